@@ -1,0 +1,107 @@
+import { Fault, printable } from '../fault.ts';
+
+/** How a destination path is made of an image name. */
+export const DESTINATION_LAYOUTS = ['host-path', 'path', 'name'] as const;
+
+/** See {@link DESTINATION_LAYOUTS}. */
+export type DestinationLayout = (typeof DESTINATION_LAYOUTS)[number];
+
+/** A repository at a registry, such as host `ghcr.io` (with port where it has one) and path `org/app`. */
+export interface RepositoryName {
+  readonly host: string;
+  readonly path: string;
+}
+
+/** Longest `host/path` that the OCI grammar's users agree on, in characters. */
+const MAX_NAME_LENGTH = 255;
+/** OCI Distribution 1.1, "Pulling manifests": the grammar of `<name>`. */
+const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const HOST =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+
+/**
+ * Splits a canonical image name (`registry/repository`, no tag, no digest, no scheme).
+ * @throws Fault `REFERENCE_INVALID`
+ */
+export function parseImageName(image: string): RepositoryName {
+  const slash = image.indexOf('/');
+  const host = image.slice(0, Math.max(slash, 0));
+  const path = image.slice(slash + 1);
+  if (slash < 1 || !HOST.test(host) || !PATH.test(path) || image.length > MAX_NAME_LENGTH) {
+    throw new Fault(
+      'REFERENCE_INVALID',
+      `'${printable(image)}' is no registry/repository without tag, digest or scheme`,
+      { operation: 'parse image name' },
+    );
+  }
+  return { host, path };
+}
+
+/**
+ * A reader's short form made canonical as Flux does: `alpine` is `index.docker.io/library/alpine`,
+ * `docker.io/org/app` is `index.docker.io/org/app`.
+ * @throws Fault `REFERENCE_INVALID`
+ */
+export function canonicalImageName(image: string): string {
+  const [first = '', ...rest] = image.split('/');
+  const named = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost');
+  const host = named ? first : 'docker.io';
+  const path = named ? rest.join('/') : image;
+  const hub = host === 'docker.io' || host === 'index.docker.io';
+  const name = hub
+    ? `index.docker.io/${path.includes('/') ? path : `library/${path}`}`
+    : `${host}/${path}`;
+  parseImageName(name);
+  return name;
+}
+
+/**
+ * Checks the registry that images are mirrored into: `HOST[:PORT][/PATH]`, on Artifact Registry
+ * `LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`.
+ * @throws Fault `REFERENCE_INVALID` saying what is wrong
+ */
+export function parseDestinationRegistry(registry: string): {
+  readonly host: string;
+  /** Empty where images lie directly below the host. */
+  readonly path: string;
+} {
+  const refuse = (reason: string): never => {
+    throw new Fault('REFERENCE_INVALID', reason, { operation: 'parse destination registry' });
+  };
+  if (registry === '') refuse('is empty: name the registry to mirror into');
+  const [host = '', ...segments] = registry.split('/');
+  const path = segments.join('/');
+  if (registry.includes('://')) refuse(`'${printable(registry)}' must not have a scheme`);
+  if (!HOST.test(host)) refuse(`'${printable(registry)}' does not begin with a host`);
+  if (segments.length > 0 && !PATH.test(path)) {
+    refuse(`'${printable(registry)}' has a path outside the OCI grammar`);
+  }
+  if (host.endsWith('.pkg.dev') && segments.length < 2) {
+    refuse(`'${printable(registry)}' needs HOST/PROJECT/REPOSITORY on Artifact Registry`);
+  }
+  return { host, path };
+}
+
+/**
+ * Path below the destination registry for an image, by the layout: `host-path`
+ * (`docker.io/org/app`, one to one), `path` (`org/app`), `name` (`app`). A port's `:` becomes `_`.
+ * @throws Fault `REFERENCE_INVALID`
+ */
+export function destinationPath(image: string, layout: DestinationLayout): string {
+  const { host, path } = parseImageName(image);
+  if (layout === 'path') return path;
+  if (layout === 'name') return path.slice(path.lastIndexOf('/') + 1);
+  const written = host === 'index.docker.io' ? 'docker.io' : host;
+  const below = `${written.toLowerCase().replace(':', '_').replace(/[[\]]/g, '').replaceAll(':', '-')}/${path}`;
+  return requirePath(below);
+}
+
+/** A path of the OCI grammar. @throws Fault `REFERENCE_INVALID` */
+export function requirePath(path: string): string {
+  if (!PATH.test(path) || path.length > MAX_NAME_LENGTH) {
+    throw new Fault('REFERENCE_INVALID', `'${printable(path)}' is no repository path`, {
+      operation: 'parse destination path',
+    });
+  }
+  return path;
+}

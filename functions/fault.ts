@@ -1,0 +1,192 @@
+/**
+ * What becomes of the message when work ends with a fault: `transient` asks for redelivery,
+ * `permanent` is logged, counted and acknowledged, because repeating it cannot help.
+ */
+export type Disposition = 'transient' | 'permanent';
+
+interface FaultEntry {
+  readonly disposition: Disposition;
+  /** What the reader of the log line does next. */
+  readonly advice: string;
+}
+
+/**
+ * The one table of fault codes. A code is stable: alerts and runbooks name it.
+ * Sources: OCI Distribution 1.1 "Error Codes"; Pub/Sub push acknowledgement rules.
+ */
+export const FAULTS = {
+  // What a user wrote.
+  OPTION_INVALID: permanent('Correct the option that the message names.'),
+  KUBECONFIG_INVALID: permanent('Name a readable kubeconfig file with a current context.'),
+  ANNOTATION_INVALID: permanent('Correct the annotation; the object is not published until then.'),
+  DOCKER_CONFIG_INVALID: permanent(
+    'Provide a docker config with plain auths, no credential helpers.',
+  ),
+  REFERENCE_INVALID: permanent('Use a registry/repository name of the OCI grammar.'),
+  // What an event carries.
+  EVENT_UNDECODABLE: permanent(
+    'The message is no JSON CloudEvent; see its copy in the dead-letter topic.',
+  ),
+  EVENT_INVALID: permanent('The field named by error-field has the wrong shape.'),
+  EVENT_TOO_LARGE: permanent(
+    'Publish smaller batches: 1 MiB, 1,000 tags, 25 patterns of 512 characters.',
+  ),
+  SOURCE_FORBIDDEN: permanent('Add the source to ALLOWED_SOURCES if it is meant to be mirrored.'),
+  DESTINATION_FORBIDDEN: permanent('Add the path to ALLOWED_DESTINATIONS of that namespace.'),
+  CONTINUATIONS_EXHAUSTED: permanent(
+    'Run the job for this repository: it has no deadline of minutes.',
+  ),
+  // The way to a registry.
+  NETWORK: transient('The connection failed; it is tried again.'),
+  TIMEOUT: transient('The registry did not answer in time; it is tried again.'),
+  ABORTED: transient('The work was interrupted; it goes on with the next delivery.'),
+  DEADLINE_EXCEEDED: transient('The delivery ended before the work; it goes on with the next one.'),
+  ADDRESS_REFUSED: permanent(
+    'The host is not a public address; name it in PRIVATE_HOSTS if it may be.',
+  ),
+  REDIRECT_REFUSED: permanent('The registry redirected where credentials or bytes must not go.'),
+  REALM_REFUSED: permanent('The token realm is not one that this registry may name.'),
+  PAGINATION_REFUSED: permanent('The registry paged its list without end or to another host.'),
+  INSECURE_REFUSED: permanent(
+    'An https registry answered with an http address: correct its proxy.',
+  ),
+  // What a registry answered.
+  UNAUTHORIZED: transient('Check the credentials for this registry.'),
+  FORBIDDEN: transient('Grant the service account access to this repository.'),
+  NOT_FOUND: permanent('The registry does not have it.'),
+  RATE_LIMITED: transient('The registry asked for less; it is tried again later.'),
+  SERVER_ERROR: transient('The registry failed; it is tried again.'),
+  RESPONSE_INVALID: transient('The registry answered against its protocol.'),
+  RESPONSE_TOO_LARGE: permanent('The registry answered with more bytes than the protocol needs.'),
+  REQUEST_REFUSED: permanent('The registry refuses the request; its message says why.'),
+  // Content.
+  TAG_INVALID: permanent('The tag breaks the grammar of OCI Distribution and cannot be addressed.'),
+  DIGEST_INVALID: permanent('The digest breaks the grammar of the OCI image specification.'),
+  DIGEST_MISMATCH: transient('The bytes do not have the announced digest; nothing was published.'),
+  SIZE_MISMATCH: transient('The bytes do not have the announced size; nothing was published.'),
+  MANIFEST_TOO_LARGE: permanent('Manifests over 4 MiB are not mirrored.'),
+  MANIFEST_INVALID: permanent('The manifest is ambiguous or malformed; rebuild the image.'),
+  MANIFEST_UNSUPPORTED: permanent('This manifest format is not mirrored.'),
+  INDEX_TOO_DEEP: permanent('Indexes are followed 4 levels deep.'),
+  GRAPH_TOO_LARGE: permanent('One tag may reach 1,000 manifests.'),
+  SOURCE_INCOMPLETE: permanent(
+    'The source lacks a part that its manifest names; push the image again.',
+  ),
+  FOREIGN_LAYER_REFUSED: permanent('The destination wants the bytes of a non-distributable layer.'),
+  INDEX_CHILD_REFUSED: permanent(
+    'The destination refuses an index whose children are no manifests.',
+  ),
+  MANIFEST_REFUSED: permanent('The destination refuses the manifest; its message says why.'),
+  DESTINATION_INCOMPLETE: transient(
+    'The destination lost a blob while it was in use; it is sent again.',
+  ),
+  TAG_MOVING: transient('The source tag moved again and again while it was copied.'),
+  // The cloud around.
+  CREDENTIALS_UNAVAILABLE: transient('No access token could be had; check the service account.'),
+  PUBLISH_FAILED: transient('Check that the topic exists and grants roles/pubsub.publisher.'),
+  HAND_OFF_FAILED: transient(
+    'Check that the job exists and grants roles/run.jobsExecutorWithOverrides.',
+  ),
+  WATCH_FAILED: transient('The API server ended the watch; it is opened again.'),
+  ACCESS_DENIED: transient('Grant the permission that the message names.'),
+  LEASE_LOST: transient('Another replica leads; this one stands by.'),
+  // What must not happen.
+  INTERNAL: transient('A defect of imagerepo-mirror: please report it with this line.'),
+} as const satisfies Record<string, FaultEntry>;
+
+/** A stable fault code; see {@link FAULTS} for what each asks of its reader. */
+export type FaultCode = keyof typeof FAULTS;
+
+/** Which side of a copy failed: an operator's first question. */
+export type Side = 'source' | 'destination';
+
+/** Where and how a {@link Fault} came about. Every URL must be redacted before it comes here. */
+export interface FaultContext {
+  /** What was being done, as verb and object: `get manifest`, `publish event`. */
+  readonly operation?: string;
+  readonly side?: Side;
+  /** Redacted URL (no query values but those of the protocol, no upload session). */
+  readonly url?: string;
+  /** HTTP status of the answer, where there was one. */
+  readonly status?: number;
+  /** Error codes of the registry's answer (OCI Distribution 1.1), where it gave any. */
+  readonly registryCodes?: readonly string[];
+  /** Digests that the registry names as missing or refused, where it names any. */
+  readonly digests?: readonly string[];
+  /** Path of the offending field, such as `data.imageRepository.uid` or `--workers`. */
+  readonly field?: string;
+  /** How long the other side asked to be left alone, in milliseconds. */
+  readonly retryAfterMs?: number;
+  /** The error below, never a raw one of an HTTP library (those carry request headers). */
+  readonly cause?: unknown;
+}
+
+/**
+ * The one error class of the project: a stable code, what was done, on which side, and the cause.
+ * The message is one line that reads `operation: what happened (url)`.
+ */
+export class Fault extends Error {
+  override readonly name = 'Fault';
+  readonly code: FaultCode;
+  readonly operation: string | undefined;
+  readonly side: Side | undefined;
+  readonly url: string | undefined;
+  readonly status: number | undefined;
+  readonly registryCodes: readonly string[];
+  readonly digests: readonly string[];
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: FaultCode, message: string, context: FaultContext = {}) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.code = code;
+    this.operation = context.operation;
+    this.side = context.side;
+    this.url = context.url;
+    this.status = context.status;
+    this.registryCodes = context.registryCodes ?? [];
+    this.digests = context.digests ?? [];
+    this.field = context.field;
+    this.retryAfterMs = context.retryAfterMs;
+  }
+
+  /** Whether repeating the work later can help, by the one table. */
+  get disposition(): Disposition {
+    return FAULTS[this.code].disposition;
+  }
+
+  /** What the reader does next, by the one table. */
+  get advice(): string {
+    return FAULTS[this.code].advice;
+  }
+}
+
+/** Whether `error` is a fault with one of `codes` (any fault where none is given). */
+export function isFault(error: unknown, ...codes: readonly FaultCode[]): error is Fault {
+  return error instanceof Fault && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** `error` itself where it is a fault, else an `INTERNAL` fault with it as its cause. */
+export function toFault(error: unknown, operation: string): Fault {
+  if (error instanceof Fault) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new Fault('INTERNAL', message, { operation, cause: error });
+}
+
+/**
+ * Text of another party made fit for a log line, an error or a view: control characters are
+ * removed and it is cut at 512 characters.
+ */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex -- removing control characters is the purpose
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]+/g, ' ');
+  return clean.length > 512 ? `${clean.slice(0, 511)}…` : clean;
+}
+
+function transient(advice: string): { readonly disposition: 'transient'; readonly advice: string } {
+  return { disposition: 'transient', advice };
+}
+
+function permanent(advice: string): { readonly disposition: 'permanent'; readonly advice: string } {
+  return { disposition: 'permanent', advice };
+}

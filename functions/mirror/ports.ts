@@ -1,0 +1,123 @@
+import type { Readable } from 'node:stream';
+
+/** A content descriptor (OCI Image 1.1, "Content Descriptors"): what a manifest says of its parts. */
+export interface Descriptor {
+  readonly mediaType: string;
+  /** `sha256:` + 64 hex digits, or `sha512:` + 128. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** A manifest as its registry gave it: the bytes are never rewritten. */
+export interface ManifestBytes {
+  /** Media type to push it with: the Content-Type where that is one of a manifest, else the document's. */
+  readonly mediaType: string;
+  /** Computed over the bytes (schema 1: over the JWS payload), never taken from a header alone. */
+  readonly digest: string;
+  readonly bytes: Buffer;
+}
+
+/** What a registry knows of a tag or digest without its bytes. */
+export interface ManifestHead {
+  readonly digest: string;
+  readonly mediaType: string | undefined;
+  readonly sizeBytes: number | undefined;
+}
+
+/** One `tags/list`, all pages. */
+export interface TagListing {
+  readonly tags: readonly string[];
+  /**
+   * Of a registry that tells digests in its list (Artifact Registry's `manifest` map); undefined
+   * elsewhere.
+   */
+  readonly map: ManifestMap | undefined;
+}
+
+/** Artifact Registry's extension of `tags/list`. */
+export interface ManifestMap {
+  readonly digestOfTag: ReadonlyMap<string, string>;
+  /** Every manifest there, tagged or not, hence children of indexes too; value: upload time in ms since 1970, if told. */
+  readonly manifests: ReadonlyMap<string, number | undefined>;
+  /** False from 10,000 tags + manifests or with a next page: presences count, absences do not. */
+  readonly complete: boolean;
+}
+
+/** Manifests that refer to a subject. `unsupported`: the registry has no such question (404, 405, no index). */
+export type ReferrersAnswer = readonly Descriptor[] | 'unsupported';
+
+/** A source repository. Methods throw `Fault`s with side `source`; undefined means: it is not there (404). */
+export interface SourceRepository {
+  /** `registry/repository`, for logs and errors. */
+  readonly name: string;
+  /** All tags, all pages. Undefined: the repository is not there. */
+  listTags(signal: AbortSignal): Promise<TagListing | undefined>;
+  /** Digest of a tag or presence of a digest: one HEAD, or a GET and its hash where HEAD tells no digest. */
+  headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined>;
+  /** Reads a manifest by tag or digest; a digest is verified, an announced digest too. At most 4 MiB. */
+  getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined>;
+  /**
+   * Opens a blob from a byte offset. The reader resumes broken connections by itself and ends with
+   * an error where bytes or digest differ; the last chunk is withheld until both agree.
+   * Undefined: it is not there.
+   */
+  openBlob(
+    blob: Descriptor,
+    offsetBytes: number,
+    signal: AbortSignal,
+  ): Promise<Readable | undefined>;
+  /** Asks the referrers API once; the answer `unsupported` is remembered per host. */
+  listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer>;
+  /** False once this host is known to have no referrers API. */
+  readonly mayHaveReferrersApi: boolean;
+}
+
+/** How a blob came to be at the destination. */
+export type BlobArrival = 'present' | 'mounted' | 'uploaded';
+
+/** Opens the bytes of a blob from their beginning, for an upload that is about to start. */
+export type OpenBlob = (signal: AbortSignal) => Promise<Readable>;
+
+/** What the destination answered to a pushed manifest. */
+export interface PutAnswer {
+  readonly digest: string;
+  /** The header `OCI-Subject`: the registry keeps the referrers list itself. */
+  readonly subjectAcknowledged: boolean;
+}
+
+/** A destination repository. Methods throw `Fault`s with side `destination`; undefined: not there (404). */
+export interface DestinationRepository {
+  /** `registry/repository`, for logs and errors. */
+  readonly name: string;
+  /** Host with port: blobs can be mounted between repositories of one host. */
+  readonly host: string;
+  /** A Google registry: a 404 to its tag list is a complete empty map. */
+  readonly google: boolean;
+  listTags(signal: AbortSignal): Promise<TagListing | undefined>;
+  /** Digest of every tag asked for, by an API beyond the OCI one; undefined where there is none. */
+  listTagDigests?(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined>;
+  headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined>;
+  getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined>;
+  /** One HEAD. */
+  hasBlob(blob: Descriptor, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Makes a blob be there: `POST ?mount=` first (from `mountFrom`, another repository of this host,
+   * where one is known to hold it), a HEAD where the probe is unproven and the blob is 4 MiB or
+   * more, otherwise one PUT of what `open` gives. `open` is called only when bytes are needed, once.
+   * `onBytes` is told the bytes sent as they go.
+   */
+  uploadBlob(
+    blob: Descriptor,
+    open: OpenBlob,
+    options: {
+      readonly mountFrom?: string;
+      readonly onBytes?: (count: number) => void;
+    },
+    signal: AbortSignal,
+  ): Promise<BlobArrival>;
+  /** Pushes the bytes under a tag or a digest. Throws `DESTINATION_INCOMPLETE` with the digests that the registry misses (none where it names none), `MANIFEST_REFUSED` for every other refusal. */
+  putManifest(reference: string, manifest: ManifestBytes, signal: AbortSignal): Promise<PutAnswer>;
+}
+
+/** Milliseconds since 1970; injected, so that tests own the time. */
+export type Clock = () => number;

@@ -1,0 +1,87 @@
+import { Fault } from '../fault.ts';
+import type { Option, OptionTable, OptionValues } from './option.ts';
+
+/**
+ * Reads a table's options from the command line and the environment; flag beats variable beats
+ * default. An empty variable counts as unset.
+ *
+ * @param argv arguments after the program's name; `--flag value`, `--flag=value`, `--switch`
+ * @throws Fault `OPTION_INVALID` with the option's name as field, for an unknown or malformed one
+ */
+export function parseOptions<T extends OptionTable>(
+  table: T,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): OptionValues<T> {
+  const given = flagsOf(table, argv);
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(table)) {
+    const [texts, source] = textsOf(name, option, given, env);
+    try {
+      values[name] = option.read(texts);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Fault('OPTION_INVALID', `${source} ${reason}`, { field: source });
+    }
+  }
+  return values as OptionValues<T>;
+}
+
+/** The texts an option was given and the name under which (for the message). */
+function textsOf(
+  name: string,
+  option: Option<unknown>,
+  given: ReadonlyMap<string, readonly string[]>,
+  env: Readonly<Record<string, string | undefined>>,
+): [readonly string[], string] {
+  const fromFlag = given.get(name);
+  if (fromFlag !== undefined) return [fromFlag, option.flag ?? name];
+  const fromEnv = option.env === undefined ? undefined : env[option.env];
+  const split = (value: string): readonly string[] => (option.repeatable ? words(value) : [value]);
+  if (fromEnv !== undefined && fromEnv !== '') return [split(fromEnv), option.env ?? name];
+  const fallback = option.default === undefined ? [] : split(option.default);
+  return [fallback, option.flag ?? option.env ?? name];
+}
+
+/** Values of a list in one text: one a line where there are lines, else separated by commas. */
+function words(value: string): readonly string[] {
+  return value
+    .split(value.includes('\n') ? '\n' : ',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
+}
+
+function flagsOf(table: OptionTable, argv: readonly string[]): Map<string, string[]> {
+  const byFlag = new Map(
+    Object.entries(table).flatMap(([name, option]) =>
+      option.flag === undefined ? [] : [[option.flag, { name, option }] as const],
+    ),
+  );
+  const given = new Map<string, string[]>();
+  for (let index = 0; index < argv.length; index++) {
+    const argument = argv[index] ?? '';
+    const [written = '', ...rest] = argument.split('=');
+    const found = byFlag.get(written);
+    if (found === undefined) throw unknownOption(argument, [...byFlag.keys()]);
+    const { name, option } = found;
+    let value: string | undefined = rest.length > 0 ? rest.join('=') : undefined;
+    if (value === undefined && option.placeholder === '') value = 'true';
+    value ??= argv[++index];
+    if (value === undefined) {
+      throw new Fault('OPTION_INVALID', `${written} wants a value`, { field: written });
+    }
+    const before = given.get(name);
+    if (before !== undefined && !option.repeatable) {
+      throw new Fault('OPTION_INVALID', `${written} is given twice`, { field: written });
+    }
+    given.set(name, [...(before ?? []), value]);
+  }
+  return given;
+}
+
+function unknownOption(argument: string, flags: readonly string[]): Fault {
+  const written = argument.split('=')[0] ?? argument;
+  const near = flags.find((flag) => flag.startsWith(written) || written.startsWith(flag));
+  const hint = near === undefined ? '--help lists the options' : `did you mean ${near}?`;
+  return new Fault('OPTION_INVALID', `${written} is no option: ${hint}`, { field: written });
+}

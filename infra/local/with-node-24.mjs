@@ -1,0 +1,69 @@
+// Runs one of the project's TypeScript entries under Node 24, installing what is missing first.
+// Plain JavaScript on purpose: it must start on any Node from 20, before anything is installed.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const wantedMajor = 24;
+
+/** The declared packages that are absent, or present in another version than the pinned one. */
+function missingPackages() {
+  const { dependencies, devDependencies } = readJson(join(root, 'package.json'));
+  return Object.entries({ ...dependencies, ...devDependencies })
+    .filter(([name, version]) => {
+      const manifest = join(root, 'node_modules', name, 'package.json');
+      return !existsSync(manifest) || readJson(manifest).version !== version;
+    })
+    .map(([name]) => name);
+}
+
+function readJson(file) {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+function install() {
+  // The installation's own talk goes to stderr, so that `-o json` on stdout stays one document.
+  const npm = process.env.npm_execpath;
+  const [command, first] = npm ? [process.execPath, [npm]] : ['npm', []];
+  const { status } = spawnSync(command, [...first, 'ci', '--loglevel=error', '--no-progress'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
+  if (status !== 0) {
+    process.stderr.write('Installing the packages failed: run `npm ci` to see why.\n');
+    process.exit(1);
+  }
+}
+
+/** This Node where it is new enough, else the one that the `node` package brought. */
+function node24() {
+  if (Number(process.versions.node.split('.')[0]) >= wantedMajor) return process.execPath;
+  const brought = join(root, 'node_modules', 'node', 'bin', 'node');
+  if (existsSync(brought)) return brought;
+  process.stderr.write(
+    `Node ${wantedMajor} is needed and could not be installed: run \`npm ci\`.\n`,
+  );
+  return process.exit(1);
+}
+
+if (missingPackages().length > 0) {
+  process.stderr.write('Installing what is missing (once)…\n');
+  install();
+}
+
+const [entry, ...args] = process.argv.slice(2);
+// npm sets this to the running Node; whatever the entry starts must find Node 24 instead.
+const child = spawn(node24(), [join(root, entry), ...args], {
+  stdio: 'inherit',
+  env: { ...process.env, NODE: node24() },
+});
+// A terminal sends Ctrl-C to the whole group, so the child has it already; elsewhere it is passed on.
+process.on('SIGINT', () => {
+  if (!process.stdin.isTTY) child.kill('SIGINT');
+});
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+child.on('exit', (code, signal) => {
+  process.exit(signal === null ? (code ?? 1) : 128 + (signal === 'SIGINT' ? 2 : 15));
+});
