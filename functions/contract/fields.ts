@@ -106,5 +106,5 @@ function typed(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === 'string') return `'${printable(value).slice(0, 80)}'`;
-  return typeof value === 'object' ? 'an object' : String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
