@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import {
+  choice,
+  duration,
+  flag,
+  integer,
+  list,
+  parseDurationMs,
+  refuseOption,
+  text,
+} from '../../../functions/options/option.ts';
+import { parseOptions } from '../../../functions/options/parser.ts';
+
+const table = {
+  workers: integer({
+    flag: '--workers',
+    env: 'WORKERS',
+    default: 4,
+    min: 1,
+    max: 64,
+    sentence: 'S.',
+  }),
+  topic: text({ flag: '--topic', env: 'TOPIC', sentence: 'S.' }),
+  resync: duration({ flag: '--resync-interval', env: 'RESYNC', default: '12h', sentence: 'S.' }),
+  once: flag({ flag: '--once', env: 'ONCE', default: false, sentence: 'S.' }),
+  replay: flag({ flag: '--replay', default: true, sentence: 'S.' }),
+  level: choice({ flag: '--level', choices: ['info', 'debug'], default: 'info', sentence: 'S.' }),
+  tags: list({ flag: '--tag', env: 'TAGS', sentence: 'S.' }),
+};
+
+function refused(argv: readonly string[], env: Record<string, string> = {}): Fault {
+  try {
+    parseOptions(table, argv, env);
+  } catch (error) {
+    assert.ok(error instanceof Fault);
+    assert.equal(error.code, 'OPTION_INVALID');
+    return error;
+  }
+  return assert.fail('nothing was refused');
+}
+
+describe('parseOptions', () => {
+  it('gives defaults where nothing is given', () => {
+    assert.deepEqual(parseOptions(table, [], {}), {
+      workers: 4,
+      topic: undefined,
+      resync: 12 * 3_600_000,
+      once: false,
+      replay: true,
+      level: 'info',
+      tags: [],
+    });
+  });
+
+  it('takes the flag before the environment and the environment before the default', () => {
+    assert.equal(parseOptions(table, ['--workers', '7'], { WORKERS: '5' }).workers, 7);
+    assert.equal(parseOptions(table, [], { WORKERS: '5' }).workers, 5);
+    assert.equal(parseOptions(table, [], { WORKERS: '' }).workers, 4);
+  });
+
+  it('reads --flag=value, --flag value and switches with and without a value', () => {
+    const values = parseOptions(
+      table,
+      ['--topic=a=b', '--once', '--replay=false', '--level', 'debug'],
+      {},
+    );
+    assert.equal(values.topic, 'a=b');
+    assert.equal(values.once, true);
+    assert.equal(values.replay, false);
+    assert.equal(values.level, 'debug');
+  });
+
+  it('collects repeated flags, and lists of the environment by comma or line', () => {
+    assert.deepEqual(parseOptions(table, ['--tag', 'a', '--tag=b,c'], {}).tags, ['a', 'b,c']);
+    assert.deepEqual(parseOptions(table, [], { TAGS: 'a, b' }).tags, ['a', 'b']);
+    assert.deepEqual(parseOptions(table, [], { TAGS: '^a{1,2}$\n^b$\n' }).tags, [
+      '^a{1,2}$',
+      '^b$',
+    ]);
+  });
+
+  for (const [name, argv, field] of [
+    ['an unknown flag', ['--wrokers=3'], '--wrokers'],
+    ['a positional argument', ['mirror'], 'mirror'],
+    ['a word for a number', ['--workers=four'], '--workers'],
+    ['a number out of range', ['--workers=0'], '--workers'],
+    ['a number with a fraction', ['--workers', '1.5'], '--workers'],
+    ['a malformed duration', ['--resync-interval=12 hours'], '--resync-interval'],
+    ['a word that is no choice', ['--level=loud'], '--level'],
+    ['a switch that is neither', ['--once=maybe'], '--once'],
+    ['a missing value', ['--topic'], '--topic'],
+    ['a flag given twice', ['--topic=a', '--topic=b'], '--topic'],
+  ] as const) {
+    it(`refuses ${name} by its name`, () => {
+      assert.equal(refused(argv).field, field);
+    });
+  }
+
+  it('names the environment variable where that is the wrong one', () => {
+    assert.equal(refused([], { WORKERS: 'x' }).field, 'WORKERS');
+  });
+});
+
+describe('parseDurationMs', () => {
+  for (const [written, ms] of [
+    ['0', 0],
+    ['750ms', 750],
+    ['35s', 35_000],
+    ['1m30s', 90_000],
+    ['1.5h', 5_400_000],
+    ['12h0m0s', 43_200_000],
+  ] as const) {
+    it(`reads ${written}`, () => {
+      assert.equal(parseDurationMs(written), ms);
+    });
+  }
+
+  for (const written of ['', '10', '-1s', '1d', 's', '1s ']) {
+    it(`refuses '${written}'`, () => {
+      assert.throws(() => parseDurationMs(written), Error);
+    });
+  }
+});
+
+describe('refuseOption', () => {
+  it('throws in the form of the parser', () => {
+    assert.throws(
+      () => refuseOption('--workers', 'is too many'),
+      (error) =>
+        error instanceof Fault && error.code === 'OPTION_INVALID' && error.field === '--workers',
+    );
+  });
+});

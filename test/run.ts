@@ -1,0 +1,45 @@
+// Runs the tests: all of them, or the files and folders named as arguments (node's own options pass).
+import { spawn } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** What node's runner takes: a folder becomes the pattern of the test files below it. */
+function patternsOf(args: readonly string[]): readonly string[] {
+  const named = args.filter((argument) => !argument.startsWith('-'));
+  if (named.length === 0) return ['test/**/*.test.ts'];
+  return named.map((name) => {
+    const path = join(root, name);
+    const folder = existsSync(path) && statSync(path).isDirectory();
+    return relative(root, folder ? join(path, '**/*.test.ts') : path);
+  });
+}
+
+const args = process.argv.slice(2);
+const child = spawn(
+  process.execPath,
+  [
+    '--test',
+    // Most tests wait for loopback servers, so more run at once than there are processors.
+    '--test-concurrency=4',
+    // A test that hangs names itself instead of stopping the whole run.
+    '--test-timeout=180000',
+    ...args.filter((argument) => argument.startsWith('-')),
+    ...patternsOf(args),
+  ],
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      // Nothing of Google Cloud is looked for, unless a test starts a stand-in of it.
+      METADATA_SERVER_DETECTION: 'none',
+    },
+  },
+);
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+child.on('exit', (code) => {
+  process.exitCode = code ?? 1;
+});
