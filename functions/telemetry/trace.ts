@@ -1,0 +1,28 @@
+/** A request's place in a trace, in the keys that Cloud Logging links to Cloud Trace. */
+export interface TraceFields {
+  readonly 'logging.googleapis.com/trace': string;
+  readonly 'logging.googleapis.com/spanId': string;
+  readonly 'logging.googleapis.com/trace_sampled': boolean;
+}
+
+/** W3C Trace Context, version 00: `00-TRACE-SPAN-FLAGS`. */
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
+
+/**
+ * The trace fields of a `traceparent`; undefined where it is absent or malformed.
+ * @param projectId without it the trace is named by its id alone, which the console does not link
+ */
+export function traceFields(
+  traceparent: unknown,
+  projectId: string | undefined,
+): TraceFields | undefined {
+  const [, traceId, spanId, flags] =
+    typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  return {
+    'logging.googleapis.com/trace':
+      projectId === undefined ? traceId : `projects/${projectId}/traces/${traceId}`,
+    'logging.googleapis.com/spanId': spanId,
+    'logging.googleapis.com/trace_sampled': (Number.parseInt(flags, 16) & 1) === 1,
+  };
+}
