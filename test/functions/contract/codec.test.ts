@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import fc from 'fast-check';
+
+import { decodeEvent, encodeEvent, receivedEvent } from '../../../functions/contract/codec.ts';
+import { eventOf, type MirrorRequest } from '../../../functions/contract/event.ts';
+import { Fault } from '../../../functions/fault.ts';
+
+const full: MirrorRequest = {
+  imageRepository: { namespace: 'flux-system', name: 'podinfo', uid: '7d0cdc51-ddcf' },
+  image: 'ghcr.io/stefanprodan/podinfo',
+  revision: '2241533016',
+  previousRevision: '3921220339',
+  tagCount: 13,
+  scanTime: '2026-08-10T09:05:02Z',
+  exclusionList: [String.raw`^.*\.sig$`],
+  reason: 'requested',
+  selection: {
+    include: ['^6'],
+    exclude: ['rc'],
+    semver: '>=6.1.0 <7',
+    latest: 5,
+    sortBy: 'semver',
+  },
+  tags: ['6.2.1', 'latest'],
+  destination: 'team/podinfo',
+  verify: 'all',
+  provider: 'generic',
+  insecure: true,
+  continuation: 2,
+};
+const occasion = { clusterName: 'prod-eu', time: new Date('2026-08-10T09:05:03Z'), batchIndex: 1 };
+const goldenFile = fileURLToPath(new URL('../../data/event.golden.json', import.meta.url));
+
+function refusal(change: (data: Record<string, unknown>) => void, envelope = {}): Fault {
+  const event = eventOf(full, occasion);
+  const data = JSON.parse(JSON.stringify(event.data)) as Record<string, unknown>;
+  change(data);
+  try {
+    decodeEvent({ ...event, data, ...envelope });
+  } catch (error) {
+    assert.ok(error instanceof Fault);
+    return error;
+  }
+  return assert.fail('nothing was refused');
+}
+
+describe('the event on the wire', () => {
+  it('has the bytes of the golden file', () => {
+    const { tags: _tags, ...whole } = full;
+    const shown = [eventOf(full, occasion), eventOf({ ...whole, reason: 'changed' }, occasion)]
+      .map(encodeEvent)
+      .map(({ attributes, data }) => ({ attributes, data: data.toString('utf8') }));
+    const written = `${JSON.stringify(shown, null, 2)}\n`;
+    if (process.env['UPDATE_GOLDEN'] === 'true') writeFileSync(goldenFile, written);
+    assert.equal(written, readFileSync(goldenFile, 'utf8'));
+  });
+
+  it('comes back as it was, from bytes and from parsed data', () => {
+    const event = eventOf(full, occasion);
+    assert.deepEqual(decodeEvent(receivedEvent(encodeEvent(event))), event);
+    assert.deepEqual(
+      decodeEvent({ ...event, data: JSON.parse(JSON.stringify(full)) as unknown }),
+      event,
+    );
+  });
+
+  it('ignores fields it does not know', () => {
+    const event = eventOf(full, occasion);
+    const data = { ...full, later: { than: 'now' } };
+    assert.deepEqual(decodeEvent({ ...event, data }), event);
+  });
+
+  it('leaves tags out of a revision change', () => {
+    const { tags: _tags, ...whole } = full;
+    const event = eventOf(whole, occasion);
+    assert.equal(decodeEvent({ ...event, data: { ...whole, tags: ['x'] } }).data.tags, undefined);
+  });
+
+  it('takes an absent subject from the image', () => {
+    const event = eventOf(full, occasion);
+    assert.equal(decodeEvent({ ...event, subject: undefined }).subject, full.image);
+  });
+
+  it('is refused over 256 KiB or 1,000 tags', () => {
+    const many = Array.from({ length: 1001 }, (_, index) => `t${index}`);
+    const long = Array.from({ length: 900 }, (_, index) => `${'x'.repeat(300)}${index}`);
+    for (const tags of [many, long]) {
+      assert.throws(
+        () => encodeEvent(eventOf({ ...full, tags }, occasion)),
+        (error) => error instanceof Fault && error.code === 'EVENT_TOO_LARGE',
+      );
+    }
+  });
+});
+
+describe('decodeEvent', () => {
+  for (const [field, change] of [
+    ['data.imageRepository', (data) => (data['imageRepository'] = 'x')],
+    [
+      'data.imageRepository.uid',
+      (data) => (data['imageRepository'] = { namespace: 'a', name: 'b' }),
+    ],
+    ['data.image', (data) => (data['image'] = 7)],
+    ['data.revision', (data) => delete data['revision']],
+    ['data.tagCount', (data) => (data['tagCount'] = '12')],
+    ['data.scanTime', (data) => (data['scanTime'] = 'yesterday')],
+    ['data.exclusionList', (data) => (data['exclusionList'] = null)],
+    ['data.exclusionList[0]', (data) => (data['exclusionList'] = [7])],
+    ['data.exclusionList[1]', (data) => (data['exclusionList'] = ['^a$', '(?=x)'])],
+    ['data.exclusionList', (data) => (data['exclusionList'] = new Array<string>(26).fill('a'))],
+    ['data.reason', (data) => (data['reason'] = 'because')],
+    ['data.selection', (data) => (data['selection'] = [])],
+    ['data.selection.include[0]', (data) => (data['selection'] = { include: ['['] })],
+    ['data.selection.include[0]', (data) => (data['selection'] = { include: ['x'.repeat(513)] })],
+    ['data.selection.semver', (data) => (data['selection'] = { semver: 'newer' })],
+    ['data.selection.latest', (data) => (data['selection'] = { latest: 0 })],
+    ['data.selection.sortBy', (data) => (data['selection'] = { sortBy: 'age' })],
+    ['data.tags', (data) => (data['tags'] = 'latest')],
+    ['data.tags', (data) => (data['tags'] = [])],
+    ['data.tags[1]', (data) => (data['tags'] = ['a', 1])],
+    ['data.destination', (data) => (data['destination'] = {})],
+    ['data.verify', (data) => (data['verify'] = 'some')],
+    ['data.provider', (data) => (data['provider'] = 'ibm')],
+    ['data.insecure', (data) => (data['insecure'] = 'yes')],
+    ['data.continuation', (data) => (data['continuation'] = 51)],
+    ['data.continuation', (data) => (data['continuation'] = -1)],
+  ] as readonly [string, (data: Record<string, unknown>) => unknown][]) {
+    it(`refuses a wrong ${field} by its path`, () => {
+      const fault = refusal(change);
+      assert.equal(fault.code, 'EVENT_INVALID');
+      assert.equal(fault.field, field);
+    });
+  }
+
+  for (const [field, envelope] of [
+    ['type', { type: 'com.example.other' }],
+    ['id', { id: '' }],
+    ['source', { source: undefined }],
+    ['time', { time: '10:00' }],
+    ['subject', { subject: 5 }],
+  ] as const) {
+    it(`refuses a wrong attribute ${field}`, () => {
+      const fault = refusal(() => undefined, envelope);
+      assert.equal(fault.code, 'EVENT_INVALID');
+      assert.equal(fault.field, field);
+    });
+  }
+
+  it('refuses more than 1,000 tags as too large', () => {
+    const fault = refusal((data) => (data['tags'] = new Array<string>(1001).fill('a')));
+    assert.equal(fault.code, 'EVENT_TOO_LARGE');
+    assert.equal(fault.field, 'data.tags');
+  });
+
+  it('refuses a body over 1 MiB before reading it', () => {
+    const fault = refusal(() => undefined, { data: Buffer.alloc(1024 * 1024 + 1, 0x20) });
+    assert.equal(fault.code, 'EVENT_TOO_LARGE');
+  });
+
+  for (const [name, data] of [
+    ['text that is no JSON', Buffer.from('{"image":')],
+    ['a bare text', Buffer.from('"x"')],
+    ['nothing', undefined],
+    ['an array', []],
+  ] as const) {
+    it(`cannot decode ${name}`, () => {
+      assert.equal(refusal(() => undefined, { data }).code, 'EVENT_UNDECODABLE');
+    });
+  }
+
+  it('refuses whatever it does not take with a fault, never otherwise', () => {
+    fc.assert(
+      fc.property(fc.anything(), fc.object(), (data, fields) => {
+        for (const received of [
+          { ...eventOf(full, occasion), data },
+          { ...eventOf(full, occasion), data: { ...full, ...fields } },
+          fields,
+        ]) {
+          try {
+            decodeEvent(received);
+          } catch (error) {
+            assert.ok(error instanceof Fault, String(error));
+          }
+        }
+      }),
+    );
+  });
+});

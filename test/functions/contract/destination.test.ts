@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  canonicalImageName,
+  destinationPath,
+  parseDestinationRegistry,
+  parseImageName,
+  requirePath,
+} from '../../../functions/contract/destination.ts';
+import { Fault } from '../../../functions/fault.ts';
+
+function refuses(call: () => unknown): void {
+  assert.throws(call, (error) => error instanceof Fault && error.code === 'REFERENCE_INVALID');
+}
+
+describe('destinationPath', () => {
+  for (const [image, hostPath, path, name] of [
+    ['ghcr.io/org/app', 'ghcr.io/org/app', 'org/app', 'app'],
+    ['index.docker.io/library/alpine', 'docker.io/library/alpine', 'library/alpine', 'alpine'],
+    ['registry:5000/app', 'registry_5000/app', 'app', 'app'],
+    ['127.0.0.1:15000/org/app', '127.0.0.1_15000/org/app', 'org/app', 'app'],
+    ['Registry.Example.com/a/b/c', 'registry.example.com/a/b/c', 'a/b/c', 'c'],
+    ['[::1]:5000/app', '--1_5000/app', 'app', 'app'],
+  ] as const) {
+    it(`puts ${image} where each layout wants it`, () => {
+      if (!image.startsWith('[')) assert.equal(destinationPath(image, 'host-path'), hostPath);
+      assert.equal(destinationPath(image, 'path'), path);
+      assert.equal(destinationPath(image, 'name'), name);
+    });
+  }
+
+  for (const image of [
+    '',
+    'app',
+    '/app',
+    'ghcr.io/',
+    'ghcr.io/Org/app',
+    'ghcr.io/org/app:1.0',
+    'ghcr.io/org/../app',
+    'ghcr.io//app',
+    'https://ghcr.io/org/app',
+    'ghcr.io/org/app@sha256:00',
+    'gh cr.io/app',
+    `ghcr.io/${'a'.repeat(256)}`,
+  ]) {
+    it(`refuses the image '${image.slice(0, 40)}'`, () => {
+      refuses(() => destinationPath(image, 'host-path'));
+    });
+  }
+});
+
+describe('parseImageName', () => {
+  it('tells host and path apart', () => {
+    assert.deepEqual(parseImageName('localhost:5000/a/b'), { host: 'localhost:5000', path: 'a/b' });
+  });
+});
+
+describe('canonicalImageName', () => {
+  for (const [written, canonical] of [
+    ['alpine', 'index.docker.io/library/alpine'],
+    ['stefanprodan/podinfo', 'index.docker.io/stefanprodan/podinfo'],
+    ['docker.io/library/alpine', 'index.docker.io/library/alpine'],
+    ['docker.io/alpine', 'index.docker.io/library/alpine'],
+    ['ghcr.io/org/app', 'ghcr.io/org/app'],
+    ['localhost/app', 'localhost/app'],
+    ['registry:5000/app', 'registry:5000/app'],
+  ] as const) {
+    it(`makes ${written} ${canonical}`, () => {
+      assert.equal(canonicalImageName(written), canonical);
+    });
+  }
+
+  it('refuses a tag', () => {
+    refuses(() => canonicalImageName('alpine:3'));
+  });
+});
+
+describe('parseDestinationRegistry', () => {
+  it('takes a host, a host with a path, and an Artifact Registry repository', () => {
+    assert.deepEqual(parseDestinationRegistry('localhost:5000'), {
+      host: 'localhost:5000',
+      path: '',
+    });
+    assert.deepEqual(parseDestinationRegistry('localhost:5000/mirror'), {
+      host: 'localhost:5000',
+      path: 'mirror',
+    });
+    assert.deepEqual(parseDestinationRegistry('europe-west1-docker.pkg.dev/acme/mirror'), {
+      host: 'europe-west1-docker.pkg.dev',
+      path: 'acme/mirror',
+    });
+  });
+
+  for (const registry of [
+    '',
+    'https://localhost:5000',
+    'europe-west1-docker.pkg.dev',
+    'europe-west1-docker.pkg.dev/acme',
+    'localhost:5000/Mirror',
+    'localhost:5000/',
+    'bad host/x',
+    '-x/y',
+  ]) {
+    it(`refuses '${registry}'`, () => {
+      refuses(() => parseDestinationRegistry(registry));
+    });
+  }
+});
+
+describe('requirePath', () => {
+  it('refuses what leaves the destination', () => {
+    for (const path of ['../x', 'a/../b', '/a', 'a/', 'a//b', 'A', ''])
+      refuses(() => requirePath(path));
+  });
+});

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { optional, timeAt, wrong } from '../../../functions/contract/fields.ts';
+import { Fault } from '../../../functions/fault.ts';
+
+describe('timeAt', () => {
+  for (const time of ['2026-08-10T09:05:02Z', '2026-08-10T09:05:02.123456789+02:00']) {
+    it(`takes ${time}`, () => {
+      assert.equal(timeAt({ time }, 'time', ''), time);
+    });
+  }
+
+  for (const time of ['2026-08-10', '2026-13-10T09:05:02Z', '2026-08-10 09:05:02Z', 5]) {
+    it(`refuses ${time}`, () => {
+      assert.throws(() => timeAt({ time }, 'time', 'data'), Fault);
+    });
+  }
+});
+
+describe('optional', () => {
+  it('takes null for absent and does not read it', () => {
+    let reads = 0;
+    const read = (): number => ++reads;
+    assert.equal(optional({ a: null }, 'a', read), undefined);
+    assert.equal(optional({ a: 0 }, 'a', read), 1);
+  });
+});
+
+describe('wrong', () => {
+  it('shows a text cut and cleaned, and no object', () => {
+    const shown = wrong('data.image', 'a name', `\u001b${'x'.repeat(600)}`);
+    assert.ok(shown.message.length < 160);
+    assert.ok(!shown.message.includes('\u001b'));
+    assert.ok(!wrong('data', 'a text', { secret: 'hush' }).message.includes('hush'));
+  });
+});
