@@ -1,0 +1,107 @@
+import { request as httpsRequest } from 'node:https';
+import { createInterface } from 'node:readline';
+import type { IncomingMessage } from 'node:http';
+
+/** Where an API server is and who asks it. */
+export interface KubeAccess {
+  /** `https://127.0.0.1:PORT` */
+  readonly url: string;
+  /** Certificates that its own is checked against, PEM. */
+  readonly certificateAuthority: string;
+  readonly token: string;
+}
+
+/** One answer of the API server. */
+export interface KubeAnswer {
+  readonly status: number;
+  /** The decoded JSON document: an object, a list, or a `Status`. */
+  readonly body: unknown;
+}
+
+/** A change that a watch tells. */
+export interface WatchEvent {
+  readonly type: string;
+  readonly object: {
+    /** HTTP status of an `ERROR`. */
+    readonly code?: number;
+    readonly reason?: string;
+    readonly metadata?: { readonly name?: string; readonly resourceVersion?: string };
+  };
+}
+
+const contentTypes = {
+  GET: undefined,
+  DELETE: undefined,
+  POST: 'application/json',
+  PUT: 'application/json',
+  PATCH: 'application/merge-patch+json',
+} as const;
+
+/** An HTTP method the tests use; PATCH sends a JSON merge patch, as Flux's controllers do for a status. */
+export type KubeMethod = keyof typeof contentTypes;
+
+/** Sends one request; `path` begins with `/api` or `/apis` and may have a query. Any status is an answer. */
+export async function askKubeApi(
+  access: KubeAccess,
+  method: KubeMethod,
+  path: string,
+  body?: object,
+): Promise<KubeAnswer> {
+  const response = await open(access, method, path, body);
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString();
+  return { status: response.statusCode ?? 0, body: text === '' ? undefined : asJson(text) };
+}
+
+/**
+ * The events of a watch (`path` has `watch=1` in its query), until the server closes it or the
+ * consumer leaves the loop. Throws an Error when the answer is not 200.
+ */
+export async function* watchKubeApi(access: KubeAccess, path: string): AsyncGenerator<WatchEvent> {
+  const response = await open(access, 'GET', path);
+  try {
+    if (response.statusCode !== 200) throw new Error(`watch answered ${response.statusCode ?? 0}`);
+    for await (const line of createInterface({ input: response })) {
+      yield JSON.parse(line) as WatchEvent;
+    }
+  } finally {
+    response.destroy();
+  }
+}
+
+function open(
+  access: KubeAccess,
+  method: KubeMethod,
+  path: string,
+  body?: object,
+): Promise<IncomingMessage> {
+  const contentType = contentTypes[method];
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      new URL(path, access.url),
+      {
+        method,
+        ca: access.certificateAuthority,
+        // A connection of its own: a kept one would not survive the server's restart.
+        agent: false,
+        headers: {
+          authorization: `Bearer ${access.token}`,
+          accept: 'application/json',
+          ...(contentType === undefined ? {} : { 'content-type': contentType }),
+        },
+      },
+      resolve,
+    );
+    request.once('error', reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

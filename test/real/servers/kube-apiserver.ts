@@ -1,0 +1,193 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { startChild, type Child } from './child.ts';
+import { findEtcd, startEtcd } from './etcd.ts';
+import { findProgram, isFound, required, type Found, type Search } from './found.ts';
+import { freePort } from './free-port.ts';
+import { askKubeApi, type KubeAccess } from './kube-api.ts';
+
+/** How an API server is started. */
+export interface KubeApiserverOptions {
+  /**
+   * Whether it serves watches from its memory, as any cluster's does. Default true. Without it each
+   * watch reads etcd, and a compacted resourceVersion is a 410 at once; with it the server's memory
+   * still serves it, until the server restarts.
+   */
+  readonly watchCache?: boolean;
+}
+
+/** A running API server with the etcd it stores in. */
+export interface KubeApiserver {
+  /** Access with all rights (group `system:masters`). */
+  readonly admin: KubeAccess;
+  /** Access as the user `restricted`, who may do nothing until a role is bound to it. */
+  readonly restricted: KubeAccess;
+  /** Paths of kubeconfig files for the two. */
+  readonly adminKubeconfig: string;
+  readonly restrictedKubeconfig: string;
+  /** The end of its log. */
+  output(): string;
+  /** Compacts etcd's history up to now: see {@link KubeApiserverOptions.watchCache} for what that changes. */
+  compact(): Promise<number>;
+  /** Ends the API server alone; its address refuses connections from then on. */
+  halt(): Promise<void>;
+  /** Starts it again on the same port, with the same store, keys and tokens; ends it before where it runs. */
+  restart(): Promise<void>;
+  /** Ends both and removes what they have stored. */
+  stop(): Promise<void>;
+}
+
+/** Two certificates, a token file and a key; made once and kept over restarts. */
+interface Settings {
+  readonly folder: string;
+  readonly port: number;
+  readonly etcdUrl: string;
+  readonly adminToken: string;
+  readonly restrictedToken: string;
+  readonly watchCache: boolean;
+}
+
+/** kube-apiserver and the etcd it needs; the version is the API server's. */
+export function findKubeApiserver(): Search {
+  const apiserver = findProgram({
+    name: 'kube-apiserver',
+    versionArgs: ['--version'],
+    version: /Kubernetes v(\S+)/,
+    remedy: 'KUBEBUILDER_ASSETS, or bash .ci/servers.sh kubernetes etcd',
+  });
+  const etcd = findEtcd();
+  return isFound(apiserver) && !isFound(etcd)
+    ? { name: apiserver.name, remedy: `its etcd is missing: ${etcd.remedy}` }
+    : apiserver;
+}
+
+/** Starts etcd and an API server on 127.0.0.1, RBAC on, no admission of service accounts, no controllers. */
+export async function startKubeApiserver(
+  program: Found,
+  options: KubeApiserverOptions = {},
+): Promise<KubeApiserver> {
+  const etcd = await startEtcd(required(findEtcd()));
+  const folder = await mkdtemp(join(tmpdir(), 'kube-apiserver-'));
+  async function clean(): Promise<void> {
+    await etcd.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+  try {
+    const settings: Settings = {
+      folder,
+      port: await freePort(),
+      etcdUrl: etcd.url,
+      adminToken: randomUUID(),
+      restrictedToken: randomUUID(),
+      watchCache: options.watchCache ?? true,
+    };
+    await writeSettings(settings);
+    let child = await launch(program, settings);
+    const admin = await access(settings, settings.adminToken);
+    const restricted = await access(settings, settings.restrictedToken);
+    return {
+      admin,
+      restricted,
+      adminKubeconfig: await writeKubeconfig(folder, 'admin', admin),
+      restrictedKubeconfig: await writeKubeconfig(folder, 'restricted', restricted),
+      output: () => child.output(),
+      compact: () => etcd.compact(),
+      halt: () => child.stop(),
+      restart: async () => {
+        await child.stop();
+        child = await launch(program, settings);
+      },
+      stop: async () => {
+        await child.stop();
+        await clean();
+      },
+    };
+  } catch (error) {
+    await clean();
+    throw error;
+  }
+}
+
+async function writeSettings(settings: Settings): Promise<void> {
+  const { folder, adminToken, restrictedToken } = settings;
+  await mkdir(join(folder, 'certificates'));
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  await writeFile(
+    join(folder, 'service-account.key'),
+    privateKey.export({ type: 'pkcs8', format: 'pem' }),
+  );
+  await writeFile(
+    join(folder, 'tokens.csv'),
+    `${adminToken},admin,admin,"system:masters"\n${restrictedToken},restricted,restricted\n`,
+  );
+}
+
+function launch(program: Found, settings: Settings): Promise<Child> {
+  const { folder, port } = settings;
+  const key = join(folder, 'service-account.key');
+  return startChild({
+    path: program.path,
+    args: [
+      `--etcd-servers=${settings.etcdUrl}`,
+      // It makes its own certificate there, and finds it again after a restart.
+      `--cert-dir=${join(folder, 'certificates')}`,
+      '--bind-address=127.0.0.1',
+      '--advertise-address=127.0.0.1',
+      `--secure-port=${port}`,
+      // Nobody looks for this server through the `kubernetes` service.
+      '--endpoint-reconciler-type=none',
+      '--service-cluster-ip-range=10.0.0.0/24',
+      '--service-account-issuer=https://kubernetes.default.svc',
+      `--service-account-key-file=${key}`,
+      `--service-account-signing-key-file=${key}`,
+      `--token-auth-file=${join(folder, 'tokens.csv')}`,
+      '--authorization-mode=RBAC',
+      '--disable-admission-plugins=ServiceAccount',
+      `--watch-cache=${settings.watchCache}`,
+    ],
+    ready: () => isReady(settings),
+  });
+}
+
+/** Ready when its own checks say so and the namespace `default`, which it makes itself, is there. */
+async function isReady(settings: Settings): Promise<boolean> {
+  const admin = await access(settings, settings.adminToken);
+  for (const path of ['/readyz', '/api/v1/namespaces/default']) {
+    const { status } = await askKubeApi(admin, 'GET', path);
+    if (status !== 200) return false;
+  }
+  return true;
+}
+
+async function access(settings: Settings, token: string): Promise<KubeAccess> {
+  return {
+    url: `https://127.0.0.1:${settings.port}`,
+    // The file holds the server's certificate and the authority that it has made for it.
+    certificateAuthority: await readFile(
+      join(settings.folder, 'certificates', 'apiserver.crt'),
+      'utf8',
+    ),
+    token,
+  };
+}
+
+/** A kubeconfig in JSON, which is YAML. */
+async function writeKubeconfig(folder: string, user: string, to: KubeAccess): Promise<string> {
+  const path = join(folder, `${user}.kubeconfig`);
+  const authority = Buffer.from(to.certificateAuthority).toString('base64');
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      { name: 'test', cluster: { server: to.url, 'certificate-authority-data': authority } },
+    ],
+    users: [{ name: user, user: { token: to.token } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user } }],
+    'current-context': 'test',
+  };
+  await writeFile(path, JSON.stringify(kubeconfig, undefined, 2), { mode: 0o600 });
+  return path;
+}
