@@ -56,7 +56,7 @@ function headOf(option: Option<unknown>): string {
   const repeated = option.repeatable ? ' …' : '';
   return option.flag === undefined
     ? `${option.env ?? ''}=${option.placeholder}${repeated}`
-    : `${option.flag}${value}${repeated}`;
+    : `${option.short === undefined ? '' : `${option.short}, `}${option.flag}${value}${repeated}`;
 }
 
 function originOf(option: Option<unknown>): string {

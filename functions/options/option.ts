@@ -4,6 +4,8 @@ import { Fault } from '../fault.ts';
 export interface Option<T> {
   /** With leading dashes: `--workers`. Absent: the environment only. */
   readonly flag?: string;
+  /** A second spelling of the flag, one dash and one letter: `-o`. */
+  readonly short?: string;
   /** Environment variable: `WORKERS`. Absent: the command line only. The flag wins over it. */
   readonly env?: string;
   /** Word for the value in help: `COUNT`. Empty for a boolean, which may stand without a value. */
@@ -28,6 +30,7 @@ export type OptionValues<T extends OptionTable> = {
 
 interface Words {
   readonly flag?: string;
+  readonly short?: string;
   readonly env?: string;
   readonly placeholder?: string;
   readonly sentence: string;
@@ -144,9 +147,13 @@ export function refuseOption(name: string, reason: string): never {
 function shape(
   words: Words,
   fallback: string | undefined,
-): Pick<Option<unknown>, 'flag' | 'env' | 'placeholder' | 'default' | 'sentence' | 'repeatable'> {
+): Pick<
+  Option<unknown>,
+  'flag' | 'short' | 'env' | 'placeholder' | 'default' | 'sentence' | 'repeatable'
+> {
   return {
     ...(words.flag === undefined ? {} : { flag: words.flag }),
+    ...(words.short === undefined ? {} : { short: words.short }),
     ...(words.env === undefined ? {} : { env: words.env }),
     placeholder: words.placeholder ?? 'TEXT',
     default: fallback,

@@ -54,7 +54,9 @@ function words(value: string): readonly string[] {
 function flagsOf(table: OptionTable, argv: readonly string[]): Map<string, string[]> {
   const byFlag = new Map(
     Object.entries(table).flatMap(([name, option]) =>
-      option.flag === undefined ? [] : [[option.flag, { name, option }] as const],
+      [option.flag, option.short]
+        .filter((spelling) => spelling !== undefined)
+        .map((spelling) => [spelling, { name, option }] as const),
     ),
   );
   const given = new Map<string, string[]>();

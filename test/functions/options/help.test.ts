@@ -14,6 +14,7 @@ const table = {
     sentence: 'Repositories mirrored at once.',
   }),
   image: list({ flag: '--image', placeholder: 'NAME', sentence: 'What to mirror.' }),
+  output: text({ flag: '--output', short: '-o', sentence: 'Form.' }),
   once: flag({ flag: '--once', default: false, sentence: 'End by itself.' }),
   topic: text({ env: 'TOPIC', placeholder: 'NAME', sentence: 'a|b.' }),
 };
@@ -30,6 +31,7 @@ describe('helpText', () => {
       '  --workers N',
       'Repositories mirrored at once. (default 4; environment WORKERS)',
       '  --image NAME …',
+      '  -o, --output TEXT',
       '  --once\n',
       '  TOPIC=NAME',
       '  --help',
@@ -45,6 +47,6 @@ describe('markdownTable', () => {
     const rows = markdownTable(table).split('\n');
     assert.equal(rows.length, 2 + Object.keys(table).length);
     assert.equal(rows[2], '| `--workers` | `WORKERS` | `4` | Repositories mirrored at once. |');
-    assert.equal(rows[5], String.raw`|  | ${'`TOPIC`'} |  | a\|b. |`);
+    assert.equal(rows[6], String.raw`|  | ${'`TOPIC`'} |  | a\|b. |`);
   });
 });

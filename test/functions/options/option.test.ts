@@ -23,6 +23,19 @@ describe('text', () => {
   });
 });
 
+describe('short', () => {
+  const table = { output: text({ flag: '--output', short: '-o', sentence: 'S.' }) };
+
+  it('is a second spelling of the flag', () => {
+    assert.equal(parseOptions(table, ['-o', 'json'], {}).output, 'json');
+    assert.equal(parseOptions(table, ['-o=json'], {}).output, 'json');
+  });
+
+  it('counts as the flag where that is given too', () => {
+    assert.throws(() => parseOptions(table, ['-o', 'json', '--output', 'text'], {}));
+  });
+});
+
 describe('list', () => {
   it('reads each value by its own reader and takes a written default', () => {
     const ports = list({ flag: '--port', default: '1,2', item: Number, sentence: 'S.' });
