@@ -4,6 +4,8 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { reportRealServers } from './real/report.ts';
+
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** What node's runner takes: a folder becomes the pattern of the test files below it. */
@@ -41,5 +43,7 @@ const child = spawn(
 );
 process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.on('exit', (code) => {
+  // Which real servers the whole run was against, and which it did not find.
+  if (args.length === 0) process.stdout.write(`\n${reportRealServers().join('\n')}\n`);
   process.exitCode = code ?? 1;
 });

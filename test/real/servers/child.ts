@@ -106,7 +106,8 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 function guard(): void {
   if (guarded) return;
   guarded = true;
-  process.once('exit', () => {
+  // Before any other listener: the servers' folders are removed then.
+  process.prependOnceListener('exit', () => {
     for (const child of running) signalGroup(child, 'SIGKILL');
   });
   for (const [signal, exitCode] of [

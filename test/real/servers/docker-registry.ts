@@ -1,10 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { startChild } from './child.ts';
 import { findProgram, type Found, type Search } from './found.ts';
 import { freePort } from './free-port.ts';
+import { makeScratch } from './scratch.ts';
 import type { TokenServer } from './token-server.ts';
 
 /** Who may use the registry: anybody, an account by Basic authentication, or holders of a token. */
@@ -66,7 +66,8 @@ export async function startDockerRegistry(
   program: Found,
   options: DockerRegistryOptions = {},
 ): Promise<DockerRegistry> {
-  const folder = await mkdtemp(join(tmpdir(), 'docker-registry-'));
+  const scratch = await makeScratch('docker-registry');
+  const folder = scratch.path;
   const host = `127.0.0.1:${await freePort()}`;
   const url = `http://${host}`;
   const configFile = join(folder, 'config.json');
@@ -88,11 +89,11 @@ export async function startDockerRegistry(
       output: () => child.output(),
       stop: async () => {
         await child.stop();
-        await rm(folder, { recursive: true, force: true });
+        await scratch.remove();
       },
     };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await scratch.remove();
     throw error;
   }
 }

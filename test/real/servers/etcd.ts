@@ -1,10 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
 import { startChild } from './child.ts';
 import { findProgram, type Found, type Search } from './found.ts';
 import { freePort } from './free-port.ts';
+import { makeScratch } from './scratch.ts';
 
 /** A running etcd. */
 export interface Etcd {
@@ -31,14 +28,14 @@ export function findEtcd(): Search {
 
 /** Starts a cluster of one on 127.0.0.1, with an empty store. */
 export async function startEtcd(program: Found): Promise<Etcd> {
-  const folder = await mkdtemp(join(tmpdir(), 'etcd-'));
+  const scratch = await makeScratch('etcd');
   const url = `http://127.0.0.1:${await freePort()}`;
   const peerUrl = `http://127.0.0.1:${await freePort()}`;
   try {
     const child = await startChild({
       path: program.path,
       args: [
-        `--data-dir=${folder}`,
+        `--data-dir=${scratch.path}`,
         `--listen-client-urls=${url}`,
         `--advertise-client-urls=${url}`,
         `--listen-peer-urls=${peerUrl}`,
@@ -55,11 +52,11 @@ export async function startEtcd(program: Found): Promise<Etcd> {
       compact: async () => compact(url, await currentRevision(url)),
       stop: async () => {
         await child.stop();
-        await rm(folder, { recursive: true, force: true });
+        await scratch.remove();
       },
     };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await scratch.remove();
     throw error;
   }
 }

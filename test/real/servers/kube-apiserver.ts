@@ -1,6 +1,5 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { startChild, type Child } from './child.ts';
@@ -8,6 +7,7 @@ import { findEtcd, startEtcd } from './etcd.ts';
 import { findProgram, isFound, required, type Found, type Search } from './found.ts';
 import { freePort } from './free-port.ts';
 import { askKubeApi, type KubeAccess } from './kube-api.ts';
+import { makeScratch } from './scratch.ts';
 
 /** How an API server is started. */
 export interface KubeApiserverOptions {
@@ -70,10 +70,11 @@ export async function startKubeApiserver(
   options: KubeApiserverOptions = {},
 ): Promise<KubeApiserver> {
   const etcd = await startEtcd(required(findEtcd()));
-  const folder = await mkdtemp(join(tmpdir(), 'kube-apiserver-'));
+  const scratch = await makeScratch('kube-apiserver');
+  const folder = scratch.path;
   async function clean(): Promise<void> {
     await etcd.stop();
-    await rm(folder, { recursive: true, force: true });
+    await scratch.remove();
   }
   try {
     const settings: Settings = {

@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { startChild } from './child.ts';
 import { findProgram, isFound, type Found, type Search } from './found.ts';
 import { freePort } from './free-port.ts';
+import { makeScratch } from './scratch.ts';
 
 /** A running Pub/Sub emulator. */
 export interface PubsubEmulator {
@@ -42,14 +41,14 @@ export function findPubsubEmulator(): Search {
 
 /** Starts the emulator on 127.0.0.1, with nothing in it. It checks no credentials. */
 export async function startPubsubEmulator(program: Found): Promise<PubsubEmulator> {
-  const folder = await mkdtemp(join(tmpdir(), 'pubsub-emulator-'));
+  const scratch = await makeScratch('pubsub-emulator');
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
   try {
     const child = await startChild({
       path: program.path,
       args: ['--host=127.0.0.1', `--port=${port}`],
-      cwd: folder,
+      cwd: scratch.path,
       // The start, which two cores feel, needs no optimising compiler.
       env: { JAVA_OPTS: '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m' },
       ready: async () => (await (await fetch(`http://${host}/`)).text()).trim() === 'Ok',
@@ -60,11 +59,11 @@ export async function startPubsubEmulator(program: Found): Promise<PubsubEmulato
       output: () => child.output(),
       stop: async () => {
         await child.stop();
-        await rm(folder, { recursive: true, force: true });
+        await scratch.remove();
       },
     };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await scratch.remove();
     throw error;
   }
 }
