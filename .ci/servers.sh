@@ -4,7 +4,7 @@
 # costs nothing. What cannot be had is named, and the rest goes on: the tests skip what is missing.
 #
 #   bash .ci/servers.sh            all of them
-#   bash .ci/servers.sh etcd …     only these (names as printed)
+#   bash .ci/servers.sh etcd …     only these: debian, or the names that are printed
 #   . ~/.cache/imagerepo-mirror/env.sh    the environment that the tests read
 set -uo pipefail
 
@@ -20,6 +20,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # All builds together; one that would begin later is left to the next run.
 budget_seconds=${SERVERS_BUDGET_SECONDS:-1500}
+names=(debian go-containerregistry regclient distribution etcd kubernetes google-provider)
+for name in "$@"; do
+  if [[ " ${names[*]} " != *" $name "* ]]; then
+    echo "unknown: $name (one of: ${names[*]})" >&2
+    exit 2
+  fi
+done
 wanted=" $* "
 
 asked() {
@@ -44,6 +51,12 @@ bring() {
   link "$name" "$version" "$@"
 }
 
+# own_assets: whether somebody else's KUBEBUILDER_ASSETS has the API server and its store already.
+own_assets() {
+  local assets=${KUBEBUILDER_ASSETS:-}
+  [ -n "$assets" ] && [ "$assets" != "$cache/bin" ] && [ -x "$assets/kube-apiserver" ] && [ -x "$assets/etcd" ]
+}
+
 write_environment() {
   local file=$cache/env.sh assets=$cache/bin settings=$cache/google-provider/$google_provider_version/terraform.rc
   {
@@ -63,8 +76,12 @@ fi
 bring go-containerregistry "$ggcr_version" go_containerregistry crane gcrane
 bring regclient "$regclient_version" regclient regctl regsync
 bring distribution "$distribution_version" distribution registry
-bring etcd "$etcd_version" etcd etcd
-bring kubernetes "$kubernetes_version" kubernetes kube-apiserver kubectl
+if own_assets; then
+  echo "kube-apiserver and etcd: those of KUBEBUILDER_ASSETS"
+else
+  bring etcd "$etcd_version" etcd etcd
+  bring kubernetes "$kubernetes_version" kubernetes kube-apiserver kubectl
+fi
 if ! have terraform; then
   echo 'terraform: not found, so its google provider is not built'
 else

@@ -7,17 +7,26 @@ distribution_version=3.1.2
 etcd_version=3.6.5
 kubernetes_version=1.34.4
 
-# How long one build may take before it is given up: kube-apiserver, the longest, takes 6 min on two cores.
-build_seconds=900
+# How long one command of a build may take before it is given up: kube-apiserver, the longest, takes
+# 6 min on two cores.
+command_seconds=900
+
+# remaining_seconds: that, or what is left of the time for all builds.
+remaining_seconds() {
+  local left=$((budget_seconds - SECONDS))
+  [ "$left" -lt "$command_seconds" ] || left=$command_seconds
+  [ "$left" -gt 1 ] || left=1
+  echo "$left"
+}
 
 # go_build OUTPUT PACKAGE [LDFLAGS]: one static binary, without symbols and without this machine's paths.
 go_build() {
-  CGO_ENABLED=0 bounded "$build_seconds" go build -trimpath -ldflags "-s -w ${3:-}" -o "$1" "$2"
+  CGO_ENABLED=0 bounded "$(remaining_seconds)" go build -trimpath -ldflags "-s -w ${3:-}" -o "$1" "$2"
 }
 
 # go_get MODULE@VERSION…: makes the requirements of the throw-away module in the current directory.
 go_get() {
-  bounded "$build_seconds" go get "$@"
+  bounded "$(remaining_seconds)" go get "$@"
 }
 
 go_containerregistry() {
