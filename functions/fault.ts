@@ -77,6 +77,7 @@ export const FAULTS = {
     'The destination refuses an index whose children are no manifests.',
   ),
   MANIFEST_REFUSED: permanent('The destination refuses the manifest; its message says why.'),
+  TAG_IMMUTABLE: permanent('The destination forbids moving this tag; allow it or push a new tag.'),
   DESTINATION_INCOMPLETE: transient(
     'The destination lost a blob while it was in use; it is sent again.',
   ),

@@ -5,6 +5,7 @@ export interface Descriptor {
   readonly mediaType: string;
   /** `sha256:` + 64 hex digits, or `sha512:` + 128. */
   readonly digest: string;
+  /** -1 where the manifest does not tell (schema 1); {@link SourceRepository.blobSize} does. */
   readonly sizeBytes: number;
 }
 
@@ -66,6 +67,8 @@ export interface SourceRepository {
     offsetBytes: number,
     signal: AbortSignal,
   ): Promise<Readable | undefined>;
+  /** Content-Length of a blob, one HEAD: for descriptors without a size. Undefined: it is not there. */
+  blobSize(digest: string, signal: AbortSignal): Promise<number | undefined>;
   /** Asks the referrers API once; the answer `unsupported` is remembered per host. */
   listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer>;
   /** False once this host is known to have no referrers API. */
@@ -104,18 +107,26 @@ export interface DestinationRepository {
    * Makes a blob be there: `POST ?mount=` first (from `mountFrom`, another repository of this host,
    * where one is known to hold it), a HEAD where the probe is unproven and the blob is 4 MiB or
    * more, otherwise one PUT of what `open` gives. `open` is called only when bytes are needed, once.
-   * `onBytes` is told the bytes sent as they go.
+   * `onBytes` is told the bytes sent as they go. `open` may wait long for its turn, so no slot of
+   * the gate may be held while it is awaited; what it throws is thrown on as it is.
    */
   uploadBlob(
     blob: Descriptor,
     open: OpenBlob,
     options: {
+      /** Path of the other repository below the host, such as `mirror/ghcr.io/org/app`. */
       readonly mountFrom?: string;
+      /** Send the bytes whatever a probe would say: the registry named this blob as missing. */
+      readonly force?: boolean;
       readonly onBytes?: (count: number) => void;
     },
     signal: AbortSignal,
   ): Promise<BlobArrival>;
-  /** Pushes the bytes under a tag or a digest. Throws `DESTINATION_INCOMPLETE` with the digests that the registry misses (none where it names none), `MANIFEST_REFUSED` for every other refusal. */
+  /**
+   * Pushes the bytes under a tag or a digest. Throws `DESTINATION_INCOMPLETE` with the digests that
+   * the registry misses (none where it names none), `TAG_IMMUTABLE` where it says that the tag may
+   * not be moved, `MANIFEST_REFUSED` for every other refusal.
+   */
   putManifest(reference: string, manifest: ManifestBytes, signal: AbortSignal): Promise<PutAnswer>;
 }
 
