@@ -1,0 +1,114 @@
+import { canonicalImageName, parseDestinationRegistry } from './contract/destination.ts';
+import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
+import { Fault } from './fault.ts';
+import { jobOptions, subscriberOptions, type mirrorOptions } from './option-tables.ts';
+import { refuseOption, type OptionValues } from './options/option.ts';
+import { parseOptions } from './options/parser.ts';
+import { liesWithin, overlaps } from './subscriber/image-pattern.ts';
+
+/** Variables of a process, as `process.env` is. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+type MirrorOptions = OptionValues<typeof mirrorOptions>;
+type SubscriberOptions = OptionValues<typeof subscriberOptions>;
+type JobOptions = OptionValues<typeof jobOptions>;
+
+/** Options whose meaning is in {@link Combined}. */
+type Parts = 'include' | 'exclude' | 'semver' | 'latest';
+
+/** What options mean together. */
+interface Combined {
+  /** Tags of objects that have no annotation; nothing in it: all. */
+  readonly selection: Selection;
+  /** Hosts that the operator names: they may be private, and loopback is spoken to over http. */
+  readonly operatorHosts: readonly string[];
+}
+
+/** Configuration that every entry has. */
+export interface MirrorConfig extends Omit<MirrorOptions, Parts>, Combined {}
+
+/** Configuration of the Cloud Run service. */
+export interface SubscriberConfig extends Omit<SubscriberOptions, Parts>, Combined {}
+
+/** Configuration of the job and the command line. */
+export interface JobConfig extends Omit<JobOptions, Parts>, Combined {}
+
+/**
+ * Reads the service's options.
+ * @throws Fault `OPTION_INVALID` naming the option
+ */
+export function readSubscriberConfig(argv: readonly string[], env: Environment): SubscriberConfig {
+  const values = parseOptions(subscriberOptions, argv, env);
+  const combined = combine(values, []);
+  if (values.jobThresholdBytes === 0 && values.job === undefined) {
+    refuseOption('JOB', 'is required where JOB_THRESHOLD_BYTES is 0');
+  }
+  return { ...values, ...combined };
+}
+
+/**
+ * Reads the options of the job and the command line. Images become canonical names; their hosts
+ * are the operator's.
+ * @throws Fault `OPTION_INVALID` naming the option
+ */
+export function readJobConfig(argv: readonly string[], env: Environment): JobConfig {
+  const values = parseOptions(jobOptions, argv, env);
+  const images = values.images.map((image) => inOption('--image', () => canonicalImageName(image)));
+  const hosts = images.map((image) => image.slice(0, image.indexOf('/')));
+  const combined = combine(values, hosts);
+  const inside = images.find((image) => liesWithin(image, values.destinationRegistry));
+  if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
+  return { ...values, images, ...combined };
+}
+
+/** Checks options against each other. The destination's host is always the operator's. */
+function combine(values: MirrorOptions, namedHosts: readonly string[]): Combined {
+  const registry = inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
+    parseDestinationRegistry(values.destinationRegistry),
+  );
+  const overlapping = values.allowedSources.find((pattern) =>
+    overlaps(pattern, values.destinationRegistry),
+  );
+  if (overlapping !== undefined) {
+    refuseOption(
+      'ALLOWED_SOURCES',
+      `has '${overlapping.text}', which overlaps the destination ${values.destinationRegistry}`,
+    );
+  }
+  inOption('MUTABLE_TAGS', () => {
+    requirePatterns([values.mutableTags], 'MUTABLE_TAGS');
+  });
+  return {
+    selection: selectionOf(values),
+    operatorHosts: [...new Set([...namedHosts, registry.host])],
+  };
+}
+
+/** The selection that the four `MIRROR_…` options say. */
+function selectionOf({ include, exclude, semver, latest }: MirrorOptions): Selection {
+  const given = {
+    ...(include.length === 0 ? {} : { include }),
+    ...(exclude.length === 0 ? {} : { exclude }),
+    ...(semver === undefined ? {} : { semver }),
+    ...(latest === 0 ? {} : { latest }),
+  };
+  const option = ['include', 'exclude', 'semver'].find((name) => {
+    try {
+      readSelection({ [name]: given[name as keyof typeof given] }, '');
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return inOption(`MIRROR_${(option ?? '').toUpperCase()}`, () => readSelection(given, ''));
+}
+
+/** What `read` gives; its fault becomes one of the option. @throws Fault `OPTION_INVALID` */
+function inOption<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Fault) refuseOption(name, error.message);
+    throw error;
+  }
+}

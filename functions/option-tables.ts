@@ -1,0 +1,296 @@
+import { DESTINATION_LAYOUTS } from './contract/destination.ts';
+import { VERIFY } from './contract/event.ts';
+import { choice, flag, integer, list, text } from './options/option.ts';
+import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
+import { LOG_LEVELS } from './telemetry/severity.ts';
+
+/** A topic's id, or its full name (Pub/Sub resource names: 3 to 255 characters). */
+const TOPIC = /^(projects\/[^/\s]+\/topics\/)?[a-zA-Z][\w.~+%-]{2,254}$/;
+
+/** A Cloud Run job's full name. */
+const JOB = /^projects\/[^/\s]+\/locations\/[^/\s]+\/jobs\/[^/\s]+$/;
+
+/** 10 GiB: what one delivery of 540 s can bring at some 20 MiB/s, with room. */
+const JOB_THRESHOLD_BYTES = 10 * 1024 ** 3;
+
+/** Tags whose names say that they move. */
+const MUTABLE_TAGS = String.raw`^(latest|stable|edge|nightly|main|master|dev.*|v?\d+(\.\d+)?)$`;
+
+/** Options of every entry: what is mirrored, from where, to where, and how. */
+export const mirrorOptions = {
+  destinationRegistry: text({
+    flag: '--destination-registry',
+    env: 'DESTINATION_REGISTRY',
+    placeholder: 'HOST[/PATH]',
+    default: '',
+    sentence:
+      'Registry to mirror into; on Artifact Registry LOCATION-docker.pkg.dev/PROJECT/REPOSITORY. Required.',
+  }),
+  destinationLayout: choice({
+    flag: '--destination-layout',
+    env: 'DESTINATION_LAYOUT',
+    choices: DESTINATION_LAYOUTS,
+    default: 'host-path',
+    sentence:
+      'Path below the registry: host-path keeps host and path, path the path, name its last part; the latter two can collide.',
+  }),
+  tagWorkers: integer({
+    flag: '--tag-workers',
+    env: 'TAG_WORKERS',
+    default: 4,
+    min: 1,
+    max: 64,
+    sentence: 'Tags of one ImageRepository mirrored at once.',
+  }),
+  allowedSources: list({
+    flag: '--allowed-source',
+    env: 'ALLOWED_SOURCES',
+    placeholder: 'PATTERN',
+    item: parseImagePattern,
+    sentence:
+      'Images that may be mirrored, such as ghcr.io/my-org/*; credentials are used for these only. Empty: any public host, anonymously.',
+  }),
+  include: list({
+    flag: '--include',
+    env: 'MIRROR_INCLUDE',
+    placeholder: 'RE2',
+    sentence:
+      'Mirror only tags that match any of these patterns; an annotation of the object wins.',
+  }),
+  exclude: list({
+    flag: '--exclude',
+    env: 'MIRROR_EXCLUDE',
+    placeholder: 'RE2',
+    sentence: 'Mirror no tag that matches any of these patterns; an annotation of the object wins.',
+  }),
+  semver: text({
+    flag: '--semver',
+    env: 'MIRROR_SEMVER',
+    placeholder: 'RANGE',
+    sentence: 'Mirror only tags that are versions in this range; an annotation of the object wins.',
+  }),
+  latest: integer({
+    flag: '--latest',
+    env: 'MIRROR_LATEST',
+    default: 0,
+    min: 0,
+    max: 100_000,
+    sentence: 'Mirror only the newest so many tags, 0 for all; an annotation of the object wins.',
+  }),
+  verifyTags: choice({
+    flag: '--verify',
+    env: 'VERIFY_TAGS',
+    choices: VERIFY,
+    default: 'mutable',
+    sentence:
+      'Existing tags whose digest is compared with the source: those matching MUTABLE_TAGS, all, or none.',
+  }),
+  mutableTags: text({
+    flag: '--mutable-tags',
+    env: 'MUTABLE_TAGS',
+    placeholder: 'RE2',
+    default: MUTABLE_TAGS,
+    sentence: 'Pattern of the tags that are expected to move.',
+  }),
+  onDrift: choice({
+    flag: '--on-drift',
+    env: 'ON_DRIFT',
+    choices: ['overwrite', 'report'],
+    default: 'overwrite',
+    sentence:
+      'Whether a tag that points at another digest at the destination is moved or reported.',
+  }),
+  referrers: flag({
+    flag: '--referrers',
+    env: 'REFERRERS',
+    default: true,
+    sentence: 'Mirror signatures, attestations and other referrers with their subject.',
+  }),
+  googleRegistryHosts: list({
+    flag: '--google-registry-host',
+    env: 'GOOGLE_REGISTRY_HOSTS',
+    placeholder: 'HOST:PORT',
+    item: loopbackHost,
+    sentence: 'Loopback registries that are given Google credentials as *.pkg.dev is; for tests.',
+  }),
+  privateHosts: list({
+    flag: '--private-host',
+    env: 'PRIVATE_HOSTS',
+    placeholder: 'HOST',
+    sentence: 'Hosts that may have private addresses; metadata and link-local ones never may.',
+  }),
+  insecureSources: list({
+    flag: '--insecure-source',
+    env: 'INSECURE_SOURCES',
+    placeholder: 'PATTERN',
+    item: parseImagePattern,
+    sentence: 'Sources that may be spoken to over plain http where their ImageRepository says so.',
+  }),
+  sourceCaFile: text({
+    flag: '--source-ca-file',
+    env: 'SOURCE_CA_FILE',
+    placeholder: 'FILE',
+    sentence:
+      'Certificates (PEM) of authorities that sources are trusted by, beside the known ones.',
+  }),
+  dockerConfigFile: text({
+    flag: '--docker-config',
+    env: 'DOCKER_CONFIG_FILE',
+    placeholder: 'FILE',
+    sentence: 'Docker config with credentials of sources; credential helpers are refused.',
+  }),
+  allowedDestinations: list({
+    flag: '--allowed-destination',
+    env: 'ALLOWED_DESTINATIONS',
+    placeholder: 'NAMESPACE=PATH',
+    item: parseDestinationGrant,
+    sentence:
+      'Paths below the registry that objects of a namespace may choose by annotation, such as team-a=team-a/*. Empty: none.',
+  }),
+  resyncVerify: choice({
+    env: 'RESYNC_VERIFY',
+    choices: VERIFY,
+    default: 'mutable',
+    sentence: 'VERIFY_TAGS of the periodic resync.',
+  }),
+  maxMissingTags: integer({
+    env: 'MAX_MISSING_TAGS',
+    default: 1000,
+    min: 0,
+    max: 1_000_000,
+    sentence:
+      'Brake: of more missing tags than this only the newest so many are copied, the others are held. 0: no brake.',
+  }),
+  deadLetterTopic: text({
+    env: 'DEAD_LETTER_TOPIC',
+    placeholder: 'TOPIC',
+    sentence:
+      'Topic for events that can never succeed. Unset: they are refused until Pub/Sub gives up.',
+    check: resourceName(TOPIC),
+  }),
+  local: flag({
+    env: 'LOCAL',
+    default: false,
+    sentence: 'Everything runs on one machine: loopback is a source and is spoken to over http.',
+  }),
+  logLevel: choice({
+    flag: '--log-level',
+    env: 'LOG_LEVEL',
+    choices: LOG_LEVELS,
+    default: 'info',
+    sentence: 'Mildest severity that is logged.',
+  }),
+  projectId: text({
+    env: 'GOOGLE_CLOUD_PROJECT',
+    placeholder: 'PROJECT',
+    sentence: 'Project of topics named without one, and of the traces that log lines link to.',
+  }),
+} as const;
+
+/** Options of the Cloud Run service. */
+export const subscriberOptions = {
+  ...mirrorOptions,
+  batchTags: integer({
+    env: 'BATCH_TAGS',
+    default: 100,
+    min: 1,
+    max: 1000,
+    sentence: 'Tags of one delivery; of more, batches are published to the bulk topic.',
+  }),
+  jobThresholdBytes: integer({
+    env: 'JOB_THRESHOLD_BYTES',
+    default: JOB_THRESHOLD_BYTES,
+    min: -1,
+    max: Number.MAX_SAFE_INTEGER,
+    sentence: 'Missing bytes above which the Cloud Run job takes over. 0: always, -1: never.',
+  }),
+  job: text({
+    env: 'JOB',
+    placeholder: 'projects/P/locations/L/jobs/J',
+    sentence: 'Cloud Run job that takes over what is too large for a delivery. Unset: none does.',
+    check: resourceName(JOB),
+  }),
+  runApiEndpoint: text({
+    env: 'RUN_API_ENDPOINT',
+    placeholder: 'URL',
+    default: 'https://run.googleapis.com',
+    sentence: 'Where the Cloud Run Admin API is spoken to.',
+    check: (value) => {
+      if (!URL.canParse(value)) throw new Error(`is no URL: '${value}'`);
+    },
+  }),
+  deadlineSeconds: integer({
+    env: 'DEADLINE_SECONDS',
+    default: 540,
+    min: 1,
+    max: 3600,
+    sentence:
+      'Time of one delivery; the rest of the work is published again. 60 s below the acknowledgement deadline.',
+  }),
+  bulkTopic: text({
+    env: 'BULK_TOPIC',
+    placeholder: 'TOPIC',
+    sentence: 'Topic for batches and continuations. Unset: unfinished work is redelivered instead.',
+    check: resourceName(TOPIC),
+  }),
+  acceptFluxEvents: flag({
+    env: 'ACCEPT_FLUX_EVENTS',
+    default: false,
+    sentence: "Take events of Flux's notification controller (provider googlepubsub) too.",
+  }),
+  port: integer({
+    env: 'PORT',
+    default: 8080,
+    min: 0,
+    max: 65_535,
+    sentence: 'Port to listen on; 0 takes a free one.',
+  }),
+} as const;
+
+/** Options of the job and the command line. */
+export const jobOptions = {
+  images: list({
+    flag: '--image',
+    placeholder: 'NAME',
+    sentence: 'Image to mirror, such as ghcr.io/org/app.',
+  }),
+  tags: list({
+    flag: '--tag',
+    placeholder: 'TAG',
+    sentence: 'Mirror exactly this tag of every --image.',
+  }),
+  workers: integer({
+    flag: '--workers',
+    env: 'WORKERS',
+    default: 4,
+    min: 1,
+    max: 64,
+    sentence: 'ImageRepositories mirrored at once.',
+  }),
+  dryRun: flag({
+    flag: '--dry-run',
+    default: false,
+    sentence: 'Say what would be done and change nothing.',
+  }),
+  output: choice({
+    flag: '--output',
+    short: '-o',
+    choices: ['text', 'json'],
+    default: 'text',
+    sentence:
+      'Form of the report on standard output; json is one document (functions/report/report.schema.json).',
+  }),
+  ...mirrorOptions,
+} as const;
+
+/** A host that is this machine: Google credentials go to no other host that an option names. */
+function loopbackHost(value: string): string {
+  if (/^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(value)) return value;
+  throw new Error(`takes loopback hosts only, not '${value}'`);
+}
+
+function resourceName(form: RegExp): (value: string) => void {
+  return (value) => {
+    if (!form.test(value)) throw new Error(`is no resource name: '${value}'`);
+  };
+}

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { readJobConfig, readSubscriberConfig } from '../../functions/config.ts';
+import { Fault } from '../../functions/fault.ts';
+
+const REGISTRY = 'europe-docker.pkg.dev/acme/mirror';
+
+function refusedField(read: () => unknown): string {
+  try {
+    read();
+  } catch (error) {
+    assert.ok(error instanceof Fault);
+    assert.equal(error.code, 'OPTION_INVALID');
+    assert.doesNotMatch(error.message, /\n/);
+    return error.field ?? '';
+  }
+  return assert.fail('nothing was refused');
+}
+
+describe('subscriber configuration', () => {
+  it('has the documented defaults', () => {
+    const config = readSubscriberConfig([], { DESTINATION_REGISTRY: REGISTRY });
+    assert.equal(config.destinationRegistry, REGISTRY);
+    assert.equal(config.destinationLayout, 'host-path');
+    assert.equal(config.tagWorkers, 4);
+    assert.equal(config.batchTags, 100);
+    assert.equal(config.maxMissingTags, 1000);
+    assert.equal(config.jobThresholdBytes, 10 * 1024 ** 3);
+    assert.equal(config.deadlineSeconds, 540);
+    assert.equal(config.verifyTags, 'mutable');
+    assert.equal(config.onDrift, 'overwrite');
+    assert.equal(config.referrers, true);
+    assert.equal(config.acceptFluxEvents, false);
+    assert.deepEqual(config.selection, {});
+    assert.deepEqual(config.operatorHosts, ['europe-docker.pkg.dev']);
+  });
+
+  it('reads the selection from its four options', () => {
+    const { selection } = readSubscriberConfig([], {
+      DESTINATION_REGISTRY: REGISTRY,
+      MIRROR_INCLUDE: '^v\\d{1,3}\\.\n^stable$',
+      MIRROR_EXCLUDE: '-rc',
+      MIRROR_SEMVER: '>=1.0.0',
+      MIRROR_LATEST: '10',
+    });
+    assert.deepEqual(selection, {
+      include: ['^v\\d{1,3}\\.', '^stable$'],
+      exclude: ['-rc'],
+      semver: '>=1.0.0',
+      latest: 10,
+    });
+  });
+
+  const refused: readonly [name: string, env: Record<string, string>, field: RegExp][] = [
+    ['an absent destination', { DESTINATION_REGISTRY: '' }, /DESTINATION_REGISTRY/],
+    ['a scheme', { DESTINATION_REGISTRY: 'https://x.example' }, /DESTINATION_REGISTRY/],
+    ['pkg.dev alone', { DESTINATION_REGISTRY: 'europe-docker.pkg.dev/p' }, /DESTINATION_REGISTRY/],
+    ['words for workers', { TAG_WORKERS: 'many' }, /^TAG_WORKERS$/],
+    ['a malformed include', { MIRROR_INCLUDE: '(' }, /^MIRROR_INCLUDE$/],
+    ['a malformed range', { MIRROR_SEMVER: 'newest' }, /^MIRROR_SEMVER$/],
+    ['malformed mutable tags', { MUTABLE_TAGS: '(' }, /^MUTABLE_TAGS$/],
+    ['a malformed source pattern', { ALLOWED_SOURCES: 'https://ghcr.io' }, /^ALLOWED_SOURCES$/],
+    ['an overlap', { ALLOWED_SOURCES: 'ghcr.io/org/*,*.pkg.dev/acme/*' }, /^ALLOWED_SOURCES$/],
+    ['a malformed grant', { ALLOWED_DESTINATIONS: 'team-a' }, /^ALLOWED_DESTINATIONS$/],
+    ['a Google host afar', { GOOGLE_REGISTRY_HOSTS: 'evil.example' }, /^GOOGLE_REGISTRY_HOSTS$/],
+    ['threshold 0 without a job', { JOB_THRESHOLD_BYTES: '0' }, /^JOB$/],
+    ['a job that is no resource', { JOB: 'mirror' }, /^JOB$/],
+    ['a topic that is none', { BULK_TOPIC: 'a b' }, /^BULK_TOPIC$/],
+    ['an API that is no URL', { RUN_API_ENDPOINT: 'run' }, /^RUN_API_ENDPOINT$/],
+  ];
+  for (const [name, env, field] of refused) {
+    it(`refuses ${name}`, () => {
+      assert.match(
+        refusedField(() => readSubscriberConfig([], { DESTINATION_REGISTRY: REGISTRY, ...env })),
+        field,
+      );
+    });
+  }
+});
+
+describe('job configuration', () => {
+  it('makes images canonical and their hosts the operator’s', () => {
+    const config = readJobConfig(
+      ['--image', 'alpine', '--image=localhost:5000/app', '--destination-registry', 'r.example/m'],
+      {},
+    );
+    assert.deepEqual(config.images, ['index.docker.io/library/alpine', 'localhost:5000/app']);
+    assert.deepEqual(config.operatorHosts, ['index.docker.io', 'localhost:5000', 'r.example']);
+    assert.equal(config.workers, 4);
+  });
+
+  it('takes -o json and repeated tags', () => {
+    const config = readJobConfig(
+      ['--image', 'alpine', '--tag', '3', '--tag', '3.20', '-o', 'json', '--dry-run'],
+      { DESTINATION_REGISTRY: REGISTRY },
+    );
+    assert.deepEqual(config.tags, ['3', '3.20']);
+    assert.equal(config.output, 'json');
+    assert.equal(config.dryRun, true);
+  });
+
+  const refused: readonly [name: string, argv: readonly string[], field: RegExp][] = [
+    ['a tag in the image', ['--image', 'ghcr.io/org/app:1.0'], /^--image$/],
+    ['an image of the destination', ['--image', `${REGISTRY}/app`], /^--image$/],
+    ['words for workers', ['--workers', 'x'], /^--workers$/],
+    ['an unknown flag', ['--imgae', 'x'], /^--imgae$/],
+    ['an unknown form', ['-o', 'yaml'], /^--output$/],
+  ];
+  for (const [name, argv, field] of refused) {
+    it(`refuses ${name}`, () => {
+      const env = { DESTINATION_REGISTRY: REGISTRY };
+      assert.match(
+        refusedField(() => readJobConfig(argv, env)),
+        field,
+      );
+    });
+  }
+});
