@@ -58,15 +58,16 @@ own_assets() {
 }
 
 write_environment() {
-  local file=$cache/env.sh assets=$cache/bin settings=$cache/google-provider/$google_provider_version/terraform.rc
+  local file=$cache/env.sh assets=$cache/bin settings=$cache/google-provider/$google_provider_version/terraform.rc new
+  new=$(mktemp "$file.XXXXXX")
   {
     echo "export PATH=\"$cache/bin:\$PATH\""
     if [ -x "$assets/kube-apiserver" ] && [ -x "$assets/etcd" ] && [ -x "$assets/kubectl" ]; then
       echo "export KUBEBUILDER_ASSETS=\"\${KUBEBUILDER_ASSETS:-$assets}\""
     fi
     [ ! -f "$settings" ] || echo "export TF_CLI_CONFIG_FILE=\"$settings\""
-  } >"$file.new"
-  mv "$file.new" "$file"
+  } >"$new"
+  mv "$new" "$file"
   echo "environment: $file"
 }
 

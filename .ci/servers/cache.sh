@@ -33,31 +33,33 @@ built() {
 # FOLDER and works in the current directory, which is an empty throw-away one. The folder appears
 # under its name only when the recipe has succeeded, so a broken build leaves nothing behind.
 build() {
-  local name=$1 version=$2 recipe=$3 work began=$SECONDS
-  if built "$name" "$version"; then
-    printf '%-22s %-8s in the cache\n' "$name" "$version"
-    return 0
-  fi
+  local name=$1 version=$2 recipe=$3 work code began=$SECONDS
   mkdir -p "$cache/$name"
   (
-    # A second run at the same time waits and then finds the first one's build.
-    if have flock; then
+    # A second run at the same time waits, and then finds the first one's build.
+    if ! built "$name" "$version" && have flock; then
       exec 9>"$cache/$name/.lock"
       flock 9
     fi
-    built "$name" "$version" && exit 0
+    if built "$name" "$version"; then
+      printf '%-22s %-8s in the cache\n' "$name" "$version"
+      exit 0
+    fi
     work=$(mktemp -d "$cache/$name/.building.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     mkdir "$work/out" "$work/module"
     cd "$work/module" || exit 1
-    if ! "$recipe" "$work/out" >"$work/log" 2>&1 </dev/null; then
-      printf '%-22s %-8s FAILED, the last lines of its build:\n' "$name" "$version"
+    "$recipe" "$work/out" >"$work/log" 2>&1 </dev/null
+    code=$?
+    if [ "$code" -ne 0 ]; then
+      printf '%-22s %-8s FAILED after %d s, exit code %d, the last lines of its build:\n' \
+        "$name" "$version" "$((SECONDS - began))" "$code"
       tail -n 15 "$work/log" | sed 's/^/    /'
       exit 1
     fi
     mv "$work/out" "$cache/$name/$version"
-  ) || return 1
-  printf '%-22s %-8s built in %d s\n' "$name" "$version" "$((SECONDS - began))"
+    printf '%-22s %-8s built in %d s\n' "$name" "$version" "$((SECONDS - began))"
+  )
 }
 
 # link NAME VERSION PROGRAM…: puts the programs of a finished build into $cache/bin.

@@ -23,12 +23,16 @@ install_debian() {
     fi
     as_root=(sudo -n)
   fi
-  # The tests start their own servers: the package's service is not wanted, and RUNLEVEL=1 is how
-  # Debian's invoke-rc.d is told so.
-  bounded 300 "${as_root[@]}" apt-get -qq update </dev/null >/dev/null 2>&1
+  bounded 120 "${as_root[@]}" apt-get -qq update </dev/null >/dev/null 2>&1
   for package in "${missing[@]}"; do
+    # RUNLEVEL=1 tells Debian's invoke-rc.d that the package's service is not to be started.
     if bounded 300 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-      apt-get -qq install -y --no-install-recommends "$package" </dev/null >/dev/null 2>&1; then
+      apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$package" \
+      </dev/null >/dev/null 2>&1; then
+      # systemd does not heed that. The tests start servers of their own.
+      if [ -d /run/systemd/system ] && [ -f "/lib/systemd/system/$package.service" ]; then
+        "${as_root[@]}" systemctl --quiet disable --now "$package.service" </dev/null >/dev/null 2>&1
+      fi
       printf '%-22s %-8s installed now\n' "$package" "$(debian_version "$package")"
     else
       echo "$package: apt-get install failed"
