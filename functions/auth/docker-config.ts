@@ -1,0 +1,158 @@
+import { readFile } from 'node:fs/promises';
+
+import { Fault, printable } from '../fault.ts';
+import type { Credential, Credentials } from './credential.ts';
+
+/** How long a config file is believed: a mounted secret changes without notice. */
+const REREAD_AFTER_MS = 5 * 60_000;
+/** Largest file that is read; Secret Manager holds at most 64 KiB, ConfigMaps 1 MiB. */
+const MAX_BYTES = 1024 * 1024;
+/** Keys under which Docker's clients store Docker Hub (docker/cli, `IndexServer`). */
+const DOCKER_HUB = new Set(['index.docker.io', 'docker.io', 'registry-1.docker.io']);
+
+/** The credentials of a docker config file, by host. */
+export type DockerAuths = ReadonlyMap<string, Credential>;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads `auths` of a docker config (docker/cli, "config.json"). Keys are `host`, `host:port` or a
+ * URL (`https://index.docker.io/v1/`); only their host counts and it is matched exactly.
+ * An entry without any secret is left out.
+ * @throws Fault `DOCKER_CONFIG_INVALID` on anything malformed, and where `credsStore` or
+ *   `credHelpers` ask to start a program
+ */
+export function parseDockerConfig(text: string): DockerAuths {
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch {
+    throw invalid('is no JSON');
+  }
+  if (!isFields(config)) throw invalid('is no JSON object');
+  const helper = ['credsStore', 'credHelpers'].find((name) => isPresent(config[name]));
+  // guard: credential-helpers
+  if (helper !== undefined)
+    throw invalid('names a credential helper; no program is started', helper);
+  const auths = config['auths'] ?? {};
+  if (!isFields(auths)) throw invalid('has no object', 'auths');
+  const found = new Map<string, Credential>();
+  for (const [key, entry] of Object.entries(auths)) {
+    const host = hostOf(key);
+    const credential = readEntry(entry, `auths.${key}`);
+    // The plain host wins over a URL of the same host, whichever comes first.
+    if (credential !== undefined && (key === host || !found.has(host))) found.set(host, credential);
+  }
+  return found;
+}
+
+/** Options of {@link dockerConfig}. */
+export interface DockerConfigOptions {
+  /** The file, such as `/secrets/config.json`. */
+  readonly path: string;
+  /** Milliseconds since 1970. Default: the machine's clock. */
+  readonly now?: () => number;
+}
+
+/** Credentials of a docker config file, read again after 5 minutes and after a 401. */
+export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Credentials {
+  let read: { readonly auths: Promise<DockerAuths>; readonly atMs: number } | undefined;
+  return {
+    async credentialFor(host) {
+      if (read === undefined || now() - read.atMs >= REREAD_AFTER_MS) {
+        read = { auths: readAuths(path), atMs: now() };
+      }
+      const { auths } = read;
+      try {
+        return findAuth(await auths, host);
+      } catch (error) {
+        if (read.auths === auths) read = undefined;
+        throw error;
+      }
+    },
+    refused() {
+      read = undefined;
+    },
+  };
+}
+
+/** The entry for exactly this host; the three names of Docker Hub are one. */
+export function findAuth(auths: DockerAuths, host: string): Credential | undefined {
+  const exact = auths.get(host.toLowerCase());
+  if (exact !== undefined || !DOCKER_HUB.has(host)) return exact;
+  for (const name of DOCKER_HUB) {
+    const credential = auths.get(name);
+    if (credential !== undefined) return credential;
+  }
+  return undefined;
+}
+
+async function readAuths(path: string): Promise<DockerAuths> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
+    throw new Fault('DOCKER_CONFIG_INVALID', `cannot read the docker config (${code})`, {
+      operation: 'read docker config',
+    });
+  }
+  if (bytes.length > MAX_BYTES) throw invalid(`has ${bytes.length} bytes`);
+  return parseDockerConfig(bytes.toString('utf8'));
+}
+
+function readEntry(entry: unknown, field: string): Credential | undefined {
+  if (!isFields(entry)) throw invalid('is no object', field);
+  const registry = text(entry, 'registrytoken', field);
+  if (registry !== '') return { kind: 'registry', token: registry };
+  const identity = text(entry, 'identitytoken', field);
+  if (identity !== '') return { kind: 'identity', token: identity };
+  const auth = text(entry, 'auth', field);
+  const [username, password] =
+    auth === ''
+      ? [text(entry, 'username', field), text(entry, 'password', field)]
+      : decode(auth, field);
+  if (username === '' && password === '') return undefined;
+  if (username === '') throw invalid('has no user', field);
+  return { kind: 'basic', username, password };
+}
+
+/** `auth` is base64 of `user:password`; the first colon divides, as in RFC 7617. */
+function decode(auth: string, field: string): readonly [string, string] {
+  if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(auth)) throw invalid('has an auth that is no base64', field);
+  // Docker's clients wrote zero bytes after some passwords.
+  const decoded = Buffer.from(auth, 'base64').toString('utf8').replace(/\0+$/, '');
+  const colon = decoded.indexOf(':');
+  if (colon < 1) throw invalid('has an auth without user and password', field);
+  return [decoded.slice(0, colon), decoded.slice(colon + 1)];
+}
+
+function text(entry: Fields, name: string, field: string): string {
+  const value = entry[name] ?? '';
+  if (typeof value !== 'string') throw invalid('is no text', `${field}.${name}`);
+  return value;
+}
+
+/** Host (with its port) of a key; a key may be a URL. */
+function hostOf(key: string): string {
+  const bare = key.replace(/^https?:\/\//, '');
+  return (bare.split('/', 1)[0] ?? '').toLowerCase();
+}
+
+function isPresent(value: unknown): boolean {
+  if (isFields(value)) return Object.keys(value).length > 0;
+  return value !== undefined && value !== null && value !== '';
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Names the field, never its value. */
+function invalid(what: string, field?: string): Fault {
+  const where = field === undefined ? 'the docker config' : `'${printable(field)}'`;
+  return new Fault('DOCKER_CONFIG_INVALID', `${where} ${what}`, {
+    operation: 'read docker config',
+    ...(field === undefined ? {} : { field: printable(field) }),
+  });
+}

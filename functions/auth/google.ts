@@ -1,0 +1,80 @@
+import { Fault, printable } from '../fault.ts';
+import type { Credentials } from './credential.ts';
+
+/** Scope of every token: IAM decides what the service account may do with it. */
+const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
+
+/** Access tokens of the process's own Google identity. */
+export interface GoogleTokens {
+  /**
+   * An OAuth access token, from the metadata server or Application Default Credentials. The library
+   * refreshes it about 5 minutes before it ends, so callers ask per request and never keep one.
+   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   */
+  accessToken(): Promise<string>;
+}
+
+/** Tokens by google-auth-library, which is loaded at the first question only. */
+export function googleTokens(): GoogleTokens {
+  let client: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
+  return {
+    async accessToken() {
+      client ??= import('google-auth-library').then(
+        ({ GoogleAuth }) => new GoogleAuth({ scopes: [SCOPE] }),
+      );
+      let token: string | null | undefined;
+      try {
+        token = await (await client).getAccessToken();
+      } catch (error) {
+        // The library's errors carry request headers: only the message goes on.
+        const reason = error instanceof Error ? error.message : 'no token';
+        throw unavailable(printable(reason));
+      }
+      if (token === undefined || token === null || token === '') throw unavailable('no token');
+      return token;
+    },
+  };
+}
+
+/** Artifact Registry and Container Registry: `*.pkg.dev`, `gcr.io`, `*.gcr.io`. */
+const GOOGLE_HOST = /^(?:(?:[a-z0-9-]+\.)+pkg\.dev|(?:[a-z0-9-]+\.)*gcr\.io)$/;
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;
+
+/** Whether a host is one of Google's registries, and may see Google's credentials. */
+export type GoogleHosts = (host: string) => boolean;
+
+/**
+ * Google's registries, and what `GOOGLE_REGISTRY_HOSTS` adds to them for work on one machine.
+ * @param additions hosts with port; anything but loopback is refused
+ * @throws Fault `OPTION_INVALID`
+ */
+export function googleHosts(additions: readonly string[] = []): GoogleHosts {
+  for (const host of additions) {
+    // guard: google-hosts-loopback
+    if (!LOOPBACK.test(host))
+      throw new Fault('OPTION_INVALID', `'${printable(host)}' is not loopback`, {
+        operation: 'read options',
+        field: 'GOOGLE_REGISTRY_HOSTS',
+      });
+  }
+  const added = new Set(additions);
+  return (host) => added.has(host) || GOOGLE_HOST.test(host);
+}
+
+/** The process's Google identity, for Google's registries only. */
+export function googleCredentials(isGoogle: GoogleHosts, tokens: GoogleTokens): Credentials {
+  return {
+    async credentialFor(host) {
+      // guard: google-hosts-only
+      if (!isGoogle(host)) return undefined;
+      return { kind: 'google', token: await tokens.accessToken() };
+    },
+    refused: () => undefined,
+  };
+}
+
+function unavailable(reason: string): Fault {
+  return new Fault('CREDENTIALS_UNAVAILABLE', `no access token of Google: ${reason}`, {
+    operation: 'get access token',
+  });
+}
