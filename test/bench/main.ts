@@ -1,0 +1,67 @@
+// Measures what tests must not assert: `npm run bench -- [copy|bridge|subscriber]… [--json] [--check]`.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import { Fault } from '../../functions/fault.ts';
+import { helpText } from '../../functions/options/help.ts';
+import { flag } from '../../functions/options/option.ts';
+import { parseOptions } from '../../functions/options/parser.ts';
+
+/** What a benchmark is asked for. */
+export interface BenchOptions {
+  /** Print one JSON document instead of a table. */
+  readonly json: boolean;
+  /** Fail when a bound is missed. */
+  readonly check: boolean;
+}
+
+const table = {
+  json: flag({ flag: '--json', default: false, sentence: 'Print one JSON document a benchmark.' }),
+  check: flag({ flag: '--check', default: false, sentence: 'Exit 1 when a bound is missed.' }),
+};
+const benchmarks = ['copy', 'bridge', 'subscriber'] as const;
+
+/** Runs the named benchmarks one after the other; the number of missed bounds. */
+async function run(names: readonly string[], options: BenchOptions): Promise<number> {
+  let missed = 0;
+  for (const name of names) {
+    const file = new URL(`${name}.ts`, import.meta.url);
+    if (!existsSync(fileURLToPath(file))) throw new Error(`there is no benchmark ${name}`);
+    const module = (await import(file.href)) as {
+      readonly bench: (options: BenchOptions) => Promise<number>;
+    };
+    missed += await module.bench(options);
+  }
+  return missed;
+}
+
+const argv = process.argv.slice(2);
+const names = argv.filter((argument) => !argument.startsWith('-'));
+try {
+  const unknown = names.find((name) => !(benchmarks as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new Fault('OPTION_INVALID', `${unknown} is no benchmark: ${benchmarks.join(', ')}`, {
+      field: unknown,
+    });
+  }
+  if (argv.includes('--help')) {
+    process.stdout.write(
+      helpText(
+        { title: 'Measures imagerepo-mirror', usage: ['npm run bench -- [NAME…] [options]'] },
+        table,
+      ),
+    );
+  } else {
+    const options = parseOptions(
+      table,
+      argv.filter((argument) => argument.startsWith('-')),
+      {},
+    );
+    const missed = await run(names.length > 0 ? names : benchmarks, options);
+    process.exitCode = options.check && missed > 0 ? 1 : 0;
+  }
+} catch (error) {
+  if (!(error instanceof Fault)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 2;
+}
