@@ -41,6 +41,9 @@ export const FAULTS = {
   TIMEOUT: transient('The registry did not answer in time; it is tried again.'),
   ABORTED: transient('The work was interrupted; it goes on with the next delivery.'),
   DEADLINE_EXCEEDED: transient('The delivery ended before the work; it goes on with the next one.'),
+  DELIVERY_TOO_SHORT: transient(
+    'The blob takes longer than a whole delivery: let the job copy it (JOB_THRESHOLD_BYTES).',
+  ),
   ADDRESS_REFUSED: permanent(
     'The host is not a public address; name it in PRIVATE_HOSTS if it may be.',
   ),
