@@ -1,0 +1,144 @@
+import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import { Fault } from '../fault.ts';
+import { readFluxEvent } from './flux-event.ts';
+
+/** Type that Eventarc, and the framework for a wrapped push, give a Pub/Sub message. */
+const MESSAGE_PUBLISHED = 'google.cloud.pubsub.topic.v1.messagePublished';
+
+/** A message as it came, before anything of it is believed; see {@link readDelivery}. */
+export interface Delivery {
+  /** As they were published, for the dead-letter topic; rebuilt where the push was unwrapped. */
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly data: Buffer;
+  readonly received: ReceivedEvent;
+  /** W3C Trace Context of the request, where the publisher traced. */
+  readonly traceparent?: string;
+  readonly messageId?: string;
+  /** Subscription that pushed it; told in wrapped form only. */
+  readonly subscription?: string;
+  /** Which attempt this is, from 1; told in wrapped form, with a dead-letter policy only. */
+  readonly deliveryAttempt?: number;
+}
+
+/**
+ * Finds the message in whatever the framework hands to a CloudEvent function: a binary or
+ * structured CloudEvent, a wrapped push or Eventarc's `messagePublished` (converted by the framework
+ * or bare), a body without any envelope, bytes, or nothing. Never throws: what is wrong with the
+ * content is said by {@link decodeDelivery}.
+ */
+export function readDelivery(incoming: unknown): Delivery {
+  const outer = asFields(incoming);
+  const traceparent = textOf(outer['traceparent']);
+  const trace = traceparent === undefined ? {} : { traceparent };
+  const envelope = outer['type'] === MESSAGE_PUBLISHED ? asFields(outer['data']) : outer;
+  if (isFields(envelope['message'])) {
+    return { ...unwrapped(envelope, envelope['message']), ...trace };
+  }
+  if (Buffer.isBuffer(incoming) || typeof incoming === 'string') {
+    const data = Buffer.from(incoming);
+    return { attributes: {}, data, received: { data }, ...trace };
+  }
+  if (outer['type'] === undefined && outer['specversion'] === undefined) {
+    return { attributes: {}, data: bytesOf(incoming), received: { data: incoming }, ...trace };
+  }
+  return {
+    attributes: ceAttributes(outer),
+    data: bytesOf(outer['data']),
+    received: outer,
+    ...trace,
+  };
+}
+
+/**
+ * The event of a delivery. Undefined: an event of Flux that asks for nothing (a failed scan, another
+ * kind), to be acknowledged.
+ * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` with the field
+ */
+export function decodeDelivery(
+  delivery: Delivery,
+  options: { readonly acceptFluxEvents: boolean },
+): MirrorEvent | undefined {
+  const { received, data } = delivery;
+  if (received.type !== undefined) return decodeEvent(received);
+  if (data.length === 0) {
+    throw new Fault('EVENT_UNDECODABLE', 'the message has neither attributes nor data', {
+      operation: 'decode event',
+      field: 'data',
+    });
+  }
+  if (options.acceptFluxEvents) return readFluxEvent(data);
+  return decodeEvent(received);
+}
+
+/** A Pub/Sub message out of its wrapping (cloud.google.com/pubsub/docs/push, "Receive messages"). */
+function unwrapped(envelope: Fields, message: Fields): Delivery {
+  const attributes = Object.fromEntries(
+    Object.entries(asFields(message['attributes'])).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  );
+  const data = Buffer.from(textOf(message['data']) ?? '', 'base64');
+  const messageId = textOf(message['messageId']) ?? textOf(message['message_id']);
+  const subscription = textOf(envelope['subscription']);
+  const attempt = envelope['deliveryAttempt'];
+  return {
+    attributes,
+    data,
+    received: structuredEvent(attributes, data) ?? receivedEvent({ attributes, data }),
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(subscription === undefined ? {} : { subscription }),
+    ...(typeof attempt === 'number' ? { deliveryAttempt: attempt } : {}),
+  };
+}
+
+/** The CloudEvent in the data of a message in structured mode (CloudEvents Pub/Sub binding). */
+function structuredEvent(
+  attributes: Readonly<Record<string, string>>,
+  data: Buffer,
+): ReceivedEvent | undefined {
+  const type = attributes['content-type'] ?? attributes['Content-Type'] ?? '';
+  if (!type.startsWith('application/cloudevents+json')) return undefined;
+  try {
+    const event: unknown = JSON.parse(data.toString('utf8'));
+    return isFields(event) ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The attributes that an unwrapped push turned into headers, and the framework into an object. */
+function ceAttributes(event: Fields): Readonly<Record<string, string>> {
+  const names = ['specversion', 'id', 'type', 'source', 'subject', 'time'];
+  return {
+    ...Object.fromEntries(
+      names.flatMap((name) => {
+        const value = textOf(event[name]);
+        return value === undefined ? [] : [[`ce-${name}`, value]];
+      }),
+    ),
+    'Content-Type': 'application/json',
+  };
+}
+
+function bytesOf(data: unknown): Buffer {
+  if (Buffer.isBuffer(data)) return data;
+  if (data === undefined || data === null) return Buffer.alloc(0);
+  return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data));
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return (
+    value !== null && typeof value === 'object' && !Array.isArray(value) && !Buffer.isBuffer(value)
+  );
+}
+
+function asFields(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

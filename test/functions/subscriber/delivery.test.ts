@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { eventOf, type MirrorEvent } from '../../../functions/contract/event.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { decodeDelivery, readDelivery } from '../../../functions/subscriber/delivery.ts';
+
+const event: MirrorEvent = eventOf(
+  {
+    imageRepository: { namespace: 'flux-system', name: 'podinfo', uid: 'u-1' },
+    image: 'ghcr.io/stefanprodan/podinfo',
+    revision: '3921220339',
+    tagCount: 12,
+    scanTime: '2026-08-10T09:00:02Z',
+    exclusionList: [String.raw`^.*\.sig$`],
+    reason: 'changed',
+  },
+  { clusterName: 'prod', time: new Date('2026-08-10T09:00:03Z') },
+);
+const encoded = encodeEvent(event);
+const binary = {
+  specversion: '1.0',
+  id: event.id,
+  type: event.type,
+  source: event.source,
+  subject: event.subject,
+  time: event.time,
+  data: event.data,
+};
+const pushed = {
+  message: {
+    attributes: encoded.attributes,
+    data: encoded.data.toString('base64'),
+    messageId: '136969346945',
+    publishTime: '2026-08-10T09:00:04Z',
+  },
+  subscription: 'projects/p/subscriptions/s',
+  deliveryAttempt: 3,
+};
+const strict = { acceptFluxEvents: false };
+
+function code(incoming: unknown): string {
+  try {
+    decodeDelivery(readDelivery(incoming), strict);
+  } catch (error) {
+    if (isFault(error)) return `${error.code} ${error.field ?? ''}`;
+    throw error;
+  }
+  return 'decoded';
+}
+
+describe('delivery', () => {
+  const forms: readonly [name: string, incoming: unknown][] = [
+    ['a binary CloudEvent', binary],
+    ['a binary CloudEvent with raw data', { ...binary, data: encoded.data }],
+    ['a wrapped push that the framework left bare', pushed],
+    [
+      'a wrapped push that the framework converted',
+      {
+        specversion: '1.0',
+        id: '136969346945',
+        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        source: '//pubsub.googleapis.com/',
+        data: { message: { '@type': 'x', ...pushed.message } },
+      },
+    ],
+    [
+      "Eventarc's messagePublished",
+      {
+        specversion: '1.0',
+        id: '1',
+        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        source: '//pubsub.googleapis.com/projects/p/topics/t',
+        data: pushed,
+      },
+    ],
+    [
+      'a structured CloudEvent within a message',
+      {
+        message: {
+          attributes: { 'content-type': 'application/cloudevents+json; charset=utf-8' },
+          data: Buffer.from(JSON.stringify(binary)).toString('base64'),
+          messageId: '1',
+        },
+      },
+    ],
+  ];
+  for (const [name, incoming] of forms) {
+    it(`finds the event in ${name}`, () => {
+      assert.deepEqual(decodeDelivery(readDelivery(incoming), strict), event);
+    });
+  }
+
+  it('rebuilds the message of an unwrapped push byte for byte', () => {
+    const delivery = readDelivery(binary);
+    assert.deepEqual(delivery.attributes, encoded.attributes);
+    assert.deepEqual(delivery.data, encoded.data);
+  });
+
+  it('keeps the message of a wrapped push and what its envelope tells', () => {
+    const delivery = readDelivery(pushed);
+    assert.deepEqual(delivery.attributes, encoded.attributes);
+    assert.deepEqual(delivery.data, encoded.data);
+    assert.equal(delivery.messageId, '136969346945');
+    assert.equal(delivery.subscription, 'projects/p/subscriptions/s');
+    assert.equal(delivery.deliveryAttempt, 3);
+  });
+
+  it('takes the trace along', () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    assert.equal(readDelivery({ ...binary, traceparent }).traceparent, traceparent);
+  });
+
+  const refused: readonly [name: string, incoming: unknown, expected: string][] = [
+    ['nothing', undefined, 'EVENT_UNDECODABLE data'],
+    ['null', null, 'EVENT_UNDECODABLE data'],
+    ['an empty text', '', 'EVENT_UNDECODABLE data'],
+    ['an empty array', [], 'EVENT_INVALID type'],
+    ['bytes', Buffer.from([0, 1, 2]), 'EVENT_INVALID type'],
+    ['a text', 'hello', 'EVENT_INVALID type'],
+    ['a body without envelope', event.data, 'EVENT_INVALID type'],
+    [
+      'an attribute-only message',
+      { message: { attributes: { a: 'b' } } },
+      'EVENT_UNDECODABLE data',
+    ],
+    [
+      'an attribute-only message of our type',
+      { message: { attributes: encoded.attributes, data: '' } },
+      'EVENT_UNDECODABLE data',
+    ],
+    ['another type', { ...binary, type: 'com.example.x' }, 'EVENT_INVALID type'],
+    [
+      'a wrong field',
+      { ...binary, data: { ...event.data, tagCount: 'x' } },
+      'EVENT_INVALID data.tagCount',
+    ],
+    ['data that is no JSON', { ...binary, data: '{' }, 'EVENT_UNDECODABLE data'],
+  ];
+  for (const [name, incoming, expected] of refused) {
+    it(`refuses ${name} as ${expected}`, () => {
+      assert.equal(code(incoming), expected);
+    });
+  }
+});
