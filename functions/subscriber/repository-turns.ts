@@ -1,0 +1,129 @@
+import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { Fault } from '../fault.ts';
+
+/** A whole-repository event that wants to be executed. */
+export interface Entrant<R> {
+  readonly event: MirrorEvent;
+  /** Aborted at the delivery's deadline or when the process ends: the entrant leaves the queue. */
+  readonly signal: AbortSignal;
+  /** Executes the event, perhaps with a stronger reason than its own. */
+  readonly execute: (event: MirrorEvent) => Promise<R>;
+}
+
+/** What an entrant gets: the result, and whether another entrant's execution brought it. */
+export interface Turn<R> {
+  readonly result: R;
+  readonly shared: boolean;
+}
+
+interface Waiting<R> extends Entrant<R> {
+  /** Its execution begins: from now on the signal is the execution's business. */
+  readonly stay: () => void;
+  readonly settle: (turn: Promise<Turn<R>>) => void;
+}
+
+/**
+ * Lets one whole-repository event at a time work on a source and destination. Those that came while
+ * another was executed wait; of the waiting ones of one object only the newest is executed, with the
+ * strongest reason among them, and the others share its result. So does a waiting event of another
+ * object that asks for the same (equal configuration) and has no stronger reason.
+ *
+ * What came after an execution began never shares it: it may be about a tag that was pushed since.
+ */
+export class RepositoryTurns<R> {
+  readonly #waiting = new Map<string, Waiting<R>[]>();
+
+  /**
+   * @param key source and destination
+   * @throws Fault `DEADLINE_EXCEEDED` when the entrant's signal aborts first; whatever the execution
+   *   throws, also to those that share it
+   */
+  async enter(key: string, entrant: Entrant<R>): Promise<Turn<R>> {
+    if (entrant.signal.aborted) throw left();
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        const queue = this.#waiting.get(key);
+        const index = queue?.indexOf(waiting) ?? -1;
+        if (index !== -1) queue?.splice(index, 1);
+        reject(left());
+      };
+      const stay = (): void => {
+        entrant.signal.removeEventListener('abort', leave);
+      };
+      const waiting: Waiting<R> = {
+        ...entrant,
+        stay,
+        settle: (turn) => {
+          turn.finally(stay).then(resolve, reject);
+        },
+      };
+      entrant.signal.addEventListener('abort', leave, { once: true });
+      const queue = this.#waiting.get(key);
+      if (queue !== undefined) queue.push(waiting);
+      else {
+        this.#waiting.set(key, [waiting]);
+        void this.#serve(key);
+      }
+    });
+  }
+
+  /** Executes what waits under a key, one group after the other, until nothing does. */
+  async #serve(key: string): Promise<void> {
+    for (;;) {
+      const queue = this.#waiting.get(key) ?? [];
+      const first = queue[0];
+      if (first === undefined) {
+        this.#waiting.delete(key);
+        return;
+      }
+      const { leader, event, followers } = groupOf(first, queue);
+      const group = new Set([leader, ...followers]);
+      this.#waiting.set(
+        key,
+        queue.filter((waiting) => !group.has(waiting)),
+      );
+      leader.stay();
+      const result = leader.execute(event);
+      leader.settle(result.then((value) => ({ result: value, shared: false })));
+      for (const follower of followers) {
+        follower.settle(result.then((value) => ({ result: value, shared: true })));
+      }
+      await Promise.allSettled([result]);
+    }
+  }
+}
+
+/** Whom to execute next, as what, and who shares it. */
+function groupOf<R>(
+  first: Waiting<R>,
+  queue: readonly Waiting<R>[],
+): {
+  readonly leader: Waiting<R>;
+  readonly event: MirrorEvent;
+  readonly followers: readonly Waiting<R>[];
+} {
+  const uid = first.event.data.imageRepository.uid;
+  const ofObject = queue.filter(({ event }) => event.data.imageRepository.uid === uid);
+  const leader = ofObject.reduce((newest, waiting) =>
+    Date.parse(waiting.event.time) >= Date.parse(newest.event.time) ? waiting : newest,
+  );
+  const reason = ofObject
+    .map(({ event }) => event.data.reason)
+    .reduce((strongest, other) => strongerReason(strongest, other));
+  const event: MirrorEvent = { ...leader.event, data: { ...leader.event.data, reason } };
+  const digest = configurationDigest(event.data);
+  const followers = queue.filter(
+    (waiting) =>
+      waiting !== leader &&
+      (ofObject.includes(waiting) ||
+        (configurationDigest(waiting.event.data) === digest &&
+          strongerReason(waiting.event.data.reason, reason) === reason)),
+  );
+  return { leader, event, followers };
+}
+
+function left(): Fault {
+  return new Fault('DEADLINE_EXCEEDED', 'the delivery ended while another event was executed', {
+    operation: 'wait for turn',
+  });
+}
