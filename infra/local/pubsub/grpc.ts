@@ -1,0 +1,134 @@
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  status,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type StatusObject,
+  type UntypedServiceImplementation,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+
+import type { Method, Methods } from './methods.ts';
+import { Refusal } from './refusal.ts';
+
+/** The largest request that is read, so that one over the product's 10 MB is refused by its own rule. */
+const MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
+
+/** A server without services. */
+export function newServer(): Server {
+  return new Server({
+    'grpc.max_receive_message_length': MAX_RECEIVED_BYTES,
+    'grpc.max_send_message_length': -1,
+  });
+}
+
+/** Binds a server to a port of the loopback interface, 0: any free one. Answers with the port. */
+export function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const credentials = ServerCredentials.createInsecure();
+    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+}
+
+/** Ends all calls and connections; resolves when the port is free. */
+export function shutDown(server: Server): Promise<void> {
+  server.forceShutdown();
+  return new Promise((resolve) => {
+    server.tryShutdown(() => {
+      resolve();
+    });
+  });
+}
+
+/** Unary methods as a gRPC implementation. */
+export function implementation(methods: Methods): UntypedServiceImplementation {
+  return Object.fromEntries(Object.entries(methods).map(([name, method]) => [name, unary(method)]));
+}
+
+/** A status that gRPC sends for an error: a refusal's own, INTERNAL for a defect. */
+export function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
+  return error instanceof Refusal
+    ? { code: status[error.status], details: error.message }
+    : { code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) };
+}
+
+/** What a stream's handler does with it. */
+export interface StreamHandler<Request> {
+  /** Throws a Refusal to end the stream with its status. */
+  receive(request: Request): void;
+  /** Called once, when the stream has ended on either side. */
+  end(): void;
+}
+
+/** Our side of a stream. */
+export interface StreamPeer<Response> {
+  readonly send: (response: Response) => void;
+  /** Ends the stream with the status of an error. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** A bidirectional method. */
+export function streaming<Request, Response>(
+  open: (peer: StreamPeer<Response>) => StreamHandler<Request>,
+): (call: ServerDuplexStream<Request, Response>) => void {
+  return (call) => {
+    let ended = false;
+    const finish = (error?: unknown): void => {
+      if (ended) return;
+      ended = true;
+      handler.end();
+      if (error === undefined) call.end();
+      else call.emit('error', statusOf(error));
+    };
+    const handler = open({
+      send: (response) => {
+        if (!ended) call.write(response);
+      },
+      fail: finish,
+    });
+    // The headers go out at once, so that the client knows that the stream is open.
+    call.sendMetadata(new Metadata());
+    call.on('data', (request: Request) => {
+      if (ended) return;
+      try {
+        handler.receive(request);
+      } catch (error) {
+        finish(error);
+      }
+    });
+    call.on('end', () => {
+      finish();
+    });
+    call.on('cancelled', () => {
+      finish();
+    });
+  };
+}
+
+function unary(
+  method: Method,
+): (call: ServerUnaryCall<object, object>, callback: sendUnaryData<object>) => void {
+  return (call, callback) => {
+    const abort = new AbortController();
+    call.on('cancelled', () => {
+      abort.abort();
+    });
+    answer(method, call.request, abort.signal).then(
+      (response) => {
+        callback(null, response);
+      },
+      (error: unknown) => {
+        callback(statusOf(error));
+      },
+    );
+  };
+}
+
+async function answer(method: Method, request: object, signal: AbortSignal): Promise<object> {
+  return method(request as never, { signal });
+}

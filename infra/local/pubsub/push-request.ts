@@ -1,0 +1,133 @@
+import { SECOND_MS } from './durations.ts';
+import type { Delivery } from './consumer.ts';
+import type { PushConfig } from './push-config.ts';
+
+/** An HTTP request that delivers a message; always a POST. */
+export interface PushRequest {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** What of the subscription stands in its push requests. */
+export interface PushOrigin {
+  /** Full name of the subscription. */
+  readonly subscription: string;
+  readonly config: PushConfig;
+  /** Whether a dead-letter policy is set: only then the attempt is told. */
+  readonly countsAttempts: boolean;
+}
+
+/** The statuses that acknowledge; any other is a nack (Pub/Sub, "Receive push messages"). */
+export const ACKNOWLEDGING_STATUSES: ReadonlySet<number> = new Set([102, 200, 201, 202, 204]);
+
+/** Headers that belong to the connection or the sender, so that no attribute becomes one of them. */
+const RESERVED_HEADERS: ReadonlySet<string> = new Set([
+  'authorization',
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** A field name of RFC 9110 §5.1. */
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** What stands in no field value: control characters other than tab (RFC 9110 §5.5). */
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const NO_HEADER_VALUE = /[\0-\x08\n-\x1f\x7f]/;
+
+/** How long an identity token is valid. */
+const TOKEN_LIFE_SECONDS = 3_600;
+
+/** The request that delivers a message in the format of the subscription's push configuration. */
+export function pushRequest(delivery: Delivery, origin: PushOrigin, nowMs: number): PushRequest {
+  const { config } = origin;
+  const wrapped = config.format === 'wrapped';
+  const body = wrapped ? wrappedBody(delivery, origin) : delivery.message.data;
+  return {
+    headers: {
+      accept: 'application/json',
+      'user-agent': 'CloudPubSub-Google',
+      ...(wrapped ? { 'content-type': 'application/json' } : {}),
+      ...(config.format === 'unwrapped-with-metadata' ? metadata(delivery, origin) : {}),
+      ...(config.oidc === undefined
+        ? {}
+        : { authorization: `Bearer ${identityToken(config.oidc, nowMs)}` }),
+      'content-length': String(body.length),
+    },
+    body,
+  };
+}
+
+/** Attributes as headers under their own names, the rest as `x-goog-pubsub-…` (pubsub.proto, NoWrapper.write_metadata). */
+function metadata({ message }: Delivery, { subscription }: PushOrigin): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [key, value] of Object.entries(message.attributes)) {
+    const name = key.toLowerCase();
+    const sendable =
+      HEADER_NAME.test(name) &&
+      !NO_HEADER_VALUE.test(value) &&
+      !RESERVED_HEADERS.has(name) &&
+      !name.startsWith('x-goog-');
+    if (sendable) headers[name] = headerText(value);
+  }
+  return {
+    ...headers,
+    'x-goog-pubsub-subscription-name': subscription,
+    'x-goog-pubsub-message-id': message.messageId,
+    'x-goog-pubsub-publish-time': new Date(message.publishTimeMs).toISOString(),
+    ...(message.orderingKey === '' || NO_HEADER_VALUE.test(message.orderingKey)
+      ? {}
+      : { 'x-goog-pubsub-ordering-key': headerText(message.orderingKey) }),
+  };
+}
+
+/** Header values are bytes; Node writes each character of the text as one. */
+function headerText(value: string): string {
+  return Buffer.from(value).toString('latin1');
+}
+
+/** The JSON of a wrapped push: names in both cases, absent what is empty (Pub/Sub, "Push subscriptions", wrapped). */
+function wrappedBody({ message, attempt }: Delivery, origin: PushOrigin): Buffer {
+  const publishTime = new Date(message.publishTimeMs).toISOString();
+  const wrapped = {
+    ...(origin.countsAttempts ? { deliveryAttempt: attempt } : {}),
+    message: {
+      ...(Object.keys(message.attributes).length === 0 ? {} : { attributes: message.attributes }),
+      ...(message.data.length === 0 ? {} : { data: message.data.toString('base64') }),
+      messageId: message.messageId,
+      message_id: message.messageId,
+      ...(message.orderingKey === '' ? {} : { orderingKey: message.orderingKey }),
+      publishTime,
+      publish_time: publishTime,
+    },
+    subscription: origin.subscription,
+  };
+  return Buffer.from(JSON.stringify(wrapped));
+}
+
+/** A token with the claims of Google's and, as behind Cloud Run, without a signature that holds. */
+function identityToken(
+  { email, audience }: NonNullable<PushConfig['oidc']>,
+  nowMs: number,
+): string {
+  const issuedAt = Math.floor(nowMs / SECOND_MS);
+  const claims = {
+    aud: audience,
+    azp: '100000000000000000000',
+    email,
+    email_verified: true,
+    exp: issuedAt + TOKEN_LIFE_SECONDS,
+    iat: issuedAt,
+    iss: 'https://accounts.google.com',
+    sub: '100000000000000000000',
+  };
+  const parts = [{ alg: 'RS256', kid: 'stand-in', typ: 'JWT' }, claims];
+  const encoded = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
+  return [...encoded, 'SIGNATURE_REMOVED_BY_GOOGLE'].join('.');
+}

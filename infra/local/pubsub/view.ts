@@ -1,0 +1,100 @@
+import type { Broker } from './broker.ts';
+import type { Message } from './message.ts';
+
+/** How a subscription stands. */
+export interface SubscriptionView {
+  /** Full name: `projects/P/subscriptions/S`. */
+  readonly name: string;
+  /** Full name of its topic. */
+  readonly topic: string;
+  /** Where it pushes to; absent for a pull subscription. */
+  readonly pushEndpoint?: string;
+  /** Messages that wait to be delivered, their back-off included. */
+  readonly undelivered: number;
+  /** Messages that a subscriber holds. */
+  readonly outstanding: number;
+  /** Messages that subscribers have acknowledged, since it was made. */
+  readonly acknowledged: number;
+  /** Deliveries begun, duplicates included. */
+  readonly delivered: number;
+  /** Deliveries refused by the subscriber. */
+  readonly nacked: number;
+  /** Deliveries whose ack deadline passed. */
+  readonly expired: number;
+  /** Messages moved to the dead-letter topic. */
+  readonly deadLettered: number;
+}
+
+/** How a topic stands. */
+export interface TopicView {
+  /** Full name: `projects/P/topics/T`. */
+  readonly name: string;
+  /** Messages published since it was made. */
+  readonly published: number;
+}
+
+/** Looks at a Pub/Sub without changing it. */
+export class PubsubView {
+  readonly #broker: Broker;
+
+  constructor(broker: Broker) {
+    this.#broker = broker;
+  }
+
+  topics(): readonly TopicView[] {
+    return [...this.#broker.topics.values()].map(({ config, published }) => ({
+      name: config.name,
+      published,
+    }));
+  }
+
+  /**
+   * Messages published to a topic, oldest first: those it retains, without retention at least the
+   * last 1,000. None where there is no such topic.
+   */
+  messages(topic: string): readonly Message[] {
+    const { topics, clock } = this.#broker;
+    return [...(topics.get(topic)?.remembered(clock.nowMs()) ?? [])];
+  }
+
+  subscriptions(): readonly SubscriptionView[] {
+    return [...this.#broker.subscriptions.values()].map(({ config, counts, totals }) => ({
+      name: config.name,
+      topic: config.topic,
+      ...(config.push === undefined ? {} : { pushEndpoint: config.push.endpoint }),
+      undelivered: counts.queued + counts.waiting + counts.ready,
+      outstanding: counts.outstanding,
+      ...totals,
+    }));
+  }
+
+  /** A subscription by its full name; undefined where there is none. */
+  subscription(name: string): SubscriptionView | undefined {
+    return this.subscriptions().find((subscription) => subscription.name === name);
+  }
+
+  /** Resolves as soon as `holds`, looked at now and after every change. @throws the signal's reason */
+  async until(holds: (view: PubsubView) => boolean, signal?: AbortSignal): Promise<void> {
+    if (holds(this)) return;
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const check = (): void => {
+      try {
+        if (holds(this)) resolve(undefined);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const abort = (): void => {
+      reject(signal?.reason as Error);
+    };
+    const stop = this.#broker.listen(check);
+    if (signal?.aborted === true) abort();
+    signal?.addEventListener('abort', abort);
+    try {
+      await promise;
+    } finally {
+      stop();
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+}
