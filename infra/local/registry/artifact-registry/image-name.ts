@@ -1,0 +1,30 @@
+import type { RegistryContext } from '../context.ts';
+import { RegistryRefusal } from '../refusal.ts';
+
+/** The pool of an image: the Artifact Registry repository `PROJECT/REPOSITORY`. */
+export function repositoryOf(image: string): string {
+  return image.split('/').slice(0, 2).join('/');
+}
+
+/**
+ * Refuses an image that cannot be: its name must have project, repository and image, and the
+ * repository must have been created before.
+ * @throws RegistryRefusal `NAME_INVALID`, `NAME_UNKNOWN`
+ */
+export function requireImageName(context: RegistryContext, image: string): void {
+  if (image.split('/').length < 3) {
+    throw new RegistryRefusal(
+      400,
+      'NAME_INVALID',
+      'Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE',
+    );
+  }
+  const repository = repositoryOf(image);
+  if (context.repositories?.includes(repository) === false) {
+    throw new RegistryRefusal(
+      404,
+      'NAME_UNKNOWN',
+      `Repository "${repository.split('/')[1] ?? ''}" not found`,
+    );
+  }
+}

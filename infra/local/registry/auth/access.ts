@@ -1,0 +1,60 @@
+import type { RegistryRequest } from '../exchange.ts';
+import { requestKind } from '../request-kind.ts';
+
+/** What may be done to a repository (Docker Registry v2, token scopes). */
+export type Action = 'pull' | 'push' | 'delete';
+
+/** Actions on one repository. */
+export interface Access {
+  readonly repository: string;
+  readonly actions: readonly Action[];
+}
+
+const NAME = /^\/v2\/(.+)\/(?:tags\/list|manifests\/[^/]+|referrers\/[^/]+|blobs\/.+)$/;
+const SCOPE = /^repository(?:\([^)]*\))?:(.+):([a-z,*]*)$/;
+
+/** What a request needs: a mount also needs to pull from where it mounts. */
+export function accessOf(request: RegistryRequest): readonly Access[] {
+  const repository = NAME.exec(request.path)?.[1];
+  if (repository === undefined) return [];
+  const own = { repository, actions: actionsOf(request.method) };
+  const from = requestKind(request.path) === 'upload' ? request.query.get('from') : null;
+  return from === null ? [own] : [own, { repository: from, actions: ['pull'] }];
+}
+
+/** `repository:NAME:pull,push` for each access, as a challenge and a token request write it. */
+export function scopeText(access: readonly Access[]): string {
+  return access
+    .map(({ repository, actions }) => `repository:${repository}:${actions.join(',')}`)
+    .join(' ');
+}
+
+/** The repository scopes of a token request; others are not granted and hence left out. */
+export function readScopes(texts: readonly string[]): readonly Access[] {
+  return texts
+    .flatMap((text) => text.split(' '))
+    .flatMap((scope) => {
+      const [, repository, actions] = SCOPE.exec(scope) ?? [];
+      if (repository === undefined || actions === undefined) return [];
+      const named = actions === '*' ? ['pull', 'push', 'delete'] : actions.split(',');
+      return [{ repository, actions: named.filter(isAction) }];
+    });
+}
+
+/** Whether all of `needed` is within `granted`. */
+export function covers(granted: readonly Access[], needed: readonly Access[]): boolean {
+  return needed.every(({ repository, actions }) =>
+    actions.every((action) =>
+      granted.some((access) => access.repository === repository && access.actions.includes(action)),
+    ),
+  );
+}
+
+function actionsOf(method: string): readonly Action[] {
+  if (method === 'GET' || method === 'HEAD') return ['pull'];
+  return method === 'DELETE' ? ['delete'] : ['pull', 'push'];
+}
+
+function isAction(text: string): text is Action {
+  return text === 'pull' || text === 'push' || text === 'delete';
+}

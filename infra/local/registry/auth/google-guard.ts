@@ -1,0 +1,147 @@
+import { apiError } from '../artifact-registry/rest-tags.ts';
+import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import { RegistryRefusal } from '../refusal.ts';
+import { requestKind } from '../request-kind.ts';
+import { TokenSigner } from '../signed-token.ts';
+import type { RegistrySwitches } from '../switches.ts';
+import { accessOf, covers, readScopes, scopeText, type Access, type Action } from './access.ts';
+import { readAuthorization } from './authorization.ts';
+import type { Guard } from './guard.ts';
+
+/** Who is behind an OAuth access token. */
+export interface AccessTokens {
+  /** E-mail address of the service account whose token this is, while it is valid. */
+  verify(token: string): { readonly email: string } | undefined;
+}
+
+/** Who may do what at an Artifact-Registry-like registry. */
+export interface GoogleAuth {
+  readonly accessTokens: AccessTokens;
+  /** Default: whoever has a valid access token may do everything. */
+  readonly allows?: (email: string, repository: string, action: Action) => boolean;
+}
+
+interface RegistryTokenClaims {
+  readonly email: string;
+  readonly access: readonly Access[];
+  readonly expiresMs: number;
+}
+
+/** User names that say the password is an access token (Artifact Registry, "Authentication"; ggcr; docker-credential-gcr). */
+const TOKEN_USER = /^(?:oauth2accesstoken|_token|_dcgcr_.*_token)$/;
+/** Life of a token of `/v2/token`. */
+const TOKEN_LIFETIME_SECONDS = 3600;
+
+/** Google's credentials: an access token as Bearer or Basic, or a token of `/v2/token`. */
+export class GoogleGuard implements Guard {
+  readonly #auth: GoogleAuth;
+  readonly #switches: () => RegistrySwitches;
+  readonly #signer: TokenSigner<RegistryTokenClaims>;
+  readonly #clock: () => number;
+
+  constructor(auth: GoogleAuth, switches: () => RegistrySwitches, clock: () => number) {
+    this.#auth = auth;
+    this.#switches = switches;
+    this.#clock = clock;
+    this.#signer = new TokenSigner<RegistryTokenClaims>({ prefix: 'AJAD', clock });
+  }
+
+  check(request: RegistryRequest): void {
+    const { scheme } = readAuthorization(request.headers);
+    if (requestKind(request.path) === 'download') return;
+    if (request.path.startsWith('/artifacts-uploads/')) {
+      // The address is a capability; a Bearer beside it is refused by some and ignored by others.
+      if (scheme !== 'bearer' || this.#switches().uploadBearer === 'taken') return;
+      throw this.#unauthorized(request);
+    }
+    // A mount from where the caller may not read is no refusal: it is answered like any upload.
+    const needed = accessOf(request).slice(0, 1);
+    const granted = this.#granted(request, needed);
+    if (granted === undefined) throw this.#unauthorized(request);
+    if (!covers(granted, needed)) throw denied(needed);
+  }
+
+  readonly tokens = (request: RegistryRequest): Promise<Answer> => {
+    const given = readAuthorization(request.headers);
+    const email = given.scheme === 'basic' ? this.#emailOf(given) : undefined;
+    const scopes = readScopes(request.query.getAll('scope'));
+    if (email === undefined) throw denied(scopes);
+    const token = this.#signer.sign({
+      email,
+      access: this.#allowed(email, scopes),
+      expiresMs: this.#clock() + TOKEN_LIFETIME_SECONDS * 1000,
+    });
+    return Promise.resolve(
+      jsonAnswer(200, {
+        token,
+        expires_in: TOKEN_LIFETIME_SECONDS,
+        issued_at: new Date(this.#clock()).toISOString(),
+      }),
+    );
+  };
+
+  /** Credentials of the Artifact Registry API: an access token as Bearer, nothing else. */
+  apiRefusal(request: RegistryRequest): Answer | undefined {
+    const given = readAuthorization(request.headers);
+    const valid =
+      given.scheme === 'bearer' && this.#auth.accessTokens.verify(given.token) !== undefined;
+    return valid
+      ? undefined
+      : apiError(401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.');
+  }
+
+  #granted(request: RegistryRequest, needed: readonly Access[]): readonly Access[] | undefined {
+    const given = readAuthorization(request.headers);
+    if (given.scheme === 'basic') {
+      const email = this.#emailOf(given);
+      return email === undefined ? undefined : this.#allowed(email, needed);
+    }
+    if (given.scheme !== 'bearer') return undefined;
+    const claims = this.#signer.read(given.token);
+    if (claims !== undefined) return claims.access;
+    if (this.#switches().accessTokens === 'refused') return undefined;
+    const holder = this.#auth.accessTokens.verify(given.token);
+    return holder === undefined ? undefined : this.#allowed(holder.email, needed);
+  }
+
+  #emailOf(given: { readonly user: string; readonly password: string }): string | undefined {
+    if (!TOKEN_USER.test(given.user)) return undefined;
+    return this.#auth.accessTokens.verify(given.password)?.email;
+  }
+
+  #allowed(email: string, access: readonly Access[]): readonly Access[] {
+    const { allows } = this.#auth;
+    if (allows === undefined) return access;
+    return access.map(({ repository, actions }) => ({
+      repository,
+      actions: actions.filter((action) => allows(email, repository, action)),
+    }));
+  }
+
+  #unauthorized(request: RegistryRequest): RegistryRefusal {
+    const scope = scopeText(accessOf(request));
+    const challenge = [
+      `realm="${request.origin}/v2/token"`,
+      `service="${request.headers.host ?? ''}"`,
+      ...(scope === '' ? [] : [`scope="${scope}"`]),
+    ];
+    return new RegistryRefusal(
+      401,
+      'UNAUTHORIZED',
+      'authentication failed: the request needs a valid access token',
+      { headers: { 'www-authenticate': `Bearer ${challenge.join(',')}` } },
+    );
+  }
+}
+
+/** Google's wording: the permission and the resource. */
+function denied(access: readonly Access[]): RegistryRefusal {
+  const { repository = '', actions = [] } = access[0] ?? {};
+  const [project = '', name = ''] = repository.split('/');
+  const permission = actions.includes('push') ? 'uploadArtifacts' : 'downloadArtifacts';
+  return new RegistryRefusal(
+    403,
+    'DENIED',
+    `Permission "artifactregistry.repositories.${permission}" denied on resource "projects/${project}/locations/local/repositories/${name}" (or it may not exist)`,
+  );
+}

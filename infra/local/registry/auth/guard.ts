@@ -1,0 +1,15 @@
+import type { Handler, RegistryRequest } from '../exchange.ts';
+
+/** Decides about credentials before an endpoint is reached. */
+export interface Guard {
+  /**
+   * Lets a request pass.
+   * @throws RegistryRefusal `UNAUTHORIZED` with a challenge, `DENIED`
+   */
+  check(request: RegistryRequest): void;
+  /** Answers the token endpoint, where there is one. */
+  readonly tokens: Handler | undefined;
+}
+
+/** A guard that lets everything pass. */
+export const OPEN_GUARD: Guard = { check: () => undefined, tokens: undefined };

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+
+/** Bytes that can be read from any offset, as often as wanted. */
+export interface Content {
+  readonly sizeBytes: number;
+  /**
+   * The bytes from `start` up to but without `end`, in chunks fit for a socket.
+   * @throws Error where the bytes were not kept
+   */
+  read(start: number, end: number): Iterable<Buffer>;
+}
+
+/** Bytes a chunk of an answer at most has: what one `write` of a socket takes without waiting long. */
+const CHUNK_BYTES = 64 * 1024;
+/** Bytes of the repeated pattern of a synthetic blob. */
+const BLOCK_BYTES = 64 * 1024;
+
+/** Content held in memory, in the chunks in which it came. */
+export function memoryContent(...chunks: readonly Buffer[]): Content {
+  const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return {
+    sizeBytes,
+    *read(start, end): Iterable<Buffer> {
+      let at = 0;
+      for (const chunk of chunks) {
+        const from = Math.max(start - at, 0);
+        const to = Math.min(end - at, chunk.length);
+        for (let offset = from; offset < to; offset += CHUNK_BYTES) {
+          yield chunk.subarray(offset, Math.min(offset + CHUNK_BYTES, to));
+        }
+        at += chunk.length;
+        if (at >= end) return;
+      }
+    },
+  };
+}
+
+/**
+ * Content made on the fly from a seed: a random block of 64 KiB repeated, each time with its number in
+ * front, so that 4 GiB cost no memory, next to no time, and no two offsets look alike.
+ */
+export function syntheticContent(seed: string, sizeBytes: number): Content {
+  const pattern = createHash('shake256', { outputLength: BLOCK_BYTES }).update(seed).digest();
+  return {
+    sizeBytes,
+    *read(start, end): Iterable<Buffer> {
+      let at = start;
+      while (at < Math.min(end, sizeBytes)) {
+        const number = Math.floor(at / BLOCK_BYTES);
+        const block = Buffer.from(pattern);
+        block.writeBigUInt64BE(BigInt(number), 0);
+        const from = at - number * BLOCK_BYTES;
+        const to = Math.min(BLOCK_BYTES, Math.min(end, sizeBytes) - number * BLOCK_BYTES);
+        yield block.subarray(from, to);
+        at = number * BLOCK_BYTES + to;
+      }
+    },
+  };
+}
+
+/** Content of which only the size was kept. */
+export function discardedContent(sizeBytes: number): Content {
+  return {
+    sizeBytes,
+    read(): Iterable<Buffer> {
+      throw new Error('the bytes of this blob were not kept');
+    },
+  };
+}
+
+/** All bytes of a content in one buffer; for small ones. */
+export function bytesOf(content: Content): Buffer {
+  return Buffer.concat([...content.read(0, content.sizeBytes)]);
+}

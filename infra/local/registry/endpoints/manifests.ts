@@ -1,0 +1,168 @@
+import { missingParts } from '../artifact-registry/missing-parts.ts';
+import { immutableTag, refuseDeletion } from '../artifact-registry/precondition.ts';
+import type { RegistryContext } from '../context.ts';
+import { algorithmOf, isDigest } from '../digest.ts';
+import {
+  bytesAnswer,
+  emptyAnswer,
+  MAX_MANIFEST_BYTES,
+  readBody,
+  type Answer,
+  type RegistryRequest,
+} from '../exchange.ts';
+import { manifestDigest, readManifest, type ManifestContents } from '../manifest.ts';
+import { MANIFEST_TYPES } from '../media-types.ts';
+import { isTag } from '../names.ts';
+import { RegistryRefusal } from '../refusal.ts';
+import type { StoredManifest } from '../store.ts';
+
+/** GET, HEAD, PUT and DELETE of `/v2/<name>/manifests/<reference>`. */
+export async function manifests(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+  reference: string,
+): Promise<Answer> {
+  if (!isDigest(reference) && !isTag(reference)) {
+    throw new RegistryRefusal(400, 'MANIFEST_INVALID', 'the reference is no tag and no digest');
+  }
+  switch (request.method) {
+    case 'GET':
+    case 'HEAD':
+      return getManifest(context, request, repository, reference);
+    case 'PUT':
+      return putManifest(context, request, repository, reference);
+    case 'DELETE':
+      return deleteManifest(context, repository, reference);
+    default:
+      throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a manifest`);
+  }
+}
+
+/** OCI Distribution 1.1, "Pulling manifests". */
+function getManifest(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+  reference: string,
+): Answer {
+  const found = context.store.manifest(repository, reference);
+  if (found === undefined) {
+    throw new RegistryRefusal(404, 'MANIFEST_UNKNOWN', 'manifest unknown', {
+      detail: { unknown: reference },
+    });
+  }
+  requireAcceptable(found, request.headers.accept);
+  return bytesAnswer(200, found.mediaType, found.bytes, {
+    ...contentDigest(context, found.digest),
+    etag: `"${found.digest}"`,
+  });
+}
+
+/** A manifest of a type that the reader does not accept is as good as unknown. */
+function requireAcceptable(manifest: StoredManifest, accept: string | undefined): void {
+  const ranges = (accept ?? '').split(',').map((range) => range.split(';')[0]?.trim());
+  if (['*/*', 'application/*', manifest.mediaType].some((range) => ranges.includes(range))) return;
+  throw new RegistryRefusal(
+    404,
+    'MANIFEST_UNKNOWN',
+    `Manifest has media type ${manifest.mediaType}, but the request does not accept it`,
+  );
+}
+
+/** OCI Distribution 1.1, "Pushing Manifests" and "Pushing Manifests with Subject". */
+async function putManifest(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+  reference: string,
+): Promise<Answer> {
+  const mediaType = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+  if (!MANIFEST_TYPES.includes(mediaType)) {
+    throw new RegistryRefusal(400, 'MANIFEST_INVALID', `'${mediaType}' is no manifest's type`);
+  }
+  const bytes = await readBody(request, MAX_MANIFEST_BYTES);
+  const byDigest = isDigest(reference);
+  const digest = manifestDigest(mediaType, bytes, byDigest ? algorithmOf(reference) : 'sha256');
+  if (byDigest && digest !== reference) {
+    throw new RegistryRefusal(400, 'DIGEST_INVALID', 'provided digest did not match the content');
+  }
+  const contents = readManifest(mediaType, bytes);
+  requireParts(context, repository, contents);
+  const before = context.store.digestOfTag(repository, reference);
+  if (context.switches().immutableTags && before !== undefined && before !== digest) {
+    throw immutableTag(reference);
+  }
+  context.store.putManifest(
+    repository,
+    { mediaType, bytes, digest },
+    byDigest ? undefined : reference,
+  );
+  return emptyAnswer(201, {
+    location: `${request.origin}/v2/${repository}/manifests/${digest}`,
+    ...contentDigest(context, digest),
+    ...(contents.subject !== undefined && context.switches().subjectHeader
+      ? { 'oci-subject': contents.subject.digest }
+      : {}),
+  });
+}
+
+/** Refuses a manifest whose children or blobs the registry does not have. */
+function requireParts(
+  context: RegistryContext,
+  repository: string,
+  contents: ManifestContents,
+): void {
+  const { store } = context;
+  const { indexOfBlobs, foreignLayers } = context.switches();
+  const hasBlob = (digest: string): boolean => store.blob(repository, digest) !== undefined;
+  const hasManifest = (digest: string): boolean => store.manifest(repository, digest) !== undefined;
+  const children = contents.children
+    .map(({ digest }) => digest)
+    .filter((digest) => !hasManifest(digest) && !(indexOfBlobs && hasBlob(digest)));
+  const blobs = contents.blobs.map(({ digest }) => digest).filter((digest) => !hasBlob(digest));
+  const foreign =
+    foreignLayers === 'taken'
+      ? []
+      : contents.foreign.map(({ digest }) => digest).filter((digest) => !hasBlob(digest));
+  if (children.length + blobs.length + foreign.length === 0) return;
+  if (context.personality === 'artifact-registry') {
+    throw missingParts({ children, blobs: [...blobs, ...foreign], isBlob: hasBlob });
+  }
+  throw manifestBlobUnknown([...children, ...blobs], foreign);
+}
+
+/** Docker's distribution names every missing part; with a foreign layer its status is 500. */
+function manifestBlobUnknown(
+  missing: readonly string[],
+  foreign: readonly string[],
+): RegistryRefusal {
+  const message = 'blob unknown to registry';
+  return new RegistryRefusal(foreign.length > 0 ? 500 : 400, 'MANIFEST_BLOB_UNKNOWN', message, {
+    entries: [
+      ...foreign.map(() => ({ code: 'UNKNOWN', message: 'unknown error', detail: {} })),
+      ...[...missing, ...foreign].map((digest) => ({
+        code: 'MANIFEST_BLOB_UNKNOWN',
+        message,
+        detail: { digest },
+      })),
+    ],
+  });
+}
+
+/** OCI Distribution 1.1, "Deleting tags" and "Deleting Manifests". */
+function deleteManifest(context: RegistryContext, repository: string, reference: string): Answer {
+  if (!context.switches().deletion) {
+    throw new RegistryRefusal(405, 'UNSUPPORTED', 'The operation is unsupported.');
+  }
+  if (context.personality === 'artifact-registry') refuseDeletion(context, repository, reference);
+  const gone = isDigest(reference)
+    ? context.store.deleteManifest(repository, reference)
+    : context.store.deleteTag(repository, reference);
+  if (!gone) throw new RegistryRefusal(404, 'MANIFEST_UNKNOWN', 'manifest unknown');
+  return emptyAnswer(202);
+}
+
+function contentDigest(context: RegistryContext, digest: string): Record<string, string> {
+  return context.switches().contentDigest ? { 'docker-content-digest': digest } : {};
+}

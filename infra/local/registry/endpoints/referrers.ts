@@ -1,0 +1,47 @@
+import type { RegistryContext } from '../context.ts';
+import { isDigest } from '../digest.ts';
+import { bytesAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import type { DescriptorDocument } from '../manifest.ts';
+import { OCI_INDEX } from '../media-types.ts';
+import { RegistryRefusal } from '../refusal.ts';
+import type { StoredManifest } from '../store.ts';
+import { NO_INDEX } from '../switches.ts';
+
+/** `GET /v2/<name>/referrers/<digest>` (OCI Distribution 1.1, "Listing Referrers"). */
+export function referrers(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+  subject: string,
+): Answer {
+  const { referrers: manner } = context.switches();
+  if (manner === 'absent') {
+    return bytesAnswer(404, 'text/plain; charset=utf-8', Buffer.from('404 page not found\n'));
+  }
+  if (manner === 'lying') {
+    return bytesAnswer(200, NO_INDEX.contentType, Buffer.from(NO_INDEX.body));
+  }
+  if (!isDigest(subject)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'no digest');
+  const artifactType = request.query.get('artifactType');
+  const found = context.store
+    .manifests(repository)
+    .filter(({ contents }) => contents.subject?.digest === subject)
+    .filter(({ contents }) => artifactType === null || contents.artifactType === artifactType);
+  const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: found.map(descriptorOf) };
+  return bytesAnswer(
+    200,
+    OCI_INDEX,
+    Buffer.from(JSON.stringify(index)),
+    artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' },
+  );
+}
+
+function descriptorOf({ mediaType, digest, bytes, contents }: StoredManifest): DescriptorDocument {
+  return {
+    mediaType,
+    digest,
+    size: bytes.length,
+    ...(contents.artifactType === undefined ? {} : { artifactType: contents.artifactType }),
+    ...(contents.annotations === undefined ? {} : { annotations: contents.annotations }),
+  };
+}

@@ -1,0 +1,68 @@
+import type { RegistryContext } from '../context.ts';
+import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import { RegistryRefusal } from '../refusal.ts';
+
+/** One page of sorted names. */
+export interface Page {
+  readonly names: readonly string[];
+  /** `Link` header to the next page; absent on the last. */
+  readonly link: string | undefined;
+}
+
+/** `GET /v2/<name>/tags/list` (OCI Distribution 1.1, "Listing Tags"). */
+export function listTags(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+): Answer {
+  const tags = context.store.tags(repository);
+  if (tags.length === 0) throw nameUnknown(repository);
+  const { names, link } = page(request, tags, context.switches());
+  return jsonAnswer(200, { name: repository, tags: names }, link === undefined ? {} : { link });
+}
+
+/** `GET /v2/_catalog` of Docker's distribution. */
+export function listRepositories(context: RegistryContext, request: RegistryRequest): Answer {
+  const { names, link } = page(request, context.store.repositories(), context.switches());
+  return jsonAnswer(200, { repositories: names }, link === undefined ? {} : { link });
+}
+
+/**
+ * The page that `n` and `last` ask for.
+ * @throws RegistryRefusal `PAGINATION_NUMBER_INVALID`
+ */
+export function page(
+  request: RegistryRequest,
+  names: readonly string[],
+  limits: { readonly maxTagsPage: number; readonly defaultTagsPage: number },
+): Page {
+  const wanted = pageSize(request.query.get('n'), limits);
+  const last = request.query.get('last');
+  const rest = last === null ? names : names.filter((name) => name > last);
+  const shown = rest.slice(0, wanted);
+  const end = shown.at(-1);
+  const more = end !== undefined && rest.length > shown.length;
+  const next = `${request.path}?last=${encodeURIComponent(end ?? '')}&n=${wanted}`;
+  return { names: shown, link: more ? `<${next}>; rel="next"` : undefined };
+}
+
+function pageSize(
+  n: string | null,
+  limits: { readonly maxTagsPage: number; readonly defaultTagsPage: number },
+): number {
+  if (n === null) return limits.defaultTagsPage === 0 ? Infinity : limits.defaultTagsPage;
+  const wanted = Number(n);
+  if (!/^\d+$/.test(n) || (limits.maxTagsPage > 0 && wanted > limits.maxTagsPage)) {
+    throw new RegistryRefusal(400, 'PAGINATION_NUMBER_INVALID', 'invalid number of results', {
+      detail: { n },
+    });
+  }
+  return wanted;
+}
+
+/** The refusal for a repository without tags. */
+export function nameUnknown(repository: string): RegistryRefusal {
+  return new RegistryRefusal(404, 'NAME_UNKNOWN', 'repository name not known to registry', {
+    detail: { name: repository },
+  });
+}

@@ -1,0 +1,189 @@
+import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { DistributionGuard, type DistributionAuth } from './auth/distribution-guard.ts';
+import { GoogleGuard, type GoogleAuth } from './auth/google-guard.ts';
+import { OPEN_GUARD, type Guard } from './auth/guard.ts';
+import { repositoryOf } from './artifact-registry/image-name.ts';
+import type { RegistryContext } from './context.ts';
+import { RequestCounter } from './counter.ts';
+import { downloadTickets } from './download-ticket.ts';
+import type { Handler } from './exchange.ts';
+import { withFaults } from './fault-injection.ts';
+import { FaultRules } from './fault-rule.ts';
+import { withLatency } from './latency.ts';
+import { createListener } from './listener.ts';
+import { withMinuteQuota, withPullLimit } from './quota.ts';
+import { requestKind } from './request-kind.ts';
+import { createRouter } from './router.ts';
+import { RegistryStore } from './store.ts';
+import { DEFAULT_SWITCHES, type Personality, type RegistrySwitches } from './switches.ts';
+import { UploadSessions } from './upload-session.ts';
+
+/** How a registry is started. */
+export interface RegistryOptions {
+  /** Default `distribution`. */
+  readonly personality?: Personality;
+  /** Address to listen on. Default 127.0.0.1. */
+  readonly address?: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  /** PEM texts; with them the registry speaks https only. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Credentials of personality `distribution`. Default: none are asked for. */
+  readonly auth?: DistributionAuth;
+  /** Credentials of personality `artifact-registry`. Default: none are asked for. */
+  readonly google?: GoogleAuth;
+  /** `PROJECT/REPOSITORY` that exist at an Artifact Registry. Default: any. */
+  readonly repositories?: readonly string[];
+  /** What differs from the personality's defaults. */
+  readonly switches?: Partial<RegistrySwitches>;
+  /** Keep only digest and size of uploaded blobs; their GET is a 500. Default false. */
+  readonly discardBlobs?: boolean;
+  /** Milliseconds since 1970. Default `Date.now`. */
+  readonly clock?: () => number;
+}
+
+/** A running registry. */
+export interface LocalRegistry {
+  /** `127.0.0.1:PORT`, the first part of its image names. */
+  readonly host: string;
+  /** Its origin. */
+  readonly url: string;
+  /** Origin of the other host that redirects may lead to. */
+  readonly downloadUrl: string;
+  readonly store: RegistryStore;
+  readonly counter: RequestCounter;
+  readonly faults: FaultRules;
+  /** The switches as they are now. */
+  readonly switches: RegistrySwitches;
+  /** Changes switches, from the next request on. */
+  set(changes: Partial<RegistrySwitches>): void;
+  /** Uploads that were begun and neither finished nor abandoned. */
+  readonly openUploads: number;
+  /** Makes the tokens of the registry's own token endpoint invalid (plain personality). */
+  revokeTokens(): void;
+  /** Ends it with all its connections. */
+  close(): Promise<void>;
+}
+
+/** An idle connection is kept this long, nginx's default; Node's 5 s would hide clients that hang. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** Starts an in-memory registry (OCI Distribution 1.1) on loopback. */
+export async function startRegistry(options: RegistryOptions = {}): Promise<LocalRegistry> {
+  const { personality = 'distribution', address = '127.0.0.1', clock = Date.now } = options;
+  let switches = { ...DEFAULT_SWITCHES[personality], ...options.switches };
+  const now = (): RegistrySwitches => switches;
+  const store = new RegistryStore(
+    personality === 'artifact-registry' ? repositoryOf : (repository) => repository,
+    clock,
+  );
+  const counter = new RequestCounter(clock);
+  const faults = new FaultRules();
+  const context: RegistryContext = {
+    personality,
+    store,
+    uploads: new UploadSessions(options.discardBlobs !== true),
+    tickets: downloadTickets(clock),
+    switches: now,
+    repositories: options.repositories,
+    downloadOrigin: () => downloadUrl,
+    clock,
+  };
+  const guard = createGuard(options, now, clock);
+  const handler = decorate(createRouter(context), { guard, faults, switches: now, clock });
+  const scheme = options.tls === undefined ? 'http' : 'https';
+  const server = createHttpServer(options.tls);
+  const downloads = createHttpServer(options.tls);
+  server.on('request', createListener({ scheme, host: 'registry', handler, counter }));
+  downloads.on('request', createListener({ scheme, host: 'downloads', handler, counter }));
+  const host = `${address}:${await listen(server, address, options.port ?? 0)}`;
+  const downloadUrl = `${scheme}://${address}:${await listen(downloads, address, 0)}`;
+  return {
+    host,
+    url: `${scheme}://${host}`,
+    downloadUrl,
+    store,
+    counter,
+    faults,
+    get switches() {
+      return switches;
+    },
+    set: (changes) => {
+      switches = { ...switches, ...changes };
+    },
+    get openUploads() {
+      return context.uploads.size;
+    },
+    revokeTokens: () => {
+      if (guard instanceof DistributionGuard) guard.revokeTokens();
+    },
+    close: async () => {
+      await Promise.all([stop(server), stop(downloads)]);
+    },
+  };
+}
+
+function createGuard(
+  options: RegistryOptions,
+  switches: () => RegistrySwitches,
+  clock: () => number,
+): Guard {
+  if (options.personality === 'artifact-registry') {
+    return options.google === undefined
+      ? OPEN_GUARD
+      : new GoogleGuard(options.google, switches, clock);
+  }
+  return options.auth === undefined ? OPEN_GUARD : new DistributionGuard(options.auth, clock);
+}
+
+/** Latency first, so that faults take their time too; then faults, limits, credentials. */
+function decorate(
+  router: Handler,
+  parts: {
+    readonly guard: Guard;
+    readonly faults: FaultRules;
+    readonly switches: () => RegistrySwitches;
+    readonly clock: () => number;
+  },
+): Handler {
+  const { guard, faults, switches, clock } = parts;
+  async function guarded(request: Parameters<Handler>[0]): ReturnType<Handler> {
+    if (guard.tokens !== undefined && requestKind(request.path) === 'token') {
+      return guard.tokens(request);
+    }
+    if (guard instanceof GoogleGuard && requestKind(request.path) === 'api') {
+      return guard.apiRefusal(request) ?? router(request);
+    }
+    guard.check(request);
+    return router(request);
+  }
+  const limited = withPullLimit(withMinuteQuota(guarded, switches, clock), switches);
+  return withLatency(withFaults(limited, faults), () => switches().rttMs);
+}
+
+function createHttpServer(tls: RegistryOptions['tls']): Server {
+  const server = tls === undefined ? createServer() : createTlsServer(tls);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  // An upload may take longer than Node's 300 s for a whole request.
+  server.requestTimeout = 0;
+  return server;
+}
+
+async function listen(server: Server, address: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function stop(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,47 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/** What any signed token says beside its own claims. */
+interface Expiring {
+  /** Milliseconds since 1970. */
+  readonly expiresMs: number;
+}
+
+/** Signs small JSON claims into opaque texts and reads them back; processes that share the secret agree. */
+export class TokenSigner<Claims extends Expiring> {
+  readonly #secret: string | Buffer;
+  readonly #prefix: string;
+  readonly #clock: () => number;
+
+  /** @param secret absent: one of its own, valid while the object lives */
+  constructor(options: {
+    readonly prefix: string;
+    readonly clock: () => number;
+    readonly secret?: string | undefined;
+  }) {
+    this.#prefix = options.prefix;
+    this.#secret = options.secret ?? randomBytes(32);
+    this.#clock = options.clock;
+  }
+
+  /** The token of these claims: prefix, claims, signature; URL-safe. */
+  sign(claims: Claims): string {
+    const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    return `${this.#prefix}${payload}.${this.signature(payload)}`;
+  }
+
+  /** The claims of a token that is genuine and not expired. */
+  read(token: string): Claims | undefined {
+    if (!token.startsWith(this.#prefix)) return undefined;
+    const [payload = '', signature = ''] = token.slice(this.#prefix.length).split('.');
+    const wanted = Buffer.from(this.signature(payload));
+    const given = Buffer.from(signature);
+    if (wanted.length !== given.length || !timingSafeEqual(wanted, given)) return undefined;
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Claims;
+    return claims.expiresMs > this.#clock() ? claims : undefined;
+  }
+
+  /** Signature of any text under this signer's secret. */
+  signature(text: string): string {
+    return createHmac('sha256', this.#secret).update(this.#prefix).update(text).digest('base64url');
+  }
+}
