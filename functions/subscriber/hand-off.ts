@@ -1,0 +1,170 @@
+import { decodeEvent, type ReceivedEvent } from '../contract/codec.ts';
+import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { Fault, isFault, printable } from '../fault.ts';
+
+/** Name of the job's variable that holds the event. */
+export const EVENT_VARIABLE = 'EVENT';
+
+/** Largest event that a job is given, bytes of its JSON: variables of a container hold 32 KiB. */
+export const MAX_EVENT_BYTES = 16 * 1024;
+
+/** A call of a Google API with JSON both ways; the token is the port's business. */
+export interface JsonApi {
+  /** @throws Fault of the network or the credentials */
+  call(
+    method: 'GET' | 'POST',
+    url: URL,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<{ readonly status: number; readonly body: unknown }>;
+}
+
+/** Gives events to the Cloud Run job. */
+export interface HandOff {
+  /**
+   * Starts an execution with the event, unless one that has not ended covers it. `too-large`: the
+   * event does not fit into a variable.
+   * @throws Fault `HAND_OFF_FAILED`
+   */
+  start(event: MirrorEvent, signal: AbortSignal): Promise<'started' | 'covered' | 'too-large'>;
+}
+
+/** The event as a job's variable holds it: a CloudEvent in structured mode (CloudEvents JSON format). */
+export function eventVariable(event: MirrorEvent): string {
+  return JSON.stringify({ specversion: '1.0', datacontenttype: 'application/json', ...event });
+}
+
+/**
+ * Reads the variable.
+ * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE`
+ */
+export function readEventVariable(text: string): MirrorEvent {
+  try {
+    return decodeEvent(JSON.parse(text) as ReceivedEvent);
+  } catch (error) {
+    if (isFault(error)) throw error;
+    throw new Fault('EVENT_UNDECODABLE', `${EVENT_VARIABLE} is no JSON`, {
+      operation: 'decode event',
+      field: EVENT_VARIABLE,
+    });
+  }
+}
+
+/**
+ * Starts a job by the Cloud Run Admin API v2 (`jobs.run` with overrides; the caller needs
+ * `roles/run.jobsExecutorWithOverrides`).
+ * @param job `projects/P/locations/L/jobs/J`
+ */
+export function jobHandOff(api: JsonApi, endpoint: string, job: string): HandOff {
+  async function isCovered(event: MirrorEvent, signal: AbortSignal): Promise<boolean> {
+    const url = new URL(`/v2/${job}/executions`, endpoint);
+    // Newest first; what is older than the last hundred has long begun before this event.
+    url.searchParams.set('pageSize', '100');
+    const { status, body } = await api.call('GET', url, undefined, signal);
+    if (status !== 200) throw refusal('list executions', status, body);
+    return executionsOf(body).some((execution) => covers(execution, event));
+  }
+
+  return {
+    start: async (event, signal) => {
+      const value = eventVariable(event);
+      if (Buffer.byteLength(value) > MAX_EVENT_BYTES) return 'too-large';
+      try {
+        if (await isCovered(event, signal)) return 'covered';
+        const { status, body } = await api.call(
+          'POST',
+          new URL(`/v2/${job}:run`, endpoint),
+          { overrides: { containerOverrides: [{ env: [{ name: EVENT_VARIABLE, value }] }] } },
+          signal,
+        );
+        if (status !== 200) throw refusal('run job', status, body);
+        return 'started';
+      } catch (error) {
+        if (isFault(error, 'HAND_OFF_FAILED')) throw error;
+        throw new Fault('HAND_OFF_FAILED', 'the job could not be started', {
+          operation: 'run job',
+          cause: error,
+        });
+      }
+    },
+  };
+}
+
+/** What of an execution decides whether it covers an event. */
+interface Execution {
+  readonly createTime: string;
+  readonly completionTime: string | undefined;
+  readonly event: string | undefined;
+}
+
+/**
+ * Whether an execution that has not ended does this event's work: created after the event (it will
+ * list the source after it), same image and configuration, no weaker reason, and all of the
+ * event's tags where it has them.
+ */
+function covers({ createTime, completionTime, event }: Execution, wanted: MirrorEvent): boolean {
+  if (completionTime !== undefined || event === undefined) return false;
+  if (!(Date.parse(createTime) > Date.parse(wanted.time))) return false;
+  let given: MirrorEvent;
+  try {
+    given = readEventVariable(event);
+  } catch {
+    return false;
+  }
+  const { reason } = given.data;
+  return (
+    given.data.image === wanted.data.image &&
+    configurationDigest(given.data) === configurationDigest(wanted.data) &&
+    strongerReason(reason, wanted.data.reason) === reason &&
+    coversTags(given.data.tags, wanted.data.tags)
+  );
+}
+
+function coversTags(
+  given: readonly string[] | undefined,
+  wanted: readonly string[] | undefined,
+): boolean {
+  if (wanted === undefined || given === undefined) return given === wanted;
+  const tags = new Set(given);
+  return wanted.every((tag) => tags.has(tag));
+}
+
+function executionsOf(body: unknown): readonly Execution[] {
+  const list = fieldsOf(body)['executions'];
+  if (!Array.isArray(list)) return [];
+  return list.map((entry: unknown) => {
+    const execution = fieldsOf(entry);
+    const [container] = arrayOf(fieldsOf(execution['template'])['containers']);
+    const variable = arrayOf(fieldsOf(container)['env'])
+      .map(fieldsOf)
+      .find(({ name }) => name === EVENT_VARIABLE);
+    return {
+      createTime: textOf(execution['createTime']) ?? '',
+      completionTime: textOf(execution['completionTime']),
+      event: textOf(variable?.['value']),
+    };
+  });
+}
+
+/** A refusal by the API, its message made fit for a log (google.rpc.Status). */
+function refusal(operation: string, status: number, body: unknown): Fault {
+  const message = textOf(fieldsOf(fieldsOf(body)['error'])['message']) ?? 'no message';
+  return new Fault('HAND_OFF_FAILED', `${operation}: ${status} ${printable(message)}`, {
+    operation,
+    status,
+  });
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
+}
+
+function arrayOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? (value as readonly unknown[]) : [];
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
