@@ -1,0 +1,92 @@
+import type { RepositoryName } from '../contract/destination.ts';
+import { isDigest } from '../oci/digest.ts';
+import { isTag } from '../oci/reference.ts';
+import type { HostMemory } from './host-memory.ts';
+import type { JsonCall } from './json-call.ts';
+
+/** How Artifact Registry's own API is asked. */
+export interface ArtifactRegistryApi {
+  readonly call: JsonCall;
+  /** Base of the API. Default: `https://artifactregistry.googleapis.com`. */
+  readonly baseUrl: string;
+  /** An access token of the process's identity. */
+  readonly accessToken: () => Promise<string>;
+}
+
+/** The public endpoint of the API. */
+export const ARTIFACT_REGISTRY_API = 'https://artifactregistry.googleapis.com';
+/** Largest page of the method `tags.list`. */
+const PAGE_SIZE = 1000;
+/** Most pages: a million tags. */
+const MAX_PAGES = 1000;
+
+const LOCATION_HOST = /^(?:([a-z0-9-]+)-docker\.pkg\.dev|docker\.([a-z0-9-]+)\.rep\.pkg\.dev)$/;
+
+/**
+ * Location of a host of Artifact Registry; undefined for every other host. A loopback stand-in is
+ * given its location by `standIn`.
+ */
+export function locationOf(host: string, standIn: string | undefined): string | undefined {
+  const match = LOCATION_HOST.exec(host);
+  return match === null ? standIn : (match[1] ?? match[2]);
+}
+
+/**
+ * Tag → digest of a whole package, from the method `projects.locations.repositories.packages.tags.list`, which
+ * knows no limit of 10,000.
+ * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered
+ */
+export async function listTagDigests(
+  api: ArtifactRegistryApi,
+  repository: RepositoryName,
+  location: string,
+  memory: HostMemory,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, string> | undefined> {
+  if (memory.tagApiRefused) return undefined;
+  const [project = '', name = '', ...image] = repository.path.split('/');
+  const packageName = encodeURIComponent(image.join('/'));
+  const base = `${api.baseUrl}/v1/projects/${project}/locations/${location}/repositories/${name}/packages/${packageName}/tags?pageSize=${PAGE_SIZE}`;
+  const found = new Map<string, string>();
+  let pageToken = '';
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const authorization = `Bearer ${await api.accessToken()}`;
+    const url = pageToken === '' ? base : `${base}&pageToken=${encodeURIComponent(pageToken)}`;
+    const answer = await api.call({ method: 'GET', url, headers: { authorization } }, signal);
+    if (answer.status !== 200) {
+      memory.tagApiRefused = answer.status === 403 || answer.status === 404;
+      return undefined;
+    }
+    const fields = (answer.body ?? {}) as Readonly<Record<string, unknown>>;
+    for (const [tag, digest] of readTags(fields['tags'])) found.set(tag, digest);
+    const next = fields['nextPageToken'];
+    if (typeof next !== 'string' || next === '' || next === pageToken) return found;
+    pageToken = next;
+  }
+  return found;
+}
+
+/** `name` ends in `/tags/TAG`, `version` in `/versions/DIGEST`. */
+function readTags(tags: unknown): readonly (readonly [string, string])[] {
+  if (!Array.isArray(tags)) return [];
+  return tags.flatMap((entry: unknown) => {
+    const { name, version } = (entry ?? {}) as { name?: unknown; version?: unknown };
+    const tag = lastSegment(name);
+    const digest = lastSegment(version);
+    return isTag(tag) && isDigest(digest) ? [[tag, digest] as const] : [];
+  });
+}
+
+function lastSegment(name: unknown): string {
+  return typeof name === 'string'
+    ? decodeURIComponentSafely(name.slice(name.lastIndexOf('/') + 1))
+    : '';
+}
+
+function decodeURIComponentSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

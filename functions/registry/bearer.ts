@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto';
+
+import type { Credential } from '../auth/credential.ts';
+import { Fault } from '../fault.ts';
+import type { Answer } from './failure.ts';
+import { codeOfStatus } from './failure.ts';
+import { raceSignal, type Timing } from './timing.ts';
+
+/** What a token is asked for with; all of it is the key of its cache. */
+export interface TokenQuestion {
+  readonly realm: URL;
+  readonly service: string | undefined;
+  /** Sorted scopes, such as `repository:org/app:pull`. */
+  readonly scopes: readonly string[];
+  /** Undefined: anonymously. */
+  readonly credential: Credential | undefined;
+}
+
+/** Sends one small request to a realm. */
+export type AskRealm = (
+  request: {
+    readonly method: 'GET' | 'POST';
+    readonly url: URL;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: Buffer;
+  },
+  signal: AbortSignal,
+) => Promise<Answer>;
+
+/** Bearer tokens of token realms (Docker Registry, "Token Authentication Specification"). */
+export interface BearerTokens {
+  /**
+   * A token that is good for at least the next seconds. Questions of the same key share one answer.
+   * @throws Fault `UNAUTHORIZED`, `FORBIDDEN`, `RESPONSE_INVALID` and those of the way
+   */
+  token(question: TokenQuestion, ask: AskRealm, signal: AbortSignal): Promise<string>;
+  /** The registry refused this token: it is not given out again. */
+  forget(token: string): void;
+}
+
+/** A token is given out until 60 s before its end, so that the request it goes with still finds it good. */
+const MARGIN_MS = 60_000;
+/** The specification's life of a token that tells none. */
+const DEFAULT_LIFE_S = 60;
+/** Tokens of at most this life are kept for half of it: the margin would leave nothing. */
+const SHORT_LIFE_MS = 2 * MARGIN_MS;
+/** Longest life that is believed. */
+const MAX_LIFE_MS = 60 * 60_000;
+/** Longest wait for a token: an exchange and its retries. */
+const TOKEN_BUDGET_MS = 60_000;
+/** Tokens kept; beyond it the oldest is dropped. One per repository and side. */
+const MAX_TOKENS = 10_000;
+
+interface Entry {
+  readonly token: Promise<string>;
+  value?: string;
+  goodUntilMs: number;
+}
+
+/** A cache of tokens, keyed by realm, service, scope and credential. */
+export function bearerTokens(timing: Timing): BearerTokens {
+  const entries = new Map<string, Entry>();
+
+  function start(key: string, question: TokenQuestion, ask: AskRealm): Entry {
+    const entry: Entry = {
+      goodUntilMs: Infinity,
+      // Of nobody's signal: whoever asked first may go while others wait for the answer.
+      token: fetchToken(question, ask, AbortSignal.timeout(TOKEN_BUDGET_MS)).then(
+        ({ token, lifeMs }) => {
+          entry.value = token;
+          entry.goodUntilMs =
+            timing.now() + (lifeMs <= SHORT_LIFE_MS ? lifeMs / 2 : lifeMs - MARGIN_MS);
+          return token;
+        },
+      ),
+    };
+    entry.token.catch(() => {
+      if (entries.get(key) === entry) entries.delete(key);
+    });
+    entries.set(key, entry);
+    const [oldest] = entries.keys();
+    if (entries.size > MAX_TOKENS && oldest !== undefined) entries.delete(oldest);
+    return entry;
+  }
+
+  return {
+    token(question, ask, signal) {
+      const key = cacheKey(question);
+      const known = entries.get(key);
+      const entry =
+        known !== undefined && timing.now() < known.goodUntilMs ? known : start(key, question, ask);
+      return raceSignal(entry.token, signal);
+    },
+    forget(token) {
+      for (const [key, entry] of entries) if (entry.value === token) entries.delete(key);
+    },
+  };
+}
+
+/** Different credentials never share a token, and no secret stands in a key. */
+function cacheKey({ realm, service, scopes, credential }: TokenQuestion): string {
+  const identity =
+    credential === undefined
+      ? 'anonymous'
+      : createHash('sha256').update(JSON.stringify(credential)).digest('hex');
+  return JSON.stringify([realm.href, service ?? '', scopes, identity]);
+}
+
+interface Issued {
+  readonly token: string;
+  readonly lifeMs: number;
+}
+
+async function fetchToken(
+  question: TokenQuestion,
+  ask: AskRealm,
+  signal: AbortSignal,
+): Promise<Issued> {
+  const answer = await ask(tokenRequest(question), signal);
+  if (answer.status !== 200) {
+    throw new Fault(codeOfStatus(answer.status), `the token realm answers ${answer.status}`, {
+      operation: 'get token',
+      status: answer.status,
+    });
+  }
+  return readToken(answer.body);
+}
+
+function tokenRequest(question: TokenQuestion): Parameters<AskRealm>[0] {
+  const { realm, service, scopes, credential } = question;
+  if (credential?.kind === 'identity') {
+    const form = new URLSearchParams({
+      grant_type: 'refresh_token',
+      service: service ?? realm.host,
+      client_id: 'imagerepo-mirror',
+      scope: scopes.join(' '),
+      refresh_token: credential.token,
+    });
+    return {
+      method: 'POST',
+      url: realm,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      body: Buffer.from(form.toString()),
+    };
+  }
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  const authorization = basicHeader(credential);
+  return {
+    method: 'GET',
+    url,
+    headers: {
+      accept: 'application/json',
+      ...(authorization === undefined ? {} : { authorization }),
+    },
+  };
+}
+
+/** The Basic form of a credential; of Google's tokens as `oauth2accesstoken`, as Google documents. */
+export function basicHeader(credential: Credential | undefined): string | undefined {
+  switch (credential?.kind) {
+    case 'basic':
+      return encode(credential.username, credential.password);
+    case 'google':
+      return encode('oauth2accesstoken', credential.token);
+    case 'identity':
+    case 'registry':
+    case undefined:
+      return undefined;
+  }
+}
+
+function encode(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+}
+
+/** What may stand in an Authorization header; anything else could break out of it. */
+const TOKEN_TEXT = /^[\x21-\x7e]+$/;
+
+function readToken(body: Buffer): Issued {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body.toString('utf8'));
+  } catch {
+    throw invalid('no JSON');
+  }
+  const fields = (parsed ?? {}) as Readonly<Record<string, unknown>>;
+  const token = [fields['token'], fields['access_token']].find(
+    (value): value is string => typeof value === 'string' && value !== '',
+  );
+  if (token === undefined || !TOKEN_TEXT.test(token)) throw invalid('no usable token');
+  const life = fields['expires_in'];
+  const lifeS =
+    typeof life === 'number' && Number.isFinite(life) && life > 0 ? life : DEFAULT_LIFE_S;
+  return { token, lifeMs: Math.min(lifeS * 1000, MAX_LIFE_MS) };
+}
+
+function invalid(what: string): Fault {
+  return new Fault('RESPONSE_INVALID', `the token realm answers with ${what}`, {
+    operation: 'get token',
+  });
+}

@@ -1,0 +1,235 @@
+import type { Hash } from 'node:crypto';
+import { Readable } from 'node:stream';
+
+import { Fault, isFault } from '../fault.ts';
+import { hashFor, hashMatches } from '../oci/digest.ts';
+import { isOpen, type OpenAnswer } from './client.ts';
+import { failure, located, type Answer, type Asked } from './failure.ts';
+import { redactUrl } from './redact.ts';
+import { abortFault, type Timing } from './timing.ts';
+
+/** What is read. */
+export interface BlobToRead {
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** Options of {@link readBlob}. */
+export interface BlobReaderOptions {
+  readonly blob: BlobToRead;
+  /** Asks the registry's own URL for the bytes from an offset on. */
+  readonly open: (offsetBytes: number, signal: AbortSignal) => Promise<OpenAnswer | Answer>;
+  readonly timing: Timing;
+  /** False: Ranges of this blob came to wrong bytes before; a broken download stays broken. */
+  readonly mayResume: boolean;
+  /** Is told when a resumed download came to wrong bytes. */
+  readonly onWrongAfterResume: () => void;
+  readonly asked: Asked;
+}
+
+/** Resumes of one download. */
+const MAX_RESUMES = 3;
+/** Longest time without a byte given on, resumes included. */
+const MAX_STALL_MS = 30_000;
+
+/**
+ * Opens a blob for reading from its beginning. Broken connections are resumed with Range, answered by
+ * 206 with the exact Content-Range, at most 3 times; a 200 begins the download anew, and what was
+ * given on already is skipped. The last chunk is withheld until size and digest agree, so that
+ * whoever sends the bytes on never completes a wrong blob.
+ * @returns undefined where it is not there (404)
+ * @throws Fault `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`; later ones through the stream
+ */
+export async function readBlob(
+  options: BlobReaderOptions,
+  signal: AbortSignal,
+): Promise<Readable | undefined> {
+  const ended = new AbortController();
+  const both = AbortSignal.any([signal, ended.signal]);
+  const first = await options.open(0, both);
+  if (!isOpen(first)) {
+    if (first.status === 404) return undefined;
+    throw failure(first, options.asked);
+  }
+  try {
+    checkWhole(first, options);
+  } catch (error) {
+    first.discard();
+    throw error;
+  }
+  return new BlobStream(download(options, first, both), () => {
+    ended.abort();
+    first.discard();
+  });
+}
+
+/** The verified chunks of a blob, over as many connections as it takes. */
+async function* download(
+  options: BlobReaderOptions,
+  first: OpenAnswer,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { blob, timing, asked } = options;
+  const hash = hashFor(blob.digest);
+  let answer = first;
+  let skipBytes = 0;
+  let readBytes = 0;
+  let resumes = 0;
+  let withheld: Buffer | undefined;
+  let movedAtMs = timing.now();
+  for (;;) {
+    try {
+      for await (const chunk of answer.chunks) {
+        const fresh = skipBytes === 0 ? chunk : chunk.subarray(Math.min(skipBytes, chunk.length));
+        skipBytes -= chunk.length - fresh.length;
+        if (fresh.length === 0) continue;
+        readBytes += fresh.length;
+        // guard: blob-too-long
+        if (readBytes > blob.sizeBytes) throw wrongSize(readBytes, options, answer);
+        hash.update(fresh);
+        if (withheld !== undefined) yield withheld;
+        withheld = fresh;
+        movedAtMs = timing.now();
+      }
+      if (readBytes < blob.sizeBytes) {
+        throw new Fault('NETWORK', `the body ended after ${readBytes} of ${blob.sizeBytes} bytes`);
+      }
+      break;
+    } catch (error) {
+      if (!isFault(error, 'NETWORK', 'TIMEOUT')) throw error;
+      const stalledMs = timing.now() - movedAtMs;
+      const hopeless = resumes >= MAX_RESUMES || stalledMs > MAX_STALL_MS || signal.aborted;
+      if (hopeless || !options.mayResume) throw located(error, asked, answer.url);
+      resumes += 1;
+      const next = await resume(options, readBytes, signal);
+      answer = next.answer;
+      skipBytes = next.skipBytes;
+    }
+  }
+  verify(hash, resumes, options, answer);
+  if (withheld !== undefined) yield withheld;
+}
+
+interface Resumed {
+  readonly answer: OpenAnswer;
+  /** Bytes at the beginning that were read before. */
+  readonly skipBytes: number;
+}
+
+/** Goes back to the registry's own URL: a store's signed URL may have run out. */
+async function resume(
+  options: BlobReaderOptions,
+  offsetBytes: number,
+  signal: AbortSignal,
+): Promise<Resumed> {
+  const { blob, asked } = options;
+  const answer = await options.open(offsetBytes, signal);
+  if (!isOpen(answer)) throw failure(answer, asked);
+  if (answer.status === 200) {
+    checkWhole(answer, options);
+    return { answer, skipBytes: offsetBytes };
+  }
+  const range = `bytes ${offsetBytes}-${blob.sizeBytes - 1}/${blob.sizeBytes}`;
+  // guard: content-range
+  if (answer.header('content-range') !== range) {
+    answer.discard();
+    throw new Fault('RESPONSE_INVALID', 'the registry answers with another range than asked for', {
+      operation: asked.operation,
+      side: asked.side,
+      url: redactUrl(answer.url),
+      status: answer.status,
+    });
+  }
+  return { answer, skipBytes: 0 };
+}
+
+/** A whole answer announces the descriptor's size, where it announces one, and no encoding. */
+function checkWhole(answer: OpenAnswer, options: BlobReaderOptions): void {
+  const { blob } = options;
+  const length = answer.header('content-length');
+  // guard: blob-content-length
+  if (length !== undefined && length !== String(blob.sizeBytes))
+    throw wrongSize(Number(length), options, answer);
+  const encoding = answer.header('content-encoding') ?? 'identity';
+  // guard: blob-content-encoding
+  if (encoding !== 'identity')
+    throw new Fault('RESPONSE_INVALID', 'the registry encodes what it was asked to send plainly', {
+      operation: options.asked.operation,
+      side: options.asked.side,
+      url: redactUrl(answer.url),
+    });
+}
+
+function verify(hash: Hash, resumes: number, options: BlobReaderOptions, answer: OpenAnswer): void {
+  const { blob, asked, onWrongAfterResume } = options;
+  const matches = hashMatches(hash, blob.digest);
+  if (!matches && resumes > 0) onWrongAfterResume();
+  // guard: blob-digest
+  if (!matches)
+    // Pieces that do not fit are a fault of the pieces: the whole may still be good.
+    throw new Fault(
+      resumes > 0 ? 'RESPONSE_INVALID' : 'DIGEST_MISMATCH',
+      'the bytes have another digest',
+      {
+        operation: asked.operation,
+        side: asked.side,
+        url: redactUrl(answer.url),
+        digests: [blob.digest],
+      },
+    );
+}
+
+function wrongSize(bytes: number, { blob, asked }: BlobReaderOptions, answer: OpenAnswer): Fault {
+  return new Fault('SIZE_MISMATCH', `${bytes} bytes in place of ${blob.sizeBytes}`, {
+    operation: asked.operation,
+    side: asked.side,
+    url: redactUrl(answer.url),
+    digests: [blob.digest],
+  });
+}
+
+/**
+ * A stream over an iterator that lets go at once: `Readable.from` would wait for the chunk that it
+ * has asked for before it ends a connection that gives none.
+ */
+class BlobStream extends Readable {
+  readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
+  readonly #letGo: () => void;
+  #reading = false;
+
+  constructor(chunks: AsyncGenerator<Buffer, void, undefined>, letGo: () => void) {
+    super({ highWaterMark: 256 * 1024 });
+    this.#chunks = chunks;
+    this.#letGo = letGo;
+  }
+
+  override _read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#pull().then(
+      () => {
+        this.#reading = false;
+      },
+      (error: unknown) => {
+        this.destroy(error instanceof Error ? error : abortFault(AbortSignal.abort()));
+      },
+    );
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#letGo();
+    callback(error);
+  }
+
+  async #pull(): Promise<void> {
+    for (;;) {
+      const next = await this.#chunks.next();
+      if (this.destroyed) return;
+      if (next.done === true) {
+        this.push(null);
+        return;
+      }
+      if (!this.push(next.value)) return;
+    }
+  }
+}

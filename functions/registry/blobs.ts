@@ -1,0 +1,65 @@
+import type { Asked } from './failure.ts';
+import { failure, type Answer } from './failure.ts';
+import type { Target } from './manifests.ts';
+import { requireDigest } from '../oci/digest.ts';
+import type { OpenAnswer } from './client.ts';
+
+/** What one HEAD tells of a blob. */
+export interface BlobHead {
+  /** Content-Length; undefined where the registry tells none. */
+  readonly sizeBytes: number | undefined;
+}
+
+/** Whether a blob is there (OCI Distribution 1.1, "Checking if content exists in the registry"). */
+export async function headBlob(
+  target: Target,
+  digest: string,
+  signal: AbortSignal,
+): Promise<BlobHead | undefined> {
+  const answer = await target.client.ask(
+    {
+      kind: 'blob',
+      operation: 'head blob',
+      method: 'HEAD',
+      target: blobPath(target, digest),
+      scope: target.scope,
+    },
+    signal,
+  );
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) throw failure(answer, asked(target, 'head blob'));
+  const length = answer.header('content-length') ?? '';
+  return { sizeBytes: /^\d{1,15}$/.test(length) ? Number(length) : undefined };
+}
+
+/** Opens a blob, or the rest of it from an offset (OCI Distribution 1.1, "Pulling blobs"). */
+export function openBlob(
+  target: Target,
+  blob: { readonly digest: string; readonly sizeBytes: number },
+  offsetBytes: number,
+  signal: AbortSignal,
+): Promise<OpenAnswer | Answer> {
+  return target.client.open(
+    {
+      kind: 'blob',
+      operation: 'get blob',
+      method: 'GET',
+      target: blobPath(target, blob.digest),
+      ...(offsetBytes > 0
+        ? { headers: { range: `bytes=${offsetBytes}-${blob.sizeBytes - 1}` } }
+        : {}),
+      scope: target.scope,
+      sizeBytes: blob.sizeBytes - offsetBytes,
+    },
+    signal,
+  );
+}
+
+/** Path of a blob; the digest is checked because it comes from a manifest. */
+export function blobPath(target: Target, digest: string): string {
+  return `/v2/${target.path}/blobs/${requireDigest(digest)}`;
+}
+
+function asked(target: Target, operation: string): Asked {
+  return { operation, side: target.client.side };
+}

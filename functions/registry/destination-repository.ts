@@ -1,0 +1,196 @@
+import type { Readable } from 'node:stream';
+
+import { Fault, isFault } from '../fault.ts';
+import type { BlobArrival, DestinationRepository, OpenBlob } from '../mirror/ports.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { hasDigest } from '../oci/digest.ts';
+import { headBlob } from './blobs.ts';
+import { mayHaveArrived } from './client.ts';
+import { failure } from './failure.ts';
+import type { HostMemory } from './host-memory.ts';
+import { getManifest, headManifest, putManifest, type Target } from './manifests.ts';
+import type { NextHop } from './redirect-policy.ts';
+import type { StreamPermits } from './stream-permits.ts';
+import { listTags } from './tags.ts';
+import type { StreamBody } from './transport.ts';
+import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
+
+/** What a destination repository is made of. */
+export interface DestinationParts {
+  readonly target: Target;
+  readonly memory: HostMemory;
+  readonly permits: StreamPermits;
+  /** One of Google's registries. */
+  readonly google: boolean;
+  readonly pageSize: number;
+  /** The tag list of Artifact Registry's own API, where the host has one. */
+  readonly listTagDigests?:
+    ((signal: AbortSignal) => Promise<ReadonlyMap<string, string> | undefined>) | undefined;
+}
+
+/** From this size on, a HEAD is cheaper than to send a blob that may be there. */
+const HEAD_FROM_BYTES = 4 * 1024 * 1024;
+
+/** A repository to write to. */
+export function destinationRepository(parts: DestinationParts): DestinationRepository {
+  const { target, memory, google, pageSize, listTagDigests } = parts;
+  return {
+    name: `${target.client.registry.host}/${target.path}`,
+    host: target.client.registry.host,
+    google,
+    listTags: (signal) =>
+      listTags(
+        {
+          ...target,
+          pageSize: memory.pageSizeRefused ? undefined : pageSize,
+          onSizeRefused() {
+            memory.pageSizeRefused = true;
+          },
+        },
+        signal,
+      ),
+    ...(listTagDigests === undefined ? {} : { listTagDigests }),
+    headManifest: async (reference, signal) => (await headManifest(target, reference, signal)).head,
+    getManifest: async (reference, signal) =>
+      (await getManifest(target, reference, signal)).manifest,
+    hasBlob: async (blob, signal) => (await headBlob(target, blob.digest, signal)) !== undefined,
+    uploadBlob: (blob, open, options, signal) =>
+      new BlobUpload(parts, blob, options, signal).run(open),
+    putManifest: (reference, manifest, signal) => putManifest(target, reference, manifest, signal),
+  };
+}
+
+interface UploadOptions {
+  readonly mountFrom?: string;
+  readonly force?: boolean;
+  readonly onBytes?: (count: number) => void;
+}
+
+/** Makes one blob be there, with as few requests as its host allows. */
+class BlobUpload {
+  readonly #parts: DestinationParts;
+  readonly #blob: Descriptor;
+  readonly #options: UploadOptions;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    parts: DestinationParts,
+    blob: Descriptor,
+    options: UploadOptions,
+    signal: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.#blob = blob;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  async run(open: OpenBlob): Promise<BlobArrival> {
+    if (this.#blob.sizeBytes === 0) requireEmpty(this.#blob.digest);
+    const begun = this.#mayMount() ? await this.#mount() : await this.#begin();
+    if (typeof begun === 'string') return begun;
+    await this.#send(begun, open);
+    return 'uploaded';
+  }
+
+  #mayMount(): boolean {
+    return this.#options.force !== true && !this.#parts.memory.mountRefused;
+  }
+
+  /** Asks for a mount; a host that refuses the question is asked plainly, from then on. */
+  async #mount(): Promise<BlobArrival | NextHop> {
+    const { target, memory, google } = this.#parts;
+    const { mountFrom } = this.#options;
+    const fromOther = mountFrom !== undefined && mountFrom !== target.path;
+    // Google looks without `from`; others want one, and their own repository makes it a probe.
+    const from = fromOther ? mountFrom : google ? undefined : target.path;
+    const started = await startUpload(target, { mount: this.#blob.digest, from }, this.#signal);
+    switch (started.kind) {
+      case 'mounted':
+        if (fromOther) return 'mounted';
+        memory.mountProven = true;
+        return 'present';
+      case 'session':
+        return (await this.#isThere()) ? 'present' : started.location;
+      case 'mount-refused': {
+        if (await this.#isThere()) return 'present';
+        const location = await this.#begin();
+        memory.mountRefused = true;
+        return location;
+      }
+    }
+  }
+
+  /** Where the mount proves nothing, a large blob is worth a HEAD. */
+  async #isThere(): Promise<boolean> {
+    const { target, memory } = this.#parts;
+    if (memory.mountProven || this.#blob.sizeBytes < HEAD_FROM_BYTES) return false;
+    return (await headBlob(target, this.#blob.digest, this.#signal)) !== undefined;
+  }
+
+  async #begin(): Promise<NextHop | 'present'> {
+    const { target } = this.#parts;
+    if (this.#options.force !== true && (await this.#isThere())) return 'present';
+    const started = await startUpload(target, { mount: undefined, from: undefined }, this.#signal);
+    if (started.kind === 'session') return started.location;
+    if (started.kind === 'mounted') return 'present';
+    throw failure(started.answer, { operation: 'start upload', side: 'destination' });
+  }
+
+  /** Bytes are opened before a place at the gate is taken: who waits for them holds nothing. */
+  async #send(location: NextHop, open: OpenBlob): Promise<void> {
+    const { permits } = this.#parts;
+    const { sizeBytes } = this.#blob;
+    if (sizeBytes === 0) {
+      await this.#finish(location, Buffer.alloc(0));
+      return;
+    }
+    const stream: Readable = await open(this.#signal);
+    // Its error may come before anybody reads.
+    stream.on('error', () => undefined);
+    try {
+      const giveBack = await permits.acquire(sizeBytes, this.#signal);
+      try {
+        const body = { stream, sizeBytes, onBytes: this.#options.onBytes };
+        await this.#finish(location, body);
+      } finally {
+        giveBack();
+      }
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  /** All bytes sent and no answer: the blob may be there, which a HEAD tells cheaper than to send it again. */
+  async #finish(location: NextHop, body: StreamBody | Buffer): Promise<void> {
+    const { target, memory, google } = this.#parts;
+    const capability = google && !isApiAddress(location.url) && !memory.sessionNeedsAuthorization;
+    const session = { url: location.url, authorize: location.authorize && !capability };
+    try {
+      await finishUpload(target, this.#blob, session, body, this.#signal);
+    } catch (error) {
+      // The next attempt presents what this one did not.
+      if (capability && isFault(error, 'UNAUTHORIZED')) memory.sessionNeedsAuthorization = true;
+      const unanswered = isFault(error, 'NETWORK', 'TIMEOUT') && mayHaveArrived(error);
+      if (!unanswered || this.#signal.aborted || !(await this.#arrived())) throw error;
+    }
+  }
+
+  async #arrived(): Promise<boolean> {
+    try {
+      return (await headBlob(this.#parts.target, this.#blob.digest, this.#signal)) !== undefined;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function requireEmpty(digest: string): void {
+  // guard: empty-upload
+  if (!hasDigest(Buffer.alloc(0), digest))
+    throw new Fault('DIGEST_MISMATCH', 'an empty blob has another digest', {
+      operation: 'put blob',
+      side: 'destination',
+      digests: [digest],
+    });
+}

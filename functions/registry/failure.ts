@@ -1,0 +1,85 @@
+import { Fault, type FaultCode, type FaultContext, type Side } from '../fault.ts';
+import { parseErrorBody } from '../oci/error-body.ts';
+import { redactUrl } from './redact.ts';
+
+/** A small answer, read whole. */
+export interface Answer {
+  readonly status: number;
+  readonly header: (name: string) => string | undefined;
+  readonly body: Buffer;
+  /** The URL that answered, after redirects. */
+  readonly url: URL;
+}
+
+/** What was asked, for errors. */
+export interface Asked {
+  /** Verb and object: `get manifest`. */
+  readonly operation: string;
+  readonly side: Side;
+}
+
+/** Codes of the body that decide before the status does (OCI Distribution 1.1, "Error Codes"). */
+const BY_CODE: Readonly<Record<string, FaultCode>> = {
+  TOOMANYREQUESTS: 'RATE_LIMITED',
+  UNAUTHORIZED: 'UNAUTHORIZED',
+  DENIED: 'FORBIDDEN',
+  NAME_INVALID: 'REQUEST_REFUSED',
+  TAG_INVALID: 'REQUEST_REFUSED',
+};
+
+/** The fault code of a status without a deciding body. */
+export function codeOfStatus(status: number): FaultCode {
+  if (status === 401) return 'UNAUTHORIZED';
+  if (status === 403) return 'FORBIDDEN';
+  if (status === 404) return 'NOT_FOUND';
+  if (status === 408) return 'TIMEOUT';
+  if (status === 429) return 'RATE_LIMITED';
+  if (status >= 500) return 'SERVER_ERROR';
+  if (status >= 400) return 'REQUEST_REFUSED';
+  return 'RESPONSE_INVALID';
+}
+
+/**
+ * The fault of an answer that is none of those asked for. A body's code beats the status, except
+ * that a server error stays one.
+ * @param code what the endpoint knows better
+ */
+export function failure(
+  answer: Answer,
+  asked: Asked,
+  code?: FaultCode,
+  retryAfterMs?: number,
+): Fault {
+  const errors = parseErrorBody(answer.body);
+  const named = errors.codes.map((name) => BY_CODE[name]).find((found) => found !== undefined);
+  const decided = code ?? (answer.status >= 500 ? undefined : named) ?? codeOfStatus(answer.status);
+  const says = errors.codes.length > 0 ? `${errors.codes.join(', ')} ` : '';
+  // A HEAD has no body to explain itself with.
+  const message = `status ${answer.status}${errors.message === '' ? '' : `: ${says}${errors.message}`}`;
+  return new Fault(decided, message, {
+    operation: asked.operation,
+    side: asked.side,
+    url: redactUrl(answer.url),
+    status: answer.status,
+    registryCodes: errors.codes,
+    digests: errors.digests,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+/** A fault of the way there, completed by what was asked; its own words win. */
+export function located(fault: Fault, asked: Asked, url: URL): Fault {
+  if (fault.operation !== undefined && fault.side !== undefined && fault.url !== undefined)
+    return fault;
+  const context: FaultContext = {
+    operation: fault.operation ?? asked.operation,
+    side: fault.side ?? asked.side,
+    url: fault.url ?? redactUrl(url),
+    registryCodes: fault.registryCodes,
+    digests: fault.digests,
+    ...(fault.status === undefined ? {} : { status: fault.status }),
+    ...(fault.field === undefined ? {} : { field: fault.field }),
+    ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs }),
+  };
+  return new Fault(fault.code, fault.message, context);
+}

@@ -1,0 +1,189 @@
+import { Fault, isFault, type FaultCode } from '../fault.ts';
+import type { ManifestBytes, ManifestHead, PutAnswer } from '../mirror/ports.ts';
+import { isDigest, parseDigest } from '../oci/digest.ts';
+import { parseErrorBody } from '../oci/error-body.ts';
+import { manifestDigest, MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
+import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
+import { requireReference } from '../oci/reference.ts';
+import type { AccessScope } from './authorizer.ts';
+import type { RegistryClient } from './client.ts';
+import { failure, type Answer, type Asked } from './failure.ts';
+
+/** A repository as the endpoints see it. */
+export interface Target {
+  readonly client: RegistryClient;
+  /** Repository path. */
+  readonly path: string;
+  readonly scope: AccessScope;
+}
+
+/**
+ * Digest of a tag, or presence of a digest (OCI Distribution 1.1, "Checking if content exists in
+ * the registry"). Where the answer announces no digest the manifest is read and hashed.
+ * @returns undefined where it is not there
+ */
+export async function headManifest(
+  target: Target,
+  reference: string,
+  signal: AbortSignal,
+): Promise<{ readonly head: ManifestHead | undefined; readonly answer: Answer }> {
+  const answer = await ask(target, 'HEAD', 'head manifest', reference, signal);
+  if (answer.status === 404) return { head: undefined, answer };
+  const announced = answer.header('docker-content-digest');
+  const known = announced !== undefined && isDigest(announced);
+  // Some registries and proxies allow GET only.
+  if ((answer.status === 200 && !known) || answer.status === 405) {
+    const read = await getManifest(target, reference, signal);
+    if (read.manifest === undefined) return { head: undefined, answer: read.answer };
+    const { digest, mediaType, bytes } = read.manifest;
+    return { head: { digest, mediaType, sizeBytes: bytes.length }, answer: read.answer };
+  }
+  if (answer.status !== 200 || announced === undefined) {
+    throw failure(answer, asked(target, 'head manifest'));
+  }
+  const mediaType = essence(answer.header('content-type'));
+  const length = answer.header('content-length');
+  return {
+    head: {
+      digest: announced,
+      mediaType: manifestKind(mediaType) === undefined ? undefined : mediaType,
+      sizeBytes: length === undefined || !/^\d{1,15}$/.test(length) ? undefined : Number(length),
+    },
+    answer,
+  };
+}
+
+/**
+ * Reads a manifest (OCI Distribution 1.1, "Pulling manifests"). The digest is computed over the
+ * bytes; a digest that was asked for or is announced must be it.
+ * @returns undefined where it is not there
+ * @throws Fault `DIGEST_MISMATCH`, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
+ */
+export async function getManifest(
+  target: Target,
+  reference: string,
+  signal: AbortSignal,
+): Promise<{ readonly manifest: ManifestBytes | undefined; readonly answer: Answer }> {
+  let answer: Answer;
+  try {
+    answer = await ask(target, 'GET', 'get manifest', reference, signal);
+  } catch (error) {
+    throw isFault(error, 'RESPONSE_TOO_LARGE') ? tooLarge(error) : error;
+  }
+  if (answer.status === 404) return { manifest: undefined, answer };
+  if (answer.status !== 200) throw failure(answer, asked(target, 'get manifest'));
+  return { manifest: readManifest(target, reference, answer), answer };
+}
+
+/**
+ * Pushes a manifest (OCI Distribution 1.1, "Pushing Manifests").
+ * @throws Fault `DESTINATION_INCOMPLETE`, `TAG_IMMUTABLE`, `MANIFEST_REFUSED`, `DIGEST_MISMATCH`
+ */
+export async function putManifest(
+  target: Target,
+  reference: string,
+  manifest: ManifestBytes,
+  signal: AbortSignal,
+): Promise<PutAnswer> {
+  const answer = await target.client.ask(
+    {
+      kind: 'manifest',
+      operation: 'put manifest',
+      method: 'PUT',
+      target: manifestPath(target, reference),
+      headers: { 'content-type': manifest.mediaType },
+      body: manifest.bytes,
+      scope: target.scope,
+    },
+    signal,
+  );
+  if (answer.status !== 201 && answer.status !== 200 && answer.status !== 202) {
+    throw failure(answer, asked(target, 'put manifest'), refusalCode(answer, reference));
+  }
+  const announced = answer.header('docker-content-digest');
+  const comparable =
+    announced !== undefined &&
+    isDigest(announced) &&
+    parseDigest(announced).algorithm === parseDigest(manifest.digest).algorithm;
+  // guard: put-manifest-digest
+  if (comparable && announced !== manifest.digest)
+    throw failure(answer, asked(target, 'put manifest'), 'DIGEST_MISMATCH');
+  return {
+    digest: manifest.digest,
+    subjectAcknowledged: answer.header('oci-subject') !== undefined,
+  };
+}
+
+function ask(
+  target: Target,
+  method: 'GET' | 'HEAD',
+  operation: string,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  return target.client.ask(
+    {
+      kind: 'manifest',
+      operation,
+      method,
+      target: manifestPath(target, reference),
+      headers: { accept: MANIFEST_ACCEPT },
+      scope: target.scope,
+      maxBytes: MAX_MANIFEST_BYTES,
+    },
+    signal,
+  );
+}
+
+/** A tag is another party's text: only what the grammar allows comes into a URL. */
+function manifestPath(target: Target, reference: string): string {
+  return `/v2/${target.path}/manifests/${requireReference(reference)}`;
+}
+
+function readManifest(target: Target, reference: string, answer: Answer): ManifestBytes {
+  const { body: bytes } = answer;
+  const contentType = answer.header('content-type');
+  const { mediaType } = parseManifest(bytes, contentType);
+  const wanted = isDigest(reference) ? reference : undefined;
+  const algorithm = wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm;
+  const digest = manifestDigest(bytes, mediaType, algorithm);
+  // guard: manifest-digest
+  if (wanted !== undefined && wanted !== digest)
+    throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
+  const announced = answer.header('docker-content-digest');
+  const contradicts =
+    announced !== undefined &&
+    isDigest(announced) &&
+    announced !== manifestDigest(bytes, mediaType, parseDigest(announced).algorithm);
+  // guard: announced-digest
+  if (contradicts) throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
+  return { mediaType, digest, bytes };
+}
+
+/** Codes that say that something the manifest names is missing. */
+const INCOMPLETE = new Set(['MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN', 'MANIFEST_UNKNOWN']);
+/** How registries say that a tag may not be moved; there is no code for it. */
+const IMMUTABLE = /immutab|already exists|cannot be (?:overwritten|moved|updated|modified)/i;
+const IMMUTABLE_STATUSES = new Set([400, 403, 405, 409, 412]);
+
+/** What a refused manifest means; undefined: what its status says. */
+function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
+  const { codes, message } = parseErrorBody(answer.body);
+  if (codes.some((code) => INCOMPLETE.has(code))) return 'DESTINATION_INCOMPLETE';
+  const immutable = !isDigest(reference) && IMMUTABLE_STATUSES.has(answer.status);
+  if (immutable && IMMUTABLE.test(message)) return 'TAG_IMMUTABLE';
+  if (answer.status === 401 || answer.status === 403) return undefined;
+  return answer.status >= 400 && answer.status < 500 ? 'MANIFEST_REFUSED' : undefined;
+}
+
+function tooLarge(fault: Fault): Fault {
+  return new Fault('MANIFEST_TOO_LARGE', fault.message, {
+    operation: 'get manifest',
+    ...(fault.side === undefined ? {} : { side: fault.side }),
+    ...(fault.url === undefined ? {} : { url: fault.url }),
+  });
+}
+
+function asked(target: Target, operation: string): Asked {
+  return { operation, side: target.client.side };
+}

@@ -1,0 +1,48 @@
+import { Fault } from '../fault.ts';
+import { parseNextLink } from './link.ts';
+import { redactUrl } from './redact.ts';
+
+/** Most pages of one list: with the smallest pages seen (50), more tags than a repository can have. */
+export const MAX_PAGES = 20_000;
+
+/** Follows the pages of one list and refuses to go round in circles. */
+export interface Pages {
+  /**
+   * Where the next page is; undefined: this was the last.
+   * @throws Fault `PAGINATION_REFUSED`, `INSECURE_REFUSED`
+   */
+  next(page: URL, link: string | undefined): URL | undefined;
+}
+
+/** @param maxPages after which a list is refused */
+export function pages(maxPages: number = MAX_PAGES): Pages {
+  const seen = new Set<string>();
+  return {
+    next(page, link) {
+      seen.add(page.href);
+      const target = parseNextLink(link);
+      if (target === undefined) return undefined;
+      if (!URL.canParse(target, page.href)) throw refused('names an unusable next page', page);
+      const url = new URL(target, page);
+      // guard: page-downgrade
+      if (page.protocol === 'https:' && url.protocol === 'http:')
+        throw new Fault(
+          'INSECURE_REFUSED',
+          'the https registry names an http next page: its proxy must pass on X-Forwarded-Proto',
+          { url: redactUrl(page) },
+        );
+      // guard: page-origin
+      if (url.origin !== page.origin || url.username !== '' || url.password !== '')
+        throw refused('names a next page at another origin', page);
+      // guard: page-repetition
+      if (seen.has(url.href)) throw refused('names a page twice', page);
+      // guard: page-count
+      if (seen.size >= maxPages) throw refused(`has more than ${maxPages} pages`, page);
+      return url;
+    },
+  };
+}
+
+function refused(what: string, page: URL): Fault {
+  return new Fault('PAGINATION_REFUSED', `the registry's list ${what}`, { url: redactUrl(page) });
+}

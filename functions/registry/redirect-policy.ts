@@ -1,0 +1,92 @@
+import { Fault } from '../fault.ts';
+import { redactUrl } from './redact.ts';
+
+/** Most redirects of one request: registry → storage is one, a CDN between makes two. */
+const MAX_HOPS = 5;
+
+/** Statuses that send a reader elsewhere (RFC 9110 §15.4). */
+export function isRedirect(status: number): boolean {
+  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
+}
+
+/** A redirect as it was answered. */
+export interface Redirect {
+  readonly from: URL;
+  readonly location: string | undefined;
+  readonly method: string;
+  /** Redirects followed before this one. */
+  readonly hops: number;
+  /** Origin that the credentials are for. */
+  readonly credentialsOrigin: string;
+}
+
+/** Where a request goes next. */
+export interface NextHop {
+  readonly url: URL;
+  /** Whether the Authorization header goes along: to the exact origin that it is for, only. */
+  readonly authorize: boolean;
+}
+
+/**
+ * Decides about a redirect: GET and HEAD only (a redirected upload would send bytes and rights
+ * elsewhere), never from https to http, never with a user in the URL.
+ * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
+ */
+export function nextHop(redirect: Redirect): NextHop {
+  const { from, location, method, hops, credentialsOrigin } = redirect;
+  if (location === undefined || !URL.canParse(location, from.href)) {
+    throw refused('redirects without a usable Location', from);
+  }
+  // guard: redirect-method
+  if (method !== 'GET' && method !== 'HEAD') throw refused(`redirects a ${method}`, from);
+  // guard: redirect-hops
+  if (hops >= MAX_HOPS) throw refused(`redirects more than ${MAX_HOPS} times`, from);
+  const url = new URL(location, from);
+  // guard: redirect-downgrade
+  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
+  // guard: redirect-scheme
+  if (!isWeb(url)) throw refused(`redirects to ${url.protocol}`, from);
+  // guard: redirect-userinfo
+  if (hasUser(url)) throw refused('redirects to a URL with a user', from);
+  return { url, authorize: url.origin === credentialsOrigin };
+}
+
+/**
+ * Where an upload goes on: the same origin, or another https host, then without credentials.
+ * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
+ */
+export function uploadLocation(from: URL, location: string | undefined): NextHop {
+  if (location === undefined || !URL.canParse(location, from.href)) {
+    throw refused('starts an upload without a usable Location', from);
+  }
+  const url = new URL(location, from);
+  // guard: upload-downgrade
+  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
+  const elsewhere = url.origin !== from.origin;
+  // guard: upload-location
+  if (elsewhere && url.protocol !== 'https:')
+    throw refused('starts an upload at another host without TLS', from);
+  // guard: upload-userinfo
+  if (hasUser(url)) throw refused('starts an upload at a URL with a user', from);
+  return { url, authorize: !elsewhere };
+}
+
+function isWeb(url: URL): boolean {
+  return url.protocol === 'https:' || url.protocol === 'http:';
+}
+
+function hasUser(url: URL): boolean {
+  return url.username !== '' || url.password !== '';
+}
+
+function downgraded(from: URL): Fault {
+  return new Fault(
+    'INSECURE_REFUSED',
+    'the https registry answers with an http address: its proxy must pass on X-Forwarded-Proto, or the registry be told its own address',
+    { url: redactUrl(from) },
+  );
+}
+
+function refused(what: string, from: URL): Fault {
+  return new Fault('REDIRECT_REFUSED', `the registry ${what}`, { url: redactUrl(from) });
+}

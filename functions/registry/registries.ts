@@ -1,0 +1,270 @@
+import { ANONYMOUS, type Credentials } from '../auth/credential.ts';
+import type { GoogleHosts, GoogleTokens } from '../auth/google.ts';
+import type { RepositoryName } from '../contract/destination.ts';
+import { requirePath } from '../contract/destination.ts';
+import type { Side } from '../fault.ts';
+import type { DestinationRepository, SourceRepository } from '../mirror/ports.ts';
+import type { AddressRules } from './address-guard.ts';
+import {
+  ARTIFACT_REGISTRY_API,
+  listTagDigests,
+  locationOf,
+  type ArtifactRegistryApi,
+} from './artifact-registry-api.ts';
+import { openAuthorizer, type AccessScope, type Authorizer } from './authorizer.ts';
+import { bearerTokens, type AskRealm, type BearerTokens } from './bearer.ts';
+import { openClient, type ClientParts, type RegistryClient } from './client.ts';
+import { destinationRepository } from './destination-repository.ts';
+import type { OnExchange } from './exchange.ts';
+import { openGate, type Gate } from './gate.ts';
+import { newHostMemory, type HostMemory } from './host-memory.ts';
+import { jsonCall, type JsonCall } from './json-call.ts';
+import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
+import { sourceRepository } from './source-repository.ts';
+import { streamPermits } from './stream-permits.ts';
+import { SYSTEM_TIMING, type Timing } from './timing.ts';
+import { ARTIFACT_REGISTRY_RATE, tokenBucket } from './token-bucket.ts';
+import { openTransport, type Transport } from './transport.ts';
+
+/** What the registries of a process are made of. */
+export interface RegistriesOptions {
+  /** Credentials of either side. They never cross over: each side has its own clients. */
+  readonly credentials: { readonly source: Credentials; readonly destination: Credentials };
+  /** Whether credentials may be used for a source (`ALLOWED_SOURCES`); it is read anonymously where not. */
+  readonly mayUseCredentials: (source: RepositoryName) => boolean;
+  /** Google's registries, loopback additions included. */
+  readonly isGoogle: GoogleHosts;
+  /** Tokens for Artifact Registry's API; undefined: that API is not asked. */
+  readonly googleTokens?: GoogleTokens | undefined;
+  /** Artifact Registry's API elsewhere, for work on one machine: its base and the location to name. */
+  readonly artifactRegistryApi?:
+    { readonly baseUrl: string; readonly location: string } | undefined;
+  /** Hosts (with port where they have one) that may be at private addresses, the destination among them. */
+  readonly privateHosts: readonly string[];
+  /** Local mode: any host may be at a loopback address. Default: false. */
+  readonly loopback?: boolean | undefined;
+  /** PEM certificates that sources are trusted by besides the system's (`SOURCE_CA_FILE`, its text). */
+  readonly sourceCaCertificates?: string | undefined;
+  readonly timing?: Timing | undefined;
+  readonly retryPolicy?: RetryPolicy | undefined;
+  /** 0 … 1, for jitter. Default: `Math.random`. */
+  readonly random?: (() => number) | undefined;
+  /** Is told every exchange. Default: nobody. */
+  readonly onExchange?: OnExchange | undefined;
+  /** Longest wait for the other side to take or give a byte. Default: 60 s. */
+  readonly idleMs?: number | undefined;
+  /** Longest wait for a connection. Default: 10 s. */
+  readonly connectMs?: number | undefined;
+}
+
+/** What a repository is opened for. */
+export interface WorkScope {
+  /** When the work must have ended, in ms since 1970: longer waits are refused as `RATE_LIMITED`. Default: never. */
+  readonly deadlineAtMs?: number | undefined;
+  /** Speak http; the caller has checked that this host may be spoken to so. Default: false. */
+  readonly insecure?: boolean | undefined;
+}
+
+/** The registries of a process: what they taught it is shared by all work. */
+export interface Registries {
+  /** Opens a source repository for one event. No request is made. */
+  source(name: RepositoryName, scope?: WorkScope): SourceRepository;
+  /** Opens a destination repository for one event. No request is made. */
+  destination(name: RepositoryName, scope?: WorkScope): DestinationRepository;
+  /** Small JSON calls to other APIs (Cloud Run), by the same transport and address rules. */
+  readonly callJson: JsonCall;
+  /** Ends all connections. */
+  close(): void;
+}
+
+/** Artifact Registry gives a whole list at once; Amazon's registry refuses more than 1,000. */
+const GOOGLE_PAGE_SIZE = 10_000;
+const PAGE_SIZE = 1_000;
+
+/** Builds the registry clients of a process. */
+export function createRegistries(options: RegistriesOptions): Registries {
+  const source = new SideClients('source', options);
+  const destination = new SideClients('destination', options);
+  const permits = streamPermits();
+  const timing = options.timing ?? SYSTEM_TIMING;
+  const api = openTransport({ addresses: addressRules(options) });
+  const callJson = jsonCall(api);
+  return {
+    source(name, scope = {}) {
+      const credentials = options.mayUseCredentials(name) ? options.credentials.source : ANONYMOUS;
+      const target = source.target(name, 'pull', credentials, scope);
+      const pageSize = options.isGoogle(name.host) ? GOOGLE_PAGE_SIZE : PAGE_SIZE;
+      const memory = source.memoryOf(target.client.registry);
+      return sourceRepository({ target, memory, timing, pageSize });
+    },
+    destination(name, scope = {}) {
+      const target = destination.target(name, 'pull,push', options.credentials.destination, scope);
+      const google = options.isGoogle(name.host);
+      const memory = destination.memoryOf(target.client.registry);
+      return destinationRepository({
+        target,
+        memory,
+        permits,
+        google,
+        pageSize: google ? GOOGLE_PAGE_SIZE : PAGE_SIZE,
+        listTagDigests: tagApi(options, name, memory, callJson),
+      });
+    },
+    callJson,
+    close() {
+      source.close();
+      destination.close();
+      api.close();
+    },
+  };
+}
+
+/** The question to Artifact Registry's API for one repository, where there is such an API. */
+function tagApi(
+  options: RegistriesOptions,
+  name: RepositoryName,
+  memory: HostMemory,
+  call: JsonCall,
+): ((signal: AbortSignal) => Promise<ReadonlyMap<string, string> | undefined>) | undefined {
+  const { googleTokens, artifactRegistryApi } = options;
+  const standIn = options.isGoogle(name.host) ? artifactRegistryApi?.location : undefined;
+  const location = locationOf(name.host, standIn);
+  if (googleTokens === undefined || location === undefined) return undefined;
+  const api: ArtifactRegistryApi = {
+    call,
+    baseUrl: artifactRegistryApi?.baseUrl ?? ARTIFACT_REGISTRY_API,
+    accessToken: () => googleTokens.accessToken(),
+  };
+  return (signal) => listTagDigests(api, name, location, memory, signal);
+}
+
+/** The clients of one side: its connections, gates, tokens and what its hosts taught. */
+class SideClients {
+  readonly #side: Side;
+  readonly #options: RegistriesOptions;
+  readonly #transport: Transport;
+  readonly #tokens: BearerTokens;
+  readonly #timing: Timing;
+  readonly #gates = new Map<string, Gate>();
+  readonly #memories = new Map<string, HostMemory>();
+  readonly #authorizers = new Map<Credentials, Map<string, Authorizer>>();
+  readonly #googleBucket = tokenBucket(ARTIFACT_REGISTRY_RATE);
+
+  constructor(side: Side, options: RegistriesOptions) {
+    this.#side = side;
+    this.#options = options;
+    this.#timing = options.timing ?? SYSTEM_TIMING;
+    this.#tokens = bearerTokens(this.#timing);
+    this.#transport = openTransport({
+      addresses: addressRules(options),
+      caCertificates: side === 'source' ? options.sourceCaCertificates : undefined,
+      idleMs: options.idleMs,
+      connectMs: options.connectMs,
+    });
+  }
+
+  /** A client of one repository's registry. */
+  target(
+    { host, path }: RepositoryName,
+    actions: AccessScope['actions'],
+    credentials: Credentials,
+    scope: WorkScope,
+  ): { readonly client: RegistryClient; readonly path: string; readonly scope: AccessScope } {
+    const registry = new URL(`${scope.insecure === true ? 'http' : 'https'}://${host}`);
+    const parts: Omit<ClientParts, 'authorizer'> = {
+      side: this.#side,
+      registry,
+      transport: this.#transport,
+      gateOf: (origin) => this.#gateOf(origin),
+      timing: this.#timing,
+      retryPolicy: this.#options.retryPolicy ?? RETRY_POLICY,
+      random: this.#options.random ?? Math.random,
+      onExchange: this.#options.onExchange ?? (() => undefined),
+      deadlineAtMs: scope.deadlineAtMs,
+    };
+    const authorizer = this.#authorizerOf(registry, credentials, parts);
+    return {
+      client: openClient({ ...parts, authorizer }),
+      path: requirePath(path),
+      scope: { path, actions },
+    };
+  }
+
+  memoryOf(registry: URL): HostMemory {
+    return remembered(this.#memories, registry.origin, newHostMemory);
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  /** Google's registries share one bucket: its quota counts the project, not the host. */
+  #gateOf(origin: string): Gate {
+    return remembered(this.#gates, origin, () => {
+      const google = this.#options.isGoogle(new URL(origin).host);
+      return openGate({
+        timing: this.#timing,
+        bucket: google ? this.#googleBucket : undefined,
+      });
+    });
+  }
+
+  #authorizerOf(
+    registry: URL,
+    credentials: Credentials,
+    parts: Omit<ClientParts, 'authorizer'>,
+  ): Authorizer {
+    const ofCredentials = remembered(
+      this.#authorizers,
+      credentials,
+      () => new Map<string, Authorizer>(),
+    );
+    return remembered(ofCredentials, registry.origin, () =>
+      openAuthorizer({
+        registry,
+        credentials,
+        tokens: this.#tokens,
+        askRealm: askRealm({ ...parts, deadlineAtMs: undefined }),
+      }),
+    );
+  }
+}
+
+/** Asks a token realm: nothing but the question's own header is presented, nothing is followed. */
+function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
+  const client = openClient({ ...parts, authorizer: NO_AUTHORIZER });
+  return ({ method, url, headers, body }, signal) =>
+    client.ask(
+      {
+        kind: 'token',
+        operation: 'get token',
+        method,
+        target: url,
+        headers,
+        ...(body === undefined ? {} : { body }),
+        scope: undefined,
+        redirects: false,
+      },
+      signal,
+    );
+}
+
+const NO_AUTHORIZER: Authorizer = {
+  authorize: () => Promise.reject(new Error('a realm is asked without authorization')),
+  accepted: () => undefined,
+  refused: () => false,
+  preemptive: false,
+  keepPreemptive: () => undefined,
+};
+
+function addressRules(options: RegistriesOptions): AddressRules {
+  return { privateHosts: new Set(options.privateHosts), loopback: options.loopback ?? false };
+}
+
+function remembered<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

@@ -1,0 +1,85 @@
+import type { Fault } from '../fault.ts';
+
+/** How often and after what wait a request is sent again. */
+export interface RetryPolicy {
+  /** Tries of a request that failed (network, 408, 5xx), the first included. */
+  readonly maxAttempts: number;
+  /** Tries of a request that was throttled (429), the first included. */
+  readonly maxThrottledAttempts: number;
+  /** The wait before the n-th retry is random in 0 … base · 2^(n-1). */
+  readonly baseMs: number;
+  /** Upper bound of that range. */
+  readonly maxMs: number;
+}
+
+/**
+ * 4 tries within about 4 s: what outlives that is redelivered by Pub/Sub in minutes. A throttled
+ * request waits for its gate, which knows how long, and is tried more often.
+ */
+export const RETRY_POLICY: RetryPolicy = {
+  maxAttempts: 4,
+  maxThrottledAttempts: 6,
+  baseMs: 500,
+  maxMs: 8_000,
+};
+
+/** No second try: for a body that cannot be sent twice. */
+export const NO_RETRY: RetryPolicy = { ...RETRY_POLICY, maxAttempts: 1, maxThrottledAttempts: 1 };
+
+/** Statuses of a registry or a proxy before it that may pass (ggcr and oras-go retry the same). */
+const PASSING_STATUSES = new Set([408, 429, 499, 500, 502, 503, 504, 522]);
+
+/** Whether an answer of this status may be another one later. */
+export function isPassingStatus(status: number): boolean {
+  return PASSING_STATUSES.has(status);
+}
+
+/**
+ * The wait before the next try, in milliseconds; undefined: there is none. Full jitter, so that
+ * requests which failed together do not come back together. A throttled request is not delayed
+ * here: its gate is closed for as long as the registry asked.
+ * @param attempt number of tries so far, from 1
+ * @param random 0 … 1
+ */
+export function retryDelayMs(
+  policy: RetryPolicy,
+  attempt: number,
+  fault: Fault,
+  random: number,
+): number | undefined {
+  switch (fault.code) {
+    case 'RATE_LIMITED':
+      return attempt < policy.maxThrottledAttempts ? 0 : undefined;
+    case 'NETWORK':
+    case 'TIMEOUT':
+    case 'SERVER_ERROR':
+      return attempt < policy.maxAttempts
+        ? Math.max(fault.retryAfterMs ?? 0, backoffMs(policy, attempt, random))
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Full jitter: random in 0 … min(max, base · 2^(attempt-1)). */
+export function backoffMs(policy: RetryPolicy, attempt: number, random: number): number {
+  return Math.round(random * Math.min(policy.maxMs, policy.baseMs * 2 ** (attempt - 1)));
+}
+
+/** Artifact Registry's quota text: its quotas count whole minutes. */
+const MINUTE_QUOTA = /quota exceeded for quota metric .*per minute/i;
+
+/**
+ * How long a host is left alone after a 429, in milliseconds: as it asked; at a quota of minutes
+ * until the next minute begins and up to 2 s of jitter; else 1 s doubled per try, jittered.
+ */
+export function throttlePauseMs(
+  answer: { readonly retryAfterMs: number | undefined; readonly message: string },
+  attempt: number,
+  nowMs: number,
+  random: number,
+): number {
+  if (answer.retryAfterMs !== undefined) return answer.retryAfterMs;
+  if (MINUTE_QUOTA.test(answer.message)) return 60_000 - (nowMs % 60_000) + random * 2_000;
+  return (0.5 + random / 2) * Math.min(1_000 * 2 ** (attempt - 1), 30_000);
+}

@@ -1,0 +1,131 @@
+import { Readable } from 'node:stream';
+
+import { Fault } from '../fault.ts';
+import type { SourceRepository } from '../mirror/ports.ts';
+import { hasDigest } from '../oci/digest.ts';
+import { readBlob } from './blob-reader.ts';
+import { headBlob, openBlob } from './blobs.ts';
+import type { Answer } from './failure.ts';
+import type { HostMemory } from './host-memory.ts';
+import { getManifest, headManifest, type Target } from './manifests.ts';
+import { parseRemaining, RESERVED_PULLS } from './rate-limit.ts';
+import { listReferrers } from './referrers.ts';
+import { listTags } from './tags.ts';
+import type { Timing } from './timing.ts';
+
+/** What a source repository is made of. */
+export interface SourceParts {
+  readonly target: Target;
+  readonly memory: HostMemory;
+  readonly timing: Timing;
+  /** Page size of its tag list; see {@link listTags}. */
+  readonly pageSize: number;
+}
+
+/** Remembered blobs that may not be resumed; beyond it the memory begins anew. */
+const MAX_RANGE_REFUSALS = 1000;
+
+/** A repository to read from, for one event: Docker Hub's reserve is counted for each anew. */
+export function sourceRepository(parts: SourceParts): SourceRepository {
+  const { target, memory, timing, pageSize } = parts;
+  const { client, path } = target;
+  let remainingPulls: number | undefined;
+
+  function learn(answer: Answer): void {
+    remainingPulls = parseRemaining(answer.header('ratelimit-remaining')) ?? remainingPulls;
+  }
+
+  function requirePulls(operation: string): void {
+    if (remainingPulls === undefined || remainingPulls > RESERVED_PULLS) return;
+    throw new Fault('RATE_LIMITED', `the registry has ${remainingPulls} pulls left`, {
+      operation,
+      side: 'source',
+    });
+  }
+
+  return {
+    name: `${client.registry.host}/${path}`,
+    listTags: (signal) =>
+      listTags(
+        {
+          ...target,
+          pageSize: memory.pageSizeRefused ? undefined : pageSize,
+          onSizeRefused() {
+            memory.pageSizeRefused = true;
+          },
+        },
+        signal,
+      ),
+    async headManifest(reference, signal) {
+      const { head, answer } = await headManifest(target, reference, signal);
+      learn(answer);
+      return head;
+    },
+    async getManifest(reference, signal) {
+      requirePulls('get manifest');
+      const { manifest, answer } = await getManifest(target, reference, signal);
+      learn(answer);
+      return manifest;
+    },
+    async openBlob(blob, offsetBytes, signal) {
+      const sizeBytes =
+        blob.sizeBytes >= 0
+          ? blob.sizeBytes
+          : (await headBlob(target, blob.digest, signal))?.sizeBytes;
+      if (sizeBytes === undefined) return undefined;
+      if (sizeBytes === 0) return emptyBlob(blob.digest);
+      const stream = await readBlob(
+        {
+          blob: { digest: blob.digest, sizeBytes },
+          open: (offset, within) =>
+            openBlob(target, { digest: blob.digest, sizeBytes }, offset, within),
+          timing,
+          mayResume: !memory.rangeRefused.has(blob.digest),
+          onWrongAfterResume() {
+            if (memory.rangeRefused.size >= MAX_RANGE_REFUSALS) memory.rangeRefused.clear();
+            memory.rangeRefused.add(blob.digest);
+          },
+          asked: { operation: 'get blob', side: 'source' },
+        },
+        signal,
+      );
+      return stream === undefined || offsetBytes <= 0 ? stream : from(stream, offsetBytes);
+    },
+    blobSize: async (digest, signal) => (await headBlob(target, digest, signal))?.sizeBytes,
+    async listReferrers(digest, signal) {
+      if (memory.referrersUnsupported) return 'unsupported';
+      const answer = await listReferrers(target, digest, signal);
+      if (answer === 'unsupported') memory.referrersUnsupported = true;
+      return answer;
+    },
+    get mayHaveReferrersApi() {
+      return !memory.referrersUnsupported;
+    },
+  };
+}
+
+/** No byte is asked for, but the digest must be that of no bytes. */
+function emptyBlob(digest: string): Readable {
+  // guard: empty-blob
+  if (!hasDigest(Buffer.alloc(0), digest))
+    throw new Fault('DIGEST_MISMATCH', 'an empty blob has another digest', {
+      operation: 'get blob',
+      side: 'source',
+      digests: [digest],
+    });
+  return Readable.from([]);
+}
+
+/** The stream from an offset: its digest covers every byte, so all are read and the first skipped. */
+function from(stream: Readable, offsetBytes: number): Readable {
+  return Readable.from(skip(stream, offsetBytes), { objectMode: false });
+}
+
+async function* skip(stream: Readable, offsetBytes: number): AsyncGenerator<Buffer> {
+  let leftBytes = offsetBytes;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    const rest = chunk.subarray(Math.min(leftBytes, chunk.length));
+    leftBytes -= chunk.length - rest.length;
+    if (rest.length > 0) yield rest;
+  }
+}

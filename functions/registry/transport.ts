@@ -1,0 +1,364 @@
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { getCACertificates } from 'node:tls';
+
+import got, { type Request } from 'got';
+
+import { Fault } from '../fault.ts';
+import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
+import { idleTimer, type IdleTimer } from './idle-timer.ts';
+import { errorCode, networkFault } from './network-fault.ts';
+import { abortFault } from './timing.ts';
+
+/** Bytes of one blob on their way up; read once. */
+export interface StreamBody {
+  readonly stream: Readable;
+  readonly sizeBytes: number;
+  readonly onBytes?: ((count: number) => void) | undefined;
+}
+
+/** One exchange: nothing is followed, repeated or decoded. */
+export interface TransportRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer | StreamBody | undefined;
+  /** The whole exchange, the response's body included, ends within this. */
+  readonly budgetMs: number;
+}
+
+/** The head of an answer, and its body as it comes. */
+export interface TransportResponse {
+  readonly status: number;
+  /** Names in lower case; the first value where one is doubled. */
+  readonly header: (name: string) => string | undefined;
+  /**
+   * The body, once. Waiting for a chunk is what the idle timer watches. Whoever does not read to
+   * the end calls `discard`.
+   */
+  readonly chunks: AsyncIterable<Buffer>;
+  /** Ends the exchange; a body that is not yet read costs the connection. */
+  readonly discard: () => void;
+}
+
+/** A failure of the way to the registry, with what is known of the request's body. */
+export interface SendFailure {
+  readonly fault: Fault;
+  /** All bytes of the body were given to the connection: the registry may have acted on them. */
+  readonly bodySent: boolean;
+}
+
+/** Options of {@link openTransport}. */
+export interface TransportOptions {
+  readonly addresses: AddressRules;
+  /** PEM certificates that are trusted besides the system's. */
+  readonly caCertificates?: string | undefined;
+  /** Longest wait for the other side to take or give a byte. Default: 60 s. */
+  readonly idleMs?: number | undefined;
+  /** Longest wait for a connection, TLS included. Default: 10 s. */
+  readonly connectMs?: number | undefined;
+}
+
+/** Sends exchanges of one side over connections of its own. */
+export interface Transport {
+  /** @throws Fault by {@link networkFault}, `TIMEOUT`, `ADDRESS_REFUSED`, `RESPONSE_TOO_LARGE`, the signal's */
+  send(request: TransportRequest, signal: AbortSignal): Promise<TransportResponse>;
+  /** Closes idle connections; running exchanges are broken. */
+  close(): void;
+}
+
+const IDLE_MS = 60_000;
+const CONNECT_MS = 10_000;
+/** Largest response head: registries send under 4 KiB, signed redirects included. */
+const MAX_HEAD_BYTES = 16 * 1024;
+/** How much the HTTP parser takes at all, so that the check above is ours to make. */
+const PARSER_HEAD_BYTES = 64 * 1024;
+/** Idle connections kept per host: what the gate lets through at once. */
+const MAX_FREE_SOCKETS = 32;
+const USER_AGENT = 'imagerepo-mirror';
+
+/** Marks faults after which the registry may have the whole body. */
+const sentInFull = new WeakSet<Fault>();
+
+/** Whether `fault` came after the last byte of the request's body: the registry may have acted on it. */
+export function wasSentInFull(fault: Fault): boolean {
+  return sentInFull.has(fault);
+}
+
+/** The one door to the network, over got; each side of a copy has its own. */
+export function openTransport(options: TransportOptions): Transport {
+  const keepAlive = {
+    keepAlive: true,
+    maxFreeSockets: MAX_FREE_SOCKETS,
+    scheduling: 'lifo' as const,
+  };
+  const ca =
+    options.caCertificates === undefined
+      ? undefined
+      : [...getCACertificates('default'), options.caCertificates];
+  const agents = {
+    http: new HttpAgent(keepAlive),
+    https: new HttpsAgent({ ...keepAlive, ...(ca === undefined ? {} : { ca }) }),
+  };
+  return {
+    async send(request, signal) {
+      checkLiteral(request.url, options.addresses);
+      const first = new Exchange(request, agents, options, signal);
+      try {
+        return await first.response;
+      } catch (error) {
+        // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
+        if (!first.wasStale(error)) throw error;
+        return await new Exchange(request, agents, options, signal).response;
+      }
+    },
+    close() {
+      agents.http.destroy();
+      agents.https.destroy();
+    },
+  };
+}
+
+/** One request and its response. Settles `response` once; after that the body's reader is told. */
+class Exchange {
+  readonly response: Promise<TransportResponse>;
+  readonly #request: TransportRequest;
+  readonly #stream: Request;
+  readonly #idle: IdleTimer;
+  readonly #options: TransportOptions;
+  readonly #signal: AbortSignal;
+  readonly #cleanups: (() => void)[] = [];
+  #reject: (fault: Fault) => void = () => undefined;
+  #reusedSocket = false;
+  #failure: Fault | undefined;
+  #bodySent = false;
+  #responded = false;
+  #wake: () => void = () => undefined;
+
+  constructor(
+    request: TransportRequest,
+    agents: { readonly http: HttpAgent; readonly https: HttpsAgent },
+    options: TransportOptions,
+    signal: AbortSignal,
+  ) {
+    this.#request = request;
+    this.#options = options;
+    this.#signal = signal;
+    this.#idle = idleTimer(options.idleMs ?? IDLE_MS, () => {
+      this.#fail(new Fault('TIMEOUT', 'the registry stopped in the middle'));
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
+    this.response = promise;
+    this.#reject = reject;
+    const buffer = Buffer.isBuffer(request.body) ? { body: request.body } : {};
+    this.#stream = got.stream(request.url, {
+      method: request.method,
+      headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity', ...request.headers },
+      ...buffer,
+      agent: agents,
+      dnsLookup: guardedLookup(request.url.host, options.addresses),
+      maxHeaderSize: PARSER_HEAD_BYTES,
+      retry: { limit: 0 },
+      throwHttpErrors: false,
+      followRedirect: false,
+      decompress: false,
+      // The response is read past got's own stream, which therefore counts no bytes.
+      strictContentLength: false,
+      http2: false,
+    });
+    this.#watch(resolve);
+  }
+
+  /** Whether the failure is that of a kept connection which the server had closed meanwhile. */
+  wasStale(error: unknown): boolean {
+    const replayable = this.#request.body === undefined || Buffer.isBuffer(this.#request.body);
+    const reset = this.#staleCode === 'ECONNRESET' || this.#staleCode === 'EPIPE';
+    return replayable && reset && this.#reusedSocket && !this.#responded && error === this.#failure;
+  }
+
+  #staleCode = '';
+
+  #watch(resolve: (response: TransportResponse) => void): void {
+    const budget = setTimeout(() => {
+      this.#fail(new Fault('TIMEOUT', `not done within ${this.#request.budgetMs} ms`));
+    }, this.#request.budgetMs);
+    const onAbort = (): void => {
+      this.#fail(abortFault(this.#signal));
+    };
+    this.#signal.addEventListener('abort', onAbort, { once: true });
+    this.#cleanups.push(
+      () => {
+        clearTimeout(budget);
+      },
+      () => {
+        this.#signal.removeEventListener('abort', onAbort);
+      },
+      () => {
+        this.#idle.rest();
+      },
+    );
+    this.#idle.wait();
+    this.#stream.on('error', (error: unknown) => {
+      this.#staleCode = errorCode(error);
+      this.#fail(networkFault(error));
+    });
+    this.#stream.once('request', (request: ClientRequest) => {
+      this.#onRequest(request);
+    });
+    this.#stream.once('response', (response: IncomingMessage) => {
+      this.#onResponse(response, resolve);
+    });
+    if (this.#signal.aborted) onAbort();
+    else this.#sendBody();
+  }
+
+  #onRequest(request: ClientRequest): void {
+    request.once('socket', (socket: Socket) => {
+      this.#reusedSocket = request.reusedSocket;
+      if (!socket.connecting) return;
+      const slow = setTimeout(() => {
+        this.#fail(new Fault('TIMEOUT', 'no connection in time'));
+      }, this.#options.connectMs ?? CONNECT_MS);
+      const connected = this.#request.url.protocol === 'https:' ? 'secureConnect' : 'connect';
+      socket.once('connect', () => {
+        try {
+          checkConnected(socket.remoteAddress, this.#request.url.host, this.#options.addresses);
+        } catch (error) {
+          this.#fail(networkFault(error));
+        }
+      });
+      const done = (): void => {
+        clearTimeout(slow);
+      };
+      socket.once(connected, done);
+      socket.once('close', done);
+      this.#cleanups.push(done);
+    });
+  }
+
+  #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
+    this.#responded = true;
+    this.#wake();
+    this.#idle.rest();
+    response.on('error', (error: unknown) => {
+      this.#fail(networkFault(error));
+    });
+    const headBytes = response.rawHeaders.reduce((sum, text) => sum + text.length + 2, 0);
+    // guard: response-headers
+    if (headBytes > MAX_HEAD_BYTES)
+      this.#fail(new Fault('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
+    if (this.#failure !== undefined) return;
+    resolve({
+      status: response.statusCode ?? 0,
+      header: (name) => {
+        const value = response.headers[name];
+        return Array.isArray(value) ? value.join(', ') : value;
+      },
+      chunks: this.#chunks(response),
+      discard: () => {
+        this.#end();
+      },
+    });
+  }
+
+  async *#chunks(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      this.#idle.wait();
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        this.#idle.rest();
+        yield chunk;
+        this.#idle.wait();
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      // Node ends a body that its connection cut short without an error in some cases.
+      if (!response.complete) throw new Fault('NETWORK', 'the connection broke inside the body');
+    } catch (error) {
+      throw this.#failure ?? networkFault(error);
+    } finally {
+      this.#end();
+    }
+  }
+
+  #sendBody(): void {
+    const { body, method } = this.#request;
+    if (body === undefined) {
+      // got ends requests that can have no body by itself.
+      if (method === 'POST' || method === 'PUT') this.#stream.end();
+      this.#bodySent = true;
+      return;
+    }
+    if (Buffer.isBuffer(body)) return;
+    this.#pump(body).catch((error: unknown) => {
+      this.#fail(networkFault(error));
+    });
+  }
+
+  /**
+   * Gives the stream to the connection, chunk by chunk, until its last byte or an early response:
+   * a server that answers early and keeps the connection would let us wait for ever.
+   */
+  async #pump({ stream, sizeBytes, onBytes }: StreamBody): Promise<void> {
+    this.#cleanups.push(() => {
+      stream.destroy();
+    });
+    let sentBytes = 0;
+    if (sizeBytes === 0) {
+      this.#finishBody();
+      return;
+    }
+    this.#idle.rest();
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (this.#responded || this.#failure !== undefined) return;
+      sentBytes += chunk.length;
+      // guard: upload-size
+      if (sentBytes > sizeBytes) throw wrongSize(sentBytes, sizeBytes);
+      this.#idle.wait();
+      if (sentBytes === sizeBytes) {
+        onBytes?.(chunk.length);
+        this.#finishBody(chunk);
+        return;
+      }
+      await this.#write(chunk);
+      this.#idle.rest();
+      onBytes?.(chunk.length);
+    }
+    throw wrongSize(sentBytes, sizeBytes);
+  }
+
+  #finishBody(lastChunk?: Buffer): void {
+    this.#bodySent = true;
+    this.#idle.wait();
+    if (lastChunk === undefined) this.#stream.end();
+    else this.#stream.end(lastChunk);
+  }
+
+  /** Until the connection took the chunk, or will take nothing any more. */
+  #write(chunk: Buffer): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#stream.write(chunk, () => {
+        resolve();
+      });
+    });
+  }
+
+  #fail(fault: Fault): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = fault;
+    if (this.#bodySent || Buffer.isBuffer(this.#request.body)) sentInFull.add(fault);
+    this.#reject(fault);
+    this.#wake();
+    this.#end();
+  }
+
+  #end(): void {
+    for (const cleanup of this.#cleanups.splice(0)) cleanup();
+    if (!this.#stream.destroyed) this.#stream.destroy();
+  }
+}
+
+function wrongSize(sentBytes: number, sizeBytes: number): Fault {
+  return new Fault('SIZE_MISMATCH', `${sentBytes} bytes in place of ${sizeBytes}`);
+}
