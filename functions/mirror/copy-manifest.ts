@@ -1,0 +1,236 @@
+import { Fault, isFault } from '../fault.ts';
+import { blobsOf } from '../oci/manifest.ts';
+import type { BlobPool } from './blob-pool.ts';
+import type { Deadline } from './deadline.ts';
+import type { DestinationManifests } from './destination-manifests.ts';
+import type { Descriptor, DestinationRepository, PutAnswer, SourceRepository } from './ports.ts';
+import { settle, settleAll } from './settle.ts';
+import type { ManifestNode, SourceManifests } from './source-manifests.ts';
+import type { Turn } from './stream-lanes.ts';
+import type { Tally } from './tally.ts';
+import { enterIndex, stepInto, type Walk } from './walk.ts';
+
+/** Blobs of one manifest on their way at once: what a registry's gate lets through at most. */
+const BLOB_CONCURRENCY = 32;
+/** Children of a tag's index at once; of an index below, two: memory grows with their product. */
+const CHILD_CONCURRENCY = 8;
+const NESTED_CONCURRENCY = 2;
+
+/** What copying needs to know of its event. */
+export interface CopyContext {
+  readonly source: SourceRepository;
+  readonly destination: DestinationRepository;
+  readonly pool: BlobPool;
+  readonly read: SourceManifests;
+  readonly there: DestinationManifests;
+  readonly deadline: Deadline;
+  readonly turn: Turn;
+  readonly signal: AbortSignal;
+  /** Told the bytes sent, as they go. */
+  readonly onBytes: (count: number) => void;
+}
+
+/** Copies manifests with all that they name, in the order in which readers may see them. */
+export class ManifestCopy {
+  readonly #context: CopyContext;
+  readonly #children = new Map<string, Promise<void>>();
+  readonly #bodies = new Map<string, Promise<void>>();
+
+  constructor(context: CopyContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Brings everything that a manifest names: its blobs, and its children, each pushed by digest
+   * after its own parts.
+   * @throws Fault the gravest of its parts
+   */
+  async bringParts(node: ManifestNode, walk: Walk, tally: Tally): Promise<void> {
+    const { children } = node.manifest;
+    if (node.manifest.kind === 'index') enterIndex(walk, children);
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#context.signal, stop.signal]);
+    const blobs = settle(
+      blobsOf(node.manifest),
+      async (blob) => this.#bringBlob(blob, tally, signal),
+      {
+        concurrency: BLOB_CONCURRENCY,
+        operation: 'copy blob',
+        onFault: (fault) => {
+          // Nothing else of a manifest is worth moving that can never be complete.
+          if (fault.disposition === 'permanent') stop.abort();
+        },
+      },
+    );
+    const below = settle(children, async (child) => this.bringChild(child, walk, tally), {
+      concurrency: walk.path.length === 1 ? CHILD_CONCURRENCY : NESTED_CONCURRENCY,
+      operation: 'copy manifest',
+    });
+    await settleAll([blobs, below], 'copy manifest');
+  }
+
+  /**
+   * Brings everything that a tag's manifest names, once for all tags of the event that have it.
+   * @returns `shared` where another tag's work brought it
+   * @throws Fault the gravest of its parts
+   */
+  async bringBody(node: ManifestNode, walk: Walk, tally: Tally): Promise<'brought' | 'shared'> {
+    const shared = await this.#join(this.#bodies, node.digest, async () =>
+      this.bringParts(node, walk, tally),
+    );
+    return shared ? 'shared' : 'brought';
+  }
+
+  /**
+   * Makes a manifest be at the destination by digest, with all that it names. Tags of one event
+   * that share it wait for the first. @throws Fault
+   */
+  async bringChild(child: Descriptor, walk: Walk, tally: Tally): Promise<void> {
+    await this.#join(this.#children, child.digest, async () => this.#copyChild(child, walk, tally));
+  }
+
+  /**
+   * Pushes a manifest whose parts are at the destination. Where the registry misses some after all,
+   * they are brought once more (a registry's clean-up may have taken them) and it is pushed again.
+   * @throws Fault `FOREIGN_LAYER_REFUSED`, `INDEX_CHILD_REFUSED`, and the port's
+   */
+  async push(reference: string, node: ManifestNode, walk: Walk, tally: Tally): Promise<PutAnswer> {
+    const { destination, pool, signal, there } = this.#context;
+    const mark = pool.knowledge.mark();
+    try {
+      const answer = await destination
+        .putManifest(reference, node.bytes, signal)
+        .catch(async (error: unknown) => {
+          if (!isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
+          refuseForeignLayers(node, error);
+          await this.#heal(node, error.digests, mark, walk, tally);
+          return destination.putManifest(reference, node.bytes, signal);
+        });
+      there.add(node.digest);
+      tally.push();
+      const { subject } = node.manifest;
+      if (subject !== undefined) {
+        pool.knowledge.setAcknowledges(destination.host, answer.subjectAcknowledged);
+      }
+      return answer;
+    } catch (error) {
+      throw namedRefusal(node, error);
+    }
+  }
+
+  /** Does the work, or waits for whoever does it already; true: it was waited for. */
+  async #join(
+    running: Map<string, Promise<void>>,
+    digest: string,
+    work: () => Promise<void>,
+  ): Promise<boolean> {
+    for (;;) {
+      const other = running.get(digest);
+      if (other === undefined) break;
+      try {
+        await other;
+        return true;
+      } catch {
+        // Whose walk failed may have had less budget, or worse luck: try it oneself.
+      }
+    }
+    const own = work();
+    running.set(digest, own);
+    try {
+      await own;
+      return false;
+    } finally {
+      running.delete(digest);
+    }
+  }
+
+  async #copyChild(child: Descriptor, walk: Walk, tally: Tally): Promise<void> {
+    const { there, read, signal } = this.#context;
+    if (await there.has(child.digest, signal)) return;
+    const node = await read.child(child, signal);
+    const below = stepInto(walk, child.digest);
+    await this.bringParts(node, below, tally);
+    await this.push(child.digest, node, below, tally);
+    await read.release(child.digest);
+  }
+
+  async #bringBlob(
+    blob: Descriptor,
+    tally: Tally,
+    signal: AbortSignal,
+    missedAtMark?: number,
+  ): Promise<void> {
+    const { source, destination, pool, deadline, turn, onBytes } = this.#context;
+    const result = await pool.bring(
+      {
+        source,
+        destination,
+        blob,
+        turn,
+        deadline,
+        onBytes,
+        ...(missedAtMark === undefined ? {} : { missedAtMark }),
+      },
+      signal,
+    );
+    tally.blob(result);
+  }
+
+  /** Brings again what the registry named; where it named nothing of this manifest, everything. */
+  async #heal(
+    node: ManifestNode,
+    digests: readonly string[],
+    mark: number,
+    walk: Walk,
+    tally: Tally,
+  ): Promise<void> {
+    const { destination, pool, there, signal } = this.#context;
+    const blobs = blobsOf(node.manifest);
+    const namedBlobs = blobs.filter(({ digest }) => digests.includes(digest));
+    const namedChildren = node.manifest.children.filter(({ digest }) => digests.includes(digest));
+    for (const { digest } of namedChildren) there.forget(digest);
+    if (namedBlobs.length + namedChildren.length === 0) {
+      for (const { digest } of blobs) pool.knowledge.forgetBlob(destination, digest);
+      for (const { digest } of node.manifest.children) there.forget(digest);
+      await this.bringParts(node, walk, tally);
+      return;
+    }
+    await settle(namedBlobs, async (blob) => this.#bringBlob(blob, tally, signal, mark), {
+      concurrency: BLOB_CONCURRENCY,
+      operation: 'copy blob',
+    });
+    await settle(namedChildren, async (child) => this.bringChild(child, walk, tally), {
+      concurrency: CHILD_CONCURRENCY,
+      operation: 'copy manifest',
+    });
+  }
+}
+
+/** A layer that lies at third parties' URLs is never fetched, so a registry that wants it cannot have it. */
+function refuseForeignLayers(node: ManifestNode, fault: Fault): void {
+  const named = node.manifest.foreignLayers.find(({ digest }) => fault.digests.includes(digest));
+  if (named === undefined) return;
+  throw new Fault('FOREIGN_LAYER_REFUSED', `the destination wants the bytes of ${named.digest}`, {
+    operation: 'put manifest',
+    side: 'destination',
+    digests: [named.digest],
+    registryCodes: fault.registryCodes,
+    cause: fault,
+  });
+}
+
+/** A refused index whose entries are no manifests is refused for that: no repetition can help. */
+function namedRefusal(node: ManifestNode, error: unknown): unknown {
+  const { blobChildren } = node.manifest;
+  if (!isFault(error, 'MANIFEST_REFUSED', 'DESTINATION_INCOMPLETE')) return error;
+  const { digests } = error;
+  const blamed = blobChildren.filter(({ digest }) => digests.includes(digest));
+  if (digests.length === 0 ? blobChildren.length === 0 : blamed.length === 0) return error;
+  return new Fault('INDEX_CHILD_REFUSED', error.message, {
+    operation: 'put manifest',
+    side: 'destination',
+    registryCodes: error.registryCodes,
+    digests: error.digests,
+    cause: error,
+  });
+}

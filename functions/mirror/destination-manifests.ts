@@ -1,0 +1,59 @@
+import type { DestinationInventory } from './inventory.ts';
+import type { Knowledge } from './knowledge.ts';
+import type { DestinationRepository } from './ports.ts';
+
+/** Which manifests the destination has: the inventory, what was pushed since, and what was asked. */
+export class DestinationManifests {
+  readonly #destination: DestinationRepository;
+  readonly #inventory: DestinationInventory;
+  readonly #knowledge: Knowledge;
+  readonly #asked = new Map<string, Promise<boolean>>();
+  /** Proved to be missing although the inventory has them. */
+  readonly #lost = new Set<string>();
+
+  constructor(
+    destination: DestinationRepository,
+    inventory: DestinationInventory,
+    knowledge: Knowledge,
+  ) {
+    this.#destination = destination;
+    this.#inventory = inventory;
+    this.#knowledge = knowledge;
+  }
+
+  /** Whether it is known to be there, without asking. */
+  isKnown(digest: string): boolean {
+    if (this.#knowledge.hasManifest(this.#destination.name, digest)) return true;
+    return !this.#lost.has(digest) && this.#inventory.hasManifest(digest) === true;
+  }
+
+  /** Whether it is there: one HEAD where neither a complete map nor the process knows. */
+  async has(digest: string, signal: AbortSignal): Promise<boolean> {
+    if (this.isKnown(digest)) return true;
+    if (this.#lost.has(digest) || this.#inventory.hasManifest(digest) === false) return false;
+    const asked = this.#asked.get(digest);
+    if (asked !== undefined) return asked;
+    const question = this.#ask(digest, signal);
+    this.#asked.set(digest, question);
+    question.catch(() => this.#asked.delete(digest));
+    return question;
+  }
+
+  /** It is there now. */
+  add(digest: string): void {
+    this.#lost.delete(digest);
+    this.#knowledge.addManifest(this.#destination.name, digest);
+  }
+
+  /** It proved to be missing. */
+  forget(digest: string): void {
+    this.#lost.add(digest);
+    this.#knowledge.forgetManifest(this.#destination.name, digest);
+  }
+
+  async #ask(digest: string, signal: AbortSignal): Promise<boolean> {
+    const head = await this.#destination.headManifest(digest, signal);
+    if (head !== undefined) this.add(digest);
+    return head !== undefined;
+  }
+}

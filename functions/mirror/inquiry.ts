@@ -1,0 +1,158 @@
+import pMap from 'p-map';
+
+import { toFault, type Fault } from '../fault.ts';
+import {
+  QUESTION_CONCURRENCY,
+  withTagDigests,
+  type DestinationInventory,
+  type SourceInventory,
+} from './inventory.ts';
+import {
+  planTag,
+  type DestinationFact,
+  type Policy,
+  type Question,
+  type SourceFact,
+  type Step,
+} from './plan.ts';
+import type { DestinationRepository, SourceRepository } from './ports.ts';
+
+/** A step that needs no more questions, or why its questions were not answered. */
+export type DecidedStep =
+  | Exclude<Step, { readonly action: 'ask' }>
+  | { readonly tag: string; readonly action: 'fail'; readonly fault: Fault };
+
+/** What the planning of one event works with. */
+export interface Inquiry {
+  readonly source: SourceRepository;
+  readonly destination: DestinationRepository;
+  readonly sourceInventory: SourceInventory;
+  readonly destinationInventory: DestinationInventory;
+  readonly policy: Policy;
+  readonly signal: AbortSignal;
+}
+
+/** A plan whose questions were answered. */
+export interface AnsweredPlan {
+  readonly steps: readonly DecidedStep[];
+  /** The inventory, completed where it had to be. */
+  readonly destinationInventory: DestinationInventory;
+}
+
+/** More rounds than a plan can need: where is it, what is it there, what is it here. */
+const MAX_ROUNDS = 4;
+
+/**
+ * Plans tags and asks what the plan needs to know, all questions of a round at once, until every
+ * tag is decided. A question that fails fails its tag only.
+ */
+export async function planTags(tags: readonly string[], inquiry: Inquiry): Promise<AnsweredPlan> {
+  const { policy } = inquiry;
+  let there = inquiry.destinationInventory;
+  const sources = new Map<string, SourceFact>();
+  const destinations = new Map<string, DestinationFact>();
+  const faults = new Map<string, Fault>();
+  const plan = (tag: string): Step | DecidedStep => {
+    const fault = faults.get(tag);
+    if (fault !== undefined) return { tag, action: 'fail', fault };
+    const source = sources.get(tag) ?? inquiry.sourceInventory.factOf(tag);
+    const destination = destinations.get(tag) ?? there.factOf(tag);
+    return planTag({ tag, source, destination }, policy);
+  };
+  let steps = tags.map(plan);
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const open = steps.filter((step) => step.action === 'ask');
+    if (open.length === 0) break;
+    if (open.some(({ reason }) => reason === 'ListIncomplete')) {
+      const digests = await completeList(inquiry);
+      if (digests !== undefined) {
+        there = withTagDigests(there, digests);
+        steps = tags.map(plan);
+        continue;
+      }
+    }
+    await pMap(
+      open,
+      async ({ tag, question }) => {
+        try {
+          await ask(tag, question, inquiry, sources, destinations);
+        } catch (error) {
+          faults.set(tag, toFault(error, 'verify tag'));
+        }
+      },
+      { concurrency: QUESTION_CONCURRENCY },
+    );
+    steps = tags.map(plan);
+  }
+  return { steps: steps.map(decided), destinationInventory: there };
+}
+
+async function completeList({
+  destination,
+  signal,
+}: Inquiry): Promise<ReadonlyMap<string, string> | undefined> {
+  return destination.listTagDigests?.(signal);
+}
+
+async function ask(
+  tag: string,
+  question: Question,
+  { source, destination, signal }: Inquiry,
+  sources: Map<string, SourceFact>,
+  destinations: Map<string, DestinationFact>,
+): Promise<void> {
+  await Promise.all([
+    question === 'destination'
+      ? undefined
+      : source.headManifest(tag, signal).then((head) => {
+          sources.set(
+            tag,
+            head === undefined ? { state: 'gone' } : { state: 'listed', digest: head.digest },
+          );
+        }),
+    question === 'source'
+      ? undefined
+      : destination.headManifest(tag, signal).then((head) => {
+          destinations.set(
+            tag,
+            head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
+          );
+        }),
+  ]);
+}
+
+function decided(step: Step | DecidedStep): DecidedStep {
+  if (step.action !== 'ask') return step;
+  return {
+    tag: step.tag,
+    action: 'fail',
+    fault: toFault(new Error(`the plan still asks: ${step.reason}`), 'verify tag'),
+  };
+}
+
+/**
+ * Learns what the source has under missing tags, for a dry run that tells a retag from a copy and a
+ * lost tag from a missing one: one HEAD each.
+ */
+export async function lookAhead(
+  steps: readonly DecidedStep[],
+  inquiry: Inquiry,
+): Promise<readonly DecidedStep[]> {
+  const { source, policy, signal } = inquiry;
+  return pMap(
+    steps,
+    async (step): Promise<DecidedStep> => {
+      if (step.action !== 'copy') return step;
+      try {
+        const head = await source.headManifest(step.tag, signal);
+        const fact: SourceFact =
+          head === undefined ? { state: 'gone' } : { state: 'listed', digest: head.digest };
+        const destination: DestinationFact = { state: 'absent' };
+        return decided(planTag({ tag: step.tag, source: fact, destination }, policy));
+      } catch (error) {
+        return { tag: step.tag, action: 'fail', fault: toFault(error, 'verify tag') };
+      }
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+}

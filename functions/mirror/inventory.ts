@@ -1,0 +1,164 @@
+import pMap from 'p-map';
+
+import { isTag } from '../oci/reference.ts';
+import type { DestinationFact, SourceFact } from './plan.ts';
+import type { DestinationRepository, ManifestMap, SourceRepository, TagListing } from './ports.ts';
+
+/** Up to so many requested tags are asked one by one: cheaper than a list of thousands. */
+export const MAX_HEADED_TAGS = 10;
+
+/** HEAD requests of one event at once: half of what a registry's gate lets through at most. */
+export const QUESTION_CONCURRENCY = 16;
+
+/** What the source has. */
+export interface SourceInventory {
+  /** All its tags; of an unlisted source, the requested ones. */
+  readonly tags: readonly string[];
+  /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
+  readonly listed: boolean;
+  readonly factOf: (tag: string) => SourceFact;
+}
+
+/** What the destination has. */
+export interface DestinationInventory {
+  /**
+   * `map`: digests of all tags and manifests; `partial`: a cut map, presences count; `names`: tag
+   * names only; `heads`: only the requested tags were asked.
+   */
+  readonly kind: 'map' | 'partial' | 'names' | 'heads';
+  readonly tagCount: number;
+  readonly factOf: (tag: string) => DestinationFact;
+  /** Whether a manifest is there: undefined where the inventory cannot tell. */
+  readonly hasManifest: (digest: string) => boolean | undefined;
+  /** Upload time of a manifest, ms since 1970; undefined where it is not told. */
+  readonly uploadedAtMs: (digest: string) => number | undefined;
+}
+
+/** Reads the source's list as facts. */
+export function sourceInventory(listing: TagListing): SourceInventory {
+  const { tags, map } = listing;
+  const listed = new Set(tags);
+  return {
+    tags,
+    listed: true,
+    factOf: (tag) => {
+      const digest = map?.digestOfTag.get(tag);
+      if (digest !== undefined) return { state: 'listed', digest };
+      return listed.has(tag) ? { state: 'listed' } : { state: 'gone' };
+    },
+  };
+}
+
+/** A source that was not listed, because exactly these tags are wanted. */
+export function unlistedSource(tags: readonly string[]): SourceInventory {
+  return { tags, listed: false, factOf: () => ({ state: 'listed' }) };
+}
+
+/**
+ * Reads the destination's list as facts. A 404 (undefined) on a Google host is a complete empty
+ * map; elsewhere it says that there are no tags, and nothing about manifests.
+ */
+export function destinationInventory(
+  listing: TagListing | undefined,
+  google: boolean,
+): DestinationInventory {
+  if (listing?.map !== undefined) return mapInventory(listing.map);
+  if (listing === undefined && google) return mapInventory(EMPTY_MAP);
+  const names = new Set(listing?.tags ?? []);
+  return {
+    kind: 'names',
+    tagCount: names.size,
+    factOf: (tag) => (names.has(tag) ? { state: 'present' } : { state: 'absent' }),
+    hasManifest: () => undefined,
+    uploadedAtMs: () => undefined,
+  };
+}
+
+const EMPTY_MAP: ManifestMap = { digestOfTag: new Map(), manifests: new Map(), complete: true };
+
+function mapInventory({ digestOfTag, manifests, complete }: ManifestMap): DestinationInventory {
+  return {
+    kind: complete ? 'map' : 'partial',
+    tagCount: digestOfTag.size,
+    factOf: (tag) => {
+      const digest = digestOfTag.get(tag);
+      if (digest !== undefined) return { state: 'present', digest };
+      return { state: complete ? 'absent' : 'unknown' };
+    },
+    hasManifest: (digest) => manifests.has(digest) || (complete ? false : undefined),
+    uploadedAtMs: (digest) => manifests.get(digest),
+  };
+}
+
+/** A list of digests that completes a cut map: what it lacks is absent, its manifests are there. */
+export function withTagDigests(
+  inventory: DestinationInventory,
+  digests: ReadonlyMap<string, string>,
+): DestinationInventory {
+  const tagged = new Set(digests.values());
+  return {
+    ...inventory,
+    tagCount: digests.size,
+    factOf: (tag) => {
+      const digest = digests.get(tag);
+      return digest === undefined ? { state: 'absent' } : { state: 'present', digest };
+    },
+    hasManifest: (digest) => tagged.has(digest) || inventory.hasManifest(digest),
+  };
+}
+
+/** Lists the source. Undefined: the repository is not there. @throws Fault of the port */
+export async function listSource(
+  source: SourceRepository,
+  signal: AbortSignal,
+): Promise<SourceInventory | undefined> {
+  const listing = await source.listTags(signal);
+  return listing === undefined ? undefined : sourceInventory(listing);
+}
+
+/**
+ * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, else
+ * everything is listed. @throws Fault of the port
+ */
+export async function takeDestination(
+  destination: DestinationRepository,
+  requested: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<DestinationInventory> {
+  if (requested === undefined || requested.length > MAX_HEADED_TAGS) {
+    return destinationInventory(await destination.listTags(signal), destination.google);
+  }
+  const facts = await headTags(destination, requested.filter(isTag), signal);
+  const digests = new Set(
+    [...facts.values()].flatMap((fact) =>
+      fact.state === 'present' && fact.digest !== undefined ? [fact.digest] : [],
+    ),
+  );
+  return {
+    kind: 'heads',
+    tagCount: digests.size,
+    factOf: (tag) => facts.get(tag) ?? { state: 'unknown' },
+    hasManifest: (digest) => digests.has(digest) || undefined,
+    uploadedAtMs: () => undefined,
+  };
+}
+
+/** Asks the destination for tags one by one. @throws Fault of the port */
+export async function headTags(
+  destination: DestinationRepository,
+  tags: readonly string[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, DestinationFact>> {
+  const facts = await pMap(
+    tags,
+    async (tag): Promise<readonly [string, DestinationFact]> => {
+      const head = await destination.headManifest(tag, signal);
+      return [
+        tag,
+        head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
+      ];
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+  return new Map(facts);
+}

@@ -1,0 +1,156 @@
+import type { Clock, DestinationRepository } from './ports.ts';
+
+/**
+ * How long the presence of a blob or manifest is believed, in milliseconds. A registry's own
+ * clean-up can remove what no manifest refers to; asking again costs one request, and a manifest
+ * that misses something says so.
+ */
+export const BELIEVED_MS = 15 * 60_000;
+
+/** Most facts that a process keeps; the oldest go first. About 200 bytes each. */
+const MAX_FACTS = 100_000;
+
+/** Where blobs and manifests are known to be, for all events of the process. */
+export class Knowledge {
+  readonly #clock: Clock;
+  /** Repository paths by host and blob digest; the value tells when it was learnt, and its mark. */
+  readonly #blobs = new Map<string, Map<string, Learnt>>();
+  /** Manifest digests by repository name. */
+  readonly #manifests = new Map<string, Map<string, number>>();
+  /** Whether a host keeps the list of referrers itself (header `OCI-Subject`). */
+  readonly #acknowledging = new Map<string, boolean>();
+  /** Subjects, by repository name, whose referrers could not be copied yet. */
+  readonly #owed = new Map<string, Set<string>>();
+  #facts = 0;
+  #mark = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A point in the order of what is learnt, to compare later facts with. */
+  mark(): number {
+    return this.#mark;
+  }
+
+  /** The blob is there now. */
+  addBlob(destination: DestinationRepository, digest: string): void {
+    const key = blobKey(destination.host, digest);
+    const holders = this.#blobs.get(key) ?? new Map<string, Learnt>();
+    if (!holders.has(pathOf(destination))) this.#facts += 1;
+    this.#mark += 1;
+    holders.set(pathOf(destination), { atMs: this.#clock(), mark: this.#mark });
+    this.#blobs.delete(key);
+    this.#blobs.set(key, holders);
+    this.#makeRoom();
+  }
+
+  /** Whether the blob is believed to be in this repository, learnt after `since` where given. */
+  hasBlob(destination: DestinationRepository, digest: string, since = 0): boolean {
+    const learnt = this.#blobs.get(blobKey(destination.host, digest))?.get(pathOf(destination));
+    return learnt !== undefined && this.#isFresh(learnt.atMs) && learnt.mark > since;
+  }
+
+  /** Path of another repository of the host that is believed to hold the blob. */
+  otherHolder(destination: DestinationRepository, digest: string): string | undefined {
+    const holders = this.#blobs.get(blobKey(destination.host, digest)) ?? [];
+    const own = pathOf(destination);
+    for (const [path, { atMs }] of holders) {
+      if (path !== own && this.#isFresh(atMs)) return path;
+    }
+    return undefined;
+  }
+
+  /** The blob proved to be missing. */
+  forgetBlob(destination: DestinationRepository, digest: string): void {
+    const holders = this.#blobs.get(blobKey(destination.host, digest));
+    if (holders?.delete(pathOf(destination)) === true) this.#facts -= 1;
+  }
+
+  /** The manifest is there now. */
+  addManifest(repository: string, digest: string): void {
+    const digests = this.#manifests.get(repository) ?? new Map<string, number>();
+    if (!digests.has(digest)) this.#facts += 1;
+    digests.set(digest, this.#clock());
+    this.#manifests.set(repository, digests);
+    this.#makeRoom();
+  }
+
+  /** Whether the manifest is believed to be there. */
+  hasManifest(repository: string, digest: string): boolean {
+    const atMs = this.#manifests.get(repository)?.get(digest);
+    return atMs !== undefined && this.#isFresh(atMs);
+  }
+
+  /** The manifest proved to be missing. */
+  forgetManifest(repository: string, digest: string): void {
+    if (this.#manifests.get(repository)?.delete(digest) === true) this.#facts -= 1;
+  }
+
+  /** A complete map was read: it knows better than what was learnt before `atMs`. */
+  supersedeManifests(repository: string, atMs: number): void {
+    for (const [digest, learntMs] of this.#manifests.get(repository) ?? []) {
+      if (learntMs < atMs) this.forgetManifest(repository, digest);
+    }
+  }
+
+  /** Whether the host answers a manifest with `subject` by keeping its list; undefined: not seen. */
+  acknowledges(host: string): boolean | undefined {
+    return this.#acknowledging.get(host);
+  }
+
+  /** What a host answered to a manifest with `subject`. */
+  setAcknowledges(host: string, acknowledged: boolean): void {
+    this.#acknowledging.set(host, acknowledged);
+  }
+
+  /** Referrers of this subject could not be copied: a later event does it, though its tag is unchanged. */
+  oweReferrers(repository: string, subject: string): void {
+    const owed = this.#owed.get(repository) ?? new Set();
+    if (owed.size < MAX_OWED) owed.add(subject);
+    this.#owed.set(repository, owed);
+  }
+
+  /** Takes the subjects whose referrers are owed; who fails again owes again. */
+  takeOwedReferrers(repository: string): ReadonlySet<string> {
+    const owed = this.#owed.get(repository) ?? new Set();
+    this.#owed.delete(repository);
+    return owed;
+  }
+
+  #isFresh(atMs: number): boolean {
+    return this.#clock() - atMs < BELIEVED_MS;
+  }
+
+  #makeRoom(): void {
+    if (this.#facts <= MAX_FACTS) return;
+    const oldestBlob = this.#blobs.entries().next().value;
+    if (oldestBlob !== undefined) {
+      this.#facts -= oldestBlob[1].size;
+      this.#blobs.delete(oldestBlob[0]);
+    }
+    const oldestRepository = this.#manifests.entries().next().value;
+    if (this.#facts > MAX_FACTS && oldestRepository !== undefined) {
+      this.#facts -= oldestRepository[1].size;
+      this.#manifests.delete(oldestRepository[0]);
+    }
+  }
+}
+
+/** Subjects remembered per repository; more are found again by the follow-up and the resync. */
+const MAX_OWED = 1000;
+
+interface Learnt {
+  readonly atMs: number;
+  readonly mark: number;
+}
+
+function blobKey(host: string, digest: string): string {
+  return `${host} ${digest}`;
+}
+
+/** Path of a repository below its host. */
+export function pathOf(destination: DestinationRepository): string {
+  const { name, host } = destination;
+  return name.startsWith(`${host}/`) ? name.slice(host.length + 1) : name;
+}

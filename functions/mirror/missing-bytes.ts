@@ -1,0 +1,86 @@
+import pMap from 'p-map';
+
+import { blobsOf } from '../oci/manifest.ts';
+import { PACED_BLOB_BYTES } from './deadline.ts';
+import type { CopyContext } from './copy-manifest.ts';
+import { QUESTION_CONCURRENCY } from './inventory.ts';
+import type { Descriptor } from './ports.ts';
+import type { ManifestNode } from './source-manifests.ts';
+import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+
+/**
+ * Reads the manifests of tags ahead and adds up the distinct bytes that the destination seems to
+ * lack, until they exceed `thresholdBytes`. Then blobs of 4 MiB and more are looked up at the
+ * destination, the largest first, because most images share their large layers with older ones.
+ * What cannot be read counts nothing here: copying meets it again and tells.
+ * @returns the bytes, exact only in so far as they do not exceed the threshold
+ */
+export async function missingBytes(
+  tags: readonly string[],
+  thresholdBytes: number,
+  context: CopyContext,
+  tagWorkers: number,
+): Promise<number> {
+  const missing = new Map<string, Descriptor>();
+  await pMap(
+    tags,
+    async (tag) => {
+      const read = await context.read.readAhead(tag, context.signal).catch(() => undefined);
+      if (read === undefined || context.there.isKnown(read.node.digest)) return;
+      const walk = walkFrom(read.node.digest, new ManifestBudget());
+      await collect(read.node, walk, context, missing).catch(() => undefined);
+    },
+    { concurrency: tagWorkers },
+  );
+  return lookUp(missing, thresholdBytes, context);
+}
+
+async function collect(
+  node: ManifestNode,
+  walk: Walk,
+  context: CopyContext,
+  missing: Map<string, Descriptor>,
+): Promise<void> {
+  const { destination, pool, there, read, signal } = context;
+  for (const blob of blobsOf(node.manifest)) {
+    const { knowledge } = pool;
+    const held =
+      knowledge.hasBlob(destination, blob.digest) ||
+      knowledge.otherHolder(destination, blob.digest) !== undefined;
+    if (!held) missing.set(blob.digest, blob);
+  }
+  if (node.manifest.kind !== 'index') return;
+  enterIndex(walk, node.manifest.children);
+  await pMap(
+    node.manifest.children,
+    async (child) => {
+      if (await there.has(child.digest, signal)) return;
+      const below = await read.child(child, signal);
+      await collect(below, stepInto(walk, child.digest), context, missing);
+    },
+    { concurrency: 2, stopOnError: true },
+  );
+}
+
+async function lookUp(
+  missing: Map<string, Descriptor>,
+  thresholdBytes: number,
+  { destination, pool, signal }: CopyContext,
+): Promise<number> {
+  let sumBytes = 0;
+  for (const { sizeBytes } of missing.values()) sumBytes += Math.max(sizeBytes, 0);
+  const large = [...missing.values()]
+    .filter(({ sizeBytes }) => sizeBytes >= PACED_BLOB_BYTES)
+    .sort((a, b) => b.sizeBytes - a.sizeBytes);
+  await pMap(
+    large,
+    async (blob) => {
+      if (sumBytes <= thresholdBytes) return;
+      if (!(await destination.hasBlob(blob, signal).catch(() => false))) return;
+      pool.knowledge.addBlob(destination, blob.digest);
+      sumBytes -= blob.sizeBytes;
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+  return sumBytes;
+}

@@ -1,0 +1,38 @@
+import type { Verify } from '../contract/event.ts';
+import type { Selection } from '../contract/selection.ts';
+import { DEFAULT_MUTABLE_TAGS } from './verification.ts';
+
+/** How repositories are mirrored, for all events of a process. */
+export interface MirrorOptions {
+  /** `TAG_WORKERS`: tags of one repository copied at once, 1 or more. Default 4. */
+  readonly tagWorkers: number;
+  /** Tells what would be done; nothing is changed. Default false. */
+  readonly dryRun: boolean;
+  /** `ON_DRIFT`: `report` never moves an existing tag. Default `overwrite`. */
+  readonly onDrift: 'overwrite' | 'report';
+  /** `REFERRERS`: signatures and referrers follow their subject. Default true. */
+  readonly referrers: boolean;
+  /** `MAX_MISSING_TAGS`: the brake; 0: none. Default 1000. */
+  readonly maxMissingTags: number;
+  /** `VERIFY_TAGS`: which existing tags are compared. Default `mutable`. */
+  readonly verifyTags: Verify;
+  /** `RESYNC_VERIFY`: the same, for the reason `resync`. Default `mutable`. */
+  readonly resyncVerify: Verify;
+  /** `MUTABLE_TAGS`: RE2 pattern of the tags that look movable; empty: none does. */
+  readonly mutableTags: string;
+  /** `MIRROR_INCLUDE` and its like: what is selected where the event does not say. */
+  readonly selection: Selection;
+}
+
+/** What holds where nobody says otherwise. */
+export const DEFAULT_MIRROR_OPTIONS: MirrorOptions = {
+  tagWorkers: 4,
+  dryRun: false,
+  onDrift: 'overwrite',
+  referrers: true,
+  maxMissingTags: 1000,
+  verifyTags: 'mutable',
+  resyncVerify: 'mutable',
+  mutableTags: DEFAULT_MUTABLE_TAGS,
+  selection: {},
+};

@@ -1,0 +1,76 @@
+import type { Fault } from '../fault.ts';
+
+/** What became of a tag. */
+export const OUTCOMES = [
+  'copied',
+  'retagged',
+  'overwritten',
+  'skipped',
+  'drifted',
+  'lost',
+  'held',
+  'failed',
+  'would-copy',
+  'would-retag',
+  'would-overwrite',
+  'would-hold',
+] as const;
+
+/**
+ * `copied` (was missing), `retagged` (the digest was there, the tag was not), `overwritten` (the
+ * tag pointed at another digest), `skipped` (identical, or not asked by policy), `drifted`
+ * (differs, and policy or immutability forbids moving it), `lost` (gone from the source), `held`
+ * (over the brake), `failed`; the `would-…` ones are a dry run's.
+ */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** How many tags had each outcome. */
+export type OutcomeCounts = Readonly<Record<Outcome, number>>;
+
+/** How many blobs of a tag came to the destination in which way. */
+export interface BlobCounts {
+  /** Sent by this tag; a transfer that several tags waited for counts for one of them. */
+  readonly uploaded: number;
+  /** Taken over from another repository of the destination's host. */
+  readonly mounted: number;
+  /** Found there. */
+  readonly present: number;
+}
+
+/** No blobs at all: shared, so that thousands of skipped tags cost no memory. */
+export const NO_BLOBS: BlobCounts = Object.freeze({ uploaded: 0, mounted: 0, present: 0 });
+
+/** What happened to one tag, for one structured log line. */
+export interface TagRecord {
+  readonly tag: string;
+  readonly outcome: Outcome;
+  /** Why, as one of the names of `plan.ts`. */
+  readonly reason: string;
+  /** Digest at the source, where it was learnt. */
+  readonly digest?: string;
+  /** Digest that the tag had at the destination before, where it differs. */
+  readonly previousDigest?: string;
+  /** Digest of the manifest that this signature or list of referrers belongs to. */
+  readonly subject?: string;
+  /** Bytes sent to the destination for this tag. */
+  readonly bytesUploaded: number;
+  readonly blobs: BlobCounts;
+  /** With `failed` always, with `drifted` where the destination refused. */
+  readonly fault?: Fault;
+  readonly durationMs: number;
+}
+
+/** The number of records per outcome; outcomes that did not occur are 0. */
+export function countOutcomes(records: Iterable<Pick<TagRecord, 'outcome'>>): OutcomeCounts {
+  const counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<
+    Outcome,
+    number
+  >;
+  for (const { outcome } of records) counts[outcome] += 1;
+  return counts;
+}
+
+/** Whether a record asks for another delivery: its fault is a transient one. */
+export function isUnfinished(record: Pick<TagRecord, 'outcome' | 'fault'>): boolean {
+  return record.outcome === 'failed' && record.fault?.disposition === 'transient';
+}

@@ -1,0 +1,107 @@
+import { Fault } from '../fault.ts';
+import type { TagEnding } from './copy-tag.ts';
+import type { DecidedStep } from './inquiry.ts';
+import { NO_BLOBS, type Outcome, type TagRecord } from './outcome.ts';
+import type { Follower } from './referrers.ts';
+import type { Tally } from './tally.ts';
+
+const OUTCOME_OF_STEP = {
+  skip: 'skipped',
+  drifted: 'drifted',
+  lost: 'lost',
+  hold: 'held',
+  refuse: 'failed',
+  fail: 'failed',
+} as const;
+
+const DRY_OUTCOMES = {
+  copy: 'would-copy',
+  retag: 'would-retag',
+  overwrite: 'would-overwrite',
+  hold: 'would-hold',
+} as const;
+
+/** Record of a tag that is left as it is; in a dry run, of every tag. */
+export function untouchedRecord(step: DecidedStep, dryRun: boolean): TagRecord {
+  const fault = faultOf(step);
+  return {
+    tag: step.tag,
+    outcome: outcomeOf(step, dryRun),
+    reason: 'reason' in step ? step.reason : step.fault.code,
+    ...('digest' in step ? { digest: step.digest } : {}),
+    ...('previousDigest' in step ? { previousDigest: step.previousDigest } : {}),
+    ...(fault === undefined ? {} : { fault }),
+    bytesUploaded: 0,
+    blobs: NO_BLOBS,
+    durationMs: 0,
+  };
+}
+
+function outcomeOf(step: DecidedStep, dryRun: boolean): Outcome {
+  switch (step.action) {
+    case 'copy':
+    case 'retag':
+    case 'overwrite':
+      return DRY_OUTCOMES[step.action];
+    case 'hold':
+      return dryRun ? 'would-hold' : 'held';
+    default:
+      return OUTCOME_OF_STEP[step.action];
+  }
+}
+
+function faultOf(step: DecidedStep): Fault | undefined {
+  if (step.action === 'fail') return step.fault;
+  if (step.action !== 'refuse') return undefined;
+  return new Fault('TAG_INVALID', 'the tag breaks the grammar', { operation: 'plan tag' });
+}
+
+/** Record of a tag that was worked on. */
+export function tagRecord(
+  tag: string,
+  ending: TagEnding,
+  tally: Tally,
+  durationMs: number,
+): TagRecord {
+  const { outcome, reason, digest, previousDigest, fault } = ending;
+  return {
+    tag,
+    outcome,
+    reason,
+    ...(digest === undefined ? {} : { digest }),
+    ...(previousDigest === undefined ? {} : { previousDigest }),
+    ...(fault === undefined ? {} : { fault }),
+    bytesUploaded: tally.bytesUploaded,
+    blobs: tally.blobs,
+    durationMs,
+  };
+}
+
+/** Record of a tag whose work failed. */
+export function failedRecord(
+  tag: string,
+  fault: Fault,
+  tally: Tally,
+  durationMs: number,
+): TagRecord {
+  return {
+    tag,
+    outcome: 'failed',
+    reason: fault.code,
+    fault,
+    bytesUploaded: tally.bytesUploaded,
+    blobs: tally.blobs,
+    durationMs,
+  };
+}
+
+/** Record of a signature tag or a list of referrers. */
+export function followerRecord(follower: Follower, nowMs: number): TagRecord {
+  const { tag, subject, ending, tally, startedAtMs } = follower;
+  const durationMs = nowMs - startedAtMs;
+  const record =
+    ending.outcome === 'failed'
+      ? failedRecord(tag, ending.fault, tally, durationMs)
+      : tagRecord(tag, ending, tally, durationMs);
+  return { ...record, subject };
+}

@@ -1,0 +1,92 @@
+import type { BrakeReport } from './brake.ts';
+import type { HandOffReason } from './delegation.ts';
+import { countOutcomes, isUnfinished, type OutcomeCounts, type TagRecord } from './outcome.ts';
+
+/** The phases of mirroring a repository, in their order. */
+export const PHASES = ['list', 'plan', 'delegate', 'copy', 'follow'] as const;
+
+/** See {@link PHASES}. */
+export type Phase = (typeof PHASES)[number];
+
+/** How long a phase took. */
+export interface PhaseTime {
+  readonly phase: Phase;
+  readonly durationMs: number;
+}
+
+/**
+ * How the event ended: `finished` (whatever the single tags came to), `source-lost` (the source
+ * repository answers 404), `handed-off` (a job does it), `fanned-out` (the first batch was copied
+ * here, {@link MirrorReport.delegated} goes to others).
+ */
+export type Ending = 'finished' | 'source-lost' | 'handed-off' | 'fanned-out';
+
+/** What became of a repository. */
+export interface MirrorReport {
+  /** `registry/repository`. */
+  readonly source: string;
+  readonly destination: string;
+  readonly dryRun: boolean;
+  readonly ending: Ending;
+  readonly handOffReason?: HandOffReason;
+  /** One per tag, in the order in which they were decided; signatures and referrers after them. */
+  readonly records: readonly TagRecord[];
+  readonly counts: OutcomeCounts;
+  /** Tags that the source lists, and those of them that were selected or requested. */
+  readonly sourceTagCount: number;
+  readonly selectedTagCount: number;
+  /** Tags that the destination had before. */
+  readonly destinationTagCount: number;
+  readonly brake: BrakeReport;
+  readonly bytesUploaded: number;
+  readonly blobsUploaded: number;
+  readonly blobsMounted: number;
+  readonly blobsPresent: number;
+  /** Tags given to others by fan-out; where the ending is `handed-off`, all open ones. */
+  readonly delegated: readonly string[];
+  /** Tags given to the job because one of their blobs takes longer than a whole delivery. */
+  readonly handedOff: readonly string[];
+  /** Tags that failed transiently: what a continuation or a redelivery is for. */
+  readonly unfinished: readonly string[];
+  /** Whether unfinished tags are so because the delivery's time was over. */
+  readonly interrupted: boolean;
+  /** Whether something lasting was done: a blob brought, a manifest pushed. */
+  readonly progressed: boolean;
+  readonly phases: readonly PhaseTime[];
+}
+
+/** What a report is drawn up from. */
+export type ReportFacts = Omit<
+  MirrorReport,
+  | 'counts'
+  | 'unfinished'
+  | 'interrupted'
+  | 'bytesUploaded'
+  | 'blobsUploaded'
+  | 'blobsMounted'
+  | 'blobsPresent'
+>;
+
+/** Adds up the records. */
+export function drawUp(facts: ReportFacts): MirrorReport {
+  let [bytesUploaded, blobsUploaded, blobsMounted, blobsPresent] = [0, 0, 0, 0];
+  for (const record of facts.records) {
+    bytesUploaded += record.bytesUploaded;
+    blobsUploaded += record.blobs.uploaded;
+    blobsMounted += record.blobs.mounted;
+    blobsPresent += record.blobs.present;
+  }
+  const unfinished = facts.records.filter(isUnfinished);
+  return {
+    ...facts,
+    counts: countOutcomes(facts.records),
+    bytesUploaded,
+    blobsUploaded,
+    blobsMounted,
+    blobsPresent,
+    unfinished: unfinished.map(({ tag }) => tag),
+    interrupted: unfinished.some(
+      ({ fault }) => fault?.code === 'DEADLINE_EXCEEDED' || fault?.code === 'ABORTED',
+    ),
+  };
+}

@@ -1,0 +1,111 @@
+import pMap from 'p-map';
+
+import type { Reason } from '../contract/event.ts';
+import { isFault } from '../fault.ts';
+import type { CopyContext } from './copy-manifest.ts';
+import type { DecidedStep } from './inquiry.ts';
+import { QUESTION_CONCURRENCY, type DestinationInventory } from './inventory.ts';
+import type { Clock } from './ports.ts';
+import type { SignatureTags } from './signature-tags.ts';
+
+/** Subjects younger than this at the destination are followed again on `resync` and `follow-up`. */
+export const YOUNG_MS = 24 * 60 * 60 * 1000;
+
+/** Which of the unchanged subjects an event follows. */
+export type FollowScope = 'none' | 'young' | 'all';
+
+/** `requested` compares all, `resync` and `follow-up` the young ones, every other event none. */
+export function followScope(reason: Reason): FollowScope {
+  if (reason === 'requested') return 'all';
+  return reason === 'resync' || reason === 'follow-up' ? 'young' : 'none';
+}
+
+/** A manifest at the destination that is to be followed although its tag was not touched. */
+export interface UnchangedSubject {
+  readonly digest: string;
+  /** Whether a tag names it: the referrers of an index's children are not asked for. */
+  readonly tagged: boolean;
+}
+
+/** What tells the unchanged subjects. */
+export interface SubjectSearch {
+  readonly reason: Reason;
+  readonly steps: readonly DecidedStep[];
+  readonly signatures: SignatureTags;
+  readonly inventory: DestinationInventory;
+  readonly context: CopyContext;
+  readonly clock: Clock;
+  /** Subjects whose referrers an earlier event could not copy, or this one asks for. */
+  readonly owed: readonly string[];
+  readonly isFollowed: (digest: string) => boolean;
+}
+
+/**
+ * Finds the unchanged manifests whose signatures and referrers this event compares: those under
+ * its skipped tags, those that signature tags name, and those that are owed. Where the inventory
+ * tells no digest the destination is asked, one HEAD each.
+ */
+export async function unchangedSubjects(
+  search: SubjectSearch,
+): Promise<readonly UnchangedSubject[]> {
+  const { context, owed } = search;
+  const scope = followScope(search.reason);
+  const tagged = new Set(owed);
+  if (scope !== 'none') {
+    for (const digest of await taggedDigests(search)) tagged.add(digest);
+  }
+  const named = scope === 'none' ? [] : [...search.signatures.keys()];
+  const untagged = named.filter((digest) => !tagged.has(digest));
+  const candidates = [
+    ...[...tagged].map((digest) => ({ digest, tagged: true })),
+    ...untagged.map((digest) => ({ digest, tagged: false })),
+  ].filter(({ digest }) => !search.isFollowed(digest) && isInScope(digest, scope, search));
+  const there = await pMap(
+    candidates,
+    async (subject) => {
+      try {
+        return await context.there.has(subject.digest, context.signal);
+      } catch (error) {
+        if (isFault(error, 'ABORTED')) throw error;
+        return false;
+      }
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+  return candidates.filter((_subject, index) => there[index] === true);
+}
+
+function isInScope(
+  digest: string,
+  scope: FollowScope,
+  { inventory, clock, owed }: SubjectSearch,
+): boolean {
+  if (scope === 'all' || owed.includes(digest)) return true;
+  const uploadedAtMs = inventory.uploadedAtMs(digest);
+  return uploadedAtMs === undefined || clock() - uploadedAtMs < YOUNG_MS;
+}
+
+/** Digests under the tags that stay as they are; unknown ones are asked for only where it matters. */
+async function taggedDigests({ steps, context }: SubjectSearch): Promise<readonly string[]> {
+  const { source, destination, there, signal } = context;
+  const digests: string[] = [];
+  const unknown: string[] = [];
+  for (const step of steps) {
+    if (step.action === 'drifted') digests.push(step.previousDigest);
+    if (step.action !== 'skip') continue;
+    if (step.digest === undefined) unknown.push(step.tag);
+    else digests.push(step.digest);
+  }
+  // A HEAD per tag would be for nothing: cosign's tags are found by the source's list alone.
+  if (!source.mayHaveReferrersApi) return digests;
+  const asked = await pMap(
+    unknown,
+    async (tag) => {
+      const head = await destination.headManifest(tag, signal).catch(() => undefined);
+      if (head !== undefined) there.add(head.digest);
+      return head?.digest;
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+  return [...digests, ...asked.filter((digest) => digest !== undefined)];
+}

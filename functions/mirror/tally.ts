@@ -1,0 +1,38 @@
+import type { BlobResult } from './blob-pool.ts';
+import { NO_BLOBS, type BlobCounts } from './outcome.ts';
+
+/** Counts what one tag moved. */
+export class Tally {
+  #uploaded = 0;
+  #mounted = 0;
+  #present = 0;
+  #bytesUploaded = 0;
+  #pushes = 0;
+
+  /** Counts a blob. */
+  blob({ arrival, bytesUploaded }: BlobResult): void {
+    this.#bytesUploaded += bytesUploaded;
+    if (arrival === 'uploaded') this.#uploaded += 1;
+    else if (arrival === 'mounted') this.#mounted += 1;
+    else this.#present += 1;
+  }
+
+  /** Counts a pushed manifest. */
+  push(): void {
+    this.#pushes += 1;
+  }
+
+  get bytesUploaded(): number {
+    return this.#bytesUploaded;
+  }
+
+  /** Whether anything lasting was done: a blob brought, a manifest pushed. */
+  get progressed(): boolean {
+    return this.#uploaded + this.#mounted + this.#pushes > 0;
+  }
+
+  get blobs(): BlobCounts {
+    if (this.#uploaded + this.#mounted + this.#present === 0) return NO_BLOBS;
+    return { uploaded: this.#uploaded, mounted: this.#mounted, present: this.#present };
+  }
+}

@@ -1,0 +1,38 @@
+import type { Reason, Verify } from '../contract/event.ts';
+import { anyMatches, type TagTest } from '../contract/selection.ts';
+
+/**
+ * Tags that look movable: names of branches and channels, and versions with fewer than three
+ * numbers. Default of `MUTABLE_TAGS`.
+ */
+export const DEFAULT_MUTABLE_TAGS = String.raw`^(latest|stable|edge|nightly|main|master|dev.*|v?\d+(\.\d+)?)$`;
+
+/** Who says which existing tags are compared with the source. */
+export interface VerificationWishes {
+  readonly reason: Reason;
+  /** The event's own wish, which beats all others. */
+  readonly eventVerify: Verify | undefined;
+  /** `VERIFY_TAGS`. */
+  readonly verifyTags: Verify;
+  /** `RESYNC_VERIFY`, in its place for `resync`. */
+  readonly resyncVerify: Verify;
+}
+
+/** Which existing tags this event compares: the event's wish, else by its reason. */
+export function verificationOf(wishes: VerificationWishes): Verify {
+  if (wishes.eventVerify !== undefined) return wishes.eventVerify;
+  if (wishes.reason === 'requested') return 'all';
+  return wishes.reason === 'resync' ? wishes.resyncVerify : wishes.verifyTags;
+}
+
+/**
+ * The test for tags that are asked at the source although the destination has them.
+ * @param mutableTags RE2 pattern; empty: no tag is mutable
+ * @throws Fault `EVENT_INVALID` naming `mutableTags` where that is no RE2 pattern
+ */
+export function verifiedTags(verify: Verify, mutableTags: string): TagTest {
+  if (verify === 'all') return () => true;
+  // An empty pattern would match every tag.
+  if (verify === 'none' || mutableTags === '') return () => false;
+  return anyMatches([mutableTags], 'mutableTags');
+}

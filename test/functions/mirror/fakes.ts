@@ -1,0 +1,352 @@
+import { Readable } from 'node:stream';
+
+import { Fault, type FaultCode, type Side } from '../../../functions/fault.ts';
+import { blobsOf, parseManifest } from '../../../functions/oci/manifest.ts';
+import type {
+  BlobArrival,
+  Descriptor,
+  DestinationRepository,
+  ManifestBytes,
+  ManifestHead,
+  OpenBlob,
+  PutAnswer,
+  ReferrersAnswer,
+  SourceRepository,
+  TagListing,
+} from '../../../functions/mirror/ports.ts';
+import type { Image } from './images.ts';
+
+/** What one call asked for, such as `source getManifest v1`. */
+export type Call = string;
+
+/** Decides about a call before it is answered: throws to fail it, waits to delay it. */
+export type Before = (call: Call, signal: AbortSignal) => Promise<void> | void;
+
+/** Fails the first `times` calls that begin with `prefix`. */
+export function failing(prefix: string, code: FaultCode, times = Number.POSITIVE_INFINITY): Before {
+  let left = times;
+  return (call) => {
+    if (!call.startsWith(prefix) || left <= 0) return;
+    left -= 1;
+    throw new Fault(code, `injected into ${call}`, { side: call.split(' ', 1)[0] as Side });
+  };
+}
+
+/** Everything that a fake records. */
+class Recorder {
+  readonly calls: Call[] = [];
+  readonly before: Before[] = [];
+  active = 0;
+  mostActive = 0;
+
+  /** The calls that begin with `prefix`. */
+  count(prefix: string): number {
+    return this.calls.filter((call) => call.startsWith(prefix)).length;
+  }
+
+  async call<T>(call: Call, signal: AbortSignal, answer: () => T | Promise<T>): Promise<T> {
+    requireRunning(signal);
+    this.calls.push(call);
+    this.active += 1;
+    this.mostActive = Math.max(this.mostActive, this.active);
+    try {
+      // Whoever could run beside this call gets its chance to.
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const before of this.before) await before(call, signal);
+      requireRunning(signal);
+      return await answer();
+    } finally {
+      this.active -= 1;
+    }
+  }
+}
+
+function requireRunning(signal: AbortSignal): void {
+  if (signal.aborted) throw new Fault('ABORTED', 'the fake was interrupted');
+}
+
+/** A source repository of seeded images that records every call. */
+export class FakeSource extends Recorder implements SourceRepository {
+  readonly name: string;
+  readonly tags = new Map<string, ManifestBytes>();
+  readonly manifests = new Map<string, ManifestBytes>();
+  readonly blobs = new Map<string, Buffer>();
+  readonly referrers = new Map<string, Descriptor[]>();
+  /** Tells digests in its list, as Artifact Registry does. */
+  tellsDigests = false;
+  /** 404 to everything. */
+  missing = false;
+  referrersApi = false;
+  mayHaveReferrersApi = true;
+
+  constructor(name = 'ghcr.io/org/app') {
+    super();
+    this.name = name;
+  }
+
+  /** Puts an image under a tag. */
+  tag(tag: string, image: Image): this {
+    this.add(image);
+    this.tags.set(tag, image.manifest);
+    return this;
+  }
+
+  /** Puts an image without a tag. */
+  add(image: Image): this {
+    this.manifests.set(image.manifest.digest, image.manifest);
+    for (const { descriptor, bytes } of image.blobs) this.blobs.set(descriptor.digest, bytes);
+    for (const child of image.children) this.add(child);
+    return this;
+  }
+
+  async listTags(signal: AbortSignal): Promise<TagListing | undefined> {
+    return this.call('source listTags', signal, () => {
+      if (this.missing) return undefined;
+      return {
+        tags: [...this.tags.keys()],
+        map: this.tellsDigests ? mapOf(this.tags, this.manifests, undefined) : undefined,
+      };
+    });
+  }
+
+  async headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined> {
+    return this.call(`source headManifest ${reference}`, signal, () =>
+      headOf(this.tags.get(reference) ?? this.manifests.get(reference)),
+    );
+  }
+
+  async getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined> {
+    return this.call(
+      `source getManifest ${reference}`,
+      signal,
+      () => this.tags.get(reference) ?? this.manifests.get(reference),
+    );
+  }
+
+  async openBlob(
+    blob: Descriptor,
+    offsetBytes: number,
+    signal: AbortSignal,
+  ): Promise<Readable | undefined> {
+    return this.call(`source openBlob ${blob.digest}`, signal, () => {
+      const bytes = this.blobs.get(blob.digest);
+      return bytes === undefined ? undefined : Readable.from([bytes.subarray(offsetBytes)]);
+    });
+  }
+
+  async blobSize(digest: string, signal: AbortSignal): Promise<number | undefined> {
+    return this.call(`source blobSize ${digest}`, signal, () => this.blobs.get(digest)?.length);
+  }
+
+  async listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer> {
+    return this.call(`source listReferrers ${digest}`, signal, () => {
+      if (this.referrersApi) return this.referrers.get(digest) ?? [];
+      this.mayHaveReferrersApi = false;
+      return 'unsupported';
+    });
+  }
+}
+
+/** Blobs and repositories that the fake destinations of one host share. */
+export class FakeHost {
+  readonly repositories = new Map<string, FakeDestination>();
+}
+
+/** A destination repository that records every call and refuses what is incomplete. */
+export class FakeDestination extends Recorder implements DestinationRepository {
+  readonly name: string;
+  readonly host: string;
+  readonly path: string;
+  google = true;
+  readonly tags = new Map<string, ManifestBytes>();
+  readonly manifests = new Map<string, ManifestBytes>();
+  readonly uploadedAtMs = new Map<string, number>();
+  readonly blobs = new Map<string, Buffer>();
+  readonly #others: FakeHost;
+  /** Artifact Registry's map, none (a plain registry), or one cut at so many tags. */
+  map: 'complete' | 'none' | number = 'complete';
+  /** `POST ?mount=` without `from` proves presence in this repository. */
+  probes = true;
+  immutable = false;
+  acknowledgesSubjects = false;
+  tagDigests = false;
+  /** Accepts indexes whose entries are no manifests. */
+  acceptsAnyChild = true;
+  /** Wants the bytes of foreign layers. */
+  wantsForeignLayers = false;
+  bytesReceived = 0;
+  uploadsUnderWay = 0;
+  mostUploads = 0;
+
+  constructor(path = 'p/r/app', host = 'europe-docker.pkg.dev', others = new FakeHost()) {
+    super();
+    this.host = host;
+    this.path = path;
+    this.name = `${host}/${path}`;
+    this.#others = others;
+    others.repositories.set(path, this);
+  }
+
+  /** Puts an image there from before. */
+  tag(tag: string, image: Image): this {
+    this.add(image);
+    this.tags.set(tag, image.manifest);
+    return this;
+  }
+
+  add(image: Image): this {
+    this.manifests.set(image.manifest.digest, image.manifest);
+    for (const { descriptor, bytes } of image.blobs) this.blobs.set(descriptor.digest, bytes);
+    for (const child of image.children) this.add(child);
+    return this;
+  }
+
+  /** Digest under a tag. */
+  digestOf(tag: string): string | undefined {
+    return this.tags.get(tag)?.digest;
+  }
+
+  async listTags(signal: AbortSignal): Promise<TagListing | undefined> {
+    return this.call('destination listTags', signal, () => {
+      if (this.manifests.size === 0) return undefined;
+      const tags = [...this.tags.keys()];
+      if (this.map === 'none') return { tags, map: undefined };
+      const limit = this.map === 'complete' ? undefined : this.map;
+      return { tags, map: mapOf(this.tags, this.manifests, limit, this.uploadedAtMs) };
+    });
+  }
+
+  async listTagDigests(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined> {
+    if (!this.tagDigests) return undefined;
+    return this.call(
+      'destination listTagDigests',
+      signal,
+      () => new Map([...this.tags].map(([tag, { digest }]) => [tag, digest])),
+    );
+  }
+
+  async headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined> {
+    return this.call(`destination headManifest ${reference}`, signal, () =>
+      headOf(this.tags.get(reference) ?? this.manifests.get(reference)),
+    );
+  }
+
+  async getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined> {
+    return this.call(
+      `destination getManifest ${reference}`,
+      signal,
+      () => this.tags.get(reference) ?? this.manifests.get(reference),
+    );
+  }
+
+  async hasBlob(blob: Descriptor, signal: AbortSignal): Promise<boolean> {
+    return this.call(`destination hasBlob ${blob.digest}`, signal, () =>
+      this.blobs.has(blob.digest),
+    );
+  }
+
+  async uploadBlob(
+    blob: Descriptor,
+    open: OpenBlob,
+    options: {
+      readonly mountFrom?: string;
+      readonly force?: boolean;
+      readonly onBytes?: (count: number) => void;
+    },
+    signal: AbortSignal,
+  ): Promise<BlobArrival> {
+    const how = `${options.force === true ? ' force' : ''}${options.mountFrom === undefined ? '' : ` from ${options.mountFrom}`}`;
+    this.uploadsUnderWay += 1;
+    this.mostUploads = Math.max(this.mostUploads, this.uploadsUnderWay);
+    try {
+      return await this.call(`destination uploadBlob ${blob.digest}${how}`, signal, async () => {
+        if (options.force !== true) {
+          const there = this.#mount(blob, options.mountFrom);
+          if (there !== undefined) return there;
+        }
+        const stream = await open(signal);
+        const chunks: Buffer[] = [];
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
+          requireRunning(signal);
+          chunks.push(chunk);
+          this.bytesReceived += chunk.length;
+          options.onBytes?.(chunk.length);
+        }
+        for (const before of this.before) await before(`destination commit ${blob.digest}`, signal);
+        requireRunning(signal);
+        this.blobs.set(blob.digest, Buffer.concat(chunks));
+        return 'uploaded';
+      });
+    } finally {
+      this.uploadsUnderWay -= 1;
+    }
+  }
+
+  #mount(blob: Descriptor, from: string | undefined): BlobArrival | undefined {
+    if (from !== undefined) {
+      const bytes = this.#others.repositories.get(from)?.blobs.get(blob.digest);
+      if (bytes === undefined) return undefined;
+      this.blobs.set(blob.digest, bytes);
+      return 'mounted';
+    }
+    return this.probes && this.blobs.has(blob.digest) ? 'present' : undefined;
+  }
+
+  async putManifest(
+    reference: string,
+    manifest: ManifestBytes,
+    signal: AbortSignal,
+  ): Promise<PutAnswer> {
+    return this.call(`destination putManifest ${reference}`, signal, () => {
+      const parsed = parseManifest(manifest.bytes, manifest.mediaType);
+      const missing = [
+        ...blobsOf(parsed).filter(({ digest }) => !this.blobs.has(digest)),
+        ...(this.wantsForeignLayers ? parsed.foreignLayers : []),
+        ...parsed.children.filter(({ digest }) => !this.manifests.has(digest)),
+      ];
+      if (missing.length > 0) {
+        throw new Fault('DESTINATION_INCOMPLETE', 'something is missing', {
+          side: 'destination',
+          digests: missing.map(({ digest }) => digest),
+        });
+      }
+      if (parsed.blobChildren.length > 0 && !this.acceptsAnyChild) {
+        throw new Fault('MANIFEST_REFUSED', 'refused', { side: 'destination' });
+      }
+      const isTag = !reference.includes(':');
+      const moves =
+        isTag && this.tags.has(reference) && this.digestOf(reference) !== manifest.digest;
+      if (moves && this.immutable) {
+        throw new Fault('TAG_IMMUTABLE', 'immutable', { side: 'destination' });
+      }
+      this.manifests.set(manifest.digest, manifest);
+      if (isTag) this.tags.set(reference, manifest);
+      return {
+        digest: manifest.digest,
+        subjectAcknowledged: parsed.subject !== undefined && this.acknowledgesSubjects,
+      };
+    });
+  }
+}
+
+function headOf(manifest: ManifestBytes | undefined): ManifestHead | undefined {
+  if (manifest === undefined) return undefined;
+  const { digest, mediaType, bytes } = manifest;
+  return { digest, mediaType, sizeBytes: bytes.length };
+}
+
+function mapOf(
+  tags: ReadonlyMap<string, ManifestBytes>,
+  manifests: ReadonlyMap<string, ManifestBytes>,
+  limit: number | undefined,
+  uploadedAtMs: ReadonlyMap<string, number> = new Map(),
+): TagListing['map'] {
+  const kept = [...tags].slice(0, limit);
+  const shown =
+    limit === undefined ? [...manifests.keys()] : kept.map(([, manifest]) => manifest.digest);
+  return {
+    digestOfTag: new Map(kept.map(([tag, { digest }]) => [tag, digest])),
+    manifests: new Map(shown.map((digest) => [digest, uploadedAtMs.get(digest)])),
+    complete: limit === undefined || tags.size <= limit,
+  };
+}

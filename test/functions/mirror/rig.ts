@@ -1,0 +1,72 @@
+import { BlobPool } from '../../../functions/mirror/blob-pool.ts';
+import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
+import type { Delegation } from '../../../functions/mirror/delegation.ts';
+import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import {
+  mirrorRepository,
+  type MirrorObserver,
+  type MirrorWish,
+} from '../../../functions/mirror/mirror-repository.ts';
+import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { TagRecord } from '../../../functions/mirror/outcome.ts';
+import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { FakeDestination, FakeSource } from './fakes.ts';
+
+/** One process: what lives longer than an event, and a clock that only a test moves. */
+export class Rig {
+  nowMs = 1_000_000;
+  readonly clock = (): number => this.nowMs;
+  readonly knowledge = new Knowledge(this.clock);
+  readonly firstQuestion = new FirstQuestion();
+  readonly pool = new BlobPool({
+    knowledge: this.knowledge,
+    clock: this.clock,
+    backOff: () => 0,
+  });
+  readonly source = new FakeSource();
+  readonly destination = new FakeDestination();
+
+  async mirror(
+    wish: Partial<MirrorWish> = {},
+    more: {
+      readonly options?: Partial<MirrorOptions>;
+      readonly source?: SourceRepository;
+      readonly destination?: DestinationRepository;
+      readonly deadline?: Deadline;
+      readonly delegation?: Delegation;
+      readonly observer?: MirrorObserver;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<MirrorReport> {
+    const { delegation, observer } = more;
+    return mirrorRepository(
+      { reason: 'changed', exclusionList: [], ...wish },
+      {
+        source: more.source ?? this.source,
+        destination: more.destination ?? this.destination,
+        pool: this.pool,
+        firstQuestion: this.firstQuestion,
+        clock: this.clock,
+        deadline: more.deadline ?? NO_DEADLINE,
+        ...(delegation === undefined ? {} : { delegation }),
+        ...(observer === undefined ? {} : { observer }),
+      },
+      { ...DEFAULT_MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
+      more.signal ?? new AbortController().signal,
+    );
+  }
+}
+
+/** Outcomes by tag. */
+export function outcomes(report: MirrorReport): Readonly<Record<string, string>> {
+  return Object.fromEntries(report.records.map(({ tag, outcome }) => [tag, outcome]));
+}
+
+/** The record of a tag. */
+export function recordOf(report: MirrorReport, tag: string): TagRecord {
+  const record = report.records.find((candidate) => candidate.tag === tag);
+  if (record === undefined) throw new Error(`no record of ${tag}`);
+  return record;
+}
