@@ -1,0 +1,96 @@
+import { badRequest } from './refusal.ts';
+
+/** One condition on a label. */
+interface Requirement {
+  readonly key: string;
+  readonly operator: 'in' | 'notin' | 'exists' | 'absent' | 'less' | 'greater';
+  readonly values: readonly string[];
+}
+
+type Labels = Readonly<Record<string, string>> | undefined;
+
+/** Whether labels satisfy the selector. */
+export type LabelSelector = (labels: Labels) => boolean;
+
+const KEY =
+  /^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+
+/**
+ * Reads the full selector syntax: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`,
+ * `a>1`, `a<1`, joined by commas (Kubernetes, "Labels and Selectors"). The empty text selects all.
+ * @throws Refusal 400
+ */
+export function parseLabelSelector(text: string): LabelSelector {
+  const requirements = splitRequirements(text).map((part) => parseRequirement(part, text));
+  return (labels) => requirements.every((requirement) => satisfies(requirement, labels));
+}
+
+/** Splits at commas outside parentheses. */
+function splitRequirements(text: string): readonly string[] {
+  if (text.trim() === '') return [];
+  return text.split(/,(?![^(]*\))/).map((part) => part.trim());
+}
+
+function parseRequirement(part: string, whole: string): Requirement {
+  const refuse = (why: string): never => {
+    throw badRequest(`unable to parse requirement: ${why} in '${whole}'`);
+  };
+  const set = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(part);
+  const compared = /^([^\s!=<>(),]+)\s*(==|=|!=|<|>)\s*([^\s!=<>(),]*)$/.exec(part);
+  const existence = /^(!?)\s*([^\s!=<>(),]+)$/.exec(part);
+  const found: Requirement =
+    set !== null
+      ? {
+          key: set[1] ?? '',
+          operator: set[2] === 'in' ? 'in' : 'notin',
+          values: (set[3] ?? '').split(',').map((value) => value.trim()),
+        }
+      : compared !== null
+        ? {
+            key: compared[1] ?? '',
+            operator: comparison(compared[2] ?? '='),
+            values: [compared[3] ?? ''],
+          }
+        : existence !== null
+          ? {
+              key: existence[2] ?? '',
+              operator: existence[1] === '!' ? 'absent' : 'exists',
+              values: [],
+            }
+          : refuse(`found '${part}'`);
+  if (!KEY.test(found.key)) refuse(`<nil>: Invalid value: "${found.key}"`);
+  for (const value of found.values) {
+    const ordered = found.operator === 'less' || found.operator === 'greater';
+    if (ordered ? !/^-?\d+$/.test(value) : !VALUE.test(value)) {
+      refuse(`values: Invalid value: "${value}"`);
+    }
+  }
+  return found;
+}
+
+function comparison(sign: string): Requirement['operator'] {
+  if (sign === '<') return 'less';
+  if (sign === '>') return 'greater';
+  return sign === '!=' ? 'notin' : 'in';
+}
+
+function satisfies({ key, operator, values }: Requirement, labels: Labels): boolean {
+  const value = labels?.[key];
+  switch (operator) {
+    case 'in':
+      return value !== undefined && values.includes(value);
+    case 'notin':
+      return value === undefined || !values.includes(value);
+    case 'exists':
+      return value !== undefined;
+    case 'absent':
+      return value === undefined;
+    case 'less':
+    case 'greater': {
+      if (value === undefined || !/^-?\d+$/.test(value)) return false;
+      const [limit = '0'] = values;
+      return operator === 'less' ? BigInt(value) < BigInt(limit) : BigInt(value) > BigInt(limit);
+    }
+  }
+}

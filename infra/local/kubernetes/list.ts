@@ -1,0 +1,134 @@
+import { groupVersion, type Resource } from './resource.ts';
+import { toJson, type KubeObject } from './object.ts';
+import { badRequest, continueExpired, isExpired, tooLargeResourceVersion } from './refusal.ts';
+import { objectKey, type ObjectStore } from './store.ts';
+
+/** Which objects a list or a watch is about. */
+export interface Selection {
+  readonly resource: Resource;
+  readonly namespace?: string;
+  readonly matches: (object: KubeObject) => boolean;
+  /** Whether any selector is given: the server then tells no count of what remains. */
+  readonly selective: boolean;
+}
+
+/** The query parameters of a list. */
+export interface ListOptions {
+  /** Most objects of a page; 0: all. */
+  readonly limit: number;
+  readonly continueToken?: string;
+  readonly resourceVersion?: string;
+  readonly resourceVersionMatch?: string;
+}
+
+/** Where a list goes on. */
+interface Continuation {
+  /** The resourceVersion that the list began at; -1: today's objects, whatever they are. */
+  readonly rv: number;
+  readonly start: string;
+}
+
+/**
+ * The JSON of a list, as Kubernetes pages it ("API Concepts", retrieving large results sets in
+ * chunks): every page shows the objects as they were at the first page's resourceVersion.
+ * @throws Refusal 400, 410, 504
+ */
+export function listJson(store: ObjectStore, selection: Selection, options: ListOptions): string {
+  const { resource } = selection;
+  const page = options.continueToken === undefined ? firstPage(store, options) : nextPage(options);
+  const revision = page.rv < 0 ? store.revision : page.rv;
+  const view = readAt(store, resource, revision, page.start);
+  const prefix = selection.namespace === undefined ? '' : objectKey(selection.namespace, '');
+  // A list "at any version" is answered from the server's memory, which does not page.
+  const limit = options.resourceVersion === '0' ? 0 : options.limit;
+  const items: string[] = [];
+  let last = '';
+  let remaining = 0;
+  for (const key of view.keys) {
+    if (!key.startsWith(prefix) || key < page.start) continue;
+    const object = view.get(key);
+    if (object === undefined || !selection.matches(object)) continue;
+    if (limit > 0 && items.length === limit) {
+      remaining += 1;
+      if (selection.selective) break;
+      continue;
+    }
+    items.push(toJson(resource.present(object)));
+    last = key;
+  }
+  const metadata = {
+    resourceVersion: String(revision),
+    ...(remaining === 0 ? {} : { continue: encode({ rv: revision, start: `${last}\0` }) }),
+    ...(remaining === 0 || selection.selective ? {} : { remainingItemCount: remaining }),
+  };
+  const head = JSON.stringify({
+    apiVersion: groupVersion(resource),
+    kind: `${resource.kind}List`,
+    metadata,
+  });
+  return `${head.slice(0, -1)},"items":[${items.join(',')}]}\n`;
+}
+
+function readAt(
+  store: ObjectStore,
+  resource: Resource,
+  revision: number,
+  start: string,
+): ReturnType<ObjectStore['at']> {
+  try {
+    return store.at(resource.collection, revision);
+  } catch (error) {
+    if (start !== '' && isExpired(error)) throw continueExpired(encode({ rv: -1, start }));
+    throw error;
+  }
+}
+
+function firstPage(store: ObjectStore, options: ListOptions): Continuation {
+  const { resourceVersion = '', resourceVersionMatch: match } = options;
+  if (
+    match !== undefined &&
+    (resourceVersion === '' || (match === 'Exact' && resourceVersion === '0'))
+  ) {
+    throw badRequest(
+      'resourceVersionMatch is forbidden unless resourceVersion is provided, and Exact is forbidden for resourceVersion "0"',
+    );
+  }
+  if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
+    throw badRequest(`resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}`);
+  }
+  if (resourceVersion === '' || resourceVersion === '0') return { rv: store.revision, start: '' };
+  const wanted = parseResourceVersion(resourceVersion);
+  if (wanted > store.revision) throw tooLargeResourceVersion(wanted, store.revision);
+  // With a limit and no match, Kubernetes reads exactly the version asked for.
+  const exact = match === 'Exact' || (match === undefined && options.limit > 0);
+  return { rv: exact ? wanted : store.revision, start: '' };
+}
+
+function nextPage({ continueToken = '', resourceVersion = '' }: ListOptions): Continuation {
+  if (resourceVersion !== '' && resourceVersion !== '0') {
+    throw badRequest('specifying resource version is not allowed when using continue');
+  }
+  try {
+    const token = JSON.parse(Buffer.from(continueToken, 'base64url').toString()) as Continuation;
+    if (Number.isInteger(token.rv) && typeof token.start === 'string') return token;
+  } catch {
+    // Refused below: an unreadable token and one of another shape are alike.
+  }
+  throw badRequest('continue key is not valid');
+}
+
+function encode(continuation: Continuation): string {
+  return Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...continuation })).toString(
+    'base64url',
+  );
+}
+
+/** @throws Refusal 400 */
+export function parseResourceVersion(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) {
+    throw badRequest(
+      `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
+  }
+  return Number(text);
+}

@@ -1,0 +1,314 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+
+import { trackFields } from './managed-fields.ts';
+import { acceptedMetadata, mergedMetadata } from './metadata.ts';
+import { isJsonObject, kubeTime, type JsonObject, type KubeObject } from './object.ts';
+import { jsonPatch, mergePatch } from './patch.ts';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  invalid,
+  notFound,
+  unsupportedMediaType,
+} from './refusal.ts';
+import { groupVersion, namespaces, type Resource } from './resource.ts';
+import { conform, violations } from './schema.ts';
+import { objectKey, type ObjectStore } from './store.ts';
+
+/** Where an object is written, and by whom. */
+export interface Target {
+  readonly resource: Resource;
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly subresource?: string;
+  readonly fieldManager: string;
+  /** Everything is checked and answered, nothing is kept. */
+  readonly dryRun?: boolean;
+}
+
+/** Preconditions of a deletion. */
+export interface DeleteOptions {
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
+/** Writes objects by the rules of the API server. */
+export class Objects {
+  private readonly store: ObjectStore;
+  private readonly nowMs: () => number;
+
+  constructor(store: ObjectStore, nowMs: () => number) {
+    this.store = store;
+    this.nowMs = nowMs;
+  }
+
+  /** @throws Refusal 404 */
+  get(target: Pick<Target, 'resource' | 'namespace' | 'name'>): KubeObject {
+    const object = this.find(target);
+    if (object === undefined) throw notFound(target.resource, target.name ?? '');
+    return object;
+  }
+
+  /** @throws Refusal 400, 404 (namespace), 409, 422 */
+  create(target: Target, body: JsonObject): KubeObject {
+    const { resource } = target;
+    const given = this.decode(target, body);
+    const metadata = acceptedMetadata(given['metadata'], resource);
+    const name = metadata.name ?? this.generatedName(resource, metadata.generateName);
+    this.requireNamespace(target);
+    const key = objectKey(target.namespace, name);
+    const now = kubeTime(this.nowMs());
+    const { status: _status, ...withoutStatus } = given;
+    const object = this.complete(target, {
+      ...(resource.hasStatus ? withoutStatus : given),
+      metadata: {
+        ...metadata.kept,
+        ...(resource.custom ? { generation: 1 } : {}),
+        creationTimestamp: now,
+        name,
+        ...(target.namespace === undefined ? {} : { namespace: target.namespace }),
+        uid: randomUUID(),
+        resourceVersion: '',
+      },
+    });
+    this.validate(resource, name, object);
+    if (this.store.get(resource.collection, key) !== undefined) throw alreadyExists(resource, name);
+    return this.keep(target, key, undefined, object);
+  }
+
+  /** @throws Refusal 400, 404, 409, 422 */
+  update(target: Target, body: JsonObject): KubeObject {
+    const { resource } = target;
+    const given = this.decode(target, body);
+    const metadata = acceptedMetadata(given['metadata'], resource);
+    const name = target.name ?? '';
+    if (metadata.name !== undefined && metadata.name !== name) {
+      throw badRequest(
+        `the name of the object (${metadata.name}) does not match the name on the URL (${name})`,
+      );
+    }
+    const old = this.find(target);
+    if (old === undefined) {
+      if (!resource.createOnUpdate || target.subresource !== undefined) {
+        throw notFound(resource, name);
+      }
+      return this.create(target, { ...body, metadata: { ...toObject(body['metadata']), name } });
+    }
+    const version = metadata.resourceVersion;
+    if (version === undefined && !resource.unconditionalUpdate) {
+      const message = 'Invalid value: 0: must be specified for an update';
+      throw invalid(resource, name, [
+        { reason: 'FieldValueInvalid', message, field: 'metadata.resourceVersion' },
+      ]);
+    }
+    return this.replace(target, old, given);
+  }
+
+  /**
+   * Applies a patch of the given media type.
+   * @throws Refusal 400, 404, 409, 415, 422
+   */
+  patch(target: Target, mediaType: string, patch: unknown): KubeObject {
+    const { resource } = target;
+    const old = this.get(target);
+    const shown: JsonObject = resource.present(old);
+    const accepted = acceptedPatches(resource);
+    if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
+    const patched =
+      mediaType === 'application/json-patch+json'
+        ? jsonPatch(shown, patch)
+        : mergePatch(shown, patch);
+    if (!isJsonObject(patched)) throw badRequest('the patch makes no object');
+    return this.replace(target, old, this.decode(target, patched));
+  }
+
+  /**
+   * Deletes, or marks as being deleted where finalizers are left.
+   * @returns the object as it is afterwards, with whether it is gone
+   * @throws Refusal 404, 409
+   */
+  delete(target: Target, options: DeleteOptions = {}): { object: KubeObject; gone: boolean } {
+    const { resource, name = '' } = target;
+    const old = this.get(target);
+    const key = objectKey(target.namespace, name);
+    const { uid, resourceVersion } = old.metadata;
+    if (options.uid !== undefined && options.uid !== uid) {
+      const why = `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid}`;
+      throw conflict(resource, name, why);
+    }
+    if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
+      const why = `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
+      throw conflict(resource, name, why);
+    }
+    if ((old.metadata.finalizers?.length ?? 0) === 0) {
+      if (target.dryRun !== true) this.store.remove(resource.collection, key);
+      return { object: old, gone: true };
+    }
+    if (old.metadata.deletionTimestamp !== undefined) return { object: old, gone: false };
+    const { generation } = old.metadata;
+    const marked: KubeObject = {
+      ...old,
+      metadata: {
+        ...old.metadata,
+        deletionGracePeriodSeconds: 0,
+        deletionTimestamp: kubeTime(this.nowMs()),
+        ...(generation === undefined ? {} : { generation: generation + 1 }),
+      },
+    };
+    if (target.dryRun === true) return { object: marked, gone: false };
+    return { object: this.store.put(resource.collection, key, marked), gone: false };
+  }
+
+  private find(target: Pick<Target, 'resource' | 'namespace' | 'name'>): KubeObject | undefined {
+    const key = objectKey(target.namespace, target.name ?? '');
+    return this.store.get(target.resource.collection, key);
+  }
+
+  /** The body as the collection keeps it, its kind and namespace checked. */
+  private decode(target: Target, body: JsonObject): JsonObject {
+    const { resource, namespace } = target;
+    const { apiVersion = groupVersion(resource), kind = resource.kind, metadata } = body;
+    if (kind !== resource.kind || apiVersion !== groupVersion(resource)) {
+      throw badRequest(
+        `the API version in the data (${String(apiVersion)}) does not match the expected API version (${groupVersion(resource)})`,
+      );
+    }
+    const named = toObject(metadata)['namespace'];
+    if (named !== undefined && named !== namespace) {
+      throw badRequest(
+        'the namespace of the provided object does not match the namespace sent on the request',
+      );
+    }
+    const home = namespace === undefined ? {} : { namespace };
+    return resource.toStored({
+      ...body,
+      apiVersion,
+      kind,
+      metadata: { ...toObject(metadata), ...home },
+    });
+  }
+
+  /** Swaps the old object for what a PUT or a patch made of it. */
+  private replace(target: Target, old: KubeObject, given: JsonObject): KubeObject {
+    const { resource, subresource } = target;
+    const { name } = old.metadata;
+    const sent = acceptedMetadata(given['metadata'], resource);
+    if (sent.uid !== undefined && sent.uid !== old.metadata.uid) {
+      throw conflict(
+        resource,
+        name,
+        `Precondition failed: UID in precondition: ${sent.uid}, UID in object meta: ${old.metadata.uid}`,
+      );
+    }
+    if (
+      sent.resourceVersion !== undefined &&
+      sent.resourceVersion !== old.metadata.resourceVersion
+    ) {
+      throw conflict(resource, name);
+    }
+    const status = subresource === 'status';
+    const statusOf = (object: JsonObject): JsonObject =>
+      object['status'] === undefined ? {} : { status: object['status'] };
+    const { status: _status, ...main } = given;
+    const merged: JsonObject = status
+      ? { ...old, status: given['status'] }
+      : resource.hasStatus
+        ? { ...main, ...statusOf(old) }
+        : given;
+    const object = this.complete(target, {
+      ...merged,
+      metadata: status ? old.metadata : mergedMetadata(old.metadata, sent.kept),
+    });
+    this.validate(resource, name, object);
+    return this.keep(
+      target,
+      objectKey(target.namespace, name),
+      old,
+      this.generation(resource, old, object),
+    );
+  }
+
+  private generation(resource: Resource, old: KubeObject, object: KubeObject): KubeObject {
+    if (!resource.custom || old.metadata.generation === undefined) return object;
+    const content = ({ status, metadata: _metadata, ...rest }: KubeObject): unknown =>
+      resource.hasStatus ? rest : { ...rest, status };
+    if (isDeepStrictEqual(content(old), content(object))) return object;
+    return {
+      ...object,
+      metadata: { ...object.metadata, generation: old.metadata.generation + 1 },
+    };
+  }
+
+  /** Prunes, and adds the schema's defaults. */
+  private complete(target: Target, object: JsonObject): KubeObject {
+    const { schema } = target.resource;
+    const { metadata, ...rest } = object;
+    const conformed = schema === undefined ? rest : toObject(conform(rest, schema));
+    const { apiVersion, kind, ...content } = conformed;
+    return { apiVersion, kind, metadata, ...content } as unknown as KubeObject;
+  }
+
+  private validate(resource: Resource, name: string, object: KubeObject): void {
+    const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...content } = object;
+    const wrong = resource.schema === undefined ? [] : violations(content, resource.schema, '');
+    const causes = [...wrong, ...resource.violations(object)];
+    if (causes.length > 0) throw invalid(resource, name, causes);
+  }
+
+  /** Notes the writer, and writes unless nothing changed or it is a dry run. */
+  private keep(
+    target: Target,
+    key: string,
+    old: KubeObject | undefined,
+    object: KubeObject,
+  ): KubeObject {
+    const { resource } = target;
+    if (old !== undefined && isDeepStrictEqual(old, object)) return old;
+    const managedFields = trackFields(old, object, old?.metadata.managedFields ?? [], {
+      manager: target.fieldManager,
+      apiVersion: groupVersion(resource),
+      nowMs: this.nowMs(),
+      ...(target.subresource === undefined ? {} : { subresource: target.subresource }),
+    });
+    const written: KubeObject = { ...object, metadata: { ...object.metadata, managedFields } };
+    if (target.dryRun === true) return written;
+    const { deletionTimestamp, finalizers } = written.metadata;
+    if (deletionTimestamp !== undefined && (finalizers?.length ?? 0) === 0) {
+      this.store.remove(resource.collection, key);
+      return written;
+    }
+    return this.store.put(resource.collection, key, written);
+  }
+
+  private requireNamespace({ resource, namespace }: Target): void {
+    if (!resource.namespaced || namespace === undefined) return;
+    if (this.store.get(namespaces.collection, namespace) === undefined) {
+      throw notFound(namespaces, namespace);
+    }
+  }
+
+  private generatedName(resource: Resource, prefix: string | undefined): string {
+    if (prefix === undefined) {
+      const message = 'Required value: name or generateName is required';
+      throw invalid(resource, '', [
+        { reason: 'FieldValueRequired', message, field: 'metadata.name' },
+      ]);
+    }
+    return `${prefix}${randomBytes(5).toString('hex').slice(0, 5)}`;
+  }
+}
+
+function acceptedPatches({ custom }: Resource): readonly string[] {
+  return [
+    'application/json-patch+json',
+    'application/merge-patch+json',
+    // Lists are replaced, not merged by key: none of the kinds served here has such lists.
+    ...(custom ? [] : ['application/strategic-merge-patch+json']),
+  ];
+}
+
+function toObject(value: unknown): JsonObject {
+  return isJsonObject(value) ? value : {};
+}

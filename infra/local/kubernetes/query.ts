@@ -1,0 +1,60 @@
+import { parseResourceVersion, type ListOptions, type Selection } from './list.ts';
+import { badRequest, invalid } from './refusal.ts';
+import { isTrue } from './request-info.ts';
+import type { WatchOptions } from './watch.ts';
+
+/** Longest time a watch is left open where the client names none: 30 to 60 minutes at an API server. */
+const DEFAULT_WATCH_TIMEOUT_MS = 30 * 60_000;
+
+/**
+ * Reads the parameters of a list.
+ * @throws Refusal 400
+ */
+export function listOptions(query: URLSearchParams): ListOptions {
+  const limit = Number(query.get('limit') ?? '0');
+  if (!Number.isInteger(limit) || limit < 0) {
+    throw badRequest('limit: Invalid value: must be a non-negative integer');
+  }
+  const continueToken = query.get('continue') ?? '';
+  const resourceVersion = query.get('resourceVersion');
+  const resourceVersionMatch = query.get('resourceVersionMatch') ?? '';
+  return {
+    limit,
+    ...(continueToken === '' ? {} : { continueToken }),
+    ...(resourceVersion === null ? {} : { resourceVersion }),
+    ...(resourceVersionMatch === '' ? {} : { resourceVersionMatch }),
+  };
+}
+
+/**
+ * Reads the parameters of a watch.
+ * @throws Refusal 400, 422
+ */
+export function watchOptions(
+  { resource }: Selection,
+  query: URLSearchParams,
+): Omit<WatchOptions, keyof Selection | 'bookmarkIntervalMs'> {
+  const version = query.get('resourceVersion') ?? '';
+  const asked = query.get('sendInitialEvents');
+  const match = query.get('resourceVersionMatch');
+  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
+  if (asked === null ? match !== null : match !== 'NotOlderThan') {
+    const message =
+      asked === null
+        ? 'Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'
+        : 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+    throw invalid({ ...resource, kind: 'ListOptions' }, '', [
+      { reason: 'FieldValueForbidden', message, field: 'resourceVersionMatch' },
+    ]);
+  }
+  const timeoutSeconds = Number(query.get('timeoutSeconds') ?? '0');
+  const atAnyVersion = version === '' || version === '0';
+  const initialEvents = asked === null ? atAnyVersion : isTrue(asked);
+  return {
+    since: atAnyVersion || initialEvents ? undefined : parseResourceVersion(version),
+    initialEvents,
+    initialEventsEnd: initialEvents && bookmarks,
+    bookmarks,
+    timeoutMs: timeoutSeconds > 0 ? timeoutSeconds * 1000 : DEFAULT_WATCH_TIMEOUT_MS,
+  };
+}

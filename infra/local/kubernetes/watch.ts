@@ -1,0 +1,170 @@
+import type { ServerResponse } from 'node:http';
+
+import { toJson, withResourceVersion, type JsonObject, type KubeObject } from './object.ts';
+import type { Refusal } from './refusal.ts';
+import { groupVersion, type Resource } from './resource.ts';
+import type { Selection } from './list.ts';
+import type { Change, ObjectStore } from './store.ts';
+
+/** How a watch is to be served. */
+export interface WatchOptions extends Selection {
+  /** Changes after this are told; undefined: from now on. */
+  readonly since: number | undefined;
+  /** Whether the present objects come first, as ADDED. */
+  readonly initialEvents: boolean;
+  /** Whether a BOOKMARK tells the end of those. */
+  readonly initialEventsEnd: boolean;
+  readonly bookmarks: boolean;
+  readonly bookmarkIntervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Bytes that may wait for a slow reader before its watch is ended, as the API server ends watches
+ * that fall behind; large enough for the initial events of 10,000 objects.
+ */
+const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
+
+/** One open watch: writes changes to its response until it ends. */
+export class Watch {
+  private readonly store: ObjectStore;
+  private readonly response: ServerResponse;
+  private readonly options: WatchOptions;
+  private readonly unsubscribe: () => void;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private silent = false;
+  private told: number;
+
+  constructor(store: ObjectStore, response: ServerResponse, options: WatchOptions) {
+    this.store = store;
+    this.response = response;
+    this.options = options;
+    this.told = store.revision;
+    // Asked for before the head is written: a refusal must still become an answer or an ERROR event.
+    const missed =
+      options.since === undefined
+        ? []
+        : store.changesSince(options.resource.collection, options.since);
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      'cache-control': 'no-cache, private',
+    });
+    response.flushHeaders();
+    if (options.initialEvents) this.writeInitialEvents();
+    for (const change of missed) this.write(change);
+    this.unsubscribe = store.subscribe((change) => {
+      this.write(change);
+    });
+    this.timers.push(
+      setTimeout(() => {
+        this.end();
+      }, options.timeoutMs),
+    );
+    if (options.bookmarks) {
+      this.timers.push(
+        setInterval(() => {
+          this.bookmark();
+        }, options.bookmarkIntervalMs),
+      );
+    }
+  }
+
+  /** Calls back once, when the watch has ended for whatever reason. */
+  onceClosed(listener: () => void): void {
+    this.response.once('close', () => {
+      this.unsubscribe();
+      for (const timer of this.timers) clearTimeout(timer);
+      listener();
+    });
+  }
+
+  /** From now on nothing is written, though the connection stays open. */
+  silence(): void {
+    this.silent = true;
+  }
+
+  /** Writes bytes as they are, such as a line that is no JSON. */
+  writeRaw(text: string): void {
+    if (!this.silent) this.response.write(text);
+  }
+
+  /** An ERROR event, after which the server ends the watch. */
+  fail(refusal: Refusal): void {
+    this.writeLine('ERROR', JSON.stringify(refusal.status));
+    this.end();
+  }
+
+  /** What is watched. */
+  get resource(): Resource {
+    return this.options.resource;
+  }
+
+  /** Writes a BOOKMARK now, if the client takes any. */
+  bookmark(): void {
+    if (this.options.bookmarks) this.writeBookmark(false);
+  }
+
+  /** Writes a BOOKMARK with the newest resourceVersion. */
+  private writeBookmark(initialEventsEnd: boolean): void {
+    const { resource } = this.options;
+    const object: JsonObject = {
+      kind: resource.kind,
+      apiVersion: groupVersion(resource),
+      metadata: {
+        resourceVersion: String(this.told),
+        ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
+      },
+    };
+    this.writeLine('BOOKMARK', JSON.stringify(object));
+  }
+
+  /** Ends the response as the API server does at a watch's timeout. */
+  end(): void {
+    this.response.end();
+  }
+
+  /** Cuts the connection in the middle. */
+  drop(): void {
+    this.response.destroy();
+  }
+
+  private writeInitialEvents(): void {
+    const { resource, namespace, initialEventsEnd } = this.options;
+    for (const key of this.store.keys(resource.collection)) {
+      const object = this.store.get(resource.collection, key);
+      if (object === undefined || !this.selects(object, namespace)) continue;
+      this.writeLine('ADDED', toJson(resource.present(object)));
+    }
+    if (initialEventsEnd) this.writeBookmark(true);
+  }
+
+  private write(change: Change): void {
+    const { resource, namespace } = this.options;
+    this.told = change.resourceVersion;
+    if (change.collection !== resource.collection) return;
+    const { previous, object } = change;
+    const before = previous !== undefined && this.selects(previous, namespace);
+    const after = change.type !== 'DELETED' && this.selects(object, namespace);
+    if (after) {
+      this.writeLine(before ? 'MODIFIED' : 'ADDED', toJson(resource.present(object)));
+    } else if (before) {
+      // What leaves the selection is told as deleted, in its last state that was selected.
+      const last =
+        change.type === 'DELETED' ? object : withResourceVersion(previous, change.resourceVersion);
+      this.writeLine('DELETED', toJson(resource.present(last)));
+    }
+  }
+
+  private selects(object: KubeObject, namespace: string | undefined): boolean {
+    return (
+      (namespace === undefined || object.metadata.namespace === namespace) &&
+      this.options.matches(object)
+    );
+  }
+
+  private writeLine(type: string, json: string): void {
+    if (this.silent) return;
+    this.response.write(`{"type":"${type}","object":${json}}\n`);
+    if (this.response.writableLength > MAX_BACKLOG_BYTES) this.drop();
+  }
+}
