@@ -1,7 +1,8 @@
 import type { Clock } from './clock.ts';
+import { deadLetterOf } from './dead-letter.ts';
 import { requirePublishable, type Message, type MessageContent } from './message.ts';
-import { DELETED_TOPIC, projectOf, requireResourceName, shortNameOf } from './names.ts';
-import { Push } from './push.ts';
+import { DELETED_TOPIC, requireResourceName, shortNameOf } from './names.ts';
+import { Pushes } from './pushes.ts';
 import type { Random } from './random.ts';
 import { Refusal } from './refusal.ts';
 import { Snapshot } from './snapshot.ts';
@@ -24,16 +25,15 @@ export class Broker {
   readonly topics = new Map<string, Topic>();
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #snapshots = new Map<string, Snapshot>();
-  /** Of each push subscription: the one that pushes, the last, and those that it replaced. */
-  readonly #pushes = new Map<string, Push[]>();
+  readonly #pushes: Pushes;
   readonly #listeners = new Set<() => void>();
   readonly #context: SubscriptionContext;
   readonly #options: BrokerOptions;
   #sequence = 0;
-  #closed = false;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#pushes = new Pushes(options.clock, options.habits.backoffFactor);
     this.#context = {
       ...options,
       deadLetter: (message, config, attempts) => this.#deadLetter(message, config, attempts),
@@ -50,8 +50,9 @@ export class Broker {
   /** The subscriptions that have not expired. */
   get subscriptions(): ReadonlyMap<string, Subscription> {
     const nowMs = this.clock.nowMs();
-    for (const [name, { config, lastUsedMs }] of this.#subscriptions) {
-      if (config.ttlMs !== undefined && nowMs - lastUsedMs > config.ttlMs) this.#drop(name);
+    for (const [name, { config, connected, lastUsedMs }] of this.#subscriptions) {
+      const idleMs = connected ? 0 : nowMs - lastUsedMs;
+      if (config.ttlMs !== undefined && idleMs > config.ttlMs) this.#drop(name, notFound(name));
     }
     return this.#subscriptions;
   }
@@ -122,7 +123,7 @@ export class Broker {
     if (config.deadLetter !== undefined) this.topic(config.deadLetter.topic);
     const subscription = new Subscription(config, topic, this.#context);
     this.#subscriptions.set(config.name, subscription);
-    this.#connectPush(subscription);
+    this.#pushes.connect(subscription);
     this.changed();
     return subscription;
   }
@@ -131,14 +132,14 @@ export class Broker {
   reconfigure(subscription: Subscription, config: SubscriptionConfig): void {
     if (config.deadLetter !== undefined) this.topic(config.deadLetter.topic);
     subscription.reconfigure(config);
-    this.#connectPush(subscription);
+    this.#pushes.connect(subscription);
     this.changed();
   }
 
   /** @throws Refusal `NOT_FOUND` */
   deleteSubscription(name: string): void {
     this.subscription(name);
-    this.#drop(name);
+    this.#drop(name, notFound(name));
     this.changed();
   }
 
@@ -199,10 +200,10 @@ export class Broker {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Ends everything under way. */
+  /** Ends everything under way, as a server that goes away. */
   close(): void {
-    this.#closed = true;
-    for (const name of [...this.#subscriptions.keys()]) this.#drop(name);
+    const reason = new Refusal('UNAVAILABLE', 'The server is shutting down');
+    for (const name of [...this.#subscriptions.keys()]) this.#drop(name, reason);
   }
 
   #accept(topic: Topic, contents: readonly MessageContent[]): readonly string[] {
@@ -229,47 +230,21 @@ export class Broker {
     return { messageId, data, attributes, orderingKey, publishTimeMs, sequence };
   }
 
-  /** Publishes a copy that tells where it comes from (Pub/Sub, "Dead-letter topics"). */
-  #deadLetter(message: Message, config: SubscriptionConfig, attempts: number): boolean {
-    const topic = this.topics.get(config.deadLetter?.topic ?? '');
-    if (topic === undefined || this.#closed) return false;
-    const attributes = {
-      ...message.attributes,
-      CloudPubSubDeadLetterSourceDeliveryCount: String(attempts),
-      CloudPubSubDeadLetterSourceSubscription: shortNameOf(config.name),
-      CloudPubSubDeadLetterSourceSubscriptionProject: shortNameOf(projectOf(config.name)),
-      CloudPubSubDeadLetterSourceTopicPublishTime: new Date(message.publishTimeMs).toISOString(),
-    };
-    this.#accept(topic, [{ ...message, attributes }]);
+  #deadLetter(
+    message: Message,
+    { name, deadLetter }: SubscriptionConfig,
+    attempts: number,
+  ): boolean {
+    const topic = this.topics.get(deadLetter?.topic ?? '');
+    if (topic === undefined) return false;
+    this.#accept(topic, [deadLetterOf(message, { subscription: name, attempts })]);
     return true;
   }
 
-  #connectPush(subscription: Subscription): void {
-    const { name, push, ackDeadlineMs, retry, deadLetter } = subscription.config;
-    const before = this.#pushes.get(name) ?? [];
-    for (const one of before) {
-      one.stop();
-      subscription.detach(one);
-    }
-    const pushes = before.filter(({ idle }) => !idle);
-    this.#pushes.set(name, pushes);
-    if (push === undefined) return;
-    const next = new Push(subscription, {
-      origin: { subscription: name, config: push, countsAttempts: deadLetter !== undefined },
-      ackDeadlineMs,
-      hasRetryPolicy: retry !== undefined,
-      backoffFactor: this.#options.habits.backoffFactor,
-      clock: this.clock,
-    });
-    pushes.push(next);
-    subscription.attach(next);
-  }
-
-  #drop(name: string): void {
-    this.#subscriptions.get(name)?.close();
+  #drop(name: string, reason: Refusal): void {
+    this.#subscriptions.get(name)?.close(reason);
     this.#subscriptions.delete(name);
-    for (const push of this.#pushes.get(name) ?? []) push.close();
-    this.#pushes.delete(name);
+    this.#pushes.drop(name);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Message } from './message.ts';
+import type { Refusal } from './refusal.ts';
 
 /** One delivery of a message. */
 export interface Delivery {
@@ -23,4 +24,6 @@ export interface Consumer {
   flush(): void;
   /** Told once that a delivery it took has ended. */
   ended(ackId: string, how: Ending): void;
+  /** Told that it gets no more, for this reason: the subscription is gone or is delivered otherwise. */
+  dismiss(reason: Refusal): void;
 }

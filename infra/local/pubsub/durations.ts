@@ -21,7 +21,7 @@ export function durationWithin(
   const ms = durationMs(duration);
   requireArgument(
     ms >= minimumMs && ms <= maximumMs,
-    `${field} is ${ms / SECOND_MS}s: ${minimumMs / SECOND_MS}s to ${maximumMs / SECOND_MS}s are allowed`,
+    `${field} is ${ms / SECOND_MS}s: at least ${minimumMs / SECOND_MS}s, at most ${maximumMs / SECOND_MS}s are allowed`,
   );
   return ms;
 }

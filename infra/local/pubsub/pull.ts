@@ -1,5 +1,6 @@
 import type { Clock, Timer } from './clock.ts';
 import type { Consumer, Delivery } from './consumer.ts';
+import type { Refusal } from './refusal.ts';
 import type { Subscription } from './subscription.ts';
 
 /** How long a pull waits for a first message: the product says "a bounded amount of time". */
@@ -24,7 +25,7 @@ export class Pull implements Consumer {
     return this.#subscription.config.ackDeadlineMs;
   }
 
-  /** Takes messages; none when `waitMs` passes before there is one. */
+  /** Takes messages; none when `waitMs` passes before there is one. @throws Refusal when dismissed */
   run(clock: Clock, waitMs: number): Promise<readonly Delivery[]> {
     this.#subscription.attach(this);
     if (!this.#answered) {
@@ -37,11 +38,13 @@ export class Pull implements Consumer {
 
   /** Answers with what there is. */
   finish(): void {
-    if (this.#answered) return;
-    this.#answered = true;
-    this.#timer?.cancel();
-    this.#subscription.detach(this);
+    this.#conclude();
     this.#answer.resolve(this.#taken);
+  }
+
+  dismiss(reason: Refusal): void {
+    this.#conclude();
+    this.#answer.reject(reason);
   }
 
   hasRoom(): boolean {
@@ -57,6 +60,12 @@ export class Pull implements Consumer {
   }
 
   ended(): void {
-    // What became of a message after the answer is none of the request's business.
+    // What becomes of a message after the answer is none of the request's business.
+  }
+
+  #conclude(): void {
+    this.#answered = true;
+    this.#timer?.cancel();
+    this.#subscription.detach(this);
   }
 }

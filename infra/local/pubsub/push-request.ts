@@ -41,20 +41,33 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const NO_HEADER_VALUE = /[\0-\x08\n-\x1f\x7f]/;
 
+/** What the product calls itself. */
+const USER_AGENT = 'APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)';
+
 /** How long an identity token is valid. */
 const TOKEN_LIFE_SECONDS = 3_600;
 
-/** The request that delivers a message in the format of the subscription's push configuration. */
-export function pushRequest(delivery: Delivery, origin: PushOrigin, nowMs: number): PushRequest {
+/**
+ * The request that delivers a message in the format of the subscription's push configuration;
+ * undefined where an attribute that has to be a header cannot be one: no request can carry it, so
+ * the message is never delivered.
+ */
+export function pushRequest(
+  delivery: Delivery,
+  origin: PushOrigin,
+  nowMs: number,
+): PushRequest | undefined {
   const { config } = origin;
   const wrapped = config.format === 'wrapped';
   const body = wrapped ? wrappedBody(delivery, origin) : delivery.message.data;
+  const metadata = config.format === 'unwrapped-with-metadata' ? metadataOf(delivery, origin) : {};
+  if (metadata === undefined) return undefined;
   return {
     headers: {
       accept: 'application/json',
-      'user-agent': 'CloudPubSub-Google',
+      'user-agent': USER_AGENT,
       ...(wrapped ? { 'content-type': 'application/json' } : {}),
-      ...(config.format === 'unwrapped-with-metadata' ? metadata(delivery, origin) : {}),
+      ...metadata,
       ...(config.oidc === undefined
         ? {}
         : { authorization: `Bearer ${identityToken(config.oidc, nowMs)}` }),
@@ -65,26 +78,27 @@ export function pushRequest(delivery: Delivery, origin: PushOrigin, nowMs: numbe
 }
 
 /** Attributes as headers under their own names, the rest as `x-goog-pubsub-…` (pubsub.proto, NoWrapper.write_metadata). */
-function metadata({ message }: Delivery, { subscription }: PushOrigin): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [key, value] of Object.entries(message.attributes)) {
-    const name = key.toLowerCase();
-    const sendable =
-      HEADER_NAME.test(name) &&
-      !NO_HEADER_VALUE.test(value) &&
-      !RESERVED_HEADERS.has(name) &&
-      !name.startsWith('x-goog-');
-    if (sendable) headers[name] = headerText(value);
-  }
-  return {
-    ...headers,
+function metadataOf(
+  { message }: Delivery,
+  { subscription }: PushOrigin,
+): Readonly<Record<string, string>> | undefined {
+  const headers: Record<string, string> = {
     'x-goog-pubsub-subscription-name': subscription,
     'x-goog-pubsub-message-id': message.messageId,
     'x-goog-pubsub-publish-time': new Date(message.publishTimeMs).toISOString(),
-    ...(message.orderingKey === '' || NO_HEADER_VALUE.test(message.orderingKey)
-      ? {}
-      : { 'x-goog-pubsub-ordering-key': headerText(message.orderingKey) }),
+    ...(message.orderingKey === '' ? {} : { 'x-goog-pubsub-ordering-key': message.orderingKey }),
   };
+  for (const [key, value] of Object.entries(message.attributes)) {
+    const name = key.toLowerCase();
+    if (!RESERVED_HEADERS.has(name) && !name.startsWith('x-goog-')) headers[name] = value;
+  }
+  const sendable = Object.entries(headers).every(
+    ([name, value]) => HEADER_NAME.test(name) && !NO_HEADER_VALUE.test(value),
+  );
+  if (!sendable) return undefined;
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, headerText(value)]),
+  );
 }
 
 /** Header values are bytes; Node writes each character of the text as one. */

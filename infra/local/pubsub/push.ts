@@ -55,7 +55,14 @@ export class Push implements Consumer {
 
   accept(delivery: Delivery): void {
     const { origin, clock } = this.#settings;
-    const { headers, body } = pushRequest(delivery, origin, clock.nowMs());
+    const message = pushRequest(delivery, origin, clock.nowMs());
+    if (message === undefined) {
+      setImmediate(() => {
+        this.#subscription.nack(delivery.ackId);
+      });
+      return;
+    }
+    const { headers, body } = message;
     const { endpoint } = origin.config;
     const send = endpoint.startsWith('https:') ? httpsRequest : httpRequest;
     // A connection for each: one kept open may close under the next request, which would count as
@@ -77,6 +84,10 @@ export class Push implements Consumer {
     if (how === 'expired') request?.destroy();
     if (how === 'acknowledged') this.#succeeded();
     else if (how !== 'withdrawn') this.#failed();
+  }
+
+  dismiss(): void {
+    this.stop();
   }
 
   /** Takes no more messages; requests under way go on. */

@@ -83,7 +83,6 @@ export async function startPubsub(options: PubsubOptions = {}): Promise<LocalPub
     requests: (method) => gates.requests(method),
     endStreams,
     close: async () => {
-      endStreams();
       broker.close();
       await shutDown(server);
     },
@@ -106,10 +105,10 @@ function addServices(server: Server, broker: Broker, gates: Gates, endings: Set<
 }
 
 function streamingPull(broker: Broker, gates: Gates, endings: Set<() => void>): UntypedHandleCall {
-  return streaming<WireStreamingPullRequest, WireStreamingPullResponse>(({ send, fail }) => {
-    const pull = new StreamingPull(broker, send);
+  return streaming<WireStreamingPullRequest, WireStreamingPullResponse>((peer) => {
+    const pull = new StreamingPull(broker, peer);
     const end = (): void => {
-      fail(new Refusal('UNAVAILABLE', 'The stream is reassigned'));
+      peer.fail(new Refusal('UNAVAILABLE', 'The stream is reassigned'));
     };
     let admitted = false;
     endings.add(end);

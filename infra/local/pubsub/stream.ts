@@ -1,5 +1,12 @@
 import type { Consumer, Delivery } from './consumer.ts';
 import { sizeOf } from './message.ts';
+import type { Refusal } from './refusal.ts';
+
+/** The other end of a stream. */
+export interface StreamPeer {
+  readonly send: (deliveries: readonly Delivery[]) => void;
+  readonly fail: (reason: Refusal) => void;
+}
 
 /** What the first request of a stream says of it. */
 export interface StreamSettings {
@@ -18,15 +25,15 @@ export class Stream implements Consumer {
   /** How long a delivery may take; a later request may change it. */
   ackDeadlineMs: number;
   readonly #settings: StreamSettings;
-  readonly #send: (deliveries: readonly Delivery[]) => void;
+  readonly #peer: StreamPeer;
   readonly #outstanding = new Map<string, number>();
   #outstandingBytes = 0;
   #batch: Delivery[] = [];
 
-  constructor(settings: StreamSettings, send: (deliveries: readonly Delivery[]) => void) {
+  constructor(settings: StreamSettings, peer: StreamPeer) {
     this.ackDeadlineMs = settings.ackDeadlineMs;
     this.#settings = settings;
-    this.#send = send;
+    this.#peer = peer;
   }
 
   hasRoom(): boolean {
@@ -50,19 +57,23 @@ export class Stream implements Consumer {
     for (const delivery of this.#batch) {
       const size = sizeOf(delivery.message);
       if (batch.length > 0 && bytes + size > MAX_BATCH_BYTES) {
-        this.#send(batch);
+        this.#peer.send(batch);
         batch = [];
         bytes = 0;
       }
       batch.push(delivery);
       bytes += size;
     }
-    if (batch.length > 0) this.#send(batch);
+    if (batch.length > 0) this.#peer.send(batch);
     this.#batch = [];
   }
 
   ended(ackId: string): void {
     this.#outstandingBytes -= this.#outstanding.get(ackId) ?? 0;
     this.#outstanding.delete(ackId);
+  }
+
+  dismiss(reason: Refusal): void {
+    this.#peer.fail(reason);
   }
 }

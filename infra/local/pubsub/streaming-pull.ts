@@ -1,5 +1,6 @@
 import type { Broker } from './broker.ts';
-import { Refusal, requireArgument } from './refusal.ts';
+import type { StreamPeer } from './grpc.ts';
+import { requireArgument } from './refusal.ts';
 import { Stream } from './stream.ts';
 import { readAckDeadline } from './subscription-config.ts';
 import { modifyAckDeadline, pullable, received, requireAckIds } from './subscriber-service.ts';
@@ -18,12 +19,12 @@ export interface WireStreamingPullResponse {
 /** One StreamingPull from its first request to its end. */
 export class StreamingPull {
   readonly #broker: Broker;
-  readonly #send: (response: WireStreamingPullResponse) => void;
+  readonly #peer: StreamPeer<WireStreamingPullResponse>;
   #open: { readonly subscription: Subscription; readonly stream: Stream } | undefined;
 
-  constructor(broker: Broker, send: (response: WireStreamingPullResponse) => void) {
+  constructor(broker: Broker, peer: StreamPeer<WireStreamingPullResponse>) {
     this.#broker = broker;
-    this.#send = send;
+    this.#peer = peer;
   }
 
   /** Takes a request of the client. @throws Refusal which ends the stream */
@@ -49,14 +50,18 @@ export class StreamingPull {
       maxOutstandingMessages: request.maxOutstandingMessages,
       maxOutstandingBytes: request.maxOutstandingBytes,
     };
-    const stream = new Stream(settings, (deliveries) => {
-      this.#send({
-        receivedMessages: received(subscription, deliveries),
-        subscriptionProperties: {
-          exactlyOnceDeliveryEnabled: false,
-          messageOrderingEnabled: subscription.config.ordered,
-        },
-      });
+    const { send, fail } = this.#peer;
+    const stream = new Stream(settings, {
+      fail,
+      send: (deliveries) => {
+        send({
+          receivedMessages: received(subscription, deliveries),
+          subscriptionProperties: {
+            exactlyOnceDeliveryEnabled: false,
+            messageOrderingEnabled: subscription.config.ordered,
+          },
+        });
+      },
     });
     this.#open = { subscription, stream };
     subscription.attach(stream);
@@ -77,10 +82,6 @@ export class StreamingPull {
       'modify_deadline_seconds and modify_deadline_ack_ids have different lengths',
     );
     requireAckIds([...request.ackIds, ...request.modifyDeadlineAckIds]);
-    // A subscription that was deleted or is pushed now ends its streams.
-    if (pullable(this.#broker, subscription.config.name) !== subscription) {
-      throw new Refusal('NOT_FOUND', 'The subscription was deleted');
-    }
     if (request.streamAckDeadlineSeconds !== 0) {
       stream.ackDeadlineMs = readAckDeadline(request.streamAckDeadlineSeconds, 0);
     }

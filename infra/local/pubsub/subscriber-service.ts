@@ -138,6 +138,7 @@ function messageMethods(broker: Broker): Methods {
 
     Acknowledge: ({ subscription: name, ackIds }: AcknowledgeRequest) => {
       const subscription = broker.subscription(name);
+      requireArgument(ackIds.length > 0, 'The request names no ack ids');
       requireAckIds(ackIds);
       for (const ackId of ackIds) subscription.acknowledge(ackId);
       return {};
@@ -145,6 +146,7 @@ function messageMethods(broker: Broker): Methods {
 
     ModifyAckDeadline: (request: ModifyAckDeadlineRequest) => {
       const subscription = broker.subscription(request.subscription);
+      requireArgument(request.ackIds.length > 0, 'The request names no ack ids');
       requireAckIds(request.ackIds);
       for (const ackId of request.ackIds) {
         modifyAckDeadline(subscription, ackId, request.ackDeadlineSeconds);

@@ -43,7 +43,7 @@ const BOUNDS = {
 
 /**
  * Reads and checks a subscription.
- * @throws Refusal `INVALID_ARGUMENT`; `UNIMPLEMENTED` for what the stand-in does not do, rather
+ * @throws Refusal `INVALID_ARGUMENT`, `OUT_OF_RANGE`; `UNIMPLEMENTED` for what the stand-in does not do, rather
  * than leaving it undone without a word
  */
 export function readSubscription(wire: WireSubscription): SubscriptionConfig {
@@ -153,10 +153,12 @@ function readDeadLetter(policy: WireDeadLetterPolicy | null): DeadLetterPolicy |
   requireResourceName(policy.deadLetterTopic, 'topics');
   const { minimum, maximum, default: otherwise } = BOUNDS.deliveryAttempts;
   const attempts = policy.maxDeliveryAttempts === 0 ? otherwise : policy.maxDeliveryAttempts;
-  requireArgument(
-    attempts >= minimum && attempts <= maximum,
-    `dead_letter_policy.max_delivery_attempts is ${attempts}: ${minimum} to ${maximum} are allowed`,
-  );
+  if (attempts < minimum || attempts > maximum) {
+    throw new Refusal(
+      'OUT_OF_RANGE',
+      `dead_letter_policy.max_delivery_attempts is ${attempts}: ${minimum} to ${maximum} are allowed`,
+    );
+  }
   return { topic: policy.deadLetterTopic, maxDeliveryAttempts: attempts };
 }
 

@@ -4,6 +4,7 @@ import type { Consumer, Ending } from './consumer.ts';
 import { compileFilter, type Filter } from './filter.ts';
 import type { Message } from './message.ts';
 import type { Random } from './random.ts';
+import { Refusal } from './refusal.ts';
 import { retryDelayMs } from './retry.ts';
 import type { SubscriptionConfig } from './subscription-config.ts';
 import type { Topic } from './topic.ts';
@@ -101,8 +102,16 @@ export class Subscription {
     return this.#config;
   }
 
+  /** Whether somebody pulls, so that it cannot expire. */
+  get connected(): boolean {
+    return this.#config.push === undefined && this.#consumers.size > 0;
+  }
+
   /** Changes what may change; topic, filter and ordering stay. */
   reconfigure(config: SubscriptionConfig): void {
+    if (config.push !== undefined && this.#config.push === undefined) {
+      this.#dismiss(new Refusal('FAILED_PRECONDITION', 'The subscription is pushed now'));
+    }
     this.#config = config;
     if (!config.retainAcked) this.#backlog.forgetAcknowledged();
     this.dispatch();
@@ -195,13 +204,18 @@ export class Subscription {
     return this.#backlog.unacknowledged();
   }
 
-  /** Ends all deliveries and forgets all messages. */
-  close(): void {
+  /** Ends all deliveries and forgets all messages; consumers are told the reason. */
+  close(reason: Refusal): void {
     this.#closed = true;
+    this.#dismiss(reason);
     for (const ackId of [...this.#leases.keys()]) this.#end(ackId, 'withdrawn');
     for (const timer of this.#duplicates) timer.cancel();
-    this.#consumers.clear();
     this.#backlog.clear();
+  }
+
+  #dismiss(reason: Refusal): void {
+    for (const consumer of [...this.#consumers]) consumer.dismiss(reason);
+    this.#consumers.clear();
   }
 
   #nextWithRoom(): Consumer | undefined {
