@@ -123,34 +123,21 @@ export class BlobPool {
 
   /** One upload, begun again from its first byte where that can help. */
   async #transfer(wish: BlobWish, signal: AbortSignal): Promise<BlobResult> {
-    const { destination, source, deadline } = wish;
+    const { source, deadline } = wish;
     if (deadline.untilLastStartMs() <= 0) throw tooLate();
     const blob = await sized(source, wish.blob, signal);
     for (let attempt = 1; ; attempt += 1) {
-      const progress = { sentBytes: 0 };
       try {
-        return await this.#upload(wish, blob, progress, signal);
+        return await this.#upload(wish, blob, signal);
       } catch (error) {
         const fault = toFault(error, 'copy blob');
         if (signal.aborted || !mayRestart(fault, attempt, deadline.untilEndMs())) throw fault;
         await backOff(this.#backOff(attempt + 1), signal);
-        // The answer to the last byte may be lost while the blob has arrived.
-        const allSent = blob.sizeBytes > 0 && progress.sentBytes >= blob.sizeBytes;
-        if (!allSent || fault.side === 'source') continue;
-        if (await destination.hasBlob(blob, signal)) {
-          this.knowledge.addBlob(destination, blob.digest);
-          return { arrival: 'uploaded', bytesUploaded: blob.sizeBytes };
-        }
       }
     }
   }
 
-  async #upload(
-    wish: BlobWish,
-    blob: Descriptor,
-    progress: { sentBytes: number },
-    signal: AbortSignal,
-  ): Promise<BlobResult> {
+  async #upload(wish: BlobWish, blob: Descriptor, signal: AbortSignal): Promise<BlobResult> {
     const { destination, source } = wish;
     const mountFrom = this.knowledge.otherHolder(destination, blob.digest);
     let stream: Stream | undefined;
@@ -165,7 +152,6 @@ export class BlobPool {
           ...(mountFrom === undefined ? {} : { mountFrom }),
           ...(wish.missedAtMark === undefined ? {} : { force: true }),
           onBytes: (count) => {
-            progress.sentBytes += count;
             stream?.sent(count);
             wish.onBytes?.(count);
           },

@@ -108,7 +108,8 @@ export interface DestinationRepository {
    * where one is known to hold it), a HEAD where the probe is unproven and the blob is 4 MiB or
    * more, otherwise one PUT of what `open` gives. `open` is called only when bytes are needed, once.
    * `onBytes` is told the bytes sent as they go. `open` may wait long for its turn, so no slot of
-   * the gate may be held while it is awaited; what it throws is thrown on as it is.
+   * the gate may be held while it is awaited; what it throws is thrown on as it is. Where all bytes
+   * were sent and no answer came, a HEAD tells whether the blob is there before a fault is thrown.
    */
   uploadBlob(
     blob: Descriptor,

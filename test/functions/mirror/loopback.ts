@@ -1,0 +1,197 @@
+import type { Credentials } from '../../../functions/auth/credential.ts';
+import { ANONYMOUS } from '../../../functions/auth/credential.ts';
+import { BlobPool } from '../../../functions/mirror/blob-pool.ts';
+import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
+import type { Delegation } from '../../../functions/mirror/delegation.ts';
+import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
+import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { createRegistries, type Registries } from '../../../functions/registry/registries.ts';
+import { RETRY_POLICY } from '../../../functions/registry/retry-policy.ts';
+import {
+  startRegistry,
+  type LocalRegistry,
+  type RegistryOptions,
+} from '../../../infra/local/registry/registry.ts';
+import type { Image } from './images.ts';
+
+/** Repository at the source, and the path of its mirror at the destination. */
+export const SOURCE_PATH = 'upstream/images/org/app';
+export const DESTINATION_PATH = 'project/mirror/ghcr.io/org/app';
+
+const ACCESS_TOKEN = 'ya29.loopback';
+
+/** Credentials of a Google identity for one host. */
+function googleOf(host: string): Credentials {
+  return {
+    credentialFor: (asked) =>
+      Promise.resolve(asked === host ? { kind: 'google', token: ACCESS_TOKEN } : undefined),
+    refused: () => undefined,
+  };
+}
+
+/** What the two registries of a test are. */
+export interface LoopbackOptions {
+  readonly source?: 'bearer' | 'google';
+  readonly destination?: 'google' | 'plain' | 'plain-bearer';
+  readonly sourceOptions?: RegistryOptions;
+  readonly destinationOptions?: RegistryOptions;
+}
+
+/** Two registries on loopback, and processes that mirror between them. */
+export class Loopback {
+  readonly source: LocalRegistry;
+  readonly destination: LocalRegistry;
+  readonly #options: LoopbackOptions;
+  #processes: Process[] = [];
+
+  private constructor(source: LocalRegistry, destination: LocalRegistry, options: LoopbackOptions) {
+    this.source = source;
+    this.destination = destination;
+    this.#options = options;
+  }
+
+  static async start(options: LoopbackOptions = {}): Promise<Loopback> {
+    const { source = 'bearer', destination = 'google' } = options;
+    const google = {
+      personality: 'artifact-registry',
+      google: {
+        accessTokens: {
+          verify: (token) => (token === ACCESS_TOKEN ? { email: 'mirror@project.iam' } : undefined),
+        },
+      },
+    } as const satisfies RegistryOptions;
+    const anybody = { scheme: 'bearer', allows: () => true } as const;
+    return new Loopback(
+      await startRegistry({
+        ...(source === 'google' ? google : { auth: { scheme: 'bearer' } }),
+        ...options.sourceOptions,
+      }),
+      await startRegistry({
+        ...(destination === 'google' ? google : {}),
+        ...(destination === 'plain-bearer' ? { auth: anybody } : {}),
+        ...options.destinationOptions,
+      }),
+      options,
+    );
+  }
+
+  /** A new process: nothing is known, no token is held. */
+  process(clock: () => number = () => 0): Process {
+    const { source = 'bearer', destination = 'google' } = this.#options;
+    const hosts = [
+      ...(source === 'google' ? [this.source.host] : []),
+      ...(destination === 'google' ? [this.destination.host] : []),
+    ];
+    const registries = createRegistries({
+      credentials: {
+        source: source === 'google' ? googleOf(this.source.host) : ANONYMOUS,
+        destination: destination === 'google' ? googleOf(this.destination.host) : ANONYMOUS,
+      },
+      mayUseCredentials: () => true,
+      isGoogle: (host) => hosts.includes(host),
+      privateHosts: [this.source.host, this.destination.host],
+      loopback: true,
+      retryPolicy: { ...RETRY_POLICY, baseMs: 1, maxMs: 1 },
+    });
+    const process = new Process(this, registries, clock);
+    this.#processes.push(process);
+    return process;
+  }
+
+  /** Puts an image into the source under a tag. */
+  seed(tag: string | undefined, image: Image, path = SOURCE_PATH): void {
+    put(this.source, path, tag, image);
+  }
+
+  /** Puts an image into the destination under a tag. */
+  seedDestination(tag: string | undefined, image: Image, path = DESTINATION_PATH): void {
+    put(this.destination, path, tag, image);
+  }
+
+  /** Requests that both registries and their realms saw since the last call. */
+  takeRequests(): number {
+    const total = this.source.counter.total + this.destination.counter.total;
+    this.source.counter.reset();
+    this.destination.counter.reset();
+    return total;
+  }
+
+  /** What was asked, for the message of an assertion. */
+  get summary(): string {
+    return JSON.stringify(
+      { source: this.source.counter.summary, destination: this.destination.counter.summary },
+      undefined,
+      1,
+    );
+  }
+
+  async close(): Promise<void> {
+    for (const process of this.#processes) process.close();
+    await Promise.all([this.source.close(), this.destination.close()]);
+  }
+}
+
+/** One process of the mirror. */
+export class Process {
+  readonly #loopback: Loopback;
+  readonly #registries: Registries;
+  readonly #clock: () => number;
+  readonly #firstQuestion = new FirstQuestion();
+  readonly pool: BlobPool;
+
+  constructor(loopback: Loopback, registries: Registries, clock: () => number) {
+    this.#loopback = loopback;
+    this.#registries = registries;
+    this.#clock = clock;
+    this.pool = new BlobPool({ knowledge: new Knowledge(clock), clock, backOff: () => 0 });
+  }
+
+  async mirror(
+    wish: Partial<MirrorWish> = {},
+    more: {
+      readonly options?: Partial<MirrorOptions>;
+      readonly sourcePath?: string;
+      readonly destinationPath?: string;
+      readonly deadline?: Deadline;
+      readonly delegation?: Delegation;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<MirrorReport> {
+    const { source, destination } = this.#loopback;
+    const scope = { insecure: true };
+    const { delegation } = more;
+    return mirrorRepository(
+      { reason: 'changed', exclusionList: [], ...wish },
+      {
+        source: this.#registries.source(
+          { host: source.host, path: more.sourcePath ?? SOURCE_PATH },
+          scope,
+        ),
+        destination: this.#registries.destination(
+          { host: destination.host, path: more.destinationPath ?? DESTINATION_PATH },
+          scope,
+        ),
+        pool: this.pool,
+        firstQuestion: this.#firstQuestion,
+        clock: this.#clock,
+        deadline: more.deadline ?? NO_DEADLINE,
+        ...(delegation === undefined ? {} : { delegation }),
+      },
+      { ...DEFAULT_MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
+      more.signal ?? new AbortController().signal,
+    );
+  }
+
+  close(): void {
+    this.#registries.close();
+  }
+}
+
+function put(registry: LocalRegistry, path: string, tag: string | undefined, image: Image): void {
+  for (const { bytes } of image.blobs) registry.store.putBlob(path, bytes);
+  for (const child of image.children) put(registry, path, undefined, child);
+  registry.store.putManifest(path, image.manifest, tag);
+}

@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
+import { DESTINATION_PATH, Loopback, type LoopbackOptions } from './loopback.ts';
+
+/** Exchanges of one event: with a source token at hand, and in a process that just started. */
+interface Budget {
+  readonly warm: number;
+  readonly fresh: number;
+}
+
+interface Row {
+  readonly name: string;
+  /** Destination with a digest map, credentials sent unasked. */
+  readonly google: Budget;
+  /** Destination without a map; in a fresh process it uses bearer tokens. */
+  readonly plain?: Budget;
+  readonly seed: (registries: Loopback) => void;
+  readonly options?: Partial<MirrorOptions>;
+  readonly registries?: LoopbackOptions;
+  /** Distinct bytes that have to move. */
+  readonly expectBytes?: number;
+}
+
+const LAYERS = 5;
+
+function seedUnchanged(registries: Loopback): void {
+  for (let tag = 0; tag < 20; tag += 1) {
+    const image = imageWith(`unchanged ${tag}`, LAYERS);
+    registries.seed(`v${tag}`, image);
+    registries.seedDestination(`v${tag}`, image);
+  }
+}
+
+function seedOneMore(registries: Loopback): void {
+  seedUnchanged(registries);
+  registries.seed('new', imageWith('new', LAYERS));
+}
+
+const VERIFY_ALL = { verifyTags: 'all' } as const;
+
+const ROWS: readonly Row[] = [
+  {
+    name: 'cold, 1 tag of 5 layers',
+    google: { warm: 22, fresh: 24 },
+    plain: { warm: 22, fresh: 26 },
+    seed: (registries) => {
+      registries.seed('v1', imageWith('v1', LAYERS));
+    },
+  },
+  {
+    name: 'cold, index of 2 platforms that share no blob',
+    google: { warm: 44, fresh: 46 },
+    plain: { warm: 46, fresh: 50 },
+    seed: (registries) => {
+      registries.seed('v1', indexOf([imageWith('amd64', LAYERS), imageWith('arm64', LAYERS)]));
+    },
+  },
+  {
+    name: '20 unchanged, nothing verified',
+    google: { warm: 2, fresh: 4 },
+    plain: { warm: 2, fresh: 6 },
+    seed: seedUnchanged,
+  },
+  ...(['mutable', 'all', 'none'] as const).map((verifyTags): Row => ({
+    name: `20 unchanged, both sides tell digests, VERIFY_TAGS=${verifyTags}`,
+    google: { warm: 2, fresh: 2 },
+    registries: { source: 'google' },
+    seed: seedUnchanged,
+    options: { verifyTags },
+  })),
+  {
+    name: '20 unchanged, all verified',
+    google: { warm: 22, fresh: 24 },
+    plain: { warm: 42, fresh: 46 },
+    seed: seedUnchanged,
+    options: VERIFY_ALL,
+  },
+  {
+    name: '20 unchanged and 1 new',
+    google: { warm: 22, fresh: 24 },
+    plain: { warm: 22, fresh: 26 },
+    seed: seedOneMore,
+  },
+  {
+    name: '20 unchanged and 1 new, all verified',
+    google: { warm: 42, fresh: 44 },
+    plain: { warm: 62, fresh: 66 },
+    seed: seedOneMore,
+    options: VERIFY_ALL,
+  },
+  {
+    name: 'cold, 20 tags that share nothing',
+    google: { warm: 402, fresh: 404 },
+    plain: { warm: 402, fresh: 406 },
+    seed: (registries) => {
+      for (let tag = 0; tag < 20; tag += 1) {
+        registries.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+      }
+    },
+  },
+  {
+    name: 'cold, 10 tags that share 4 of 5 layers',
+    google: { warm: 94, fresh: 96 },
+    plain: { warm: 94, fresh: 98 },
+    seed: (registries) => {
+      const shared = Array.from({ length: 4 }, (_none, index) => blobOf(`shared ${index}`, 1000));
+      for (let tag = 0; tag < 10; tag += 1) {
+        registries.seed(`v${tag}`, imageOf(`v${tag}`, [...shared, blobOf(`own ${tag}`, 1000)]));
+      }
+    },
+    expectBytes: 4 * 1000 + 10 * 1000 + 10 * 64,
+  },
+];
+
+async function exchanges(
+  row: Row,
+  registries: LoopbackOptions,
+  state: 'warm' | 'fresh',
+): Promise<void> {
+  const loopback = await Loopback.start({ ...row.registries, ...registries });
+  const destination = registries.destination === 'google' ? row.google : row.plain;
+  try {
+    const process = loopback.process();
+    const options = row.options ?? {};
+    if (state === 'warm') {
+      // Both tokens are had by looking at repositories without tags.
+      await process.mirror({}, { options });
+      loopback.takeRequests();
+    }
+    row.seed(loopback);
+    const report = await process.mirror({}, { options });
+    assert.equal(report.counts.failed, 0);
+    const { summary } = loopback;
+    const uploaded = loopback.destination.counter.uploadedBytes;
+    assert.equal(loopback.takeRequests(), destination?.[state], summary);
+    assert.equal(uploaded, report.bytesUploaded);
+    if (row.expectBytes !== undefined) assert.equal(uploaded, row.expectBytes);
+  } finally {
+    await loopback.close();
+  }
+}
+
+describe('requests of an event', () => {
+  for (const row of ROWS) {
+    it(`${row.name}: ${row.google.warm} with a token at hand`, () =>
+      exchanges(row, { destination: 'google' }, 'warm'));
+    it(`${row.name}: ${row.google.fresh} in a fresh process`, () =>
+      exchanges(row, { destination: 'google' }, 'fresh'));
+    const { plain } = row;
+    if (plain === undefined) continue;
+    it(`${row.name}: ${plain.warm} to a plain destination`, () =>
+      exchanges(row, { destination: 'plain' }, 'warm'));
+    it(`${row.name}: ${plain.fresh} to a plain destination with bearer tokens, fresh`, () =>
+      exchanges(row, { destination: 'plain-bearer' }, 'fresh'));
+  }
+});
+
+async function withLoopback(
+  options: LoopbackOptions,
+  body: (loopback: Loopback) => Promise<void>,
+): Promise<void> {
+  const loopback = await Loopback.start(options);
+  try {
+    await body(loopback);
+  } finally {
+    await loopback.close();
+  }
+}
+
+describe('requests beyond the table', () => {
+  it('asks once for each blob of 4 MiB or more where the mount proves nothing', () =>
+    withLoopback({}, async (loopback) => {
+      const large = [blobOf('large 1', 4 * 1024 * 1024), blobOf('large 2', 4 * 1024 * 1024)];
+      loopback.seed('v1', imageOf('v1', [...large, blobOf('small')]));
+      await loopback.process().mirror();
+      assert.equal(loopback.takeRequests(), 2 + 2 + 1 + 4 * 3 + 1 + 2);
+    }));
+
+  it('spends one token and no 401 on a second repository of a known host', () =>
+    withLoopback({}, async (loopback) => {
+      const process = loopback.process();
+      await process.mirror();
+      loopback.takeRequests();
+      const sourcePath = 'upstream/images/org/other';
+      loopback.seed('v1', imageWith('other', LAYERS), sourcePath);
+      const destinationPath = 'project/mirror/ghcr.io/org/other';
+      const report = await process.mirror({}, { sourcePath, destinationPath });
+      assert.equal(report.counts.copied, 1);
+      assert.equal(loopback.source.counter.count({ status: 401 }), 0);
+      assert.equal(loopback.source.counter.count({ kind: 'token' }), 1);
+      assert.equal(loopback.takeRequests(), 22 + 1);
+    }));
+
+  it('mounts what another repository of the host has got', () =>
+    withLoopback({ destination: 'plain' }, async (loopback) => {
+      const process = loopback.process();
+      const image = imageWith('shared', LAYERS);
+      const other = 'upstream/images/org/other';
+      loopback.seed('v1', image);
+      loopback.seed('v1', image, other);
+      await process.mirror();
+      loopback.takeRequests();
+      const report = await process.mirror(
+        {},
+        { sourcePath: other, destinationPath: 'project/mirror/ghcr.io/org/other' },
+      );
+      assert.equal(report.bytesUploaded, 0);
+      assert.equal(report.blobsMounted, 6);
+      // Token, two lists, manifest, six mounts, push.
+      assert.equal(loopback.takeRequests(), 1 + 2 + 1 + 6 + 1);
+    }));
+
+  it('looks at up to 10 requested tags one by one and lists nothing', () =>
+    withLoopback({}, async (loopback) => {
+      for (const tag of ['v1', 'v2', 'v3']) loopback.seed(tag, imageWith(tag, 1));
+      await loopback.process().mirror({ tags: ['v1', 'v2'] });
+      // 401 and token, two HEADs, twice manifest + 2 blobs + push.
+      assert.equal(loopback.takeRequests(), 2 + 2 + 2 * (1 + 2 * 3 + 1));
+      assert.equal(loopback.destination.store.tags(DESTINATION_PATH).length, 2);
+    }));
+
+  it('lists the destination for more than 10 requested tags', () =>
+    withLoopback({}, async (loopback) => {
+      const tags = Array.from({ length: 11 }, (_none, index) => `v${index}`);
+      const image = imageWith('same', 1);
+      for (const tag of tags) {
+        loopback.seed(tag, image);
+        loopback.seedDestination(tag, image);
+      }
+      const report = await loopback.process().mirror({ tags });
+      assert.equal(report.counts.skipped, 11);
+      assert.equal(loopback.takeRequests(), 1);
+    }));
+});
+
+describe('requests with referrers', () => {
+  const referrers = { referrers: true };
+
+  it('asks one question per copied digest where the source has the API', () =>
+    withLoopback({}, async (loopback) => {
+      for (let tag = 0; tag < 20; tag += 1) {
+        loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+      }
+      await loopback.process().mirror({}, { options: referrers });
+      assert.equal(loopback.source.counter.count({ kind: 'referrers' }), 20);
+      assert.equal(loopback.takeRequests(), 404 + 20);
+    }));
+
+  it('asks one question per source host and process where it has not', () =>
+    withLoopback({ sourceOptions: { switches: { referrers: 'absent' } } }, async (loopback) => {
+      for (let tag = 0; tag < 20; tag += 1) {
+        loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+      }
+      const process = loopback.process();
+      await process.mirror({}, { options: referrers });
+      assert.equal(loopback.takeRequests(), 404 + 1);
+      loopback.seed('new', imageWith('new', LAYERS));
+      await process.mirror({}, { options: referrers });
+      assert.equal(loopback.takeRequests(), 22);
+    }));
+
+  it('asks nothing for unchanged tags', () =>
+    withLoopback({}, async (loopback) => {
+      seedUnchanged(loopback);
+      await loopback.process().mirror({}, { options: referrers });
+      assert.equal(loopback.takeRequests(), 4);
+    }));
+});
+
+describe('parallel work', () => {
+  it('has many requests under way at either registry', () =>
+    withLoopback(
+      {
+        sourceOptions: { switches: { rttMs: 20 } },
+        destinationOptions: { switches: { rttMs: 20 } },
+      },
+      async (loopback) => {
+        for (let tag = 0; tag < 8; tag += 1) {
+          loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+        }
+        await loopback.process().mirror();
+        // A gate begins with 8 places, one of which blob streams leave to other requests.
+        assert.ok(loopback.source.counter.highestConcurrency >= 7);
+        assert.ok(loopback.destination.counter.highestConcurrency >= 8);
+      },
+    ));
+});
