@@ -1,5 +1,6 @@
 import type { Credential, Credentials } from '../auth/credential.ts';
-import { basicHeader, type AskRealm, type BearerTokens } from './bearer.ts';
+import { isFault } from '../fault.ts';
+import { basicHeader, type AskRealm, type BearerTokens, type IssuedToken } from './bearer.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import { judgeRealm, requireTrustedRealm } from './realm-policy.ts';
 import { raceSignal } from './timing.ts';
@@ -19,20 +20,13 @@ export interface Authorization {
   readonly header: string | undefined;
   /** How it came about. */
   readonly way: Way['kind'];
-  /** The bearer token within, where a realm gave it. */
+  /** The bearer token within, where there is one. */
   readonly token?: string | undefined;
+  /** The token was got before: a refusal may only mean that it ended early. */
+  readonly cached?: boolean;
   /** Lets those go on that wait for the first answer of a host; called once, however it ended. */
   readonly settled: () => void;
 }
-
-/** How a host wants to be spoken to, learnt from its answers. */
-type Way =
-  | { readonly kind: 'unknown' }
-  | { readonly kind: 'open' }
-  | { readonly kind: 'basic' }
-  | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
-  /** Google's access token (or a docker config's registry token), presented without being asked. */
-  | { readonly kind: 'preemptive' };
 
 /** Authorization of one registry host, for one set of credentials. */
 export interface Authorizer {
@@ -41,11 +35,11 @@ export interface Authorizer {
   /** Learns from an answer that is no refusal. */
   accepted(used: Authorization): void;
   /**
-   * Learns from a refusal (401, or 403 where `challenge` was got by asking). True: try once more.
+   * Learns from a refusal and its challenge. True: presenting something else may help.
    * @throws Fault `REALM_REFUSED`
    */
-  refused(used: Authorization, scope: AccessScope, challenge: string | undefined): boolean;
-  /** Whether the standard way is still untried, so that a 403 may be the fault of the short one. */
+  refused(used: Authorization, scope: AccessScope, challenge: string | undefined): Promise<boolean>;
+  /** The short way is taken and the standard way still untried: a 403 may be the fault of the short one. */
   readonly preemptive: boolean;
   /** The standard way was no better: the short way is taken again, and for good. */
   keepPreemptive(): void;
@@ -65,134 +59,188 @@ export interface AuthorizerOptions {
  * repository of a known host costs a token and no 401.
  */
 export function openAuthorizer(options: AuthorizerOptions): Authorizer {
-  const { registry, credentials, tokens, askRealm } = options;
-  let way: Way = { kind: 'unknown' };
-  let preemptiveRefused = false;
-  let preemptiveKept = false;
-  let first: Promise<void> | undefined;
+  return new HostAuthorizer(options);
+}
+
+/** How a host wants to be spoken to, learnt from its answers. */
+type KnownWay =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'basic' }
+  | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
+  /** Google's access token (or a docker config's registry token), presented without being asked. */
+  | { readonly kind: 'preemptive' };
+type Way = KnownWay | { readonly kind: 'unknown' };
+
+class HostAuthorizer implements Authorizer {
+  readonly #registry: URL;
+  readonly #credentials: Credentials;
+  readonly #tokens: BearerTokens;
+  readonly #askRealm: AskRealm;
+  #way: Way = { kind: 'unknown' };
+  #preemptiveRefused = false;
+  #preemptiveKept = false;
+  /** The request that goes first, while it is under way. */
+  #first: Promise<void> | undefined;
   /** What a registry calls a repository in its challenges, where that is not its path. */
-  const scopeNames = new Map<string, string>();
+  readonly #scopeNames = new Map<string, string>();
 
-  function credentialOf(): Promise<Credential | undefined> {
-    return credentials.credentialFor(registry.host);
+  constructor({ registry, credentials, tokens, askRealm }: AuthorizerOptions) {
+    this.#registry = registry;
+    this.#credentials = credentials;
+    this.#tokens = tokens;
+    this.#askRealm = askRealm;
   }
 
-  async function authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
-    // Waits for the first answer of an unknown host; where that never came, the next goes first.
-    while (first !== undefined && way.kind === 'unknown') await raceSignal(first, signal);
-    if (way.kind === 'unknown') {
-      const credential = await credentialOf();
+  async authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
+    if (this.#way.kind === 'unknown') {
+      const credential = await this.#credential();
       const direct = credential?.kind === 'google' || credential?.kind === 'registry';
-      if (direct && !preemptiveRefused) way = { kind: 'preemptive' };
-      // Another request may have gone first while the credential was read.
-      else if (first !== undefined) return authorize(scope, signal);
-      else return goFirst();
+      if (direct && !this.#preemptiveRefused) this.#way = { kind: 'preemptive' };
     }
-    return present(way, scope, signal);
+    // Waits for the first answer of an unknown host; where that never came, the next goes first.
+    while (this.#way.kind === 'unknown') {
+      if (this.#first === undefined) return this.#goFirst();
+      await raceSignal(this.#first, signal);
+    }
+    return this.#present(this.#way, scope, signal);
   }
 
-  function goFirst(): Authorization {
+  accepted(used: Authorization): void {
+    if (used.way === 'unknown' && this.#way.kind === 'unknown') this.#way = { kind: 'open' };
+  }
+
+  async refused(
+    used: Authorization,
+    scope: AccessScope,
+    header: string | undefined,
+  ): Promise<boolean> {
+    if (used.token !== undefined) this.#tokens.forget(used.token);
+    if (used.header !== undefined) this.#credentials.refused(this.#registry.host);
+    if (used.way === 'preemptive' && this.#preemptiveKept) return false;
+    const challenge = preferred(parseChallenges(header));
+    const learnt = this.#wayOf(challenge);
+    if (learnt === undefined) return false;
+    if (used.way === 'preemptive') this.#preemptiveRefused = true;
+    const renamed = this.#learnName(scope, challenge);
+    const changed = !sameWay(learnt, this.#way);
+    this.#way = learnt;
+    if (changed || renamed || used.way !== learnt.kind) return true;
+    // The same way again helps only where there is a new token or a new credential.
+    if (used.way === 'bearer') return used.cached === true;
+    return used.header !== undefined && basicHeader(await this.#credential()) !== used.header;
+  }
+
+  get preemptive(): boolean {
+    return this.#way.kind === 'preemptive' && !this.#preemptiveKept;
+  }
+
+  keepPreemptive(): void {
+    this.#way = { kind: 'preemptive' };
+    this.#preemptiveKept = true;
+  }
+
+  #credential(): Promise<Credential | undefined> {
+    return this.#credentials.credentialFor(this.#registry.host);
+  }
+
+  #goFirst(): Authorization {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    first = promise;
+    this.#first = promise;
     return {
       header: undefined,
       way: 'unknown',
-      settled() {
-        first = undefined;
+      settled: () => {
+        this.#first = undefined;
         resolve(undefined);
       },
     };
   }
 
-  async function present(
-    known: Exclude<Way, { kind: 'unknown' }>,
-    scope: AccessScope,
-    signal: AbortSignal,
-  ): Promise<Authorization> {
-    const settled = (): void => undefined;
-    switch (known.kind) {
+  async #present(way: KnownWay, scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
+    const as = (header: string | undefined, token?: string, cached = false): Authorization => ({
+      header,
+      way: way.kind,
+      token,
+      cached,
+      settled: () => undefined,
+    });
+    switch (way.kind) {
       case 'open':
-        return { header: undefined, way: known.kind, settled };
+        return as(undefined);
       case 'basic':
-        return { header: basicHeader(await credentialOf()), way: known.kind, settled };
+        return as(basicHeader(await this.#credential()));
       case 'preemptive': {
-        const credential = await credentialOf();
-        const token =
-          credential?.kind === 'google' || credential?.kind === 'registry'
-            ? credential.token
-            : undefined;
-        const header = token === undefined ? basicHeader(credential) : `Bearer ${token}`;
-        return { header, way: known.kind, token, settled };
+        const credential = await this.#credential();
+        if (credential?.kind !== 'google' && credential?.kind !== 'registry') {
+          return as(basicHeader(credential));
+        }
+        return as(`Bearer ${credential.token}`, credential.token);
       }
       case 'bearer': {
-        const token = await bearerToken(known, scope, signal);
-        return { header: `Bearer ${token}`, way: known.kind, token, settled };
+        const { token, cached } = await this.#bearerToken(way, scope, signal);
+        return as(`Bearer ${token}`, token, cached);
       }
     }
   }
 
-  async function bearerToken(
-    { realm: realmUrl, service }: Extract<Way, { kind: 'bearer' }>,
+  /** A realm that refuses the credential gets one more try where the credential has been changed. */
+  async #bearerToken(
+    way: Extract<Way, { kind: 'bearer' }>,
     scope: AccessScope,
     signal: AbortSignal,
-  ): Promise<string> {
-    const credential = await credentialOf();
-    const realmCredential = await credentials.credentialFor(realmUrl.host);
-    const realm = judgeRealm(
-      realmUrl.href,
-      registry,
-      () => credential !== undefined && same(credential, realmCredential),
-    );
-    if (credential !== undefined) requireTrustedRealm(realm, registry);
-    const question = { realm: realm.url, service, scopes: scopesOf(scope), credential };
-    return tokens.token(question, askRealm, signal);
+  ): Promise<IssuedToken> {
+    const credential = await this.#credential();
+    try {
+      return await this.#askToken(way, scope, credential, signal);
+    } catch (error) {
+      if (!isFault(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined) throw error;
+      this.#credentials.refused(this.#registry.host);
+      const changed = await this.#credential();
+      if (changed === undefined || same(changed, credential)) throw error;
+      return this.#askToken(way, scope, changed, signal);
+    }
   }
 
-  function scopesOf({ path, actions, mountFrom }: AccessScope): readonly string[] {
-    const own = `repository:${scopeNames.get(path) ?? path}:${actions}`;
-    return mountFrom === undefined
-      ? [own]
-      : [own, `repository:${scopeNames.get(mountFrom) ?? mountFrom}:pull`].sort();
+  async #askToken(
+    { realm, service }: Extract<Way, { kind: 'bearer' }>,
+    scope: AccessScope,
+    credential: Credential | undefined,
+    signal: AbortSignal,
+  ): Promise<IssuedToken> {
+    if (credential !== undefined) {
+      const atRealm = await this.#credentials.credentialFor(realm.host);
+      const trusts = judgeRealm(realm.href, this.#registry, () => same(credential, atRealm));
+      requireTrustedRealm(trusts, this.#registry);
+    }
+    const question = { realm, service, scopes: this.#scopes(scope), credential };
+    return this.#tokens.token(question, this.#askRealm, signal);
   }
 
-  function refused(used: Authorization, scope: AccessScope, header: string | undefined): boolean {
-    const challenge = preferred(parseChallenges(header));
-    const named = repositoryOf(challenge);
-    const renamed = named !== undefined && named !== (scopeNames.get(scope.path) ?? scope.path);
-    if (renamed) scopeNames.set(scope.path, named);
-    if (used.token !== undefined) tokens.forget(used.token);
-    if (used.header !== undefined) credentials.refused(registry.host);
-    const learnt = wayOf(challenge);
-    if (learnt === undefined) return false;
-    const changed = !sameWay(learnt, way);
-    if (used.way === 'preemptive' && preemptiveKept) return false;
-    if (used.way === 'preemptive') preemptiveRefused = true;
-    way = learnt;
-    // The same way again helps only where something is new: a token, a name, a credential.
-    return changed || used.way !== learnt.kind || used.way === 'bearer' || renamed;
+  #scopes({ path, actions, mountFrom }: AccessScope): readonly string[] {
+    const own = `repository:${this.#nameOf(path)}:${actions}`;
+    if (mountFrom === undefined) return [own];
+    return [own, `repository:${this.#nameOf(mountFrom)}:pull`].sort();
   }
 
-  function wayOf(challenge: Challenge | undefined): Exclude<Way, { kind: 'unknown' }> | undefined {
+  #nameOf(path: string): string {
+    return this.#scopeNames.get(path) ?? path;
+  }
+
+  #learnName(scope: AccessScope, challenge: Challenge | undefined): boolean {
+    const name = repositoryOf(challenge);
+    if (name === undefined || name === this.#nameOf(scope.path) || name === scope.mountFrom) {
+      return false;
+    }
+    this.#scopeNames.set(scope.path, name);
+    return true;
+  }
+
+  #wayOf(challenge: Challenge | undefined): KnownWay | undefined {
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'basic') return { kind: 'basic' };
-    const realm = judgeRealm(challenge.parameters.get('realm'), registry, () => false);
+    const realm = judgeRealm(challenge.parameters.get('realm'), this.#registry, () => false);
     return { kind: 'bearer', realm: realm.url, service: challenge.parameters.get('service') };
   }
-
-  return {
-    authorize,
-    accepted(used) {
-      if (used.way === 'unknown' && way.kind === 'unknown') way = { kind: 'open' };
-    },
-    refused,
-    get preemptive() {
-      return way.kind === 'preemptive' && !preemptiveKept;
-    },
-    keepPreemptive() {
-      way = { kind: 'preemptive' };
-      preemptiveKept = true;
-    },
-  };
 }
 
 /** Bearer before Basic: a token is narrower than a password. */

@@ -27,13 +27,19 @@ export type AskRealm = (
   signal: AbortSignal,
 ) => Promise<Answer>;
 
+/** A token, and whether it was got before. */
+export interface IssuedToken {
+  readonly token: string;
+  readonly cached: boolean;
+}
+
 /** Bearer tokens of token realms (Docker Registry, "Token Authentication Specification"). */
 export interface BearerTokens {
   /**
    * A token that is good for at least the next seconds. Questions of the same key share one answer.
    * @throws Fault `UNAUTHORIZED`, `FORBIDDEN`, `RESPONSE_INVALID` and those of the way
    */
-  token(question: TokenQuestion, ask: AskRealm, signal: AbortSignal): Promise<string>;
+  token(question: TokenQuestion, ask: AskRealm, signal: AbortSignal): Promise<IssuedToken>;
   /** The registry refused this token: it is not given out again. */
   forget(token: string): void;
 }
@@ -84,12 +90,13 @@ export function bearerTokens(timing: Timing): BearerTokens {
   }
 
   return {
-    token(question, ask, signal) {
+    async token(question, ask, signal) {
       const key = cacheKey(question);
       const known = entries.get(key);
       const entry =
         known !== undefined && timing.now() < known.goodUntilMs ? known : start(key, question, ask);
-      return raceSignal(entry.token, signal);
+      const cached = entry.value !== undefined;
+      return { token: await raceSignal(entry.token, signal), cached };
     },
     forget(token) {
       for (const [key, entry] of entries) if (entry.value === token) entries.delete(key);

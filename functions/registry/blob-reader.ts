@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 
 import { Fault, isFault } from '../fault.ts';
 import { hashFor, hashMatches } from '../oci/digest.ts';
-import { isOpen, type OpenAnswer } from './client.ts';
+import { isOpen, type OpenAnswer } from './request.ts';
 import { failure, located, type Answer, type Asked } from './failure.ts';
 import { redactUrl } from './redact.ts';
 import { abortFault, type Timing } from './timing.ts';
@@ -166,17 +166,12 @@ function verify(hash: Hash, resumes: number, options: BlobReaderOptions, answer:
   if (!matches && resumes > 0) onWrongAfterResume();
   // guard: blob-digest
   if (!matches)
-    // Pieces that do not fit are a fault of the pieces: the whole may still be good.
-    throw new Fault(
-      resumes > 0 ? 'RESPONSE_INVALID' : 'DIGEST_MISMATCH',
-      'the bytes have another digest',
-      {
-        operation: asked.operation,
-        side: asked.side,
-        url: redactUrl(answer.url),
-        digests: [blob.digest],
-      },
-    );
+    throw new Fault('DIGEST_MISMATCH', 'the bytes have another digest', {
+      operation: asked.operation,
+      side: asked.side,
+      url: redactUrl(answer.url),
+      digests: [blob.digest],
+    });
 }
 
 function wrongSize(bytes: number, { blob, asked }: BlobReaderOptions, answer: OpenAnswer): Fault {

@@ -2,7 +2,7 @@ import type { Asked } from './failure.ts';
 import { failure, type Answer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
-import type { OpenAnswer } from './client.ts';
+import type { OpenAnswer } from './request.ts';
 
 /** What one HEAD tells of a blob. */
 export interface BlobHead {

@@ -5,12 +5,11 @@ import type { BlobArrival, DestinationRepository, OpenBlob } from '../mirror/por
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest } from '../oci/digest.ts';
 import { headBlob } from './blobs.ts';
-import { mayHaveArrived } from './client.ts';
 import { failure } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, putManifest, type Target } from './manifests.ts';
 import type { NextHop } from './redirect-policy.ts';
-import type { StreamPermits } from './stream-permits.ts';
+import { wasSentInFull } from './sent-in-full.ts';
 import { listTags } from './tags.ts';
 import type { StreamBody } from './transport.ts';
 import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
@@ -19,7 +18,6 @@ import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
 export interface DestinationParts {
   readonly target: Target;
   readonly memory: HostMemory;
-  readonly permits: StreamPermits;
   /** One of Google's registries. */
   readonly google: boolean;
   readonly pageSize: number;
@@ -139,7 +137,6 @@ class BlobUpload {
 
   /** Bytes are opened before a place at the gate is taken: who waits for them holds nothing. */
   async #send(location: NextHop, open: OpenBlob): Promise<void> {
-    const { permits } = this.#parts;
     const { sizeBytes } = this.#blob;
     if (sizeBytes === 0) {
       await this.#finish(location, Buffer.alloc(0));
@@ -149,13 +146,8 @@ class BlobUpload {
     // Its error may come before anybody reads.
     stream.on('error', () => undefined);
     try {
-      const giveBack = await permits.acquire(sizeBytes, this.#signal);
-      try {
-        const body = { stream, sizeBytes, onBytes: this.#options.onBytes };
-        await this.#finish(location, body);
-      } finally {
-        giveBack();
-      }
+      const body = { stream, sizeBytes, onBytes: this.#options.onBytes };
+      await this.#finish(location, body);
     } finally {
       stream.destroy();
     }
@@ -171,7 +163,7 @@ class BlobUpload {
     } catch (error) {
       // The next attempt presents what this one did not.
       if (capability && isFault(error, 'UNAUTHORIZED')) memory.sessionNeedsAuthorization = true;
-      const unanswered = isFault(error, 'NETWORK', 'TIMEOUT') && mayHaveArrived(error);
+      const unanswered = isFault(error, 'NETWORK', 'TIMEOUT') && wasSentInFull(error);
       if (!unanswered || this.#signal.aborted || !(await this.#arrived())) throw error;
     }
   }

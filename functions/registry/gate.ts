@@ -23,18 +23,21 @@ export interface Slot {
   release(verdict: Verdict): void;
 }
 
+/** What a request wants of the gate. */
+export interface Wish {
+  /** The place is held while a blob flows; one place is always left to the others. */
+  readonly stream: boolean;
+  /** When the work must have ended, on the gate's clock. Default: never. */
+  readonly deadlineAtMs?: number | undefined;
+}
+
 /** The one limiter of an origin. */
 export interface Gate {
   /**
    * Waits for a place.
-   * @param wish `stream`: the place is held while a blob flows; one place is always left to the
-   *   others. `deadlineAtMs`: when the work must have ended, on the gate's clock
    * @throws Fault `RATE_LIMITED` where the gate stays closed beyond the deadline, the signal's fault
    */
-  acquire(
-    wish: { readonly stream: boolean; readonly deadlineAtMs?: number | undefined },
-    signal: AbortSignal,
-  ): Promise<Slot>;
+  acquire(wish: Wish, signal: AbortSignal): Promise<Slot>;
   /** Nothing passes for this long (at most 10 minutes): the other side throttles. */
   close(pauseMs: number): void;
 }
@@ -46,6 +49,15 @@ export interface GateOptions {
   readonly bucket?: TokenBucket | undefined;
 }
 
+/**
+ * A gate with a window of requests at once that grows by one per window of answers and is halved
+ * once per congestion (AIMD, as TCP does): a bad answer to a request that began before the last
+ * halving belongs to the same congestion.
+ */
+export function openGate(options: GateOptions): Gate {
+  return new WindowGate(options);
+}
+
 interface Waiter {
   readonly stream: boolean;
   readonly deadlineAtMs: number;
@@ -53,116 +65,134 @@ interface Waiter {
   readonly refuse: (fault: Fault) => void;
 }
 
-/**
- * A gate with a window of requests at once that grows by one per window of answers and is halved
- * once per congestion (AIMD, as TCP does): a bad answer to a request that began before the last
- * halving belongs to the same congestion.
- */
-export function openGate({ timing, bucket }: GateOptions): Gate {
-  let window = START;
-  let inFlight = 0;
-  let streams = 0;
-  let epoch = 0;
-  let closedUntilMs = 0;
-  let stopTimer: (() => void) | undefined;
-  const queue: Waiter[] = [];
+class WindowGate implements Gate {
+  readonly #timing: Timing;
+  readonly #bucket: TokenBucket | undefined;
+  readonly #queue: Waiter[] = [];
+  #window = START;
+  #inFlight = 0;
+  #streams = 0;
+  /** Number of halvings so far. */
+  #epoch = 0;
+  #closedUntilMs = 0;
+  #stopTimer: (() => void) | undefined;
 
-  function pump(): void {
-    stopTimer?.();
-    stopTimer = undefined;
-    const nowMs = timing.now();
-    if (nowMs < closedUntilMs) {
-      refuseHopeless();
-      if (queue.length > 0) stopTimer = timing.setTimer(closedUntilMs - nowMs, pump);
-      return;
-    }
-    for (let next = nextWaiter(); next !== -1; next = nextWaiter()) {
-      const waitMs = bucket?.take(nowMs) ?? 0;
-      if (waitMs > 0) {
-        stopTimer = timing.setTimer(waitMs, pump);
+  constructor({ timing, bucket }: GateOptions) {
+    this.#timing = timing;
+    this.#bucket = bucket;
+  }
+
+  acquire({ stream, deadlineAtMs = Infinity }: Wish, signal: AbortSignal): Promise<Slot> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortFault(signal));
         return;
       }
-      const [waiter] = queue.splice(next, 1);
-      waiter?.grant(makeSlot(waiter.stream));
+      const leave = (): void => {
+        const at = this.#queue.indexOf(waiter);
+        if (at !== -1) this.#queue.splice(at, 1);
+        reject(abortFault(signal));
+        this.#pump();
+      };
+      const waiter: Waiter = {
+        stream,
+        deadlineAtMs,
+        grant(slot) {
+          signal.removeEventListener('abort', leave);
+          resolve(slot);
+        },
+        refuse(fault) {
+          signal.removeEventListener('abort', leave);
+          reject(fault);
+        },
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#queue.push(waiter);
+      this.#pump();
+    });
+  }
+
+  close(pauseMs: number): void {
+    const untilMs = this.#timing.now() + Math.min(pauseMs, MAX_PAUSE_MS);
+    this.#closedUntilMs = Math.max(this.#closedUntilMs, untilMs);
+    this.#pump();
+  }
+
+  /** Lets pass who may; where only time is in the way, looks again then. */
+  #pump(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    const nowMs = this.#timing.now();
+    if (nowMs < this.#closedUntilMs) {
+      this.#refuseHopeless(nowMs);
+      this.#lookAgainIn(this.#closedUntilMs - nowMs);
+      return;
+    }
+    for (let next = this.#next(); next !== -1; next = this.#next()) {
+      const waitMs = this.#bucket?.take(nowMs) ?? 0;
+      if (waitMs > 0) {
+        this.#lookAgainIn(waitMs);
+        return;
+      }
+      const [waiter] = this.#queue.splice(next, 1);
+      waiter?.grant(this.#slot(waiter.stream));
     }
   }
 
-  /** Small requests go first; streams leave one place to them. */
-  function nextWaiter(): number {
-    const places = Math.floor(window);
-    if (inFlight >= places) return -1;
-    const small = queue.findIndex(({ stream }) => !stream);
-    if (small !== -1) return small;
-    return streams < Math.max(1, places - 1) && queue.length > 0 ? 0 : -1;
+  #lookAgainIn(delayMs: number): void {
+    if (this.#queue.length === 0) return;
+    this.#stopTimer = this.#timing.setTimer(delayMs, () => {
+      this.#pump();
+    });
   }
 
-  function refuseHopeless(): void {
-    for (let at = queue.length - 1; at >= 0; at--) {
-      const waiter = queue[at];
-      if (waiter === undefined || waiter.deadlineAtMs >= closedUntilMs) continue;
-      queue.splice(at, 1);
+  /** Who passes next; -1: nobody. Small requests go first; streams leave one place to them. */
+  #next(): number {
+    const places = Math.floor(this.#window);
+    if (this.#inFlight >= places) return -1;
+    const small = this.#queue.findIndex(({ stream }) => !stream);
+    if (small !== -1) return small;
+    return this.#streams < Math.max(1, places - 1) && this.#queue.length > 0 ? 0 : -1;
+  }
+
+  /** Who must have ended before the gate opens is told so at once. */
+  #refuseHopeless(nowMs: number): void {
+    const retryAfterMs = this.#closedUntilMs - nowMs;
+    const hopeless = this.#queue.filter((waiter) => waiter.deadlineAtMs < this.#closedUntilMs);
+    for (const waiter of hopeless) {
+      this.#queue.splice(this.#queue.indexOf(waiter), 1);
       waiter.refuse(
         new Fault('RATE_LIMITED', 'the registry asked for a longer pause than there is time', {
-          retryAfterMs: closedUntilMs - timing.now(),
+          retryAfterMs,
         }),
       );
     }
   }
 
-  function makeSlot(stream: boolean): Slot {
-    const begunIn = epoch;
+  #slot(stream: boolean): Slot {
+    const epoch = this.#epoch;
     let held = true;
-    inFlight += 1;
-    if (stream) streams += 1;
+    this.#inFlight += 1;
+    if (stream) this.#streams += 1;
     return {
-      release(verdict) {
+      release: (verdict) => {
         if (!held) return;
         held = false;
-        inFlight -= 1;
-        if (stream) streams -= 1;
-        if (verdict === 'answered') window = Math.min(MAX, window + 1 / window);
-        if (verdict === 'congested' && begunIn === epoch) {
-          window = Math.max(1, window / 2);
-          epoch += 1;
-        }
-        pump();
+        this.#inFlight -= 1;
+        if (stream) this.#streams -= 1;
+        if (verdict === 'answered') this.#grow();
+        if (verdict === 'congested' && epoch === this.#epoch) this.#halve();
+        this.#pump();
       },
     };
   }
 
-  return {
-    acquire({ stream, deadlineAtMs = Infinity }, signal) {
-      return new Promise<Slot>((resolve, reject) => {
-        if (signal.aborted) {
-          reject(abortFault(signal));
-          return;
-        }
-        const waiter: Waiter = {
-          stream,
-          deadlineAtMs,
-          grant(slot) {
-            signal.removeEventListener('abort', onAbort);
-            resolve(slot);
-          },
-          refuse(fault) {
-            signal.removeEventListener('abort', onAbort);
-            reject(fault);
-          },
-        };
-        function onAbort(): void {
-          const at = queue.indexOf(waiter);
-          if (at !== -1) queue.splice(at, 1);
-          reject(abortFault(signal));
-          pump();
-        }
-        signal.addEventListener('abort', onAbort, { once: true });
-        queue.push(waiter);
-        pump();
-      });
-    },
-    close(pauseMs) {
-      closedUntilMs = Math.max(closedUntilMs, timing.now() + Math.min(pauseMs, MAX_PAUSE_MS));
-      pump();
-    },
-  };
+  #grow(): void {
+    this.#window = Math.min(MAX, this.#window + 1 / this.#window);
+  }
+
+  #halve(): void {
+    this.#window = Math.max(1, this.#window / 2);
+    this.#epoch += 1;
+  }
 }

@@ -13,15 +13,15 @@ import {
 } from './artifact-registry-api.ts';
 import { openAuthorizer, type AccessScope, type Authorizer } from './authorizer.ts';
 import { bearerTokens, type AskRealm, type BearerTokens } from './bearer.ts';
-import { openClient, type ClientParts, type RegistryClient } from './client.ts';
+import { openClient, type RegistryClient } from './client.ts';
 import { destinationRepository } from './destination-repository.ts';
 import type { OnExchange } from './exchange.ts';
 import { openGate, type Gate } from './gate.ts';
 import { newHostMemory, type HostMemory } from './host-memory.ts';
 import { jsonCall, type JsonCall } from './json-call.ts';
+import type { ClientParts } from './request.ts';
 import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
 import { sourceRepository } from './source-repository.ts';
-import { streamPermits } from './stream-permits.ts';
 import { SYSTEM_TIMING, type Timing } from './timing.ts';
 import { ARTIFACT_REGISTRY_RATE, tokenBucket } from './token-bucket.ts';
 import { openTransport, type Transport } from './transport.ts';
@@ -85,7 +85,6 @@ const PAGE_SIZE = 1_000;
 export function createRegistries(options: RegistriesOptions): Registries {
   const source = new SideClients('source', options);
   const destination = new SideClients('destination', options);
-  const permits = streamPermits();
   const timing = options.timing ?? SYSTEM_TIMING;
   const api = openTransport({ addresses: addressRules(options) });
   const callJson = jsonCall(api);
@@ -104,7 +103,6 @@ export function createRegistries(options: RegistriesOptions): Registries {
       return destinationRepository({
         target,
         memory,
-        permits,
         google,
         pageSize: google ? GOOGLE_PAGE_SIZE : PAGE_SIZE,
         listTagDigests: tagApi(options, name, memory, callJson),
@@ -252,7 +250,7 @@ function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
 const NO_AUTHORIZER: Authorizer = {
   authorize: () => Promise.reject(new Error('a realm is asked without authorization')),
   accepted: () => undefined,
-  refused: () => false,
+  refused: () => Promise.resolve(false),
   preemptive: false,
   keepPreemptive: () => undefined,
 };

@@ -10,6 +10,7 @@ import { Fault } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, networkFault } from './network-fault.ts';
+import { markSentInFull } from './sent-in-full.ts';
 import { abortFault } from './timing.ts';
 
 /** Bytes of one blob on their way up; read once. */
@@ -78,14 +79,6 @@ const PARSER_HEAD_BYTES = 64 * 1024;
 /** Idle connections kept per host: what the gate lets through at once. */
 const MAX_FREE_SOCKETS = 32;
 const USER_AGENT = 'imagerepo-mirror';
-
-/** Marks faults after which the registry may have the whole body. */
-const sentInFull = new WeakSet<Fault>();
-
-/** Whether `fault` came after the last byte of the request's body: the registry may have acted on it. */
-export function wasSentInFull(fault: Fault): boolean {
-  return sentInFull.has(fault);
-}
 
 /** The one door to the network, over got; each side of a copy has its own. */
 export function openTransport(options: TransportOptions): Transport {
@@ -347,7 +340,7 @@ class Exchange {
   #fail(fault: Fault): void {
     if (this.#failure !== undefined) return;
     this.#failure = fault;
-    if (this.#bodySent || Buffer.isBuffer(this.#request.body)) sentInFull.add(fault);
+    if (this.#bodySent || Buffer.isBuffer(this.#request.body)) markSentInFull(fault);
     this.#reject(fault);
     this.#wake();
     this.#end();

@@ -1,0 +1,164 @@
+import type { AccessScope, Authorization } from './authorizer.ts';
+import { failure, type Answer } from './failure.ts';
+import { exchangeOnce } from './gated-exchange.ts';
+import { isRedirect, nextHop } from './redirect-policy.ts';
+import {
+  isOpen,
+  isReplayable,
+  type ClientParts,
+  type OpenAnswer,
+  type RegistryRequest,
+} from './request.ts';
+
+/** Refusals of one request that are answered by presenting something else: learning the way, then a new token. */
+const MAX_AUTHORIZATIONS = 2;
+
+/** Options of {@link attemptRequest}. */
+export interface AttemptOptions {
+  /** Which try of the request this is, from 1. */
+  readonly attempt: number;
+  /** A 200 or 206 is left open. */
+  readonly keepOpen: boolean;
+}
+
+/**
+ * One try of a request: its authorizations and redirects, up to an answer or a fault. Authorization is
+ * presented at the registry's own origin only, whatever redirects there or away.
+ */
+export async function attemptRequest(
+  parts: ClientParts,
+  request: RegistryRequest,
+  options: AttemptOptions,
+  signal: AbortSignal,
+): Promise<OpenAnswer | Answer> {
+  const attempt = new Attempt(parts, request, options, signal);
+  return attempt.run();
+}
+
+class Attempt {
+  readonly #parts: ClientParts;
+  readonly #request: RegistryRequest;
+  readonly #options: AttemptOptions;
+  readonly #signal: AbortSignal;
+  #url: URL;
+  #hops = 0;
+  #authorize: boolean;
+  #authorizations = 0;
+  /** A 403 was answered by trying the standard way in place of the short one. */
+  #triedStandardWay = false;
+
+  constructor(
+    parts: ClientParts,
+    request: RegistryRequest,
+    options: AttemptOptions,
+    signal: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#options = options;
+    this.#signal = signal;
+    this.#url = new URL(request.target, parts.registry);
+    this.#authorize = this.#url.origin === parts.registry.origin;
+  }
+
+  async run(): Promise<OpenAnswer | Answer> {
+    for (;;) {
+      const answer = await this.#exchange();
+      if (answer === 'again') continue;
+      if (isOpen(answer) || !isRedirect(answer.status)) return answer;
+      this.#follow(answer);
+    }
+  }
+
+  /** One exchange; `again` where it was refused and something else may be presented. */
+  async #exchange(): Promise<OpenAnswer | Answer | 'again'> {
+    const { scope } = this.#request;
+    if (scope === undefined || !this.#authorize) return this.#send(undefined);
+    const { authorizer } = this.#parts;
+    const used = await authorizer.authorize(scope, this.#signal);
+    try {
+      const answer = await this.#send(used.header);
+      if (isOpen(answer) || (answer.status !== 401 && answer.status !== 403)) {
+        if (answer.status < 400 || answer.status === 404) authorizer.accepted(used);
+        return answer;
+      }
+      return (await this.#mayPresentAnother(used, scope, answer)) ? 'again' : answer;
+    } finally {
+      used.settled();
+    }
+  }
+
+  /** Learns from a refusal; a body that has begun to flow cannot be sent again, but the next one learns too. */
+  async #mayPresentAnother(
+    used: Authorization,
+    scope: AccessScope,
+    answer: Answer,
+  ): Promise<boolean> {
+    const { authorizer } = this.#parts;
+    if (this.#triedStandardWay) {
+      // It was refused like the short one, which hence was not the reason.
+      authorizer.keepPreemptive();
+      return false;
+    }
+    if (this.#authorizations >= MAX_AUTHORIZATIONS) return false;
+    this.#authorizations += 1;
+    if (answer.status === 401) {
+      const may = await authorizer.refused(used, scope, answer.header('www-authenticate'));
+      return may && isReplayable(this.#request);
+    }
+    if (!authorizer.preemptive || !isReplayable(this.#request)) return false;
+    this.#triedStandardWay = await authorizer.refused(used, scope, await this.#askChallenge());
+    return this.#triedStandardWay;
+  }
+
+  /** A 403 brings no challenge; the API's root does (OCI Distribution 1.1, "Determining Support"). */
+  async #askChallenge(): Promise<string | undefined> {
+    const { registry } = this.#parts;
+    const answer = await exchangeOnce(
+      this.#parts,
+      {
+        kind: 'ping',
+        operation: 'get challenge',
+        method: 'GET',
+        target: '/v2/',
+        scope: undefined,
+      },
+      {
+        url: new URL('/v2/', registry),
+        number: 0,
+        authorization: undefined,
+        attempt: this.#options.attempt,
+        keepOpen: false,
+      },
+      this.#signal,
+    );
+    return answer.header('www-authenticate');
+  }
+
+  #send(authorization: string | undefined): Promise<OpenAnswer | Answer> {
+    const { attempt, keepOpen } = this.#options;
+    return exchangeOnce(
+      this.#parts,
+      this.#request,
+      { url: this.#url, number: this.#hops, authorization, attempt, keepOpen },
+      this.#signal,
+    );
+  }
+
+  #follow(answer: Answer): void {
+    const { side, registry } = this.#parts;
+    const { operation, method, redirects } = this.#request;
+    // guard: token-redirect
+    if (redirects === false) throw failure(answer, { operation, side }, 'REDIRECT_REFUSED');
+    const next = nextHop({
+      from: this.#url,
+      location: answer.header('location'),
+      method,
+      hops: this.#hops,
+      credentialsOrigin: registry.origin,
+    });
+    this.#hops += 1;
+    this.#url = next.url;
+    this.#authorize = next.authorize;
+  }
+}

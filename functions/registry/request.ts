@@ -1,0 +1,72 @@
+import type { Side } from '../fault.ts';
+import type { AccessScope, Authorizer } from './authorizer.ts';
+import type { ExchangeKind, OnExchange } from './exchange.ts';
+import type { Answer } from './failure.ts';
+import type { Gate } from './gate.ts';
+import type { RetryPolicy } from './retry-policy.ts';
+import type { Timing } from './timing.ts';
+import type { StreamBody, Transport } from './transport.ts';
+
+/** One question to a registry. */
+export interface RegistryRequest {
+  readonly kind: ExchangeKind;
+  /** Verb and object, for errors: `get manifest`. */
+  readonly operation: string;
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  /** Below the registry's address, such as `/v2/org/app/tags/list`, or a whole URL. */
+  readonly target: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A stream is sent once: a request that has one is never repeated. */
+  readonly body?: Buffer | StreamBody;
+  /** What is to be allowed; undefined: nothing is presented (a capability URL, a foreign host). */
+  readonly scope: AccessScope | undefined;
+  /** Expected size of what moves, for the attempt's budget. Default 0. */
+  readonly sizeBytes?: number;
+  /** Cap of the answer's body. Default 64 KiB. */
+  readonly maxBytes?: number;
+  /** False: an answer that redirects is refused. Default true, for GET and HEAD. */
+  readonly redirects?: boolean;
+}
+
+/** An answer whose body flows. Whoever does not read it to the end calls `discard`. */
+export interface OpenAnswer {
+  readonly status: number;
+  readonly header: (name: string) => string | undefined;
+  readonly url: URL;
+  readonly chunks: AsyncIterable<Buffer>;
+  readonly discard: () => void;
+}
+
+/** What a client of one registry host, on one side, is made of. */
+export interface ClientParts {
+  readonly side: Side;
+  /** The registry's address. */
+  readonly registry: URL;
+  readonly transport: Transport;
+  readonly authorizer: Authorizer;
+  /** The gate of an origin: a registry, a realm or a store behind a redirect. */
+  readonly gateOf: (origin: string) => Gate;
+  readonly timing: Timing;
+  readonly retryPolicy: RetryPolicy;
+  /** 0 … 1, for jitter. */
+  readonly random: () => number;
+  readonly onExchange: OnExchange;
+  /** When the work that this client is for must have ended, on the timing's clock. */
+  readonly deadlineAtMs: number | undefined;
+}
+
+/** Whether an answer still has its body to come. */
+export function isOpen(answer: OpenAnswer | Answer): answer is OpenAnswer {
+  return 'chunks' in answer;
+}
+
+/** Whether a request can be sent again as it is. */
+export function isReplayable({ body }: RegistryRequest): boolean {
+  return body === undefined || Buffer.isBuffer(body);
+}
+
+/** Bytes of a request's body. */
+export function bodyBytes({ body }: RegistryRequest): number {
+  if (body === undefined) return 0;
+  return Buffer.isBuffer(body) ? body.length : body.sizeBytes;
+}
