@@ -1,3 +1,7 @@
+import type { CopyContext } from './copy-manifest.ts';
+import { missingBytes } from './missing-bytes.ts';
+import type { WorkStep } from './work.ts';
+
 /** Why work goes to a job that has no deadline of minutes. */
 export type HandOffReason = 'EverythingHandedOff' | 'TooManyBytes' | 'BlobTooSlow';
 
@@ -23,11 +27,57 @@ export interface Delegation {
   fanOut(tags: readonly string[]): Promise<Taken>;
 }
 
-/** The tags that stay and those that go, the first batch staying. */
-export function splitBatch(
-  tags: readonly string[],
-  batchTags: number,
-): { readonly own: readonly string[]; readonly rest: readonly string[] } {
-  if (batchTags === 0 || tags.length <= batchTags) return { own: tags, rest: [] };
-  return { own: tags.slice(0, batchTags), rest: tags.slice(batchTags) };
+/** Who does the work. */
+export interface Share {
+  readonly own: readonly WorkStep[];
+  /** Tags that others do. */
+  readonly delegated: readonly string[];
+  /** Set where a job does everything that was left. */
+  readonly handOffReason?: HandOffReason;
+}
+
+/**
+ * Decides who does the work: everything goes to the job where the threshold is 0; all but the
+ * first batch goes to others by their number alone, before any manifest is read; what is left goes
+ * to the job where its distinct missing bytes exceed the threshold.
+ */
+export async function shareOut(
+  work: readonly WorkStep[],
+  delegation: Delegation | undefined,
+  context: CopyContext,
+  tagWorkers: number,
+): Promise<Share> {
+  if (delegation === undefined || work.length === 0) return { own: work, delegated: [] };
+  const all = work.map(({ tag }) => tag);
+  const { jobThresholdBytes } = delegation;
+  if (jobThresholdBytes === 0 && (await taken(delegation, 'EverythingHandedOff'))) {
+    return { own: [], delegated: all, handOffReason: 'EverythingHandedOff' };
+  }
+  const kept = await fanOut(all, delegation);
+  const own = all.slice(0, kept);
+  const delegated = all.slice(kept);
+  if (jobThresholdBytes > 0) {
+    const bytes = await missingBytes(own, jobThresholdBytes, context, tagWorkers);
+    const onlyOwn = delegated.length > 0 ? own : undefined;
+    if (bytes > jobThresholdBytes && (await taken(delegation, 'TooManyBytes', onlyOwn))) {
+      return { own: [], delegated: all, handOffReason: 'TooManyBytes' };
+    }
+  }
+  return { own: work.slice(0, kept), delegated };
+}
+
+/** @returns how many of the tags stay, from the first on */
+async function fanOut(tags: readonly string[], delegation: Delegation): Promise<number> {
+  const { batchTags } = delegation;
+  if (batchTags === 0 || tags.length <= batchTags) return tags.length;
+  const answer = await delegation.fanOut(tags.slice(batchTags));
+  return answer === 'taken' ? batchTags : tags.length;
+}
+
+async function taken(
+  delegation: Delegation,
+  reason: HandOffReason,
+  tags?: readonly string[],
+): Promise<boolean> {
+  return (await delegation.handOff(reason, tags)) === 'taken';
 }

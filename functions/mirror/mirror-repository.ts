@@ -1,46 +1,37 @@
 import pMap from 'p-map';
 
 import type { MirrorRequest } from '../contract/event.ts';
-import { newestFirst, selectTags } from '../contract/selection.ts';
-import { Fault, toFault } from '../fault.ts';
+import { selectTags } from '../contract/selection.ts';
 import type { BlobPool } from './blob-pool.ts';
 import { brake, type BrakeReport } from './brake.ts';
 import { ManifestCopy, type CopyContext } from './copy-manifest.ts';
-import { copyTag } from './copy-tag.ts';
 import type { Deadline } from './deadline.ts';
-import { splitBatch, type Delegation, type HandOffReason } from './delegation.ts';
+import { shareOut, type Delegation } from './delegation.ts';
 import { DestinationManifests } from './destination-manifests.ts';
 import type { FirstQuestion } from './first-question.ts';
 import { lookAhead, planTags, type DecidedStep, type Inquiry } from './inquiry.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
+import { Ledger, type MirrorObserver } from './ledger.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
-import { missingBytes } from './missing-bytes.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
-import { failedRecord, followerRecord, tagRecord, untouchedRecord } from './record.ts';
-import { ReferrerCopy, subjectOf } from './referrers.ts';
-import { drawUp, type MirrorReport, type Phase, type PhaseTime } from './report.ts';
+import { followerRecord, untouchedRecord } from './record.ts';
+import { ReferrerCopy } from './referrers.ts';
+import type { MirrorReport, ReportFacts } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
-import { Tally } from './tally.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestBudget } from './walk.ts';
+import { carryOut, inOrder, isWork, type WorkStep } from './work.ts';
+
+export type { MirrorObserver } from './ledger.ts';
 
 /** What is to be mirrored: the part of an event that the engine needs. */
 export type MirrorWish = Pick<
   MirrorRequest,
   'reason' | 'exclusionList' | 'selection' | 'tags' | 'verify'
 >;
-
-/** Told what happens while it happens. */
-export interface MirrorObserver {
-  readonly onPhase?: (time: PhaseTime) => void;
-  /** A tag is decided; `skipped` ones too. */
-  readonly onRecord?: (record: TagRecord) => void;
-  /** Bytes sent to the destination, as they go. */
-  readonly onBytes?: (count: number) => void;
-}
 
 /** What the engine works with. */
 export interface MirrorPorts {
@@ -72,20 +63,10 @@ export async function mirrorRepository(
   return new Mirroring(wish, ports, options, signal).run();
 }
 
-/** A step that changes the destination. */
-type WorkStep = Extract<DecidedStep, { readonly action: 'copy' | 'retag' | 'overwrite' }>;
-
 interface Planned {
   readonly steps: readonly DecidedStep[];
   readonly there: DestinationInventory;
   readonly brake: BrakeReport;
-}
-
-/** Who does the work. */
-interface Share {
-  readonly own: readonly WorkStep[];
-  readonly delegated: readonly string[];
-  readonly handOffReason?: HandOffReason;
 }
 
 /** One event's work on one repository. */
@@ -95,9 +76,7 @@ class Mirroring {
   readonly #ports: MirrorPorts;
   readonly #options: MirrorOptions;
   readonly #signal: AbortSignal;
-  readonly #records: TagRecord[] = [];
-  readonly #phases: PhaseTime[] = [];
-  #progressed = false;
+  readonly #ledger: Ledger;
 
   constructor(wish: MirrorWish, ports: MirrorPorts, options: MirrorOptions, signal: AbortSignal) {
     this.#wish = wish;
@@ -105,6 +84,7 @@ class Mirroring {
     this.#ports = ports;
     this.#options = options;
     this.#signal = signal;
+    this.#ledger = new Ledger(ports.clock, ports.observer ?? {});
   }
 
   async run(): Promise<MirrorReport> {
@@ -119,7 +99,7 @@ class Mirroring {
     // Malformed patterns are refused before the first request.
     selectTags([], wish.exclusionList, selection);
     const startedAtMs = clock();
-    const lists = await this.#phase('list', async () =>
+    const lists = await this.#ledger.phase('list', async () =>
       takeLists(source, destination, wish, this.#signal),
     );
     if (lists.destination.kind === 'map') {
@@ -128,7 +108,7 @@ class Mirroring {
     if (lists.source === undefined) return this.#sourceLost(lists.destination);
     const here = lists.source;
     const candidates = candidatesOf(here, wish);
-    const plan = await this.#phase('plan', async () =>
+    const plan = await this.#ledger.phase('plan', async () =>
       this.#plan(candidates.tags, here, lists.destination),
     );
     return this.#carryOut(plan, candidates, here);
@@ -146,33 +126,28 @@ class Mirroring {
       brake: plan.brake,
     };
     const work = this.#recordUntouched(plan.steps);
-    if (this.#options.dryRun)
-      return this.#draw({ ...facts, ending: 'finished', delegated: [], handedOff: [] });
+    if (this.#options.dryRun) return this.#draw({ ...facts, ending: 'finished', delegated: [] });
 
+    const { clock, delegation } = this.#ports;
+    const { tagWorkers } = this.#options;
     const context = this.#context(plan.there);
-    const share = await this.#phase('delegate', async () => this.#delegate(work, context));
+    const share = await this.#ledger.phase('delegate', async () =>
+      shareOut(work, delegation, context, tagWorkers),
+    );
     const { handOffReason, delegated } = share;
     if (handOffReason !== undefined) {
-      return this.#draw({
-        ...facts,
-        ending: 'handed-off',
-        handOffReason,
-        delegated,
-        handedOff: [],
-      });
+      return this.#draw({ ...facts, ending: 'handed-off', handOffReason, delegated });
     }
     const copy = new ManifestCopy(context);
     const referrers = this.#options.referrers
       ? this.#referrerCopy(context, copy, candidates, here, plan.there)
       : undefined;
-    const tooSlow = await this.#phase('copy', async () =>
-      this.#copyAll(share.own, context, copy, referrers),
+    const tooSlow = await this.#ledger.phase('copy', async () =>
+      carryOut(share.own, { context, copy, referrers, clock, ledger: this.#ledger, tagWorkers }),
     );
-    const slowTags = tooSlow.map(({ tag }) => tag);
-    const slowTaken = slowTags.length > 0 && (await this.#handOff('BlobTooSlow', slowTags));
-    for (const record of slowTaken ? [] : tooSlow) this.#record(record);
+    const handedOff = await this.#handOffSlow(tooSlow);
     if (referrers !== undefined) {
-      await this.#phase('follow', async () =>
+      await this.#ledger.phase('follow', async () =>
         this.#followUnchanged(referrers, plan, candidates, context),
       );
     }
@@ -180,7 +155,7 @@ class Mirroring {
       ...facts,
       ending: delegated.length > 0 ? 'fanned-out' : 'finished',
       delegated,
-      handedOff: slowTaken ? slowTags : [],
+      handedOff,
     });
   }
 
@@ -214,16 +189,15 @@ class Mirroring {
     return { steps, there: answered.destinationInventory, brake: braked.report };
   }
 
-  /** Records what stays as it is; the rest is the work, the newest tags first. */
+  /** Records what stays as it is; the rest is the work. */
   #recordUntouched(steps: readonly DecidedStep[]): readonly WorkStep[] {
-    const work = new Map<string, WorkStep>();
+    const { dryRun } = this.#options;
+    const work: WorkStep[] = [];
     for (const step of steps) {
-      const changes =
-        step.action === 'copy' || step.action === 'retag' || step.action === 'overwrite';
-      if (changes && !this.#options.dryRun) work.set(step.tag, step);
-      else this.#record(untouchedRecord(step, this.#options.dryRun));
+      if (isWork(step) && !dryRun) work.push(step);
+      else this.#ledger.record(untouchedRecord(step, dryRun));
     }
-    return newestFirst([...work.keys()]).flatMap((tag) => work.get(tag) ?? []);
+    return inOrder(work);
   }
 
   #context(there: DestinationInventory): CopyContext {
@@ -241,32 +215,14 @@ class Mirroring {
     };
   }
 
-  /** Decides who does the work: everything to the job, most of it to others, or all of it here. */
-  async #delegate(work: readonly WorkStep[], context: CopyContext): Promise<Share> {
+  /** Blobs that no delivery is long enough for go to the job; without one, their tags fail. */
+  async #handOffSlow(records: readonly TagRecord[]): Promise<readonly string[]> {
+    const tags = records.map(({ tag }) => tag);
     const { delegation } = this.#ports;
-    if (delegation === undefined || work.length === 0) return { own: work, delegated: [] };
-    const all = work.map(({ tag }) => tag);
-    const { jobThresholdBytes, batchTags } = delegation;
-    if (jobThresholdBytes === 0 && (await this.#handOff('EverythingHandedOff'))) {
-      return { own: [], delegated: all, handOffReason: 'EverythingHandedOff' };
-    }
-    const { own, rest } = splitBatch(all, batchTags);
-    const fannedOut = rest.length > 0 && (await delegation.fanOut(rest)) === 'taken';
-    const mine = fannedOut ? own : all;
-    const delegated = fannedOut ? rest : [];
-    if (jobThresholdBytes > 0) {
-      const { tagWorkers } = this.#options;
-      const bytes = await missingBytes(mine, jobThresholdBytes, context, tagWorkers);
-      const tooMany = bytes > jobThresholdBytes;
-      if (tooMany && (await this.#handOff('TooManyBytes', fannedOut ? mine : undefined))) {
-        return { own: [], delegated: all, handOffReason: 'TooManyBytes' };
-      }
-    }
-    return { own: work.slice(0, mine.length), delegated };
-  }
-
-  async #handOff(reason: HandOffReason, tags?: readonly string[]): Promise<boolean> {
-    return (await this.#ports.delegation?.handOff(reason, tags)) === 'taken';
+    if (tags.length === 0) return [];
+    if ((await delegation?.handOff('BlobTooSlow', tags)) === 'taken') return tags;
+    for (const record of records) this.#ledger.record(record);
+    return [];
   }
 
   #referrerCopy(
@@ -286,65 +242,9 @@ class Mirroring {
       sourceFactOf: here.factOf,
       destinationFactOf: there.factOf,
       onFollower: (follower) => {
-        this.#progressed ||= follower.tally.progressed;
-        this.#record(followerRecord(follower, clock()));
+        this.#ledger.progress(follower.tally.progressed);
+        this.#ledger.record(followerRecord(follower, clock()));
       },
-    });
-  }
-
-  /** Copies the tags. @returns the records of those that no delivery is long enough for */
-  async #copyAll(
-    work: readonly WorkStep[],
-    context: CopyContext,
-    copy: ManifestCopy,
-    referrers: ReferrerCopy | undefined,
-  ): Promise<readonly TagRecord[]> {
-    const tooSlow: TagRecord[] = [];
-    await pMap(
-      work,
-      async (step) => {
-        const record = await this.#copyOne(step, context, copy, referrers);
-        if (record.fault?.code === 'DELIVERY_TOO_SHORT') tooSlow.push(record);
-      },
-      { concurrency: this.#options.tagWorkers },
-    );
-    return tooSlow;
-  }
-
-  async #copyOne(
-    step: WorkStep,
-    context: CopyContext,
-    copy: ManifestCopy,
-    referrers: ReferrerCopy | undefined,
-  ): Promise<TagRecord> {
-    const { clock } = this.#ports;
-    const startedAtMs = clock();
-    const tally = new Tally();
-    const budget = new ManifestBudget();
-    const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
-    const { tag } = step;
-    try {
-      this.#requireTime(step);
-      const ending = await copyTag({ tag, previousDigest, budget, tally }, context, copy, clock);
-      const record = tagRecord(tag, ending, tally, clock() - startedAtMs);
-      this.#record(record);
-      if (ending.node !== undefined) await referrers?.follow(subjectOf(ending.node, budget));
-      return record;
-    } catch (error) {
-      const fault = toFault(error, 'copy tag');
-      const record = failedRecord(tag, fault, tally, clock() - startedAtMs);
-      if (fault.code !== 'DELIVERY_TOO_SHORT') this.#record(record);
-      return record;
-    } finally {
-      this.#progressed ||= tally.progressed;
-    }
-  }
-
-  /** A tag that needs blobs is not begun when none may start any more. */
-  #requireTime({ action }: WorkStep): void {
-    if (action === 'retag' || this.#ports.deadline.untilLastStartMs() > 0) return;
-    throw new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to begin a tag', {
-      operation: 'copy tag',
     });
   }
 
@@ -379,12 +279,13 @@ class Mirroring {
 
   #sourceLost(there: DestinationInventory): MirrorReport {
     for (const tag of this.#requested ?? []) {
-      this.#record(untouchedRecord({ tag, action: 'lost', reason: 'GoneFromSource' }, false));
+      this.#ledger.record(
+        untouchedRecord({ tag, action: 'lost', reason: 'GoneFromSource' }, false),
+      );
     }
     return this.#draw({
       ending: 'source-lost',
       delegated: [],
-      handedOff: [],
       sourceTagCount: 0,
       selectedTagCount: this.#requested?.length ?? 0,
       destinationTagCount: there.tagCount,
@@ -392,43 +293,19 @@ class Mirroring {
     });
   }
 
-  async #phase<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
-    const { clock, observer } = this.#ports;
-    const startedAtMs = clock();
-    try {
-      return await work();
-    } finally {
-      const time = { phase, durationMs: clock() - startedAtMs };
-      this.#phases.push(time);
-      observer?.onPhase?.(time);
-    }
-  }
-
-  #record(record: TagRecord): void {
-    this.#records.push(record);
-    this.#ports.observer?.onRecord?.(record);
-  }
-
   #draw(
-    facts: Pick<
-      MirrorReport,
-      | 'ending'
-      | 'delegated'
-      | 'handedOff'
-      | 'sourceTagCount'
-      | 'selectedTagCount'
-      | 'destinationTagCount'
-      | 'brake'
-    > & { readonly handOffReason?: HandOffReason },
+    facts: Omit<
+      ReportFacts,
+      'source' | 'destination' | 'dryRun' | 'records' | 'progressed' | 'phases' | 'handedOff'
+    > &
+      Partial<Pick<ReportFacts, 'handedOff'>>,
   ): MirrorReport {
-    return drawUp({
+    return this.#ledger.draw({
+      handedOff: [],
       ...facts,
       source: this.#ports.source.name,
       destination: this.#ports.destination.name,
       dryRun: this.#options.dryRun,
-      records: this.#records,
-      progressed: this.#progressed,
-      phases: this.#phases,
     });
   }
 }

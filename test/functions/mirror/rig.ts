@@ -3,11 +3,8 @@ import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.t
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
-import {
-  mirrorRepository,
-  type MirrorObserver,
-  type MirrorWish,
-} from '../../../functions/mirror/mirror-repository.ts';
+import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
+import type { MirrorObserver } from '../../../functions/mirror/ledger.ts';
 import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
 import type { TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';

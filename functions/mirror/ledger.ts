@@ -1,0 +1,65 @@
+import type { TagRecord } from './outcome.ts';
+import type { Clock } from './ports.ts';
+import {
+  drawUp,
+  type MirrorReport,
+  type Phase,
+  type PhaseTime,
+  type ReportFacts,
+} from './report.ts';
+
+/** Told what happens while it happens. */
+export interface MirrorObserver {
+  readonly onPhase?: (time: PhaseTime) => void;
+  /** A tag is decided; `skipped` ones too. */
+  readonly onRecord?: (record: TagRecord) => void;
+  /** Bytes sent to the destination, as they go. */
+  readonly onBytes?: (count: number) => void;
+}
+
+/** Writes down what becomes of one event's tags. */
+export class Ledger {
+  readonly #clock: Clock;
+  readonly #observer: MirrorObserver;
+  readonly #records: TagRecord[] = [];
+  readonly #phases: PhaseTime[] = [];
+  #progressed = false;
+
+  constructor(clock: Clock, observer: MirrorObserver) {
+    this.#clock = clock;
+    this.#observer = observer;
+  }
+
+  /** Does the work of a phase and notes how long it took, however it ended. */
+  async phase<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
+    const startedAtMs = this.#clock();
+    try {
+      return await work();
+    } finally {
+      const time = { phase, durationMs: this.#clock() - startedAtMs };
+      this.#phases.push(time);
+      this.#observer.onPhase?.(time);
+    }
+  }
+
+  /** A tag is decided. */
+  record(record: TagRecord): void {
+    this.#records.push(record);
+    this.#observer.onRecord?.(record);
+  }
+
+  /** Something lasting was done, or not. */
+  progress(progressed: boolean): void {
+    this.#progressed ||= progressed;
+  }
+
+  /** The report of all that was written down. */
+  draw(facts: Omit<ReportFacts, 'records' | 'progressed' | 'phases'>): MirrorReport {
+    return drawUp({
+      ...facts,
+      records: this.#records,
+      progressed: this.#progressed,
+      phases: this.#phases,
+    });
+  }
+}

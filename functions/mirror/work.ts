@@ -1,0 +1,95 @@
+import pMap from 'p-map';
+
+import { newestFirst } from '../contract/selection.ts';
+import { Fault, toFault } from '../fault.ts';
+import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
+import { copyTag } from './copy-tag.ts';
+import type { DecidedStep } from './inquiry.ts';
+import type { Ledger } from './ledger.ts';
+import type { TagRecord } from './outcome.ts';
+import type { Clock } from './ports.ts';
+import { failedRecord, tagRecord } from './record.ts';
+import { subjectOf, type ReferrerCopy } from './referrers.ts';
+import { Tally } from './tally.ts';
+import { ManifestBudget } from './walk.ts';
+
+/** A step that changes the destination. */
+export type WorkStep = Extract<DecidedStep, { readonly action: 'copy' | 'retag' | 'overwrite' }>;
+
+/** Whether a step changes the destination. */
+export function isWork(step: DecidedStep): step is WorkStep {
+  return step.action === 'copy' || step.action === 'retag' || step.action === 'overwrite';
+}
+
+/** The newest tags first: they are what somebody waits for. */
+export function inOrder(work: readonly WorkStep[]): readonly WorkStep[] {
+  const byTag = new Map(work.map((step) => [step.tag, step]));
+  return newestFirst([...byTag.keys()]).flatMap((tag) => byTag.get(tag) ?? []);
+}
+
+/** What carrying out the work needs. */
+export interface WorkContext {
+  readonly context: CopyContext;
+  readonly copy: ManifestCopy;
+  /** Undefined: signatures and referrers stay behind. */
+  readonly referrers: ReferrerCopy | undefined;
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  readonly tagWorkers: number;
+}
+
+/**
+ * Copies tags, `tagWorkers` at once, and lets signatures and referrers follow each. What fails
+ * fails its own tag.
+ * @returns the records of the tags that no delivery is long enough for; all others are in the ledger
+ */
+export async function carryOut(
+  work: readonly WorkStep[],
+  of: WorkContext,
+): Promise<readonly TagRecord[]> {
+  const tooSlow: TagRecord[] = [];
+  await pMap(
+    work,
+    async (step) => {
+      const record = await copyOne(step, of);
+      if (record.fault?.code === 'DELIVERY_TOO_SHORT') tooSlow.push(record);
+    },
+    { concurrency: of.tagWorkers },
+  );
+  return tooSlow;
+}
+
+async function copyOne(step: WorkStep, of: WorkContext): Promise<TagRecord> {
+  const { context, copy, clock, ledger, referrers } = of;
+  const { tag } = step;
+  const startedAtMs = clock();
+  const tally = new Tally();
+  const budget = new ManifestBudget();
+  const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
+  try {
+    requireTime(step, context);
+    const ending = await copyTag({ tag, previousDigest, budget, tally }, context, copy, clock);
+    const record = tagRecord(tag, ending, tally, clock() - startedAtMs);
+    ledger.record(record);
+    if (ending.node !== undefined) await referrers?.follow(subjectOf(ending.node, budget));
+    return record;
+  } catch (error) {
+    const fault = toFault(error, 'copy tag');
+    const record = failedRecord(tag, fault, tally, clock() - startedAtMs);
+    if (fault.code !== 'DELIVERY_TOO_SHORT') ledger.record(record);
+    return record;
+  } finally {
+    ledger.progress(tally.progressed);
+  }
+}
+
+/** A tag that needs blobs is not begun when none may start any more. */
+function requireTime({ action }: WorkStep, { deadline, signal }: CopyContext): void {
+  if (signal.aborted) {
+    throw new Fault('ABORTED', 'the work was interrupted', { operation: 'copy tag' });
+  }
+  if (action === 'retag' || deadline.untilLastStartMs() > 0) return;
+  throw new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to begin a tag', {
+    operation: 'copy tag',
+  });
+}
