@@ -20,8 +20,8 @@ type Parts = 'include' | 'exclude' | 'semver' | 'latest';
 interface Combined {
   /** Tags of objects that have no annotation; nothing in it: all. */
   readonly selection: Selection;
-  /** Hosts that the operator names: they may be private, and loopback is spoken to over http. */
-  readonly operatorHosts: readonly string[];
+  /** Hosts of the images that the operator names: they may be private and are given credentials. */
+  readonly namedHosts: readonly string[];
 }
 
 /** Configuration that every entry has. */
@@ -61,9 +61,9 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   return { ...values, images, ...combined };
 }
 
-/** Checks options against each other. The destination's host is always the operator's. */
+/** Checks options against each other. */
 function combine(values: MirrorOptions, namedHosts: readonly string[]): Combined {
-  const registry = inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
+  inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
     parseDestinationRegistry(values.destinationRegistry),
   );
   const overlapping = values.allowedSources.find((pattern) =>
@@ -80,7 +80,7 @@ function combine(values: MirrorOptions, namedHosts: readonly string[]): Combined
   });
   return {
     selection: selectionOf(values),
-    operatorHosts: [...new Set([...namedHosts, registry.host])],
+    namedHosts: [...new Set(namedHosts)],
   };
 }
 

@@ -126,6 +126,12 @@ export const mirrorOptions = {
     item: parseImagePattern,
     sentence: 'Sources that may be spoken to over plain http where their ImageRepository says so.',
   }),
+  insecureDestination: flag({
+    flag: '--insecure-destination',
+    env: 'INSECURE_DESTINATION',
+    default: false,
+    sentence: 'Speak plain http to the destination; loopback is spoken to so anyway.',
+  }),
   sourceCaFile: text({
     flag: '--source-ca-file',
     env: 'SOURCE_CA_FILE',

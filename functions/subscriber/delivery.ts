@@ -35,10 +35,7 @@ export function readDelivery(incoming: unknown): Delivery {
   if (isFields(envelope['message'])) {
     return { ...unwrapped(envelope, envelope['message']), ...trace };
   }
-  if (Buffer.isBuffer(incoming) || typeof incoming === 'string') {
-    const data = Buffer.from(incoming);
-    return { attributes: {}, data, received: { data }, ...trace };
-  }
+  if (Buffer.isBuffer(incoming) || typeof incoming === 'string') return bareBody(incoming);
   if (outer['type'] === undefined && outer['specversion'] === undefined) {
     return { attributes: {}, data: bytesOf(incoming), received: { data: incoming }, ...trace };
   }
@@ -69,6 +66,18 @@ export function decodeDelivery(
   }
   if (options.acceptFluxEvents) return readFluxEvent(data);
   return decodeEvent(received);
+}
+
+/** A body that the framework did not read: perhaps a structured CloudEvent or a wrapped push. */
+function bareBody(body: Buffer | string): Delivery {
+  const data = Buffer.from(body);
+  try {
+    const parsed: unknown = JSON.parse(data.toString('utf8'));
+    if (isFields(parsed)) return readDelivery(parsed);
+  } catch {
+    // Said by decodeDelivery, which has the bytes.
+  }
+  return { attributes: {}, data, received: { data } };
 }
 
 /** A Pub/Sub message out of its wrapping (cloud.google.com/pubsub/docs/push, "Receive messages"). */

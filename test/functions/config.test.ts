@@ -33,7 +33,7 @@ describe('subscriber configuration', () => {
     assert.equal(config.referrers, true);
     assert.equal(config.acceptFluxEvents, false);
     assert.deepEqual(config.selection, {});
-    assert.deepEqual(config.operatorHosts, ['europe-docker.pkg.dev']);
+    assert.deepEqual(config.namedHosts, []);
   });
 
   it('reads the selection from its four options', () => {
@@ -86,7 +86,7 @@ describe('job configuration', () => {
       {},
     );
     assert.deepEqual(config.images, ['index.docker.io/library/alpine', 'localhost:5000/app']);
-    assert.deepEqual(config.operatorHosts, ['index.docker.io', 'localhost:5000', 'r.example']);
+    assert.deepEqual(config.namedHosts, ['index.docker.io', 'localhost:5000']);
     assert.equal(config.workers, 4);
   });
 

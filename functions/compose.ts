@@ -1,0 +1,223 @@
+import { readFileSync } from 'node:fs';
+
+import { chain, type Credentials } from './auth/credential.ts';
+import { dockerConfig } from './auth/docker-config.ts';
+import { googleCredentials, googleHosts, googleTokens, type GoogleTokens } from './auth/google.ts';
+import type { MirrorConfig, SubscriberConfig } from './config.ts';
+import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
+import { BlobPool } from './mirror/blob-pool.ts';
+import { FirstQuestion } from './mirror/first-question.ts';
+import { Knowledge } from './mirror/knowledge.ts';
+import { mirrorRepository } from './mirror/mirror-repository.ts';
+import type { MirrorOptions } from './mirror/options.ts';
+import { refuseOption } from './options/option.ts';
+import type { JsonCall } from './registry/json-call.ts';
+import { createRegistries, type Registries } from './registry/registries.ts';
+import type { AdmissionRules } from './subscriber/admission.ts';
+import type { EndableProcess } from './subscriber/delivery-deadline.ts';
+import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
+import { matchesImage } from './subscriber/image-pattern.ts';
+import { queueClient, type QueueClient } from './subscriber/queue/client.ts';
+import { topicPublisher, type Publisher } from './subscriber/queue/publisher.ts';
+import { createSubscriber, type Subscriber } from './subscriber/subscriber.ts';
+import type { DoWork } from './subscriber/work.ts';
+import type { Logger } from './telemetry/logger.ts';
+import { requestTally, type RequestTally } from './telemetry/request-tally.ts';
+
+/** The engine of a process with its registries. */
+export interface Engine {
+  readonly rules: AdmissionRules;
+  readonly doWork: DoWork;
+  readonly requests: RequestTally;
+  /** Small JSON calls with the process's Google token. */
+  readonly googleApi: JsonApi;
+  /** Ends all connections. */
+  close(): void;
+}
+
+/** The Cloud Run service of a process. */
+export interface Service {
+  readonly subscriber: Subscriber;
+  /** Writes and sends what is still held, and ends all connections. */
+  close(): Promise<void>;
+}
+
+/** Wires the engine: credentials by host, registries, the pool of blobs. */
+export function composeEngine(
+  config: MirrorConfig,
+  logger: Logger,
+  options: { readonly dryRun: boolean } = { dryRun: false },
+): Engine {
+  const clock = Date.now;
+  const requests = requestTally(logger, clock);
+  const tokens = googleTokens();
+  const registries = registriesOf(config, tokens, requests);
+  const pool = new BlobPool({ knowledge: new Knowledge(clock), clock });
+  const firstQuestion = new FirstQuestion();
+  const { host } = parseDestinationRegistry(config.destinationRegistry);
+  const mirrorOptions = mirrorOptionsOf(config, options.dryRun);
+
+  const doWork: DoWork = async (work) => {
+    const { admission, deadlineAtMs, deadline, delegation, observer } = work;
+    const { source } = admission;
+    return mirrorRepository(
+      work.event.data,
+      {
+        source: registries.source(source, {
+          deadlineAtMs,
+          insecure: admission.insecure || isHttpSource(source, config),
+        }),
+        destination: registries.destination(
+          { host, path: admission.destinationPath },
+          { deadlineAtMs, insecure: config.insecureDestination || isLoopback(host) },
+        ),
+        pool,
+        firstQuestion,
+        clock,
+        deadline,
+        ...(delegation === undefined ? {} : { delegation }),
+        ...(observer === undefined ? {} : { observer }),
+      },
+      mirrorOptions,
+      work.signal,
+    );
+  };
+  return {
+    rules: config,
+    doWork,
+    requests,
+    googleApi: googleApi(registries.callJson, tokens),
+    close: () => {
+      requests.finish();
+      registries.close();
+    },
+  };
+}
+
+/** Wires the service: the engine, the topics, the job. */
+export function composeService(
+  config: SubscriberConfig,
+  logger: Logger,
+  end: EndableProcess,
+): Service {
+  const engine = composeEngine(config, logger);
+  const queue = queueClient(config.projectId);
+  const subscriber = createSubscriber({
+    rules: engine.rules,
+    limits: {
+      batchTags: config.batchTags,
+      jobThresholdBytes: config.jobThresholdBytes,
+      deadlineMs: config.deadlineSeconds * 1000,
+    },
+    acceptFluxEvents: config.acceptFluxEvents,
+    projectId: config.projectId,
+    doWork: engine.doWork,
+    bulk: publisherOf(queue, config.bulkTopic),
+    deadLetters: publisherOf(queue, config.deadLetterTopic),
+    handOff: handOffOf(config, engine.googleApi),
+    requests: engine.requests,
+    end,
+    logger,
+    clock: Date.now,
+  });
+  return {
+    subscriber,
+    close: async () => {
+      engine.close();
+      await queue.close();
+    },
+  };
+}
+
+/** A publisher to a topic; undefined where none is configured. */
+export function publisherOf(queue: QueueClient, topic: string | undefined): Publisher | undefined {
+  return topic === undefined ? undefined : topicPublisher(queue, topic);
+}
+
+function handOffOf(
+  { job, jobThresholdBytes, runApiEndpoint }: SubscriberConfig,
+  api: JsonApi,
+): HandOff | undefined {
+  if (job === undefined || jobThresholdBytes < 0) return undefined;
+  return jobHandOff(api, runApiEndpoint, job);
+}
+
+function registriesOf(
+  config: MirrorConfig,
+  tokens: GoogleTokens,
+  requests: RequestTally,
+): Registries {
+  const isGoogle = googleHosts(config.googleRegistryHosts);
+  const { dockerConfigFile, sourceCaFile } = config;
+  const google = googleCredentials(isGoogle, tokens);
+  const credentials: Credentials =
+    dockerConfigFile === undefined
+      ? google
+      : chain(google, dockerConfig({ path: dockerConfigFile }));
+  const { host } = parseDestinationRegistry(config.destinationRegistry);
+  return createRegistries({
+    credentials: { source: credentials, destination: credentials },
+    mayUseCredentials: (source) => mayUseCredentials(source, config),
+    isGoogle,
+    googleTokens: tokens,
+    privateHosts: [...config.privateHosts, ...config.namedHosts, host],
+    loopback: config.local,
+    sourceCaCertificates:
+      sourceCaFile === undefined ? undefined : readText('SOURCE_CA_FILE', sourceCaFile),
+    onExchange: (exchange) => {
+      requests.add(exchange);
+    },
+  });
+}
+
+function mayUseCredentials({ host, path }: RepositoryName, config: MirrorConfig): boolean {
+  return (
+    config.namedHosts.includes(host) ||
+    config.allowedSources.some((pattern) => matchesImage(pattern, `${host}/${path}`))
+  );
+}
+
+/** Loopback is spoken to over http where the operator named it, and in local mode. */
+function isHttpSource({ host }: RepositoryName, config: MirrorConfig): boolean {
+  return isLoopback(host) && (config.local || config.namedHosts.includes(host));
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host);
+}
+
+function mirrorOptionsOf(config: MirrorConfig, dryRun: boolean): MirrorOptions {
+  return {
+    tagWorkers: config.tagWorkers,
+    dryRun,
+    onDrift: config.onDrift,
+    referrers: config.referrers,
+    maxMissingTags: config.maxMissingTags,
+    verifyTags: config.verifyTags,
+    resyncVerify: config.resyncVerify,
+    mutableTags: config.mutableTags,
+    selection: config.selection,
+  };
+}
+
+function googleApi(call: JsonCall, tokens: GoogleTokens): JsonApi {
+  return {
+    call: async (method, url, body, signal) => {
+      const token = await tokens.accessToken();
+      const headers = { authorization: `Bearer ${token}` };
+      return call(
+        { method, url: url.href, headers, ...(body === undefined ? {} : { body }) },
+        signal,
+      );
+    },
+  };
+}
+
+function readText(option: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code = 'unreadable' } = error as NodeJS.ErrnoException;
+    return refuseOption(option, `cannot be read: ${path} (${code})`);
+  }
+}

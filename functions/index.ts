@@ -1,0 +1,24 @@
+import { cloudEvent, type CloudEvent } from '@google-cloud/functions-framework';
+
+import { readSubscriberConfig } from './config.ts';
+import { takeOverSignals } from './signals.ts';
+import { configured } from './start.ts';
+import { openSubscriberProcess } from './subscriber-process.ts';
+
+/**
+ * The CloudEvent function `mirror`, for a deployment from source: the framework's own command line
+ * loads this file and serves it. Configuration comes from the environment alone, since the
+ * arguments are the framework's.
+ */
+const subscriberProcess = configured(() =>
+  openSubscriberProcess(readSubscriberConfig([], process.env), process.env),
+);
+
+cloudEvent('mirror', async (event: CloudEvent<unknown>) => {
+  await subscriberProcess.handle(event, { arrivedAtMs: Date.now() });
+});
+
+takeOverSignals(process, async () => {
+  subscriberProcess.logger.notice('told to end');
+  await subscriberProcess.shutDown();
+});

@@ -1,0 +1,95 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+
+import type { PushRequest } from './subscriber/subscriber.ts';
+import type { Logger } from './telemetry/logger.ts';
+
+/** What the framework does not tell a CloudEvent function about its request. */
+export const currentRequest = new AsyncLocalStorage<PushRequest>();
+
+/** What stands behind the pre-handler. */
+export interface Behind {
+  /** The framework's own handling. */
+  readonly framework: RequestListener;
+  /** Executes a message without a body. @throws where it is to be delivered again */
+  readonly handle: (incoming: unknown, request: PushRequest) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/**
+ * Stands before the framework: it answers what the framework would fail on (GET, other methods,
+ * bodies that are empty), and gives every other body on as bytes, so that a body that is no JSON, or
+ * has no content type, becomes a dead letter instead of an error of the parser for ever.
+ */
+export function preHandler({ framework, handle, logger }: Behind): RequestListener {
+  return (request, response) => {
+    const push = pushRequest(request);
+    if (request.method !== 'POST') {
+      refuseMethod(request, response, logger);
+      return;
+    }
+    currentRequest.run(push, () => {
+      if (isEmpty(request)) {
+        answer(handle(bodiless(request), push), response);
+        return;
+      }
+      // The raw parser of the framework takes any type but those it reads by itself.
+      request.headers['content-type'] = 'application/octet-stream';
+      request.headers['function-execution-id'] ??= push.executionId;
+      framework(request, response);
+    });
+  };
+}
+
+function pushRequest(request: IncomingMessage): PushRequest {
+  return {
+    arrivedAtMs: Date.now(),
+    executionId: headerOf(request, 'function-execution-id') ?? randomUUID().slice(0, 8),
+    traceparent: headerOf(request, 'traceparent'),
+  };
+}
+
+/** GET is answered 200, so that a probe or a person sees that it lives; anything else 405. */
+function refuseMethod(request: IncomingMessage, response: ServerResponse, logger: Logger): void {
+  const { method = '' } = request;
+  const reads = method === 'GET' || method === 'HEAD';
+  logger.debug(`${method} answered without the function`, { method });
+  request.resume();
+  response.writeHead(reads ? 200 : 405, {
+    'content-type': 'text/plain; charset=utf-8',
+    ...(reads ? {} : { allow: 'GET, HEAD, POST' }),
+  });
+  response.end(method === 'GET' ? 'imagerepo-mirror takes CloudEvents by POST.\n' : undefined);
+}
+
+function isEmpty({ headers }: IncomingMessage): boolean {
+  if (headers['transfer-encoding'] !== undefined) return false;
+  return headers['content-length'] === undefined || headers['content-length'] === '0';
+}
+
+/** The attributes of a message without data, as an unwrapped push puts them into headers. */
+function bodiless(request: IncomingMessage): unknown {
+  const names = ['specversion', 'id', 'type', 'source', 'subject', 'time'];
+  const attributes = names.flatMap((name) => {
+    const value = headerOf(request, `ce-${name}`);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return attributes.length === 0 ? undefined : Object.fromEntries(attributes);
+}
+
+function answer(handled: Promise<void>, response: ServerResponse): void {
+  handled.then(
+    () => {
+      response.writeHead(204).end();
+    },
+    () => {
+      response.writeHead(500).end();
+    },
+  );
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

@@ -1,0 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Signals that end a process: Cloud Run's, and a terminal's. */
+const ENDING = ['SIGTERM', 'SIGINT'] as const;
+
+/** Time for the framework to write the answers of what was handed back, in milliseconds. */
+const ANSWER_MS = 200;
+
+/**
+ * Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0.
+ *
+ * Functions-framework 5 registers handlers of its own once it listens, which cut every request
+ * under way (`process.exit` within the signal). It has no option against that, so its handlers,
+ * known by the function they call, are removed as they are added.
+ */
+export function takeOverSignals(target: NodeJS.Process, shutDown: () => Promise<void>): void {
+  target.on('newListener', (event: string | symbol, listener: () => void) => {
+    if (event !== 'SIGTERM' && event !== 'SIGINT') return;
+    if (!String(listener).includes('sendCrashResponse')) return;
+    setImmediate(() => target.removeListener(event, listener));
+  });
+  endOnSignals(target, shutDown);
+}
+
+/** Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0. */
+export function endOnSignals(target: NodeJS.Process, shutDown: () => Promise<void>): void {
+  const end = (): void => {
+    shutDown()
+      .then(async () => delay(ANSWER_MS))
+      .then(
+        () => target.exit(0),
+        () => target.exit(1),
+      );
+  };
+  for (const signal of ENDING) target.once(signal, end);
+}

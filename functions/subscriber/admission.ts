@@ -1,0 +1,103 @@
+import {
+  destinationPath,
+  parseImageName,
+  requirePath,
+  type DestinationLayout,
+  type RepositoryName,
+} from '../contract/destination.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import { Fault } from '../fault.ts';
+import {
+  isGranted,
+  liesWithin,
+  matchesImage,
+  type DestinationGrant,
+  type ImagePattern,
+} from './image-pattern.ts';
+
+/** Who may mirror what to where: the subscriber's configuration, never the event's. */
+export interface AdmissionRules {
+  /** `HOST[/PATH]`. */
+  readonly destinationRegistry: string;
+  readonly destinationLayout: DestinationLayout;
+  /** Empty: any public host. */
+  readonly allowedSources: readonly ImagePattern[];
+  readonly allowedDestinations: readonly DestinationGrant[];
+  /** Sources that may be spoken to over http where the event says so. */
+  readonly insecureSources: readonly ImagePattern[];
+}
+
+/** What an event may do. */
+export interface Admission {
+  readonly source: RepositoryName;
+  /** Whether the source is spoken to over plain http. */
+  readonly insecure: boolean;
+  /** Whether credentials of the docker config may be used: the source is in `ALLOWED_SOURCES`. */
+  readonly withCredentials: boolean;
+  /** Path below the destination's host, that of the registry included. */
+  readonly destinationPath: string;
+}
+
+/**
+ * Decides what an event may do. An event is a wish from a less trusted place: it can name a source
+ * within the allowed ones and, where its namespace was granted that, a path.
+ * @throws Fault `SOURCE_FORBIDDEN`, `DESTINATION_FORBIDDEN`, `REFERENCE_INVALID`, with the field
+ */
+export function admit({ data }: MirrorEvent, rules: AdmissionRules): Admission {
+  const source = at('data.image', () => parseImageName(data.image));
+  const allowed = rules.allowedSources.some((pattern) => matchesImage(pattern, data.image));
+  if (rules.allowedSources.length > 0 && !allowed) {
+    throw forbidden('SOURCE_FORBIDDEN', `${data.image} is in no allowed source`, 'data.image');
+  }
+  if (liesWithin(data.image, rules.destinationRegistry)) {
+    throw forbidden('SOURCE_FORBIDDEN', `${data.image} lies within the destination`, 'data.image');
+  }
+  const insecure =
+    data.insecure === true &&
+    rules.insecureSources.some((pattern) => matchesImage(pattern, data.image));
+  const [, ...base] = rules.destinationRegistry.split('/');
+  const path = pathOf(data, rules);
+  return {
+    source,
+    insecure,
+    withCredentials: allowed,
+    destinationPath: at('data.image', () => requirePath([...base, path].join('/'))),
+  };
+}
+
+function pathOf(data: MirrorEvent['data'], rules: AdmissionRules): string {
+  const { destination, imageRepository } = data;
+  if (destination === undefined) {
+    return at('data.image', () => destinationPath(data.image, rules.destinationLayout));
+  }
+  const path = at('data.destination', () => requirePath(destination));
+  const granted = rules.allowedDestinations.some((grant) =>
+    isGranted(grant, imageRepository.namespace, path),
+  );
+  if (!granted) {
+    throw forbidden(
+      'DESTINATION_FORBIDDEN',
+      `namespace ${imageRepository.namespace} may not mirror into ${path}`,
+      'data.destination',
+    );
+  }
+  return path;
+}
+
+/** What `read` gives; its fault names the field. */
+function at<T>(field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new Fault(error.code, error.message, { operation: 'admit event', field });
+  }
+}
+
+function forbidden(
+  code: 'SOURCE_FORBIDDEN' | 'DESTINATION_FORBIDDEN',
+  message: string,
+  field: string,
+): Fault {
+  return new Fault(code, message, { operation: 'admit event', field });
+}

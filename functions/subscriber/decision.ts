@@ -1,0 +1,114 @@
+import { MAX_CONTINUATIONS, type MirrorEvent } from '../contract/event.ts';
+import { Fault, type FaultCode } from '../fault.ts';
+import type { MirrorReport } from '../mirror/report.ts';
+
+/**
+ * What becomes of a delivery. `acknowledge`: it is done, or repeating it cannot help. `continue`:
+ * the same event is published again, its work goes on there. `batch`: these tags are published as a
+ * batch of their own. `dead-letter`: it can never succeed. `retry`: Pub/Sub delivers it again.
+ */
+export type Decision =
+  | { readonly action: 'acknowledge'; readonly reason: AcknowledgeReason }
+  | { readonly action: 'continue'; readonly reason: 'DeadlinePassed' }
+  | {
+      readonly action: 'batch';
+      readonly reason: 'BatchUnfinished';
+      readonly tags: readonly string[];
+    }
+  | { readonly action: 'dead-letter'; readonly reason: 'NeverSucceeds'; readonly fault: Fault }
+  | { readonly action: 'retry'; readonly reason: RetryReason };
+
+/** Why a delivery is acknowledged. */
+export type AcknowledgeReason =
+  | 'Finished'
+  /** Some tags failed in a way that repeating cannot mend. */
+  | 'PermanentFailures'
+  /** All of it failed so. */
+  | 'PermanentFailure'
+  | 'SourceLost'
+  | 'HandedOff'
+  | 'FannedOut'
+  /** Another delivery's execution did it. */
+  | 'Shared'
+  /** It asks for nothing: an event of Flux about something else. */
+  | 'NothingAsked';
+
+/** Why a delivery is asked for again. */
+export type RetryReason =
+  | 'TransientFailures'
+  | 'TransientFailure'
+  | 'NoProgress'
+  | 'NoBulkTopic'
+  | 'NoDeadLetterTopic'
+  | 'PublishFailed';
+
+/** Faults of events that can never succeed, whoever delivers them how often. */
+const NEVER: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'EVENT_UNDECODABLE',
+  'EVENT_INVALID',
+  'EVENT_TOO_LARGE',
+  'REFERENCE_INVALID',
+  'SOURCE_FORBIDDEN',
+  'DESTINATION_FORBIDDEN',
+  'CONTINUATIONS_EXHAUSTED',
+]);
+
+/** What of a report decides. */
+export type ReportFacts = Pick<
+  MirrorReport,
+  'ending' | 'unfinished' | 'interrupted' | 'progressed' | 'counts'
+>;
+
+/** Decides about a delivery whose work another delivery's execution did, by that one's decision. */
+export function decideShared(leader: Decision): Decision {
+  return leader.action === 'retry' ? leader : { action: 'acknowledge', reason: 'Shared' };
+}
+
+/**
+ * Decides after the work was done, by the report alone; the one place that decides whether a message
+ * is acknowledged.
+ * @param canContinue whether there is a topic that unfinished work can be published to
+ */
+export function decideAfterWork(
+  event: MirrorEvent,
+  report: ReportFacts,
+  canContinue: boolean,
+): Decision {
+  if (report.ending === 'handed-off') return { action: 'acknowledge', reason: 'HandedOff' };
+  if (report.ending === 'source-lost') return { action: 'acknowledge', reason: 'SourceLost' };
+  if (report.ending === 'fanned-out') {
+    return report.unfinished.length === 0
+      ? { action: 'acknowledge', reason: 'FannedOut' }
+      : { action: 'batch', reason: 'BatchUnfinished', tags: report.unfinished };
+  }
+  if (report.unfinished.length === 0) {
+    return {
+      action: 'acknowledge',
+      reason: report.counts.failed === 0 ? 'Finished' : 'PermanentFailures',
+    };
+  }
+  if (!report.interrupted) return { action: 'retry', reason: 'TransientFailures' };
+  if (!report.progressed) return { action: 'retry', reason: 'NoProgress' };
+  if (!canContinue) return { action: 'retry', reason: 'NoBulkTopic' };
+  const continuation = event.data.continuation ?? 0;
+  if (continuation >= MAX_CONTINUATIONS) {
+    return {
+      action: 'dead-letter',
+      reason: 'NeverSucceeds',
+      fault: new Fault(
+        'CONTINUATIONS_EXHAUSTED',
+        `the work did not end in ${MAX_CONTINUATIONS + 1} deliveries`,
+        { operation: 'mirror repository', field: 'data.continuation' },
+      ),
+    };
+  }
+  return { action: 'continue', reason: 'DeadlinePassed' };
+}
+
+/** Decides about a delivery whose event could not be read or whose work could not begin. */
+export function decideAfterFault(fault: Fault): Decision {
+  if (NEVER.has(fault.code)) return { action: 'dead-letter', reason: 'NeverSucceeds', fault };
+  return fault.disposition === 'transient'
+    ? { action: 'retry', reason: 'TransientFailure' }
+    : { action: 'acknowledge', reason: 'PermanentFailure' };
+}

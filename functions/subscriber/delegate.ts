@@ -1,0 +1,62 @@
+import type { MirrorEvent } from '../contract/event.ts';
+import type { Delegation } from '../mirror/delegation.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { batchesOf } from './follow-on.ts';
+import type { HandOff } from './hand-off.ts';
+import { publishAll, type Publisher } from './queue/publisher.ts';
+
+/** Whom work can be given to; absent members take none. */
+export interface Delegates {
+  /** The bulk topic. */
+  readonly bulk?: Publisher | undefined;
+  readonly handOff?: HandOff | undefined;
+}
+
+/** How much of an event one delivery does by itself. */
+export interface DelegationLimits {
+  readonly batchTags: number;
+  readonly jobThresholdBytes: number;
+}
+
+/** Gives an event's surplus to the job and to the bulk topic. Faults of either are the event's. */
+export function delegationOf(
+  event: MirrorEvent,
+  { bulk, handOff }: Delegates,
+  limits: DelegationLimits,
+  logger: Logger,
+  signal: AbortSignal,
+): Delegation {
+  return {
+    jobThresholdBytes: handOff === undefined ? -1 : limits.jobThresholdBytes,
+    batchTags: bulk === undefined ? 0 : limits.batchTags,
+    handOff: async (reason, tags) => {
+      if (handOff === undefined) return 'declined';
+      const given = tags === undefined ? [event] : batchesOf(event, tags, tags.length);
+      for (const part of given) {
+        const started = await handOff.start(part, signal);
+        logger.notice(`the job ${HAND_OFF_WORDS[started]} ${event.data.image}`, {
+          handOffReason: reason,
+          handOff: started,
+        });
+        if (started === 'too-large') return 'declined';
+      }
+      return 'taken';
+    },
+    fanOut: async (tags) => {
+      if (bulk === undefined) return 'declined';
+      const batches = batchesOf(event, tags, limits.batchTags);
+      await publishAll(bulk, batches);
+      logger.info(`published ${batches.length} batches of ${event.data.image}`, {
+        batches: batches.length,
+        delegatedTags: tags.length,
+      });
+      return 'taken';
+    },
+  };
+}
+
+const HAND_OFF_WORDS = {
+  started: 'was started for',
+  covered: 'already works on',
+  'too-large': 'cannot take the large event of',
+} as const;

@@ -1,0 +1,179 @@
+import type { MirrorEvent } from '../contract/event.ts';
+import type { Fault } from '../fault.ts';
+import type { Outcome, TagRecord } from '../mirror/outcome.ts';
+import type { MirrorReport } from '../mirror/report.ts';
+import type { LogFields, Logger } from '../telemetry/logger.ts';
+import type { Severity } from '../telemetry/severity.ts';
+import type { Decision } from './decision.ts';
+
+/** How loud an outcome is. `skipped` is the everyday case of thousands of tags. */
+const SEVERITY: Readonly<Record<Outcome, Severity>> = {
+  copied: 'INFO',
+  retagged: 'INFO',
+  overwritten: 'NOTICE',
+  skipped: 'DEBUG',
+  drifted: 'WARNING',
+  lost: 'NOTICE',
+  held: 'DEBUG',
+  failed: 'ERROR',
+  'would-copy': 'INFO',
+  'would-retag': 'INFO',
+  'would-overwrite': 'INFO',
+  'would-hold': 'INFO',
+};
+
+/** Outcomes by which a tag came to be at the destination in this delivery. */
+const MIRRORED: ReadonlySet<Outcome> = new Set<Outcome>(['copied', 'retagged', 'overwritten']);
+
+/** Fields that every line about an event has. */
+export function eventFields({ id, type, data }: MirrorEvent): LogFields {
+  return {
+    image: data.image,
+    namespace: data.imageRepository.namespace,
+    name: data.imageRepository.name,
+    revision: data.revision,
+    reason: data.reason,
+    eventId: id,
+    eventType: type,
+    ...(data.continuation === undefined ? {} : { continuation: data.continuation }),
+  };
+}
+
+/** The line of one tag (entry `tag`): every outcome but `skipped` is written at the usual level. */
+export function logTag(logger: Logger, image: string, record: TagRecord): void {
+  const { tag, outcome, fault } = record;
+  const transient = outcome === 'failed' && fault?.disposition === 'transient';
+  const severity = transient ? 'WARNING' : SEVERITY[outcome];
+  logger.log(severity, `${outcome} ${image}:${tag}`, {
+    entry: 'tag',
+    tag,
+    outcome,
+    outcomeReason: record.reason,
+    ...(record.digest === undefined ? {} : { digest: record.digest }),
+    ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
+    ...(record.subject === undefined ? {} : { subject: record.subject }),
+    ...(fault === undefined ? {} : { code: fault.code, error: fault }),
+    bytesUploaded: record.bytesUploaded,
+    durationSeconds: seconds(record.durationMs),
+  });
+}
+
+/** What the line of an event is written from. */
+export interface EventOutcome {
+  readonly decision: Decision;
+  /** Absent where the work could not begin. */
+  readonly report?: MirrorReport;
+  readonly fault?: Fault;
+  /** Another delivery's execution brought this one's result. */
+  readonly shared: boolean;
+  readonly durationMs: number;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+/** The line of one delivery (entry `event`), with what log-based metrics extract. */
+export function logEvent(logger: Logger, event: MirrorEvent, outcome: EventOutcome): void {
+  const { decision, report, fault, durationMs } = outcome;
+  const cause = decision.action === 'dead-letter' ? decision.fault : fault;
+  logger.log(severityOf(outcome), messageOf(event, outcome), {
+    entry: 'event',
+    decision: decision.action,
+    decisionReason: decision.reason,
+    ...(outcome.shared ? { shared: true } : {}),
+    ...(cause === undefined ? {} : { code: cause.code, error: cause }),
+    durationSeconds: seconds(durationMs),
+    // Another's work is counted in that one's line.
+    ...(report === undefined || outcome.shared ? {} : reportFields(report)),
+    ...(report === undefined || outcome.shared ? {} : lag(event, report, outcome.nowMs)),
+  });
+}
+
+function reportFields(report: MirrorReport): LogFields {
+  const counts = Object.fromEntries(
+    Object.entries(report.counts).filter(([name, count]) => count > 0 || name === 'skipped'),
+  );
+  return {
+    ...counts,
+    ending: report.ending,
+    ...(report.handOffReason === undefined ? {} : { handOffReason: report.handOffReason }),
+    destination: report.destination,
+    sourceTags: report.sourceTagCount,
+    selectedTags: report.selectedTagCount,
+    bytesUploaded: report.bytesUploaded,
+    blobsUploaded: report.blobsUploaded,
+    blobsMounted: report.blobsMounted,
+    blobsPresent: report.blobsPresent,
+    ...(report.delegated.length === 0 ? {} : { delegatedTags: report.delegated.length }),
+    ...(report.unfinished.length === 0 ? {} : { unfinishedTags: report.unfinished.length }),
+    ...(report.brake.engaged
+      ? { brakeMissing: report.brake.missing, maxMissingTags: report.brake.maxMissingTags }
+      : {}),
+    phases: Object.fromEntries(
+      report.phases.map(({ phase, durationMs }) => [phase, seconds(durationMs)]),
+    ),
+  };
+}
+
+/** From scan to mirrored: told only where this delivery ended what a change began. */
+function lag({ data }: MirrorEvent, report: MirrorReport, nowMs: number): LogFields {
+  const { copied, retagged, overwritten } = report.counts;
+  const first = data.reason === 'changed' && (data.continuation ?? 0) === 0;
+  if (!first || copied + retagged + overwritten === 0 || report.ending !== 'finished') return {};
+  return { lagSeconds: seconds(Math.max(0, nowMs - Date.parse(data.scanTime))) };
+}
+
+function severityOf({ decision, report }: EventOutcome): Severity {
+  switch (decision.action) {
+    case 'dead-letter':
+      return 'ERROR';
+    case 'retry':
+      return 'WARNING';
+    case 'continue':
+    case 'batch':
+      return 'NOTICE';
+    case 'acknowledge':
+      if (decision.reason.startsWith('PermanentFailure')) return 'ERROR';
+      if (report?.brake.engaged === true) return 'WARNING';
+      return decision.reason === 'SourceLost' ? 'WARNING' : 'INFO';
+  }
+}
+
+function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: EventOutcome): string {
+  const time = `in ${seconds(durationMs).toFixed(1)} s`;
+  if (decision.action === 'dead-letter') return `gave up ${data.image}: ${decision.fault.message}`;
+  if (report === undefined) return `could not mirror ${data.image}: ${decision.reason} ${time}`;
+  const { failed, held } = report.counts;
+  const done = report.records.filter(({ outcome }) => MIRRORED.has(outcome));
+  const followers = done.filter(({ subject }) => subject !== undefined).length;
+  const rest = [
+    ...(followers > 0 ? [`${followers} signatures and referrers`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(held > 0 ? [brakeWords(report)] : []),
+    ...(report.delegated.length > 0
+      ? [
+          `${report.delegated.length} ${report.ending === 'handed-off' ? 'handed to the job' : 'published as batches'}`,
+        ]
+      : []),
+    ...(decision.action === 'acknowledge' && decision.reason !== 'SourceLost'
+      ? []
+      : [`${decision.action}: ${decision.reason}`]),
+  ];
+  if (report.ending === 'source-lost') return `the source ${data.image} is not there`;
+  const tags = data.tags === undefined ? report.selectedTagCount : data.tags.length;
+  return [
+    `mirrored ${done.length - followers} of ${tags} tags of ${data.image} ${time}`,
+    ...rest,
+  ].join(', ');
+}
+
+/** The brake is loud, and tells the ways on. */
+function brakeWords({ brake }: MirrorReport): string {
+  return (
+    `${brake.held} held: ${brake.missing} are missing, more than MAX_MISSING_TAGS ` +
+    `${brake.maxMissingTags} (request a run, narrow the selection or raise the limit)`
+  );
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}

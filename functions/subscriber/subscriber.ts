@@ -1,0 +1,295 @@
+import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
+import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
+import { toFault, type Fault } from '../fault.ts';
+import type { Clock } from '../mirror/ports.ts';
+import type { MirrorReport } from '../mirror/report.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { RequestTally } from '../telemetry/request-tally.ts';
+import { traceFields } from '../telemetry/trace.ts';
+import { admit, type Admission, type AdmissionRules } from './admission.ts';
+import { deadLetter } from './dead-letter.ts';
+import { decideAfterFault, decideAfterWork, decideShared, type Decision } from './decision.ts';
+import { delegationOf, type Delegates, type DelegationLimits } from './delegate.ts';
+import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
+import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
+import { batchesOf, continuationOf } from './follow-on.ts';
+import { eventFields, logEvent, logTag, type EventOutcome } from './log-lines.ts';
+import { publishAll, type Publisher } from './queue/publisher.ts';
+import { Redelivery } from './redelivery.ts';
+import { RepositoryTurns } from './repository-turns.ts';
+import type { DoWork } from './work.ts';
+
+/** What a subscriber is made of. */
+export interface SubscriberParts extends Delegates {
+  readonly rules: AdmissionRules;
+  readonly limits: DelegationLimits & {
+    /** `DEADLINE_SECONDS`, in milliseconds. */
+    readonly deadlineMs: number;
+  };
+  readonly acceptFluxEvents: boolean;
+  /** Project of the traces that log lines link to. */
+  readonly projectId: string | undefined;
+  readonly doWork: DoWork;
+  readonly deadLetters?: Publisher | undefined;
+  readonly requests: RequestTally;
+  readonly end: ProcessEnd;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** What is known of the request that brought a message. */
+export interface PushRequest {
+  /** When it arrived, milliseconds since 1970: the deadline counts from here. */
+  readonly arrivedAtMs: number;
+  /** Id of the execution, for the log lines. */
+  readonly executionId?: string | undefined;
+  /** W3C Trace Context of the request. */
+  readonly traceparent?: string | undefined;
+}
+
+/** What came of executing an event. */
+interface Executed {
+  readonly decision: Decision;
+  readonly report?: MirrorReport;
+  readonly fault?: Fault;
+}
+
+/** Executes pushed messages. */
+export interface Subscriber {
+  /**
+   * Executes one message to the end of its delivery. It resolves where the message is to be
+   * acknowledged.
+   * @throws Redelivery where it is to be delivered again
+   */
+  handle(incoming: unknown, request: PushRequest): Promise<void>;
+}
+
+/** A subscriber; one for the process, since deliveries of one repository take turns. */
+export function createSubscriber(parts: SubscriberParts): Subscriber {
+  const turns = new RepositoryTurns<Executed>();
+
+  return {
+    handle: async (incoming, request) => {
+      const delivery = readDelivery(incoming);
+      const logger = parts.logger.child(requestFields(delivery, request, parts.projectId));
+      try {
+        const event = await readEvent(delivery, parts, logger);
+        if (event !== undefined)
+          await new Handling(event, delivery, request, parts, logger).run(turns);
+      } finally {
+        parts.requests.flush();
+      }
+    },
+  };
+}
+
+/** One event from its admission to the decision. */
+class Handling {
+  readonly #event: MirrorEvent;
+  readonly #delivery: Delivery;
+  readonly #request: PushRequest;
+  readonly #parts: SubscriberParts;
+  readonly #logger: Logger;
+
+  constructor(
+    event: MirrorEvent,
+    delivery: Delivery,
+    request: PushRequest,
+    parts: SubscriberParts,
+    logger: Logger,
+  ) {
+    this.#event = event;
+    this.#delivery = delivery;
+    this.#request = request;
+    this.#parts = parts;
+    this.#logger = logger.child(eventFields(event));
+  }
+
+  async run(turns: RepositoryTurns<Executed>): Promise<void> {
+    const { clock, limits, end } = this.#parts;
+    const { arrivedAtMs } = this.#request;
+    const deadline = deliveryDeadline(arrivedAtMs, limits.deadlineMs, end, clock);
+    try {
+      const { executed, shared } = await this.#takeTurn(turns, deadline);
+      this.#conclude(executed, shared);
+    } finally {
+      deadline.release();
+    }
+  }
+
+  async #takeTurn(
+    turns: RepositoryTurns<Executed>,
+    deadline: DeliveryDeadline,
+  ): Promise<{ readonly executed: Executed; readonly shared: boolean }> {
+    const event = this.#event;
+    try {
+      const admission = admit(event, this.#parts.rules);
+      const execute = async (effective: MirrorEvent): Promise<Executed> =>
+        this.#execute(effective, admission, deadline);
+      if (event.type !== REVISION_CHANGED) return { executed: await execute(event), shared: false };
+      const key = `${event.data.image} → ${admission.destinationPath}`;
+      const turn = await turns.enter(key, { event, signal: deadline.signal, execute });
+      return { executed: turn.result, shared: turn.shared };
+    } catch (error) {
+      const fault = toFault(error, 'mirror repository');
+      const decision = await this.#carryOut(decideAfterFault(fault), this.#event);
+      return { executed: { ...decision, fault: decision.fault ?? fault }, shared: false };
+    }
+  }
+
+  async #execute(
+    event: MirrorEvent,
+    admission: Admission,
+    deadline: DeliveryDeadline,
+  ): Promise<Executed> {
+    const { parts, logger } = { parts: this.#parts, logger: this.#logger };
+    const { signal } = deadline;
+    try {
+      const report = await parts.doWork({
+        event,
+        admission,
+        deadline,
+        deadlineAtMs: this.#request.arrivedAtMs + parts.limits.deadlineMs,
+        delegation: delegationOf(event, parts, parts.limits, logger, signal),
+        observer: {
+          onRecord: (record) => {
+            logTag(logger, event.data.image, record);
+          },
+        },
+        signal,
+      });
+      const decision = decideAfterWork(event, report, parts.bulk !== undefined);
+      return { report, ...(await this.#carryOut(decision, event)) };
+    } catch (error) {
+      const fault = toFault(error, 'mirror repository');
+      const executed = await this.#carryOut(decideAfterFault(fault), event);
+      return { ...executed, fault: executed.fault ?? fault };
+    }
+  }
+
+  /** Does what a decision says beside the answer; where that fails, the message comes again. */
+  async #carryOut(decision: Decision, event: MirrorEvent): Promise<Executed> {
+    const { bulk, limits } = this.#parts;
+    try {
+      switch (decision.action) {
+        case 'continue':
+          if (bulk !== undefined) await publishAll(bulk, [continuationOf(event)]);
+          return { decision };
+        case 'batch':
+          if (bulk !== undefined) {
+            await publishAll(bulk, batchesOf(event, decision.tags, limits.batchTags));
+          }
+          return { decision };
+        case 'dead-letter':
+          return { decision: await this.#bury(decision) };
+        case 'acknowledge':
+        case 'retry':
+          return { decision };
+      }
+    } catch (error) {
+      const fault = toFault(error, 'publish event');
+      return { decision: { action: 'retry', reason: 'PublishFailed' }, fault };
+    }
+  }
+
+  async #bury(decision: Extract<Decision, { action: 'dead-letter' }>): Promise<Decision> {
+    const { fault } = decision;
+    const message =
+      fault.code === 'CONTINUATIONS_EXHAUSTED' ? beginning(this.#event) : this.#delivery;
+    return (await bury(message, fault, this.#parts))
+      ? decision
+      : { action: 'retry', reason: 'NoDeadLetterTopic' };
+  }
+
+  #conclude(executed: Executed, shared: boolean): void {
+    const { clock } = this.#parts;
+    const nowMs = clock();
+    const decision = shared ? decideShared(executed.decision) : executed.decision;
+    const outcome: EventOutcome = {
+      ...executed,
+      decision,
+      shared,
+      durationMs: nowMs - this.#request.arrivedAtMs,
+      nowMs,
+    };
+    logEvent(this.#logger, this.#event, outcome);
+    if (decision.action === 'retry') throw new Redelivery(decision.reason);
+  }
+}
+
+/**
+ * The event of a delivery. Undefined: it is dealt with, being an event of Flux that asks for
+ * nothing, or no event at all and now a dead letter.
+ * @throws Redelivery
+ */
+async function readEvent(
+  delivery: Delivery,
+  parts: SubscriberParts,
+  logger: Logger,
+): Promise<MirrorEvent | undefined> {
+  try {
+    const event = decodeDelivery(delivery, parts);
+    if (event === undefined) logger.debug('an event of Flux asks for nothing');
+    return event;
+  } catch (error) {
+    await refuse(delivery, toFault(error, 'decode event'), parts, logger);
+    return undefined;
+  }
+}
+
+/** What becomes of a message that is no event. @throws Redelivery */
+async function refuse(
+  delivery: Delivery,
+  fault: Fault,
+  parts: SubscriberParts,
+  logger: Logger,
+): Promise<void> {
+  const retryReason = await bury(delivery, fault, parts).then(
+    (buried) => (buried ? undefined : 'NoDeadLetterTopic'),
+    () => 'PublishFailed',
+  );
+  logger.error(`a message is no event: ${fault.message}`, {
+    entry: 'event',
+    code: fault.code,
+    error: fault,
+    decision: retryReason === undefined ? 'dead-letter' : 'retry',
+    decisionReason: retryReason ?? 'NeverSucceeds',
+    messageBytes: delivery.data.length,
+    ...(typeof delivery.received.id === 'string' ? { eventId: delivery.received.id } : {}),
+  });
+  if (retryReason !== undefined) throw new Redelivery(retryReason);
+}
+
+/** Publishes to the dead-letter topic; false where there is none. @throws Fault `PUBLISH_FAILED` */
+async function bury(
+  message: EncodedEvent,
+  fault: Fault,
+  { deadLetters }: SubscriberParts,
+): Promise<boolean> {
+  if (deadLetters === undefined) return false;
+  await deadLetters.publish(deadLetter(message, fault));
+  return true;
+}
+
+/** The event as it was before its first delivery, so that a replay has all continuations again. */
+function beginning(event: MirrorEvent): EncodedEvent {
+  const { continuation: _continuation, ...data } = event.data;
+  return encodeEvent({ ...event, data });
+}
+
+function requestFields(
+  delivery: Delivery,
+  request: PushRequest,
+  projectId: string | undefined,
+): Record<string, unknown> {
+  return {
+    ...traceFields(delivery.traceparent ?? request.traceparent, projectId),
+    ...(request.executionId === undefined
+      ? {}
+      : { 'logging.googleapis.com/labels': { execution_id: request.executionId } }),
+    ...(delivery.messageId === undefined ? {} : { messageId: delivery.messageId }),
+    ...(delivery.deliveryAttempt === undefined
+      ? {}
+      : { deliveryAttempt: delivery.deliveryAttempt }),
+  };
+}
