@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+
+import { googleCredentials, googleHosts, googleTokens } from '../../../functions/auth/google.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { startMetadata } from '../../../infra/local/metadata/metadata.ts';
+
+/** The library finds the metadata server by its environment; each test has one of its own. */
+async function withMetadata(t: TestContext, host: string): Promise<void> {
+  const before = process.env['GCE_METADATA_HOST'];
+  process.env['GCE_METADATA_HOST'] = host;
+  process.env['METADATA_SERVER_DETECTION'] = 'assume-present';
+  t.after(() => {
+    if (before === undefined) delete process.env['GCE_METADATA_HOST'];
+    else process.env['GCE_METADATA_HOST'] = before;
+  });
+  await Promise.resolve();
+}
+
+const counting = (): { readonly asked: string[]; accessToken(): Promise<string> } => {
+  const asked: string[] = [];
+  return {
+    asked,
+    accessToken: () => {
+      asked.push('token');
+      return Promise.resolve(`token-${asked.length}`);
+    },
+  };
+};
+
+describe('Google credentials', () => {
+  const hosts: readonly (readonly [string, boolean])[] = [
+    ['europe-docker.pkg.dev', true],
+    ['docker.europe-west1.rep.pkg.dev', true],
+    ['gcr.io', true],
+    ['eu.gcr.io', true],
+    ['127.0.0.1:5000', true],
+    ['127.0.0.1:5001', false],
+    ['pkg.dev', false],
+    ['pkg.dev.evil.org', false],
+    ['evilpkg.dev', false],
+    ['evilgcr.io', false],
+    ['gcr.io.evil.org', false],
+    ['gcr.io:8080', false],
+    ['europe-docker.pkg.dev:444', false],
+    ['ghcr.io', false],
+    ['', false],
+  ];
+
+  for (const [host, google] of hosts) {
+    it(`guard google-hosts-only: ${google ? 'presents' : 'withholds'} the token ${google ? 'to' : 'from'} '${host}'`, async () => {
+      const tokens = counting();
+      const credentials = googleCredentials(googleHosts(['127.0.0.1:5000']), tokens);
+      const expected = google ? { kind: 'google', token: 'token-1' } : undefined;
+      assert.deepEqual(await credentials.credentialFor(host), expected);
+      assert.equal(tokens.asked.length, google ? 1 : 0);
+    });
+  }
+
+  it('guard google-hosts-loopback: adds loopback hosts only', () => {
+    for (const host of [
+      'registry.example.com',
+      '10.0.0.1:5000',
+      '127.0.0.1.evil.org',
+      'localhost.evil.org',
+      '*',
+    ]) {
+      assert.throws(
+        () => googleHosts([host]),
+        (error) => isFault(error, 'OPTION_INVALID'),
+        host,
+      );
+    }
+    assert.ok(googleHosts(['localhost:5000'])('localhost:5000'));
+    assert.ok(googleHosts(['[::1]:5000'])('[::1]:5000'));
+  });
+
+  it('asks for a token per request and keeps none', async () => {
+    const credentials = googleCredentials(googleHosts(), counting());
+    assert.deepEqual(await credentials.credentialFor('gcr.io'), {
+      kind: 'google',
+      token: 'token-1',
+    });
+    assert.deepEqual(await credentials.credentialFor('gcr.io'), {
+      kind: 'google',
+      token: 'token-2',
+    });
+  });
+
+  it('gets a token of the metadata server through the library', async (t) => {
+    const metadata = await startMetadata();
+    t.after(() => metadata.close());
+    await withMetadata(t, metadata.host);
+    const tokens = googleTokens();
+    const token = await tokens.accessToken();
+    assert.notEqual(metadata.issuer.verify(token), undefined);
+    assert.equal(await tokens.accessToken(), token);
+  });
+
+  it('tells without secrets that no token is to be had', async (t) => {
+    const server = createServer((_request, response) => {
+      response.writeHead(403, { 'metadata-flavor': 'Google' }).end('no service account');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    await withMetadata(t, `127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await assert.rejects(googleTokens().accessToken(), (error) => {
+      assert.ok(isFault(error, 'CREDENTIALS_UNAVAILABLE'));
+      assert.equal(error.cause, undefined);
+      return true;
+    });
+  });
+});

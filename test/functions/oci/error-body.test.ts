@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { parseErrorBody } from '../../../functions/oci/error-body.ts';
+
+const DIGEST = `sha256:${'1'.repeat(64)}`;
+const OTHER = `sha256:${'2'.repeat(64)}`;
+
+function body(value: unknown): Buffer {
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+describe('error body', () => {
+  it('reads codes, messages and the digests that details name', () => {
+    const errors = parseErrorBody(
+      body({
+        errors: [
+          { code: 'MANIFEST_BLOB_UNKNOWN', message: 'blob unknown', detail: { digest: DIGEST } },
+          { code: 'manifest_blob_unknown', message: `unknown ${OTHER}` },
+          { code: 'UNKNOWN', message: 'blob unknown', detail: DIGEST },
+        ],
+      }),
+    );
+    assert.deepEqual(errors.codes, ['MANIFEST_BLOB_UNKNOWN', 'UNKNOWN']);
+    assert.equal(errors.message, `blob unknown; unknown ${OTHER}`);
+    assert.deepEqual(errors.digests, [DIGEST, OTHER]);
+  });
+
+  it('takes no longer text of hexadecimal digits for a digest', () => {
+    const errors = parseErrorBody(body({ errors: [{ code: 'X', detail: `${DIGEST}0` }] }));
+    assert.deepEqual(errors.digests, []);
+  });
+
+  it('takes a page of a proxy as its first line', () => {
+    const errors = parseErrorBody(body('<html>\n<h1>Too many\u0007 requests</h1></html>'));
+    assert.deepEqual(errors.codes, []);
+    assert.equal(errors.message, '<html> <h1>Too many  requests</h1></html>');
+  });
+
+  it('never throws and stays short', () => {
+    const shapes = fc.oneof(
+      fc.string(),
+      fc.jsonValue().map((value) => JSON.stringify(value)),
+      fc.jsonValue().map((value) => JSON.stringify({ errors: value })),
+      fc.array(fc.jsonValue()).map((value) => JSON.stringify({ errors: value })),
+    );
+    fc.assert(
+      fc.property(shapes, (text) => {
+        const errors = parseErrorBody(Buffer.from(text));
+        assert.ok(errors.message.length <= 512);
+        assert.ok(errors.codes.every((code) => /^[A-Z][A-Z0-9_]*$/.test(code)));
+      }),
+    );
+  });
+});

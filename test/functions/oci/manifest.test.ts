@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { isFault, type FaultCode } from '../../../functions/fault.ts';
+import type { Descriptor } from '../../../functions/oci/descriptor.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
+import {
+  blobsOf,
+  manifestDigest,
+  MAX_CHILDREN,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+} from '../../../functions/oci/manifest.ts';
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  DOCKER_SCHEMA1,
+  OCI_ARTIFACT,
+  OCI_EMPTY,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from '../../../functions/oci/media-types.ts';
+
+const LAYER_TYPE = 'application/vnd.oci.image.layer.v1.tar+gzip';
+const FOREIGN_TYPE = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+
+interface Written {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+function written(text: string, mediaType: string): Written {
+  return { mediaType, digest: digestOf(Buffer.from(text)), size: text.length };
+}
+
+function bytesOf(document: unknown): Buffer {
+  return Buffer.from(JSON.stringify(document));
+}
+
+function read({ mediaType, digest, size }: Written): Descriptor {
+  return { mediaType, digest, sizeBytes: size };
+}
+
+const CONFIG = written('config', 'application/vnd.oci.image.config.v1+json');
+const LAYER = written('layer', LAYER_TYPE);
+const IMAGE = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: CONFIG, layers: [LAYER] };
+const CHILD = written('child', OCI_MANIFEST);
+const INDEX = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [CHILD] };
+
+function refuses(code: FaultCode, document: unknown, contentType: string | undefined): void {
+  assert.throws(
+    () => parseManifest(bytesOf(document), contentType),
+    (error) => isFault(error, code),
+    JSON.stringify(document),
+  );
+}
+
+describe('manifest', () => {
+  it('reads an image of either family', () => {
+    for (const mediaType of [OCI_MANIFEST, DOCKER_MANIFEST]) {
+      const manifest = parseManifest(bytesOf({ ...IMAGE, mediaType }), mediaType);
+      assert.equal(manifest.kind, 'image');
+      assert.equal(manifest.mediaType, mediaType);
+      assert.deepEqual(manifest.config, read(CONFIG));
+      assert.deepEqual(manifest.layers, [read(LAYER)]);
+      assert.equal(manifest.artifactType, CONFIG.mediaType);
+      assert.deepEqual(blobsOf(manifest), [read(CONFIG), read(LAYER)]);
+    }
+  });
+
+  it('reads an image without layers, an empty config and a subject', () => {
+    const empty = { mediaType: OCI_EMPTY, digest: digestOf(Buffer.from('{}')), size: 2 };
+    const manifest = parseManifest(
+      bytesOf({
+        ...IMAGE,
+        artifactType: 'application/vnd.example',
+        config: empty,
+        layers: [],
+        subject: CHILD,
+        annotations: { a: 'b', c: 1 },
+      }),
+      OCI_MANIFEST,
+    );
+    assert.deepEqual(manifest.layers, []);
+    assert.deepEqual(manifest.subject, read(CHILD));
+    assert.equal(manifest.artifactType, 'application/vnd.example');
+    assert.deepEqual(manifest.annotations, { a: 'b' });
+  });
+
+  it('counts a blob once, however often it is named', () => {
+    const manifest = parseManifest(bytesOf({ ...IMAGE, layers: [LAYER, LAYER] }), OCI_MANIFEST);
+    assert.deepEqual(manifest.layers, [read(LAYER)]);
+  });
+
+  it('keeps foreign layers apart', () => {
+    const foreign = { ...written('far', FOREIGN_TYPE), urls: ['http://169.254.169.254/'] };
+    const manifest = parseManifest(
+      bytesOf({ ...IMAGE, mediaType: DOCKER_MANIFEST, layers: [foreign, LAYER] }),
+      DOCKER_MANIFEST,
+    );
+    assert.deepEqual(manifest.layers, [read(LAYER)]);
+    assert.deepEqual(manifest.foreignLayers, [read(foreign)]);
+    assert.ok(!blobsOf(manifest).some(({ digest }) => digest === foreign.digest));
+  });
+
+  it('reads an index, nested indexes among its children', () => {
+    for (const mediaType of [OCI_INDEX, DOCKER_LIST]) {
+      const inner = written('inner', OCI_INDEX);
+      const manifest = parseManifest(
+        bytesOf({ ...INDEX, mediaType, manifests: [CHILD, inner] }),
+        mediaType,
+      );
+      assert.equal(manifest.kind, 'index');
+      assert.deepEqual(manifest.children, [read(CHILD), read(inner)]);
+      assert.deepEqual(blobsOf(manifest), []);
+    }
+  });
+
+  it('takes index entries that are no manifests as blobs (BuildKit cache)', () => {
+    const cache = written('cache', 'application/vnd.buildkit.cacheconfig.v0');
+    const manifest = parseManifest(bytesOf({ ...INDEX, manifests: [LAYER, cache] }), OCI_INDEX);
+    assert.deepEqual(manifest.children, []);
+    assert.deepEqual(blobsOf(manifest), [read(LAYER), read(cache)]);
+  });
+
+  it('reads an artifact manifest', () => {
+    const manifest = parseManifest(
+      bytesOf({ mediaType: OCI_ARTIFACT, artifactType: 'a/b', blobs: [LAYER], subject: CHILD }),
+      OCI_ARTIFACT,
+    );
+    assert.equal(manifest.kind, 'artifact');
+    assert.deepEqual(manifest.layers, [read(LAYER)]);
+    assert.deepEqual(manifest.subject, read(CHILD));
+  });
+
+  it('lets the header decide, or the document where the header is no manifest type', () => {
+    const bare = { schemaVersion: 2, config: CONFIG, layers: [] };
+    assert.equal(
+      parseManifest(bytesOf(bare), `${OCI_MANIFEST}; charset=utf-8`).mediaType,
+      OCI_MANIFEST,
+    );
+    assert.equal(parseManifest(bytesOf(IMAGE), 'application/json').mediaType, OCI_MANIFEST);
+    assert.equal(parseManifest(bytesOf(IMAGE), undefined).mediaType, OCI_MANIFEST);
+    refuses('MANIFEST_UNSUPPORTED', bare, 'application/json');
+    refuses('MANIFEST_UNSUPPORTED', bare, undefined);
+    refuses('MANIFEST_UNSUPPORTED', { ...bare, mediaType: 'text/html' }, 'text/html');
+  });
+
+  it('guard manifest-ambiguous: refuses a document that is two things', () => {
+    refuses('MANIFEST_INVALID', { ...INDEX, layers: [LAYER] }, OCI_INDEX);
+    refuses('MANIFEST_INVALID', { ...INDEX, config: CONFIG }, OCI_INDEX);
+    refuses('MANIFEST_INVALID', { ...INDEX, fsLayers: [] }, OCI_INDEX);
+    refuses('MANIFEST_INVALID', { ...IMAGE, manifests: [CHILD] }, OCI_MANIFEST);
+    refuses('MANIFEST_INVALID', { ...IMAGE, fsLayers: [] }, OCI_MANIFEST);
+    const schema1 = { schemaVersion: 1, fsLayers: [{ blobSum: LAYER.digest }] };
+    refuses('MANIFEST_INVALID', { ...schema1, layers: [] }, DOCKER_SCHEMA1);
+    refuses('MANIFEST_INVALID', { blobs: [LAYER], manifests: [CHILD] }, OCI_ARTIFACT);
+  });
+
+  it('guard manifest-media-type: refuses a type that contradicts its announcement', () => {
+    refuses('MANIFEST_INVALID', INDEX, DOCKER_LIST);
+    refuses('MANIFEST_INVALID', IMAGE, DOCKER_MANIFEST);
+  });
+
+  it('guard manifest-size: refuses more than 4 MiB unread', () => {
+    const large = Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' ');
+    bytesOf(IMAGE).copy(large);
+    assert.throws(
+      () => parseManifest(large, OCI_MANIFEST),
+      (error) => isFault(error, 'MANIFEST_TOO_LARGE'),
+    );
+    assert.equal(parseManifest(large.subarray(0, MAX_MANIFEST_BYTES), OCI_MANIFEST).kind, 'image');
+  });
+
+  it('guard index-children: refuses more than 1,000 children', () => {
+    const manifests = Array.from({ length: MAX_CHILDREN + 1 }, (_, n) =>
+      written(`${n}`, OCI_MANIFEST),
+    );
+    refuses('GRAPH_TOO_LARGE', { ...INDEX, manifests }, OCI_INDEX);
+    const { children } = parseManifest(
+      bytesOf({ ...INDEX, manifests: manifests.slice(1) }),
+      OCI_INDEX,
+    );
+    assert.equal(children.length, MAX_CHILDREN);
+  });
+
+  it('guard descriptor-digest: refuses digests that could become paths', () => {
+    for (const digest of ['sha256:../../x', 'md5:00', '', `sha256:${'A'.repeat(64)}`]) {
+      refuses('DIGEST_INVALID', { ...IMAGE, layers: [{ ...LAYER, digest }] }, OCI_MANIFEST);
+      refuses('DIGEST_INVALID', { ...INDEX, manifests: [{ ...CHILD, digest }] }, OCI_INDEX);
+      refuses(
+        'DIGEST_INVALID',
+        { schemaVersion: 1, fsLayers: [{ blobSum: digest }] },
+        DOCKER_SCHEMA1,
+      );
+    }
+  });
+
+  const malformed: readonly (readonly [string, unknown, string])[] = [
+    ['a list', [], OCI_MANIFEST],
+    ['null', null, OCI_MANIFEST],
+    ['no config', { ...IMAGE, config: undefined }, OCI_MANIFEST],
+    ['no layers', { ...IMAGE, layers: undefined }, OCI_MANIFEST],
+    ['a negative size', { ...IMAGE, layers: [{ ...LAYER, size: -1 }] }, OCI_MANIFEST],
+    ['a size as text', { ...IMAGE, layers: [{ ...LAYER, size: '5' }] }, OCI_MANIFEST],
+    ['an unsafe size', { ...IMAGE, layers: [{ ...LAYER, size: 2 ** 60 }] }, OCI_MANIFEST],
+    ['no media type of a layer', { ...IMAGE, layers: [{ ...LAYER, mediaType: '' }] }, OCI_MANIFEST],
+    ['another schema version', { ...IMAGE, schemaVersion: 1 }, OCI_MANIFEST],
+    ['a mediaType that is no text', { ...IMAGE, mediaType: 2 }, OCI_MANIFEST],
+    ['no manifests', { schemaVersion: 2 }, OCI_INDEX],
+    ['no fsLayers', { schemaVersion: 1 }, DOCKER_SCHEMA1],
+  ];
+  for (const [name, document, type] of malformed) {
+    it(`refuses ${name}`, () => {
+      refuses('MANIFEST_INVALID', document, type);
+    });
+  }
+
+  it('refuses what is no JSON', () => {
+    assert.throws(
+      () => parseManifest(Buffer.from('<html>'), OCI_MANIFEST),
+      (error) => isFault(error, 'MANIFEST_INVALID'),
+    );
+  });
+
+  it('gives a manifest or a fault for any bytes and any type', () => {
+    const types = fc.constantFrom(
+      OCI_MANIFEST,
+      OCI_INDEX,
+      DOCKER_LIST,
+      DOCKER_SCHEMA1,
+      OCI_ARTIFACT,
+      'application/json',
+      undefined,
+    );
+    const part = fc.oneof(
+      fc.constantFrom<unknown>(CONFIG, LAYER, CHILD, null, 1, 'x'),
+      fc.jsonValue(),
+    );
+    const documents = fc.record(
+      {
+        schemaVersion: fc.constantFrom<unknown>(1, 2, '2'),
+        mediaType: types,
+        config: part,
+        layers: fc.oneof(fc.array(part), part),
+        manifests: fc.oneof(fc.array(part), part),
+        fsLayers: fc.array(
+          fc.record({ blobSum: fc.oneof(fc.constant(LAYER.digest), fc.string()) }),
+        ),
+        subject: part,
+        annotations: part,
+      },
+      { requiredKeys: [] },
+    );
+    const texts = fc.oneof(
+      fc.string(),
+      documents.map((document) => JSON.stringify(document)),
+    );
+    fc.assert(
+      fc.property(texts, types, (text, type) => {
+        const bytes = Buffer.from(text);
+        try {
+          const manifest = parseManifest(bytes, type);
+          const parts = [...blobsOf(manifest), ...manifest.children];
+          assert.equal(new Set(parts.map(({ digest }) => digest)).size <= parts.length, true);
+          assert.ok(parts.every(({ digest }) => /^sha(256|512):[0-9a-f]+$/.test(digest)));
+          assert.ok(manifest.children.length === 0 || manifest.kind === 'index');
+        } catch (error) {
+          assert.ok(isFault(error), String(error));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('digests the bytes as they are', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        assert.equal(manifestDigest(Buffer.from(bytes), OCI_MANIFEST), digestOf(bytes));
+      }),
+    );
+  });
+});

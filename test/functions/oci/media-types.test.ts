@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  DOCKER_SCHEMA1,
+  DOCKER_SCHEMA1_SIGNED,
+  essence,
+  isForeignLayer,
+  manifestKind,
+  MANIFEST_ACCEPT,
+  OCI_ARTIFACT,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from '../../../functions/oci/media-types.ts';
+
+describe('media types', () => {
+  it('offers every manifest type at once', () => {
+    const offered = MANIFEST_ACCEPT.split(', ');
+    assert.deepEqual(
+      new Set(offered),
+      new Set([
+        OCI_MANIFEST,
+        OCI_INDEX,
+        OCI_ARTIFACT,
+        DOCKER_MANIFEST,
+        DOCKER_LIST,
+        DOCKER_SCHEMA1,
+        DOCKER_SCHEMA1_SIGNED,
+      ]),
+    );
+  });
+
+  const kinds: readonly (readonly [string, string | undefined])[] = [
+    [OCI_MANIFEST, 'image'],
+    [DOCKER_MANIFEST, 'image'],
+    [OCI_INDEX, 'index'],
+    [DOCKER_LIST, 'index'],
+    [OCI_ARTIFACT, 'artifact'],
+    [DOCKER_SCHEMA1, 'schema1'],
+    [DOCKER_SCHEMA1_SIGNED, 'schema1'],
+    ['application/json', undefined],
+    ['', undefined],
+  ];
+  for (const [type, kind] of kinds) {
+    it(`takes '${type}' as ${kind ?? 'no manifest'}`, () => {
+      assert.equal(manifestKind(type), kind);
+    });
+  }
+
+  it('knows layers that are not distributable', () => {
+    assert.ok(isForeignLayer('application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'));
+    assert.ok(isForeignLayer('application/vnd.oci.image.layer.nondistributable.v1.tar+zstd'));
+    assert.ok(!isForeignLayer('application/vnd.oci.image.layer.v1.tar+gzip'));
+  });
+
+  it('takes a Content-Type without its parameters', () => {
+    assert.equal(essence('Application/JSON ; charset=utf-8'), 'application/json');
+    assert.equal(essence(undefined), '');
+  });
+});

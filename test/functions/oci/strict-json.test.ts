@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { isFault } from '../../../functions/fault.ts';
+import { refuseDoubledKeys } from '../../../functions/oci/strict-json.ts';
+
+describe('strict JSON', () => {
+  it('takes every document that a writer of JSON writes', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(undefined, 2), (value, indent) => {
+        // A generated object may have two spellings of one key by chance only.
+        refuseDoubledKeys(JSON.stringify(value, null, indent));
+      }),
+    );
+  });
+
+  it('guard manifest-doubled-key: refuses a decisive key twice, in any spelling and depth', () => {
+    const doubled = [
+      '{"layers":[],"layers":[]}',
+      '{"layers":[],"Layers":[]}',
+      '{"a":{"digest":"x","digest":"y"}}',
+      '{"config":{},"a":"\\"}{","config":{}}',
+      '{"c\\u006fnfig":{},"config":{}}',
+      '[{"manifests":1},{"manifests":1,"size":2,"manifests":3}]',
+    ];
+    for (const text of doubled) {
+      JSON.parse(text);
+      assert.throws(
+        () => {
+          refuseDoubledKeys(text);
+        },
+        (error) => isFault(error, 'MANIFEST_INVALID'),
+        text,
+      );
+    }
+  });
+
+  it('leaves keys alone that decide nothing, and the same key in different objects', () => {
+    refuseDoubledKeys('{"annotations":{"a":1,"a":2}}');
+    refuseDoubledKeys('{"layers":[{"digest":"x","size":1},{"digest":"x","size":1}]}');
+    refuseDoubledKeys('{"a":"layers","b":"layers"}');
+  });
+});
