@@ -16,13 +16,14 @@ export function tarOf(files: readonly TarFile[], modifiedSeconds: number): Buffe
   const parts = files.flatMap((file) => {
     const bytes = file.bytes ?? Buffer.alloc(0);
     const padding = (BLOCK_BYTES - (bytes.length % BLOCK_BYTES)) % BLOCK_BYTES;
-    return [header(file, bytes.length, modifiedSeconds), bytes, Buffer.alloc(padding)];
+    return [tarHeader(file, bytes.length, modifiedSeconds), bytes, Buffer.alloc(padding)];
   });
   // Two empty blocks end an archive.
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK_BYTES)]);
 }
 
-function header(file: TarFile, sizeBytes: number, modifiedSeconds: number): Buffer {
+/** The block before an entry's bytes. */
+export function tarHeader(file: TarFile, sizeBytes: number, modifiedSeconds: number): Buffer {
   if (Buffer.byteLength(file.path) > 100) throw new Error(`path too long for ustar: ${file.path}`);
   const directory = file.path.endsWith('/');
   const block = Buffer.alloc(BLOCK_BYTES);

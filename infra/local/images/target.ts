@@ -1,5 +1,6 @@
 import type { RegistryStore } from '../registry/store.ts';
-import { RegistryClient, textOf, type RegistryClientOptions } from '../verifier/registry-client.ts';
+import { textOf } from '../verifier/http-exchange.ts';
+import { RegistryClient, type RegistryClientOptions } from '../verifier/registry-client.ts';
 import type { BuiltBlob, BuiltImage, BuiltManifest } from './image.ts';
 
 /** Where built images are put. */

@@ -10,6 +10,7 @@ export interface DescriptorDocument {
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly urls?: readonly string[];
+  readonly platform?: { readonly os: string; readonly architecture: string };
 }
 
 /** What a registry must know of a manifest. */

@@ -54,16 +54,23 @@ async function repositoryEndpoint(
   if (google) requireImageName(context, name);
   switch (family) {
     case 'tags/list':
+      requireReading(request);
       return google ? listTagsWithMap(context, request, name) : listTags(context, request, name);
     case 'manifests':
       return manifests(context, request, name, decodeURIComponent(rest));
     case 'blobs':
       return blobs(context, request, name, decodeURIComponent(rest));
     case 'referrers':
+      requireReading(request);
       return referrers(context, request, name, decodeURIComponent(rest));
     default:
       return rest === ''
         ? beginUpload(context, request, name)
         : continueUpload(context, request, { id: rest, pool: context.store.poolOf(name) });
   }
+}
+
+function requireReading(request: RegistryRequest): void {
+  if (request.method === 'GET' || request.method === 'HEAD') return;
+  throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a list`);
 }

@@ -1,3 +1,5 @@
+import { exchange, textOf } from './http-exchange.ts';
+
 /** Asked for before a request, and again with the registry's challenge where that was refused. */
 export interface AuthorizationRequest {
   readonly repository: string;
@@ -27,7 +29,7 @@ export function fixedAuthorization(
  * named realm, anonymously where there are no credentials (Docker Registry v2, "Token Authentication
  * Specification"). Tokens are kept per repository until they are refused.
  */
-export function challengedAuthorization(credentials?: UserCredentials): Authorization {
+export function challengedAuthorization(credentials?: UserCredentials, ca?: string): Authorization {
   const kept = new Map<string, string>();
   const basic =
     credentials === undefined
@@ -37,7 +39,7 @@ export function challengedAuthorization(credentials?: UserCredentials): Authoriz
     const key = `${repository} ${actions}`;
     if (challenge === undefined) return kept.get(key);
     const header = /^bearer /i.test(challenge)
-      ? `Bearer ${await fetchToken(challenge, `repository:${repository}:${actions}`, basic)}`
+      ? `Bearer ${await fetchToken(challenge, `repository:${repository}:${actions}`, basic, ca)}`
       : basic;
     if (header !== undefined) kept.set(key, header);
     return header;
@@ -48,6 +50,7 @@ async function fetchToken(
   challenge: string,
   scope: string,
   basic: string | undefined,
+  ca: string | undefined,
 ): Promise<string> {
   const parameters = new Map(
     [...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]),
@@ -56,11 +59,16 @@ async function fetchToken(
   const service = parameters.get('service');
   if (service !== undefined) url.searchParams.set('service', service);
   url.searchParams.set('scope', scope);
-  const response = await fetch(url, {
+  const response = await exchange(url, {
+    method: 'GET',
     ...(basic === undefined ? {} : { headers: { authorization: basic } }),
+    ...(ca === undefined ? {} : { ca }),
   });
-  if (!response.ok) throw new Error(`the token endpoint answered ${response.status}`);
-  const { token, access_token: accessToken } = (await response.json()) as {
+  const text = await textOf(response);
+  if (response.statusCode !== 200) {
+    throw new Error(`the token endpoint answered ${response.statusCode ?? 0}: ${text}`);
+  }
+  const { token, access_token: accessToken } = JSON.parse(text) as {
     readonly token?: string;
     readonly access_token?: string;
   };

@@ -1,6 +1,7 @@
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as TlsAgent, request as httpsRequest } from 'node:https';
+import { Agent, type IncomingMessage } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
 import type { Authorization } from './authorization.ts';
+import { exchange } from './http-exchange.ts';
 
 /** Where a registry is and how it is asked. */
 export interface RegistryClientOptions {
@@ -95,34 +96,15 @@ export class RegistryClient {
     body: Buffer | undefined,
     headers: Readonly<Record<string, string>>,
   ): Promise<IncomingMessage> {
-    const tls = url.protocol === 'https:';
-    const own = url.protocol === new URL(this.#options.url).protocol;
-    return new Promise((resolve, reject) => {
-      const outgoing = (tls ? httpsRequest : httpRequest)(
-        url,
-        {
-          method,
-          headers: body === undefined ? headers : { ...headers, 'content-length': body.length },
-          ...(own ? { agent: this.#agent } : {}),
-        },
-        resolve,
-      );
-      outgoing.on('error', reject);
-      outgoing.end(body);
+    const { url: own, ca } = this.#options;
+    return exchange(url, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+      ...(ca === undefined ? {} : { ca }),
+      ...(url.protocol === new URL(own).protocol ? { agent: this.#agent } : {}),
     });
   }
-}
-
-/** Reads a small body. */
-export async function textOf(message: IncomingMessage): Promise<string> {
-  return (await bytesOf(message)).toString('utf8');
-}
-
-/** Reads a body into memory. */
-export async function bytesOf(message: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of message) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }
 
 function isRedirect(message: IncomingMessage): boolean {

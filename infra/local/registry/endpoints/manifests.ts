@@ -11,7 +11,7 @@ import {
   type RegistryRequest,
 } from '../exchange.ts';
 import { manifestDigest, readManifest, type ManifestContents } from '../manifest.ts';
-import { MANIFEST_TYPES } from '../media-types.ts';
+import { DOCKER_LIST, MANIFEST_TYPES } from '../media-types.ts';
 import { isTag } from '../names.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { StoredManifest } from '../store.ts';
@@ -52,22 +52,44 @@ function getManifest(
       detail: { unknown: reference },
     });
   }
-  requireAcceptable(found, request.headers.accept);
-  return bytesAnswer(200, found.mediaType, found.bytes, {
-    ...contentDigest(context, found.digest),
-    etag: `"${found.digest}"`,
+  const shown = isDigest(reference) ? found : platformOf(context, request, repository, found);
+  requireAcceptable(shown, request);
+  return bytesAnswer(200, shown.mediaType, shown.bytes, {
+    ...contentDigest(context, shown.digest),
+    etag: `"${shown.digest}"`,
   });
 }
 
-/** A manifest of a type that the reader does not accept is as good as unknown. */
-function requireAcceptable(manifest: StoredManifest, accept: string | undefined): void {
-  const ranges = (accept ?? '').split(',').map((range) => range.split(';')[0]?.trim());
-  if (['*/*', 'application/*', manifest.mediaType].some((range) => ranges.includes(range))) return;
+/**
+ * Docker's distribution gives readers who do not accept a manifest list its linux/amd64 manifest: a
+ * tag then seems to have another digest.
+ */
+function platformOf(
+  context: RegistryContext,
+  request: RegistryRequest,
+  repository: string,
+  found: StoredManifest,
+): StoredManifest {
+  if (found.mediaType !== DOCKER_LIST || accepts(request, found.mediaType)) return found;
+  const child = found.contents.children.find(
+    ({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64',
+  );
+  return context.store.manifest(repository, child?.digest ?? found.digest) ?? found;
+}
+
+/** A manifest of a type that the reader does not name is as good as unknown; wildcards do not name it. */
+function requireAcceptable(manifest: StoredManifest, request: RegistryRequest): void {
+  if (accepts(request, manifest.mediaType)) return;
   throw new RegistryRefusal(
     404,
     'MANIFEST_UNKNOWN',
     `Manifest has media type ${manifest.mediaType}, but the request does not accept it`,
   );
+}
+
+function accepts(request: RegistryRequest, mediaType: string): boolean {
+  const ranges = (request.headers.accept ?? '').split(',');
+  return ranges.some((range) => range.split(';')[0]?.trim() === mediaType);
 }
 
 /** OCI Distribution 1.1, "Pushing Manifests" and "Pushing Manifests with Subject". */
@@ -144,7 +166,7 @@ function manifestBlobUnknown(
       ...[...missing, ...foreign].map((digest) => ({
         code: 'MANIFEST_BLOB_UNKNOWN',
         message,
-        detail: { digest },
+        detail: digest,
       })),
     ],
   });
