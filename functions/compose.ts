@@ -42,11 +42,19 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** What differs between the entries. */
+export interface EngineOptions {
+  /** Tell what would be done and change nothing. Default false. */
+  readonly dryRun?: boolean;
+  /** Write lines of entry `requests`. Default true. */
+  readonly countRequests?: boolean;
+}
+
 /** Wires the engine: credentials by host, registries, the pool of blobs. */
 export function composeEngine(
   config: MirrorConfig,
   logger: Logger,
-  options: { readonly dryRun: boolean } = { dryRun: false },
+  options: EngineOptions = {},
 ): Engine {
   const clock = Date.now;
   const requests = requestTally(logger, clock);
@@ -55,7 +63,7 @@ export function composeEngine(
   const pool = new BlobPool({ knowledge: new Knowledge(clock), clock });
   const firstQuestion = new FirstQuestion();
   const { host } = parseDestinationRegistry(config.destinationRegistry);
-  const mirrorOptions = mirrorOptionsOf(config, options.dryRun);
+  const mirrorOptions = mirrorOptionsOf(config, options.dryRun ?? false);
 
   const doWork: DoWork = async (work) => {
     const { admission, deadlineAtMs, deadline, delegation, observer } = work;
@@ -88,7 +96,7 @@ export function composeEngine(
     requests,
     googleApi: googleApi(registries.callJson, tokens),
     close: () => {
-      requests.finish();
+      if (options.countRequests !== false) requests.finish();
       registries.close();
     },
   };

@@ -1,4 +1,5 @@
 import { canonicalImageName, parseDestinationRegistry } from './contract/destination.ts';
+import type { Verify } from './contract/event.ts';
 import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
 import { Fault } from './fault.ts';
 import { jobOptions, subscriberOptions, type mirrorOptions } from './option-tables.ts';
@@ -31,7 +32,12 @@ export interface MirrorConfig extends Omit<MirrorOptions, Parts>, Combined {}
 export interface SubscriberConfig extends Omit<SubscriberOptions, Parts>, Combined {}
 
 /** Configuration of the job and the command line. */
-export interface JobConfig extends Omit<JobOptions, Parts>, Combined {}
+export interface JobConfig extends Omit<JobOptions, Parts | 'verifyTags'>, Combined {
+  /** Of events that do not say. */
+  readonly verifyTags: Verify;
+  /** What `--verify` says, for `--image`. */
+  readonly verify: Verify | undefined;
+}
 
 /**
  * Reads the service's options.
@@ -58,11 +64,21 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const combined = combine(values, hosts);
   const inside = images.find((image) => liesWithin(image, values.destinationRegistry));
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
-  return { ...values, images, ...combined };
+  const { verifyTags } = values;
+  return {
+    ...values,
+    images,
+    verify: verifyTags,
+    verifyTags: verifyTags ?? 'mutable',
+    ...combined,
+  };
 }
 
 /** Checks options against each other. */
-function combine(values: MirrorOptions, namedHosts: readonly string[]): Combined {
+function combine(
+  values: Omit<MirrorOptions, 'verifyTags'>,
+  namedHosts: readonly string[],
+): Combined {
   inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
     parseDestinationRegistry(values.destinationRegistry),
   );
@@ -85,7 +101,12 @@ function combine(values: MirrorOptions, namedHosts: readonly string[]): Combined
 }
 
 /** The selection that the four `MIRROR_…` options say. */
-function selectionOf({ include, exclude, semver, latest }: MirrorOptions): Selection {
+function selectionOf({
+  include,
+  exclude,
+  semver,
+  latest,
+}: Omit<MirrorOptions, 'verifyTags'>): Selection {
   const given = {
     ...(include.length === 0 ? {} : { include }),
     ...(exclude.length === 0 ? {} : { exclude }),

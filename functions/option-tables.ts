@@ -258,12 +258,18 @@ export const jobOptions = {
   images: list({
     flag: '--image',
     placeholder: 'NAME',
-    sentence: 'Image to mirror, such as ghcr.io/org/app.',
+    sentence: 'Image to mirror, such as ghcr.io/org/app; several are mirrored side by side.',
   }),
   tags: list({
     flag: '--tag',
     placeholder: 'TAG',
-    sentence: 'Mirror exactly this tag of every --image.',
+    sentence: 'Mirror exactly these tags of every --image instead of those selected.',
+  }),
+  event: text({
+    env: 'EVENT',
+    placeholder: 'JSON',
+    sentence:
+      'Instead of --image: one event, as a CloudEvent in structured mode; how the service hands off.',
   }),
   workers: integer({
     flag: '--workers',
@@ -283,10 +289,17 @@ export const jobOptions = {
     short: '-o',
     choices: ['text', 'json'],
     default: 'text',
-    sentence:
-      'Form of the report on standard output; json is one document (functions/report/report.schema.json).',
+    sentence: 'Form of the report; json is one document (functions/report/report.schema.json).',
   }),
   ...mirrorOptions,
+  verifyTags: choice({
+    flag: '--verify',
+    env: 'VERIFY_TAGS',
+    choices: VERIFY,
+    default: undefined,
+    sentence:
+      'Existing tags whose digest is compared with the source. Unset: all with --image, mutable with an event.',
+  }),
 } as const;
 
 /** A host that is this machine: Google credentials go to no other host that an option names. */

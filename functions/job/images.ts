@@ -1,0 +1,90 @@
+import pMap from 'p-map';
+
+import type { Engine } from '../compose.ts';
+import type { JobConfig } from '../config.ts';
+import { eventOf, type MirrorEvent } from '../contract/event.ts';
+import { toFault } from '../fault.ts';
+import { NO_DEADLINE } from '../mirror/deadline.ts';
+import type { TagRecord } from '../mirror/outcome.ts';
+import type { RepositoryResult, RunResult } from '../report/report-document.ts';
+import { admit } from '../subscriber/admission.ts';
+
+/** Told what happens during a run. */
+export interface RunObserver {
+  readonly onRecord: (image: string, record: TagRecord) => void;
+  readonly onBytes: (count: number) => void;
+  readonly onRepository: (result: RepositoryResult) => void;
+}
+
+/**
+ * Mirrors the images of the command line, `--workers` at once. The operator's word needs no
+ * `ALLOWED_SOURCES`, and lifts the brake.
+ */
+export async function mirrorImages(
+  config: JobConfig,
+  engine: Engine,
+  observer: RunObserver,
+  signal: AbortSignal,
+): Promise<RunResult> {
+  const startedAt = new Date();
+  const repositories = await pMap(
+    config.images,
+    async (image) => {
+      const result = await mirrorImage(image, config, engine, observer, signal);
+      observer.onRepository(result);
+      return result;
+    },
+    { concurrency: config.workers },
+  );
+  const { dryRun, destinationRegistry } = config;
+  return { startedAt, finishedAt: new Date(), dryRun, destinationRegistry, repositories };
+}
+
+async function mirrorImage(
+  image: string,
+  config: JobConfig,
+  engine: Engine,
+  observer: RunObserver,
+  signal: AbortSignal,
+): Promise<RepositoryResult> {
+  const startedAtMs = Date.now();
+  const event = eventOfImage(image, config);
+  try {
+    const report = await engine.doWork({
+      event,
+      admission: admit(event, { ...engine.rules, allowedSources: [] }),
+      deadline: NO_DEADLINE,
+      deadlineAtMs: undefined,
+      observer: {
+        onRecord: (record) => {
+          observer.onRecord(image, record);
+        },
+        onBytes: observer.onBytes,
+      },
+      signal,
+    });
+    return { image, report, durationMs: Date.now() - startedAtMs };
+  } catch (error) {
+    const fault = toFault(error, 'mirror repository');
+    return { image, fault, durationMs: Date.now() - startedAtMs };
+  }
+}
+
+/** The event that asks for what the command line says; it belongs to no object of a cluster. */
+function eventOfImage(image: string, { tags, verify }: JobConfig): MirrorEvent {
+  const time = new Date();
+  return eventOf(
+    {
+      imageRepository: { namespace: 'command-line', name: 'mirror', uid: image.slice(0, 128) },
+      image,
+      revision: '',
+      tagCount: tags.length,
+      scanTime: time.toISOString(),
+      exclusionList: [],
+      reason: 'requested',
+      ...(tags.length === 0 ? {} : { tags: [...new Set(tags)] }),
+      ...(verify === undefined ? {} : { verify }),
+    },
+    { clusterName: 'command-line', time },
+  );
+}

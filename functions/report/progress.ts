@@ -1,0 +1,72 @@
+import { bytesText } from './report-lines.ts';
+
+/** Shows how far a run is, below the lines that it prints. */
+export interface Progress {
+  /** A tag is decided. */
+  tag(): void;
+  /** Bytes were sent. */
+  bytes(count: number): void;
+  /** Prints a line above the progress. */
+  line(text: string): void;
+  /** Removes the progress and shows it no more. */
+  end(): void;
+}
+
+/** Where progress is shown; `process.stderr` fits. */
+export interface Terminal {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(text: string): unknown;
+}
+
+/** How often the line is drawn anew: often enough to live, seldom enough to cost nothing. */
+const DRAW_INTERVAL_MS = 200;
+/** Erases the line and returns to its beginning (ECMA-48, EL). */
+const ERASE = '\r\u001b[2K';
+
+/**
+ * A line that tells tags, bytes and rate while a terminal looks on; elsewhere nothing is drawn and
+ * lines are printed as they are.
+ * @param print takes the lines of the run
+ * @param terminal takes the progress
+ */
+export function progressLine(
+  print: (line: string) => void,
+  terminal: Terminal,
+  clock: () => number,
+): Progress {
+  const startedAtMs = clock();
+  let [tags, sentBytes, shown] = [0, 0, false];
+
+  function draw(): void {
+    const elapsedMs = Math.max(1, clock() - startedAtMs);
+    const rate = bytesText(Math.round((sentBytes * 1000) / elapsedMs));
+    const text = `${tags} tags, ${bytesText(sentBytes)} sent, ${rate}/s`;
+    terminal.write(`${ERASE}${text.slice(0, (terminal.columns ?? 80) - 1)}`);
+    shown = true;
+  }
+
+  function erase(): void {
+    if (shown) terminal.write(ERASE);
+    shown = false;
+  }
+
+  const timer = terminal.isTTY === true ? setInterval(draw, DRAW_INTERVAL_MS) : undefined;
+  timer?.unref();
+  return {
+    tag: () => {
+      tags += 1;
+    },
+    bytes: (count) => {
+      sentBytes += count;
+    },
+    line: (text) => {
+      erase();
+      print(text);
+    },
+    end: () => {
+      clearInterval(timer);
+      erase();
+    },
+  };
+}

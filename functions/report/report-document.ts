@@ -1,0 +1,162 @@
+import type { Fault } from '../fault.ts';
+import { OUTCOMES, type OutcomeCounts, type TagRecord } from '../mirror/outcome.ts';
+import type { MirrorReport } from '../mirror/report.ts';
+import { faultFields, type FaultFields } from '../telemetry/fault-fields.ts';
+
+/** Version and kind of the document; a change that breaks its readers is a new version. */
+export const REPORT_API_VERSION = 'imagerepo-mirror.io/v1';
+
+/** What came of one image. */
+export interface RepositoryResult {
+  /** Canonical image name. */
+  readonly image: string;
+  readonly durationMs: number;
+  /** Absent where nothing could be planned. */
+  readonly report?: MirrorReport;
+  /** Why nothing could be planned. */
+  readonly fault?: Fault;
+}
+
+/** What came of one run. */
+export interface RunResult {
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+  readonly dryRun: boolean;
+  readonly destinationRegistry: string;
+  readonly repositories: readonly RepositoryResult[];
+}
+
+/** The document of `-o json`; `report.schema.json` describes it. */
+export interface ReportDocument {
+  readonly apiVersion: typeof REPORT_API_VERSION;
+  readonly kind: 'MirrorReport';
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly dryRun: boolean;
+  readonly destinationRegistry: string;
+  readonly repositories: readonly RepositoryDocument[];
+  readonly summary: {
+    readonly repositories: number;
+    readonly failedRepositories: number;
+    readonly counts: OutcomeCounts;
+    readonly bytesUploaded: number;
+    readonly durationSeconds: number;
+  };
+}
+
+interface RepositoryDocument {
+  readonly image: string;
+  readonly destination?: string;
+  readonly ending?: MirrorReport['ending'];
+  readonly sourceTags?: number;
+  readonly selectedTags?: number;
+  readonly counts?: OutcomeCounts;
+  readonly bytesUploaded?: number;
+  readonly blobs?: {
+    readonly uploaded: number;
+    readonly mounted: number;
+    readonly present: number;
+  };
+  readonly tags?: readonly TagDocument[];
+  readonly error?: FaultFields;
+  readonly durationSeconds: number;
+}
+
+interface TagDocument {
+  readonly tag: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly digest?: string;
+  readonly previousDigest?: string;
+  readonly subject?: string;
+  readonly bytesUploaded: number;
+  readonly durationSeconds: number;
+  readonly error?: FaultFields;
+}
+
+/** Draws up the document of a run. */
+export function reportDocument(run: RunResult): ReportDocument {
+  const { repositories } = run;
+  return {
+    apiVersion: REPORT_API_VERSION,
+    kind: 'MirrorReport',
+    startedAt: run.startedAt.toISOString(),
+    finishedAt: run.finishedAt.toISOString(),
+    dryRun: run.dryRun,
+    destinationRegistry: run.destinationRegistry,
+    repositories: repositories.map(repositoryDocument),
+    summary: {
+      repositories: repositories.length,
+      failedRepositories: repositories.filter(isFailed).length,
+      counts: totalCounts(repositories),
+      bytesUploaded: repositories.reduce(
+        (sum, { report }) => sum + (report?.bytesUploaded ?? 0),
+        0,
+      ),
+      durationSeconds: seconds(run.finishedAt.getTime() - run.startedAt.getTime()),
+    },
+  };
+}
+
+/**
+ * Whether a run ends with exit code 1 because of this repository: it or a tag of it failed, it is
+ * not at the source, or a tag that was asked for by name is not.
+ */
+export function isFailed({ report, fault }: RepositoryResult): boolean {
+  if (fault !== undefined || report === undefined) return true;
+  return report.ending === 'source-lost' || report.counts.failed > 0;
+}
+
+/** Outcomes of all repositories together. */
+export function totalCounts(repositories: readonly RepositoryResult[]): OutcomeCounts {
+  return Object.fromEntries(
+    OUTCOMES.map((outcome) => [
+      outcome,
+      repositories.reduce((sum, { report }) => sum + (report?.counts[outcome] ?? 0), 0),
+    ]),
+  ) as OutcomeCounts;
+}
+
+function repositoryDocument(result: RepositoryResult): RepositoryDocument {
+  const { image, report, fault, durationMs } = result;
+  return {
+    image,
+    ...(report === undefined
+      ? {}
+      : {
+          destination: report.destination,
+          ending: report.ending,
+          sourceTags: report.sourceTagCount,
+          selectedTags: report.selectedTagCount,
+          counts: report.counts,
+          bytesUploaded: report.bytesUploaded,
+          blobs: {
+            uploaded: report.blobsUploaded,
+            mounted: report.blobsMounted,
+            present: report.blobsPresent,
+          },
+          tags: report.records.map(tagDocument),
+        }),
+    ...(fault === undefined ? {} : { error: faultFields(fault) }),
+    durationSeconds: seconds(durationMs),
+  };
+}
+
+function tagDocument(record: TagRecord): TagDocument {
+  const { tag, outcome, reason, digest, previousDigest, subject, fault } = record;
+  return {
+    tag,
+    outcome,
+    reason,
+    ...(digest === undefined ? {} : { digest }),
+    ...(previousDigest === undefined ? {} : { previousDigest }),
+    ...(subject === undefined ? {} : { subject }),
+    bytesUploaded: record.bytesUploaded,
+    durationSeconds: seconds(record.durationMs),
+    ...(fault === undefined ? {} : { error: faultFields(fault) }),
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}

@@ -1,0 +1,90 @@
+import { printable, type Fault } from '../fault.ts';
+import { OUTCOMES, type TagRecord } from '../mirror/outcome.ts';
+import { isFailed, totalCounts, type RepositoryResult, type RunResult } from './report-document.ts';
+
+/** The longest outcome's length, so that image names stand in one column. */
+const OUTCOME_WIDTH = Math.max(...OUTCOMES.map(({ length }) => length));
+
+/** One tag's line: `copied  ghcr.io/org/app:1.0  12.4 MB in 0.8 s`. */
+export function tagLine(image: string, record: TagRecord): string {
+  const { outcome, fault, bytesUploaded, durationMs } = record;
+  const head = `${outcome.padEnd(OUTCOME_WIDTH)}  ${image}:${printable(record.tag)}`;
+  if (fault !== undefined) return `${head}  ${faultText(fault)}`;
+  if (bytesUploaded === 0) return head;
+  return `${head}  ${bytesText(bytesUploaded)} in ${secondsText(durationMs)}`;
+}
+
+/** One repository's line, after its tags. */
+export function repositoryLine({ image, report, fault, durationMs }: RepositoryResult): string {
+  const time = `in ${secondsText(durationMs)}`;
+  if (fault !== undefined) return `${image}: ${faultText(fault)}`;
+  if (report === undefined) return `${image}: nothing was done`;
+  if (report.ending === 'source-lost') return `${image}: the source has no such repository`;
+  const { held, missing, maxMissingTags } = report.brake;
+  const brake =
+    held === 0 ? '' : `, ${held} held: ${missing} are missing, the brake is at ${maxMissingTags}`;
+  return (
+    `${image} → ${report.destination}: ${report.selectedTagCount} of ` +
+    `${report.sourceTagCount} tags selected${brake}, ${bytesText(report.bytesUploaded)} ${time}`
+  );
+}
+
+/** The last lines of a run: the figures, and once more what failed with what to do about it. */
+export function summaryLines(run: RunResult): readonly string[] {
+  const counts = totalCounts(run.repositories);
+  const words = OUTCOMES.filter((outcome) => counts[outcome] > 0).map(
+    (outcome) => `${counts[outcome]} ${outcome}`,
+  );
+  const bytes = run.repositories.reduce((sum, { report }) => sum + (report?.bytesUploaded ?? 0), 0);
+  const failed = run.repositories.filter(isFailed).length;
+  const total = run.repositories.length;
+  const durationMs = run.finishedAt.getTime() - run.startedAt.getTime();
+  return [
+    ...advice(run),
+    `${total} ${total === 1 ? 'repository' : 'repositories'}` +
+      (failed === 0 ? '' : ` (${failed} with failures)`) +
+      `: ${words.length === 0 ? 'no tags' : words.join(', ')}; ` +
+      `${bytesText(bytes)} in ${secondsText(durationMs)}`,
+  ];
+}
+
+/** Each fault code that occurred, how often, and what its reader does next. */
+function advice({ repositories }: RunResult): readonly string[] {
+  const faults = repositories.flatMap(({ fault, report }) => [
+    ...(fault === undefined ? [] : [fault]),
+    ...(report?.records.flatMap((record) => (record.fault === undefined ? [] : [record.fault])) ??
+      []),
+  ]);
+  const codes = [...new Set(faults.map(({ code }) => code))].sort();
+  return codes.map((code) => {
+    const same = faults.filter((fault) => fault.code === code);
+    return `${code} (${same.length}): ${same[0]?.advice ?? ''}`;
+  });
+}
+
+/** `NETWORK at the source, list tags: connection refused (https://…)`. */
+function faultText({ code, side, operation, message, url }: Fault): string {
+  const where = [
+    ...(side === undefined ? [] : [` at the ${side}`]),
+    ...(operation === undefined ? [] : [`, ${operation}`]),
+  ].join('');
+  const at = url === undefined || message.includes(url) ? '' : ` (${url})`;
+  return `${code}${where}: ${printable(message)}${at}`;
+}
+
+/** Bytes for a person, in powers of 1000 as registries and disks count. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let [value, unit] = [bytes, 0];
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
+}
+
+function secondsText(ms: number): string {
+  return ms < 60_000
+    ? `${(ms / 1000).toFixed(1)} s`
+    : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
