@@ -1,0 +1,250 @@
+# What an operator asks, in this order: is everything mirrored, how long does it take, what fails, what
+# waits, what does it cost.
+locals {
+  own_services = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=one_of(${join(", ", [
+    for name in values(local.service_names) : "\"${name}\""
+  ])})"
+  own_subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=starts_with(\"${var.name}-\")"
+
+  # The sum of a distribution has no aligner; PromQL knows it. https://docs.cloud.google.com/monitoring/promql/promql-mapping
+  promql_metric = "logging_googleapis_com:user_${local.metric_prefix}"
+
+  # Each question's charts; a line is a metric of a resource, with how it is aligned, reduced and grouped,
+  # or a PromQL query.
+  dashboard = [
+    {
+      question = "Is everything mirrored?"
+      answer   = "Every event that was published is acknowledged in the end; what is `drifted`, `held` or `failed` needs somebody."
+      charts = [
+        {
+          title = "Publishing requests by topic", unit = "1"
+          lines = [{
+            name   = "$${resource.labels.topic_id}"
+            metric = "pubsub.googleapis.com/topic/send_request_count"
+            of     = "resource.type=\"pubsub_topic\" AND resource.labels.topic_id=starts_with(\"${var.name}-\")"
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["resource.labels.topic_id"]
+          }]
+        },
+        {
+          title = "Deliveries by decision", unit = "1"
+          lines = [{
+            name   = "$${metric.labels.decision}"
+            metric = "${local.metric_type}/events"
+            of     = local.writers["services"]
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.decision"]
+          }]
+        },
+        {
+          title = "Tags by outcome", unit = "1"
+          lines = [for writer, resource in local.writers : {
+            name   = "$${metric.labels.outcome} (${writer})"
+            metric = "${local.metric_type}/tags"
+            of     = resource
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.outcome"]
+          }]
+        },
+        {
+          title = "Held by the brake, and unchanged", unit = "1"
+          lines = [for metric in ["tags_held", "tags_skipped"] : {
+            name   = metric
+            promql = "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
+          }]
+        },
+      ]
+    },
+    {
+      question = "How long does it take?"
+      answer   = "From Flux's scan to mirrored: waiting for the bridge, for Pub/Sub and a cold start, and copying. A delivery of 540 s was cut by its deadline and went on."
+      charts = [
+        {
+          title = "From Flux's scan to mirrored", unit = "s"
+          lines = [for percentile in ["50", "95", "99"] : {
+            name   = "${percentile} %"
+            metric = "${local.metric_type}/lag"
+            of     = local.writers["services"]
+            stat   = ["ALIGN_DELTA", "REDUCE_PERCENTILE_${percentile}"], by = []
+          }]
+        },
+        {
+          title = "Duration of a delivery (95 %)", unit = "s"
+          lines = [{
+            name   = "$${metric.labels.decision}"
+            metric = "${local.metric_type}/event_duration"
+            of     = local.writers["services"]
+            stat   = ["ALIGN_DELTA", "REDUCE_PERCENTILE_95"], by = ["metric.labels.decision"]
+          }]
+        },
+      ]
+    },
+    {
+      question = "What fails?"
+      answer   = "By fault code; the log line of each says what to do (`error.advice`)."
+      charts = [
+        {
+          title = "Tags by fault code", unit = "1"
+          lines = [for writer, resource in local.writers : {
+            name   = "$${metric.labels.code} (${writer})"
+            metric = "${local.metric_type}/tag_failures"
+            of     = resource
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.code"]
+          }]
+        },
+        {
+          title = "Deliveries by fault code", unit = "1"
+          lines = [{
+            name   = "$${metric.labels.code}"
+            metric = "${local.metric_type}/event_failures"
+            of     = local.writers["services"]
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.code"]
+          }]
+        },
+        {
+          title = "Pushes by answer", unit = "1"
+          lines = [{
+            name   = "$${metric.labels.response_class}"
+            metric = "pubsub.googleapis.com/subscription/push_request_count"
+            of     = local.own_subscriptions
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.response_class"]
+          }]
+        },
+        {
+          title = "Executions of the job by result", unit = "1"
+          lines = [{
+            name   = "$${metric.labels.result}"
+            metric = "run.googleapis.com/job/completed_execution_count"
+            of     = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.job_name}\""
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.result"]
+          }]
+        },
+      ]
+    },
+    {
+      question = "What waits?"
+      answer   = "A backlog with instances at their limit of ${var.max_instances} a lane is a backfill; a backlog with idle instances is something that fails again and again."
+      charts = [
+        {
+          title = "Age of the oldest event that is not done", unit = "s"
+          lines = [{
+            name   = "$${resource.labels.subscription_id}"
+            metric = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
+            of     = local.own_subscriptions
+            stat   = ["ALIGN_MAX", "REDUCE_MAX"], by = ["resource.labels.subscription_id"]
+          }]
+        },
+        {
+          title = "Events that are not done, and dead letters", unit = "1"
+          lines = [{
+            name   = "$${resource.labels.subscription_id}"
+            metric = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+            of     = local.own_subscriptions
+            stat   = ["ALIGN_MAX", "REDUCE_SUM"], by = ["resource.labels.subscription_id"]
+          }]
+        },
+        {
+          title = "Instances", unit = "1"
+          lines = [{
+            name   = "$${resource.labels.service_name}"
+            metric = "run.googleapis.com/container/instance_count"
+            of     = local.own_services
+            stat   = ["ALIGN_MAX", "REDUCE_SUM"], by = ["resource.labels.service_name"]
+          }]
+        },
+      ]
+    },
+    {
+      question = "What does it cost?"
+      answer   = "Storage and traffic of the destination, billed time of the services, requests against quotas."
+      charts = [
+        {
+          title = "Bytes sent to the destination, and saved", unit = "By"
+          lines = [for metric in ["bytes_uploaded", "bytes_saved"] : {
+            name   = metric
+            promql = "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
+          }]
+        },
+        {
+          title = "Billed time of instances", unit = "s"
+          lines = [{
+            name   = "$${resource.labels.service_name}"
+            metric = "run.googleapis.com/container/billable_instance_time"
+            of     = local.own_services
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["resource.labels.service_name"]
+          }]
+        },
+        {
+          title = "Requests to registries by host and class", unit = "1"
+          lines = [{
+            name   = "$${labels.host} $${labels.class}"
+            promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
+          }]
+        },
+        {
+          title = "Size of the destination repository", unit = "By"
+          lines = [{
+            name   = local.destination.name
+            metric = "artifactregistry.googleapis.com/repository/size"
+            of     = "resource.type=\"artifactregistry.googleapis.com/Repository\" AND resource.labels.repository_id=\"${local.destination.name}\""
+            stat   = ["ALIGN_MEAN", "REDUCE_SUM"], by = []
+          }]
+        },
+      ]
+    },
+  ]
+
+  # A question takes a heading of 3 rows and a row of charts of 16, on a grid of 48 columns.
+  dashboard_tiles = flatten([
+    for row, group in local.dashboard : concat(
+      [{
+        xPos = 0, yPos = row * 19, width = 48, height = 3
+        widget = {
+          title = group.question
+          text  = { content = group.answer, format = "MARKDOWN" }
+        }
+      }],
+      [for column, chart in group.charts : {
+        xPos = column * floor(48 / length(group.charts)), yPos = row * 19 + 3, width = floor(48 / length(group.charts)), height = 16
+        widget = {
+          title = chart.title
+          xyChart = {
+            yAxis = { scale = "LINEAR" }
+            dataSets = [for line in chart.lines : {
+              plotType       = "LINE"
+              targetAxis     = "Y1"
+              legendTemplate = line.name
+              timeSeriesQuery = merge(
+                { unitOverride = chart.unit },
+                can(line.promql) ? { prometheusQuery = line.promql } : null,
+                can(line.promql) ? null : {
+                  timeSeriesFilter = {
+                    filter = "metric.type=\"${line.metric}\" AND ${line.of}"
+                    aggregation = {
+                      alignmentPeriod    = "300s"
+                      perSeriesAligner   = line.stat[0]
+                      crossSeriesReducer = line.stat[1]
+                      groupByFields      = line.by
+                    }
+                  }
+                },
+              )
+            }]
+          }
+        }
+      }],
+    )
+  ])
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+
+  dashboard_json = jsonencode({
+    displayName = var.name
+    labels      = { app = "imagerepo-mirror" }
+    mosaicLayout = {
+      columns = 48
+      tiles   = local.dashboard_tiles
+    }
+  })
+
+  depends_on = [google_logging_metric.this]
+}

@@ -1,0 +1,195 @@
+# Who may do what. Each identity has what its work needs, on the one resource it needs it on; none has a
+# role on the project, but for telemetry's.
+
+# --- push: Pub/Sub, when it calls the services
+
+resource "google_service_account" "push" {
+  project      = var.project_id
+  account_id   = "${var.name}-push"
+  display_name = "${var.name}: Pub/Sub push"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "push" {
+  for_each = local.lanes
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_service.mirror[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.push.member
+}
+
+# Projects from before April 2021 need this for the token of a push; in later ones it is harmless.
+# https://docs.cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+resource "google_service_account_iam_member" "agent_push_token" {
+  service_account_id = google_service_account.push.name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = local.pubsub_agent
+}
+
+# --- mirror: the services and the job
+
+resource "google_service_account" "mirror" {
+  project      = var.project_id
+  account_id   = "${var.name}-mirror"
+  display_name = "${var.name}: services and job"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_artifact_registry_repository_iam_member" "destination_writer" {
+  project    = local.destination.project
+  location   = local.destination.location
+  repository = local.destination_repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.mirror.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "source_reader" {
+  for_each = toset(var.source_repositories)
+
+  project    = split("/", each.key)[1]
+  location   = split("/", each.key)[3]
+  repository = split("/", each.key)[5]
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.mirror.member
+}
+
+# Batches and continuations go to the bulk lane, as do dead letters that are republished; what can never
+# succeed goes to the dead letters. Nothing of the mirror's publishes to the lane of live changes.
+resource "google_pubsub_topic_iam_member" "mirror_publisher" {
+  for_each = {
+    bulk        = google_pubsub_topic.lane["bulk"].id
+    dead-letter = google_pubsub_topic.dead_letter.id
+  }
+
+  project = var.project_id
+  topic   = each.value
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.mirror.member
+}
+
+# The one subscription that the job drains.
+resource "google_pubsub_subscription_iam_member" "mirror_drain" {
+  project      = var.project_id
+  subscription = google_pubsub_subscription.dead_letter.id
+  role         = "roles/pubsub.subscriber"
+  member       = google_service_account.mirror.member
+}
+
+# Hand-off: start the one job with an event, and see what runs already. Never run.developer, which could
+# put another image into the job.
+resource "google_cloud_run_v2_job_iam_member" "mirror" {
+  for_each = toset(["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"])
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.mirror.name
+  role     = each.key
+  member   = google_service_account.mirror.member
+}
+
+# https://docs.cloud.google.com/stackdriver/docs/otlp-metrics/deploy-collector
+resource "google_project_iam_member" "mirror_telemetry" {
+  for_each = var.otlp ? toset(["roles/telemetry.writer", "roles/serviceusage.serviceUsageConsumer"]) : toset([])
+
+  project = var.project_id
+  role    = each.key
+  member  = google_service_account.mirror.member
+}
+
+# --- bridge: whoever publishes from a cluster
+
+locals {
+  # The cluster's own identity, without a Google service account in between: direct Workload Identity.
+  # https://docs.cloud.google.com/iam/docs/workload-identity-federation
+  direct_member = "principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s"
+
+  annotated_bridges = {
+    for cluster, principal in var.bridge_principals : cluster => principal if principal.annotated
+  }
+
+  # Cluster → who publishes from it. Those with an annotated service account share one of Google's.
+  bridge_members = merge(
+    {
+      for cluster, principal in var.bridge_principals : cluster => (
+        principal.member != null ? principal.member : format(
+          local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
+        )
+      ) if !principal.annotated
+    },
+    length(local.annotated_bridges) == 0 ? {} : { "annotated service account" = google_service_account.bridge[0].member },
+  )
+
+  flux_event_members = {
+    for cluster, principal in var.flux_event_principals : cluster => (
+      principal.member != null ? principal.member : format(
+        local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
+      )
+    )
+  }
+
+  bridge_grants = merge([
+    for lane in local.lanes : { for cluster, member in local.bridge_members : "${cluster}/${lane}" => { lane = lane, member = member } }
+  ]...)
+}
+
+resource "google_service_account" "bridge" {
+  count = length(local.annotated_bridges) == 0 ? 0 : 1
+
+  project      = var.project_id
+  account_id   = "${var.name}-bridge"
+  display_name = "${var.name}: bridges with an annotated service account"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account_iam_member" "bridge" {
+  for_each = local.annotated_bridges
+
+  service_account_id = google_service_account.bridge[0].name
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "serviceAccount:${each.value.project_id}.svc.id.goog[${each.value.namespace}/${each.value.service_account}]"
+}
+
+resource "google_pubsub_topic_iam_member" "bridge_publisher" {
+  for_each = local.bridge_grants
+
+  project = var.project_id
+  topic   = google_pubsub_topic.lane[each.value.lane].id
+  role    = "roles/pubsub.publisher"
+  member  = each.value.member
+}
+
+# --- build: whoever deploys, where that is not Terraform (examples/bootstrap makes the account)
+
+resource "google_cloud_run_v2_service_iam_member" "build" {
+  for_each = var.build_service_account == null ? toset([]) : local.lanes
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_service.mirror[each.key].name
+  role     = "roles/run.developer"
+  member   = "serviceAccount:${var.build_service_account}"
+}
+
+resource "google_cloud_run_v2_job_iam_member" "build" {
+  count = var.build_service_account == null ? 0 : 1
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.mirror.name
+  role     = "roles/run.developer"
+  member   = "serviceAccount:${var.build_service_account}"
+}
+
+# To deploy a revision that runs as the mirror is to act as it.
+resource "google_service_account_iam_member" "build_acts_as_mirror" {
+  count = var.build_service_account == null ? 0 : 1
+
+  service_account_id = google_service_account.mirror.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = "serviceAccount:${var.build_service_account}"
+}

@@ -1,0 +1,27 @@
+# What the API would answer, where a plain random text would not do.
+
+mock_data "google_project" {
+  defaults = {
+    number = "123456789012"
+  }
+}
+
+mock_data "google_artifact_registry_repository" {
+  defaults = {
+    format = "DOCKER"
+  }
+}
+
+mock_data "google_artifact_registry_tags" {
+  defaults = {
+    tags = []
+  }
+}
+
+mock_resource "google_service_account" {
+  defaults = {
+    name   = "projects/my-project/serviceAccounts/mocked-account@my-project.iam.gserviceaccount.com"
+    email  = "mocked-account@my-project.iam.gserviceaccount.com"
+    member = "serviceAccount:mocked-account@my-project.iam.gserviceaccount.com"
+  }
+}
