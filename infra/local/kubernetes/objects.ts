@@ -60,9 +60,8 @@ export class Objects {
     this.requireNamespace(target);
     const key = objectKey(target.namespace, name);
     const now = kubeTime(this.nowMs());
-    const { status: _status, ...withoutStatus } = given;
     const object = this.complete(target, {
-      ...(resource.hasStatus ? withoutStatus : given),
+      ...(resource.hasStatus ? withoutStatus(given) : given),
       metadata: {
         ...metadata.kept,
         ...(resource.custom ? { generation: 1 } : {}),
@@ -211,11 +210,10 @@ export class Objects {
     const status = subresource === 'status';
     const statusOf = (object: JsonObject): JsonObject =>
       object['status'] === undefined ? {} : { status: object['status'] };
-    const { status: _status, ...main } = given;
     const merged: JsonObject = status
       ? { ...old, status: given['status'] }
       : resource.hasStatus
-        ? { ...main, ...statusOf(old) }
+        ? { ...withoutStatus(given), ...statusOf(old) }
         : given;
     const object = this.complete(target, {
       ...merged,
@@ -266,7 +264,11 @@ export class Objects {
   ): KubeObject {
     const { resource } = target;
     if (old !== undefined && isDeepStrictEqual(old, object)) return old;
-    const managedFields = trackFields(old, object, old?.metadata.managedFields ?? [], {
+    // Who writes the main resource owns nothing of a status that is a subresource.
+    const ownable = (each: KubeObject): JsonObject =>
+      resource.hasStatus && target.subresource === undefined ? withoutStatus(each) : each;
+    const before = old === undefined ? undefined : ownable(old);
+    const managedFields = trackFields(before, ownable(object), old?.metadata.managedFields ?? [], {
       manager: target.fieldManager,
       apiVersion: groupVersion(resource),
       nowMs: this.nowMs(),
@@ -307,6 +309,10 @@ function acceptedPatches({ custom }: Resource): readonly string[] {
     // Lists are replaced, not merged by key: none of the kinds served here has such lists.
     ...(custom ? [] : ['application/strategic-merge-patch+json']),
   ];
+}
+
+function withoutStatus({ status: _status, ...rest }: JsonObject): JsonObject {
+  return rest;
 }
 
 function toObject(value: unknown): JsonObject {

@@ -138,8 +138,11 @@ describe('the Kubernetes stand-in and the real client', () => {
   });
 
   it('keeps an Event that both groups show', async () => {
+    const metadata = new V1ObjectMeta();
+    metadata.name = 'said';
+    metadata.namespace = 'flux-system';
     const event = Object.assign(new EventsV1Event(), {
-      metadata: Object.assign(new V1ObjectMeta(), { name: 'said', namespace: 'flux-system' }),
+      metadata,
       eventTime: new V1MicroTime(),
       reportingController: 'imagerepo-mirror',
       reportingInstance: 'one',
