@@ -99,6 +99,7 @@ function reportFields(report: MirrorReport): LogFields {
     destination: report.destination,
     sourceTags: report.sourceTagCount,
     selectedTags: report.selectedTagCount,
+    destinationTags: report.destinationTagCount + report.counts.copied + report.counts.retagged,
     bytesUploaded: report.bytesUploaded,
     blobsUploaded: report.blobsUploaded,
     blobsMounted: report.blobsMounted,

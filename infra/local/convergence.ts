@@ -1,0 +1,188 @@
+import { selectTags } from '../../functions/contract/selection.ts';
+
+import type { ImageProgress } from './progress.ts';
+import { challengedAuthorization, fixedAuthorization } from './verifier/authorization.ts';
+import { ACCEPTED_TYPES, partsOf } from './verifier/manifest-parts.ts';
+import { bytesOf } from './verifier/http-exchange.ts';
+import { RegistryClient } from './verifier/registry-client.ts';
+import { listTags, verifyRepository } from './verifier/verifier.ts';
+
+/** Where the images of a run come from and go to. */
+export interface Ends {
+  /** Origin of the destination. */
+  readonly destinationUrl: string;
+  /** A value for `Authorization` at the destination; undefined: its challenges are answered anonymously. */
+  readonly destinationAuthorization: (() => string) | undefined;
+}
+
+/** What was read back from the destination. */
+export interface Verification {
+  /** One line a repository. */
+  readonly lines: readonly string[];
+  /** What is wrong, a line each; none: every tag is there, whole and equal. */
+  readonly problems: readonly string[];
+}
+
+/** Tags that name what they belong to: they follow their subject and are never selected away. */
+const SIGNATURE_TAG = /^sha256-([0-9a-f]{64})(\.\w+)?$/;
+/** OCI Distribution 1.1, "Referrers tag schema": an index that both sides may add to. */
+const FALLBACK_TAG = /^sha256-[0-9a-f]{64}$/;
+
+/**
+ * The tags of an image that should be at the destination and are not, a line each; looks at both
+ * tag lists only.
+ */
+export async function differences(progress: ImageProgress, ends: Ends): Promise<readonly string[]> {
+  const { image, destination } = progress;
+  if (destination === undefined) return [`${image} waits for its first delivery`];
+  return withClients(progress, ends, async (source, target) => {
+    const there = new Set(await listTags(target.client, target.repository));
+    const wanted = await wantedTags(progress, source, target);
+    const missing = wanted.filter((tag) => !there.has(tag));
+    return missing.length === 0
+      ? []
+      : [`${image} lacks ${missing.slice(0, 5).join(', ')}${more(missing)}`];
+  });
+}
+
+/**
+ * Reads every tag back from the destination, hashing every manifest and blob, and compares its
+ * digest with the one that the source tells.
+ */
+export async function verifyAll(
+  images: readonly ImageProgress[],
+  ends: Ends,
+): Promise<Verification> {
+  const lines: string[] = [];
+  const problems: string[] = [];
+  for (const progress of images) {
+    const found = await verifyImage(progress, ends);
+    lines.push(found.line);
+    problems.push(...found.problems.map((problem) => `${progress.image}: ${problem}`));
+  }
+  return { lines, problems };
+}
+
+async function verifyImage(
+  progress: ImageProgress,
+  ends: Ends,
+): Promise<{ readonly line: string; readonly problems: readonly string[] }> {
+  return withClients(progress, ends, async (source, target) => {
+    const wanted = await wantedTags(progress, source, target);
+    const report = await verifyRepository({ ...target.access, repository: target.repository });
+    const digestOf = new Map(report.tags.map(({ tag, digest }) => [tag, digest]));
+    const problems = [...report.problems];
+    for (const tag of wanted) {
+      const expected = await headDigest(source, tag);
+      const actual = digestOf.get(tag);
+      if (actual === undefined) problems.push(`${tag} is not at the destination`);
+      else if (FALLBACK_TAG.test(tag))
+        problems.push(...(await lackingReferrers(source, target, tag)));
+      else if (actual !== expected)
+        problems.push(`${tag} is ${actual}, at the source ${expected ?? 'absent'}`);
+    }
+    const line = `${progress.image}: ${wanted.length} tags, ${report.blobs} blobs, ${report.bytes} bytes read back`;
+    return { line, problems };
+  });
+}
+
+interface Side {
+  readonly client: RegistryClient;
+  readonly repository: string;
+  readonly access: ConstructorParameters<typeof RegistryClient>[0];
+}
+
+async function withClients<T>(
+  progress: ImageProgress,
+  ends: Ends,
+  act: (source: Side, target: Side) => Promise<T>,
+): Promise<T> {
+  const source = side(sourceUrl(progress.image), pathOf(progress.image), undefined);
+  const target = side(
+    ends.destinationUrl,
+    pathOf(progress.destination ?? ''),
+    ends.destinationAuthorization,
+  );
+  try {
+    return await act(source, target);
+  } finally {
+    source.client.close();
+    target.client.close();
+  }
+}
+
+function side(url: string, repository: string, authorization: (() => string) | undefined): Side {
+  const access = {
+    url,
+    authorization:
+      authorization === undefined ? challengedAuthorization() : fixedAuthorization(authorization),
+  };
+  return { client: new RegistryClient(access), repository, access };
+}
+
+/** The source's tags that the newest event asks for, and the signatures of what is there. */
+async function wantedTags(
+  progress: ImageProgress,
+  source: Side,
+  target: Side,
+): Promise<readonly string[]> {
+  const { exclusionList, selection } = progress.event.data;
+  const listed = await listTags(source.client, source.repository);
+  const plain = listed.filter((tag) => !SIGNATURE_TAG.test(tag));
+  const wanted = [...selectTags(plain, exclusionList, selection)];
+  for (const tag of listed) {
+    const subject = SIGNATURE_TAG.exec(tag)?.[1];
+    if (subject === undefined) continue;
+    if ((await headDigest(target, `sha256:${subject}`)) !== undefined) wanted.push(tag);
+  }
+  return wanted;
+}
+
+/** Referrers that the source's fallback index names and the destination's does not. */
+async function lackingReferrers(
+  source: Side,
+  target: Side,
+  tag: string,
+): Promise<readonly string[]> {
+  const there = new Set(await referrersOf(target, tag));
+  return (await referrersOf(source, tag))
+    .filter((digest) => !there.has(digest))
+    .map((digest) => `${tag} lacks the referrer ${digest}`);
+}
+
+async function referrersOf(side: Side, tag: string): Promise<readonly string[]> {
+  const response = await side.client.send({
+    method: 'GET',
+    repository: side.repository,
+    path: `manifests/${tag}`,
+    headers: { accept: ACCEPTED_TYPES.join(', ') },
+  });
+  return partsOf(await bytesOf(response)).manifests.map(({ digest }) => digest);
+}
+
+async function headDigest(side: Side, reference: string): Promise<string | undefined> {
+  const response = await side.client.send({
+    method: 'HEAD',
+    repository: side.repository,
+    path: `manifests/${reference}`,
+    headers: { accept: ACCEPTED_TYPES.join(', ') },
+  });
+  response.resume();
+  if (response.statusCode !== 200) return undefined;
+  return String(response.headers['docker-content-digest'] ?? '');
+}
+
+/** Loopback registries speak http, all others https. */
+function sourceUrl(image: string): string {
+  const host = image.slice(0, image.indexOf('/'));
+  const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host);
+  return `${loopback ? 'http' : 'https'}://${host}`;
+}
+
+function pathOf(name: string): string {
+  return name.slice(name.indexOf('/') + 1);
+}
+
+function more(all: readonly string[]): string {
+  return all.length > 5 ? ` and ${all.length - 5} more` : '';
+}
