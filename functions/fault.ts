@@ -88,6 +88,7 @@ export const FAULTS = {
   // The cloud around.
   CREDENTIALS_UNAVAILABLE: transient('No access token could be had; check the service account.'),
   PUBLISH_FAILED: transient('Check that the topic exists and grants roles/pubsub.publisher.'),
+  PULL_FAILED: transient('Check that the subscription exists and grants roles/pubsub.subscriber.'),
   HAND_OFF_FAILED: transient(
     'Check that the job exists and grants roles/run.jobsExecutorWithOverrides.',
   ),
