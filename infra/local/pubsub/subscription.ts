@@ -146,12 +146,11 @@ export class Subscription {
     this.#dispatching = true;
     this.#purge();
     const served = new Set<Consumer>();
-    for (let consumer = this.#nextWithRoom(); consumer !== undefined;) {
+    for (let consumer = this.#withRoom(); consumer !== undefined; consumer = this.#withRoom()) {
       const entry = this.#backlog.take();
       if (entry === undefined) break;
       this.#deliver(entry, consumer, false);
       served.add(consumer);
-      consumer = this.#nextWithRoom();
     }
     this.#dispatching = false;
     for (const consumer of served) consumer.flush();
@@ -218,34 +217,32 @@ export class Subscription {
     this.#consumers.clear();
   }
 
-  #nextWithRoom(): Consumer | undefined {
-    for (const consumer of this.#consumers) {
-      if (!consumer.hasRoom()) continue;
-      // To the end of the line, so that consumers take turns.
-      this.#consumers.delete(consumer);
-      this.#consumers.add(consumer);
-      return consumer;
-    }
+  #withRoom(): Consumer | undefined {
+    for (const consumer of this.#consumers) if (consumer.hasRoom()) return consumer;
     return undefined;
   }
 
   #deliver(entry: Entry, consumer: Consumer, duplicate: boolean): void {
+    // To the end of the line, so that consumers take turns.
+    this.#consumers.delete(consumer);
+    this.#consumers.add(consumer);
     this.#deliveries += 1;
     const ackId = `${entry.message.messageId}-${this.#deliveries}`;
     const timer = this.#deadline(ackId, consumer.ackDeadlineMs);
     this.#leases.set(ackId, { ackId, entry, consumer, duplicate, timer });
     this.totals.delivered += 1;
-    const { random, habits } = this.#context;
-    if (!duplicate && random() < habits.duplicateShare) this.#duplicate(entry);
+    if (!duplicate) this.#perhapsDuplicate(entry);
     consumer.accept({ ackId, message: entry.message, attempt: entry.failures + 1 });
   }
 
-  /** Delivers a message once more after a while, acknowledged meanwhile or not. */
-  #duplicate(entry: Entry): void {
-    const { clock, random } = this.#context;
+  /** By chance delivers a message once more after a while, acknowledged meanwhile or not. */
+  #perhapsDuplicate(entry: Entry): void {
+    const { clock, random, habits } = this.#context;
+    const inOrder = this.#config.ordered && entry.message.orderingKey !== '';
+    if (random() >= habits.duplicateShare || inOrder) return;
     const timer = clock.after(random() * DUPLICATE_SPREAD_MS, () => {
       this.#duplicates.delete(timer);
-      const consumer = this.#nextWithRoom();
+      const consumer = this.#withRoom();
       if (consumer === undefined) return;
       this.#deliver(entry, consumer, true);
       consumer.flush();

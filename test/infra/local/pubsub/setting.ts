@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 
-import { PubSub, type CreateSubscriptionOptions } from '@google-cloud/pubsub';
+import { PubSub, v1, type CreateSubscriptionOptions } from '@google-cloud/pubsub';
 
 import {
   startPubsub,
@@ -23,6 +23,11 @@ const PATIENCE_MS = 20_000;
 export interface Setting {
   readonly pubsub: LocalPubsub;
   readonly client: PubSub;
+  /** The clients below the library's own, one method for each of the API. */
+  readonly publisher: () => Promise<v1.PublisherClient>;
+  readonly subscriber: () => Promise<v1.SubscriberClient>;
+  /** Closes something with the test, before the client and the stand-in are. */
+  readonly closeFirst: (close: () => Promise<void>) => void;
   /** Makes a topic. */
   readonly topic: (name: string, retentionSeconds?: number) => Promise<void>;
   /** Makes a subscription of a topic. */
@@ -37,6 +42,8 @@ export interface Setting {
     text: string,
     attributes?: Record<string, string>,
   ) => Promise<string>;
+  /** Waits until so many requests of a method have arrived. */
+  readonly arrived: (method: string, count: number) => Promise<void>;
   /** How a subscription stands. */
   readonly look: (name: string) => SubscriptionView;
   /** Waits until a subscription stands so. */
@@ -54,7 +61,9 @@ export async function startSetting(t: TestContext, options: PubsubOptions = {}):
     apiEndpoint: pubsub.host,
     emulatorMode: true,
   });
+  const closings: (() => Promise<void>)[] = [];
   t.after(async () => {
+    for (const close of closings) await close();
     await client.close();
     await pubsub.close();
   });
@@ -67,6 +76,24 @@ export async function startSetting(t: TestContext, options: PubsubOptions = {}):
     pubsub,
     client,
     look,
+    publisher: async () => {
+      const publisher = new v1.PublisherClient(await client.getClientConfig());
+      closings.push(() => publisher.close());
+      return publisher;
+    },
+    subscriber: async () => {
+      const subscriber = new v1.SubscriberClient(await client.getClientConfig());
+      closings.push(() => subscriber.close());
+      return subscriber;
+    },
+    closeFirst: (close) => void closings.push(close),
+    arrived: async (method, count) => {
+      const endMs = Date.now() + PATIENCE_MS;
+      while (pubsub.requests(method) < count) {
+        assert.ok(Date.now() < endMs, `${method} has not arrived`);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    },
     topic: async (name, retentionSeconds) => {
       await client.createTopic({
         name,
