@@ -35,8 +35,15 @@ case ${1:-} in
     done
     ;;
   test)
-    initialise "$module"
-    terraform -chdir="$module" test -no-color
+    code=0
+    for folder in "${modules[@]}"; do
+      compgen -G "$folder/tests/*.tftest.hcl" >/dev/null || continue
+      echo "${folder#"$copy/"}"
+      initialise "$folder"
+      # All are told, also after one has failed.
+      terraform -chdir="$folder" test -no-color || code=1
+    done
+    exit "$code"
     ;;
   *)
     echo 'usage: terraform.sh validate|test' >&2

@@ -22,3 +22,15 @@ data "google_artifact_registry_tags" "image" {
   repository_id = local.image_parts[2]
   package_name  = replace(local.image_parts[3], "/", "%2F")
 }
+
+# Cloud Run pulls as its service agent, which may read the repositories of its own project only.
+# https://docs.cloud.google.com/run/docs/deploying#other-projects
+resource "google_artifact_registry_repository_iam_member" "run_agent_pulls" {
+  count = local.image_parts[1] == var.project_id ? 0 : 1
+
+  project    = local.image_parts[1]
+  location   = replace(local.image_parts[0], "-docker.pkg.dev", "")
+  repository = local.image_parts[2]
+  role       = "roles/artifactregistry.reader"
+  member     = "serviceAccount:service-${data.google_project.this.number}@serverless-robot-prod.iam.gserviceaccount.com"
+}

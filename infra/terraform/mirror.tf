@@ -169,6 +169,7 @@ resource "google_cloud_run_v2_service" "mirror" {
 
   depends_on = [
     google_artifact_registry_repository_iam_member.destination_writer,
+    google_artifact_registry_repository_iam_member.run_agent_pulls,
     google_kms_crypto_key_iam_member.agent,
     google_project_service.this,
     google_secret_manager_secret_iam_member.mirror,
@@ -258,6 +259,7 @@ resource "google_cloud_run_v2_job" "mirror" {
 
   depends_on = [
     google_artifact_registry_repository_iam_member.destination_writer,
+    google_artifact_registry_repository_iam_member.run_agent_pulls,
     google_kms_crypto_key_iam_member.agent,
     google_project_service.this,
     google_secret_manager_secret_iam_member.mirror,

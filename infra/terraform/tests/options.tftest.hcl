@@ -271,6 +271,21 @@ run "build_owns_the_image" {
   }
 }
 
+run "image_of_another_project" {
+  variables {
+    image = "europe-docker.pkg.dev/image-project/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+  }
+
+  assert {
+    condition = (
+      google_artifact_registry_repository_iam_member.run_agent_pulls[0].project == "image-project"
+      && google_artifact_registry_repository_iam_member.run_agent_pulls[0].location == "europe"
+      && google_artifact_registry_repository_iam_member.run_agent_pulls[0].member == "serviceAccount:service-123456789012@serverless-robot-prod.iam.gserviceaccount.com"
+    )
+    error_message = "Cloud Run's agent may pull it there."
+  }
+}
+
 run "no_apis" {
   variables {
     enable_apis = false

@@ -1,0 +1,99 @@
+# Before the first build there must be a repository to push the image into and an account to build as. This
+# is applied once, by hand; everything else can then be applied by a pipeline.
+
+terraform {
+  required_version = ">= 1.9.0"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.40.0, < 9.0.0"
+    }
+  }
+}
+
+provider "google" {
+  project = var.project_id
+  region  = var.region
+}
+
+resource "google_project_service" "this" {
+  for_each = toset([
+    "artifactregistry.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudresourcemanager.googleapis.com", # Terraform looks the project up
+    "containeranalysis.googleapis.com",    # keeps the provenance of builds
+    "iam.googleapis.com",
+  ])
+
+  service            = each.key
+  disable_on_destroy = false
+}
+
+# The mirror's own image. Tags move (deployed-NAME), so they are not immutable; digests are what is deployed.
+resource "google_artifact_registry_repository" "images" {
+  location        = var.region
+  repository_id   = "images"
+  description     = "Own images; mirrored ones have a repository of their own"
+  format          = "DOCKER"
+  deletion_policy = "PREVENT"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account" "build" {
+  account_id   = "imagerepo-mirror-build"
+  display_name = "imagerepo-mirror: Cloud Build"
+
+  depends_on = [google_project_service.this]
+}
+
+# Sources that `gcloud builds submit` uploads.
+resource "google_storage_bucket" "source" {
+  name                        = "${var.project_id}-imagerepo-mirror-source"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  lifecycle_rule {
+    condition {
+      age = 30
+    }
+    action {
+      type = "Delete"
+    }
+  }
+}
+
+resource "google_storage_bucket_iam_member" "build_reads_source" {
+  bucket = google_storage_bucket.source.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "build_pushes" {
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+# Logs; the second build that deploys the result of the first; the provenance that it looks at.
+resource "google_project_iam_member" "build" {
+  for_each = toset([
+    "roles/cloudbuild.builds.editor",
+    "roles/containeranalysis.occurrences.viewer",
+    "roles/logging.logWriter",
+  ])
+
+  project = var.project_id
+  role    = each.key
+  member  = google_service_account.build.member
+}
+
+# The second build runs as the same account.
+resource "google_service_account_iam_member" "build_acts_as_itself" {
+  service_account_id = google_service_account.build.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.build.member
+}
