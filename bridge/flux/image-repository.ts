@@ -1,0 +1,197 @@
+import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
+import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
+import { Fault } from '../../functions/fault.ts';
+
+/** Prefix of the annotations that are ours. */
+export const ANNOTATION_PREFIX = 'imagerepo-mirror.io/';
+
+/** What a scan of Flux found (`status`, written together in its last patch). */
+export interface Scan {
+  /** `status.canonicalImageName`. */
+  readonly image: string;
+  /** `status.lastScanResult.revision`: opaque. */
+  readonly revision: string;
+  readonly tagCount: number;
+  /** RFC 3339, whole seconds. */
+  readonly scanTime: string;
+  /** `status.observedExclusionList`. */
+  readonly exclusionList: readonly string[];
+}
+
+/** What the bridge keeps of an ImageRepository (image.toolkit.fluxcd.io/v1); all else is dropped. */
+export interface ImageRepository {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly resourceVersion: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** `metadata.deletionTimestamp` is set. */
+  readonly deleting: boolean;
+  readonly suspended: boolean;
+  /** The controller has seen the spec: `status.observedGeneration` equals `metadata.generation`. */
+  readonly settled: boolean;
+  readonly provider: Provider | undefined;
+  readonly insecure: boolean;
+  /** Ours alone, without their prefix; undefined where there is none. */
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  /** Undefined where there is none yet, or one of a Flux before 2.7, which wrote no revision. */
+  readonly scan: Scan | undefined;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** RFC 3339 as Kubernetes writes times (`metav1.Time`, `metav1.MicroTime`). */
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
+
+/**
+ * Narrows an object of the API server and strips it to what the bridge uses.
+ * @throws Fault `RESPONSE_INVALID` with the path of the field that has the wrong type
+ */
+export function readImageRepository(value: unknown): ImageRepository {
+  const object = fieldsAt({ object: value }, 'object', '');
+  const metadata = fieldsAt(object, 'metadata', '');
+  const spec = optionalFields(object, 'spec', '');
+  const status = optionalFields(object, 'status', '');
+  const provider = optional(spec, 'provider', 'string', 'spec');
+  return {
+    uid: requiredText(metadata, 'uid', 'metadata'),
+    namespace: requiredText(metadata, 'namespace', 'metadata'),
+    name: requiredText(metadata, 'name', 'metadata'),
+    resourceVersion: requiredText(metadata, 'resourceVersion', 'metadata'),
+    createdAt: optional(metadata, 'creationTimestamp', 'string', 'metadata') ?? '',
+    deleting: isSet(metadata['deletionTimestamp']),
+    suspended: optional(spec, 'suspend', 'boolean', 'spec') ?? false,
+    settled: isSettled(metadata, status),
+    provider: PROVIDERS.find((known) => known === provider),
+    insecure: optional(spec, 'insecure', 'boolean', 'spec') ?? false,
+    annotations: ownAnnotations(metadata),
+    scan: readScan(spec, status),
+  };
+}
+
+/** `namespace/name` of whatever part of an object can be read, for a log line about a malformed one. */
+export function describeObject(value: unknown): string {
+  const metadata = asFields(asFields(value)['metadata']);
+  const part = (name: string): string => {
+    const text = metadata[name];
+    return typeof text === 'string' && text !== '' ? text : '?';
+  };
+  return `${part('namespace')}/${part('name')}`;
+}
+
+/** The uid of an object, however malformed the rest of it is. */
+export function uidOf(value: unknown): string | undefined {
+  const uid = asFields(asFields(value)['metadata'])['uid'];
+  return typeof uid === 'string' ? uid : undefined;
+}
+
+/**
+ * What the spec says of access counts once the controller has seen it: until then the values of
+ * the scan before stand, which belong to the image that status still names.
+ */
+export function withSettledSpec(
+  before: ImageRepository | undefined,
+  after: ImageRepository,
+): ImageRepository {
+  if (after.settled || before?.scan === undefined) return after;
+  return { ...after, provider: before.provider, insecure: before.insecure };
+}
+
+function readScan(spec: Fields, status: Fields): Scan | undefined {
+  const result = optionalFields(status, 'lastScanResult', 'status');
+  const at = 'status.lastScanResult';
+  const image = optional(status, 'canonicalImageName', 'string', 'status') ?? '';
+  const revision = optional(result, 'revision', 'string', at) ?? '';
+  if (image === '' || revision === '') return undefined;
+  const scanTime = requiredText(result, 'scanTime', at);
+  if (!TIME.test(scanTime)) throw malformed(`${at}.scanTime`);
+  const tagCount = optional(result, 'tagCount', 'number', at) ?? 0;
+  if (!Number.isSafeInteger(tagCount) || tagCount < 0) throw malformed(`${at}.tagCount`);
+  return { image, revision, tagCount, scanTime, exclusionList: exclusionListOf(spec, status) };
+}
+
+/** The list in force at the scan; Flux applies its default to an absent or empty list of the spec. */
+function exclusionListOf(spec: Fields, status: Fields): readonly string[] {
+  const list =
+    texts(status, 'observedExclusionList', 'status') ?? texts(spec, 'exclusionList', 'spec');
+  if (list === undefined || list.length === 0) return DEFAULT_EXCLUSION_LIST;
+  // Ten thousand objects with the default list share one array.
+  return list.length === 1 && list[0] === DEFAULT_EXCLUSION_LIST[0] ? DEFAULT_EXCLUSION_LIST : list;
+}
+
+function isSettled(metadata: Fields, status: Fields): boolean {
+  const generation = optional(metadata, 'generation', 'number', 'metadata');
+  const observed = optional(status, 'observedGeneration', 'number', 'status');
+  return generation === undefined || observed === undefined || observed >= generation;
+}
+
+function ownAnnotations(metadata: Fields): Readonly<Record<string, string>> | undefined {
+  const all = optionalFields(metadata, 'annotations', 'metadata');
+  const own = Object.entries(all).flatMap(([name, value]) =>
+    name.startsWith(ANNOTATION_PREFIX) && typeof value === 'string'
+      ? [[name.slice(ANNOTATION_PREFIX.length), value] as const]
+      : [],
+  );
+  return own.length === 0 ? undefined : Object.fromEntries(own);
+}
+
+function texts(fields: Fields, name: string, at: string): readonly string[] | undefined {
+  const value = fields[name];
+  if (!isSet(value)) return undefined;
+  if (!Array.isArray(value) || !value.every((text) => typeof text === 'string')) {
+    throw malformed(`${at}.${name}`);
+  }
+  return value;
+}
+
+interface Types {
+  readonly string: string;
+  readonly number: number;
+  readonly boolean: boolean;
+}
+
+function optional<T extends keyof Types>(
+  fields: Fields,
+  name: string,
+  type: T,
+  at: string,
+): Types[T] | undefined {
+  const value = fields[name];
+  if (!isSet(value)) return undefined;
+  if (typeof value !== type) throw malformed(`${at}.${name}`);
+  return value as Types[T];
+}
+
+function requiredText(fields: Fields, name: string, at: string): string {
+  const value = fields[name];
+  if (typeof value !== 'string' || value === '') throw malformed(`${at}.${name}`);
+  return value;
+}
+
+function optionalFields(fields: Fields, name: string, at: string): Fields {
+  return isSet(fields[name]) ? fieldsAt(fields, name, at) : {};
+}
+
+function fieldsAt(fields: Fields, name: string, at: string): Fields {
+  const value = fields[name];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(at === '' ? name : `${at}.${name}`);
+  }
+  return value as Fields;
+}
+
+function asFields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function malformed(field: string): Fault {
+  return new Fault('RESPONSE_INVALID', `${field} is absent or has the wrong type`, {
+    operation: 'read ImageRepository',
+    field,
+  });
+}

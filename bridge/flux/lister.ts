@@ -1,0 +1,139 @@
+import { Fault } from '../../functions/fault.ts';
+import type { Logger } from '../../functions/telemetry/logger.ts';
+import { answerFault, type ApiServer } from '../kubernetes/api-server.ts';
+import {
+  describeObject,
+  readImageRepository,
+  uidOf,
+  type ImageRepository,
+} from './image-repository.ts';
+
+/** Objects a page of a list. */
+const PAGE_SIZE = 500;
+
+/** What is listed. */
+export interface ListOptions {
+  readonly apiServer: ApiServer;
+  /** Undefined: all namespaces. */
+  readonly namespace: string | undefined;
+  /** Empty: all objects. */
+  readonly labelSelector: string;
+  readonly logger: Logger;
+}
+
+/** A complete list. */
+export interface Listing {
+  /** Of every object, the malformed ones too. */
+  readonly uids: ReadonlySet<string>;
+  /** To watch from. */
+  readonly resourceVersion: string;
+}
+
+/** The path of ImageRepositories, of one namespace or all. */
+export function imageRepositoriesPath(namespace: string | undefined): string {
+  const scope = namespace === undefined ? '' : `/namespaces/${namespace}`;
+  return `/apis/image.toolkit.fluxcd.io/v1${scope}/imagerepositories`;
+}
+
+/**
+ * Lists everything, page by page; each object is stripped before the next page is asked for.
+ * Malformed objects are skipped with a log line that names them.
+ * @throws Fault `ACCESS_DENIED`, `NOT_FOUND` where the kind is unknown, `NETWORK`, `WATCH_FAILED`
+ */
+export async function listImageRepositories(
+  options: ListOptions,
+  onObject: (object: ImageRepository) => void,
+  signal: AbortSignal,
+): Promise<Listing> {
+  const uids = new Set<string>();
+  let end = await readPage(options, uids, onObject, undefined);
+  while (end.continue !== undefined) {
+    signal.throwIfAborted();
+    end = await readPage(options, uids, onObject, end.continue);
+  }
+  signal.throwIfAborted();
+  return { uids, resourceVersion: end.resourceVersion };
+}
+
+/** Where a list goes on, and what it is of. */
+interface PageEnd {
+  readonly continue: string | undefined;
+  readonly resourceVersion: string;
+}
+
+/** Reads one page and strips its objects, so that no more than one page is ever in memory. */
+async function readPage(
+  options: ListOptions,
+  uids: Set<string>,
+  onObject: (object: ImageRepository) => void,
+  next: string | undefined,
+): Promise<PageEnd> {
+  const { items, ...end } = await listPage(options, next);
+  for (const item of items) {
+    const uid = uidOf(item);
+    if (uid !== undefined) uids.add(uid);
+    const object = narrowed(item, options.logger);
+    if (object !== undefined) onObject(object);
+  }
+  return end;
+}
+
+async function listPage(options: ListOptions, next: string | undefined): Promise<Page> {
+  const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
+  if (options.labelSelector !== '') query.set('labelSelector', options.labelSelector);
+  if (next !== undefined) query.set('continue', next);
+  const path = `${imageRepositoriesPath(options.namespace)}?${query.toString()}`;
+  const answer = await options.apiServer.send('GET', path);
+  if (answer.status !== 200) throw listFault(answerFault(answer, 'list ImageRepositories'));
+  return pageOf(answer.body);
+}
+
+function pageOf(body: unknown): Page {
+  const { items, metadata } = (typeof body === 'object' && body !== null ? body : {}) as {
+    readonly items?: unknown;
+    readonly metadata?: { readonly continue?: unknown; readonly resourceVersion?: unknown };
+  };
+  const resourceVersion = metadata?.resourceVersion;
+  if (!Array.isArray(items) || typeof resourceVersion !== 'string') {
+    throw new Fault('RESPONSE_INVALID', 'the API server answered with no list', {
+      operation: 'list ImageRepositories',
+    });
+  }
+  const next = metadata?.continue;
+  return {
+    items,
+    continue: typeof next === 'string' && next !== '' ? next : undefined,
+    resourceVersion,
+  };
+}
+
+/** Says what a 404 of a list means: the whole kind is unknown. */
+function listFault(fault: Fault): Fault {
+  if (fault.code !== 'NOT_FOUND') return fault;
+  return new Fault(
+    'NOT_FOUND',
+    'the API server does not know image.toolkit.fluxcd.io/v1 ImageRepository: install the image-reflector-controller of Flux 2.7 or later',
+    { operation: 'list ImageRepositories', status: 404 },
+  );
+}
+
+/** One page of a list. */
+interface Page extends PageEnd {
+  readonly items: readonly unknown[];
+}
+
+/** The stripped object, or undefined with a log line where it is malformed. */
+export function narrowed(value: unknown, logger: Logger): ImageRepository | undefined {
+  try {
+    return readImageRepository(value);
+  } catch (error) {
+    const [namespace = '?', name = '?'] = describeObject(value).split('/');
+    logger.warning('skipping a malformed ImageRepository', {
+      ImageRepository: { namespace, name },
+      namespace,
+      name,
+      error,
+    });
+    return undefined;
+  }
+}

@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+
+import { printable } from '../../functions/fault.ts';
+import type { Logger } from '../../functions/telemetry/logger.ts';
+import type { ApiServer } from '../kubernetes/api-server.ts';
+import type { ImageRepository } from './image-repository.ts';
+
+/** What an Event says of an object. */
+export interface ObjectWarning {
+  /** PascalCase, as `kubectl describe` shows it. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What {@link ObjectEvents} works with. */
+export interface ObjectEventsOptions {
+  readonly apiServer: ApiServer;
+  readonly logger: Logger;
+  /** Only the leader writes. */
+  readonly mayWrite: () => boolean;
+  /** Pod or host name. */
+  readonly instance: string;
+  /** Wall clock. */
+  readonly now: () => Date;
+}
+
+/** The name under which the bridge reports. */
+const COMPONENT = 'imagerepo-mirror';
+/** The API server keeps Events for an hour (`--event-ttl`); a lasting state is told again before. */
+const REPEAT_MS = 55 * 60 * 1000;
+/** Kubernetes: longest message of an Event. */
+const MAX_MESSAGE_LENGTH = 1024;
+/** Longest name is 253; the suffix takes a dot and 16 digits. */
+const MAX_NAME_LENGTH = 236;
+
+interface Standing {
+  readonly object: ImageRepository;
+  readonly warning: ObjectWarning;
+  /** Name of the Event written, to be counted up. */
+  eventName: string | undefined;
+  writtenAtMs: number;
+  firstAt: string;
+  count: number;
+}
+
+/**
+ * Warning Events on ImageRepositories for what lasts until somebody mends it: written once when it
+ * begins, counted up about every hour while it lasts. A failure to write is logged and tried again.
+ */
+export class ObjectEvents {
+  readonly #options: ObjectEventsOptions;
+  readonly #standing = new Map<string, Standing>();
+  #writing: Promise<void> | undefined;
+
+  constructor(options: ObjectEventsOptions) {
+    this.#options = options;
+  }
+
+  /** Something is wrong with an object from now on. */
+  warn(object: ImageRepository, warning: ObjectWarning): void {
+    this.#standing.set(object.uid, {
+      object,
+      warning,
+      eventName: undefined,
+      writtenAtMs: 0,
+      firstAt: '',
+      count: 0,
+    });
+    this.tick();
+  }
+
+  /** It is no longer. */
+  clear(uid: string): void {
+    this.#standing.delete(uid);
+  }
+
+  /** Writes what is due; to be called now and then. */
+  tick(): void {
+    if (this.#writing !== undefined || !this.#options.mayWrite()) return;
+    this.#writing = this.#writeDue()
+      .catch((error: unknown) => {
+        this.#options.logger.warning('cannot write Kubernetes Events; trying again', { error });
+      })
+      .finally(() => {
+        this.#writing = undefined;
+      });
+  }
+
+  /** Resolves when nothing is being written. */
+  async idle(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #writeDue(): Promise<void> {
+    // Warned objects that come while this is under way are seen too: a Map's iteration is live.
+    for (const standing of this.#standing.values()) {
+      const nowMs = this.#options.now().getTime();
+      if (standing.writtenAtMs !== 0 && nowMs - standing.writtenAtMs < REPEAT_MS) continue;
+      if (!this.#options.mayWrite()) return;
+      await this.#write(standing);
+      standing.writtenAtMs = nowMs;
+    }
+  }
+
+  async #write(standing: Standing): Promise<void> {
+    const { apiServer, logger } = this.#options;
+    const { namespace, name } = standing.object;
+    const path = `/api/v1/namespaces/${namespace}/events`;
+    const at = this.#options.now().toISOString().replace(/\.\d+/, '');
+    if (standing.eventName !== undefined) {
+      const { status } = await apiServer.send('PATCH', `${path}/${standing.eventName}`, {
+        count: standing.count + 1,
+        lastTimestamp: at,
+      });
+      if (status === 200) {
+        standing.count += 1;
+        return;
+      }
+    }
+    const eventName = `${name.slice(0, MAX_NAME_LENGTH)}.${randomBytes(8).toString('hex')}`;
+    const answer = await apiServer.send('POST', path, this.#eventOf(standing, eventName, at));
+    if (answer.status === 201) {
+      Object.assign(standing, { eventName, firstAt: at, count: 1 });
+    } else {
+      logger.warning('a Kubernetes Event was refused', {
+        namespace,
+        name,
+        status: answer.status,
+        reason: printable(JSON.stringify(answer.body)),
+      });
+    }
+  }
+
+  #eventOf({ object, warning }: Standing, eventName: string, at: string): object {
+    const { namespace, name, uid, resourceVersion } = object;
+    return {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { namespace, name: eventName },
+      involvedObject: {
+        apiVersion: 'image.toolkit.fluxcd.io/v1',
+        kind: 'ImageRepository',
+        namespace,
+        name,
+        uid,
+        resourceVersion,
+      },
+      type: 'Warning',
+      reason: warning.reason,
+      message: warning.message.slice(0, MAX_MESSAGE_LENGTH),
+      source: { component: COMPONENT },
+      reportingComponent: COMPONENT,
+      reportingInstance: this.#options.instance,
+      firstTimestamp: at,
+      lastTimestamp: at,
+      count: 1,
+    };
+  }
+}

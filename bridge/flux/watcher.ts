@@ -1,0 +1,212 @@
+import type { IncomingMessage } from 'node:http';
+
+import { Fault, isFault, toFault } from '../../functions/fault.ts';
+import { backoff, type BackoffRange } from '../backoff.ts';
+import { answerFault, connectionFault } from '../kubernetes/api-server.ts';
+import { readLines } from '../kubernetes/lines.ts';
+import { sleep } from '../sleep.ts';
+import { uidOf, type ImageRepository } from './image-repository.ts';
+import {
+  imageRepositoriesPath,
+  listImageRepositories,
+  narrowed,
+  type ListOptions,
+} from './lister.ts';
+
+/** As client-go's reflector: the server ends a watch after 5 to 10 minutes. */
+const WATCH_SECONDS = { min: 300, max: 600 } as const;
+/** The API server sends a bookmark a minute; two missed and a half is a dead connection. */
+const SILENCE_MS = 150_000;
+
+/** HTTP 410: the resourceVersion is older than what the server remembers. */
+const EXPIRED = 410;
+
+/** What the watcher tells of the objects. Nothing in it may throw. */
+export interface WatchHandler {
+  /** An object of a list (told again as a whole after an interruption). */
+  listed(object: ImageRepository): void;
+  /** The list is complete: objects whose uid is not among these are gone. */
+  synced(uids: ReadonlySet<string>): void;
+  /** An object was added or modified. */
+  changed(object: ImageRepository): void;
+  /** An object was deleted or has left the label selector. */
+  deleted(uid: string): void;
+}
+
+/** What the watcher waits for, for readiness and the log. */
+export type WatchState =
+  | { readonly phase: 'listing' | 'watching' }
+  /** The CRD or its version v1 is not there, access is denied, or the API server is away. */
+  | { readonly phase: 'waiting'; readonly fault: Fault };
+
+/** Why a watch was opened again. */
+export type RestartCause = 'Closed' | 'Expired' | 'Silent' | 'Failed';
+
+/** What is watched and how. */
+export interface WatcherOptions extends ListOptions {
+  readonly handler: WatchHandler;
+  readonly onState: (state: WatchState) => void;
+  readonly onRestart: (cause: RestartCause) => void;
+  /** Default 150,000: time without any event, bookmarks included, after which it is opened anew. */
+  readonly silenceMs?: number;
+  readonly backoff?: BackoffRange;
+}
+
+/**
+ * Lists and watches until the signal is aborted, through closed and silent connections, restarts
+ * of the API server, expired resource versions (410), refused access and an absent CRD.
+ */
+export async function watchImageRepositories(
+  options: WatcherOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const wait = backoff(options.backoff);
+  let resourceVersion: string | undefined;
+  while (!signal.aborted) {
+    try {
+      if (resourceVersion === undefined) {
+        options.onState({ phase: 'listing' });
+        resourceVersion = await list(options, signal);
+      }
+      options.onState({ phase: 'watching' });
+      const from = resourceVersion;
+      const ended = await watch(options, from, signal);
+      resourceVersion = ended.resourceVersion;
+      if (aborted(signal)) return;
+      options.onRestart(ended.cause);
+      // A watch that told nothing before it ended may end so again at once.
+      if (ended.told) wait.reset();
+      else await sleep(wait.next(), signal);
+    } catch (error) {
+      if (aborted(signal)) return;
+      const fault = toFault(error, 'watch ImageRepositories');
+      options.onRestart('Failed');
+      options.onState({ phase: 'waiting', fault });
+      options.logger.error('cannot watch ImageRepositories; trying again', { error: fault });
+      if (!isFault(fault, 'NETWORK', 'TIMEOUT')) resourceVersion = undefined;
+      await sleep(wait.next(), signal);
+    }
+  }
+}
+
+/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
+function aborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+/** Lists everything and gives the resourceVersion to watch from. */
+async function list(options: WatcherOptions, signal: AbortSignal): Promise<string> {
+  const { uids, resourceVersion } = await listImageRepositories(
+    options,
+    (object) => {
+      options.handler.listed(object);
+    },
+    signal,
+  );
+  options.handler.synced(uids);
+  return resourceVersion;
+}
+
+/** How a watch ended. */
+interface WatchEnd {
+  readonly cause: RestartCause;
+  /** To go on from; undefined: everything is to be listed. */
+  readonly resourceVersion: string | undefined;
+  /** Whether it told anything before. */
+  readonly told: boolean;
+}
+
+async function watch(
+  options: WatcherOptions,
+  from: string,
+  signal: AbortSignal,
+): Promise<WatchEnd> {
+  const quiet = new AbortController();
+  const timer = setTimeout(() => {
+    quiet.abort();
+  }, options.silenceMs ?? SILENCE_MS);
+  let resourceVersion: string | undefined = from;
+  let told = false;
+  try {
+    const response = await open(options, from, AbortSignal.any([signal, quiet.signal]));
+    for await (const line of readLines(response)) {
+      timer.refresh();
+      const event = readEvent(line);
+      told = true;
+      resourceVersion = event.resourceVersion ?? resourceVersion;
+      tell(event, options);
+    }
+    return { cause: 'Closed', resourceVersion, told };
+  } catch (error) {
+    if (aborted(signal)) return { cause: 'Closed', resourceVersion, told };
+    if (quiet.signal.aborted) return { cause: 'Silent', resourceVersion, told };
+    if (isFault(error) && error.status === EXPIRED) {
+      return { cause: 'Expired', resourceVersion: undefined, told };
+    }
+    // A connection that breaks while it is read goes on where it was.
+    const fault = connectionFault(imageRepositoriesPath(options.namespace), error);
+    if (fault.code !== 'NETWORK' || !told) throw fault;
+    return { cause: 'Closed', resourceVersion, told };
+  } finally {
+    clearTimeout(timer);
+    quiet.abort();
+  }
+}
+
+async function open(
+  options: WatcherOptions,
+  resourceVersion: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const seconds =
+    WATCH_SECONDS.min + Math.floor(Math.random() * (WATCH_SECONDS.max - WATCH_SECONDS.min));
+  const query = new URLSearchParams({
+    watch: '1',
+    allowWatchBookmarks: 'true',
+    timeoutSeconds: String(seconds),
+    resourceVersion,
+  });
+  if (options.labelSelector !== '') query.set('labelSelector', options.labelSelector);
+  const path = `${imageRepositoriesPath(options.namespace)}?${query.toString()}`;
+  const answer = await options.apiServer.open(path, signal);
+  if ('body' in answer) throw answerFault(answer, 'watch ImageRepositories');
+  return answer;
+}
+
+interface WatchEvent {
+  readonly type: string;
+  readonly object: unknown;
+  readonly resourceVersion: string | undefined;
+}
+
+function readEvent(line: string): WatchEvent {
+  try {
+    const { type, object } = JSON.parse(line) as {
+      readonly type: string;
+      readonly object: unknown;
+    };
+    const { metadata } = object as { readonly metadata?: { readonly resourceVersion?: unknown } };
+    const version = metadata?.resourceVersion;
+    return { type, object, resourceVersion: typeof version === 'string' ? version : undefined };
+  } catch {
+    throw new Fault('RESPONSE_INVALID', 'a line of the watch is no event', {
+      operation: 'watch ImageRepositories',
+    });
+  }
+}
+
+function tell(event: WatchEvent, options: WatcherOptions): void {
+  if (event.type === 'BOOKMARK') return;
+  if (event.type === 'ERROR') {
+    const { code } = event.object as { readonly code?: unknown };
+    const status = typeof code === 'number' ? code : 0;
+    throw answerFault({ status, body: event.object }, 'watch ImageRepositories');
+  }
+  if (event.type === 'DELETED') {
+    const uid = uidOf(event.object);
+    if (uid !== undefined) options.handler.deleted(uid);
+    return;
+  }
+  const object = narrowed(event.object, options.logger);
+  if (object !== undefined) options.handler.changed(object);
+}

@@ -1,0 +1,417 @@
+import type { DestinationLayout } from '../functions/contract/destination.ts';
+import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
+import { isFault, type Fault } from '../functions/fault.ts';
+import type { Logger } from '../functions/telemetry/logger.ts';
+import { readAnnotations, type ObjectSettings } from './annotations.ts';
+import { claimedPath, DestinationClaims } from './destination-claims.ts';
+import { withSettledSpec, type ImageRepository } from './flux/image-repository.ts';
+import type { WatchHandler } from './flux/watcher.ts';
+import { objectFields } from './log-fields.ts';
+import type { Metrics } from './metrics.ts';
+import type { EventSource } from './publish-loop.ts';
+import { sameState, type PublishQueue, type WaitingEvent } from './publish-queue.ts';
+import { requestOf, stateOf, type PublishedState, type ScannedRepository } from './request.ts';
+import { resyncOffsetMs, resyncSlot } from './resync.ts';
+import { decide, type TrackedState } from './revision-tracker.ts';
+
+/** Why an object is not published until it is mended; words of Kubernetes Events. */
+export type RefusalReason =
+  'AnnotationInvalid' | 'ImageNameInvalid' | 'DestinationCollision' | 'EventTooLarge';
+
+/** What is wrong with an object. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  readonly message: string;
+}
+
+/** Told of objects that are refused, and of those that are no longer. */
+export interface RefusalReporter {
+  refused(object: ImageRepository, refusal: Refusal): void;
+  mended(uid: string): void;
+}
+
+/** What {@link Reconciler} works with. */
+export interface ReconcilerOptions {
+  readonly queue: PublishQueue;
+  readonly refusals: RefusalReporter;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'decisions'>;
+  readonly clusterName: string;
+  readonly layout: DestinationLayout;
+  /** 0: no resync. */
+  readonly resyncIntervalMs: number;
+  /** 0: no follow-up. */
+  readonly followUpMs: number;
+  /** False: objects of the first list count as published. */
+  readonly replayOnStart: boolean;
+  /** Called when something was offered to the queue. */
+  readonly onOffer: () => void;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
+  /** Wall clock, ms. */
+  readonly wallNow: () => number;
+}
+
+/** All that is kept of one object. */
+interface Tracked {
+  object: ImageRepository;
+  published: PublishedState | undefined;
+  baseline: PublishedState | undefined;
+  /** What is being published. */
+  inFlight: PublishedState | undefined;
+  /** What could not be published because it is too large: nothing is until it changes. */
+  tooLarge: PublishedState | undefined;
+  requestedAt: string | undefined;
+  firstSeen: boolean;
+  refusal: Refusal | undefined;
+  readonly resyncOffsetMs: number;
+  followUpAtMs: number | undefined;
+  changedAtMs: number;
+}
+
+/** What an object comes to: refused, or what it would publish. */
+type Evaluation =
+  | { readonly refusal: Refusal }
+  | {
+      readonly refusal?: undefined;
+      readonly settings: ObjectSettings;
+      readonly state: PublishedState | undefined;
+    };
+
+/**
+ * Turns what is seen of the objects into decisions, offers those to publish to the queue, and makes
+ * the events from the objects as they are when they are sent.
+ */
+export class Reconciler implements WatchHandler, EventSource {
+  readonly #options: ReconcilerOptions;
+  readonly #tracked = new Map<string, Tracked>();
+  readonly #claims = new DestinationClaims();
+  #syncedOnce = false;
+  #tickedAtMs: number;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#tickedAtMs = options.wallNow();
+  }
+
+  /** How many objects are watched. */
+  get size(): number {
+    return this.#tracked.size;
+  }
+
+  /** How many objects are refused, by reason. */
+  refusedCounts(): Readonly<Record<RefusalReason, number>> {
+    const counts = {
+      AnnotationInvalid: 0,
+      ImageNameInvalid: 0,
+      DestinationCollision: 0,
+      EventTooLarge: 0,
+    };
+    for (const { refusal } of this.#tracked.values()) {
+      if (refusal !== undefined) counts[refusal.reason] += 1;
+    }
+    return counts;
+  }
+
+  listed(object: ImageRepository): void {
+    // Decided upon when the list is complete: only then is known who shares a destination.
+    this.#store(object);
+  }
+
+  synced(uids: ReadonlySet<string>): void {
+    for (const uid of [...this.#tracked.keys()]) {
+      if (!uids.has(uid)) this.#forget(uid);
+    }
+    for (const tracked of this.#tracked.values()) this.#claim(tracked);
+    for (const tracked of this.#tracked.values()) this.#decide(tracked);
+    if (!this.#syncedOnce) this.#tickedAtMs = this.#options.wallNow();
+    this.#syncedOnce = true;
+  }
+
+  changed(object: ImageRepository): void {
+    const tracked = this.#store(object);
+    const neighbours = this.#claim(tracked);
+    this.#decide(tracked);
+    this.#decideAgain(neighbours);
+  }
+
+  deleted(uid: string): void {
+    this.#decideAgain(this.#forget(uid));
+  }
+
+  /** Another replica has published this: it counts as published here too. */
+  assumePublished(event: Pick<WaitingEvent, 'uid' | 'state'>): void {
+    const tracked = this.#tracked.get(event.uid);
+    if (tracked !== undefined) tracked.published = event.state;
+  }
+
+  /** Offers the resyncs and follow-ups that have become due; to be called about once a second. */
+  tick(): void {
+    const { resyncIntervalMs, now, wallNow } = this.#options;
+    const wallMs = wallNow();
+    if (!this.#syncedOnce) return;
+    const beforeMs = this.#tickedAtMs;
+    this.#tickedAtMs = wallMs;
+    for (const tracked of this.#tracked.values()) {
+      if (tracked.followUpAtMs !== undefined && now() >= tracked.followUpAtMs) {
+        this.#followUp(tracked);
+      }
+      if (resyncIntervalMs > 0) {
+        const slot = resyncSlot(wallMs, tracked.resyncOffsetMs, resyncIntervalMs);
+        if (slot > resyncSlot(beforeMs, tracked.resyncOffsetMs, resyncIntervalMs)) {
+          this.#repeat(tracked, 'resync', slot);
+        }
+      }
+    }
+  }
+
+  eventFor(waiting: WaitingEvent): MirrorEvent | undefined {
+    const tracked = this.#tracked.get(waiting.uid);
+    if (tracked === undefined) return undefined;
+    const evaluation = this.#evaluate(tracked);
+    const { object } = tracked;
+    if (
+      evaluation.refusal !== undefined ||
+      evaluation.state === undefined ||
+      !isScanned(object) ||
+      object.deleting ||
+      !evaluation.settings.enabled
+    ) {
+      // Asked for while it was refused: asked for still when it is mended.
+      if (waiting.requestedAt !== undefined) tracked.requestedAt = undefined;
+      return undefined;
+    }
+    if (object.suspended && waiting.urgency !== 'change') return undefined;
+    const request = requestOf(object, evaluation.settings, {
+      reason: waiting.reason,
+      previousRevision: tracked.published?.revision,
+    });
+    tracked.inFlight = evaluation.state;
+    return eventOf(request, {
+      clusterName: this.#options.clusterName,
+      time: new Date(this.#options.wallNow()),
+      ...(waiting.requestedAt === undefined ? {} : { requestedAt: waiting.requestedAt }),
+      ...(waiting.resyncSlot === undefined ? {} : { resyncSlot: waiting.resyncSlot }),
+    });
+  }
+
+  accepted(waiting: WaitingEvent, event: MirrorEvent): void {
+    const { imageRepository, image, revision, reason, tagCount } = event.data;
+    this.#options.logger.info(`published ${reason} of ${image}`, {
+      ...objectFields(imageRepository),
+      reason,
+      image,
+      revision,
+      tagCount,
+      eventId: event.id,
+    });
+    const tracked = this.#tracked.get(waiting.uid);
+    if (tracked === undefined) return;
+    tracked.published = tracked.inFlight;
+    tracked.inFlight = undefined;
+    tracked.baseline = undefined;
+  }
+
+  refused(waiting: WaitingEvent, fault: Fault): void {
+    const tracked = this.#tracked.get(waiting.uid);
+    if (tracked === undefined) return;
+    if (fault.disposition === 'permanent') {
+      tracked.tooLarge = tracked.inFlight;
+      this.#refuse(tracked, { reason: 'EventTooLarge', message: fault.message });
+    }
+    tracked.inFlight = undefined;
+  }
+
+  #store(seen: ImageRepository): Tracked {
+    const known = this.#tracked.get(seen.uid);
+    const object = withSettledSpec(known?.object, seen);
+    if (known !== undefined) {
+      known.object = object;
+      return known;
+    }
+    const tracked: Tracked = {
+      object,
+      published: undefined,
+      baseline: undefined,
+      inFlight: undefined,
+      tooLarge: undefined,
+      // What an object is first seen with was asked for before.
+      requestedAt: object.annotations?.['requestedAt'],
+      firstSeen: true,
+      refusal: undefined,
+      resyncOffsetMs: resyncOffsetMs(object.uid, this.#options.resyncIntervalMs),
+      followUpAtMs: undefined,
+      changedAtMs: 0,
+    };
+    this.#tracked.set(object.uid, tracked);
+    return tracked;
+  }
+
+  #forget(uid: string): readonly string[] {
+    const tracked = this.#tracked.get(uid);
+    if (tracked?.refusal !== undefined) this.#options.refusals.mended(uid);
+    this.#tracked.delete(uid);
+    this.#options.queue.drop(uid);
+    return this.#claims.withdraw(uid);
+  }
+
+  /** Enters the object's claim to its destination, if it has one; gives whom that concerns. */
+  #claim({ object }: Tracked): readonly string[] {
+    const { uid, createdAt, scan } = object;
+    let path: string | undefined;
+    try {
+      const settings = readAnnotations(object.annotations);
+      if (scan !== undefined && settings.enabled && !object.deleting) {
+        path = claimedPath(scan.image, settings.destination, this.#options.layout);
+      }
+    } catch {
+      // What is refused for its own sake claims nothing.
+    }
+    const label = `${object.namespace}/${object.name}`;
+    return this.#claims.claim({ uid, image: scan?.image ?? '', createdAt, label }, path);
+  }
+
+  #evaluate(tracked: Tracked): Evaluation {
+    const { object } = tracked;
+    let settings: ObjectSettings;
+    try {
+      settings = readAnnotations(object.annotations);
+      if (object.scan !== undefined) {
+        claimedPath(object.scan.image, settings.destination, this.#options.layout);
+      }
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      const reason = error.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
+      return { refusal: { reason, message: error.message } };
+    }
+    const collision = this.#claims.holderAgainst(object.uid);
+    if (collision !== undefined && settings.enabled) {
+      const { holder, path } = collision;
+      const message = `${object.namespace}/${object.name} (${object.scan?.image ?? ''}) is not published: ${holder.label} (${holder.image}) is older and writes to the same destination ${path}`;
+      return { refusal: { reason: 'DestinationCollision', message } };
+    }
+    const state = isScanned(object)
+      ? stateOf(requestOf(object, settings, { reason: 'changed' }))
+      : undefined;
+    const { tooLarge, refusal } = tracked;
+    if (refusal?.reason === 'EventTooLarge' && tooLarge !== undefined && state !== undefined) {
+      if (sameState(tooLarge, state)) return { refusal };
+    }
+    return { settings, state };
+  }
+
+  #decideAgain(uids: readonly string[]): void {
+    for (const uid of uids) {
+      const tracked = this.#tracked.get(uid);
+      if (tracked !== undefined) this.#decide(tracked);
+    }
+  }
+
+  #decide(tracked: Tracked): void {
+    const evaluation = this.#evaluate(tracked);
+    const { object, firstSeen } = tracked;
+    tracked.firstSeen = false;
+    if (evaluation.refusal !== undefined) {
+      this.#refuse(tracked, evaluation.refusal);
+      return;
+    }
+    if (tracked.refusal !== undefined) {
+      tracked.refusal = undefined;
+      this.#options.refusals.mended(object.uid);
+    }
+    const { enabled, requestedAt } = evaluation.settings;
+    const decision = decide(trackedState(tracked), {
+      deleting: object.deleting,
+      enabled,
+      suspended: object.suspended,
+      requestedAt,
+      state: evaluation.state,
+      firstSeen,
+    });
+    this.#options.metrics.decisions.inc({ cause: decision.cause });
+    this.#options.logger.debug(`decided: ${decision.cause}`, objectFields(object));
+    if (!decision.publish || evaluation.state === undefined) {
+      if (decision.cause === 'Suspended' || decision.cause === 'Disabled') {
+        this.#layBaseline(tracked, evaluation.state);
+      }
+      return;
+    }
+    if (decision.cause === 'FirstSeen' && !this.#options.replayOnStart && !this.#syncedOnce) {
+      tracked.published = evaluation.state;
+      return;
+    }
+    if (decision.reason === 'changed') this.#scheduleFollowUp(tracked, evaluation.state);
+    if (decision.reason === 'initial') this.#layBaseline(tracked, evaluation.state);
+    if (decision.reason === 'requested') tracked.requestedAt = requestedAt;
+    this.#options.queue.offer({
+      uid: object.uid,
+      reason: decision.reason,
+      state: evaluation.state,
+      nowMs: this.#options.now(),
+      ...(decision.reason === 'requested' ? { requestedAt } : {}),
+    });
+    this.#options.onOffer();
+  }
+
+  #refuse(tracked: Tracked, refusal: Refusal): void {
+    const { object } = tracked;
+    this.#options.metrics.decisions.inc({ cause: refusal.reason });
+    if (object.scan !== undefined) {
+      const { image, revision } = object.scan;
+      this.#layBaseline(tracked, { image, revision, configurationDigest: '' });
+    }
+    if (tracked.refusal?.message === refusal.message) return;
+    tracked.refusal = refusal;
+    this.#options.refusals.refused(object, refusal);
+  }
+
+  #layBaseline(tracked: Tracked, state: PublishedState | undefined): void {
+    if (tracked.published === undefined) tracked.baseline ??= state;
+  }
+
+  #scheduleFollowUp(tracked: Tracked, state: PublishedState): void {
+    const { followUpMs, now, queue } = this.#options;
+    if (followUpMs === 0) return;
+    const waiting = queue.waiting(tracked.object.uid);
+    // The same change, decided upon again while it waits.
+    if (waiting !== undefined && sameState(waiting.state, state)) return;
+    tracked.changedAtMs = now();
+    tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
+  }
+
+  #followUp(tracked: Tracked): void {
+    const againAtMs = tracked.changedAtMs + this.#options.followUpMs;
+    // Another change came meanwhile: its own follow-up is due later.
+    tracked.followUpAtMs = againAtMs > this.#options.now() ? againAtMs : undefined;
+    this.#repeat(tracked, 'follow-up', undefined);
+  }
+
+  #repeat(tracked: Tracked, reason: 'resync' | 'follow-up', slot: number | undefined): void {
+    const { object } = tracked;
+    if (object.suspended || object.deleting || tracked.refusal !== undefined) return;
+    const evaluation = this.#evaluate(tracked);
+    if (evaluation.refusal !== undefined || evaluation.state === undefined) return;
+    if (!evaluation.settings.enabled) return;
+    this.#options.metrics.decisions.inc({ cause: reason === 'resync' ? 'Resync' : 'FollowUp' });
+    this.#options.queue.offer({
+      uid: object.uid,
+      reason,
+      state: evaluation.state,
+      nowMs: this.#options.now(),
+      resyncSlot: slot,
+    });
+    this.#options.onOffer();
+  }
+}
+
+function trackedState(tracked: Tracked): TrackedState {
+  return {
+    published: tracked.inFlight ?? tracked.published,
+    baseline: tracked.baseline,
+    requestedAt: tracked.requestedAt,
+  };
+}
+
+function isScanned(object: ImageRepository): object is ScannedRepository {
+  return object.scan !== undefined;
+}

@@ -1,0 +1,63 @@
+import {
+  configurationDigest,
+  type MirrorRequest,
+  type Reason,
+  type Verify,
+} from '../functions/contract/event.ts';
+import type { ObjectSettings } from './annotations.ts';
+import type { ImageRepository, Scan } from './flux/image-repository.ts';
+
+/** An ImageRepository that has been scanned. */
+export interface ScannedRepository extends ImageRepository {
+  readonly scan: Scan;
+}
+
+/** What a request has beside the object's own words. */
+export interface RequestOccasion {
+  readonly reason: Reason;
+  readonly previousRevision?: string | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly verify?: Verify | undefined;
+}
+
+/** The request that an event carries for an object as it is now. */
+export function requestOf(
+  object: ScannedRepository,
+  settings: ObjectSettings,
+  occasion: RequestOccasion,
+): MirrorRequest {
+  const { scan } = object;
+  const { previousRevision, tags, verify } = occasion;
+  return {
+    imageRepository: { namespace: object.namespace, name: object.name, uid: object.uid },
+    image: scan.image,
+    revision: scan.revision,
+    ...(previousRevision === undefined ? {} : { previousRevision }),
+    tagCount: scan.tagCount,
+    scanTime: scan.scanTime,
+    exclusionList: scan.exclusionList,
+    reason: occasion.reason,
+    ...(settings.selection === undefined ? {} : { selection: settings.selection }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(settings.destination === undefined ? {} : { destination: settings.destination }),
+    ...(verify === undefined ? {} : { verify }),
+    ...(object.provider === undefined ? {} : { provider: object.provider }),
+    ...(object.insecure ? { insecure: true } : {}),
+  };
+}
+
+/** What change detection compares: publish when any of the three differs from what was published. */
+export interface PublishedState {
+  readonly image: string;
+  readonly revision: string;
+  readonly configurationDigest: string;
+}
+
+/** The state that a request tells of. */
+export function stateOf(request: MirrorRequest): PublishedState {
+  return {
+    image: request.image,
+    revision: request.revision,
+    configurationDigest: configurationDigest(request),
+  };
+}

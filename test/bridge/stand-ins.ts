@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { PubSub } from '@google-cloud/pubsub';
+
+import { startBridge, type Bridge, type BridgeParts } from '../../bridge/bridge.ts';
+import { readConfig } from '../../bridge/config.ts';
+import { connectApiServer, type ApiServer } from '../../bridge/kubernetes/api-server.ts';
+import { createPublisher } from '../../bridge/publisher.ts';
+import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
+import type { MirrorEvent } from '../../functions/contract/event.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import {
+  startKubernetes,
+  type KubernetesOptions,
+  type LocalKubernetes,
+} from '../../infra/local/kubernetes/kubernetes.ts';
+import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
+
+/** Waits of a second in production are some milliseconds here. */
+export const quick = { minMs: 10, maxMs: 100 } as const;
+
+const PROJECT = 'test-project';
+
+/** A line of the log. */
+export type Line = Readonly<Record<string, unknown>>;
+
+/** A bridge between a Kubernetes and a Pub/Sub stand-in. */
+export interface RunningBridge {
+  readonly bridge: Bridge;
+  readonly lines: readonly Line[];
+  /** Body and status of a page of the health or metrics server. */
+  page(path: string): Promise<{ readonly status: number; readonly body: string }>;
+  stop(): Promise<void>;
+}
+
+/** Both stand-ins; the bridges started with them are stopped with them. */
+export interface StandIns {
+  readonly kubernetes: LocalKubernetes;
+  readonly pubsub: LocalPubsub;
+  /** Path of the admin's kubeconfig. */
+  readonly kubeconfig: string;
+  readonly folder: string;
+  /** A bridge with these options, its waits short. */
+  start(args?: readonly string[], parts?: Partial<BridgeParts>): Promise<RunningBridge>;
+  /** Events published to a lane, oldest first. */
+  events(lane?: 'events' | 'bulk'): readonly MirrorEvent[];
+  /** Resolves when the lane has so many events, with them. */
+  until(count: number, lane?: 'events' | 'bulk'): Promise<readonly MirrorEvent[]>;
+  close(): Promise<void>;
+}
+
+/** Starts both stand-ins, with the topics `events` and `bulk`. */
+export async function startStandIns(options: KubernetesOptions = {}): Promise<StandIns> {
+  const folder = await mkdtemp(join(tmpdir(), 'bridge-'));
+  const kubernetes = await startKubernetes(options);
+  const pubsub = await startPubsub({ duplicateShare: 0 });
+  const kubeconfig = join(folder, 'kubeconfig');
+  await kubernetes.kubeconfig(kubeconfig);
+  process.env['PUBSUB_EMULATOR_HOST'] = pubsub.host;
+  const client = new PubSub({ projectId: PROJECT });
+  for (const topic of ['events', 'bulk']) {
+    await client.createTopic({
+      name: topic,
+      messageRetentionDuration: { seconds: 600 },
+    });
+  }
+  await client.close();
+  const running: RunningBridge[] = [];
+
+  function events(lane: 'events' | 'bulk' = 'events'): readonly MirrorEvent[] {
+    return pubsub.view
+      .messages(`projects/${PROJECT}/topics/${lane}`)
+      .map(({ attributes, data }) =>
+        decodeEvent(receivedEvent({ attributes, data: Buffer.from(data) })),
+      );
+  }
+
+  return {
+    kubernetes,
+    pubsub,
+    kubeconfig,
+    folder,
+    events,
+    async until(count, lane) {
+      await pubsub.view.until(() => events(lane).length >= count, AbortSignal.timeout(20_000));
+      return events(lane);
+    },
+    async start(args = [], parts = {}) {
+      const started = await startRunning(connectApiServer(kubeconfig), args, parts);
+      running.push(started);
+      return started;
+    },
+    async close() {
+      for (const each of running) await each.stop();
+      await kubernetes.close();
+      await pubsub.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a bridge against an API server and the Pub/Sub of the environment. */
+export async function startRunning(
+  apiServer: ApiServer,
+  args: readonly string[] = [],
+  parts: Partial<BridgeParts> = {},
+): Promise<RunningBridge> {
+  const lines: Line[] = [];
+  const logger = createLogger({
+    fluxKeys: true,
+    level: 'debug',
+    write: (line) => lines.push(JSON.parse(line) as Line),
+  });
+  const config = readConfig(
+    [
+      ...['--project', PROJECT, '--metrics-addr', '127.0.0.1:0', '--health-addr', '127.0.0.1:0'],
+      ...args,
+    ],
+    { RUNTIME_NAMESPACE: 'flux-system' },
+  );
+  const publisher = parts.publisher ?? createPublisher(config);
+  const used = parts.apiServer ?? apiServer;
+  const bridge = await startBridge(config, {
+    logger,
+    backoff: quick,
+    ...parts,
+    apiServer: used,
+    publisher,
+  });
+  let stopped = false;
+  return {
+    bridge,
+    lines,
+    async page(path) {
+      const address = path === '/metrics' ? bridge.metricsAddress : bridge.healthAddress;
+      const response = await fetch(`http://${address ?? ''}${path}`);
+      return { status: response.status, body: await response.text() };
+    },
+    async stop() {
+      if (stopped) return;
+      stopped = true;
+      await bridge.stop();
+      await publisher.close();
+      used.close();
+    },
+  };
+}
+
+/** Resolves when `holds` does; looked at every few milliseconds, for 20 s at most. */
+export async function eventually(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const endMs = performance.now() + 20_000;
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`never came about: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Time for what must not happen to happen. */
+export function aWhile(ms = 150): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
