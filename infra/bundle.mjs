@@ -1,0 +1,83 @@
+// Bundles each entry into one file of dist/, so that a cold start reads one file and an image needs no
+// npm: index.js (deployment from source), serve.js, job.js, bridge.js.
+//   node infra/bundle.mjs [--report] [ENTRY…]     all entries; --report prints what is in them
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { analyzeMetafile, build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Entry → source; what stands beside the bundle at run time. */
+const entries = {
+  // The framework that loads this file must be the one it registers with.
+  index: { source: 'functions/index.ts', external: ['@google-cloud/functions-framework'] },
+  serve: { source: 'functions/serve.ts', external: [] },
+  job: { source: 'functions/job.ts', external: [] },
+  bridge: { source: 'bridge/main.ts', external: [] },
+};
+
+/** CommonJS packages inside of an ES module ask for what only CommonJS has. */
+const banner = [
+  "import { createRequire as __createRequire } from 'node:module';",
+  "import { fileURLToPath as __fileURLToPath } from 'node:url';",
+  "import { dirname as __pathDirname } from 'node:path';",
+  'const require = __createRequire(import.meta.url);',
+  'const __filename = __fileURLToPath(import.meta.url);',
+  'const __dirname = __pathDirname(__filename);',
+].join('\n');
+
+/**
+ * Writes the bundles.
+ * @param {string} folder replaced as a whole
+ * @param {string[]} names of the entries
+ */
+export async function bundle(folder, names = Object.keys(entries)) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const sizes = {};
+  const reports = {};
+  for (const name of names) {
+    const { source, external } = entries[name];
+    const outfile = join(folder, `${name}.js`);
+    const result = await build({
+      absWorkingDir: root,
+      entryPoints: [source],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      target: 'node24',
+      format: 'esm',
+      banner: { js: banner },
+      external,
+      minifySyntax: true,
+      minifyWhitespace: true,
+      // Names of classes and functions stay: stacks in Error Reporting are read by people.
+      keepNames: true,
+      legalComments: 'none',
+      sourcemap: false,
+      metafile: true,
+      logLevel: 'warning',
+    });
+    sizes[name] = statSync(outfile).size;
+    reports[name] = await analyzeMetafile(result.metafile);
+  }
+  // The bundles are ES modules wherever the folder is put.
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}\n');
+  return { sizes, reports };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const names = process.argv.slice(2).filter((argument) => argument !== '--report');
+  const unknown = names.find((name) => !(name in entries));
+  if (unknown !== undefined) {
+    console.error(`unknown entry ${unknown}: one of ${Object.keys(entries).join(', ')}`);
+    process.exit(2);
+  }
+  const { sizes, reports } = await bundle(join(root, 'dist'), names.length > 0 ? names : undefined);
+  for (const [name, size] of Object.entries(sizes)) {
+    console.log(`dist/${name}.js`.padEnd(16), `${(size / 1024).toFixed(0).padStart(6)} KiB`);
+    if (process.argv.includes('--report')) console.log(reports[name]);
+  }
+}
