@@ -2,7 +2,8 @@ import { canonicalImageName, parseDestinationRegistry } from './contract/destina
 import type { Verify } from './contract/event.ts';
 import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
 import { Fault } from './fault.ts';
-import { jobOptions, subscriberOptions, type mirrorOptions } from './option-tables.ts';
+import { jobOptions } from './job-options.ts';
+import { subscriberOptions, type mirrorOptions } from './option-tables.ts';
 import { refuseOption, type OptionValues } from './options/option.ts';
 import { parseOptions } from './options/parser.ts';
 import { liesWithin, overlaps } from './subscriber/image-pattern.ts';
@@ -61,7 +62,8 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const values = parseOptions(jobOptions, argv, env);
   const images = values.images.map((image) => inOption('--image', () => canonicalImageName(image)));
   const hosts = images.map((image) => image.slice(0, image.indexOf('/')));
-  const combined = combine(values, hosts);
+  requireOneMode(values);
+  const combined = combine(values, hosts, values.republish === undefined);
   const inside = images.find((image) => liesWithin(image, values.destinationRegistry));
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
   const { verifyTags } = values;
@@ -74,14 +76,43 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   };
 }
 
+/** Exactly one of images, event and subscription says what to do. */
+function requireOneMode({
+  images,
+  event,
+  drain,
+  republish,
+  filter,
+  tags,
+  output,
+}: JobOptions): void {
+  const modes = [
+    ...(images.length > 0 ? ['--image'] : []),
+    ...(event === undefined ? [] : ['EVENT']),
+    ...(drain === undefined ? [] : ['--drain']),
+  ];
+  const [first, second] = modes;
+  if (first === undefined) refuseOption('--image', 'is required, or EVENT, or --drain; see --help');
+  if (second !== undefined) refuseOption(second, `cannot be given together with ${first}`);
+  if (tags.length > 0 && images.length === 0) refuseOption('--tag', 'needs --image');
+  if (republish !== undefined && drain === undefined) refuseOption('--republish', 'needs --drain');
+  if (filter.length > 0 && republish === undefined) refuseOption('--filter', 'needs --republish');
+  if (output === 'json' && drain !== undefined) {
+    refuseOption('--output', 'json is for --image and EVENT, not for --drain');
+  }
+}
+
 /** Checks options against each other. */
 function combine(
   values: Omit<MirrorOptions, 'verifyTags'>,
   namedHosts: readonly string[],
+  needsDestination = true,
 ): Combined {
-  inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
-    parseDestinationRegistry(values.destinationRegistry),
-  );
+  const given = needsDestination || values.destinationRegistry !== '';
+  if (given)
+    inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
+      parseDestinationRegistry(values.destinationRegistry),
+    );
   const overlapping = values.allowedSources.find((pattern) =>
     overlaps(pattern, values.destinationRegistry),
   );

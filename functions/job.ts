@@ -1,21 +1,18 @@
-import { composeEngine } from './compose.ts';
-import { readJobConfig, type JobConfig } from './config.ts';
-import { mirrorImages } from './job/images.ts';
-import { jobOptions } from './option-tables.ts';
+import { readJobConfig } from './config.ts';
+import { jobOptions } from './job-options.ts';
+import { run } from './job/run.ts';
 import { helpText } from './options/help.ts';
-import { refuseOption } from './options/option.ts';
-import { progressLine, type Progress } from './report/progress.ts';
-import { isFailed, reportDocument, type RunResult } from './report/report-document.ts';
-import { repositoryLine, summaryLines, tagLine } from './report/report-lines.ts';
-import { configured } from './start.ts';
-import { createLogger } from './telemetry/logger.ts';
+import { configured, refused } from './start.ts';
+import { processEnd } from './subscriber/delivery-deadline.ts';
 
 const HELP = helpText(
   {
-    title: 'imagerepo-mirror job - mirrors images once, without Pub/Sub',
+    title: 'imagerepo-mirror job - mirrors images, one event, or a backlog of events',
     usage: [
       'npm run mirror -- --image NAME --destination-registry HOST[/PATH] [options]',
       'EVENT=JSON node functions/job.ts --destination-registry HOST[/PATH] [options]',
+      'npm run mirror -- --drain SUBSCRIPTION --destination-registry HOST[/PATH] [options]',
+      'npm run mirror -- --drain SUBSCRIPTION --republish TOPIC [--filter code=CODE] [options]',
     ],
     after: [
       'Examples:\n' +
@@ -31,76 +28,20 @@ const HELP = helpText(
   jobOptions,
 );
 
-/** Mirrors the images and reports. */
-async function runImages(config: JobConfig, signal: AbortSignal): Promise<RunResult> {
-  // The report has standard output for itself.
-  const logger = createLogger({
-    level: config.logLevel,
-    encoding: 'console',
-    write: (line) => process.stderr.write(line),
-  });
-  const engine = composeEngine(config, logger, { dryRun: config.dryRun, countRequests: false });
-  const asText = config.output === 'text';
-  const progress: Progress = progressLine(print, process.stderr, Date.now);
-  try {
-    return await mirrorImages(
-      config,
-      engine,
-      {
-        onRecord: (image, record) => {
-          progress.tag();
-          if (asText) progress.line(tagLine(image, record));
-        },
-        onBytes: (count) => {
-          progress.bytes(count);
-        },
-        onRepository: (result) => {
-          if (asText) progress.line(repositoryLine(result));
-        },
-      },
-      signal,
-    );
-  } finally {
-    progress.end();
-    engine.close();
-  }
-}
-
-function report(config: JobConfig, run: RunResult): void {
-  if (config.output === 'json') print(JSON.stringify(reportDocument(run), undefined, 2));
-  else summaryLines(run).forEach(print);
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-/** Aborted by Ctrl-C or Cloud Run's SIGTERM: what is under way is left, and reported as failed. */
-function endingSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      controller.abort();
-    });
-  }
-  return controller.signal;
-}
-
 async function main(): Promise<number> {
   if (process.argv.includes('--help')) {
     process.stdout.write(HELP);
     return 0;
   }
-  const config = configured(() => {
-    const read = readJobConfig(process.argv.slice(2), process.env);
-    if (read.images.length === 0) refuseOption('--image', 'or EVENT is required; see --help');
-    return read;
-  });
-  const run = await runImages(config, endingSignal());
-  report(config, run);
-  const lost =
-    config.tags.length > 0 && run.repositories.some((one) => (one.report?.counts.lost ?? 0) > 0);
-  return lost || run.repositories.some(isFailed) ? 1 : 0;
+  const config = configured(() => readJobConfig(process.argv.slice(2), process.env));
+  const end = processEnd(Date.now);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      end.tell();
+    });
+  }
+  const { stdout, stderr } = process;
+  return run({ config, env: process.env, end, streams: { stdout, stderr } }).catch(refused);
 }
 
 process.exitCode = await main();

@@ -5,7 +5,7 @@ import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pat
 import { LOG_LEVELS } from './telemetry/severity.ts';
 
 /** A topic's id, or its full name (Pub/Sub resource names: 3 to 255 characters). */
-const TOPIC = /^(projects\/[^/\s]+\/topics\/)?[a-zA-Z][\w.~+%-]{2,254}$/;
+export const TOPIC = /^(projects\/[^/\s]+\/topics\/)?[a-zA-Z][\w.~+%-]{2,254}$/;
 
 /** A Cloud Run job's full name. */
 const JOB = /^projects\/[^/\s]+\/locations\/[^/\s]+\/jobs\/[^/\s]+$/;
@@ -174,6 +174,11 @@ export const mirrorOptions = {
       'Topic for events that can never succeed. Unset: they are refused until Pub/Sub gives up.',
     check: resourceName(TOPIC),
   }),
+  acceptFluxEvents: flag({
+    env: 'ACCEPT_FLUX_EVENTS',
+    default: false,
+    sentence: "Take events of Flux's notification controller (provider googlepubsub) too.",
+  }),
   local: flag({
     env: 'LOCAL',
     default: false,
@@ -239,11 +244,6 @@ export const subscriberOptions = {
     sentence: 'Topic for batches and continuations. Unset: unfinished work is redelivered instead.',
     check: resourceName(TOPIC),
   }),
-  acceptFluxEvents: flag({
-    env: 'ACCEPT_FLUX_EVENTS',
-    default: false,
-    sentence: "Take events of Flux's notification controller (provider googlepubsub) too.",
-  }),
   port: integer({
     env: 'PORT',
     default: 8080,
@@ -253,62 +253,14 @@ export const subscriberOptions = {
   }),
 } as const;
 
-/** Options of the job and the command line. */
-export const jobOptions = {
-  images: list({
-    flag: '--image',
-    placeholder: 'NAME',
-    sentence: 'Image to mirror, such as ghcr.io/org/app; several are mirrored side by side.',
-  }),
-  tags: list({
-    flag: '--tag',
-    placeholder: 'TAG',
-    sentence: 'Mirror exactly these tags of every --image instead of those selected.',
-  }),
-  event: text({
-    env: 'EVENT',
-    placeholder: 'JSON',
-    sentence:
-      'Instead of --image: one event, as a CloudEvent in structured mode; how the service hands off.',
-  }),
-  workers: integer({
-    flag: '--workers',
-    env: 'WORKERS',
-    default: 4,
-    min: 1,
-    max: 64,
-    sentence: 'ImageRepositories mirrored at once.',
-  }),
-  dryRun: flag({
-    flag: '--dry-run',
-    default: false,
-    sentence: 'Say what would be done and change nothing.',
-  }),
-  output: choice({
-    flag: '--output',
-    short: '-o',
-    choices: ['text', 'json'],
-    default: 'text',
-    sentence: 'Form of the report; json is one document (functions/report/report.schema.json).',
-  }),
-  ...mirrorOptions,
-  verifyTags: choice({
-    flag: '--verify',
-    env: 'VERIFY_TAGS',
-    choices: VERIFY,
-    default: undefined,
-    sentence:
-      'Existing tags whose digest is compared with the source. Unset: all with --image, mutable with an event.',
-  }),
-} as const;
-
 /** A host that is this machine: Google credentials go to no other host that an option names. */
 function loopbackHost(value: string): string {
   if (/^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(value)) return value;
   throw new Error(`takes loopback hosts only, not '${value}'`);
 }
 
-function resourceName(form: RegExp): (value: string) => void {
+/** A check that a value has the form of a resource's name. */
+export function resourceName(form: RegExp): (value: string) => void {
   return (value) => {
     if (!form.test(value)) throw new Error(`is no resource name: '${value}'`);
   };

@@ -11,8 +11,17 @@ export function configured<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    process.stderr.write(`${error.message.replaceAll(/\s+/g, ' ')}\n`);
-    return process.exit(USAGE_EXIT_CODE);
+    return process.exit(refused(error));
   }
+}
+
+/**
+ * Writes why a process cannot do its work as one line on standard error.
+ * @returns the exit code: {@link USAGE_EXIT_CODE} for a bad option, else 1
+ * @throws what is no fault
+ */
+export function refused(error: unknown): number {
+  if (!(error instanceof Fault)) throw error;
+  process.stderr.write(`${error.message.replaceAll(/\s+/g, ' ')}\n`);
+  return error.code === 'OPTION_INVALID' ? USAGE_EXIT_CODE : 1;
 }

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { format } from 'prettier';
 
 import { bridgeOptions } from '../bridge/options.ts';
-import { jobOptions, mirrorOptions, subscriberOptions } from '../functions/option-tables.ts';
+import { jobOptions } from '../functions/job-options.ts';
+import { mirrorOptions, subscriberOptions } from '../functions/option-tables.ts';
 import { markdownTable } from '../functions/options/help.ts';
 import type { OptionTable } from '../functions/options/option.ts';
 import { localOptions } from '../infra/local/options.ts';

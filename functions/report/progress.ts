@@ -24,25 +24,33 @@ const DRAW_INTERVAL_MS = 200;
 /** Erases the line and returns to its beginning (ECMA-48, EL). */
 const ERASE = '\r\u001b[2K';
 
+/** Time between two lines of progress in a log, in milliseconds. */
+const LOG_INTERVAL_MS = 30_000;
+
 /**
- * A line that tells tags, bytes and rate while a terminal looks on; elsewhere nothing is drawn and
- * lines are printed as they are.
+ * A line that tells tags, bytes and rate while a terminal looks on; elsewhere the same is logged
+ * every 30 s.
  * @param print takes the lines of the run
  * @param terminal takes the progress
+ * @param log takes the progress where there is no terminal; absent: it is not told
  */
 export function progressLine(
   print: (line: string) => void,
   terminal: Terminal,
   clock: () => number,
+  log?: (text: string) => void,
 ): Progress {
   const startedAtMs = clock();
   let [tags, sentBytes, shown] = [0, 0, false];
 
-  function draw(): void {
+  function sentence(): string {
     const elapsedMs = Math.max(1, clock() - startedAtMs);
     const rate = bytesText(Math.round((sentBytes * 1000) / elapsedMs));
-    const text = `${tags} tags, ${bytesText(sentBytes)} sent, ${rate}/s`;
-    terminal.write(`${ERASE}${text.slice(0, (terminal.columns ?? 80) - 1)}`);
+    return `${tags} tags, ${bytesText(sentBytes)} sent, ${rate}/s`;
+  }
+
+  function draw(): void {
+    terminal.write(`${ERASE}${sentence().slice(0, (terminal.columns ?? 80) - 1)}`);
     shown = true;
   }
 
@@ -51,8 +59,11 @@ export function progressLine(
     shown = false;
   }
 
-  const timer = terminal.isTTY === true ? setInterval(draw, DRAW_INTERVAL_MS) : undefined;
-  timer?.unref();
+  const timer =
+    terminal.isTTY === true
+      ? setInterval(draw, DRAW_INTERVAL_MS)
+      : setInterval(() => log?.(sentence()), LOG_INTERVAL_MS);
+  timer.unref();
   return {
     tag: () => {
       tags += 1;

@@ -26,9 +26,12 @@ export interface ProcessEnd {
  */
 export const END_GRACE_MS = 7_000;
 
+/** Longest delay that a timer takes; longer ones are armed again. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Counts a delivery's time from the arrival of its request. In the last ninth no new blob starts.
- * @param wholeMs `DEADLINE_SECONDS`, in milliseconds
+ * @param wholeMs `DEADLINE_SECONDS`, in milliseconds; infinite: until the process must end
  */
 export function deliveryDeadline(
   arrivedAtMs: number,
@@ -43,17 +46,22 @@ export function deliveryDeadline(
     return toldAtMs === undefined ? ownMs : Math.min(ownMs, toldAtMs + END_GRACE_MS);
   };
   const untilEndMs = (): number => endAtMs() - clock();
-  const untilLastStartMs = (): number =>
-    end.toldAtMs() === undefined ? untilEndMs() - wholeMs / 9 : 0;
+  const untilLastStartMs = (): number => {
+    if (end.toldAtMs() !== undefined) return 0;
+    return wholeMs === Number.POSITIVE_INFINITY ? wholeMs : untilEndMs() - wholeMs / 9;
+  };
 
   let timer: NodeJS.Timeout | undefined;
   const arm = (): void => {
     clearTimeout(timer);
+    const remainingMs = untilEndMs();
+    if (remainingMs === Number.POSITIVE_INFINITY) return;
     timer = setTimeout(
       () => {
-        controller.abort();
+        if (untilEndMs() <= 0) controller.abort();
+        else arm();
       },
-      Math.max(0, untilEndMs()),
+      Math.min(Math.max(0, remainingMs), LONGEST_TIMER_MS),
     );
   };
   arm();

@@ -1,0 +1,159 @@
+import { receivedEvent } from '../contract/codec.ts';
+import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
+import { toFault, type Fault } from '../fault.ts';
+import { ERROR_CODE, deadLetter } from '../subscriber/dead-letter.ts';
+import { decideAfterFault } from '../subscriber/decision.ts';
+import { decodeDelivery } from '../subscriber/delivery.ts';
+import type { Publisher } from '../subscriber/queue/publisher.ts';
+import type { PulledMessage } from '../subscriber/queue/puller.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Backlog, type BacklogEntry } from './backlog.ts';
+
+/** How an event's work ended: done, to be tried again, or such that it can never succeed. */
+export type WorkEnding = 'done' | 'transient' | { readonly never: Fault };
+
+/** What a drain is made of. */
+export interface DrainParts {
+  /** `--workers`: events executed at once. */
+  readonly workers: number;
+  readonly acceptFluxEvents: boolean;
+  /** Executes one event; never throws. */
+  readonly execute: (event: MirrorEvent) => Promise<WorkEnding>;
+  /** Takes what can never succeed; undefined: it is kept and handed back. */
+  readonly deadLetters: Publisher | undefined;
+  readonly logger: Logger;
+}
+
+/** What became of the messages of a drain. */
+export interface DrainCounts {
+  readonly received: number;
+  /** Events executed to their end. */
+  readonly executed: number;
+  /** Older events of an object that a newer one replaced. */
+  readonly replaced: number;
+  readonly deadLettered: number;
+  /** Messages kept and handed back at the end. */
+  readonly handedBack: number;
+}
+
+/**
+ * Executes the events of pulled messages, at most `workers` at once. A message whose event fails
+ * transiently is kept leased, so that it does not come back at once, and handed back at the end.
+ */
+export class Drain {
+  readonly #parts: DrainParts;
+  readonly #backlog = new Backlog<PulledMessage>();
+  readonly #running = new Map<BacklogEntry<PulledMessage>, Promise<void>>();
+  readonly #putting = new Set<Promise<void>>();
+  readonly #kept: PulledMessage[] = [];
+  readonly #counts = { received: 0, executed: 0, replaced: 0, deadLettered: 0 };
+  #stopped = false;
+
+  constructor(parts: DrainParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether nothing is being executed or waits; messages that are kept do not count. */
+  get idle(): boolean {
+    return this.#backlog.size + this.#running.size + this.#putting.size === 0;
+  }
+
+  get counts(): DrainCounts {
+    return { ...this.#counts, handedBack: this.#kept.length };
+  }
+
+  /** Takes a message. */
+  receive(message: PulledMessage): void {
+    this.#counts.received += 1;
+    if (this.#stopped) {
+      this.#kept.push(message);
+      return;
+    }
+    let event: MirrorEvent | undefined;
+    try {
+      event = decodeDelivery({ ...message, received: receivedEvent(message) }, this.#parts);
+    } catch (error) {
+      this.#putAside(message, toFault(error, 'decode event'));
+      return;
+    }
+    if (event === undefined) message.ack();
+    else {
+      this.#backlog.add(event, message);
+      this.#startWaiting();
+    }
+  }
+
+  /** Starts nothing more, waits for what runs, and hands back all that is not done. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const { messages } of this.#backlog.clear()) this.#kept.push(...messages);
+    await Promise.all(this.#running.values());
+    await Promise.all(this.#putting);
+    for (const message of this.#kept) message.nack();
+  }
+
+  #startWaiting(): void {
+    while (!this.#stopped && this.#running.size < this.#parts.workers) {
+      const entry = this.#backlog.take((event) => !this.#isBusy(event));
+      if (entry === undefined) return;
+      this.#running.set(
+        entry,
+        this.#run(entry).finally(() => {
+          this.#running.delete(entry);
+          this.#startWaiting();
+        }),
+      );
+    }
+  }
+
+  /** One whole-repository event at a time on an image; batches run side by side. */
+  #isBusy({ type, data }: MirrorEvent): boolean {
+    return (
+      type === REVISION_CHANGED &&
+      [...this.#running.keys()].some(
+        ({ event }) => event.type === REVISION_CHANGED && event.data.image === data.image,
+      )
+    );
+  }
+
+  async #run({ event, messages }: BacklogEntry<PulledMessage>): Promise<void> {
+    const ending = await this.#parts.execute(event);
+    if (ending === 'transient') {
+      this.#kept.push(...messages);
+      return;
+    }
+    if (ending !== 'done') {
+      for (const message of messages) this.#putAside(message, ending.never);
+      return;
+    }
+    this.#counts.executed += 1;
+    this.#counts.replaced += messages.length - 1;
+    for (const message of messages) message.ack();
+  }
+
+  /** A message that can never succeed goes to the dead-letter topic, unless it came from there. */
+  #putAside(message: PulledMessage, fault: Fault): void {
+    const { deadLetters, logger } = this.#parts;
+    const never = decideAfterFault(fault).action === 'dead-letter';
+    logger.error(`message ${message.id} cannot succeed: ${fault.message}`, {
+      messageId: message.id,
+      code: fault.code,
+      error: fault,
+    });
+    if (!never || deadLetters === undefined || message.attributes[ERROR_CODE] !== undefined) {
+      this.#kept.push(message);
+      return;
+    }
+    const putting = deadLetters.publish(deadLetter(message, fault)).then(
+      () => {
+        this.#counts.deadLettered += 1;
+        message.ack();
+      },
+      () => {
+        this.#kept.push(message);
+      },
+    );
+    this.#putting.add(putting);
+    void putting.then(() => this.#putting.delete(putting));
+  }
+}

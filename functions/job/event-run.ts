@@ -1,0 +1,80 @@
+import type { JobConfig } from '../config.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import type { RunResult } from '../report/report-document.ts';
+import { readEventVariable } from '../subscriber/hand-off.ts';
+import type { Publisher } from '../subscriber/queue/publisher.ts';
+import { executeEvent, type EventResult, type EventWorkParts } from './event-work.ts';
+import { remainsOf } from './remains.ts';
+
+/** Which attempt of the Cloud Run task this is; undefined: it runs elsewhere. */
+export interface TaskAttempt {
+  /** From 0. */
+  readonly number: number;
+  readonly isLast: boolean;
+}
+
+/**
+ * The attempt that Cloud Run tells its tasks (container contract, "Jobs").
+ * @param maxRetries retries of the task, which Cloud Run does not tell
+ */
+export function taskAttempt(
+  variable: string | undefined,
+  maxRetries: number,
+): TaskAttempt | undefined {
+  if (variable === undefined || !/^\d+$/.test(variable)) return undefined;
+  const number = Number(variable);
+  return { number, isLast: number >= maxRetries };
+}
+
+/**
+ * Executes the event of `EVENT`. On the last attempt, what remains goes to the dead-letter topic.
+ * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` before anything is done
+ */
+export async function runEvent(
+  config: JobConfig & { readonly event: string },
+  parts: EventWorkParts & {
+    readonly deadLetters: Publisher | undefined;
+    readonly attempt: TaskAttempt | undefined;
+  },
+): Promise<RunResult> {
+  const startedAt = new Date();
+  const event = readEventVariable(config.event);
+  const result = await executeEvent(event, parts);
+  if (parts.attempt?.isLast === true) await putAside(event, result, parts);
+  const { report, fault, durationMs } = result;
+  return {
+    startedAt,
+    finishedAt: new Date(),
+    dryRun: config.dryRun,
+    destinationRegistry: config.destinationRegistry,
+    repositories: [
+      {
+        image: event.data.image,
+        durationMs,
+        ...(report === undefined ? {} : { report }),
+        ...(fault === undefined ? {} : { fault }),
+      },
+    ],
+  };
+}
+
+async function putAside(
+  event: MirrorEvent,
+  result: EventResult,
+  { deadLetters, logger }: EventWorkParts & { readonly deadLetters: Publisher | undefined },
+): Promise<void> {
+  const remains = remainsOf(event, result);
+  if (remains.length === 0) return;
+  if (deadLetters === undefined) {
+    logger.error(`what remains of ${event.data.image} is not put aside: no DEAD_LETTER_TOPIC`);
+    return;
+  }
+  try {
+    await Promise.all(remains.map(async (message) => deadLetters.publish(message)));
+    logger.error(`what remains of ${event.data.image} is in the dead-letter topic`, {
+      messages: remains.length,
+    });
+  } catch (error) {
+    logger.error(`what remains of ${event.data.image} could not be put aside`, { error });
+  }
+}

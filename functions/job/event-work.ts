@@ -1,0 +1,73 @@
+import type { Engine } from '../compose.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import { toFault, type Fault } from '../fault.ts';
+import type { MirrorReport } from '../mirror/report.ts';
+import type { Progress } from '../report/progress.ts';
+import { admit } from '../subscriber/admission.ts';
+import { decideAfterFault, decideAfterWork, type Decision } from '../subscriber/decision.ts';
+import type { DeliveryDeadline } from '../subscriber/delivery-deadline.ts';
+import { eventFields, logEvent, logTag } from '../subscriber/log-lines.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** What came of one event. */
+export interface EventResult {
+  readonly decision: Decision;
+  readonly report?: MirrorReport;
+  /** Why nothing could be planned. */
+  readonly fault?: Fault;
+  readonly durationMs: number;
+}
+
+/** What events are executed with. */
+export interface EventWorkParts {
+  readonly engine: Engine;
+  readonly deadline: DeliveryDeadline;
+  readonly progress: Progress;
+  readonly logger: Logger;
+}
+
+/**
+ * Executes one event by the service's rules, without handing anything on: a job has the time that
+ * it needs. Never throws.
+ */
+export async function executeEvent(
+  event: MirrorEvent,
+  { engine, deadline, progress, logger: root }: EventWorkParts,
+): Promise<EventResult> {
+  const startedAtMs = Date.now();
+  const logger = root.child(eventFields(event));
+  const result = await attempt(event, { engine, deadline, progress, logger });
+  const nowMs = Date.now();
+  const durationMs = nowMs - startedAtMs;
+  logEvent(logger, event, { ...result, shared: false, durationMs, nowMs });
+  engine.requests.flush();
+  return { ...result, durationMs };
+}
+
+async function attempt(
+  event: MirrorEvent,
+  { engine, deadline, progress, logger }: EventWorkParts,
+): Promise<Omit<EventResult, 'durationMs'>> {
+  try {
+    const report = await engine.doWork({
+      event,
+      admission: admit(event, engine.rules),
+      deadline,
+      deadlineAtMs: undefined,
+      observer: {
+        onRecord: (record) => {
+          progress.tag();
+          logTag(logger, event.data.image, record);
+        },
+        onBytes: (count) => {
+          progress.bytes(count);
+        },
+      },
+      signal: deadline.signal,
+    });
+    return { report, decision: decideAfterWork(event, report, false) };
+  } catch (error) {
+    const fault = toFault(error, 'mirror repository');
+    return { fault, decision: decideAfterFault(fault) };
+  }
+}

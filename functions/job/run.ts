@@ -1,0 +1,277 @@
+import { composeEngine, publisherOf, type Engine } from '../compose.ts';
+import type { Environment, JobConfig } from '../config.ts';
+import { refuseOption } from '../options/option.ts';
+import { progressLine, type Progress } from '../report/progress.ts';
+import { isFailed, reportDocument, type RunResult } from '../report/report-document.ts';
+import { repositoryLine, summaryLines, tagLine } from '../report/report-lines.ts';
+import {
+  deliveryDeadline,
+  type DeliveryDeadline,
+  type ProcessEnd,
+} from '../subscriber/delivery-deadline.ts';
+import { readEventVariable } from '../subscriber/hand-off.ts';
+import { queueClient, type QueueClient } from '../subscriber/queue/client.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { Drain } from './drain.ts';
+import { runEvent, taskAttempt } from './event-run.ts';
+import { executeEvent } from './event-work.ts';
+import { mirrorImages } from './images.ts';
+import { pullUntilIdle } from './pull-until-idle.ts';
+import { Republishing } from './republish.ts';
+
+/** Where a run writes. */
+export interface RunStreams {
+  readonly stdout: { write(text: string): unknown; readonly isTTY?: boolean | undefined };
+  readonly stderr: {
+    write(text: string): unknown;
+    readonly isTTY?: boolean | undefined;
+    readonly columns?: number | undefined;
+  };
+}
+
+/** What a run is made of. */
+export interface RunParts {
+  readonly config: JobConfig;
+  readonly env: Environment;
+  /** The end of the process, once it is told to. */
+  readonly end: ProcessEnd;
+  readonly streams: RunStreams;
+}
+
+/** Messages leased at once: enough to see most older events of an object beside its newest. */
+const MAX_LEASED_MESSAGES = 1000;
+/** Longest lease where the task has no timeout: the longest task there is is a week, Cloud Run's own default a day. */
+const MAX_LEASE_SECONDS = 24 * 3600;
+/** Before a task's timeout this is left for publishing what remains, at most a tenth of it. */
+const TIMEOUT_MARGIN_MS = 60_000;
+
+/**
+ * Does what the configuration says.
+ * @returns the exit code: 0, or 1 where something failed
+ * @throws Fault `OPTION_INVALID` before anything is done; `PULL_FAILED`
+ */
+export async function run(parts: RunParts): Promise<number> {
+  const { config } = parts;
+  if (config.images.length > 0) return runImages(parts);
+  if (config.event !== undefined) return runOneEvent(parts, config.event);
+  if (config.republish !== undefined) return runRepublish(parts, config.republish);
+  return runDrain(parts);
+}
+
+async function runImages(parts: RunParts): Promise<number> {
+  const { config, streams } = parts;
+  // The report has standard output for itself.
+  const logger = createLogger({
+    level: config.logLevel,
+    encoding: 'console',
+    write: (line) => streams.stderr.write(line),
+  });
+  const print = printer(streams);
+  const asText = config.output === 'text';
+  const progress = progressLine(print, streams.stderr, Date.now);
+  const engine = composeEngine(config, logger, { dryRun: config.dryRun, countRequests: false });
+  const interrupted = new AbortController();
+  parts.end.onTold(() => {
+    interrupted.abort();
+  });
+  try {
+    const result = await mirrorImages(
+      config,
+      engine,
+      {
+        onRecord: (image, record) => {
+          progress.tag();
+          if (asText) progress.line(tagLine(image, record));
+        },
+        onBytes: (count) => {
+          progress.bytes(count);
+        },
+        onRepository: (repository) => {
+          if (asText) progress.line(repositoryLine(repository));
+        },
+      },
+      interrupted.signal,
+    );
+    progress.end();
+    report(result, config, print);
+    return exitCode(result, config);
+  } finally {
+    progress.end();
+    engine.close();
+  }
+}
+
+async function runOneEvent(parts: RunParts, event: string): Promise<number> {
+  const { config, env, streams } = parts;
+  try {
+    readEventVariable(event);
+  } catch (error) {
+    return refuseOption('EVENT', error instanceof Error ? error.message : String(error));
+  }
+  return withEngine(parts, async ({ engine, deadline, progress, logger, queue }) => {
+    const result = await runEvent(
+      { ...config, event },
+      {
+        engine,
+        deadline,
+        progress,
+        logger,
+        deadLetters: publisherOf(queue, config.deadLetterTopic),
+        attempt: taskAttempt(env['CLOUD_RUN_TASK_ATTEMPT'], config.taskMaxRetries),
+      },
+    );
+    progress.end();
+    if (config.output === 'json') report(result, config, printer(streams));
+    return exitCode(result, config);
+  });
+}
+
+async function runDrain(parts: RunParts): Promise<number> {
+  const { config } = parts;
+  return withEngine(parts, async ({ engine, deadline, progress, logger, queue }) => {
+    let failed = 0;
+    const drain = new Drain({
+      workers: config.workers,
+      acceptFluxEvents: config.acceptFluxEvents,
+      logger,
+      deadLetters: publisherOf(queue, config.deadLetterTopic),
+      execute: async (event) => {
+        const { decision, report: done } = await executeEvent(event, {
+          engine,
+          deadline,
+          progress,
+          logger,
+        });
+        if (decision.action !== 'acknowledge' || (done?.counts.failed ?? 1) > 0) failed += 1;
+        if (decision.action === 'dead-letter') return { never: decision.fault };
+        return decision.action === 'acknowledge' ? 'done' : 'transient';
+      },
+    });
+    await pullUntilIdle(queue, drain, pullOptions(config, deadline));
+    const { counts } = drain;
+    logger.info(
+      `drained ${counts.received} messages: ${counts.executed} events executed, ` +
+        `${counts.replaced} replaced by newer ones, ${counts.deadLettered} put aside, ` +
+        `${counts.handedBack} handed back`,
+      { entry: 'drain', ...counts, failedEvents: failed },
+    );
+    return failed + counts.handedBack + counts.deadLettered > 0 ? 1 : 0;
+  });
+}
+
+async function runRepublish(parts: RunParts, topic: string): Promise<number> {
+  const { config } = parts;
+  const { logger, progress } = logOf(parts);
+  const queue = queueClient(config.projectId);
+  const deadline = deadlineOf(parts);
+  try {
+    const publisher = publisherOf(queue, topic);
+    if (publisher === undefined) return 1;
+    const republishing = new Republishing(publisher, { codes: config.filter }, logger);
+    await pullUntilIdle(queue, republishing, pullOptions(config, deadline));
+    const { counts } = republishing;
+    logger.info(
+      `republished ${counts.republished} of ${counts.received} messages to ${topic}, ` +
+        `${counts.handedBack} handed back`,
+      { entry: 'republish', ...counts },
+    );
+    return counts.failed > 0 || deadline.signal.aborted ? 1 : 0;
+  } finally {
+    progress.end();
+    deadline.release();
+    await queue.close();
+  }
+}
+
+/** What the ways that execute events have in common. */
+interface Machinery {
+  readonly engine: Engine;
+  readonly deadline: DeliveryDeadline;
+  readonly progress: Progress;
+  readonly logger: Logger;
+  readonly queue: QueueClient;
+}
+
+async function withEngine(
+  parts: RunParts,
+  work: (machinery: Machinery) => Promise<number>,
+): Promise<number> {
+  const { config } = parts;
+  const { logger, progress } = logOf(parts);
+  const engine = composeEngine(config, logger, { dryRun: config.dryRun });
+  const queue = queueClient(config.projectId);
+  const deadline = deadlineOf(parts);
+  try {
+    return await work({ engine, deadline, progress, logger, queue });
+  } finally {
+    progress.end();
+    deadline.release();
+    engine.close();
+    await queue.close();
+  }
+}
+
+/** The log: for a person on a terminal, structured elsewhere; beside a report on standard error. */
+function logOf({ config, env, streams }: RunParts): { logger: Logger; progress: Progress } {
+  const { stdout, stderr } = streams;
+  const out = config.output === 'json' ? stderr : stdout;
+  const progress = progressLine(
+    (line) => out.write(line),
+    stderr,
+    Date.now,
+    (sentence) => {
+      logger.info(`so far ${sentence}`);
+    },
+  );
+  const { CLOUD_RUN_JOB: name = 'imagerepo-mirror', CLOUD_RUN_EXECUTION: version = 'local' } = env;
+  const logger = createLogger({
+    level: config.logLevel,
+    encoding: out.isTTY === true ? 'console' : 'json',
+    service: { name, version },
+    write: (line) => {
+      progress.line(line);
+    },
+  });
+  return { logger, progress };
+}
+
+/** A run ends in order before its task's timeout, and when the process is told to end. */
+function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
+  const timeoutMs = config.taskTimeoutSeconds * 1000;
+  const wholeMs =
+    timeoutMs === 0
+      ? Number.POSITIVE_INFINITY
+      : timeoutMs - Math.min(TIMEOUT_MARGIN_MS, timeoutMs / 10);
+  return deliveryDeadline(Date.now(), wholeMs, end, Date.now);
+}
+
+function pullOptions(
+  config: JobConfig,
+  deadline: DeliveryDeadline,
+): Parameters<typeof pullUntilIdle>[2] {
+  return {
+    subscription: config.drain ?? '',
+    maxMessages: MAX_LEASED_MESSAGES,
+    maxExtensionSeconds:
+      config.taskTimeoutSeconds === 0 ? MAX_LEASE_SECONDS : config.taskTimeoutSeconds,
+    idleMs: config.drainIdleMs,
+    signal: deadline.signal,
+  };
+}
+
+function report(result: RunResult, config: JobConfig, print: (line: string) => void): void {
+  if (config.output === 'json') print(JSON.stringify(reportDocument(result), undefined, 2));
+  else summaryLines(result).forEach(print);
+}
+
+/** A tag that was asked for by name and is not at the source is a failure of the run. */
+function exitCode({ repositories }: RunResult, { tags }: JobConfig): number {
+  const lost = tags.length > 0 && repositories.some((one) => (one.report?.counts.lost ?? 0) > 0);
+  return lost || repositories.some(isFailed) ? 1 : 0;
+}
+
+function printer({ stdout }: RunStreams): (line: string) => void {
+  return (line) => {
+    stdout.write(`${line}\n`);
+  };
+}

@@ -1,0 +1,80 @@
+import type { Message, Subscription } from '@google-cloud/pubsub';
+
+import type { EncodedEvent } from '../../contract/codec.ts';
+import { Fault } from '../../fault.ts';
+import type { QueueClient } from './client.ts';
+
+/** A pulled message, leased until it is settled. */
+export interface PulledMessage extends EncodedEvent {
+  readonly id: string;
+  /** It is done. */
+  ack(): void;
+  /** It is for another delivery. */
+  nack(): void;
+}
+
+/** How a subscription is pulled. */
+export interface PullOptions {
+  /** Most messages that are leased at once. */
+  readonly maxMessages: number;
+  /** How long a lease is extended at most, in seconds: as long as the process may run. */
+  readonly maxExtensionSeconds: number;
+  readonly onMessage: (message: PulledMessage) => void;
+  /** The pull failed for good: the subscription is not there, or must not be pulled. */
+  readonly onFault: (fault: Fault) => void;
+}
+
+/** A subscription being pulled. */
+export interface Puller {
+  /** Pulls no more, and sends what was settled; what was not is handed back. */
+  close(): Promise<void>;
+}
+
+/** Pulls a subscription, by its id or full name, until it is closed. @throws Fault `PULL_FAILED` */
+export async function pullSubscription(
+  client: QueueClient,
+  subscriptionName: string,
+  options: PullOptions,
+): Promise<Puller> {
+  const pubsub = await client.get();
+  const { Duration } = await import('@google-cloud/pubsub');
+  const subscription = pubsub.subscription(subscriptionName, {
+    flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
+    maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
+    closeOptions: { behavior: 'NACK' },
+  });
+  subscription.on('message', (message: Message) => {
+    options.onMessage(pulled(message));
+  });
+  subscription.on('error', (error: unknown) => {
+    options.onFault(pullFault(error, subscriptionName));
+  });
+  return { close: async () => closed(subscription) };
+}
+
+async function closed(subscription: Subscription): Promise<void> {
+  await subscription.close();
+  subscription.removeAllListeners();
+}
+
+function pulled(message: Message): PulledMessage {
+  return {
+    id: message.id,
+    attributes: message.attributes,
+    data: message.data,
+    ack: () => {
+      message.ack();
+    },
+    nack: () => {
+      message.nack();
+    },
+  };
+}
+
+/** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
+function pullFault(error: unknown, subscriptionName: string): Fault {
+  const text = error instanceof Error ? error.message : String(error);
+  return new Fault('PULL_FAILED', `pull ${subscriptionName}: ${text}`, {
+    operation: 'pull messages',
+  });
+}
