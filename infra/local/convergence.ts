@@ -25,9 +25,6 @@ export interface Verification {
 
 /** Tags that name what they belong to: they follow their subject and are never selected away. */
 const SIGNATURE_TAG = /^sha256-([0-9a-f]{64})(\.\w+)?$/;
-/** OCI Distribution 1.1, "Referrers tag schema": an index that both sides may add to. */
-const FALLBACK_TAG = /^sha256-[0-9a-f]{64}$/;
-
 /**
  * The tags of an image that should be at the destination and are not, a line each; looks at both
  * tag lists only.
@@ -37,8 +34,10 @@ export async function differences(progress: ImageProgress, ends: Ends): Promise<
   if (destination === undefined) return [`${image} waits for its first delivery`];
   return withClients(progress, ends, async (source, target) => {
     const there = new Set(await listTags(target.client, target.repository));
-    const wanted = await wantedTags(progress, source, target);
-    const missing = wanted.filter((tag) => !there.has(tag));
+    const { tags, subjects } = await wantedOf(progress, source, target);
+    const missing = tags.filter((tag) => !there.has(tag));
+    for (const subject of subjects)
+      missing.push(...(await lackingReferrers(source, target, subject)));
     return missing.length === 0
       ? []
       : [`${image} lacks ${missing.slice(0, 5).join(', ')}${more(missing)}`];
@@ -68,20 +67,20 @@ async function verifyImage(
   ends: Ends,
 ): Promise<{ readonly line: string; readonly problems: readonly string[] }> {
   return withClients(progress, ends, async (source, target) => {
-    const wanted = await wantedTags(progress, source, target);
+    const { tags, subjects } = await wantedOf(progress, source, target);
     const report = await verifyRepository({ ...target.access, repository: target.repository });
     const digestOf = new Map(report.tags.map(({ tag, digest }) => [tag, digest]));
     const problems = [...report.problems];
-    for (const tag of wanted) {
+    for (const subject of subjects)
+      problems.push(...(await lackingReferrers(source, target, subject)));
+    for (const tag of tags) {
       const expected = await headDigest(source, tag);
       const actual = digestOf.get(tag);
       if (actual === undefined) problems.push(`${tag} is not at the destination`);
-      else if (FALLBACK_TAG.test(tag))
-        problems.push(...(await lackingReferrers(source, target, tag)));
       else if (actual !== expected)
         problems.push(`${tag} is ${actual}, at the source ${expected ?? 'absent'}`);
     }
-    const line = `${progress.image}: ${wanted.length} tags, ${report.blobs} blobs, ${report.bytes} bytes read back`;
+    const line = `${progress.image}: ${tags.length} tags, ${report.blobs} blobs, ${report.bytes} bytes read back`;
     return { line, problems };
   });
 }
@@ -120,44 +119,58 @@ function side(url: string, repository: string, authorization: (() => string) | u
   return { client: new RegistryClient(access), repository, access };
 }
 
-/** The source's tags that the newest event asks for, and the signatures of what is there. */
-async function wantedTags(
-  progress: ImageProgress,
-  source: Side,
-  target: Side,
-): Promise<readonly string[]> {
+interface Wanted {
+  /** Tags that must be there, equal. */
+  readonly tags: readonly string[];
+  /** Digests at the destination that the source has a referrers' tag for. */
+  readonly subjects: readonly string[];
+}
+
+/** What the newest event asks for, and the signatures and referrers of what is there. */
+async function wantedOf(progress: ImageProgress, source: Side, target: Side): Promise<Wanted> {
   const { exclusionList, selection } = progress.event.data;
   const listed = await listTags(source.client, source.repository);
   const plain = listed.filter((tag) => !SIGNATURE_TAG.test(tag));
-  const wanted = [...selectTags(plain, exclusionList, selection)];
+  const tags = [...selectTags(plain, exclusionList, selection)];
+  const subjects = [];
   for (const tag of listed) {
-    const subject = SIGNATURE_TAG.exec(tag)?.[1];
-    if (subject === undefined) continue;
-    if ((await headDigest(target, `sha256:${subject}`)) !== undefined) wanted.push(tag);
+    const [, hex, suffix] = SIGNATURE_TAG.exec(tag) ?? [];
+    if (hex === undefined) continue;
+    const subject = `sha256:${hex}`;
+    if ((await headDigest(target, subject)) === undefined) continue;
+    if (suffix === undefined) subjects.push(subject);
+    else tags.push(tag);
   }
-  return wanted;
+  return { tags, subjects };
 }
 
-/** Referrers that the source's fallback index names and the destination's does not. */
+/** Referrers that the source names for a subject and the destination does not. */
 async function lackingReferrers(
   source: Side,
   target: Side,
-  tag: string,
+  subject: string,
 ): Promise<readonly string[]> {
-  const there = new Set(await referrersOf(target, tag));
-  return (await referrersOf(source, tag))
+  const there = new Set(await referrersOf(target, subject));
+  return (await referrersOf(source, subject))
     .filter((digest) => !there.has(digest))
-    .map((digest) => `${tag} lacks the referrer ${digest}`);
+    .map((digest) => `the referrer ${digest} of ${subject}`);
 }
 
-async function referrersOf(side: Side, tag: string): Promise<readonly string[]> {
-  const response = await side.client.send({
-    method: 'GET',
-    repository: side.repository,
-    path: `manifests/${tag}`,
-    headers: { accept: ACCEPTED_TYPES.join(', ') },
-  });
-  return partsOf(await bytesOf(response)).manifests.map(({ digest }) => digest);
+/** Union of the referrers API's answer and the index under the tag that stands in for it. */
+async function referrersOf(side: Side, subject: string): Promise<readonly string[]> {
+  const found = [];
+  for (const path of [`referrers/${subject}`, `manifests/${subject.replace(':', '-')}`]) {
+    const response = await side.client.send({
+      method: 'GET',
+      repository: side.repository,
+      path,
+      headers: { accept: ACCEPTED_TYPES.join(', ') },
+    });
+    const bytes = await bytesOf(response);
+    if (response.statusCode !== 200) continue;
+    found.push(...partsOf(bytes).manifests.map(({ digest }) => digest));
+  }
+  return found;
 }
 
 async function headDigest(side: Side, reference: string): Promise<string | undefined> {

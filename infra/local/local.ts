@@ -11,6 +11,8 @@ import { TOPICS } from './pubsub/topology.ts';
 import { startStage, type Stage } from './stage.ts';
 import { bytesInWords, createView, tableLines, type View, type ViewOutput } from './view.ts';
 
+/** Exit code of every entry for bad usage. */
+const USAGE_EXIT_CODE = 2;
 /** How often convergence is looked at, in milliseconds. */
 const LOOK_MS = 500;
 /** The longest that a timer of Node takes, in milliseconds. */
@@ -23,7 +25,8 @@ const QUIET_MS = 5000;
  * and has been verified.
  *
  * @returns the exit code: 0, or 1 when something failed; the reason is written to `output`
- * @throws Fault `KUBECONFIG_INVALID` when `--kubeconfig` cannot be read
+ * @throws Fault `KUBECONFIG_INVALID` when `--kubeconfig` cannot be read, `OPTION_INVALID` when a part
+ *   refuses what it was started with
  */
 export async function runLocal(
   options: LocalOptions,
@@ -55,6 +58,8 @@ class LocalRun {
   readonly #view: View;
   readonly #ending = new AbortController();
   #death: string | undefined;
+  /** Why a part refused what it was started with; its line names the option. */
+  #refusal: string | undefined;
   #lastMessageMs = Date.now();
 
   constructor(options: LocalOptions, output: ViewOutput, signal: AbortSignal) {
@@ -86,11 +91,17 @@ class LocalRun {
     try {
       for (const place of stage.places) this.#output.write(`${place}\n`);
       this.#output.write('\n');
-      return this.#options.once ? await this.#once(stage) : await this.#untilStopped(stage);
+      const exitCode = this.#options.once
+        ? await this.#once(stage)
+        : await this.#untilStopped(stage);
+      if (this.#refusal !== undefined) throw new Fault('OPTION_INVALID', this.#refusal);
+      return exitCode;
     } finally {
       this.#view.close();
       await stage.close();
-      if (this.#death !== undefined) this.#output.write(`${this.#death}\n`);
+      if (this.#death !== undefined && this.#refusal === undefined) {
+        this.#output.write(`${this.#death}\n`);
+      }
     }
   }
 
@@ -130,6 +141,7 @@ class LocalRun {
       if (missing.length === 0) return true;
       if (this.#ending.signal.aborted || Date.now() > deadlineMs) {
         const why = this.#death !== undefined ? 'ended' : 'not converged in time';
+        if (this.#refusal !== undefined) return false;
         this.#output.write(`\n${why}:\n${missing.map((line) => `  ${line}\n`).join('')}`);
         return false;
       }
@@ -192,6 +204,8 @@ class LocalRun {
   }
 
   #died(child: Child, code: number): void {
+    if (code === USAGE_EXIT_CODE)
+      this.#refusal = child.lastLines.at(-1) ?? `${child.name}: bad option`;
     this.#death = [`${child.name} ended with exit code ${code}:`, ...child.lastLines].join('\n  ');
     this.#ending.abort();
   }

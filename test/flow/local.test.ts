@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { startRegistry } from '../../infra/local/registry/registry.ts';
+
+const entry = join(dirname(fileURLToPath(import.meta.url)), '../../infra/local/main.ts');
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const read = async (): Promise<Ended> => {
+    const texts = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, ...texts };
+  };
+  return { child, ended: read() };
+}
+
+describe('npm start', () => {
+  it('mirrors what is there and what comes, reads all of it back and exits 0', async () => {
+    const { code, stdout, stderr } = await start(['--once', '--timeout=120s']).ended;
+    assert.equal(code, 0, stdout + stderr);
+    assert.equal(stderr, '');
+    assert.equal(stdout.match(/^new tag {2}/gm)?.length, 6);
+    for (const [repository, tags] of [
+      ['demo/api', 4],
+      ['demo/legacy', 4],
+      ['demo/web', 4],
+      ['demo/charts/podinfo', 4],
+      ['demo/payments', 8],
+      ['demo/ledger', 4],
+    ] as const) {
+      assert.match(
+        stdout,
+        new RegExp(`/${repository}: ${tags} tags, \\d+ blobs, [1-9]\\d* bytes read back`),
+      );
+    }
+    assert.match(stdout, /^Everything is mirrored: 6 repositories/m);
+  });
+
+  it('ends in order when it is told to', async () => {
+    const { child, ended } = start(['--new-tag-interval=1s']);
+    let told = false;
+    child.stdout?.on('data', (text: string) => {
+      if (told || !text.includes('after the scan')) return;
+      told = true;
+      child.kill('SIGINT');
+    });
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /after the scan/);
+    assert.doesNotMatch(stdout, /ended with exit code/);
+  });
+
+  it('mirrors into a registry that an option names', async () => {
+    const registry = await startRegistry();
+    try {
+      const { code, stdout, stderr } = await start([
+        '--once',
+        '--new-tag-interval=0',
+        '--timeout=120s',
+        `--destination-registry=${registry.host}/team`,
+      ]).ended;
+      assert.equal(code, 0, stdout + stderr);
+      assert.equal(
+        registry.store.repositories().filter((name) => name.startsWith('team/')).length,
+        6,
+      );
+    } finally {
+      await registry.close();
+    }
+  });
+
+  it('mirrors a source that an option names, scanned by the local scanner', async () => {
+    const source = await startRegistry({ auth: { scheme: 'bearer' } });
+    const { seedImages } = await import('../../infra/local/images/seed.ts');
+    const { storeTarget } = await import('../../infra/local/images/target.ts');
+    await seedImages(storeTarget(source.store), {
+      lines: [{ repository: 'org/app', kind: 'multi-platform' }],
+    });
+    try {
+      const { code, stdout, stderr } = await start([
+        '--once',
+        '--timeout=120s',
+        `--source=${source.host}/org/app`,
+      ]).ended;
+      assert.equal(code, 0, stdout + stderr);
+      assert.match(stdout, /\/org\/app: 3 tags/);
+    } finally {
+      await source.close();
+    }
+  });
+
+  it('says what did not converge and exits 1', async () => {
+    const source = await startRegistry();
+    try {
+      const { code, stdout } = await start([
+        '--once',
+        '--timeout=3s',
+        `--source=${source.host}/org/absent`,
+      ]).ended;
+      assert.equal(code, 1);
+      assert.match(stdout, /org\/absent was not published/);
+    } finally {
+      await source.close();
+    }
+  });
+
+  it('prints its options with --help', async () => {
+    const { code, stdout } = await start(['--help']).ended;
+    assert.equal(code, 0);
+    for (const flag of [
+      '--once',
+      '--kubeconfig FILE',
+      '--pubsub-emulator-host HOST:PORT',
+      '--source IMAGE',
+      '--destination-registry HOST/PATH',
+      '--insecure',
+    ]) {
+      assert.ok(stdout.includes(flag), flag);
+    }
+  });
+
+  for (const [name, args, named] of [
+    ['an unknown flag', ['--onec'], '--onec'],
+    ['workers that are no number', ['--tag-workers=some'], '--tag-workers'],
+    ['an empty destination', ['--destination-registry='], '--destination-registry'],
+    [
+      'a destination without project and repository',
+      ['--destination-registry=europe-docker.pkg.dev'],
+      '--destination-registry',
+    ],
+    ['a kubeconfig that is not there', ['--kubeconfig=/does/not/exist'], '/does/not/exist'],
+  ] as const) {
+    it(`refuses ${name} in one line with exit code 2`, async () => {
+      const { code, stdout, stderr } = await start(args).ended;
+      assert.equal(code, 2);
+      assert.equal(stdout, '');
+      assert.equal(stderr.trimEnd().split('\n').length, 1);
+      assert.ok(stderr.includes(named), stderr);
+    });
+  }
+
+  it('refuses a kubeconfig that is none', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-test-'));
+    const file = join(folder, 'kubeconfig');
+    await writeFile(file, 'not: [a kubeconfig');
+    try {
+      const { code, stdout, stderr } = await start(['--once', `--kubeconfig=${file}`]).ended;
+      assert.equal(code, 2, stdout + stderr);
+      assert.equal(stderr.trimEnd().split('\n').length, 1);
+      assert.ok(stderr.includes(file), stderr);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
