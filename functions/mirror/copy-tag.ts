@@ -112,7 +112,6 @@ async function beforePush(
     previousDigest === undefined ? undefined : destination.headManifest(tag, signal),
     stale ? source.headManifest(tag, signal) : undefined,
   ]);
-  // guard: source-moved
   if (stale && here === undefined) return { ok: false, why: 'gone' };
   if (stale && here?.digest !== read.node.digest) return { ok: false, why: 'moved' };
   if (there?.digest === read.node.digest) return { ok: false, why: 'identical' };

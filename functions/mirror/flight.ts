@@ -58,6 +58,7 @@ export class Flight<T> {
     // The first participant joins in the same turn in which the flight is made.
     await Promise.resolve();
     try {
+      if (this.#abort.signal.aborted) throw interrupted();
       const value = await work(this.#abort.signal);
       let mine = true;
       for (const participant of this.#participants) {

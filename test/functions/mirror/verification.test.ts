@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { REASONS, type Verify } from '../../../functions/contract/event.ts';
+import {
+  DEFAULT_MUTABLE_TAGS,
+  verificationOf,
+  verifiedTags,
+} from '../../../functions/mirror/verification.ts';
+import { Fault } from '../../../functions/fault.ts';
+
+describe('verificationOf', () => {
+  const expected: Readonly<Record<string, Verify>> = {
+    requested: 'all',
+    resync: 'mutable',
+    'follow-up': 'none',
+    changed: 'none',
+    configured: 'none',
+    initial: 'none',
+  };
+  for (const reason of REASONS) {
+    it(`verifies ${expected[reason] ?? ''} by default for the reason ${reason}`, () => {
+      const wishes = {
+        reason,
+        eventVerify: undefined,
+        verifyTags: 'none',
+        resyncVerify: 'mutable',
+      } as const;
+      assert.equal(verificationOf(wishes), expected[reason]);
+    });
+    it(`lets the event decide for the reason ${reason}`, () => {
+      const wishes = { reason, verifyTags: 'all', resyncVerify: 'all' } as const;
+      assert.equal(verificationOf({ ...wishes, eventVerify: 'none' }), 'none');
+    });
+  }
+});
+
+describe('verifiedTags', () => {
+  const mutable = [
+    'latest',
+    'stable',
+    'edge',
+    'main',
+    'dev',
+    'dev-feature',
+    '1',
+    'v1',
+    '1.2',
+    'v1.2',
+  ];
+  const fixed = ['v1.2.3', '1.2.3', 'latest-2024', '2024.01.01', 'sha-abc'];
+  it('takes for mutable what looks so', () => {
+    const verified = verifiedTags('mutable', DEFAULT_MUTABLE_TAGS);
+    assert.deepEqual([...mutable, ...fixed].filter(verified), mutable);
+  });
+  it('takes all or none', () => {
+    assert.deepEqual(fixed.filter(verifiedTags('all', '')), fixed);
+    assert.deepEqual(mutable.filter(verifiedTags('none', DEFAULT_MUTABLE_TAGS)), []);
+  });
+  it('takes no tag for mutable where the pattern is empty', () => {
+    assert.deepEqual(mutable.filter(verifiedTags('mutable', '')), []);
+  });
+  it('refuses a malformed pattern', () => {
+    assert.throws(
+      () => verifiedTags('mutable', '('),
+      (error) => error instanceof Fault && error.code === 'EVENT_INVALID',
+    );
+  });
+});
