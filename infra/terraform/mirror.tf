@@ -6,6 +6,7 @@ locals {
 
   # The longest a task may run. https://docs.cloud.google.com/run/docs/configuring/task-timeout
   job_timeout_seconds = 86400
+  job_max_retries     = 3
 
   # What every entry is told. A null is left out, so that the default of the code holds.
   mirror_env = {
@@ -51,6 +52,11 @@ locals {
   # What the job alone is told.
   job_env = {
     WORKERS = tostring(var.workers)
+    # The last attempt, and one that nears its timeout, put what remains on the dead-letter topic.
+    TASK_TIMEOUT_SECONDS = tostring(local.job_timeout_seconds)
+    TASK_MAX_RETRIES     = tostring(local.job_max_retries)
+    # Flux's events among dead letters are understood when they are drained.
+    ACCEPT_FLUX_EVENTS = var.accept_flux_events ? "true" : null
   }
 }
 
@@ -193,7 +199,7 @@ resource "google_cloud_run_v2_job" "mirror" {
     template {
       service_account       = google_service_account.mirror.email
       timeout               = "${local.job_timeout_seconds}s"
-      max_retries           = 3
+      max_retries           = local.job_max_retries
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
       encryption_key        = var.kms_key_name
 

@@ -176,7 +176,7 @@ variable "build_service_account" {
 
   validation {
     condition     = !var.image_managed_by_build || var.build_service_account != null
-    error_message = "image_managed_by_build needs build_service_account: without it nobody may deploy."
+    error_message = "build_service_account is needed where image_managed_by_build is true: without it nobody may deploy."
   }
 }
 
@@ -263,7 +263,7 @@ variable "source_credentials" {
 
   validation {
     condition     = var.source_credentials == null ? true : var.source_credentials.create || var.source_credentials.secret_id != null
-    error_message = "source_credentials.create = false needs secret_id: which secret is it?"
+    error_message = "source_credentials.create = false needs secret_id, the existing secret's id."
   }
 }
 

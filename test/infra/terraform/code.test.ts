@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { FAULTS } from '../../../functions/fault.ts';
+import { jobOptions } from '../../../functions/job-options.ts';
+import { subscriberOptions } from '../../../functions/option-tables.ts';
+import type { Option } from '../../../functions/options/option.ts';
+import { FUNCTION_METRICS } from '../../../functions/telemetry/metrics-catalogue.ts';
+import { MODULE, readConfiguration } from './configuration.ts';
+
+const { locals, variables, texts } = await readConfiguration(MODULE);
+
+/** Variables that no option table has: read by the library that they are of. */
+const OF_LIBRARIES = ['OTEL_EXPORTER_OTLP_ENDPOINT'];
+
+/** Options of the service or the job that make no sense on Cloud Run, each with its reason. */
+const NOT_ON_CLOUD_RUN: Readonly<Record<string, string>> = {
+  EVENT: 'an execution is given it',
+  GOOGLE_REGISTRY_HOSTS: 'loopback only, for tests',
+  INSECURE_DESTINATION: 'Artifact Registry is spoken to over https',
+  LOCAL: 'one machine',
+  PORT: 'Cloud Run sets it',
+  RUN_API_ENDPOINT: 'a stand-in, for tests',
+};
+
+function environment(table: Readonly<Record<string, Option<unknown>>>): readonly string[] {
+  return Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env]));
+}
+
+function keys(name: string): readonly string[] {
+  return Object.keys(locals[name] as Record<string, unknown>);
+}
+
+function defaultOf(variable: string): unknown {
+  return variables.find(({ name }) => name === variable)?.body['default'];
+}
+
+describe('environment variables that Terraform sets', () => {
+  const service = [...keys('mirror_env'), ...keys('service_env'), 'ACCEPT_FLUX_EVENTS'];
+  const job = [...keys('mirror_env'), ...keys('job_env')];
+
+  it('of the service are options of the service', () => {
+    const known = new Set([...environment(subscriberOptions), ...OF_LIBRARIES]);
+    assert.deepEqual(
+      service.filter((name) => !known.has(name)),
+      [],
+    );
+  });
+
+  it('of the job are options of the job', () => {
+    const known = new Set([...environment(jobOptions), ...OF_LIBRARIES]);
+    assert.deepEqual(
+      job.filter((name) => !known.has(name)),
+      [],
+    );
+  });
+
+  it('reach every option that has a meaning on Cloud Run', () => {
+    const unset = [
+      ...environment(subscriberOptions).filter((name) => !service.includes(name)),
+      ...environment(jobOptions).filter((name) => !job.includes(name)),
+    ];
+    assert.deepEqual([...new Set(unset)].sort(), Object.keys(NOT_ON_CLOUD_RUN).sort());
+  });
+
+  it('are set where the text says so', () => {
+    assert.match(
+      texts['mirror.tf'] ?? '',
+      /ACCEPT_FLUX_EVENTS = var\.accept_flux_events && each\.key == "events"/,
+    );
+  });
+
+  it("tell the job its own task's limits", () => {
+    const { TASK_TIMEOUT_SECONDS, TASK_MAX_RETRIES } = locals['job_env'] as Record<string, string>;
+    assert.equal(TASK_TIMEOUT_SECONDS, '${tostring(local.job_timeout_seconds)}');
+    assert.equal(TASK_MAX_RETRIES, '${tostring(local.job_max_retries)}');
+    assert.match(texts['mirror.tf'] ?? '', /timeout\s+= "\$\{local\.job_timeout_seconds\}s"/);
+    assert.match(texts['mirror.tf'] ?? '', /max_retries\s+= local\.job_max_retries/);
+  });
+});
+
+describe('defaults', () => {
+  it('of the workers are those of the code', () => {
+    assert.equal(String(defaultOf('workers')), jobOptions.workers.default);
+    assert.equal(String(defaultOf('tag_workers')), subscriberOptions.tagWorkers.default);
+  });
+
+  it('of the deadline is that of the code', () => {
+    assert.equal(String(locals['deadline_seconds']), subscriberOptions.deadlineSeconds.default);
+  });
+});
+
+interface LogMetric {
+  readonly description: string;
+  readonly entry: string;
+  readonly unit: string;
+  readonly field?: string;
+  readonly present?: string;
+  readonly labels: readonly string[];
+}
+
+const logMetrics = locals['log_metrics'] as Readonly<Record<string, LogMetric>>;
+
+describe('log-based metrics', () => {
+  it("are those of the functions' catalogue: names, units, fields and labels", () => {
+    assert.deepEqual(
+      Object.fromEntries(
+        Object.entries(logMetrics).map(([name, metric]) => [
+          `imagerepo_mirror/${name}`,
+          { ...metric, labels: Object.fromEntries(metric.labels.map((label) => [label, label])) },
+        ]),
+      ),
+      Object.fromEntries(
+        FUNCTION_METRICS.map(({ name, help, entry, unit, field, present, labels }) => [
+          name,
+          {
+            description: help,
+            entry,
+            unit,
+            ...(field === undefined ? {} : { field }),
+            ...(present === undefined ? {} : { present }),
+            labels,
+          },
+        ]),
+      ),
+    );
+  });
+
+  it('are distributions exactly where the catalogue says so', () => {
+    for (const { name, kind } of FUNCTION_METRICS) {
+      const metric = logMetrics[name.replace('imagerepo_mirror/', '')];
+      assert.equal(metric?.field !== undefined, kind === 'distribution', name);
+    }
+  });
+
+  it('are what alerts and dashboard look at', () => {
+    const text = `${texts['alerts.tf'] ?? ''}${texts['dashboard.tf'] ?? ''}`;
+    const looked = [
+      ...[...text.matchAll(/\$\{local\.metric_type\}\/(\w+)/g)].map((match) => match[1]),
+      ...[...text.matchAll(/\$\{local\.promql_metric\}_(\w+)_sum/g)].map((match) => match[1]),
+      ...[...text.matchAll(/^\s+metric\s+= "(\w+)"$/gm)].map((match) => match[1]),
+      ...[...text.matchAll(/for metric in \[([^\]]+)\]/g)].flatMap((match) =>
+        [...(match[1] ?? '').matchAll(/"(\w+)"/g)].map((word) => word[1]),
+      ),
+    ];
+    assert.ok(looked.length > 10);
+    assert.deepEqual(
+      looked.filter((name) => name === undefined || !(name in logMetrics)),
+      [],
+    );
+  });
+});
+
+describe('alerts', () => {
+  const alerts = locals['alerts'] as Readonly<
+    Record<string, { readonly title: string; readonly severity: string; readonly text: string }>
+  >;
+
+  it('are all that an operator is promised', () => {
+    assert.deepEqual(Object.keys(alerts).sort(), [
+      'dead-letters',
+      'drift',
+      'failed-events',
+      'failed-jobs',
+      'held-tags',
+      'lag',
+      'lasting-failures',
+      'permanent-failures',
+      'refused-pushes',
+      'silence',
+      'waiting',
+    ]);
+  });
+
+  it('have a condition each', () => {
+    const conditions = [
+      ...Object.keys(locals['log_alerts'] as object),
+      ...Object.keys(locals['product_conditions'] as object),
+    ];
+    assert.deepEqual(conditions.sort(), Object.keys(alerts).sort());
+  });
+
+  it('name every permanent code, and none that heals by itself', () => {
+    const permanent = Object.entries(FAULTS)
+      .filter(([, { disposition }]) => disposition === 'permanent')
+      .map(([code]) => code);
+    assert.deepEqual([...(locals['permanent_codes'] as readonly string[])], permanent.sort());
+  });
+
+  for (const [name, { text }] of Object.entries(alerts)) {
+    it(`${name} names only codes that exist`, () => {
+      const codes = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)].map((match) => match[1] ?? '');
+      const options = new Set([...environment(subscriberOptions)]);
+      assert.deepEqual(
+        codes.filter((code) => !(code in FAULTS) && !options.has(code)),
+        [],
+      );
+    });
+  }
+});
