@@ -1,37 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
+import { seedImages } from '../../infra/local/images/seed.ts';
+import { storeTarget } from '../../infra/local/images/target.ts';
 import { startRegistry } from '../../infra/local/registry/registry.ts';
+import { runEntry, startEntry } from './entry.ts';
 
-const entry = join(dirname(fileURLToPath(import.meta.url)), '../../infra/local/main.ts');
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const read = async (): Promise<Ended> => {
-    const texts = { stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, ...texts };
-  };
-  return { child, ended: read() };
-}
+const entry = 'infra/local/main.ts';
 
 describe('npm start', () => {
   it('mirrors what is there and what comes, reads all of it back and exits 0', async () => {
-    const { code, stdout, stderr } = await start(['--once', '--timeout=120s']).ended;
+    const { code, stdout, stderr } = await runEntry(entry, ['--once', '--timeout=120s']);
     assert.equal(code, 0, stdout + stderr);
     assert.equal(stderr, '');
     assert.equal(stdout.match(/^new tag {2}/gm)?.length, 6);
@@ -52,7 +34,7 @@ describe('npm start', () => {
   });
 
   it('ends in order when it is told to', async () => {
-    const { child, ended } = start(['--new-tag-interval=1s']);
+    const { child, ended } = startEntry(entry, ['--new-tag-interval=1s']);
     let told = false;
     child.stdout?.on('data', (text: string) => {
       if (told || !text.includes('after the scan')) return;
@@ -68,12 +50,12 @@ describe('npm start', () => {
   it('mirrors into a registry that an option names', async () => {
     const registry = await startRegistry();
     try {
-      const { code, stdout, stderr } = await start([
+      const { code, stdout, stderr } = await runEntry(entry, [
         '--once',
         '--new-tag-interval=0',
         '--timeout=120s',
         `--destination-registry=${registry.host}/team`,
-      ]).ended;
+      ]);
       assert.equal(code, 0, stdout + stderr);
       assert.equal(
         registry.store.repositories().filter((name) => name.startsWith('team/')).length,
@@ -86,17 +68,15 @@ describe('npm start', () => {
 
   it('mirrors a source that an option names, scanned by the local scanner', async () => {
     const source = await startRegistry({ auth: { scheme: 'bearer' } });
-    const { seedImages } = await import('../../infra/local/images/seed.ts');
-    const { storeTarget } = await import('../../infra/local/images/target.ts');
     await seedImages(storeTarget(source.store), {
       lines: [{ repository: 'org/app', kind: 'multi-platform' }],
     });
     try {
-      const { code, stdout, stderr } = await start([
+      const { code, stdout, stderr } = await runEntry(entry, [
         '--once',
         '--timeout=120s',
         `--source=${source.host}/org/app`,
-      ]).ended;
+      ]);
       assert.equal(code, 0, stdout + stderr);
       assert.match(stdout, /\/org\/app: 3 tags/);
     } finally {
@@ -107,11 +87,11 @@ describe('npm start', () => {
   it('says what did not converge and exits 1', async () => {
     const source = await startRegistry();
     try {
-      const { code, stdout } = await start([
+      const { code, stdout } = await runEntry(entry, [
         '--once',
         '--timeout=3s',
         `--source=${source.host}/org/absent`,
-      ]).ended;
+      ]);
       assert.equal(code, 1);
       assert.match(stdout, /org\/absent was not published/);
     } finally {
@@ -120,7 +100,7 @@ describe('npm start', () => {
   });
 
   it('prints its options with --help', async () => {
-    const { code, stdout } = await start(['--help']).ended;
+    const { code, stdout } = await runEntry(entry, ['--help']);
     assert.equal(code, 0);
     for (const flag of [
       '--once',
@@ -146,7 +126,7 @@ describe('npm start', () => {
     ['a kubeconfig that is not there', ['--kubeconfig=/does/not/exist'], '/does/not/exist'],
   ] as const) {
     it(`refuses ${name} in one line with exit code 2`, async () => {
-      const { code, stdout, stderr } = await start(args).ended;
+      const { code, stdout, stderr } = await runEntry(entry, args);
       assert.equal(code, 2);
       assert.equal(stdout, '');
       assert.equal(stderr.trimEnd().split('\n').length, 1);
@@ -159,7 +139,7 @@ describe('npm start', () => {
     const file = join(folder, 'kubeconfig');
     await writeFile(file, 'not: [a kubeconfig');
     try {
-      const { code, stdout, stderr } = await start(['--once', `--kubeconfig=${file}`]).ended;
+      const { code, stdout, stderr } = await runEntry(entry, ['--once', `--kubeconfig=${file}`]);
       assert.equal(code, 2, stdout + stderr);
       assert.equal(stderr.trimEnd().split('\n').length, 1);
       assert.ok(stderr.includes(file), stderr);
