@@ -5,7 +5,7 @@ import { copyTag, type TagEnding } from './copy-tag.ts';
 import { entriesOf, entryOf, indexOf, mergeEntries, type IndexEntry } from './fallback-index.ts';
 import type { FirstQuestion } from './first-question.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
-import type { Clock, Descriptor } from './ports.ts';
+import type { Clock, Descriptor, ManifestBytes } from './ports.ts';
 import { settle } from './settle.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 import type { ManifestNode } from './source-manifests.ts';
@@ -57,6 +57,13 @@ export interface Subject {
 export function subjectOf(node: ManifestNode, budget: ManifestBudget): Subject {
   const childDigests = node.manifest.children.map(({ digest }) => digest);
   return { digest: node.digest, childDigests, budget, tagged: true };
+}
+
+/** What the source says refers to a digest. */
+interface ReferrersList {
+  readonly referrers: readonly Descriptor[];
+  /** The index under the source's fallback tag, where it has one. */
+  readonly sourceIndex: ManifestBytes | undefined;
 }
 
 /** Brings what refers to a manifest after it: cosign's tags, and the referrers of OCI 1.1. */
@@ -150,7 +157,7 @@ export class ReferrerCopy {
     depth: number,
   ): Promise<boolean> {
     const { context, copy } = this.#of;
-    const referrers = await this.#listReferrers(digest, subject, tally, depth);
+    const { referrers, sourceIndex } = await this.#listReferrers(digest, subject, tally, depth);
     if (referrers.length === 0) return false;
     subject.budget.count(referrers);
     await settle(
@@ -164,8 +171,8 @@ export class ReferrerCopy {
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
-    if (!(await this.#isAcknowledged(referrers, tally))) {
-      await mergeFallback(digest, referrers, context, tally);
+    if (!(await this.#isAcknowledged(referrers))) {
+      await mergeFallback(digest, { referrers, sourceIndex }, context, tally);
     }
     return true;
   }
@@ -176,7 +183,7 @@ export class ReferrerCopy {
     subject: Subject,
     tally: Tally,
     depth: number,
-  ): Promise<readonly Descriptor[]> {
+  ): Promise<ReferrersList> {
     const { context, firstQuestion, signatures } = this.#of;
     const { source, read, signal } = context;
     const asks = subject.tagged || depth > 1;
@@ -184,23 +191,25 @@ export class ReferrerCopy {
     const union = new Map<string, Descriptor>();
     for (const entry of answer === 'unsupported' ? [] : answer) union.set(entry.digest, entry);
     const fallback = signatures.get(digest)?.find(({ kind }) => kind === 'referrers');
+    let sourceIndex: ManifestBytes | undefined;
     if (fallback !== undefined) {
       const index = await read.takeTag(fallback.tag, signal);
       if (index?.node.manifest.kind === 'index') {
         for (const entry of index.node.manifest.children) union.set(entry.digest, entry);
+        sourceIndex = index.node.bytes;
       } else if (index !== undefined) {
         // Not a list but a thing of its own under that name: it follows as any signature does.
         await this.#copyTag(fallback.tag, subject, tally);
       }
     }
-    return [...union.values()];
+    return { referrers: [...union.values()], sourceIndex };
   }
 
   /**
    * Whether the destination keeps the list itself. Where nothing had to be pushed and nobody knows,
    * one referrer is pushed again: its answer tells.
    */
-  async #isAcknowledged(referrers: readonly Descriptor[], tally: Tally): Promise<boolean> {
+  async #isAcknowledged(referrers: readonly Descriptor[]): Promise<boolean> {
     const { context, copy } = this.#of;
     const { destination, pool, read, signal } = context;
     const seen = pool.knowledge.acknowledges(destination.host);
@@ -208,7 +217,8 @@ export class ReferrerCopy {
     if (seen !== undefined || first === undefined) return seen === true;
     const node = await read.child(first, signal);
     const walk = walkFrom(first.digest, new ManifestBudget());
-    const answer = await copy.push(first.digest, node, walk, tally);
+    // The push asks a question and brings nothing: it is no progress of the subject's.
+    const answer = await copy.push(first.digest, node, walk, new Tally());
     return answer.subjectAcknowledged;
   }
 
@@ -242,7 +252,7 @@ export class ReferrerCopy {
  */
 async function mergeFallback(
   subject: string,
-  referrers: readonly Descriptor[],
+  { referrers, sourceIndex }: ReferrersList,
   { destination, read, signal }: CopyContext,
   tally: Tally,
 ): Promise<void> {
@@ -251,6 +261,12 @@ async function mergeFallback(
   for (let merge = 0; merge <= MAX_MERGES; merge += 1) {
     const index = await destination.getManifest(tag, signal);
     const present = index === undefined ? [] : entriesOf(index);
+    if (index === undefined && sourceIndex !== undefined && namesAll(sourceIndex, referrers)) {
+      // Nothing to merge with: the source's own list is mirrored as any other tag, byte for byte.
+      await destination.putManifest(tag, sourceIndex, signal);
+      tally.push();
+      continue;
+    }
     if (mergeEntries(present, referrers.map(bareEntry)) === undefined) return;
     wanted ??= await Promise.all(
       referrers.map(async (referrer) => entryOf(await read.child(referrer, signal))),
@@ -264,6 +280,11 @@ async function mergeFallback(
     operation: 'merge referrers',
     side: 'destination',
   });
+}
+
+/** Whether an index already has every referrer. */
+function namesAll(index: ManifestBytes, referrers: readonly Descriptor[]): boolean {
+  return mergeEntries(entriesOf(index), referrers.map(bareEntry)) === undefined;
 }
 
 function bareEntry({ digest }: Descriptor): IndexEntry {
