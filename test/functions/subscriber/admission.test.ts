@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { isFault } from '../../../functions/fault.ts';
+import { admit, type AdmissionRules } from '../../../functions/subscriber/admission.ts';
+import {
+  parseDestinationGrant,
+  parseImagePattern,
+} from '../../../functions/subscriber/image-pattern.ts';
+import { sampleEvent } from './samples.ts';
+
+const rules: AdmissionRules = {
+  destinationRegistry: 'europe-docker.pkg.dev/acme/mirror',
+  destinationLayout: 'host-path',
+  allowedSources: [],
+  allowedDestinations: [],
+  insecureSources: [],
+};
+
+describe('admission', () => {
+  it('admits any host anonymously where no source is named', () => {
+    assert.deepEqual(admit(sampleEvent(), rules), {
+      source: { host: 'ghcr.io', path: 'stefanprodan/podinfo' },
+      insecure: false,
+      withCredentials: false,
+      destinationPath: 'acme/mirror/ghcr.io/stefanprodan/podinfo',
+    });
+  });
+
+  it('uses credentials for allowed sources only', () => {
+    const allowedSources = [parseImagePattern('ghcr.io/stefanprodan/*')];
+    assert.equal(admit(sampleEvent(), { ...rules, allowedSources }).withCredentials, true);
+  });
+
+  it('follows the layout, and a granted wish for a path', () => {
+    assert.equal(
+      admit(sampleEvent(), { ...rules, destinationLayout: 'name' }).destinationPath,
+      'acme/mirror/podinfo',
+    );
+    assert.equal(
+      admit(sampleEvent({ destination: 'flux/x' }), {
+        ...rules,
+        allowedDestinations: [parseDestinationGrant('flux-system=flux/*')],
+      }).destinationPath,
+      'acme/mirror/flux/x',
+    );
+    assert.equal(
+      admit(sampleEvent(), { ...rules, destinationRegistry: 'r.example' }).destinationPath,
+      'ghcr.io/stefanprodan/podinfo',
+    );
+  });
+
+  it('speaks http only where the event and the operator both say so', () => {
+    const insecureSources = [parseImagePattern('ghcr.io/*')];
+    assert.equal(admit(sampleEvent({ insecure: true }), rules).insecure, false);
+    assert.equal(admit(sampleEvent(), { ...rules, insecureSources }).insecure, false);
+    assert.equal(
+      admit(sampleEvent({ insecure: true }), { ...rules, insecureSources }).insecure,
+      true,
+    );
+  });
+
+  const refused: readonly [
+    name: string,
+    data: Parameters<typeof sampleEvent>[0],
+    change: Partial<AdmissionRules>,
+    expected: string,
+  ][] = [
+    [
+      'a source that is not allowed',
+      {},
+      { allowedSources: [parseImagePattern('quay.io/*')] },
+      'SOURCE_FORBIDDEN data.image',
+    ],
+    [
+      'a source within the destination',
+      { image: 'europe-docker.pkg.dev/acme/mirror/ghcr.io/x' },
+      {},
+      'SOURCE_FORBIDDEN data.image',
+    ],
+    ['a malformed image', { image: 'UPPER' }, {}, 'REFERENCE_INVALID data.image'],
+    ['a path without a grant', { destination: 'x' }, {}, 'DESTINATION_FORBIDDEN data.destination'],
+    [
+      'a path granted to another namespace',
+      { destination: 'x/y' },
+      { allowedDestinations: [parseDestinationGrant('team-a=x/*')] },
+      'DESTINATION_FORBIDDEN data.destination',
+    ],
+    [
+      'a path that climbs',
+      { destination: '../other' },
+      { allowedDestinations: [parseDestinationGrant('*=*')] },
+      'REFERENCE_INVALID data.destination',
+    ],
+  ];
+  for (const [name, data, change, expected] of refused) {
+    it(`refuses ${name}`, () => {
+      assert.throws(
+        () => admit(sampleEvent(data), { ...rules, ...change }),
+        (error) => isFault(error) && `${error.code} ${error.field ?? ''}` === expected,
+      );
+    });
+  }
+});

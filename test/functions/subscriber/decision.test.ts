@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { FAULTS, Fault, type FaultCode } from '../../../functions/fault.ts';
+import {
+  decideAfterFault,
+  decideAfterWork,
+  decideShared,
+  type Decision,
+} from '../../../functions/subscriber/decision.ts';
+import { sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+
+const transient = sampleRecord({
+  tag: 'slow',
+  outcome: 'failed',
+  fault: new Fault('SERVER_ERROR', 'x'),
+});
+const permanent = sampleRecord({
+  tag: 'bad',
+  outcome: 'failed',
+  fault: new Fault('MANIFEST_TOO_LARGE', 'x'),
+});
+const late = sampleRecord({
+  tag: 'late',
+  outcome: 'failed',
+  fault: new Fault('DEADLINE_EXCEEDED', 'x'),
+});
+
+function words(decision: Decision): string {
+  return `${decision.action} ${decision.reason}`;
+}
+
+describe('decision after work', () => {
+  const event = sampleEvent();
+  const cases: readonly [name: string, expected: string, decision: () => Decision][] = [
+    [
+      'all copied',
+      'acknowledge Finished',
+      () => decideAfterWork(event, sampleReport([sampleRecord()]), true),
+    ],
+    ['nothing to do', 'acknowledge Finished', () => decideAfterWork(event, sampleReport(), true)],
+    [
+      'lost, drifted and held tags',
+      'acknowledge Finished',
+      () =>
+        decideAfterWork(
+          event,
+          sampleReport([
+            sampleRecord({ outcome: 'lost' }),
+            sampleRecord({ outcome: 'drifted' }),
+            sampleRecord({ outcome: 'held' }),
+          ]),
+          true,
+        ),
+    ],
+    [
+      'a permanent failure among good tags',
+      'acknowledge PermanentFailures',
+      () => decideAfterWork(event, sampleReport([sampleRecord(), permanent]), true),
+    ],
+    [
+      'a transient failure beside a permanent one',
+      'retry TransientFailures',
+      () => decideAfterWork(event, sampleReport([transient, permanent]), true),
+    ],
+    [
+      'the deadline with progress',
+      'continue DeadlinePassed',
+      () => decideAfterWork(event, sampleReport([late], { progressed: true }), true),
+    ],
+    [
+      'the deadline without progress',
+      'retry NoProgress',
+      () => decideAfterWork(event, sampleReport([late]), true),
+    ],
+    [
+      'the deadline without a topic to go on',
+      'retry NoBulkTopic',
+      () => decideAfterWork(event, sampleReport([late], { progressed: true }), false),
+    ],
+    [
+      'the deadline of the 50th continuation',
+      'dead-letter NeverSucceeds',
+      () =>
+        decideAfterWork(
+          sampleEvent({ continuation: 50 }),
+          sampleReport([late], { progressed: true }),
+          true,
+        ),
+    ],
+    [
+      'the deadline of the 49th continuation',
+      'continue DeadlinePassed',
+      () =>
+        decideAfterWork(
+          sampleEvent({ continuation: 49 }),
+          sampleReport([late], { progressed: true }),
+          true,
+        ),
+    ],
+    [
+      'a lost source',
+      'acknowledge SourceLost',
+      () => decideAfterWork(event, sampleReport([], { ending: 'source-lost' }), true),
+    ],
+    [
+      'a hand-off',
+      'acknowledge HandedOff',
+      () => decideAfterWork(event, sampleReport([transient], { ending: 'handed-off' }), true),
+    ],
+    [
+      'a fan-out',
+      'acknowledge FannedOut',
+      () => decideAfterWork(event, sampleReport([permanent], { ending: 'fanned-out' }), true),
+    ],
+  ];
+  for (const [name, expected, decision] of cases) {
+    it(`is ${expected}: ${name}`, () => {
+      assert.equal(words(decision()), expected);
+    });
+  }
+
+  it('publishes what a fan-out left unfinished, as a batch', () => {
+    const report = sampleReport([sampleRecord(), transient, late, permanent], {
+      ending: 'fanned-out',
+    });
+    assert.deepEqual(decideAfterWork(event, report, true), {
+      action: 'batch',
+      reason: 'BatchUnfinished',
+      tags: ['slow', 'late'],
+    });
+  });
+
+  it('names the exhausted continuations', () => {
+    const decision = decideAfterWork(
+      sampleEvent({ continuation: 50 }),
+      sampleReport([late], { progressed: true }),
+      true,
+    );
+    assert.equal(
+      decision.action === 'dead-letter' && decision.fault.code,
+      'CONTINUATIONS_EXHAUSTED',
+    );
+  });
+});
+
+describe('decision after a fault', () => {
+  const never: readonly FaultCode[] = [
+    'EVENT_UNDECODABLE',
+    'EVENT_INVALID',
+    'EVENT_TOO_LARGE',
+    'REFERENCE_INVALID',
+    'SOURCE_FORBIDDEN',
+    'DESTINATION_FORBIDDEN',
+    'CONTINUATIONS_EXHAUSTED',
+  ];
+  for (const code of Object.keys(FAULTS) as FaultCode[]) {
+    const expected = never.includes(code)
+      ? 'dead-letter NeverSucceeds'
+      : FAULTS[code].disposition === 'transient'
+        ? 'retry TransientFailure'
+        : 'acknowledge PermanentFailure';
+    it(`is ${expected} for ${code}`, () => {
+      assert.equal(words(decideAfterFault(new Fault(code, 'x'))), expected);
+    });
+  }
+});
+
+describe('shared decision', () => {
+  it('is retried where the leader is, and acknowledged otherwise', () => {
+    assert.equal(
+      words(decideShared({ action: 'retry', reason: 'NoProgress' })),
+      'retry NoProgress',
+    );
+    assert.equal(
+      words(decideShared({ action: 'continue', reason: 'DeadlinePassed' })),
+      'acknowledge Shared',
+    );
+    assert.equal(
+      words(decideShared({ action: 'acknowledge', reason: 'Finished' })),
+      'acknowledge Shared',
+    );
+  });
+});

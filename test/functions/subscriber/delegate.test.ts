@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  decodeEvent,
+  receivedEvent,
+  type EncodedEvent,
+} from '../../../functions/contract/codec.ts';
+import type { MirrorEvent } from '../../../functions/contract/event.ts';
+import { Fault, isFault } from '../../../functions/fault.ts';
+import { delegationOf, type Delegates } from '../../../functions/subscriber/delegate.ts';
+import { keptLines, sampleEvent } from './samples.ts';
+
+const limits = { batchTags: 2, jobThresholdBytes: 100 };
+const signal = new AbortController().signal;
+
+function delegation(delegates: Delegates): ReturnType<typeof delegationOf> {
+  return delegationOf(sampleEvent(), delegates, limits, keptLines().logger, signal);
+}
+
+describe('delegation', () => {
+  it('gives nothing away where there is nobody to take it', async () => {
+    const nobody = delegation({});
+    assert.equal(nobody.batchTags, 0);
+    assert.equal(nobody.jobThresholdBytes, -1);
+    assert.equal(await nobody.handOff('TooManyBytes', undefined), 'declined');
+    assert.equal(await nobody.fanOut(['1.0']), 'declined');
+  });
+
+  it('publishes batches', async () => {
+    const published: EncodedEvent[] = [];
+    const given = delegation({
+      bulk: { publish: async (message) => void published.push(await Promise.resolve(message)) },
+    });
+    assert.equal(given.batchTags, 2);
+    assert.equal(await given.fanOut(['a', 'b', 'c']), 'taken');
+    assert.deepEqual(
+      published.map((message) => decodeEvent(receivedEvent(message)).data.tags),
+      [['a', 'b'], ['c']],
+    );
+  });
+
+  it('fails with a batch that could not be published', async () => {
+    const given = delegation({
+      bulk: { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+    });
+    await assert.rejects(given.fanOut(['a']), (error) => isFault(error, 'PUBLISH_FAILED'));
+  });
+
+  it('starts the job with the event, or with some of its tags', async () => {
+    const started: MirrorEvent[] = [];
+    const given = delegation({
+      handOff: {
+        start: async (event) => {
+          started.push(event);
+          return Promise.resolve('started');
+        },
+      },
+    });
+    assert.equal(await given.handOff('TooManyBytes', undefined), 'taken');
+    assert.equal(await given.handOff('BlobTooSlow', ['big']), 'taken');
+    assert.deepEqual(
+      started.map(({ data }) => data.tags),
+      [undefined, ['big']],
+    );
+  });
+
+  it('keeps an event that the job cannot take', async () => {
+    const given = delegation({
+      handOff: { start: async () => Promise.resolve('too-large') },
+    });
+    assert.equal(await given.handOff('EverythingHandedOff', undefined), 'declined');
+  });
+});

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault, isFault } from '../../../functions/fault.ts';
+import {
+  eventVariable,
+  jobHandOff,
+  MAX_EVENT_BYTES,
+  readEventVariable,
+  type JsonApi,
+} from '../../../functions/subscriber/hand-off.ts';
+import { sampleEvent } from './samples.ts';
+
+const JOB = 'projects/acme/locations/europe-west1/jobs/mirror';
+const signal = new AbortController().signal;
+
+interface Call {
+  readonly method: string;
+  readonly url: string;
+  readonly body: unknown;
+}
+
+/** An API with these executions that remembers its calls. */
+function api(
+  executions: readonly unknown[],
+  answer: { status: number; body?: unknown } = { status: 200 },
+): { readonly port: JsonApi; readonly calls: Call[] } {
+  const calls: Call[] = [];
+  return {
+    calls,
+    port: {
+      call: async (method, url, body) => {
+        calls.push({ method, url: url.href, body });
+        return method === 'GET'
+          ? Promise.resolve({ status: 200, body: { executions } })
+          : Promise.resolve({ body: {}, ...answer });
+      },
+    },
+  };
+}
+
+function execution(
+  event: ReturnType<typeof sampleEvent>,
+  fields: Record<string, unknown> = {},
+): unknown {
+  return {
+    createTime: '2026-08-10T09:00:10Z',
+    template: { containers: [{ env: [{ name: 'EVENT', value: eventVariable(event) }] }] },
+    ...fields,
+  };
+}
+
+describe('hand-off', () => {
+  it('starts the job with the event in a variable', async () => {
+    const { port, calls } = api([]);
+    const event = sampleEvent({ tags: ['1.0'] });
+    assert.equal(
+      await jobHandOff(port, 'https://run.example', JOB).start(event, signal),
+      'started',
+    );
+    assert.deepEqual(
+      calls.map(({ method, url }) => `${method} ${url}`),
+      [
+        `GET https://run.example/v2/${JOB}/executions?pageSize=100`,
+        `POST https://run.example/v2/${JOB}:run`,
+      ],
+    );
+    assert.deepEqual(calls[1]?.body, {
+      overrides: {
+        containerOverrides: [{ env: [{ name: 'EVENT', value: eventVariable(event) }] }],
+      },
+    });
+  });
+
+  const event = sampleEvent();
+  const covering: readonly [name: string, executions: readonly unknown[], covered: boolean][] = [
+    ['the same event', [execution(event)], true],
+    ['a stronger reason', [execution(sampleEvent({ reason: 'requested' }))], true],
+    ['a weaker reason', [execution(sampleEvent({ reason: 'initial' }))], false],
+    ['one that has ended', [execution(event, { completionTime: '2026-08-10T09:01:00Z' })], false],
+    ['one older than the event', [execution(event, { createTime: '2026-08-10T09:00:00Z' })], false],
+    ['another image', [execution(sampleEvent({ image: 'quay.io/x/y' }))], false],
+    ['another selection', [execution(sampleEvent({ selection: { latest: 3 } }))], false],
+    ['another destination', [execution(sampleEvent({ destination: 'x' }))], false],
+    ['only some of its tags', [execution(sampleEvent({ tags: ['1.0'] }))], false],
+    ['a malformed event', [execution(event, { template: {} }), { createTime: 7 }], false],
+  ];
+  for (const [name, executions, covered] of covering) {
+    it(`is ${covered ? '' : 'not '}covered by ${name}`, async () => {
+      const { port, calls } = api(executions);
+      const result = await jobHandOff(port, 'https://run.example', JOB).start(event, signal);
+      assert.equal(result, covered ? 'covered' : 'started');
+      assert.equal(calls.length, covered ? 1 : 2);
+    });
+  }
+
+  it('is covered by a run of at least its tags', async () => {
+    const running = execution(sampleEvent({ tags: ['1.0', '1.1', '1.2'] }));
+    const handOff = jobHandOff(api([running]).port, 'https://run.example', JOB);
+    assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '1.2'] }), signal), 'covered');
+    assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '2.0'] }), signal), 'started');
+  });
+
+  it('declines an event that does not fit into a variable, without asking', async () => {
+    const { port, calls } = api([]);
+    const tags = Array.from({ length: 200 }, (_, n) => `${n}`.padStart(100, 'x'));
+    const large = sampleEvent({ tags });
+    assert.ok(eventVariable(large).length > MAX_EVENT_BYTES);
+    assert.equal(await jobHandOff(port, 'https://x', JOB).start(large, signal), 'too-large');
+    assert.deepEqual(calls, []);
+  });
+
+  it('fails where the API refuses or cannot be reached', async () => {
+    const refusing = api([], { status: 403, body: { error: { message: 'no permission' } } });
+    await assert.rejects(
+      jobHandOff(refusing.port, 'https://x', JOB).start(event, signal),
+      (error) => isFault(error, 'HAND_OFF_FAILED') && error.status === 403,
+    );
+    const unreachable: JsonApi = {
+      call: async () => Promise.reject(new Fault('NETWORK', 'gone')),
+    };
+    await assert.rejects(jobHandOff(unreachable, 'https://x', JOB).start(event, signal), (error) =>
+      isFault(error, 'HAND_OFF_FAILED'),
+    );
+  });
+});
+
+describe('event variable', () => {
+  it('reads what it writes', () => {
+    const event = sampleEvent({ tags: ['1.0'], continuation: 2 });
+    assert.deepEqual(readEventVariable(eventVariable(event)), event);
+  });
+
+  for (const [name, text, code] of [
+    ['no JSON', '{', 'EVENT_UNDECODABLE'],
+    ['no event', '{"type":"x"}', 'EVENT_INVALID'],
+    ['no object', 'null', 'EVENT_UNDECODABLE'],
+  ] as const) {
+    it(`refuses ${name}`, () => {
+      assert.throws(
+        () => readEventVariable(text),
+        (error) => isFault(error, code),
+      );
+    });
+  }
+});

@@ -1,0 +1,43 @@
+import { PubSub } from '@google-cloud/pubsub';
+
+import { queueClient, type QueueClient } from '../../../../functions/subscriber/queue/client.ts';
+import { startPubsub, type LocalPubsub } from '../../../../infra/local/pubsub/server.ts';
+
+/** A local Pub/Sub with a topic and a pull subscription of the same name, and a client to it. */
+export interface Broker {
+  readonly pubsub: LocalPubsub;
+  readonly client: QueueClient;
+  readonly admin: PubSub;
+  close(): Promise<void>;
+}
+
+/** Project of everything in it. */
+export const PROJECT = 'test-project';
+
+/** Starts one; the client under test finds it as a process would, by the environment. */
+export async function startBroker(...topics: readonly string[]): Promise<Broker> {
+  const pubsub = await startPubsub({ duplicateShare: 0, backoffFactor: 0 });
+  const admin = new PubSub({
+    apiEndpoint: pubsub.host,
+    projectId: PROJECT,
+    emulatorMode: true,
+  });
+  for (const topic of topics) {
+    await admin.createTopic({ name: topic, messageRetentionDuration: { seconds: 600 } });
+    await admin.createSubscription(topic, topic);
+  }
+  process.env['PUBSUB_EMULATOR_HOST'] = pubsub.host;
+  const client = queueClient(PROJECT);
+  await client.get();
+  delete process.env['PUBSUB_EMULATOR_HOST'];
+  return {
+    pubsub,
+    client,
+    admin,
+    close: async () => {
+      await client.close();
+      await admin.close();
+      await pubsub.close();
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { encodeEvent } from '../../../../functions/contract/codec.ts';
+import { isFault } from '../../../../functions/fault.ts';
+import { publishAll, topicPublisher } from '../../../../functions/subscriber/queue/publisher.ts';
+import { sampleEvent } from '../samples.ts';
+import { PROJECT, startBroker, type Broker } from './broker.ts';
+
+const FULL_NAME = `projects/${PROJECT}/topics/bulk`;
+
+describe('topic publisher', () => {
+  let broker: Broker;
+  before(async () => {
+    broker = await startBroker('bulk');
+  });
+  after(async () => broker.close());
+
+  it('returns when the broker has the message, attributes and bytes as they are', async () => {
+    const message = encodeEvent(sampleEvent());
+    await topicPublisher(broker.client, 'bulk').publish(message);
+    const [received] = broker.pubsub.view.messages(FULL_NAME);
+    assert.deepEqual({ ...received?.attributes }, message.attributes);
+    assert.deepEqual(Buffer.from(received?.data ?? ''), message.data);
+  });
+
+  it('takes a full name, and publishes many side by side', async () => {
+    const before = broker.pubsub.view.messages(FULL_NAME).length;
+    const events = Array.from({ length: 5 }, (_, n) => sampleEvent({ tags: [`1.${n}`] }));
+    await publishAll(topicPublisher(broker.client, FULL_NAME), events);
+    assert.equal(broker.pubsub.view.messages(FULL_NAME).length - before, 5);
+  });
+
+  it('survives a passing trouble', async () => {
+    broker.pubsub.disturbances.add({ kind: 'refused', status: 'UNAVAILABLE', method: 'Publish' });
+    await topicPublisher(broker.client, 'bulk').publish(encodeEvent(sampleEvent()));
+  });
+
+  it('fails where the topic is not there', async () => {
+    await assert.rejects(
+      topicPublisher(broker.client, 'absent').publish(encodeEvent(sampleEvent())),
+      (error) => isFault(error, 'PUBLISH_FAILED') && error.cause === undefined,
+    );
+  });
+
+  it('refuses an event that is too large before anything is published', async () => {
+    const before = broker.pubsub.view.messages(FULL_NAME).length;
+    const tags = Array.from({ length: 1001 }, (_, n) => String(n));
+    await assert.rejects(
+      publishAll(topicPublisher(broker.client, 'bulk'), [sampleEvent(), sampleEvent({ tags })]),
+      (error) => isFault(error, 'EVENT_TOO_LARGE'),
+    );
+    assert.equal(broker.pubsub.view.messages(FULL_NAME).length, before);
+  });
+});

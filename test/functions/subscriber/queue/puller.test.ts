@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { encodeEvent } from '../../../../functions/contract/codec.ts';
+import type { Fault} from '../../../../functions/fault.ts';
+import { isFault } from '../../../../functions/fault.ts';
+import { topicPublisher } from '../../../../functions/subscriber/queue/publisher.ts';
+import {
+  pullSubscription,
+  type PulledMessage,
+} from '../../../../functions/subscriber/queue/puller.ts';
+import { sampleEvent } from '../samples.ts';
+import { PROJECT, startBroker } from './broker.ts';
+
+const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
+
+describe('puller', () => {
+  it('gives messages, acknowledges, and hands back what was not settled', async () => {
+    const broker = await startBroker('drain');
+    try {
+      const messages = [sampleEvent({ tags: ['a'] }), sampleEvent({ tags: ['b'] })].map(
+        encodeEvent,
+      );
+      for (const message of messages) await topicPublisher(broker.client, 'drain').publish(message);
+      const received: PulledMessage[] = [];
+      const { promise: both, resolve } = Promise.withResolvers<undefined>();
+      const puller = await pullSubscription(broker.client, 'drain', {
+        maxMessages: 10,
+        maxExtensionSeconds: 600,
+        onMessage: (message) => {
+          if (received.push(message) === 2) resolve(undefined);
+        },
+        onFault: (fault) => {
+          assert.fail(fault);
+        },
+      });
+      await both;
+      received[0]?.ack();
+      await puller.close();
+      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
+      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.outstanding === 0);
+      assert.equal(broker.pubsub.view.subscription(SUBSCRIPTION)?.undelivered, 1);
+      assert.deepEqual(
+        new Set(received.map(({ data }) => data.toString('utf8'))),
+        new Set(messages.map(({ data }) => data.toString('utf8'))),
+      );
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('tells that the subscription is not there', async () => {
+    const broker = await startBroker();
+    try {
+      const { promise: fault, resolve } = Promise.withResolvers<Fault>();
+      const puller = await pullSubscription(broker.client, 'absent', {
+        maxMessages: 1,
+        maxExtensionSeconds: 600,
+        onMessage: () => undefined,
+        onFault: resolve,
+      });
+      assert.ok(isFault(await fault, 'PULL_FAILED'));
+      await puller.close();
+    } finally {
+      await broker.close();
+    }
+  });
+});

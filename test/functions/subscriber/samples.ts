@@ -1,0 +1,77 @@
+import {
+  eventOf,
+  type MirrorEvent,
+  type MirrorRequest,
+} from '../../../functions/contract/event.ts';
+import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import { drawUp, type MirrorReport } from '../../../functions/mirror/report.ts';
+import { createLogger, type Logger } from '../../../functions/telemetry/logger.ts';
+
+/** An event as the bridge publishes it; `tags` make it a batch. */
+export function sampleEvent(
+  data: Partial<MirrorRequest> = {},
+  time = '2026-08-10T09:00:03Z',
+): MirrorEvent {
+  return eventOf(
+    {
+      imageRepository: { namespace: 'flux-system', name: 'podinfo', uid: 'u-1' },
+      image: 'ghcr.io/stefanprodan/podinfo',
+      revision: '3921220339',
+      tagCount: 12,
+      scanTime: '2026-08-10T09:00:02Z',
+      exclusionList: [],
+      reason: 'changed',
+      ...data,
+    },
+    { clusterName: 'prod', time: new Date(time) },
+  );
+}
+
+/** One tag's record. */
+export function sampleRecord(record: Partial<TagRecord> = {}): TagRecord {
+  return {
+    tag: '1.0',
+    outcome: 'copied',
+    reason: 'Missing',
+    bytesUploaded: 0,
+    blobs: NO_BLOBS,
+    durationMs: 5,
+    ...record,
+  };
+}
+
+/** A report of these records. */
+export function sampleReport(
+  records: readonly TagRecord[] = [],
+  facts: Partial<MirrorReport> = {},
+): MirrorReport {
+  const report = drawUp({
+    source: 'ghcr.io/stefanprodan/podinfo',
+    destination: 'r.example/m/ghcr.io/stefanprodan/podinfo',
+    dryRun: false,
+    ending: 'finished',
+    records,
+    sourceTagCount: records.length,
+    selectedTagCount: records.length,
+    destinationTagCount: 0,
+    brake: { engaged: false, missing: records.length, maxMissingTags: 1000, held: 0 },
+    delegated: [],
+    handedOff: [],
+    progressed: false,
+    phases: [{ phase: 'list', durationMs: 3 }],
+  });
+  return { ...report, ...facts };
+}
+
+/** A logger whose lines are kept as objects. */
+export function keptLines(): {
+  readonly logger: Logger;
+  readonly lines: Record<string, unknown>[];
+} {
+  const lines: Record<string, unknown>[] = [];
+  const logger = createLogger({
+    level: 'debug',
+    write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>),
+  });
+  return { logger, lines };
+}

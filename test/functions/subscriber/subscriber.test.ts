@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  decodeEvent,
+  encodeEvent,
+  receivedEvent,
+  type EncodedEvent,
+} from '../../../functions/contract/codec.ts';
+import type { MirrorEvent } from '../../../functions/contract/event.ts';
+import { Fault } from '../../../functions/fault.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
+import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
+import { Redelivery } from '../../../functions/subscriber/redelivery.ts';
+import {
+  createSubscriber,
+  type Subscriber,
+  type SubscriberParts,
+} from '../../../functions/subscriber/subscriber.ts';
+import type { Work } from '../../../functions/subscriber/work.ts';
+import { requestTally } from '../../../functions/telemetry/request-tally.ts';
+import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+
+interface Rig {
+  readonly subscriber: Subscriber;
+  readonly works: Work[];
+  readonly bulk: MirrorEvent[];
+  readonly letters: EncodedEvent[];
+  readonly lines: Record<string, unknown>[];
+  readonly push: (event: MirrorEvent) => Promise<'ack' | 'redeliver'>;
+}
+
+function rig(
+  doWork: (work: Work) => MirrorReport | Promise<MirrorReport>,
+  change: Partial<SubscriberParts> = {},
+): Rig {
+  const { logger, lines } = keptLines();
+  const [works, bulk, letters]: [Work[], MirrorEvent[], EncodedEvent[]] = [[], [], []];
+  const subscriber = createSubscriber({
+    rules: {
+      destinationRegistry: 'r.example/m',
+      destinationLayout: 'host-path',
+      allowedSources: [],
+      allowedDestinations: [],
+      insecureSources: [],
+    },
+    limits: { batchTags: 100, jobThresholdBytes: -1, deadlineMs: 60_000 },
+    acceptFluxEvents: false,
+    projectId: 'acme',
+    doWork: async (work) => {
+      works.push(work);
+      return Promise.resolve(doWork(work));
+    },
+    bulk: {
+      publish: async (message) => {
+        bulk.push(decodeEvent(receivedEvent(message)));
+        return Promise.resolve();
+      },
+    },
+    deadLetters: {
+      publish: async (message) => {
+        letters.push(message);
+        return Promise.resolve();
+      },
+    },
+    requests: requestTally(logger, Date.now),
+    end: processEnd(Date.now),
+    logger,
+    clock: Date.now,
+    ...change,
+  });
+  const push: Rig['push'] = async (event) =>
+    subscriber.handle(wrapped(event), { arrivedAtMs: Date.now() }).then(
+      () => 'ack' as const,
+      (error: unknown) => {
+        assert.ok(error instanceof Redelivery);
+        return 'redeliver' as const;
+      },
+    );
+  return { subscriber, works, bulk, letters, lines, push };
+}
+
+function wrapped(event: MirrorEvent): unknown {
+  const { attributes, data } = encodeEvent(event);
+  return { message: { attributes, data: data.toString('base64'), messageId: 'm-1' } };
+}
+
+const late = sampleRecord({ outcome: 'failed', fault: new Fault('DEADLINE_EXCEEDED', 'x') });
+const failing = sampleRecord({ outcome: 'failed', fault: new Fault('SERVER_ERROR', 'x') });
+
+describe('subscriber', () => {
+  it('does the work of an admitted event and acknowledges', async () => {
+    const { push, works, lines } = rig(() => sampleReport([sampleRecord()]));
+    assert.equal(await push(sampleEvent()), 'ack');
+    assert.equal(works[0]?.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
+    const line = lines.find(({ entry }) => entry === 'event');
+    assert.equal(line?.['decision'], 'acknowledge');
+    assert.equal(line['messageId'], 'm-1');
+  });
+
+  it('asks for redelivery of what failed transiently', async () => {
+    const { push, lines } = rig(() => sampleReport([failing]));
+    assert.equal(await push(sampleEvent()), 'redeliver');
+    assert.equal(lines.find(({ entry }) => entry === 'event')?.['decision'], 'retry');
+  });
+
+  it('publishes a continuation where the deadline cut work that moved on', async () => {
+    const { push, bulk } = rig(() => sampleReport([late], { progressed: true }));
+    assert.equal(await push(sampleEvent({ continuation: 1 })), 'ack');
+    assert.deepEqual(
+      bulk.map(({ data }) => data.continuation),
+      [2],
+    );
+  });
+
+  it('asks for redelivery where the continuation cannot be published', async () => {
+    const { push, lines } = rig(() => sampleReport([late], { progressed: true }), {
+      bulk: { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+    });
+    assert.equal(await push(sampleEvent()), 'redeliver');
+    assert.equal(lines.find(({ entry }) => entry === 'event')?.['code'], 'PUBLISH_FAILED');
+  });
+
+  it('puts the event aside instead of a 51st continuation, as it was at first', async () => {
+    const { push, bulk, letters } = rig(() => sampleReport([late], { progressed: true }));
+    assert.equal(await push(sampleEvent({ continuation: 50 })), 'ack');
+    assert.deepEqual(bulk, []);
+    assert.equal(letters[0]?.attributes['error-code'], 'CONTINUATIONS_EXHAUSTED');
+    assert.equal(decodeEvent(receivedEvent(letters[0])).data.continuation, undefined);
+  });
+
+  it('publishes what a fan-out left unfinished', async () => {
+    const { push, bulk } = rig(() => sampleReport([failing], { ending: 'fanned-out' }));
+    assert.equal(await push(sampleEvent()), 'ack');
+    assert.deepEqual(
+      bulk.map(({ data }) => data.tags),
+      [['1.0']],
+    );
+  });
+
+  const refused: readonly [name: string, incoming: unknown, code: string, field: string][] = [
+    ['nothing', undefined, 'EVENT_UNDECODABLE', 'data'],
+    ['bytes', Buffer.from('{'), 'EVENT_INVALID', 'type'],
+    ['a wrong field', wrapped({ ...sampleEvent(), time: 'x' }), 'EVENT_INVALID', 'time'],
+    [
+      'a forbidden source',
+      wrapped(sampleEvent({ image: 'evil.example/x' })),
+      'SOURCE_FORBIDDEN',
+      'data.image',
+    ],
+    [
+      'a forbidden destination',
+      wrapped(sampleEvent({ destination: 'x' })),
+      'DESTINATION_FORBIDDEN',
+      'data.destination',
+    ],
+  ];
+  const strict = {
+    rules: {
+      destinationRegistry: 'r.example/m',
+      destinationLayout: 'host-path' as const,
+      allowedSources: [parseImagePattern('ghcr.io/*')],
+      allowedDestinations: [],
+      insecureSources: [],
+    },
+  };
+  for (const [name, incoming, code, field] of refused) {
+    it(`puts ${name} aside and acknowledges`, async () => {
+      const { subscriber, letters, works, lines } = rig(() => sampleReport(), strict);
+      await subscriber.handle(incoming, { arrivedAtMs: Date.now() });
+      assert.equal(letters[0]?.attributes['error-code'], code);
+      assert.equal(letters[0].attributes['error-field'], field);
+      assert.deepEqual(works, []);
+      assert.equal(lines.find(({ entry }) => entry === 'event')?.['decision'], 'dead-letter');
+    });
+
+    it(`asks for redelivery of ${name} where there is no dead-letter topic, or it fails`, async () => {
+      for (const deadLetters of [
+        undefined,
+        { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+      ]) {
+        const { subscriber } = rig(() => sampleReport(), { ...strict, deadLetters });
+        await assert.rejects(
+          subscriber.handle(incoming, { arrivedAtMs: Date.now() }),
+          (error) => error instanceof Redelivery,
+        );
+      }
+    });
+  }
+
+  it('retries a fault of the whole event by its disposition', async () => {
+    const failingWith = (fault: Fault): Rig =>
+      rig(() => {
+        throw fault;
+      });
+    assert.equal(
+      await failingWith(new Fault('SERVER_ERROR', 'x')).push(sampleEvent()),
+      'redeliver',
+    );
+    assert.equal(await failingWith(new Fault('ADDRESS_REFUSED', 'x')).push(sampleEvent()), 'ack');
+  });
+
+  it('retries a defect, and tells it with its stack', async () => {
+    const { push, lines } = rig(() => {
+      throw new TypeError('x is undefined');
+    });
+    assert.equal(await push(sampleEvent()), 'redeliver');
+    const line = lines.find(({ entry }) => entry === 'event');
+    assert.equal(line?.['code'], 'INTERNAL');
+  });
+
+  it('executes one whole-repository event at a time, and shares it among waiting ones', async () => {
+    const gates: (() => void)[] = [];
+    const { push, works } = rig(async () => {
+      await new Promise<void>((resolve) => gates.push(resolve));
+      return sampleReport();
+    });
+    const pushed = [
+      push(sampleEvent()),
+      push(sampleEvent({ reason: 'resync' }, '2026-08-10T09:01:00Z')),
+      push(sampleEvent({}, '2026-08-10T09:02:00Z')),
+    ];
+    await new Promise(setImmediate);
+    gates.shift()?.();
+    await new Promise(setImmediate);
+    gates.shift()?.();
+    assert.deepEqual(await Promise.all(pushed), ['ack', 'ack', 'ack']);
+    assert.deepEqual(
+      works.map(({ event }) => event.data.reason),
+      ['changed', 'resync'],
+    );
+  });
+
+  it('executes batches side by side', async () => {
+    let [running, most] = [0, 0];
+    const { push } = rig(async () => {
+      most = Math.max(most, ++running);
+      await new Promise(setImmediate);
+      running -= 1;
+      return sampleReport();
+    });
+    await Promise.all([push(sampleEvent({ tags: ['a'] })), push(sampleEvent({ tags: ['b'] }))]);
+    assert.equal(most, 2);
+  });
+
+  it('gives the delivery a deadline that counts from the arrival', async () => {
+    let untilEndMs = 0;
+    const { subscriber } = rig(({ deadline }) => {
+      untilEndMs = deadline.untilEndMs();
+      return sampleReport();
+    });
+    await subscriber.handle(wrapped(sampleEvent()), { arrivedAtMs: Date.now() - 50_000 });
+    assert.ok(untilEndMs > 0 && untilEndMs <= 10_000, String(untilEndMs));
+  });
+
+  it('links its lines to the trace and the execution', async () => {
+    const { subscriber, lines } = rig(() => sampleReport());
+    await subscriber.handle(wrapped(sampleEvent()), {
+      arrivedAtMs: Date.now(),
+      executionId: 'e-1',
+      traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    });
+    const line = lines.find(({ entry }) => entry === 'event');
+    assert.equal(
+      line?.['logging.googleapis.com/trace'],
+      'projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736',
+    );
+    assert.deepEqual(line['logging.googleapis.com/labels'], { execution_id: 'e-1' });
+  });
+
+  it('acknowledges an event of Flux that asks for nothing', async () => {
+    const { subscriber, works, letters } = rig(() => sampleReport(), { acceptFluxEvents: true });
+    const flux = {
+      involvedObject: { kind: 'Kustomization', namespace: 'a', name: 'b' },
+      reportingController: 'kustomize-controller',
+    };
+    const data = Buffer.from(JSON.stringify(flux)).toString('base64');
+    await subscriber.handle({ message: { data } }, { arrivedAtMs: Date.now() });
+    assert.deepEqual([works.length, letters.length], [0, 0]);
+  });
+});
