@@ -12,11 +12,11 @@ import { parseLabelSelector } from './label-selector.ts';
 import { listJson, type Selection } from './list.ts';
 import { sendJson, sendRefusal, sendText } from './answer.ts';
 import { listOptions, watchOptions } from './query.ts';
-import { isJsonObject, toJson } from './object.ts';
+import { isJsonObject, toJson, type KubeObject } from './object.ts';
 import type { Objects, Target } from './objects.ts';
 import { isExpired, Refusal, unknownResource } from './refusal.ts';
 import { requestInfo, type RequestInfo } from './request-info.ts';
-import { imageRepositories, resources, type Resource } from './resource.ts';
+import { groupVersion, imageRepositories, resources, type Resource } from './resource.ts';
 import type { ObjectStore } from './store.ts';
 import { Watch } from './watch.ts';
 
@@ -130,7 +130,12 @@ async function serveOther(
     return;
   }
   const crd = parts.hasCrd() ? imageRepositoryCrd : undefined;
-  const document = discovery(path.replace(/\/+$/, ''), servedResources(parts), crd);
+  const document = discovery(
+    path.replace(/\/+$/, ''),
+    servedResources(parts),
+    crd,
+    request.headers.host ?? '',
+  );
   if (document !== undefined) {
     sendJson(response, 200, document);
     return;
@@ -187,7 +192,7 @@ function openWatch(
   query: URLSearchParams,
   response: ServerResponse,
 ): void {
-  const options = { ...selection, ...watchOptions(selection, query), bookmarkIntervalMs };
+  const options = { ...selection, ...watchOptions(query), bookmarkIntervalMs };
   try {
     const watch = new Watch(store, response, options);
     watches.add(watch);
@@ -231,8 +236,8 @@ async function write(
       return;
     }
     case 'update': {
-      const updated = objects.update(target, requireObject(body));
-      sendText(response, 200, toJson(resource.present(updated)));
+      const { object, created } = objects.update(target, requireObject(body));
+      sendText(response, created ? 201 : 200, toJson(resource.present(object)));
       return;
     }
     case 'patch': {
@@ -280,12 +285,19 @@ function deleteCollection(
   target: Target,
   response: ServerResponse,
 ): void {
+  const deleted: KubeObject[] = [];
   for (const key of store.keys(resource.collection)) {
     const object = store.get(resource.collection, key);
     if (object === undefined || !matches(object)) continue;
     const { name, namespace: home } = object.metadata;
     if (namespace !== undefined && home !== namespace) continue;
     objects.delete({ ...target, name, ...(home === undefined ? {} : { namespace: home }) });
+    deleted.push(resource.present(object));
   }
-  sendJson(response, 200, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' });
+  sendJson(response, 200, {
+    apiVersion: groupVersion(resource),
+    kind: `${resource.kind}List`,
+    metadata: { resourceVersion: String(store.revision) },
+    items: deleted,
+  });
 }

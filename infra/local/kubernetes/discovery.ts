@@ -4,19 +4,24 @@ import { groupVersion, type Resource } from './resource.ts';
 /** Version that the stand-in says it has: the newest that Flux 2.9 supports. */
 const gitVersion = 'v1.36.3';
 
-/** The document at a path of discovery, such as `/apis`; undefined where there is none. */
+/**
+ * The document at a path of discovery, such as `/apis`; undefined where there is none.
+ * `serverAddress` is `HOST:PORT` as the client calls it.
+ */
 export function discovery(
   path: string,
   resources: readonly Resource[],
   crd: JsonObject | undefined,
+  serverAddress: string,
 ): JsonObject | undefined {
   const groups = [...new Set(resources.map(({ group }) => group))].filter((group) => group !== '');
   const all = [...groups, 'authorization.k8s.io', 'apiextensions.k8s.io'].sort();
+  const serverAddressByClientCIDRs = [{ clientCIDR: '0.0.0.0/0', serverAddress }];
   switch (path) {
     case '/version':
       return { major: '1', minor: '36', gitVersion, platform: 'linux/amd64' };
     case '/api':
-      return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] };
+      return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs };
     case '/apis':
       return { kind: 'APIGroupList', apiVersion: 'v1', groups: all.map(groupOf) };
     case '/apis/authorization.k8s.io/v1':
@@ -62,7 +67,7 @@ function entriesOf(resource: Resource): readonly JsonObject[] {
     singularName: singular,
     namespaced,
     kind,
-    verbs: ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'],
+    verbs: ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'],
     ...(shortNames.length === 0 ? {} : { shortNames }),
     ...(categories.length === 0 ? {} : { categories }),
   };

@@ -12,7 +12,10 @@ export interface FieldSelector {
  * Reads `metadata.name=x,metadata.namespace!=y` and what else the resource can be selected by.
  * @throws Refusal 400
  */
-export function parseFieldSelector(text: string, selectable: readonly string[]): FieldSelector {
+export function parseFieldSelector(
+  text: string,
+  selectable: ReadonlyMap<string, string>,
+): FieldSelector {
   const terms = text
     .split(',')
     .filter((term) => term !== '')
@@ -21,10 +24,9 @@ export function parseFieldSelector(text: string, selectable: readonly string[]):
       if (match === null)
         throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
       const [, path = '', operator = '', value = ''] = match;
-      if (!['metadata.name', 'metadata.namespace', ...selectable].includes(path)) {
-        throw badRequest(`field label not supported: ${path}`);
-      }
-      return { path, equal: operator !== '!=', value };
+      const stored = path.startsWith('metadata.') ? metadataPath(path) : selectable.get(path);
+      if (stored === undefined) throw badRequest(`field label not supported: ${path}`);
+      return { path: stored, equal: operator !== '!=', value };
     });
   const named = terms.find(({ path, equal }) => path === 'metadata.name' && equal);
   return {
@@ -32,6 +34,10 @@ export function parseFieldSelector(text: string, selectable: readonly string[]):
       terms.every(({ path, equal, value }) => (fieldOf(object, path) === value) === equal),
     ...(named === undefined ? {} : { name: named.value }),
   };
+}
+
+function metadataPath(path: string): string | undefined {
+  return path === 'metadata.name' || path === 'metadata.namespace' ? path : undefined;
 }
 
 function fieldOf(object: KubeObject, path: string): string {

@@ -1,3 +1,4 @@
+import { isLabelValue, isQualifiedName } from './metadata.ts';
 import { badRequest } from './refusal.ts';
 
 /** One condition on a label. */
@@ -11,10 +12,6 @@ type Labels = Readonly<Record<string, string>> | undefined;
 
 /** Whether labels satisfy the selector. */
 export type LabelSelector = (labels: Labels) => boolean;
-
-const KEY =
-  /^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 
 /**
  * Reads the full selector syntax: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`,
@@ -36,37 +33,41 @@ function parseRequirement(part: string, whole: string): Requirement {
   const refuse = (why: string): never => {
     throw badRequest(`unable to parse requirement: ${why} in '${whole}'`);
   };
-  const set = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(part);
-  const compared = /^([^\s!=<>(),]+)\s*(==|=|!=|<|>)\s*([^\s!=<>(),]*)$/.exec(part);
-  const existence = /^(!?)\s*([^\s!=<>(),]+)$/.exec(part);
-  const found: Requirement =
-    set !== null
-      ? {
-          key: set[1] ?? '',
-          operator: set[2] === 'in' ? 'in' : 'notin',
-          values: (set[3] ?? '').split(',').map((value) => value.trim()),
-        }
-      : compared !== null
-        ? {
-            key: compared[1] ?? '',
-            operator: comparison(compared[2] ?? '='),
-            values: [compared[3] ?? ''],
-          }
-        : existence !== null
-          ? {
-              key: existence[2] ?? '',
-              operator: existence[1] === '!' ? 'absent' : 'exists',
-              values: [],
-            }
-          : refuse(`found '${part}'`);
-  if (!KEY.test(found.key)) refuse(`<nil>: Invalid value: "${found.key}"`);
+  const found = parseSet(part) ?? parseComparison(part) ?? parseExistence(part);
+  if (found === undefined) return refuse(`found '${part}'`);
+  if (!isQualifiedName(found.key)) refuse(`<nil>: Invalid value: "${found.key}"`);
   for (const value of found.values) {
     const ordered = found.operator === 'less' || found.operator === 'greater';
-    if (ordered ? !/^-?\d+$/.test(value) : !VALUE.test(value)) {
+    if (ordered ? !/^-?\d+$/.test(value) : !isLabelValue(value)) {
       refuse(`values: Invalid value: "${value}"`);
     }
   }
   return found;
+}
+
+function parseSet(part: string): Requirement | undefined {
+  const match = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(part);
+  if (match === null) return undefined;
+  const [, key = '', operator, values = ''] = match;
+  return {
+    key,
+    operator: operator === 'in' ? 'in' : 'notin',
+    values: values.split(',').map((value) => value.trim()),
+  };
+}
+
+function parseComparison(part: string): Requirement | undefined {
+  const match = /^([^\s!=<>(),]+)\s*(==|=|!=|<|>)\s*([^\s!=<>(),]*)$/.exec(part);
+  if (match === null) return undefined;
+  const [, key = '', sign = '=', value = ''] = match;
+  return { key, operator: comparison(sign), values: [value] };
+}
+
+function parseExistence(part: string): Requirement | undefined {
+  const match = /^(!?)\s*([^\s!=<>(),]+)$/.exec(part);
+  if (match === null) return undefined;
+  const [, not, key = ''] = match;
+  return { key, operator: not === '!' ? 'absent' : 'exists', values: [] };
 }
 
 function comparison(sign: string): Requirement['operator'] {

@@ -45,10 +45,6 @@ export function leaseViolations(object: JsonObject): readonly Cause[] {
     const rule = 'must be greater than or equal to 0';
     causes.push(invalidNumber('spec.leaseTransitions', transitions, rule));
   }
-  if (spec['holderIdentity'] === '') {
-    const message = 'Invalid value: "": must not be empty';
-    causes.push({ reason: 'FieldValueInvalid', message, field: 'spec.holderIdentity' });
-  }
   return causes;
 }
 
@@ -59,9 +55,11 @@ export function leaseViolations(object: JsonObject): readonly Cause[] {
 export function requireMicroTime(value: unknown, kind: string): void {
   if (value === undefined || value === null) return;
   if (typeof value === 'string' && MICRO_TIME.test(value)) return;
-  const shown = JSON.stringify(value);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const rest = text.replace(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/, '');
+  const expected = rest === text ? '2006' : '.000000';
   throw badRequest(
-    `${kind} in version "v1" cannot be handled as a ${kind}: parsing time ${shown} as "2006-01-02T15:04:05.000000Z07:00": cannot parse ${shown}`,
+    `${kind} in version "v1" cannot be handled as a ${kind}: parsing time "${text}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "${rest}" as "${expected}"`,
   );
 }
 

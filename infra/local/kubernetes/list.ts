@@ -1,6 +1,12 @@
 import { groupVersion, type Resource } from './resource.ts';
 import { toJson, type KubeObject } from './object.ts';
-import { badRequest, continueExpired, isExpired, tooLargeResourceVersion } from './refusal.ts';
+import {
+  badRequest,
+  continueExpired,
+  invalidOptions,
+  isExpired,
+  tooLargeResourceVersion,
+} from './refusal.ts';
 import { objectKey, type ObjectStore } from './store.ts';
 
 /** Which objects a list or a watch is about. */
@@ -38,27 +44,13 @@ export function listJson(store: ObjectStore, selection: Selection, options: List
   const page = options.continueToken === undefined ? firstPage(store, options) : nextPage(options);
   const revision = page.rv < 0 ? store.revision : page.rv;
   const view = readAt(store, resource, revision, page.start);
-  const prefix = selection.namespace === undefined ? '' : objectKey(selection.namespace, '');
   // A list "at any version" is answered from the server's memory, which does not page.
-  const limit = options.resourceVersion === '0' ? 0 : options.limit;
-  const items: string[] = [];
-  let last = '';
-  let remaining = 0;
-  for (const key of view.keys) {
-    if (!key.startsWith(prefix) || key < page.start) continue;
-    const object = view.get(key);
-    if (object === undefined || !selection.matches(object)) continue;
-    if (limit > 0 && items.length === limit) {
-      remaining += 1;
-      if (selection.selective) break;
-      continue;
-    }
-    items.push(toJson(resource.present(object)));
-    last = key;
-  }
+  const limit = options.resourceVersion === '0' ? 0 : Math.max(0, options.limit);
+  const { items, last, remaining } = takePage(view, selection, page.start, limit);
+  const next = remaining === 0 ? '' : encode({ rv: revision, start: `${last}\0` });
   const metadata = {
+    ...(next === '' && !resource.custom ? {} : { continue: next }),
     resourceVersion: String(revision),
-    ...(remaining === 0 ? {} : { continue: encode({ rv: revision, start: `${last}\0` }) }),
     ...(remaining === 0 || selection.selective ? {} : { remainingItemCount: remaining }),
   };
   const head = JSON.stringify({
@@ -67,6 +59,47 @@ export function listJson(store: ObjectStore, selection: Selection, options: List
     metadata,
   });
   return `${head.slice(0, -1)},"items":[${items.join(',')}]}\n`;
+}
+
+interface Page {
+  readonly items: readonly string[];
+  /** Key of the last item. */
+  readonly last: string;
+  /** How many are left; of a selective list only whether there are any. */
+  readonly remaining: number;
+}
+
+function takePage(
+  view: ReturnType<ObjectStore['at']>,
+  selection: Selection,
+  start: string,
+  limit: number,
+): Page {
+  const prefix = selection.namespace === undefined ? '' : objectKey(selection.namespace, '');
+  const items: string[] = [];
+  let last = '';
+  let remaining = 0;
+  for (const key of view.keys) {
+    if (!key.startsWith(prefix) || key < start) continue;
+    const object = view.get(key);
+    if (object === undefined || !selection.matches(object)) continue;
+    if (limit > 0 && items.length === limit) {
+      remaining += 1;
+      if (selection.selective) break;
+    } else {
+      items.push(itemJson(selection.resource, object));
+      last = key;
+    }
+  }
+  return { items, last, remaining };
+}
+
+/** Items of built-in kinds do not repeat their kind. */
+function itemJson(resource: Resource, object: KubeObject): string {
+  const shown = resource.present(object);
+  if (resource.custom) return toJson(shown);
+  const { apiVersion: _apiVersion, kind: _kind, ...rest } = shown;
+  return JSON.stringify(rest);
 }
 
 function readAt(
@@ -85,23 +118,29 @@ function readAt(
 
 function firstPage(store: ObjectStore, options: ListOptions): Continuation {
   const { resourceVersion = '', resourceVersionMatch: match } = options;
-  if (
-    match !== undefined &&
-    (resourceVersion === '' || (match === 'Exact' && resourceVersion === '0'))
-  ) {
-    throw badRequest(
-      'resourceVersionMatch is forbidden unless resourceVersion is provided, and Exact is forbidden for resourceVersion "0"',
-    );
-  }
-  if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
-    throw badRequest(`resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}`);
-  }
+  if (match !== undefined) requireMatch(match, resourceVersion);
   if (resourceVersion === '' || resourceVersion === '0') return { rv: store.revision, start: '' };
-  const wanted = parseResourceVersion(resourceVersion);
+  const wanted = parseListVersion(resourceVersion);
   if (wanted > store.revision) throw tooLargeResourceVersion(wanted, store.revision);
   // With a limit and no match, Kubernetes reads exactly the version asked for.
   const exact = match === 'Exact' || (match === undefined && options.limit > 0);
   return { rv: exact ? wanted : store.revision, start: '' };
+}
+
+function requireMatch(match: string, resourceVersion: string): void {
+  if (match !== 'Exact' && match !== 'NotOlderThan') {
+    const message = `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`;
+    throw invalidOptions('FieldValueNotSupported', message);
+  }
+  if (resourceVersion === '') {
+    const message =
+      'Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided';
+    throw invalidOptions('FieldValueForbidden', message);
+  }
+  if (match === 'Exact' && resourceVersion === '0') {
+    const message = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"';
+    throw invalidOptions('FieldValueForbidden', message);
+  }
 }
 
 function nextPage({ continueToken = '', resourceVersion = '' }: ListOptions): Continuation {
@@ -114,7 +153,7 @@ function nextPage({ continueToken = '', resourceVersion = '' }: ListOptions): Co
   } catch {
     // Refused below: an unreadable token and one of another shape are alike.
   }
-  throw badRequest('continue key is not valid');
+  throw badRequest('invalid continue token: continue key is not valid');
 }
 
 function encode(continuation: Continuation): string {
@@ -131,4 +170,12 @@ export function parseResourceVersion(text: string): number {
     );
   }
   return Number(text);
+}
+
+function parseListVersion(text: string): number {
+  try {
+    return parseResourceVersion(text);
+  } catch (error) {
+    throw error instanceof Error ? badRequest(`invalid resource version: ${error.message}`) : error;
+  }
 }

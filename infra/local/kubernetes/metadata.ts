@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type ObjectMeta } from './object.ts';
-import { badRequest, invalid, type Named } from './refusal.ts';
+import { badRequest, invalid, type Cause, type Named } from './refusal.ts';
 
 /** What a client may say in `metadata`. */
 export interface AcceptedMetadata {
@@ -9,6 +9,26 @@ export interface AcceptedMetadata {
   readonly resourceVersion?: string;
   /** What is kept of it: the rest is the server's to say. */
   readonly kept: Pick<ObjectMeta, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'>;
+}
+
+const QUALIFIED_NAME =
+  /^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+
+/** What Kubernetes says of a name such as a label's key that it refuses. */
+export const NAME_PART_RULE =
+  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const LABEL_VALUE_RULE =
+  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+/** Whether a text can be the key of a label or an annotation. */
+export function isQualifiedName(text: string): boolean {
+  return QUALIFIED_NAME.test(text);
+}
+
+/** Whether a text can be the value of a label. */
+export function isLabelValue(text: string): boolean {
+  return LABEL_VALUE.test(text);
 }
 
 const NAME = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
@@ -31,6 +51,7 @@ export function acceptedMetadata(metadata: unknown, resource: Named): AcceptedMe
       },
     ]);
   }
+  requireKeys(metadata, name ?? '', resource);
   return {
     ...optional('name', name),
     ...optional('generateName', text(metadata, 'generateName')),
@@ -57,6 +78,21 @@ export function mergedMetadata(old: ObjectMeta, kept: AcceptedMetadata['kept']):
   return { ...fixed, ...kept };
 }
 
+function requireKeys(metadata: JsonObject, name: string, resource: Named): void {
+  const causes: Cause[] = [];
+  const add = (field: string, value: string, rule: string): void => {
+    const message = `Invalid value: ${JSON.stringify(value)}: ${rule}`;
+    causes.push({ reason: 'FieldValueInvalid', message, field: `metadata.${field}` });
+  };
+  for (const field of ['labels', 'annotations']) {
+    for (const [key, value] of Object.entries(texts(metadata, field) ?? {})) {
+      if (!isQualifiedName(key)) add(field, key, NAME_PART_RULE);
+      if (field === 'labels' && !isLabelValue(value)) add(field, value, LABEL_VALUE_RULE);
+    }
+  }
+  if (causes.length > 0) throw invalid(resource, name, causes);
+}
+
 function optional<Name extends string, Value>(
   name: Name,
   value: Value | undefined,
@@ -76,12 +112,12 @@ function texts(metadata: JsonObject, name: string): Record<string, string> | und
   if (value === undefined || value === null) return undefined;
   if (!isJsonObject(value)) throw badRequest(`metadata.${name} must be an object`);
   const entries = Object.entries(value).map(([key, each]) => {
-    if (typeof each !== 'string') {
-      throw badRequest(
-        `json: cannot unmarshal into Go struct field ObjectMeta.metadata.${name} of type string`,
-      );
-    }
-    return [key, each] as const;
+    // A null decodes to the empty string.
+    if (each === null) return [key, ''] as const;
+    if (typeof each === 'string') return [key, each] as const;
+    throw badRequest(
+      `json: cannot unmarshal ${typeof each} into Go struct field ObjectMeta.${name} of type string`,
+    );
   });
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

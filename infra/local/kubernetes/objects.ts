@@ -4,18 +4,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { trackFields } from './managed-fields.ts';
 import { acceptedMetadata, mergedMetadata } from './metadata.ts';
 import { isJsonObject, kubeTime, type JsonObject, type KubeObject } from './object.ts';
-import { jsonPatch, mergePatch } from './patch.ts';
-import {
-  alreadyExists,
-  badRequest,
-  conflict,
-  invalid,
-  notFound,
-  unsupportedMediaType,
-} from './refusal.ts';
+import { applyPatch } from './patch.ts';
+import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from './refusal.ts';
 import { groupVersion, namespaces, type Resource } from './resource.ts';
-import { conform, violations } from './schema.ts';
+import { conform } from './schema.ts';
 import { objectKey, type ObjectStore } from './store.ts';
+import { requireNoNewFinalizers, validate } from './validation.ts';
+import { decode, requireName } from './decode.ts';
 
 /** Where an object is written, and by whom. */
 export interface Target {
@@ -54,7 +49,7 @@ export class Objects {
   /** @throws Refusal 400, 404 (namespace), 409, 422 */
   create(target: Target, body: JsonObject): KubeObject {
     const { resource } = target;
-    const given = this.decode(target, body);
+    const given = decode(target, body);
     const metadata = acceptedMetadata(given['metadata'], resource);
     const name = metadata.name ?? this.generatedName(resource, metadata.generateName);
     this.requireNamespace(target);
@@ -72,37 +67,37 @@ export class Objects {
         resourceVersion: '',
       },
     });
-    this.validate(resource, name, object);
+    validate(target, name, object, undefined);
     if (this.store.get(resource.collection, key) !== undefined) throw alreadyExists(resource, name);
     return this.keep(target, key, undefined, object);
   }
 
   /** @throws Refusal 400, 404, 409, 422 */
-  update(target: Target, body: JsonObject): KubeObject {
+  update(target: Target, body: JsonObject): { object: KubeObject; created: boolean } {
     const { resource } = target;
-    const given = this.decode(target, body);
+    const given = decode(target, body);
     const metadata = acceptedMetadata(given['metadata'], resource);
     const name = target.name ?? '';
-    if (metadata.name !== undefined && metadata.name !== name) {
-      throw badRequest(
-        `the name of the object (${metadata.name}) does not match the name on the URL (${name})`,
-      );
-    }
+    requireName(target, metadata.name ?? name);
     const old = this.find(target);
     if (old === undefined) {
       if (!resource.createOnUpdate || target.subresource !== undefined) {
         throw notFound(resource, name);
       }
-      return this.create(target, { ...body, metadata: { ...toObject(body['metadata']), name } });
+      const named = { ...body, metadata: { ...toObject(body['metadata']), name } };
+      return { object: this.create(target, named), created: true };
+    }
+    if (metadata.uid !== undefined && metadata.uid !== old.metadata.uid) {
+      throw conflict(resource, name, otherUid(metadata.uid, old.metadata.uid));
     }
     const version = metadata.resourceVersion;
     if (version === undefined && !resource.unconditionalUpdate) {
       const message = 'Invalid value: 0: must be specified for an update';
-      throw invalid(resource, name, [
+      throw invalid({ ...resource, kind: resource.plural }, name, [
         { reason: 'FieldValueInvalid', message, field: 'metadata.resourceVersion' },
       ]);
     }
-    return this.replace(target, old, given);
+    return { object: this.replace(target, old, given), created: false };
   }
 
   /**
@@ -113,14 +108,18 @@ export class Objects {
     const { resource } = target;
     const old = this.get(target);
     const shown: JsonObject = resource.present(old);
-    const accepted = acceptedPatches(resource);
-    if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
-    const patched =
-      mediaType === 'application/json-patch+json'
-        ? jsonPatch(shown, patch)
-        : mergePatch(shown, patch);
+    const patched = applyPatch(shown, mediaType, patch, resource.custom);
     if (!isJsonObject(patched)) throw badRequest('the patch makes no object');
-    return this.replace(target, old, this.decode(target, patched));
+    requireName(target, toObject(patched['metadata'])['name']);
+    if (resource.custom) return this.replace(target, old, decode(target, patched));
+    try {
+      return this.replace(target, old, decode(target, patched));
+    } catch (error) {
+      if (!(error instanceof Refusal && error.code === 400)) throw error;
+      // A patch that makes what cannot be decoded is itself invalid.
+      const cause = { reason: 'FieldValueInvalid', message: error.message, field: 'patch' };
+      throw invalid(resource, old.metadata.name, [cause]);
+    }
   }
 
   /**
@@ -133,13 +132,20 @@ export class Objects {
     const old = this.get(target);
     const key = objectKey(target.namespace, name);
     const { uid, resourceVersion } = old.metadata;
+    const precondition = { ...resource, plural: resource.kind };
     if (options.uid !== undefined && options.uid !== uid) {
-      const why = `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid}`;
-      throw conflict(resource, name, why);
+      throw conflict(
+        precondition,
+        name,
+        `the UID in the precondition (${options.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
+      );
     }
     if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
-      const why = `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-      throw conflict(resource, name, why);
+      throw conflict(
+        precondition,
+        name,
+        `the ResourceVersion in the precondition (${options.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`,
+      );
     }
     if ((old.metadata.finalizers?.length ?? 0) === 0) {
       if (target.dryRun !== true) this.store.remove(resource.collection, key);
@@ -165,53 +171,29 @@ export class Objects {
     return this.store.get(target.resource.collection, key);
   }
 
-  /** The body as the collection keeps it, its kind and namespace checked. */
-  private decode(target: Target, body: JsonObject): JsonObject {
-    const { resource, namespace } = target;
-    const { apiVersion = groupVersion(resource), kind = resource.kind, metadata } = body;
-    if (kind !== resource.kind || apiVersion !== groupVersion(resource)) {
-      throw badRequest(
-        `the API version in the data (${String(apiVersion)}) does not match the expected API version (${groupVersion(resource)})`,
-      );
-    }
-    const named = toObject(metadata)['namespace'];
-    if (named !== undefined && named !== namespace) {
-      throw badRequest(
-        'the namespace of the provided object does not match the namespace sent on the request',
-      );
-    }
-    const home = namespace === undefined ? {} : { namespace };
-    return resource.toStored({
-      ...body,
-      apiVersion,
-      kind,
-      metadata: { ...toObject(metadata), ...home },
-    });
-  }
-
   /** Swaps the old object for what a PUT or a patch made of it. */
   private replace(target: Target, old: KubeObject, given: JsonObject): KubeObject {
     const { resource, subresource } = target;
     const { name } = old.metadata;
     const sent = acceptedMetadata(given['metadata'], resource);
-    if (sent.uid !== undefined && sent.uid !== old.metadata.uid) {
-      throw conflict(
-        resource,
-        name,
-        `Precondition failed: UID in precondition: ${sent.uid}, UID in object meta: ${old.metadata.uid}`,
-      );
-    }
     if (
       sent.resourceVersion !== undefined &&
       sent.resourceVersion !== old.metadata.resourceVersion
     ) {
       throw conflict(resource, name);
     }
+    if (sent.uid !== undefined && sent.uid !== old.metadata.uid) {
+      const message = `Invalid value: ${JSON.stringify(sent.uid)}: field is immutable`;
+      throw invalid(resource, name, [
+        { reason: 'FieldValueInvalid', message, field: 'metadata.uid' },
+      ]);
+    }
+    requireNoNewFinalizers(resource, old, sent.kept.finalizers ?? []);
     const status = subresource === 'status';
     const statusOf = (object: JsonObject): JsonObject =>
       object['status'] === undefined ? {} : { status: object['status'] };
     const merged: JsonObject = status
-      ? { ...old, status: given['status'] }
+      ? { ...withoutStatus(old), ...statusOf(given) }
       : resource.hasStatus
         ? { ...withoutStatus(given), ...statusOf(old) }
         : given;
@@ -219,7 +201,7 @@ export class Objects {
       ...merged,
       metadata: status ? old.metadata : mergedMetadata(old.metadata, sent.kept),
     });
-    this.validate(resource, name, object);
+    validate(target, name, object, old);
     return this.keep(
       target,
       objectKey(target.namespace, name),
@@ -248,13 +230,6 @@ export class Objects {
     return { apiVersion, kind, metadata, ...content } as unknown as KubeObject;
   }
 
-  private validate(resource: Resource, name: string, object: KubeObject): void {
-    const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...content } = object;
-    const wrong = resource.schema === undefined ? [] : violations(content, resource.schema, '');
-    const causes = [...wrong, ...resource.violations(object)];
-    if (causes.length > 0) throw invalid(resource, name, causes);
-  }
-
   /** Notes the writer, and writes unless nothing changed or it is a dry run. */
   private keep(
     target: Target,
@@ -275,7 +250,7 @@ export class Objects {
       ...(target.subresource === undefined ? {} : { subresource: target.subresource }),
     });
     const written: KubeObject = { ...object, metadata: { ...object.metadata, managedFields } };
-    if (target.dryRun === true) return written;
+    if (target.dryRun === true) return old === undefined ? withoutVersion(written) : written;
     const { deletionTimestamp, finalizers } = written.metadata;
     if (deletionTimestamp !== undefined && (finalizers?.length ?? 0) === 0) {
       this.store.remove(resource.collection, key);
@@ -302,13 +277,14 @@ export class Objects {
   }
 }
 
-function acceptedPatches({ custom }: Resource): readonly string[] {
-  return [
-    'application/json-patch+json',
-    'application/merge-patch+json',
-    // Lists are replaced, not merged by key: none of the kinds served here has such lists.
-    ...(custom ? [] : ['application/strategic-merge-patch+json']),
-  ];
+function otherUid(wanted: string, actual: string): string {
+  return `StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
+}
+
+/** What was never written has no version. */
+function withoutVersion({ metadata, ...rest }: KubeObject): KubeObject {
+  const { resourceVersion: _resourceVersion, ...kept } = metadata;
+  return { ...rest, metadata: kept } as KubeObject;
 }
 
 function withoutStatus({ status: _status, ...rest }: JsonObject): JsonObject {

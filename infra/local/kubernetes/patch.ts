@@ -1,7 +1,29 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { isJsonObject, type JsonObject } from './object.ts';
-import { badRequest, Refusal } from './refusal.ts';
+import { badRequest, Refusal, unsupportedMediaType } from './refusal.ts';
+
+/**
+ * Applies a patch of one of the media types that the kind takes. Strategic merge patches, which
+ * custom resources do not take, are merged as others: no kind here has lists that are merged by key.
+ * @throws Refusal 400, 415, 422
+ */
+export function applyPatch(
+  target: JsonObject,
+  mediaType: string,
+  patch: unknown,
+  custom: boolean,
+): unknown {
+  const accepted = [
+    'application/json-patch+json',
+    'application/merge-patch+json',
+    ...(custom ? [] : ['application/strategic-merge-patch+json']),
+  ];
+  if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
+  return mediaType === 'application/json-patch+json'
+    ? jsonPatch(target, patch)
+    : mergePatch(target, patch);
+}
 
 /** Applies a JSON merge patch (RFC 7386): null removes, objects merge, all else replaces. */
 export function mergePatch(target: unknown, patch: unknown): unknown {

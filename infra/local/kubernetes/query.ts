@@ -1,5 +1,5 @@
 import { parseResourceVersion, type ListOptions, type Selection } from './list.ts';
-import { badRequest, invalid } from './refusal.ts';
+import { badRequest, invalidOptions, Refusal } from './refusal.ts';
 import { isTrue } from './request-info.ts';
 import type { WatchOptions } from './watch.ts';
 
@@ -11,10 +11,7 @@ const DEFAULT_WATCH_TIMEOUT_MS = 30 * 60_000;
  * @throws Refusal 400
  */
 export function listOptions(query: URLSearchParams): ListOptions {
-  const limit = Number(query.get('limit') ?? '0');
-  if (!Number.isInteger(limit) || limit < 0) {
-    throw badRequest('limit: Invalid value: must be a non-negative integer');
-  }
+  const limit = integer(query.get('limit'));
   const continueToken = query.get('continue') ?? '';
   const resourceVersion = query.get('resourceVersion');
   const resourceVersionMatch = query.get('resourceVersionMatch') ?? '';
@@ -31,7 +28,6 @@ export function listOptions(query: URLSearchParams): ListOptions {
  * @throws Refusal 400, 422
  */
 export function watchOptions(
-  { resource }: Selection,
   query: URLSearchParams,
 ): Omit<WatchOptions, keyof Selection | 'bookmarkIntervalMs'> {
   const version = query.get('resourceVersion') ?? '';
@@ -43,18 +39,34 @@ export function watchOptions(
       asked === null
         ? 'Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'
         : 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
-    throw invalid({ ...resource, kind: 'ListOptions' }, '', [
-      { reason: 'FieldValueForbidden', message, field: 'resourceVersionMatch' },
-    ]);
+    throw invalidOptions('FieldValueForbidden', message);
   }
-  const timeoutSeconds = Number(query.get('timeoutSeconds') ?? '0');
+  const timeoutSeconds = integer(query.get('timeoutSeconds'));
   const atAnyVersion = version === '' || version === '0';
   const initialEvents = asked === null ? atAnyVersion : isTrue(asked);
   return {
-    since: atAnyVersion || initialEvents ? undefined : parseResourceVersion(version),
+    since: atAnyVersion || initialEvents ? undefined : startOf(version),
     initialEvents,
     initialEventsEnd: initialEvents && bookmarks,
     bookmarks,
     timeoutMs: timeoutSeconds > 0 ? timeoutSeconds * 1000 : DEFAULT_WATCH_TIMEOUT_MS,
   };
+}
+
+/** A number parameter; absent and empty are 0. */
+function integer(text: string | null): number {
+  if (text === null || text === '') return 0;
+  if (!/^-?\d{1,15}$/.test(text)) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  return Number(text);
+}
+
+/** Where a watch begins; what is no version is a 500 here, as at an API server. */
+function startOf(version: string): number {
+  try {
+    return parseResourceVersion(version);
+  } catch (error) {
+    throw error instanceof Refusal ? new Refusal(500, '', error.message) : error;
+  }
 }

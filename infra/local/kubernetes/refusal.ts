@@ -4,7 +4,8 @@ import type { JsonObject } from './object.ts';
 export interface Cause {
   readonly reason: string;
   readonly message: string;
-  readonly field: string;
+  /** Path of the field; absent where the cause is no field's. */
+  readonly field?: string;
 }
 
 /** What an object or a resource is called in messages and details. */
@@ -106,16 +107,27 @@ export function conflict(
 }
 
 /** 422 with the fields that are wrong. */
-export function invalid(resource: Named, name: string, causes: readonly Cause[]): Refusal {
-  const kind = resource.group === '' ? resource.kind : `${resource.kind}.${resource.group}`;
-  const each = causes.map(({ field, message }) => `${field}: ${message}`);
+export function invalid(
+  { group, kind }: Pick<Named, 'group' | 'kind'>,
+  name: string,
+  causes: readonly Cause[],
+): Refusal {
+  const qualifiedKind = group === '' ? kind : `${kind}.${group}`;
+  const each = causes.map(({ field = '', message }) => `${field}: ${message}`);
   const list = each.length === 1 ? (each[0] ?? '') : `[${each.join(', ')}]`;
-  return new Refusal(422, 'Invalid', `${kind} "${name}" is invalid: ${list}`, {
-    name,
-    ...(resource.group === '' ? {} : { group: resource.group }),
-    kind: resource.kind,
+  return new Refusal(422, 'Invalid', `${qualifiedKind} "${name}" is invalid: ${list}`, {
+    ...(name === '' ? {} : { name }),
+    ...(group === '' ? {} : { group }),
+    kind,
     causes,
   });
+}
+
+/** 422 for query parameters of a list or a watch that do not go together. */
+export function invalidOptions(reason: string, message: string): Refusal {
+  return invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [
+    { reason, message, field: 'resourceVersionMatch' },
+  ]);
 }
 
 /** 400. */
@@ -152,12 +164,15 @@ export function continueExpired(next: string): Refusal {
 
 /** 504 for a resourceVersion that has not been reached yet. */
 export function tooLargeResourceVersion(wanted: number, current: number): Refusal {
-  return new Refusal(504, 'Timeout', `Too large resource version: ${wanted}, current: ${current}`, {
-    causes: [
-      { reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' },
-    ],
-    retryAfterSeconds: 1,
-  });
+  return new Refusal(
+    504,
+    'Timeout',
+    `Timeout: Too large resource version: ${wanted}, current: ${current}`,
+    {
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      retryAfterSeconds: 1,
+    },
+  );
 }
 
 /** 415 for a patch format that the resource does not take. */

@@ -1,4 +1,4 @@
-import { methodNotAllowed } from './refusal.ts';
+import { badRequest, methodNotAllowed, notFound } from './refusal.ts';
 import { groupVersion, type Resource } from './resource.ts';
 
 /** What a request for objects asks. */
@@ -13,13 +13,48 @@ export interface RequestInfo {
 
 /**
  * Reads method and URL of a request for objects; undefined where the path names no known resource.
- * @throws Refusal 405
+ * @throws Refusal 400, 404, 405
  */
 export function requestInfo(
   method: string,
   url: URL,
   resources: readonly Resource[],
 ): RequestInfo | undefined {
+  const path = readPath(url);
+  if (path === undefined) return undefined;
+  const { prefix, namespace, plural, name, subresource } = path;
+  const resource = resources.find(
+    (each) => each.plural === plural && groupVersion(each) === prefix,
+  );
+  if (resource === undefined) return undefined;
+  const placed = resource.namespaced
+    ? namespace !== undefined || name === undefined
+    : namespace === undefined;
+  if (!placed) return undefined;
+  if (subresource !== undefined && !(resource.hasStatus && subresource === 'status')) {
+    throw notFound(resource, name ?? '');
+  }
+  return {
+    verb: verbOf(method, name, subresource, url.searchParams),
+    resource,
+    query: url.searchParams,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(name === undefined ? {} : { name }),
+    ...(subresource === undefined ? {} : { subresource }),
+  };
+}
+
+interface ObjectPath {
+  /** `v1` or `group/version` */
+  readonly prefix: string;
+  readonly namespace?: string;
+  readonly plural: string;
+  readonly name?: string;
+  readonly subresource?: string;
+}
+
+/** The parts of `/api/v1/…` or `/apis/GROUP/VERSION/…`; undefined where it is neither. */
+function readPath(url: URL): ObjectPath | undefined {
   const segments = url.pathname
     .split('/')
     .filter((segment) => segment !== '')
@@ -27,21 +62,14 @@ export function requestInfo(
   const [root, ...rest] = segments;
   if (root !== 'api' && root !== 'apis') return undefined;
   const prefix = rest.splice(0, root === 'api' ? 1 : 2).join('/');
+  // `/namespaces/NAME` alone is a namespace itself.
   const scoped = rest[0] === 'namespaces' && rest.length > 2;
-  const namespace = scoped ? rest[1] : undefined;
-  const [plural, name, subresource, ...more] = scoped ? rest.slice(2) : rest;
-  const resource = resources.find(
-    (each) => each.plural === plural && groupVersion(each) === prefix,
-  );
-  if (resource === undefined || more.length > 0) return undefined;
-  if (resource.namespaced ? !scoped && name !== undefined : scoped) return undefined;
-  if (subresource !== undefined && !(resource.hasStatus && subresource === 'status')) {
-    return undefined;
-  }
+  const [namespace] = scoped ? rest.splice(0, 2).slice(1) : [];
+  const [plural, name, subresource, ...more] = rest;
+  if (plural === undefined || more.length > 0) return undefined;
   return {
-    verb: verbOf(method, name, subresource, url.searchParams),
-    resource,
-    query: url.searchParams,
+    prefix,
+    plural,
     ...(namespace === undefined ? {} : { namespace }),
     ...(name === undefined ? {} : { name }),
     ...(subresource === undefined ? {} : { subresource }),
@@ -72,6 +100,7 @@ function verbOf(
   if (method === 'DELETE' && subresource === undefined) {
     return name === undefined ? 'deletecollection' : 'delete';
   }
+  if (method === 'PUT' || method === 'PATCH') throw badRequest('name must be provided');
   throw methodNotAllowed();
 }
 

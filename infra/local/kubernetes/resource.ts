@@ -2,7 +2,15 @@ import { imageRepositorySchema } from './image-repository-crd.ts';
 import { isJsonObject, type JsonObject, type KubeObject } from './object.ts';
 import type { Cause, Named } from './refusal.ts';
 import type { Schema } from './schema.ts';
-import { eventFromCore, eventToCore, eventViolations } from './event.ts';
+import {
+  coreEventToStored,
+  eventSchema,
+  newEventToStored,
+  eventViolations,
+  showCoreEvent,
+  showNewEvent,
+  type EventGroup,
+} from './event.ts';
 import { leaseSchema, leaseViolations } from './lease.ts';
 
 /** A kind of object that the stand-in serves. */
@@ -22,10 +30,13 @@ export interface Resource extends Named {
   readonly createOnUpdate: boolean;
   readonly unconditionalUpdate: boolean;
   readonly schema?: Schema;
-  /** Fields, besides name and namespace, that a field selector may name. */
-  readonly selectable: readonly string[];
-  /** What is wrong with an object beyond its schema. */
-  violations(object: JsonObject): readonly Cause[];
+  /**
+   * Fields, besides name and namespace, that a field selector may name, and what they are called in
+   * the collection.
+   */
+  readonly selectable: ReadonlyMap<string, string>;
+  /** What is wrong with an object beyond its schema; `old` is the one that it replaces. */
+  violations(object: JsonObject, old: JsonObject | undefined): readonly Cause[];
   /** The object as the collection keeps it. */
   toStored(object: JsonObject): JsonObject;
   /** A kept object as this resource shows it. */
@@ -39,7 +50,7 @@ const plain = {
   custom: false,
   createOnUpdate: false,
   unconditionalUpdate: false,
-  selectable: [],
+  selectable: new Map<string, string>(),
   violations: () => [],
   toStored: (object: JsonObject) => object,
   present: (object: KubeObject) => object,
@@ -77,44 +88,61 @@ export const leases: Resource = {
   violations: leaseViolations,
 };
 
-const eventBase = {
-  ...plain,
-  plural: 'events',
-  singular: 'event',
-  kind: 'Event',
-  namespaced: true,
-  shortNames: ['ev'],
-  collection: 'events',
-  createOnUpdate: true,
-  unconditionalUpdate: true,
-} as const;
+const referenceFields = ['kind', 'namespace', 'name', 'uid', 'apiVersion'];
+
+function eventsOf(group: EventGroup): Omit<Resource, 'group' | 'version'> {
+  const about = group === 'core' ? 'involvedObject' : 'regarding';
+  const reporter = group === 'core' ? 'reportingComponent' : 'reportingController';
+  return {
+    ...plain,
+    plural: 'events',
+    singular: 'event',
+    kind: 'Event',
+    namespaced: true,
+    shortNames: ['ev'],
+    collection: 'events',
+    createOnUpdate: true,
+    unconditionalUpdate: true,
+    schema: eventSchema,
+    selectable: new Map([
+      ...referenceFields.map((each) => [`${about}.${each}`, `involvedObject.${each}`] as const),
+      ['reason', 'reason'],
+      [reporter, 'reportingComponent'],
+      ['type', 'type'],
+    ]),
+    violations: (object, old) => eventViolations(object, old, group),
+  };
+}
 
 /** Events as the core group shows them; they are kept in this form. */
 export const coreEvents: Resource = {
-  ...eventBase,
+  ...eventsOf('core'),
   group: '',
   version: 'v1',
-  selectable: [
-    'involvedObject.kind',
-    'involvedObject.name',
-    'involvedObject.namespace',
-    'involvedObject.uid',
-    'reason',
-    'reportingComponent',
-    'type',
-  ],
-  violations: (object) => eventViolations(object, 'core'),
+  toStored: coreEventToStored,
+  present: showCoreEvent,
 };
 
 /** The same Events as `events.k8s.io` shows them. */
 export const newEvents: Resource = {
-  ...eventBase,
+  ...eventsOf('events.k8s.io'),
   group: 'events.k8s.io',
   version: 'v1',
-  selectable: ['reason', 'reportingController', 'type'],
-  violations: (object) => eventViolations(object, 'events.k8s.io'),
-  toStored: eventToCore,
-  present: eventFromCore,
+  toStored: newEventToStored,
+  present: showNewEvent,
+};
+
+/** Secrets, of which only the data is kept: image pull credentials of ImageRepositories. */
+export const secrets: Resource = {
+  ...plain,
+  group: '',
+  version: 'v1',
+  plural: 'secrets',
+  singular: 'secret',
+  kind: 'Secret',
+  namespaced: true,
+  collection: 'secrets',
+  unconditionalUpdate: true,
 };
 
 /** Namespaces; objects can only be made in one that exists. */
@@ -139,6 +167,7 @@ export const namespaces: Resource = {
 /** Everything that is served, in the order of discovery. */
 export const resources: readonly Resource[] = [
   namespaces,
+  secrets,
   coreEvents,
   newEvents,
   leases,

@@ -33,8 +33,8 @@ export function conform(value: unknown, schema: Schema): unknown {
   const result: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     const inner = schema.properties?.[name] ?? schema.additionalProperties;
-    // null means "absent" for a field that is not nullable and has a default.
-    if (inner === undefined || (field === null && inner.default !== undefined)) continue;
+    // null means "absent" for a field that is not nullable, and none of these is.
+    if (inner === undefined || field === null) continue;
     result[name] = conform(field, inner);
   }
   for (const [name, inner] of Object.entries(schema.properties ?? {})) {
@@ -108,18 +108,18 @@ function stringViolations(value: string, schema: Schema, path: string): readonly
     const message = `Unsupported value: "${value}": supported values: ${supported}`;
     found.push({ reason: 'FieldValueNotSupported', message, field: path });
   }
-  if (pattern !== undefined && !new RegExp(pattern).test(value)) {
-    found.push(invalidValue(path, value, `should match '${pattern}'`));
-  }
   if (maxLength !== undefined && Array.from(value).length > maxLength) {
     const message = `Too long: may not be more than ${maxLength} bytes`;
     found.push({ reason: 'FieldValueTooLong', message, field: path });
   }
   if (minLength !== undefined && Array.from(value).length < minLength) {
     found.push(invalidValue(path, value, `should be at least ${minLength} chars long`));
+  } else if (pattern !== undefined && !new RegExp(pattern).test(value)) {
+    found.push(invalidValue(path, value, `should match '${pattern}'`));
   }
   if (schema.format === 'date-time' && !isDateTime(value)) {
-    found.push(invalidValue(path, value, `must be of type date-time: ${JSON.stringify(value)}`));
+    const rule = `must be of type date-time: ${JSON.stringify(value)}`;
+    found.push({ ...invalidValue(path, value, rule), reason: 'FieldValueTypeInvalid' });
   }
   return found;
 }

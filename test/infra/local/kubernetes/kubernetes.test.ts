@@ -127,7 +127,7 @@ describe('the Kubernetes stand-in and the real client', () => {
       namespace: 'flux-system',
       body: leaseOf('a'),
     });
-    const { resourceVersion } = made.metadata ?? {};
+    const resourceVersion = made.metadata?.resourceVersion;
     await api.replaceNamespacedLease({ ...name, body: leaseOf('b', resourceVersion) });
     await assert.rejects(
       api.replaceNamespacedLease({ ...name, body: leaseOf('c', resourceVersion) }),
