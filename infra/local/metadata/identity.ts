@@ -33,6 +33,11 @@ export class IdentitySigner {
     return { keys: [{ ...key, alg: 'RS256', kid: 'local', use: 'sig' }] };
   }
 
+  /** The public key as PEM text, in the form in which Google's library takes certificates. */
+  pem(): string {
+    return this.#pair().publicKey.export({ format: 'pem', type: 'spki' }).toString();
+  }
+
   /** Made when first needed: an RSA key takes a tenth of a second. */
   #pair(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
     this.#keys ??= generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -10,6 +10,3 @@ export interface Guard {
   /** Answers the token endpoint, where there is one. */
   readonly tokens: Handler | undefined;
 }
-
-/** A guard that lets everything pass. */
-export const OPEN_GUARD: Guard = { check: () => undefined, tokens: undefined };
