@@ -45,7 +45,13 @@ export function sampleReport(
   records: readonly TagRecord[] = [],
   facts: Partial<MirrorReport> = {},
 ): MirrorReport {
+  const sum = (figure: (record: TagRecord) => number): number =>
+    records.reduce((total, record) => total + figure(record), 0);
   const report = drawUp({
+    bytesUploaded: sum(({ bytesUploaded }) => bytesUploaded),
+    blobsUploaded: sum(({ blobs }) => blobs.uploaded),
+    blobsMounted: sum(({ blobs }) => blobs.mounted),
+    blobsPresent: sum(({ blobs }) => blobs.present),
     source: 'ghcr.io/stefanprodan/podinfo',
     destination: 'r.example/m/ghcr.io/stefanprodan/podinfo',
     dryRun: false,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../../functions/contract/codec.ts';
-import type { Fault} from '../../../../functions/fault.ts';
+import type { Fault } from '../../../../functions/fault.ts';
 import { isFault } from '../../../../functions/fault.ts';
 import { topicPublisher } from '../../../../functions/subscriber/queue/publisher.ts';
 import {

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { describe, it, mock } from 'node:test';
+
+import { progressLine } from '../../../functions/report/progress.ts';
+
+describe('progress', () => {
+  it('is drawn on a terminal below the lines, and gone at the end', () => {
+    mock.timers.enable({ apis: ['setInterval'] });
+    try {
+      const [drawn, printed]: [string[], string[]] = [[], []];
+      let nowMs = 0;
+      const progress = progressLine(
+        (line) => printed.push(line),
+        { isTTY: true, columns: 30, write: (text) => drawn.push(text) },
+        () => nowMs,
+      );
+      progress.tag();
+      progress.bytes(3_000_000);
+      nowMs = 1000;
+      mock.timers.tick(200);
+      assert.deepEqual(drawn, ['\r\u001b[2K1 tags, 3.0 MB sent, 3.0 MB/s']);
+      progress.line('copied');
+      assert.deepEqual(printed, ['copied']);
+      assert.equal(drawn.at(-1), '\r\u001b[2K');
+      progress.end();
+      mock.timers.tick(1000);
+      assert.equal(drawn.length, 2);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it('is logged now and then where there is no terminal', () => {
+    mock.timers.enable({ apis: ['setInterval'] });
+    try {
+      const logged: string[] = [];
+      const drawn: string[] = [];
+      const progress = progressLine(
+        () => undefined,
+        { write: (text) => drawn.push(text) },
+        () => 0,
+        (text) => logged.push(text),
+      );
+      progress.tag();
+      mock.timers.tick(30_000);
+      assert.equal(logged.length, 1);
+      progress.line('x');
+      progress.end();
+      assert.deepEqual(drawn, []);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+});

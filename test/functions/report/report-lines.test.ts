@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import {
+  bytesText,
+  repositoryLine,
+  summaryLines,
+  tagLine,
+} from '../../../functions/report/report-lines.ts';
+import { sampleRecord, sampleReport } from '../subscriber/samples.ts';
+
+describe('line of a tag', () => {
+  it('begins with the outcome in one column', () => {
+    assert.equal(
+      tagLine('ghcr.io/x', sampleRecord({ bytesUploaded: 12_400_000, durationMs: 840 })),
+      'copied           ghcr.io/x:1.0  12.4 MB in 0.8 s',
+    );
+    assert.equal(
+      tagLine('ghcr.io/x', sampleRecord({ outcome: 'would-overwrite' })),
+      'would-overwrite  ghcr.io/x:1.0',
+    );
+  });
+
+  it('says of a failure where, what and why', () => {
+    const fault = new Fault('SERVER_ERROR', 'status 503', {
+      side: 'source',
+      operation: 'get manifest',
+      url: 'https://ghcr.io/v2/',
+    });
+    assert.equal(
+      tagLine('x', sampleRecord({ outcome: 'failed', fault })),
+      'failed           x:1.0  SERVER_ERROR at the source, get manifest: status 503 (https://ghcr.io/v2/)',
+    );
+  });
+
+  it('lets no control characters through', () => {
+    assert.equal(tagLine('x', sampleRecord({ tag: '\u001b[31m1' })).includes('\u001b'), false);
+  });
+});
+
+describe('line of a repository', () => {
+  it('tells selection, bytes and time', () => {
+    assert.equal(
+      repositoryLine({ image: 'ghcr.io/x', durationMs: 61_000, report: sampleReport([]) }),
+      'ghcr.io/x → r.example/m/ghcr.io/stefanprodan/podinfo: 0 of 0 tags selected, 0 B in 1 min 1 s',
+    );
+  });
+
+  it('tells a lost source, a fault and the brake', () => {
+    const line = (facts: Parameters<typeof sampleReport>[1]): string =>
+      repositoryLine({ image: 'x', durationMs: 1, report: sampleReport([], facts) });
+    assert.match(line({ ending: 'source-lost' }), /no such repository/);
+    assert.match(
+      line({ brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 900 } }),
+      /900 held/,
+    );
+    const fault = new Fault('NETWORK', 'gone');
+    assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');
+  });
+});
+
+describe('summary', () => {
+  it('counts outcomes and gives advice once a code', () => {
+    const fault = new Fault('UNAUTHORIZED', 'x');
+    const lines = summaryLines({
+      startedAt: new Date(0),
+      finishedAt: new Date(2500),
+      dryRun: false,
+      destinationRegistry: 'r.example',
+      repositories: [
+        {
+          image: 'a',
+          durationMs: 1,
+          report: sampleReport([
+            sampleRecord({ bytesUploaded: 1500 }),
+            sampleRecord({ outcome: 'failed', fault }),
+            sampleRecord({ outcome: 'failed', fault }),
+          ]),
+        },
+        { image: 'b', durationMs: 1, fault: new Fault('NETWORK', 'x') },
+      ],
+    });
+    assert.deepEqual(lines, [
+      'NETWORK (1): The connection failed; it is tried again.',
+      'UNAUTHORIZED (2): Check the credentials for this registry.',
+      '2 repositories (2 with failures): 1 copied, 2 failed; 1.5 kB in 2.5 s',
+    ]);
+  });
+});
+
+describe('bytes', () => {
+  for (const [bytes, text] of [
+    [0, '0 B'],
+    [999, '999 B'],
+    [1000, '1.0 kB'],
+    [52_428_800, '52.4 MB'],
+    [5e12, '5.0 TB'],
+    [5e15, '5000.0 TB'],
+  ] as const) {
+    it(`are ${text}`, () => {
+      assert.equal(bytesText(bytes), text);
+    });
+  }
+});

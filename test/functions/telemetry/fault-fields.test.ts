@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import { faultFields, stackTrace } from '../../../functions/telemetry/fault-fields.ts';
+
+describe('fault fields', () => {
+  it('has all that a fault says, and nothing that it does not', () => {
+    assert.deepEqual(faultFields(new Fault('TIMEOUT', 'no answer')), {
+      code: 'TIMEOUT',
+      disposition: 'transient',
+      message: 'no answer',
+      advice: 'The registry did not answer in time; it is tried again.',
+    });
+    const full = faultFields(
+      new Fault('MANIFEST_REFUSED', 'refused', {
+        operation: 'put manifest',
+        side: 'destination',
+        url: 'https://r.example/v2/x/manifests/1?token=abc',
+        status: 400,
+        registryCodes: ['MANIFEST_INVALID'],
+        field: 'data.tags[0]',
+        cause: new Fault('NETWORK', 'below', { cause: 'a text' }),
+      }),
+    );
+    assert.equal(full.url, 'https://r.example/v2/x/manifests/1?…');
+    assert.equal(full.status, 400);
+    assert.deepEqual(full.registryCodes, ['MANIFEST_INVALID']);
+    assert.deepEqual(full.causes, ['NETWORK: below', 'a text']);
+  });
+
+  it('follows causes no deeper than five, even in a circle', () => {
+    const circle = new Error('round');
+    circle.cause = circle;
+    assert.equal(faultFields(circle).causes?.length, 5);
+  });
+
+  for (const [name, thrown] of [
+    ['a text', 'boom'],
+    ['nothing', undefined],
+    ['an object', { secret: 'x' }],
+  ] as const) {
+    it(`takes ${name} for a defect without showing what is in it`, () => {
+      const fields = faultFields(thrown);
+      assert.equal(fields.code, 'INTERNAL');
+      assert.doesNotMatch(JSON.stringify(fields), /secret/);
+      assert.equal(stackTrace(thrown), undefined);
+    });
+  }
+
+  it('keeps the frames of a stack and cleans its first line', () => {
+    const error = new Error('GET https://u:p@r.example/x?sig=1\nsecond line');
+    const stack = stackTrace(error) ?? '';
+    assert.match(stack, /^Error: GET https:\/\/r\.example\/x\?… second line\n\s+at /);
+  });
+});
