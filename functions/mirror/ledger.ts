@@ -1,5 +1,6 @@
 import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
+import type { Tally } from './tally.ts';
 import {
   drawUp,
   type MirrorReport,
@@ -17,12 +18,28 @@ export interface MirrorObserver {
   readonly onBytes?: (count: number) => void;
 }
 
+/** What a report needs beside the ledger. */
+export type LedgerFacts = Omit<
+  ReportFacts,
+  | 'records'
+  | 'phases'
+  | 'bytesUploaded'
+  | 'blobsUploaded'
+  | 'blobsMounted'
+  | 'blobsPresent'
+  | 'progressed'
+>;
+
 /** Writes down what becomes of one event's tags. */
 export class Ledger {
   readonly #clock: Clock;
   readonly #observer: MirrorObserver;
   readonly #records: TagRecord[] = [];
   readonly #phases: PhaseTime[] = [];
+  #bytesUploaded = 0;
+  #blobsUploaded = 0;
+  #blobsMounted = 0;
+  #blobsPresent = 0;
   #progressed = false;
 
   constructor(clock: Clock, observer: MirrorObserver) {
@@ -48,18 +65,26 @@ export class Ledger {
     this.#observer.onRecord?.(record);
   }
 
-  /** Something lasting was done, or not. */
-  progress(progressed: boolean): void {
+  /** Adds what a piece of work moved. */
+  add({ bytesUploaded, blobs, progressed }: Tally): void {
+    this.#bytesUploaded += bytesUploaded;
+    this.#blobsUploaded += blobs.uploaded;
+    this.#blobsMounted += blobs.mounted;
+    this.#blobsPresent += blobs.present;
     this.#progressed ||= progressed;
   }
 
   /** The report of all that was written down. */
-  draw(facts: Omit<ReportFacts, 'records' | 'progressed' | 'phases'>): MirrorReport {
+  draw(facts: LedgerFacts): MirrorReport {
     return drawUp({
       ...facts,
       records: this.#records,
-      progressed: this.#progressed,
       phases: this.#phases,
+      bytesUploaded: this.#bytesUploaded,
+      blobsUploaded: this.#blobsUploaded,
+      blobsMounted: this.#blobsMounted,
+      blobsPresent: this.#blobsPresent,
+      progressed: this.#progressed,
     });
   }
 }

@@ -11,14 +11,14 @@ import { DestinationManifests } from './destination-manifests.ts';
 import type { FirstQuestion } from './first-question.ts';
 import { lookAhead, planTags, type DecidedStep, type Inquiry } from './inquiry.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
-import { Ledger, type MirrorObserver } from './ledger.ts';
+import { Ledger, type LedgerFacts, type MirrorObserver } from './ledger.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
 import { followerRecord, untouchedRecord } from './record.ts';
 import { ReferrerCopy } from './referrers.ts';
-import type { MirrorReport, ReportFacts } from './report.ts';
+import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
@@ -242,7 +242,7 @@ class Mirroring {
       sourceFactOf: here.factOf,
       destinationFactOf: there.factOf,
       onFollower: (follower) => {
-        this.#ledger.progress(follower.tally.progressed);
+        this.#ledger.add(follower.tally);
         this.#ledger.record(followerRecord(follower, clock()));
       },
     });
@@ -294,11 +294,8 @@ class Mirroring {
   }
 
   #draw(
-    facts: Omit<
-      ReportFacts,
-      'source' | 'destination' | 'dryRun' | 'records' | 'progressed' | 'phases' | 'handedOff'
-    > &
-      Partial<Pick<ReportFacts, 'handedOff'>>,
+    facts: Omit<LedgerFacts, 'source' | 'destination' | 'dryRun' | 'handedOff'> &
+      Partial<Pick<LedgerFacts, 'handedOff'>>,
   ): MirrorReport {
     return this.#ledger.draw({
       handedOff: [],

@@ -38,6 +38,7 @@ export interface MirrorReport {
   /** Tags that the destination had before. */
   readonly destinationTagCount: number;
   readonly brake: BrakeReport;
+  /** Bytes and blobs that this event moved, those of tags handed off included. */
   readonly bytesUploaded: number;
   readonly blobsUploaded: number;
   readonly blobsMounted: number;
@@ -56,34 +57,14 @@ export interface MirrorReport {
 }
 
 /** What a report is drawn up from. */
-export type ReportFacts = Omit<
-  MirrorReport,
-  | 'counts'
-  | 'unfinished'
-  | 'interrupted'
-  | 'bytesUploaded'
-  | 'blobsUploaded'
-  | 'blobsMounted'
-  | 'blobsPresent'
->;
+export type ReportFacts = Omit<MirrorReport, 'counts' | 'unfinished' | 'interrupted'>;
 
-/** Adds up the records. */
+/** Draws the conclusions from the records. */
 export function drawUp(facts: ReportFacts): MirrorReport {
-  let [bytesUploaded, blobsUploaded, blobsMounted, blobsPresent] = [0, 0, 0, 0];
-  for (const record of facts.records) {
-    bytesUploaded += record.bytesUploaded;
-    blobsUploaded += record.blobs.uploaded;
-    blobsMounted += record.blobs.mounted;
-    blobsPresent += record.blobs.present;
-  }
   const unfinished = facts.records.filter(isUnfinished);
   return {
     ...facts,
     counts: countOutcomes(facts.records),
-    bytesUploaded,
-    blobsUploaded,
-    blobsMounted,
-    blobsPresent,
     unfinished: unfinished.map(({ tag }) => tag),
     interrupted: unfinished.some(
       ({ fault }) => fault?.code === 'DEADLINE_EXCEEDED' || fault?.code === 'ABORTED',

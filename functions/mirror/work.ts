@@ -79,7 +79,7 @@ async function copyOne(step: WorkStep, of: WorkContext): Promise<TagRecord> {
     if (fault.code !== 'DELIVERY_TOO_SHORT') ledger.record(record);
     return record;
   } finally {
-    ledger.progress(tally.progressed);
+    ledger.add(tally);
   }
 }
 

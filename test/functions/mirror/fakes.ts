@@ -130,7 +130,7 @@ export class FakeSource extends Recorder implements SourceRepository {
   ): Promise<Readable | undefined> {
     return this.call(`source openBlob ${blob.digest}`, signal, () => {
       const bytes = this.blobs.get(blob.digest);
-      return bytes === undefined ? undefined : Readable.from([bytes.subarray(offsetBytes)]);
+      return bytes === undefined ? undefined : Readable.from(chunksOf(bytes, offsetBytes));
     });
   }
 
@@ -175,6 +175,8 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   /** Wants the bytes of foreign layers. */
   wantsForeignLayers = false;
   bytesReceived = 0;
+  /** Told every chunk of a blob before it is taken. */
+  onChunk: (sizeBytes: number) => Promise<void> | void = () => undefined;
   uploadsUnderWay = 0;
   mostUploads = 0;
 
@@ -267,6 +269,7 @@ export class FakeDestination extends Recorder implements DestinationRepository {
         const stream = await open(signal);
         const chunks: Buffer[] = [];
         for await (const chunk of stream as AsyncIterable<Buffer>) {
+          await this.onChunk(chunk.length);
           requireRunning(signal);
           chunks.push(chunk);
           this.bytesReceived += chunk.length;
@@ -326,6 +329,13 @@ export class FakeDestination extends Recorder implements DestinationRepository {
         subjectAcknowledged: parsed.subject !== undefined && this.acknowledgesSubjects,
       };
     });
+  }
+}
+
+/** A quarter of a MiB at a time. */
+function* chunksOf(bytes: Buffer, fromByte: number): Generator<Buffer> {
+  for (let at = fromByte; at < bytes.length; at += 256 * 1024) {
+    yield bytes.subarray(at, at + 256 * 1024);
   }
 }
 

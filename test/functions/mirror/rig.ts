@@ -24,6 +24,34 @@ export class Rig {
   });
   readonly source = new FakeSource();
   readonly destination = new FakeDestination();
+  readonly #checks: (() => void)[] = [];
+
+  /** Makes every chunk take its time on one link that all streams share. */
+  slowLink(bytesPerSecond: number): void {
+    this.destination.onChunk = async (sizeBytes) => {
+      this.nowMs += (sizeBytes * 1000) / bytesPerSecond;
+      for (const check of this.#checks) check();
+      // The other streams get their turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+  }
+
+  /** A delivery that began now: in the last ninth no blob starts, at the end its signal aborts. */
+  delivery(wholeMs: number): { readonly deadline: Deadline; readonly signal: AbortSignal } {
+    const endAtMs = this.nowMs + wholeMs;
+    const end = new AbortController();
+    this.#checks.push(() => {
+      if (this.nowMs >= endAtMs) end.abort();
+    });
+    return {
+      signal: end.signal,
+      deadline: {
+        wholeMs,
+        untilEndMs: () => endAtMs - this.nowMs,
+        untilLastStartMs: () => endAtMs - this.nowMs - wholeMs / 9,
+      },
+    };
+  }
 
   async mirror(
     wish: Partial<MirrorWish> = {},

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { Delegation } from '../../../functions/mirror/delegation.ts';
+import { blobOf, imageOf, imageWith } from './images.ts';
+import { outcomes, Rig } from './rig.ts';
+
+const MIB = 1024 * 1024;
+
+/** A delegation that writes down what it is asked. */
+function delegation(
+  limits: { readonly jobThresholdBytes: number; readonly batchTags: number },
+  answers: { readonly handOff?: 'taken' | 'declined'; readonly fanOut?: 'taken' | 'declined' } = {},
+): { readonly delegation: Delegation; readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    delegation: {
+      ...limits,
+      handOff: (reason, tags) => {
+        asked.push(`handOff ${reason} ${tags?.join(',') ?? 'event'}`);
+        return Promise.resolve(answers.handOff ?? 'taken');
+      },
+      fanOut: (tags) => {
+        asked.push(`fanOut ${tags.join(',')}`);
+        return Promise.resolve(answers.fanOut ?? 'taken');
+      },
+    },
+  };
+}
+
+function seeded(): Rig {
+  const rig = new Rig();
+  for (const tag of ['v1.0.0', 'v2.0.0', 'v3.0.0']) rig.source.tag(tag, imageWith(tag, 1, MIB));
+  return rig;
+}
+
+describe('delegation', () => {
+  it('hands everything to the job at a threshold of 0, before a manifest is read', async () => {
+    const rig = seeded();
+    const { asked, ...more } = delegation({ jobThresholdBytes: 0, batchTags: 1 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, ['handOff EverythingHandedOff event']);
+    assert.equal(report.ending, 'handed-off');
+    assert.equal(report.handOffReason, 'EverythingHandedOff');
+    assert.deepEqual(report.delegated, ['v3.0.0', 'v2.0.0', 'v1.0.0']);
+    assert.deepEqual(outcomes(report), {});
+    assert.equal(rig.source.count('source getManifest'), 0);
+  });
+
+  it('bothers nobody when there is nothing to do', async () => {
+    const rig = new Rig();
+    const { asked, ...more } = delegation({ jobThresholdBytes: 0, batchTags: 1 });
+    assert.equal((await rig.mirror({}, more)).ending, 'finished');
+    assert.deepEqual(asked, []);
+  });
+
+  it('fans out by the number of tags and copies the first batch, the newest', async () => {
+    const rig = seeded();
+    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 2 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, ['fanOut v1.0.0']);
+    assert.equal(report.ending, 'fanned-out');
+    assert.deepEqual(report.delegated, ['v1.0.0']);
+    assert.deepEqual(outcomes(report), { 'v3.0.0': 'copied', 'v2.0.0': 'copied' });
+  });
+
+  it('does not fan out what fits into a batch', async () => {
+    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 3 });
+    const report = await seeded().mirror({}, more);
+    assert.deepEqual(asked, []);
+    assert.equal(report.counts.copied, 3);
+  });
+
+  it('copies everything where nobody takes it', async () => {
+    const { asked, ...more } = delegation(
+      { jobThresholdBytes: 0, batchTags: 1 },
+      { handOff: 'declined', fanOut: 'declined' },
+    );
+    const report = await seeded().mirror({}, more);
+    assert.deepEqual(asked, ['handOff EverythingHandedOff event', 'fanOut v2.0.0,v1.0.0']);
+    assert.equal(report.counts.copied, 3);
+    assert.equal(report.ending, 'finished');
+  });
+
+  it('hands off by bytes, after the manifests and before a blob', async () => {
+    const rig = seeded();
+    const { asked, ...more } = delegation({ jobThresholdBytes: 2 * MIB, batchTags: 0 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, ['handOff TooManyBytes event']);
+    assert.equal(report.ending, 'handed-off');
+    assert.equal(rig.source.count('source getManifest'), 3);
+    assert.equal(rig.destination.count('destination uploadBlob'), 0);
+  });
+
+  it('reads no manifest twice when the bytes stay below', async () => {
+    const rig = seeded();
+    const { asked, ...more } = delegation({ jobThresholdBytes: 4 * MIB, batchTags: 0 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, []);
+    assert.equal(report.counts.copied, 3);
+    assert.equal(rig.source.count('source getManifest'), 3);
+  });
+
+  it('hands only its own batch off after a fan-out', async () => {
+    const rig = seeded();
+    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 2 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, ['fanOut v1.0.0', 'handOff TooManyBytes v3.0.0,v2.0.0']);
+    assert.equal(report.ending, 'handed-off');
+    assert.deepEqual(report.delegated, ['v3.0.0', 'v2.0.0', 'v1.0.0']);
+  });
+
+  it('does not hand off what the destination turns out to have', async () => {
+    const rig = new Rig();
+    const base = blobOf('base', 5 * MIB);
+    rig.destination.tag('v1', imageOf('v1', [base]));
+    rig.source.tag('v1', imageOf('v1', [base])).tag('v2', imageOf('v2', [base, blobOf('small')]));
+    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 0 });
+    const report = await rig.mirror({}, more);
+    assert.deepEqual(asked, []);
+    assert.equal(report.counts.copied, 1);
+    assert.equal(rig.destination.count('destination hasBlob'), 1);
+  });
+
+  it('gives only the tags to the job whose blob no delivery is long enough for', async () => {
+    const rig = new Rig();
+    rig.slowLink(MIB);
+    rig.source
+      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
+      .tag('big', imageOf('big', [blobOf('big', 8 * MIB)]));
+    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 0 });
+    const report = await rig.mirror({}, { ...more, ...rig.delivery(6000) });
+    assert.deepEqual(asked, ['handOff BlobTooSlow big']);
+    assert.deepEqual(report.handedOff, ['big']);
+    assert.deepEqual(outcomes(report), { v1: 'copied' });
+    assert.equal(report.ending, 'finished');
+    assert.equal(rig.destination.bytesReceived, report.bytesUploaded);
+  });
+
+  it('fails them for another delivery where there is no job', async () => {
+    const rig = new Rig();
+    rig.slowLink(MIB);
+    rig.source
+      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
+      .tag('big', imageOf('big', [blobOf('big', 8 * MIB)]));
+    const report = await rig.mirror({}, rig.delivery(6000));
+    assert.deepEqual(outcomes(report), { v1: 'copied', big: 'failed' });
+    assert.deepEqual(report.unfinished, ['big']);
+  });
+});

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { DestinationManifests } from '../../../functions/mirror/destination-manifests.ts';
+import { takeDestination } from '../../../functions/mirror/inventory.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { failing, FakeDestination } from './fakes.ts';
+import { coded, never } from './faults.ts';
+import { imageWith } from './images.ts';
+
+const one = imageWith('one', 1);
+const two = imageWith('two', 1);
+const { digest } = one.manifest;
+
+async function manifests(
+  destination: FakeDestination,
+  knowledge = new Knowledge(() => 0),
+): Promise<DestinationManifests> {
+  const inventory = await takeDestination(destination, undefined, never);
+  return new DestinationManifests(destination, inventory, knowledge);
+}
+
+describe('DestinationManifests', () => {
+  it('asks nothing where a complete map answers', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    const there = await manifests(destination);
+    assert.equal(await there.has(digest, never), true);
+    assert.equal(await there.has(two.manifest.digest, never), false);
+    assert.equal(destination.count('destination headManifest'), 0);
+  });
+
+  it('asks once where no map answers, also for many at a time', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    destination.map = 'none';
+    const there = await manifests(destination);
+    assert.deepEqual(await Promise.all([there.has(digest, never), there.has(digest, never)]), [
+      true,
+      true,
+    ]);
+    assert.equal(await there.has(two.manifest.digest, never), false);
+    assert.equal(await there.has(two.manifest.digest, never), false);
+    assert.equal(destination.count('destination headManifest'), 2);
+    assert.equal(there.isKnown(digest), true);
+  });
+
+  it('asks again when the question failed', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    destination.map = 'none';
+    destination.before.push(failing('destination headManifest', 'NETWORK', 1));
+    const there = await manifests(destination);
+    await assert.rejects(there.has(digest, never), coded('NETWORK'));
+    assert.equal(await there.has(digest, never), true);
+  });
+
+  it('tells the whole process what was pushed', async () => {
+    const knowledge = new Knowledge(() => 0);
+    const destination = new FakeDestination();
+    destination.map = 'none';
+    (await manifests(destination, knowledge)).add(digest);
+    const another = await manifests(destination, knowledge);
+    assert.equal(another.isKnown(digest), true);
+  });
+
+  it('does not believe the map about what proved to be missing', async () => {
+    const there = await manifests(new FakeDestination().tag('v1', one));
+    there.forget(digest);
+    assert.equal(there.isKnown(digest), false);
+    assert.equal(await there.has(digest, never), false);
+    there.add(digest);
+    assert.equal(await there.has(digest, never), true);
+  });
+});

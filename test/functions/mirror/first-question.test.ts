@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
+import { failing, FakeSource } from './fakes.ts';
+import { coded, never } from './faults.ts';
+
+const digests = ['sha256:a', 'sha256:b', 'sha256:c'];
+
+describe('FirstQuestion', () => {
+  it('asks a host without the API once', async () => {
+    const source = new FakeSource();
+    const first = new FirstQuestion();
+    const answers = await Promise.all(digests.map((digest) => first.ask(source, digest, never)));
+    assert.deepEqual(answers, ['unsupported', 'unsupported', 'unsupported']);
+    assert.equal(source.count('source listReferrers'), 1);
+  });
+
+  it('asks the others after the first was answered, and together', async () => {
+    const source = new FakeSource();
+    source.referrersApi = true;
+    const first = new FirstQuestion();
+    const answers = await Promise.all(digests.map((digest) => first.ask(source, digest, never)));
+    assert.deepEqual(answers, [[], [], []]);
+    assert.equal(source.count('source listReferrers'), 3);
+    assert.equal(source.mostActive, 2);
+  });
+
+  it('lets the next be first when the first question failed', async () => {
+    const source = new FakeSource();
+    source.before.push(failing('source listReferrers', 'NETWORK', 1));
+    const first = new FirstQuestion();
+    const [failed, ...others] = digests.map((digest) => first.ask(source, digest, never));
+    await assert.rejects(failed ?? Promise.resolve(), coded('NETWORK'));
+    assert.deepEqual(await Promise.all(others), ['unsupported', 'unsupported']);
+    assert.equal(source.count('source listReferrers'), 2);
+  });
+});

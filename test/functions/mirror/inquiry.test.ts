@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { lookAhead, planTags, type Inquiry } from '../../../functions/mirror/inquiry.ts';
+import {
+  listSource,
+  takeDestination,
+  unlistedSource,
+} from '../../../functions/mirror/inventory.ts';
+import { failing, FakeDestination, FakeSource } from './fakes.ts';
+import { never } from './faults.ts';
+import { imageWith } from './images.ts';
+
+const one = imageWith('one', 1);
+const two = imageWith('two', 1);
+
+async function inquire(
+  source: FakeSource,
+  destination: FakeDestination,
+  verified = true,
+): Promise<Inquiry> {
+  const destinationInventory = await takeDestination(destination, undefined, never);
+  return {
+    source,
+    destination,
+    sourceInventory: (await listSource(source, never)) ?? unlistedSource([]),
+    destinationInventory,
+    policy: {
+      verified: () => verified,
+      onDrift: 'overwrite',
+      hasManifest: (digest) => destinationInventory.hasManifest(digest) === true,
+    },
+    signal: never,
+  };
+}
+
+async function actions(
+  source: FakeSource,
+  destination: FakeDestination,
+): Promise<readonly string[]> {
+  const { steps } = await planTags([...source.tags.keys()], await inquire(source, destination));
+  return steps.map(({ tag, action }) => `${tag} ${action}`);
+}
+
+describe('planTags', () => {
+  it('asks the source for every verified tag, once', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two);
+    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    assert.deepEqual(await actions(source, destination), ['a skip', 'b overwrite']);
+    assert.equal(source.count('source headManifest'), 2);
+    assert.equal(destination.count('destination headManifest'), 0);
+  });
+
+  it('asks both sides where the destination tells no digests', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two);
+    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    destination.map = 'none';
+    assert.deepEqual(await actions(source, destination), ['a skip', 'b overwrite']);
+    assert.equal(source.count('source headManifest'), 2);
+    assert.equal(destination.count('destination headManifest'), 2);
+  });
+
+  it('completes a cut list by the list of tags where there is one', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two);
+    source.tellsDigests = true;
+    const destination = new FakeDestination().tag('a', one).tag('b', two);
+    destination.map = 1;
+    destination.tagDigests = true;
+    assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c copy']);
+    assert.equal(destination.count('destination listTagDigests'), 1);
+    assert.equal(destination.count('destination headManifest'), 0);
+  });
+
+  it('completes a cut list by HEADs where there is none', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two);
+    source.tellsDigests = true;
+    const destination = new FakeDestination().tag('a', one).tag('b', two);
+    destination.map = 1;
+    assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c copy']);
+    assert.equal(destination.count('destination headManifest'), 2);
+  });
+
+  it('loses a tag that is gone when it is verified', async () => {
+    const source = new FakeSource().tag('a', one);
+    const destination = new FakeDestination().tag('a', one);
+    const inquiry = await inquire(source, destination);
+    source.tags.delete('a');
+    const { steps } = await planTags(['a'], inquiry);
+    assert.deepEqual(
+      steps.map(({ action }) => action),
+      ['lost'],
+    );
+  });
+
+  it('copies a tag that proves to be gone at the destination', async () => {
+    const source = new FakeSource().tag('a', one);
+    const destination = new FakeDestination().tag('a', one);
+    destination.map = 'none';
+    const inquiry = await inquire(source, destination);
+    destination.tags.delete('a');
+    const { steps } = await planTags(['a'], inquiry);
+    assert.deepEqual(
+      steps.map(({ action }) => action),
+      ['copy'],
+    );
+  });
+
+  it('fails the tag whose question failed, and no other', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two);
+    source.before.push(failing('source headManifest a', 'SERVER_ERROR'));
+    const destination = new FakeDestination().tag('a', one).tag('b', two);
+    assert.deepEqual(await actions(source, destination), ['a fail', 'b skip']);
+  });
+
+  it('asks many tags at once', async () => {
+    const source = new FakeSource();
+    const destination = new FakeDestination();
+    for (let tag = 0; tag < 40; tag += 1) {
+      source.tag(`v${tag}`, one);
+      destination.tag(`v${tag}`, one);
+    }
+    await actions(source, destination);
+    assert.equal(source.mostActive, 16);
+  });
+});
+
+describe('lookAhead', () => {
+  it('tells copies from retags and losses', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two).tag('d', two);
+    const destination = new FakeDestination().tag('x', one);
+    const inquiry = await inquire(source, destination);
+    const { steps } = await planTags(['a', 'b', 'c', 'd'], inquiry);
+    source.tags.delete('c');
+    source.before.push(failing('source headManifest d', 'NETWORK'));
+    const seen = await lookAhead(steps, inquiry);
+    assert.deepEqual(
+      seen.map(({ tag, action }) => `${tag} ${action}`),
+      ['a retag', 'b copy', 'c lost', 'd fail'],
+    );
+  });
+});

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  destinationInventory,
+  headTags,
+  listSource,
+  takeDestination,
+  unlistedSource,
+  withTagDigests,
+} from '../../../functions/mirror/inventory.ts';
+import { FakeDestination, FakeSource } from './fakes.ts';
+import { never } from './faults.ts';
+import { imageWith } from './images.ts';
+
+const one = imageWith('one', 1);
+const two = imageWith('two', 1);
+
+describe('takeDestination', () => {
+  it('knows from a complete map what is there and what is not', async () => {
+    const destination = new FakeDestination().tag('v1', one).add(two);
+    destination.uploadedAtMs.set(one.manifest.digest, 42);
+    const inventory = await takeDestination(destination, undefined, never);
+    assert.equal(inventory.kind, 'map');
+    assert.equal(inventory.tagCount, 1);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'present', digest: one.manifest.digest });
+    assert.deepEqual(inventory.factOf('v2'), { state: 'absent' });
+    assert.equal(inventory.hasManifest(two.manifest.digest), true);
+    assert.equal(inventory.hasManifest('sha256:other'), false);
+    assert.equal(inventory.uploadedAtMs(one.manifest.digest), 42);
+  });
+
+  it('believes the presences of a cut map and asks about its absences', async () => {
+    const destination = new FakeDestination().tag('v1', one).tag('v2', two);
+    destination.map = 1;
+    const inventory = await takeDestination(destination, undefined, never);
+    assert.equal(inventory.kind, 'partial');
+    assert.deepEqual(inventory.factOf('v1'), { state: 'present', digest: one.manifest.digest });
+    assert.deepEqual(inventory.factOf('v2'), { state: 'unknown' });
+    assert.equal(inventory.hasManifest(one.manifest.digest), true);
+    assert.equal(inventory.hasManifest(two.manifest.digest), undefined);
+    const completed = withTagDigests(inventory, new Map([['v2', two.manifest.digest]]));
+    assert.deepEqual(completed.factOf('v2'), { state: 'present', digest: two.manifest.digest });
+    assert.deepEqual(completed.factOf('v3'), { state: 'absent' });
+    assert.equal(completed.hasManifest(two.manifest.digest), true);
+    assert.equal(completed.hasManifest('sha256:other'), undefined);
+  });
+
+  it('knows names only of a plain registry', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    destination.map = 'none';
+    const inventory = await takeDestination(destination, undefined, never);
+    assert.equal(inventory.kind, 'names');
+    assert.deepEqual(inventory.factOf('v1'), { state: 'present' });
+    assert.deepEqual(inventory.factOf('v2'), { state: 'absent' });
+    assert.equal(inventory.hasManifest(one.manifest.digest), undefined);
+    assert.equal(inventory.uploadedAtMs(one.manifest.digest), undefined);
+  });
+
+  it('takes a 404 of a Google host for a complete empty map', () => {
+    const inventory = destinationInventory(undefined, true);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'absent' });
+    assert.equal(inventory.hasManifest(one.manifest.digest), false);
+  });
+
+  it('learns nothing about manifests from the 404 of another host', () => {
+    const inventory = destinationInventory(undefined, false);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'absent' });
+    assert.equal(inventory.hasManifest(one.manifest.digest), undefined);
+  });
+
+  it('HEADs up to 10 requested tags that are tags', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    const tags = ['v1', '../v2', ...Array.from({ length: 8 }, (_none, index) => `t${index}`)];
+    const inventory = await takeDestination(destination, tags, never);
+    assert.equal(inventory.kind, 'heads');
+    assert.equal(destination.count('destination headManifest'), 9);
+    assert.equal(destination.count('destination listTags'), 0);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'present', digest: one.manifest.digest });
+    assert.deepEqual(inventory.factOf('t1'), { state: 'absent' });
+    assert.deepEqual(inventory.factOf('never asked'), { state: 'unknown' });
+    assert.equal(inventory.hasManifest(one.manifest.digest), true);
+    assert.equal(inventory.hasManifest(two.manifest.digest), undefined);
+    assert.equal(inventory.uploadedAtMs(one.manifest.digest), undefined);
+  });
+
+  it('lists where 11 tags are requested', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    const tags = Array.from({ length: 11 }, (_none, index) => `t${index}`);
+    assert.equal((await takeDestination(destination, tags, never)).kind, 'map');
+    assert.deepEqual(destination.calls, ['destination listTags']);
+  });
+});
+
+describe('headTags', () => {
+  it('asks 16 at once', async () => {
+    const destination = new FakeDestination();
+    await headTags(
+      destination,
+      Array.from({ length: 40 }, (_none, index) => `t${index}`),
+      never,
+    );
+    assert.equal(destination.mostActive, 16);
+  });
+});
+
+describe('listSource', () => {
+  it('knows names, and digests where the list tells them', async () => {
+    const source = new FakeSource().tag('v1', one);
+    const plain = await listSource(source, never);
+    assert.ok(plain);
+    assert.deepEqual(plain.factOf('v1'), { state: 'listed' });
+    assert.deepEqual(plain.factOf('v2'), { state: 'gone' });
+    source.tellsDigests = true;
+    const told = await listSource(source, never);
+    assert.ok(told);
+    assert.deepEqual(told.factOf('v1'), { state: 'listed', digest: one.manifest.digest });
+  });
+
+  it('is nothing where the repository is not there', async () => {
+    const source = new FakeSource();
+    source.missing = true;
+    assert.equal(await listSource(source, never), undefined);
+  });
+});
+
+describe('unlistedSource', () => {
+  it('takes requested tags for listed', () => {
+    const inventory = unlistedSource(['v1']);
+    assert.equal(inventory.listed, false);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'listed' });
+  });
+});

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Ledger } from '../../../functions/mirror/ledger.ts';
+import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import type { PhaseTime } from '../../../functions/mirror/report.ts';
+import { Tally } from '../../../functions/mirror/tally.ts';
+
+const RECORD: TagRecord = {
+  tag: 'v1',
+  outcome: 'copied',
+  reason: 'Missing',
+  bytesUploaded: 5,
+  blobs: NO_BLOBS,
+  durationMs: 1,
+};
+
+const FACTS = {
+  source: 's',
+  destination: 'd',
+  dryRun: false,
+  ending: 'finished',
+  sourceTagCount: 1,
+  selectedTagCount: 1,
+  destinationTagCount: 0,
+  brake: { engaged: false, missing: 1, maxMissingTags: 0, held: 0 },
+  delegated: [],
+  handedOff: [],
+} as const;
+
+describe('Ledger', () => {
+  it('times phases, those that fail too, and tells them', async () => {
+    let nowMs = 0;
+    const told: PhaseTime[] = [];
+    const ledger = new Ledger(() => nowMs, { onPhase: (time) => told.push(time) });
+    const value = await ledger.phase('list', () => {
+      nowMs += 5;
+      return Promise.resolve(42);
+    });
+    await assert.rejects(ledger.phase('plan', () => Promise.reject(new Error('no'))));
+    assert.equal(value, 42);
+    assert.deepEqual(told, [
+      { phase: 'list', durationMs: 5 },
+      { phase: 'plan', durationMs: 0 },
+    ]);
+    assert.deepEqual(ledger.draw(FACTS).phases, told);
+  });
+
+  it('keeps and tells records', () => {
+    const told: TagRecord[] = [];
+    const ledger = new Ledger(() => 0, { onRecord: (record) => told.push(record) });
+    ledger.record(RECORD);
+    assert.deepEqual(told, [RECORD]);
+    assert.deepEqual(ledger.draw(FACTS).records, [RECORD]);
+  });
+
+  it('adds up what was moved, and keeps progress once made', () => {
+    const ledger = new Ledger(() => 0, {});
+    assert.equal(ledger.draw(FACTS).progressed, false);
+    const tally = new Tally();
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 7 });
+    tally.blob({ arrival: 'mounted', bytesUploaded: 0 });
+    ledger.add(tally);
+    ledger.add(tally);
+    const nothing = new Tally();
+    nothing.blob({ arrival: 'present', bytesUploaded: 0 });
+    ledger.add(nothing);
+    const { bytesUploaded, blobsUploaded, blobsMounted, blobsPresent, progressed } =
+      ledger.draw(FACTS);
+    assert.deepEqual(
+      { bytesUploaded, blobsUploaded, blobsMounted, blobsPresent, progressed },
+      { bytesUploaded: 14, blobsUploaded: 2, blobsMounted: 2, blobsPresent: 1, progressed: true },
+    );
+  });
+});

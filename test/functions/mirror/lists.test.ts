@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { listSource, unlistedSource } from '../../../functions/mirror/inventory.ts';
+import { candidatesOf, takeLists } from '../../../functions/mirror/lists.ts';
+import { failing, FakeDestination, FakeSource } from './fakes.ts';
+import { coded, never } from './faults.ts';
+import { imageWith } from './images.ts';
+
+const HEX = 'b'.repeat(64);
+const image = imageWith('image', 1);
+
+function sources(): { readonly source: FakeSource; readonly destination: FakeDestination } {
+  return {
+    source: new FakeSource().tag('v1', image),
+    destination: new FakeDestination().tag('v1', image),
+  };
+}
+
+describe('takeLists', () => {
+  it('lists both sides at once', async () => {
+    const { source, destination } = sources();
+    let meets = 0;
+    const both = Promise.withResolvers<undefined>();
+    const meet = async (): Promise<void> => {
+      meets += 1;
+      if (meets === 2) both.resolve(undefined);
+      await both.promise;
+    };
+    source.before.push(meet);
+    destination.before.push(meet);
+    const lists = await takeLists(
+      source,
+      destination,
+      { requested: undefined, referrers: false },
+      never,
+    );
+    assert.deepEqual(lists.source?.tags, ['v1']);
+    assert.equal(lists.destination.kind, 'map');
+  });
+
+  it('leaves the source alone for requested tags, unless signatures follow', async () => {
+    const { source, destination } = sources();
+    const requested = ['v1'];
+    await takeLists(source, destination, { requested, referrers: false }, never);
+    assert.deepEqual(source.calls, []);
+    await takeLists(source, destination, { requested, referrers: true }, never);
+    assert.deepEqual(source.calls, ['source listTags']);
+  });
+
+  it('gives the other list up when one fails', async () => {
+    const { source, destination } = sources();
+    source.before.push(failing('source listTags', 'UNAUTHORIZED'));
+    const stopped = Promise.withResolvers<undefined>();
+    destination.before.push(async (_call, signal) => {
+      if (signal.aborted) return;
+      signal.addEventListener('abort', () => {
+        stopped.resolve(undefined);
+      });
+      await stopped.promise;
+    });
+    await assert.rejects(
+      takeLists(source, destination, { requested: undefined, referrers: false }, never),
+      coded('UNAUTHORIZED'),
+    );
+  });
+});
+
+describe('candidatesOf', () => {
+  const wish = { requested: undefined, exclusionList: [], selection: {}, referrers: true } as const;
+
+  async function listed(...tags: readonly string[]): ReturnType<typeof listSource> {
+    const source = new FakeSource();
+    for (const tag of tags) source.tag(tag, image);
+    return listSource(source, never);
+  }
+
+  it('selects, and never signature tags', async () => {
+    const source = await listed('v1', 'v2', 'dev', `sha256-${HEX}.sig`, `sha256-${HEX}`);
+    assert.ok(source);
+    const candidates = candidatesOf(source, {
+      ...wish,
+      exclusionList: ['^dev$'],
+      selection: { include: ['^v', '^sha256'] },
+    });
+    assert.deepEqual(candidates.tags, ['v1', 'v2']);
+    assert.deepEqual([...candidates.signatures.keys()], [`sha256:${HEX}`]);
+  });
+
+  it('takes requested tags as they are', async () => {
+    const source = await listed('v1', 'dev', `sha256-${HEX}.sig`);
+    assert.ok(source);
+    const candidates = candidatesOf(source, {
+      ...wish,
+      requested: ['dev', `sha256-${HEX}.sig`, `sha256-${HEX}`],
+      exclusionList: ['.*'],
+    });
+    assert.deepEqual(candidates.tags, ['dev', `sha256-${HEX}.sig`]);
+    assert.deepEqual(candidates.wishedSubjects, [`sha256:${HEX}`]);
+  });
+
+  it('takes a requested list of referrers as a tag where none are followed', () => {
+    const requested = [`sha256-${HEX}`];
+    const source = unlistedSource(requested);
+    const candidates = candidatesOf(source, { ...wish, requested, referrers: false });
+    assert.deepEqual(candidates.tags, requested);
+  });
+
+  it('refuses a malformed pattern', async () => {
+    const source = await listed('v1');
+    assert.ok(source);
+    assert.throws(
+      () => candidatesOf(source, { ...wish, exclusionList: ['('] }),
+      coded('EVENT_INVALID'),
+    );
+  });
+});

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
+import type { Outcome } from '../../../functions/mirror/outcome.ts';
+import {
+  failedRecord,
+  followerRecord,
+  tagRecord,
+  untouchedRecord,
+} from '../../../functions/mirror/record.ts';
+import { Tally } from '../../../functions/mirror/tally.ts';
+
+const tag = 'v1';
+const [digest, previousDigest] = ['sha256:new', 'sha256:old'];
+
+const STEPS: readonly (readonly [DecidedStep, Outcome, Outcome])[] = [
+  [{ tag, action: 'copy', reason: 'Missing' }, 'would-copy', 'would-copy'],
+  [{ tag, action: 'retag', reason: 'DigestPresent', digest }, 'would-retag', 'would-retag'],
+  [
+    { tag, action: 'overwrite', reason: 'Moved', digest, previousDigest },
+    'would-overwrite',
+    'would-overwrite',
+  ],
+  [{ tag, action: 'skip', reason: 'Identical', digest }, 'skipped', 'skipped'],
+  [
+    { tag, action: 'drifted', reason: 'DriftReported', digest, previousDigest },
+    'drifted',
+    'drifted',
+  ],
+  [{ tag, action: 'lost', reason: 'GoneFromSource' }, 'lost', 'lost'],
+  [{ tag, action: 'hold', reason: 'BrakeEngaged' }, 'held', 'would-hold'],
+  [{ tag, action: 'refuse', reason: 'TagInvalid' }, 'failed', 'failed'],
+  [{ tag, action: 'fail', fault: new Fault('NETWORK', '') }, 'failed', 'failed'],
+];
+
+describe('untouchedRecord', () => {
+  for (const [step, outcome, dryOutcome] of STEPS) {
+    it(`calls the step ${step.action} ${outcome}, in a dry run ${dryOutcome}`, () => {
+      assert.equal(untouchedRecord(step, false).outcome, outcome);
+      assert.equal(untouchedRecord(step, true).outcome, dryOutcome);
+    });
+  }
+
+  it('tells the digests that are known', () => {
+    const step = {
+      tag,
+      action: 'drifted',
+      reason: 'DriftReported',
+      digest,
+      previousDigest,
+    } as const;
+    const record = untouchedRecord(step, false);
+    assert.equal(record.digest, digest);
+    assert.equal(record.previousDigest, previousDigest);
+    assert.equal(record.reason, 'DriftReported');
+  });
+
+  it('gives a refused tag a code', () => {
+    const refused = untouchedRecord({ tag, action: 'refuse', reason: 'TagInvalid' }, false);
+    assert.equal(refused.fault?.code, 'TAG_INVALID');
+    const failure = new Fault('NETWORK', '');
+    const failing = untouchedRecord({ tag, action: 'fail', fault: failure }, false);
+    assert.equal(failing.fault, failure);
+    assert.equal(failing.reason, 'NETWORK');
+  });
+});
+
+describe('records of work', () => {
+  const tally = new Tally();
+  tally.blob({ arrival: 'uploaded', bytesUploaded: 7 });
+
+  it('tell what was moved', () => {
+    const record = tagRecord(
+      tag,
+      { outcome: 'overwritten', reason: 'Moved', digest, previousDigest },
+      tally,
+      12,
+    );
+    assert.deepEqual(record, {
+      tag,
+      outcome: 'overwritten',
+      reason: 'Moved',
+      digest,
+      previousDigest,
+      bytesUploaded: 7,
+      blobs: { uploaded: 1, mounted: 0, present: 0 },
+      durationMs: 12,
+    });
+  });
+
+  it('tell why a tag failed, and what was moved all the same', () => {
+    const fault = new Fault('SOURCE_INCOMPLETE', '');
+    const record = failedRecord(tag, fault, tally, 12);
+    assert.equal(record.reason, 'SOURCE_INCOMPLETE');
+    assert.equal(record.fault, fault);
+    assert.equal(record.bytesUploaded, 7);
+  });
+
+  it('tell whose signature it is', () => {
+    const follower = { tag, subject: digest, tally, startedAtMs: 5 };
+    const copied = followerRecord(
+      { ...follower, ending: { outcome: 'copied', reason: 'Missing' } },
+      9,
+    );
+    assert.equal(copied.subject, digest);
+    assert.equal(copied.durationMs, 4);
+    const fault = new Fault('NETWORK', '');
+    const failing = followerRecord({ ...follower, ending: { outcome: 'failed', fault } }, 9);
+    assert.equal(failing.outcome, 'failed');
+    assert.equal(failing.subject, digest);
+  });
+});

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault, type FaultCode, type Side } from '../../../functions/fault.ts';
+import {
+  backOff,
+  defaultBackOff,
+  MAX_UPLOAD_ATTEMPTS,
+  mayRestart,
+} from '../../../functions/mirror/restart.ts';
+
+const ROWS: readonly (readonly [FaultCode, Side, number, boolean])[] = [
+  ['SERVER_ERROR', 'destination', 1, true],
+  ['SERVER_ERROR', 'destination', 3, true],
+  ['SERVER_ERROR', 'destination', 4, false],
+  ['NETWORK', 'destination', 1, true],
+  ['TIMEOUT', 'destination', 1, true],
+  ['RATE_LIMITED', 'destination', 1, true],
+  ['RESPONSE_INVALID', 'destination', 1, true],
+  ['FORBIDDEN', 'destination', 1, false],
+  ['REQUEST_REFUSED', 'destination', 1, false],
+  ['ABORTED', 'destination', 1, false],
+  ['NETWORK', 'source', 1, false],
+  ['SOURCE_INCOMPLETE', 'source', 1, false],
+  ['DIGEST_MISMATCH', 'source', 1, true],
+  ['DIGEST_MISMATCH', 'source', 2, false],
+  ['SIZE_MISMATCH', 'destination', 1, true],
+];
+
+describe('mayRestart', () => {
+  for (const [code, side, attempt, expected] of ROWS) {
+    it(`${code} of the ${side} at attempt ${attempt}: ${expected}`, () => {
+      assert.equal(mayRestart(new Fault(code, '', { side }), attempt, 60_000), expected);
+    });
+  }
+
+  it('is not where the registry wants to be left alone longer than there is time', () => {
+    const fault = new Fault('RATE_LIMITED', '', { side: 'destination', retryAfterMs: 60_001 });
+    assert.equal(mayRestart(fault, 1, 60_000), false);
+    assert.equal(mayRestart(fault, 1, 60_001), true);
+  });
+});
+
+describe('backOff', () => {
+  it('waits at most 3.5 s in total', () => {
+    let mostMs = 0;
+    for (let attempt = 2; attempt <= MAX_UPLOAD_ATTEMPTS; attempt += 1) {
+      mostMs += 500 * 2 ** (attempt - 2);
+      assert.ok(defaultBackOff(attempt) <= 500 * 2 ** (attempt - 2));
+    }
+    assert.equal(mostMs, 3500);
+  });
+
+  it('ends early and quietly when nobody waits any more', async () => {
+    const leaving = new AbortController();
+    const waiting = backOff(60_000, leaving.signal);
+    leaving.abort();
+    await waiting;
+    await backOff(0, leaving.signal);
+  });
+});

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { settle, settleAll } from '../../../functions/mirror/settle.ts';
+import { coded } from './faults.ts';
+
+const OPTIONS = { concurrency: 2, operation: 'test' };
+
+function fault(code: FaultCode): Fault {
+  return new Fault(code, code);
+}
+
+describe('settle', () => {
+  it('does all tasks before it throws', async () => {
+    const done: number[] = [];
+    await assert.rejects(
+      settle(
+        [1, 2, 3, 4],
+        async (number) => {
+          await Promise.resolve();
+          if (number === 1) throw fault('NETWORK');
+          done.push(number);
+        },
+        OPTIONS,
+      ),
+      coded('NETWORK'),
+    );
+    assert.deepEqual(done, [2, 3, 4]);
+  });
+
+  it('throws the gravest fault', async () => {
+    const codes: readonly FaultCode[] = ['ABORTED', 'NETWORK', 'SOURCE_INCOMPLETE', 'TIMEOUT'];
+    const told: string[] = [];
+    await assert.rejects(
+      settle(codes, (code) => Promise.reject(fault(code)), {
+        ...OPTIONS,
+        onFault: ({ code }) => told.push(code),
+      }),
+      coded('SOURCE_INCOMPLETE'),
+    );
+    assert.deepEqual(told, codes);
+    await assert.rejects(
+      settle(codes.slice(0, 2), (code) => Promise.reject(fault(code)), OPTIONS),
+      coded('NETWORK'),
+    );
+  });
+
+  it('keeps to its concurrency', async () => {
+    let [running, most] = [0, 0];
+    await settle(
+      [1, 2, 3, 4, 5],
+      async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+      },
+      OPTIONS,
+    );
+    assert.equal(most, 2);
+  });
+
+  it('names an error of no code as a defect', async () => {
+    await assert.rejects(
+      settle([1], () => Promise.reject(new TypeError('oops')), OPTIONS),
+      coded('INTERNAL'),
+    );
+  });
+});
+
+describe('settleAll', () => {
+  it('waits for all and throws the gravest fault', async () => {
+    let ended = false;
+    const slow = new Promise<void>((resolve) =>
+      setImmediate(() => {
+        ended = true;
+        resolve();
+      }),
+    );
+    await assert.rejects(
+      settleAll(
+        [Promise.reject(fault('NETWORK')), slow, Promise.reject(fault('TAG_INVALID'))],
+        'x',
+      ),
+      coded('TAG_INVALID'),
+    );
+    assert.equal(ended, true);
+    await settleAll([Promise.resolve()], 'x');
+  });
+});

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { NO_BLOBS } from '../../../functions/mirror/outcome.ts';
+import { Tally } from '../../../functions/mirror/tally.ts';
+
+describe('Tally', () => {
+  it('counts blobs by arrival, and bytes', () => {
+    const tally = new Tally();
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 10 });
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 5 });
+    tally.blob({ arrival: 'mounted', bytesUploaded: 0 });
+    tally.blob({ arrival: 'present', bytesUploaded: 0 });
+    tally.blob({ arrival: 'known', bytesUploaded: 0 });
+    assert.deepEqual(tally.blobs, { uploaded: 2, mounted: 1, present: 2 });
+    assert.equal(tally.bytesUploaded, 15);
+  });
+
+  it('takes for progress what lasts', () => {
+    const nothing = new Tally();
+    nothing.blob({ arrival: 'present', bytesUploaded: 0 });
+    assert.equal(nothing.progressed, false);
+    const mounted = new Tally();
+    mounted.blob({ arrival: 'mounted', bytesUploaded: 0 });
+    assert.equal(mounted.progressed, true);
+    const pushed = new Tally();
+    pushed.push();
+    assert.equal(pushed.progressed, true);
+    assert.equal(pushed.blobs, NO_BLOBS);
+  });
+});

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { Descriptor } from '../../../functions/mirror/ports.ts';
+import {
+  enterIndex,
+  ManifestBudget,
+  MAX_INDEX_DEPTH,
+  MAX_MANIFESTS,
+  stepInto,
+  walkFrom,
+} from '../../../functions/mirror/walk.ts';
+import { coded } from './faults.ts';
+import { OCI_MANIFEST } from './images.ts';
+
+function descriptors(count: number, prefix = 'child'): readonly Descriptor[] {
+  return Array.from({ length: count }, (_none, index) => ({
+    mediaType: OCI_MANIFEST,
+    digest: `sha256:${prefix}${index}`,
+    sizeBytes: 1,
+  }));
+}
+
+describe('ManifestBudget', () => {
+  it('counts each digest once', () => {
+    const budget = new ManifestBudget();
+    budget.count(descriptors(MAX_MANIFESTS));
+    budget.count(descriptors(MAX_MANIFESTS));
+  });
+
+  it('guard graph-size: lets a tag reach 1,000 manifests over all its indexes', () => {
+    const budget = new ManifestBudget();
+    budget.count(descriptors(MAX_MANIFESTS));
+    assert.throws(() => {
+      budget.count(descriptors(1, 'one more'));
+    }, coded('GRAPH_TOO_LARGE'));
+  });
+});
+
+describe('enterIndex', () => {
+  it('guard index-depth: goes 4 levels deep', () => {
+    let walk = walkFrom('sha256:top', new ManifestBudget());
+    for (let level = 1; level < MAX_INDEX_DEPTH; level += 1) {
+      enterIndex(walk, []);
+      walk = stepInto(walk, `sha256:level${level}`);
+    }
+    enterIndex(walk, []);
+    assert.throws(() => {
+      enterIndex(stepInto(walk, 'sha256:too deep'), []);
+    }, coded('INDEX_TOO_DEEP'));
+  });
+
+  it('guard index-cycle: refuses an index that contains itself', () => {
+    const walk = stepInto(walkFrom('sha256:child0', new ManifestBudget()), 'sha256:between');
+    assert.throws(() => {
+      enterIndex(walk, descriptors(1));
+    }, coded('MANIFEST_INVALID'));
+  });
+});
