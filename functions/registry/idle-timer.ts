@@ -7,19 +7,18 @@ export interface IdleTimer {
 }
 
 /**
- * Calls `onIdle` once where one wait lasts `limitMs`. A socket's own timeout would also count the
- * time in which we ourselves hold a stream back.
+ * Calls `onIdle` where one wait lasts `limitMs`. A socket's own timeout would also count the time
+ * in which we ourselves hold a stream back.
  */
 export function idleTimer(limitMs: number, onIdle: () => void): IdleTimer {
   let timer: NodeJS.Timeout | undefined;
   return {
     wait() {
-      if (timer === undefined) timer = setTimeout(onIdle, limitMs);
-      else timer.refresh();
+      clearTimeout(timer);
+      timer = setTimeout(onIdle, limitMs);
     },
     rest() {
       clearTimeout(timer);
-      timer = undefined;
     },
   };
 }

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { parseChallenges } from '../../../functions/registry/challenge.ts';
+
+function read(header: string): readonly (readonly [string, Readonly<Record<string, string>>])[] {
+  return parseChallenges(header).map(({ scheme, parameters }) => [
+    scheme,
+    Object.fromEntries(parameters),
+  ]);
+}
+
+describe('WWW-Authenticate', () => {
+  it('reads the challenges of registries', () => {
+    const hub =
+      'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/alpine:pull"';
+    assert.deepEqual(read(hub), [
+      [
+        'bearer',
+        {
+          realm: 'https://auth.docker.io/token',
+          service: 'registry.docker.io',
+          scope: 'repository:library/alpine:pull',
+        },
+      ],
+    ]);
+    assert.deepEqual(read('Basic realm="Sonatype Nexus Repository Manager"'), [
+      ['basic', { realm: 'Sonatype Nexus Repository Manager' }],
+    ]);
+    assert.deepEqual(read('bearer realm=https://r.example.com/token?a=b,service=r'), [
+      ['bearer', { realm: 'https://r.example.com/token?a=b', service: 'r' }],
+    ]);
+  });
+
+  it('keeps commas and quotes within values, and divides challenges', () => {
+    const header =
+      'Basic realm="a, \\"b\\"", Bearer realm="https://r/t", scope="repository:a:pull,push" , Negotiate YWJj==, Custom';
+    assert.deepEqual(read(header), [
+      ['basic', { realm: 'a, "b"' }],
+      ['bearer', { realm: 'https://r/t', scope: 'repository:a:pull,push' }],
+      ['negotiate', {}],
+      ['custom', {}],
+    ]);
+  });
+
+  it('takes the first of a doubled parameter', () => {
+    assert.deepEqual(read('Bearer realm="https://good/",realm="https://evil/"'), [
+      ['bearer', { realm: 'https://good/' }],
+    ]);
+  });
+
+  it('gives back whatever was quoted', () => {
+    const tokens = fc.stringMatching(/^[A-Za-z][A-Za-z0-9-]{0,10}$/);
+    const values = fc.string().filter((text) => !/[\r\n]/.test(text));
+    const challenges = fc.array(
+      fc.tuple(
+        tokens,
+        fc.dictionary(
+          tokens.map((name) => name.toLowerCase()),
+          values,
+          { minKeys: 1, noNullPrototype: true },
+        ),
+      ),
+      { minLength: 1, maxLength: 4 },
+    );
+    fc.assert(
+      fc.property(challenges, fc.constantFrom(', ', ',', ' , '), (given, comma) => {
+        const header = given
+          .map(([scheme, parameters]) => {
+            const list = Object.entries(parameters).map(
+              ([name, value]) => `${name}="${value.replace(/["\\]/g, '\\$&')}"`,
+            );
+            return `${scheme} ${list.join(comma)}`;
+          })
+          .join(comma);
+        assert.deepEqual(
+          read(header),
+          given.map(([scheme, parameters]) => [scheme.toLowerCase(), parameters]),
+        );
+      }),
+    );
+  });
+
+  it('never throws and ends soon, whatever it is given', () => {
+    const texts = fc.oneof(
+      fc.string(),
+      fc.string({
+        unit: fc.constantFrom('a', '=', '"', ',', ' ', '\\', 'Bearer ', 'realm='),
+        maxLength: 400,
+      }),
+    );
+    fc.assert(
+      fc.property(texts, (text) => {
+        for (const { scheme } of parseChallenges(text)) assert.ok(scheme !== '');
+      }),
+    );
+    parseChallenges(`Bearer ${'a='.repeat(8000)}`);
+    parseChallenges(`Bearer a="${'\\'.repeat(16_000)}`);
+    parseChallenges(' '.repeat(16_000) + ','.repeat(16_000));
+    assert.deepEqual(parseChallenges(undefined), []);
+  });
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { redactUrl } from '../../../functions/registry/redact.ts';
+
+describe('redaction', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    [
+      'https://ghcr.io/v2/org/app/tags/list?n=1000&last=v1',
+      'https://ghcr.io/v2/org/app/tags/list?n=1000&last=v1',
+    ],
+    ['https://user:pass@ghcr.io/v2/', 'https://ghcr.io/v2/'],
+    [
+      'https://r.example.com/v2/a/blobs/uploads/7f3c?_state=secret&digest=sha256:00',
+      'https://r.example.com/v2/a/blobs/uploads/REDACTED?_state=REDACTED&digest=sha256:00',
+    ],
+    [
+      'https://europe-docker.pkg.dev/artifacts-uploads/namespaces/p/repositories/r/uploads/AF-opaque',
+      'https://europe-docker.pkg.dev/artifacts-uploads/namespaces/p/repositories/r/uploads/REDACTED',
+    ],
+    [
+      'https://europe-docker.pkg.dev/artifacts-downloads/namespaces/p/repositories/r/downloads/AB',
+      'https://europe-docker.pkg.dev/artifacts-downloads/namespaces/p/repositories/r/downloads/REDACTED',
+    ],
+    [
+      'https://cdn.example.com/blob?X-Amz-Signature=abc&X-Amz-Credential=def',
+      'https://cdn.example.com/blob?X-Amz-Signature=REDACTED&X-Amz-Credential=REDACTED',
+    ],
+    [
+      'https://r/v2/a/blobs/uploads/?mount=sha256:00&from=b',
+      'https://r/v2/a/blobs/uploads/?mount=sha256:00&from=b',
+    ],
+    ['not a url', '(no URL)'],
+  ];
+  for (const [url, expected] of cases) {
+    it(`writes ${expected}`, () => {
+      assert.equal(redactUrl(url), expected);
+    });
+  }
+
+  it('shows no value of an unknown parameter, no user and no control character', () => {
+    const secret = fc.stringMatching(/^[a-z]{12,20}$/);
+    fc.assert(
+      fc.property(secret, fc.webUrl(), (hidden, base) => {
+        const url = new URL(base);
+        url.username = hidden;
+        url.searchParams.set('token', hidden);
+        url.hash = hidden;
+        const shown = redactUrl(url);
+        assert.ok(!shown.includes(hidden), shown);
+        // eslint-disable-next-line no-control-regex -- none of them may be there
+        assert.ok(!/[\u0000-\u001f]/.test(shown));
+      }),
+    );
+  });
+});

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { isFault, type FaultCode } from '../../../functions/fault.ts';
+import {
+  isRedirect,
+  nextHop,
+  uploadLocation,
+} from '../../../functions/registry/redirect-policy.ts';
+
+const BLOB = new URL('https://r.example.com/v2/a/blobs/sha256:00');
+const PLAIN = new URL('http://r.example.com:5000/v2/a/blobs/sha256:00');
+
+function hop(
+  location: string | undefined,
+  changes: Partial<Parameters<typeof nextHop>[0]> = {},
+): ReturnType<typeof nextHop> {
+  return nextHop({
+    from: BLOB,
+    location,
+    method: 'GET',
+    hops: 0,
+    credentialsOrigin: 'https://r.example.com',
+    ...changes,
+  });
+}
+
+function refuses(code: FaultCode, action: () => unknown): void {
+  assert.throws(action, (error) => isFault(error, code));
+}
+
+describe('redirect policy', () => {
+  it('keeps authorization for the exact origin only', () => {
+    const cases: readonly (readonly [string, boolean])[] = [
+      ['/v2/a/other', true],
+      ['https://r.example.com/x', true],
+      ['https://R.EXAMPLE.com:443/x', true],
+      ['https://r.example.com:444/x', false],
+      ['https://cdn.example.com/x', false],
+      ['https://r.example.com.evil.org/x', false],
+      ['//evil.org/x', false],
+    ];
+    for (const [location, authorize] of cases)
+      assert.equal(hop(location).authorize, authorize, location);
+  });
+
+  it('gives authorization back on the way home', () => {
+    const from = new URL('https://cdn.example.com/x');
+    assert.equal(hop('https://r.example.com/x', { from }).authorize, true);
+    assert.equal(hop('/y', { from }).authorize, false);
+  });
+
+  it('lets http go to https, and stay http', () => {
+    const credentialsOrigin = PLAIN.origin;
+    assert.equal(
+      hop('https://cdn.example.com/', { from: PLAIN, credentialsOrigin }).authorize,
+      false,
+    );
+    assert.equal(hop('/x', { from: PLAIN, credentialsOrigin }).authorize, true);
+  });
+
+  it('guard redirect-downgrade: refuses https to http and names the proxy', () => {
+    refuses('INSECURE_REFUSED', () => hop('http://r.example.com/x'));
+    assert.throws(() => hop('http://r.example.com/x'), /proxy/);
+  });
+
+  it('guard redirect-method: refuses to send a body elsewhere', () => {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+      refuses('REDIRECT_REFUSED', () => hop('/x', { method }));
+    }
+    hop('/x', { method: 'HEAD' });
+  });
+
+  it('guard redirect-hops: follows five and no sixth', () => {
+    hop('/x', { hops: 4 });
+    refuses('REDIRECT_REFUSED', () => hop('/x', { hops: 5 }));
+  });
+
+  it('guard redirect-scheme: follows to the web only', () => {
+    for (const location of [
+      'file:///etc/passwd',
+      'ftp://r.example.com/',
+      'data:text/plain,x',
+      'unix:/run/x.sock',
+    ]) {
+      refuses('REDIRECT_REFUSED', () => hop(location));
+    }
+  });
+
+  it('guard redirect-userinfo: follows to no URL with a user', () => {
+    refuses('REDIRECT_REFUSED', () => hop('https://user:pass@cdn.example.com/'));
+    refuses('REDIRECT_REFUSED', () => hop('https://user@cdn.example.com/'));
+  });
+
+  it('refuses a redirect without a usable Location', () => {
+    refuses('REDIRECT_REFUSED', () => hop(undefined));
+    refuses('REDIRECT_REFUSED', () => hop('https://['));
+  });
+
+  it('knows the statuses', () => {
+    assert.deepEqual(
+      [200, 300, 301, 302, 303, 304, 307, 308].filter(isRedirect),
+      [301, 302, 303, 307, 308],
+    );
+  });
+});
+
+describe('upload location', () => {
+  it('stays at the origin with authorization, or goes to another https host without', () => {
+    assert.deepEqual(uploadLocation(BLOB, '/artifacts-uploads/x'), {
+      url: new URL('https://r.example.com/artifacts-uploads/x'),
+      authorize: true,
+    });
+    assert.equal(uploadLocation(BLOB, 'https://storage.example.com/x').authorize, false);
+  });
+
+  it('guard upload-downgrade: refuses http from an https registry and names the proxy', () => {
+    refuses('INSECURE_REFUSED', () =>
+      uploadLocation(BLOB, 'http://r.example.com/v2/a/blobs/uploads/1'),
+    );
+    assert.throws(() => uploadLocation(BLOB, 'http://r.example.com/x'), /proxy/);
+  });
+
+  it('guard upload-location: sends no bytes to another host without TLS', () => {
+    for (const location of [
+      'http://evil.example.com/x',
+      'http://r.example.com:5001/x',
+      'ftp://x/y',
+    ]) {
+      refuses('REDIRECT_REFUSED', () => uploadLocation(PLAIN, location));
+    }
+  });
+
+  it('guard upload-userinfo: goes to no URL with a user', () => {
+    refuses('REDIRECT_REFUSED', () => uploadLocation(BLOB, 'https://user:pass@r.example.com/x'));
+  });
+
+  it('refuses to go nowhere', () => {
+    refuses('REDIRECT_REFUSED', () => uploadLocation(BLOB, undefined));
+  });
+});

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import {
+  backoffMs,
+  isPassingStatus,
+  NO_RETRY,
+  RETRY_POLICY,
+  retryDelayMs,
+  throttlePauseMs,
+} from '../../../functions/registry/retry-policy.ts';
+
+function delay(code: FaultCode, attempt: number, random = 1): number | undefined {
+  return retryDelayMs(RETRY_POLICY, attempt, new Fault(code, ''), random);
+}
+
+describe('retry policy', () => {
+  it('tries what failed four times, each wait within twice the range before', () => {
+    for (const code of ['NETWORK', 'TIMEOUT', 'SERVER_ERROR'] as const) {
+      assert.deepEqual(
+        [1, 2, 3, 4].map((attempt) => delay(code, attempt)),
+        [500, 1000, 2000, undefined],
+      );
+      assert.equal(delay(code, 1, 0), 0);
+    }
+  });
+
+  it('tries what was throttled six times, and leaves the wait to the gate', () => {
+    assert.deepEqual(
+      [1, 5, 6].map((attempt) => delay('RATE_LIMITED', attempt)),
+      [0, 0, undefined],
+    );
+  });
+
+  it('waits at least as long as a failing registry asks', () => {
+    const fault = new Fault('SERVER_ERROR', '', { retryAfterMs: 7000 });
+    assert.equal(retryDelayMs(RETRY_POLICY, 1, fault, 1), 7000);
+  });
+
+  const final: readonly FaultCode[] = [
+    'UNAUTHORIZED',
+    'FORBIDDEN',
+    'NOT_FOUND',
+    'ABORTED',
+    'DIGEST_MISMATCH',
+    'ADDRESS_REFUSED',
+    'RESPONSE_TOO_LARGE',
+  ];
+  for (const code of final) {
+    it(`does not repeat ${code}`, () => {
+      assert.equal(delay(code, 1), undefined);
+    });
+  }
+
+  it('repeats nothing whose body cannot be sent twice', () => {
+    for (const code of ['NETWORK', 'RATE_LIMITED', 'SERVER_ERROR'] as const) {
+      assert.equal(retryDelayMs(NO_RETRY, 1, new Fault(code, ''), 1), undefined);
+    }
+  });
+
+  it('bounds the back-off', () => {
+    assert.equal(backoffMs(RETRY_POLICY, 30, 1), RETRY_POLICY.maxMs);
+  });
+
+  it('pauses as asked, until the next minute at a quota of minutes, else by doubling', () => {
+    const quota =
+      "Quota exceeded for quota metric 'Requests per project per user' and limit 'Requests per project per user per minute per user' of service";
+    const at = 5 * 60_000 + 20_000;
+    assert.equal(throttlePauseMs({ retryAfterMs: 3000, message: quota }, 1, at, 0), 3000);
+    assert.equal(throttlePauseMs({ retryAfterMs: undefined, message: quota }, 1, at, 0), 40_000);
+    assert.equal(throttlePauseMs({ retryAfterMs: undefined, message: quota }, 1, at, 1), 42_000);
+    const plain = { retryAfterMs: undefined, message: 'slow down' };
+    assert.deepEqual(
+      [1, 2, 3, 9].map((n) => throttlePauseMs(plain, n, at, 1)),
+      [1000, 2000, 4000, 30_000],
+    );
+    assert.equal(throttlePauseMs(plain, 1, at, 0), 500);
+  });
+
+  it('knows the statuses that may pass', () => {
+    for (const status of [408, 429, 499, 500, 502, 503, 504, 522])
+      assert.ok(isPassingStatus(status));
+    for (const status of [200, 301, 400, 401, 403, 404, 409, 501])
+      assert.ok(!isPassingStatus(status));
+  });
+});

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+
+import {
+  ANONYMOUS,
+  type Credential,
+  type Credentials,
+} from '../../../functions/auth/credential.ts';
+import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
+import { isFault, type Fault, type FaultCode } from '../../../functions/fault.ts';
+import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
+import {
+  createRegistries,
+  type Registries,
+  type RegistriesOptions,
+} from '../../../functions/registry/registries.ts';
+import type { Timing } from '../../../functions/registry/timing.ts';
+import {
+  startRegistry,
+  type LocalRegistry,
+  type RegistryOptions,
+} from '../../../infra/local/registry/registry.ts';
+
+/** A signal that nobody aborts. */
+export const NEVER = new AbortController().signal;
+
+/** Retries as in production, without its waits. */
+export const QUICK = { maxAttempts: 4, maxThrottledAttempts: 6, baseMs: 2, maxMs: 10 };
+
+/** The Google access token that the destination stand-in takes. */
+export const ACCESS_TOKEN = 'access-token';
+
+/** One request to a {@link serve}d server. */
+export interface Seen {
+  readonly method: string;
+  readonly url: string;
+  readonly authorization: string | undefined;
+  readonly headers: IncomingMessage['headers'];
+}
+
+/** A tiny server with what it saw. */
+export interface Served {
+  /** `127.0.0.1:PORT`. */
+  readonly host: string;
+  readonly url: string;
+  readonly seen: Seen[];
+  /** Connections accepted so far. */
+  readonly connections: () => number;
+}
+
+/** Serves a handler on loopback until the test ends. */
+export async function serve(
+  t: TestContext,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<Served> {
+  const seen: Seen[] = [];
+  let connections = 0;
+  const server = createServer((request, response) => {
+    seen.push({
+      method: request.method ?? '',
+      url: request.url ?? '',
+      authorization: request.headers.authorization,
+      headers: request.headers,
+    });
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    handler(request, response);
+  });
+  server.on('connection', () => (connections += 1));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { host, url: `http://${host}`, seen, connections: () => connections };
+}
+
+/** A registry stand-in until the test ends. */
+export async function registry(
+  t: TestContext,
+  options: RegistryOptions = {},
+): Promise<LocalRegistry> {
+  const started = await startRegistry(options);
+  t.after(() => started.close());
+  return started;
+}
+
+/** A stand-in of Artifact Registry that takes {@link ACCESS_TOKEN}. */
+export function artifactRegistry(
+  t: TestContext,
+  switches: RegistryOptions['switches'] = {},
+): Promise<LocalRegistry> {
+  const verify = (token: string): { email: string } | undefined =>
+    token === ACCESS_TOKEN ? { email: 'mirror@example.com' } : undefined;
+  return registry(t, {
+    personality: 'artifact-registry',
+    google: { accessTokens: { verify } },
+    switches,
+  });
+}
+
+/** Credentials by host. */
+export function credentials(byHost: Readonly<Record<string, Credential>>): Credentials & {
+  readonly refusals: string[];
+} {
+  const refusals: string[] = [];
+  return {
+    refusals,
+    credentialFor: (host) => Promise.resolve(byHost[host]),
+    refused: (host) => refusals.push(host),
+  };
+}
+
+/** Registries that may speak to the given hosts, with what they report. */
+export function open(
+  t: TestContext,
+  hosts: readonly string[],
+  options: Partial<RegistriesOptions> & { readonly google?: readonly string[] } = {},
+): Registries & { readonly exchanges: ExchangeReport[] } {
+  const exchanges: ExchangeReport[] = [];
+  const isGoogle = googleHosts(options.google ?? []);
+  const tokens = { accessToken: () => Promise.resolve(ACCESS_TOKEN) };
+  const registries = createRegistries({
+    credentials: { source: ANONYMOUS, destination: googleCredentials(isGoogle, tokens) },
+    mayUseCredentials: () => true,
+    isGoogle,
+    googleTokens: tokens,
+    privateHosts: hosts,
+    retryPolicy: QUICK,
+    random: () => 0.5,
+    onExchange: (report) => exchanges.push(report),
+    ...options,
+  });
+  t.after(() => {
+    registries.close();
+  });
+  return Object.assign(registries, { exchanges });
+}
+
+/** Waits for a rejection with a fault of this code and gives it. */
+export async function rejection(promise: Promise<unknown>, code: FaultCode): Promise<Fault> {
+  let found: Fault | undefined;
+  await assert.rejects(promise, (error) => {
+    assert.ok(isFault(error), String(error));
+    assert.equal(error.code, code, error.message);
+    found = error;
+    return true;
+  });
+  if (found === undefined) throw new Error('not rejected');
+  return found;
+}
+
+/** Time that passes only when a test says so. */
+export interface FakeTiming extends Timing {
+  /** Lets time pass, timers in their order, and what waits for them run. */
+  pass(ms: number): Promise<void>;
+}
+
+/** Starts at `startMs`. */
+export function fakeTiming(startMs = 1_000_000): FakeTiming {
+  let nowMs = startMs;
+  const timers = new Set<{ readonly atMs: number; readonly action: () => void }>();
+  return {
+    now: () => nowMs,
+    setTimer(delayMs, action) {
+      const timer = { atMs: nowMs + delayMs, action };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    async pass(ms) {
+      const untilMs = nowMs + ms;
+      for (;;) {
+        const [next] = [...timers]
+          .filter(({ atMs }) => atMs <= untilMs)
+          .sort((a, b) => a.atMs - b.atMs);
+        if (next === undefined) break;
+        timers.delete(next);
+        nowMs = Math.max(nowMs, next.atMs);
+        next.action();
+        await settle();
+      }
+      nowMs = untilMs;
+      await settle();
+    },
+  };
+}
+
+/** Lets everything run that waits for nothing. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Reads a stream whole. */
+export async function bytesOf(stream: AsyncIterable<Buffer> | undefined): Promise<Buffer> {
+  if (stream === undefined) throw new Error('nothing to read');
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

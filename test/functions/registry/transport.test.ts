@@ -1,0 +1,390 @@
+import assert from 'node:assert/strict';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { describe, it, type TestContext } from 'node:test';
+import { inspect } from 'node:util';
+
+import { Fault } from '../../../functions/fault.ts';
+import { readBody } from '../../../functions/registry/body.ts';
+import { wasSentInFull } from '../../../functions/registry/sent-in-full.ts';
+import {
+  openTransport,
+  type Transport,
+  type TransportOptions,
+  type TransportRequest,
+} from '../../../functions/registry/transport.ts';
+import { bytesOf, NEVER, rejection, serve } from './setting.ts';
+
+const LOCAL = { privateHosts: new Set<string>(), loopback: true };
+
+function transport(t: TestContext, options: Partial<TransportOptions> = {}): Transport {
+  const opened = openTransport({ addresses: LOCAL, ...options });
+  t.after(() => {
+    opened.close();
+  });
+  return opened;
+}
+
+function get(url: string, changes: Partial<TransportRequest> = {}): TransportRequest {
+  return { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000, ...changes };
+}
+
+/** A server of bare sockets. */
+async function tcp(t: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+function upload(
+  url: string,
+  body: Readable,
+  sizeBytes: number,
+  changes: Partial<TransportRequest> = {},
+): TransportRequest {
+  return get(url, {
+    method: 'PUT',
+    headers: { 'content-length': String(sizeBytes) },
+    body: { stream: body, sizeBytes },
+    ...changes,
+  });
+}
+
+describe('transport', () => {
+  it('asks for the bytes as they are and says who asks', async (t) => {
+    const server = await serve(t, (_request, response) =>
+      response.setHeader('x-a', '1').end('body'),
+    );
+    const response = await transport(t).send(get(`${server.url}/a%20b~c(d)?x=a%20b~c(d)`), NEVER);
+    assert.equal(response.status, 200);
+    assert.equal(response.header('x-a'), '1');
+    assert.equal(response.header('x-b'), undefined);
+    assert.equal(String(await readBody(response, 10)), 'body');
+    const [seen] = server.seen;
+    assert.equal(seen?.url, '/a%20b~c(d)?x=a%20b~c(d)');
+    assert.equal(seen.headers['accept-encoding'], 'identity');
+    assert.equal(seen.headers['user-agent'], 'imagerepo-mirror');
+    assert.equal(seen.authorization, undefined);
+  });
+
+  it('follows nothing, repeats nothing and throws at no status', async (t) => {
+    const server = await serve(t, (request, response) => {
+      response.writeHead(request.url === '/302' ? 302 : 503, { location: '/elsewhere' }).end();
+    });
+    const door = transport(t);
+    for (const status of [302, 503]) {
+      const response = await door.send(get(`${server.url}/${status}`), NEVER);
+      assert.equal(response.status, status);
+      await readBody(response, 10);
+    }
+    assert.equal(server.seen.length, 2);
+  });
+
+  it('uses a connection again, for answers without a body too', async (t) => {
+    const server = await serve(t, (request, response) => {
+      request.resume().on('end', () => {
+        // Node keeps no connection after a HEAD whose answer tells no length; registries tell it.
+        response
+          .writeHead(201, { 'content-length': '2' })
+          .end(request.method === 'HEAD' ? '' : 'ok');
+      });
+    });
+    const door = transport(t);
+    for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'GET'] as const) {
+      const body = method === 'PUT' ? { body: Buffer.from('manifest') } : {};
+      await readBody(await door.send(get(server.url, { method, ...body }), NEVER), 100);
+    }
+    assert.equal(server.connections(), 1);
+  });
+
+  it('uses the connection of an upload again', async (t) => {
+    const server = await serve(t, (request, response) => {
+      request.resume().on('end', () => response.writeHead(201).end());
+    });
+    const door = transport(t);
+    for (let times = 0; times < 3; times++) {
+      const body = Readable.from([Buffer.alloc(70_000), Buffer.alloc(5)]);
+      await readBody(await door.send(upload(server.url, body, 70_005), NEVER), 10);
+    }
+    assert.equal(server.connections(), 1);
+  });
+
+  it('sends a stream as it comes and tells how far it is', async (t) => {
+    let received = 0;
+    const server = await serve(t, (request, response) => {
+      request.on('data', (chunk: Buffer) => (received += chunk.length));
+      request.on('end', () => response.writeHead(201).end());
+    });
+    let told = 0;
+    const sizeBytes = 3 * 1024 * 1024 + 7;
+    const body = Readable.from([Buffer.alloc(sizeBytes - 7), Buffer.alloc(7)]);
+    const response = await transport(t).send(
+      upload(server.url, body, sizeBytes, {
+        body: { stream: body, sizeBytes, onBytes: (count) => (told += count) },
+      }),
+      NEVER,
+    );
+    await readBody(response, 10);
+    assert.deepEqual([response.status, received, told], [201, sizeBytes, sizeBytes]);
+  });
+
+  it('breaks off when the bytes break off, so that nothing wrong is complete', async (t) => {
+    let ended = false;
+    const aborted = Promise.withResolvers<undefined>();
+    const server = await serve(t, (request) => {
+      request.resume().on('end', () => (ended = true));
+      request.on('close', () => {
+        aborted.resolve(undefined);
+      });
+    });
+    async function* broken(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(10);
+      await Promise.resolve();
+      throw new Fault('DIGEST_MISMATCH', 'wrong', { side: 'source' });
+    }
+    const sent = transport(t).send(upload(server.url, Readable.from(broken()), 20), NEVER);
+    const fault = await rejection(sent, 'DIGEST_MISMATCH');
+    assert.equal(fault.side, 'source');
+    await aborted.promise;
+    assert.equal(ended, false);
+  });
+
+  it('guard upload-size: sends not one byte more than was announced', async (t) => {
+    let received = 0;
+    const closed = Promise.withResolvers<undefined>();
+    const server = await serve(t, (request, response) => {
+      request.on('data', (chunk: Buffer) => (received += chunk.length));
+      request.on('end', () => response.writeHead(201).end());
+      request.on('close', () => {
+        closed.resolve(undefined);
+      });
+    });
+    const body = Readable.from([Buffer.alloc(10), Buffer.alloc(11)]);
+    await rejection(transport(t).send(upload(server.url, body, 20), NEVER), 'SIZE_MISMATCH');
+    await closed.promise;
+    assert.equal(received, 10);
+  });
+
+  it('breaks off when too few bytes come', async (t) => {
+    const server = await serve(t, (request) => request.resume());
+    const body = Readable.from([Buffer.alloc(10)]);
+    await rejection(transport(t).send(upload(server.url, body, 20), NEVER), 'SIZE_MISMATCH');
+  });
+
+  it('stops an upload that is answered before its end, although the server reads on', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      response.writeHead(401, { 'www-authenticate': 'Bearer realm="x"' }).end('{"errors":[]}');
+    });
+    let destroyed = false;
+    const endless = new Readable({
+      read() {
+        this.push(Buffer.alloc(65_536));
+      },
+      destroy(error, callback) {
+        destroyed = true;
+        callback(error);
+      },
+    });
+    const response = await transport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
+    assert.equal(response.status, 401);
+    assert.equal(String(await readBody(response, 100)), '{"errors":[]}');
+    assert.equal(destroyed, true);
+  });
+
+  it('guard response-headers: takes at most 16 KiB of response head', async (t) => {
+    const server = await serve(t, (request, response) => {
+      const size = request.url === '/large' ? 17 * 1024 : 15 * 1024;
+      response.setHeader('x-large', 'a'.repeat(size)).end('ok');
+    });
+    const door = transport(t);
+    await rejection(door.send(get(`${server.url}/large`), NEVER), 'RESPONSE_TOO_LARGE');
+    await readBody(await door.send(get(`${server.url}/small`), NEVER), 10);
+  });
+
+  it('gives up a head without end', async (t) => {
+    const url = await tcp(t, (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\n');
+      const timer = setInterval(() => socket.write(`x-${'a'.repeat(8000)}: b\r\n`), 1);
+      socket.on('close', () => {
+        clearInterval(timer);
+      });
+    });
+    await rejection(transport(t).send(get(url), NEVER), 'RESPONSE_TOO_LARGE');
+  });
+
+  it('ends a wait for the head, for the body and for room to send', async (t) => {
+    const silent = await tcp(t, (socket) => socket.resume());
+    const stuck = await tcp(t, (socket) => {
+      socket.resume();
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
+    });
+    const deaf = await tcp(t, (socket) => socket.pause());
+    const door = transport(t, { idleMs: 60 });
+    await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
+    const response = await door.send(get(stuck), NEVER);
+    await rejection(bytesOf(response.chunks), 'TIMEOUT');
+    const much = Readable.from(
+      (function* () {
+        for (;;) yield Buffer.alloc(1024 * 1024);
+      })(),
+    );
+    await rejection(door.send(upload(deaf, much, 2 ** 40), NEVER), 'TIMEOUT');
+  });
+
+  it('counts no time in which we hold the stream back', async (t) => {
+    const server = await serve(t, (_request, response) =>
+      response.end(Buffer.alloc(2 * 1024 * 1024)),
+    );
+    const response = await transport(t, { idleMs: 100 }).send(get(server.url), NEVER);
+    let bytes = 0;
+    let paused = false;
+    for await (const chunk of response.chunks) {
+      bytes += chunk.length;
+      if (!paused) await new Promise((resolve) => setTimeout(resolve, 300));
+      paused = true;
+    }
+    assert.equal(bytes, 2 * 1024 * 1024);
+  });
+
+  it('counts no time in which the bytes to send are not there', async (t) => {
+    const server = await serve(t, (request, response) => {
+      request.resume().on('end', () => response.writeHead(201).end());
+    });
+    async function* slow(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(10);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      yield Buffer.alloc(10);
+    }
+    const sent = transport(t, { idleMs: 100 }).send(
+      upload(server.url, Readable.from(slow()), 20),
+      NEVER,
+    );
+    assert.equal((await sent).status, 201);
+  });
+
+  it('ends with its budget, also within the body', async (t) => {
+    const url = await tcp(t, (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n');
+      const timer = setInterval(() => socket.write('x'), 5);
+      socket.on('close', () => {
+        clearInterval(timer);
+      });
+    });
+    const response = await transport(t).send(get(url, { budgetMs: 100 }), NEVER);
+    await rejection(bytesOf(response.chunks), 'TIMEOUT');
+  });
+
+  it('ends when its signal aborts: before, while waiting and within the body', async (t) => {
+    const server = await serve(t, (request, response) => {
+      if (request.url === '/body')
+        response.writeHead(200, { 'content-length': '100' }).write('some');
+    });
+    const door = transport(t);
+    await rejection(door.send(get(server.url), AbortSignal.abort()), 'ABORTED');
+    const waiting = new AbortController();
+    const sent = door.send(get(server.url), waiting.signal);
+    setTimeout(() => {
+      waiting.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    }, 20);
+    await rejection(sent, 'DEADLINE_EXCEEDED');
+    const reading = new AbortController();
+    const response = await door.send(get(`${server.url}/body`), reading.signal);
+    const read = bytesOf(response.chunks);
+    setTimeout(() => {
+      reading.abort();
+    }, 20);
+    await rejection(read, 'ABORTED');
+  });
+
+  it('sees a body that is cut short', async (t) => {
+    const url = await tcp(t, (socket) => {
+      socket.resume().end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
+    });
+    const response = await transport(t).send(get(url), NEVER);
+    await rejection(bytesOf(response.chunks), 'NETWORK');
+  });
+
+  it('repeats once what a kept connection lost, and only that', async (t) => {
+    let connections = 0;
+    const url = await tcp(t, (socket) => {
+      connections += 1;
+      const resets = connections === 1;
+      let requests = 0;
+      socket.on('data', () => {
+        requests += 1;
+        if (resets && requests === 2) socket.resetAndDestroy();
+        else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+      });
+    });
+    const door = transport(t);
+    await readBody(await door.send(get(url), NEVER), 10);
+    await readBody(await door.send(get(url), NEVER), 10);
+    assert.equal(connections, 2);
+    const fresh = await tcp(t, (socket) => {
+      connections += 1;
+      socket.on('data', () => socket.resetAndDestroy());
+    });
+    await rejection(door.send(get(fresh), NEVER), 'NETWORK');
+    assert.equal(connections, 3);
+  });
+
+  it('knows whether all bytes were sent before an answer was lost', async (t) => {
+    const server = await serve(t, (request) => {
+      request.resume().on('end', () => request.socket.destroy());
+    });
+    const early = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
+    const door = transport(t);
+    const lost = await rejection(
+      door.send(upload(server.url, Readable.from([Buffer.alloc(10)]), 10), NEVER),
+      'NETWORK',
+    );
+    assert.equal(wasSentInFull(lost), true);
+    async function* stuck(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(10);
+      await new Promise((resolve) => setTimeout(resolve, 10_000).unref());
+    }
+    const broken = await rejection(
+      door.send(upload(early, Readable.from(stuck()), 20), NEVER),
+      'NETWORK',
+    );
+    assert.equal(wasSentInFull(broken), false);
+  });
+
+  it('speaks to no private address that is not named, and opens no connection to find out', async (t) => {
+    const server = await serve(t, (_request, response) => response.end());
+    const rules = { privateHosts: new Set([server.host]), loopback: false };
+    const port = server.host.split(':')[1] ?? '';
+    const door = transport(t, { addresses: rules });
+    await readBody(await door.send(get(server.url), NEVER), 10);
+    assert.equal(server.connections(), 1);
+    for (const url of [
+      `http://localhost:${port}/`,
+      `http://127.0.0.2:${port}/`,
+      `http://0x7f.2:${port}/`,
+    ]) {
+      await rejection(door.send(get(url), NEVER), 'ADDRESS_REFUSED');
+    }
+    assert.equal(server.connections(), 1);
+  });
+
+  it('keeps what it presents out of its faults', async (t) => {
+    const url = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
+    const fault = await rejection(
+      transport(t).send(get(url, { headers: { authorization: 'Bearer top-secret' } }), NEVER),
+      'NETWORK',
+    );
+    assert.ok(!inspect(fault, { depth: 10 }).includes('top-secret'));
+    assert.ok(!JSON.stringify(fault).includes('top-secret'));
+  });
+});
