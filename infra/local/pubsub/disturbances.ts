@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import { resourceOf, type CallContext, type Decorator, type Method } from './methods.ts';
 import { Refusal, type StatusName } from './refusal.ts';
 
-/** What goes wrong with a request. */
+/** What goes wrong with a request; a stream can only be refused. */
 export type Trouble =
   /** It is not carried out and answered with this status. */
   | { readonly kind: 'refused'; readonly status: StatusName }

@@ -35,11 +35,17 @@ export function listen(server: Server, port: number): Promise<number> {
   });
 }
 
-/** Ends all calls and connections; resolves when the port is free. */
+/** How long calls may take to end by themselves when the server shuts down. */
+const GRACE_MS = 500;
+
+/** Ends all calls and connections, after a moment for their last words; resolves when the port is free. */
 export function shutDown(server: Server): Promise<void> {
-  server.forceShutdown();
   return new Promise((resolve) => {
+    const force = setTimeout(() => {
+      server.forceShutdown();
+    }, GRACE_MS);
     server.tryShutdown(() => {
+      clearTimeout(force);
       resolve();
     });
   });

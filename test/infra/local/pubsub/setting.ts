@@ -77,12 +77,12 @@ export async function startSetting(t: TestContext, options: PubsubOptions = {}):
     client,
     look,
     publisher: async () => {
-      const publisher = new v1.PublisherClient(await client.getClientConfig());
+      const publisher = new v1.PublisherClient(await configOf(client));
       closings.push(() => publisher.close());
       return publisher;
     },
     subscriber: async () => {
-      const subscriber = new v1.SubscriberClient(await client.getClientConfig());
+      const subscriber = new v1.SubscriberClient(await configOf(client));
       closings.push(() => subscriber.close());
       return subscriber;
     },
@@ -112,6 +112,13 @@ export async function startSetting(t: TestContext, options: PubsubOptions = {}):
     until: (name, holds) =>
       pubsub.view.until(() => holds(look(name)), AbortSignal.timeout(PATIENCE_MS)),
   };
+}
+
+/** What the library itself makes its clients with; its types of the two sides do not meet. */
+async function configOf(
+  client: PubSub,
+): Promise<ConstructorParameters<typeof v1.PublisherClient>[0]> {
+  return (await client.getClientConfig()) as ConstructorParameters<typeof v1.PublisherClient>[0];
 }
 
 /** Full name of a topic of the tests' project. */
