@@ -76,7 +76,9 @@ export class Subscription {
   readonly #backlog: Backlog;
   readonly #leases = new Map<string, Lease>();
   readonly #consumers = new Set<Consumer>();
-  readonly #duplicates = new Set<Timer>();
+  /** Messages that are to be delivered once more as soon as there is room. */
+  readonly #repeats: Entry[] = [];
+  readonly #repeatTimers = new Set<Timer>();
   #deliveries = 0;
   #dispatching = false;
   #closed = false;
@@ -147,9 +149,10 @@ export class Subscription {
     this.#purge();
     const served = new Set<Consumer>();
     for (let consumer = this.#withRoom(); consumer !== undefined; consumer = this.#withRoom()) {
-      const entry = this.#backlog.take();
+      const repeated = this.#repeats.shift();
+      const entry = repeated ?? this.#backlog.take();
       if (entry === undefined) break;
-      this.#deliver(entry, consumer, false);
+      this.#deliver(entry, consumer, repeated !== undefined);
       served.add(consumer);
     }
     this.#dispatching = false;
@@ -208,7 +211,8 @@ export class Subscription {
     this.#closed = true;
     this.#dismiss(reason);
     for (const ackId of [...this.#leases.keys()]) this.#end(ackId, 'withdrawn');
-    for (const timer of this.#duplicates) timer.cancel();
+    for (const timer of this.#repeatTimers) timer.cancel();
+    this.#repeats.length = 0;
     this.#backlog.clear();
   }
 
@@ -241,14 +245,11 @@ export class Subscription {
     const inOrder = this.#config.ordered && entry.message.orderingKey !== '';
     if (random() >= habits.duplicateShare || inOrder) return;
     const timer = clock.after(random() * DUPLICATE_SPREAD_MS, () => {
-      this.#duplicates.delete(timer);
-      const consumer = this.#withRoom();
-      if (consumer === undefined) return;
-      this.#deliver(entry, consumer, true);
-      consumer.flush();
-      this.#context.changed();
+      this.#repeatTimers.delete(timer);
+      this.#repeats.push(entry);
+      this.dispatch();
     });
-    this.#duplicates.add(timer);
+    this.#repeatTimers.add(timer);
   }
 
   #deadline(ackId: string, durationMs: number): Timer {

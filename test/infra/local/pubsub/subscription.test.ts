@@ -386,6 +386,18 @@ describe('chance', () => {
     assert.equal(consumer.deliveries.length, 2);
   });
 
+  it('delivers a duplicate late where there is no room for it', () => {
+    const { subscription, publish, clock } = setting({ habits: { duplicateShare: 1 } });
+    const consumer = new RecordingConsumer(1, 600_000);
+    subscription.attach(consumer);
+    publish(1);
+    clock.advance(1_000);
+    assert.equal(consumer.deliveries.length, 1);
+    subscription.acknowledge(consumer.last.ackId);
+    assert.deepEqual(consumer.messageIds, ['m1', 'm1']);
+    assert.equal(subscription.counts.outstanding, 0);
+  });
+
   it('repeats nothing of which the order matters', () => {
     const { subscription, publishMessage, clock } = setting({
       config: { ordered: true },
