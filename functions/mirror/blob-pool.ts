@@ -181,16 +181,19 @@ export class BlobPool {
             untilEndMs: deadline.untilEndMs(),
             wholeMs: deadline.wholeMs,
           }),
+        onStart: () => {
+          this.#inFlightBytes += sizeBytes;
+        },
       },
       signal,
     );
     return this.#streamOf(sizeBytes, giveBack);
   }
 
+  /** A stream that was let in, with all its bytes still to go. */
   #streamOf(sizeBytes: number, giveBack: () => void): Stream {
     const large = sizeBytes >= SMALL_BLOB_BYTES;
     let leftBytes = sizeBytes;
-    this.#inFlightBytes += sizeBytes;
     if (large) this.#pace.started();
     return {
       sent: (count) => {

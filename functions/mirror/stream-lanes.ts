@@ -22,6 +22,8 @@ export interface StreamWish {
   readonly sizeBytes: number;
   /** Asked when the wish is next: `wait` lets others pass until something ends or moves. */
   readonly decide: () => StartDecision;
+  /** Called the moment it is let in, before anybody else is asked to decide. */
+  readonly onStart?: () => void;
 }
 
 interface Waiting {
@@ -107,6 +109,7 @@ class Lane {
       const next = this.#next();
       if (next === undefined) return;
       this.#running += 1;
+      next.wish.onStart?.();
       next.start();
     }
   }

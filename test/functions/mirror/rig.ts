@@ -22,9 +22,15 @@ export class Rig {
     clock: this.clock,
     backOff: () => 0,
   });
-  readonly source = new FakeSource();
-  readonly destination = new FakeDestination();
+  source = new FakeSource();
+  destination = new FakeDestination();
   readonly #checks: (() => void)[] = [];
+
+  /** Works between other registries than its own. */
+  use(source: FakeSource, destination: FakeDestination): void {
+    this.source = source;
+    this.destination = destination;
+  }
 
   /** Makes every chunk take its time on one link that all streams share. */
   slowLink(bytesPerSecond: number): void {

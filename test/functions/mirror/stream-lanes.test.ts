@@ -81,6 +81,24 @@ describe('StreamLanes', () => {
     assert.deepEqual(order, ['second', 'first']);
   });
 
+  it('tells the one that it lets in before it asks the next', async () => {
+    const lanes = new StreamLanes({ small: 1, large: 4 });
+    let under = 0;
+    const decide = (): StartDecision => (under === 0 ? 'start' : 'wait');
+    const onStart = (): void => {
+      under += 1;
+    };
+    const turn = {};
+    let started = 0;
+    const gate = { decide, onStart };
+    const blocked = { ...gate, decide: (): StartDecision => (started === 0 ? 'wait' : decide()) };
+    for (let wishes = 0; wishes < 3; wishes += 1) void lanes.take(wish(turn, blocked), never);
+    started = 1;
+    lanes.look();
+    await settled();
+    assert.equal(under, 1);
+  });
+
   it('refuses who is too late, or too large for any delivery', async () => {
     const lanes = new StreamLanes({ small: 1, large: 1 });
     await assert.rejects(
