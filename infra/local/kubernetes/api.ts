@@ -11,10 +11,11 @@ import { imageRepositoryCrd } from './image-repository-crd.ts';
 import { parseLabelSelector } from './label-selector.ts';
 import { listJson, type Selection } from './list.ts';
 import { sendJson, sendRefusal, sendText } from './answer.ts';
+import { openApi } from './openapi.ts';
 import { listOptions, watchOptions } from './query.ts';
 import { isJsonObject, toJson, type KubeObject } from './object.ts';
 import type { Objects, Target } from './objects.ts';
-import { isExpired, Refusal, unknownResource } from './refusal.ts';
+import { Refusal, unknownResource } from './refusal.ts';
 import { requestInfo, type RequestInfo } from './request-info.ts';
 import { groupVersion, imageRepositories, resources, type Resource } from './resource.ts';
 import type { ObjectStore } from './store.ts';
@@ -129,13 +130,11 @@ async function serveOther(
     sendJson(response, 201, reviewAccess(user, requireObject(await readBody(request))));
     return;
   }
+  const served = servedResources(parts);
   const crd = parts.hasCrd() ? imageRepositoryCrd : undefined;
-  const document = discovery(
-    path.replace(/\/+$/, ''),
-    servedResources(parts),
-    crd,
-    request.headers.host ?? '',
-  );
+  const plain = path.replace(/\/+$/, '');
+  const document =
+    openApi(plain, served) ?? discovery(plain, served, crd, request.headers.host ?? '');
   if (document !== undefined) {
     sendJson(response, 200, document);
     return;
@@ -198,7 +197,7 @@ function openWatch(
     watches.add(watch);
     watch.onceClosed(() => watches.delete(watch));
   } catch (error) {
-    if (!(error instanceof Refusal && isExpired(error))) throw error;
+    if (!(error instanceof Refusal && [410, 504].includes(error.code))) throw error;
     // A watch that cannot begin where it was told to is still a watch: its one event says why.
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(`{"type":"ERROR","object":${JSON.stringify(error.status)}}\n`);
@@ -217,6 +216,7 @@ function targetOf(info: RequestInfo, request: IncomingMessage): Target {
     ...(subresource === undefined ? {} : { subresource }),
     fieldManager: manager === '' ? (agent === '' ? 'unknown' : agent) : manager,
     dryRun: info.query.get('dryRun') === 'All',
+    strict: info.query.get('fieldValidation') === 'Strict',
   };
 }
 

@@ -1,12 +1,15 @@
 import { isJsonObject, type JsonObject } from './object.ts';
 import { badRequest, invalid } from './refusal.ts';
 import { groupVersion, type Resource } from './resource.ts';
+import { unknownFields, type Schema } from './schema.ts';
 
 /** Where a body is sent to. */
 export interface Destination {
   readonly resource: Resource;
   readonly namespace?: string;
   readonly name?: string;
+  /** Whether fields that the kind does not know are refused, not dropped. */
+  readonly strict?: boolean;
 }
 
 /**
@@ -34,6 +37,9 @@ export function decode(target: Destination, body: JsonObject): JsonObject {
       'the namespace of the provided object does not match the namespace sent on the request',
     );
   }
+  if (target.strict === true && resource.schema !== undefined) {
+    requireKnownFields(body, resource.schema);
+  }
   const home = namespace === undefined ? {} : { namespace };
   return resource.toStored({
     ...body,
@@ -54,6 +60,12 @@ export function requireName({ name = '' }: Destination, given: unknown): void {
       ? `the name of the object (${given}) does not match the name on the URL (${name})`
       : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
   );
+}
+
+/** @throws Refusal 400 */
+function requireKnownFields(body: JsonObject, schema: Schema): void {
+  const unknown = unknownFields(body, schema).map((path) => `unknown field "${path}"`);
+  if (unknown.length > 0) throw badRequest(`strict decoding error: ${unknown.join(', ')}`);
 }
 
 function toObject(value: unknown): JsonObject {

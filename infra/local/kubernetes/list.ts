@@ -5,6 +5,7 @@ import {
   continueExpired,
   invalidOptions,
   isExpired,
+  listExpired,
   tooLargeResourceVersion,
 } from './refusal.ts';
 import { objectKey, type ObjectStore } from './store.ts';
@@ -112,7 +113,8 @@ function readAt(
     return store.at(resource.collection, revision);
   } catch (error) {
     if (start !== '' && isExpired(error)) throw continueExpired(encode({ rv: -1, start }));
-    throw error;
+    // A list says so in other words than a watch.
+    throw isExpired(error) ? listExpired() : error;
   }
 }
 

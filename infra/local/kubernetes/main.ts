@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { startKubernetes } from './kubernetes.ts';
+import { selfSignedCertificate } from './self-signed-certificate.ts';
 
 /** Starts the stand-in alone, for a look with kubectl: `node infra/local/kubernetes/main.ts --help`. */
 const help = `Usage: node infra/local/kubernetes/main.ts [--port 0] [--kubeconfig FILE] [--namespace NAME]…
@@ -32,6 +33,8 @@ async function main(): Promise<number> {
   const kubernetes = await startKubernetes({
     port: Number(values.port),
     namespaces: values.namespace,
+    // kubectl sends its token over https only.
+    certificate: selfSignedCertificate(),
   });
   await kubernetes.kubeconfig(values.kubeconfig);
   process.stdout.write(`${kubernetes.url}, kubeconfig ${values.kubeconfig}\n`);

@@ -21,6 +21,8 @@ export interface Target {
   readonly fieldManager: string;
   /** Everything is checked and answered, nothing is kept. */
   readonly dryRun?: boolean;
+  /** Whether fields that the kind does not know are refused, not dropped. */
+  readonly strict?: boolean;
 }
 
 /** Preconditions of a deletion. */

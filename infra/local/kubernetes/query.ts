@@ -47,6 +47,7 @@ export function watchOptions(
   return {
     since: atAnyVersion || initialEvents ? undefined : startOf(version),
     initialEvents,
+    notOlderThan: initialEvents && !atAnyVersion ? startOf(version) : 0,
     initialEventsEnd: initialEvents && bookmarks,
     bookmarks,
     timeoutMs: timeoutSeconds > 0 ? timeoutSeconds * 1000 : DEFAULT_WATCH_TIMEOUT_MS,

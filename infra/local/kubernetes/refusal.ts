@@ -155,6 +155,11 @@ export function expired(wanted: number, oldest: number): Refusal {
   return new Refusal(410, 'Expired', `too old resource version: ${wanted} (${oldest})`);
 }
 
+/** 410 for a list at a resourceVersion that the history does not reach back to. */
+export function listExpired(): Refusal {
+  return new Refusal(410, 'Expired', 'The resourceVersion for the provided list is too old.');
+}
+
 /** 410 for the rest of a list that was begun too long ago; `next` continues with today's objects. */
 export function continueExpired(next: string): Refusal {
   const message =

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 import { toJson, withResourceVersion, type JsonObject, type KubeObject } from './object.ts';
-import type { Refusal } from './refusal.ts';
+import { tooLargeResourceVersion, type Refusal } from './refusal.ts';
 import { groupVersion, type Resource } from './resource.ts';
 import type { Selection } from './list.ts';
 import type { Change, ObjectStore } from './store.ts';
@@ -12,6 +12,8 @@ export interface WatchOptions extends Selection {
   readonly since: number | undefined;
   /** Whether the present objects come first, as ADDED. */
   readonly initialEvents: boolean;
+  /** The present objects must not be older than this; 0: whatever there is. */
+  readonly notOlderThan: number;
   /** Whether a BOOKMARK tells the end of those. */
   readonly initialEventsEnd: boolean;
   readonly bookmarks: boolean;
@@ -24,6 +26,9 @@ export interface WatchOptions extends Selection {
  * that fall behind; large enough for the initial events of 10,000 objects.
  */
 const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
+
+/** So long before a watch's timeout the API server sends a last bookmark. */
+const LAST_BOOKMARK_MS = 2000;
 
 /** One open watch: writes changes to its response until it ends. */
 export class Watch {
@@ -40,6 +45,9 @@ export class Watch {
     this.response = response;
     this.options = options;
     this.told = store.revision;
+    if (options.notOlderThan > store.revision) {
+      throw tooLargeResourceVersion(options.notOlderThan, store.revision);
+    }
     // Asked for before the head is written: a refusal must still become an answer or an ERROR event.
     const missed =
       options.since === undefined
@@ -65,6 +73,12 @@ export class Watch {
         setInterval(() => {
           this.bookmark();
         }, options.bookmarkIntervalMs),
+        setTimeout(
+          () => {
+            this.bookmark();
+          },
+          Math.max(0, options.timeoutMs - LAST_BOOKMARK_MS),
+        ),
       );
     }
   }
@@ -101,7 +115,8 @@ export class Watch {
 
   /** Writes a BOOKMARK now, if the client takes any. */
   bookmark(): void {
-    if (this.options.bookmarks) this.writeBookmark(false);
+    const { bookmarks, since = 0 } = this.options;
+    if (bookmarks && this.told >= since) this.writeBookmark(false);
   }
 
   /** Writes a BOOKMARK with the newest resourceVersion. */
@@ -140,6 +155,7 @@ export class Watch {
 
   private write(change: Change): void {
     const { resource, namespace } = this.options;
+    if (change.resourceVersion <= (this.options.since ?? 0)) return;
     this.told = change.resourceVersion;
     if (change.collection !== resource.collection) return;
     const { previous, object } = change;
