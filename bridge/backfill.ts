@@ -1,19 +1,18 @@
-import type { DestinationLayout } from '../functions/contract/destination.ts';
 import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import { isFault, toFault, type Fault } from '../functions/fault.ts';
+import { toFault, type Fault } from '../functions/fault.ts';
 import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { readAnnotations } from './annotations.ts';
 import { backoff, type BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
-import { claimedPath, DestinationClaims } from './destination-claims.ts';
+import { DestinationClaims } from './destination-claims.ts';
+import { enterClaim, evaluate, isScanned, type EvaluationContext } from './evaluation.ts';
 import type { ImageRepository } from './flux/image-repository.ts';
 import { listImageRepositories } from './flux/lister.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
 import { objectFields } from './log-fields.ts';
 import { createPacer } from './pacer.ts';
 import { MAX_BATCH, type EventPublisher } from './publisher.ts';
-import { requestOf, type ScannedRepository } from './request.ts';
+import { requestOf } from './request.ts';
 import { sleep } from './sleep.ts';
 
 /** What {@link backfill} works with. */
@@ -94,13 +93,14 @@ function eventsOf(
   logger: Logger,
   tally: Tally,
 ): readonly MirrorEvent[] {
-  const claims = claimsOf(objects, config.destinationLayout);
+  const context = { claims: new DestinationClaims(), layout: config.destinationLayout };
+  for (const object of objects) enterClaim(object, context);
   const named = new Set(config.names.map(({ namespace, name }) => `${namespace}/${name}`));
   const events: MirrorEvent[] = [];
   for (const object of objects) {
     const isNamed = named.delete(`${object.namespace}/${object.name}`);
     if (config.names.length > 0 && !isNamed) continue;
-    const made = eventFor(object, isNamed, claims, config);
+    const made = eventFor(object, isNamed, context, config);
     if ('event' in made) {
       events.push(made.event);
     } else if ('skipped' in made) {
@@ -124,52 +124,24 @@ type Made =
 function eventFor(
   object: ImageRepository,
   isNamed: boolean,
-  claims: DestinationClaims,
+  context: EvaluationContext,
   config: BridgeConfig,
 ): Made {
   const refuse = (words: string): Made => (isNamed ? { failed: words } : { skipped: words });
-  try {
-    const settings = readAnnotations(object.annotations);
-    if (object.deleting) return refuse('it is being deleted');
-    if (!isScanned(object)) return refuse('it has not been scanned yet');
-    if (!settings.enabled && !isNamed) return { skipped: 'it is disabled; --name publishes it' };
-    if (object.suspended && !isNamed) return { skipped: 'it is suspended; --name publishes it' };
-    claimedPath(object.scan.image, settings.destination, config.destinationLayout);
-    const collision = claims.holderAgainst(object.uid);
-    if (collision !== undefined) {
-      const { holder, path } = collision;
-      return { failed: `${holder.label} is older and writes to the same destination ${path}` };
-    }
-    const tags = config.tags.flat();
-    const request = requestOf(object, settings, {
-      reason: 'requested',
-      verify: config.verify,
-      ...(tags.length === 0 ? {} : { tags }),
-    });
-    return { event: eventOf(request, { clusterName: config.clusterName, time: new Date() }) };
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return { failed: error.message };
-  }
-}
-
-function claimsOf(
-  objects: readonly ImageRepository[],
-  layout: DestinationLayout,
-): DestinationClaims {
-  const claims = new DestinationClaims();
-  for (const { uid, namespace, name, createdAt, scan, annotations, deleting } of objects) {
-    try {
-      const { enabled, destination } = readAnnotations(annotations);
-      if (scan === undefined || !enabled || deleting) continue;
-      const path = claimedPath(scan.image, destination, layout);
-      claims.claim({ uid, image: scan.image, createdAt, label: `${namespace}/${name}` }, path);
-    } catch (error) {
-      // What is refused for its own sake claims nothing.
-      if (!isFault(error)) throw error;
-    }
-  }
-  return claims;
+  const evaluation = evaluate(object, context);
+  if (evaluation.refusal !== undefined) return { failed: evaluation.refusal.message };
+  const { settings } = evaluation;
+  if (object.deleting) return refuse('it is being deleted');
+  if (!isScanned(object)) return refuse('it has not been scanned yet');
+  if (!settings.enabled && !isNamed) return { skipped: 'it is disabled; --name publishes it' };
+  if (object.suspended && !isNamed) return { skipped: 'it is suspended; --name publishes it' };
+  const tags = config.tags.flat();
+  const request = requestOf(object, settings, {
+    reason: 'requested',
+    verify: config.verify,
+    ...(tags.length === 0 ? {} : { tags }),
+  });
+  return { event: eventOf(request, { clusterName: config.clusterName, time: new Date() }) };
 }
 
 async function publishAll(
@@ -226,8 +198,4 @@ async function publishBatch(
 
 function tellFailure(event: MirrorEvent, fault: Fault, logger: Logger): void {
   logger.error('not published', { ...objectFields(event.data.imageRepository), error: fault });
-}
-
-function isScanned(object: ImageRepository): object is ScannedRepository {
-  return object.scan !== undefined;
 }

@@ -1,24 +1,22 @@
-import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
-import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
 import { ObjectEvents } from './flux/object-events.ts';
 import { watchImageRepositories, type WatchState } from './flux/watcher.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
-import { leaseStore } from './kubernetes/leases.ts';
-import { createLeaderElection, leaseName, type LeaderElection } from './leader-election.ts';
+import type { LeaderElection } from './leader-election.ts';
+import { leadershipOf, requireNamespace } from './leadership.ts';
 import { objectFields } from './log-fields.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createPublishLoop, type PublishLoop } from './publish-loop.ts';
+import { serveBridge } from './pages.ts';
+import { checkPermissions } from './permission-check.ts';
+import { PublishLoop } from './publish-loop.ts';
 import { PublishQueue, URGENCIES } from './publish-queue.ts';
 import type { EventPublisher } from './publisher.ts';
-import { unreadyReasons } from './readiness.ts';
-import { Reconciler, type RefusalReporter } from './reconciler.ts';
-import { servePages, textPage, type PageServer } from './server.ts';
-import { sleep } from './sleep.ts';
+import { unreadyReasons, type ReadinessInput } from './readiness.ts';
+import { Reconciler } from './reconciler.ts';
 
 /** What the bridge works with, besides its options. */
 export interface BridgeParts {
@@ -42,31 +40,99 @@ export interface Bridge {
 
 /** Resyncs and follow-ups are looked for once a second. */
 const TICK_MS = 1000;
-/** A missing permission is asked for again. */
-const PERMISSION_RETRY_MS = 30_000;
-/** Well below the 30 s that Kubernetes waits before it kills. */
+/** Half of the 30 s that Kubernetes waits before it kills. */
 const DRAIN_MS = 15_000;
 
 /**
  * Starts the bridge: watch, reconciler, queue, publish loop, leader election, metrics and health.
- * @throws Fault `OPTION_INVALID` when an address cannot be bound, or no namespace is known for the
- *   Lease
+ * @throws Fault `OPTION_INVALID` when an address cannot be bound, or a namespace is needed and none
+ *   is known
  */
 export async function startBridge(config: BridgeConfig, parts: BridgeParts): Promise<Bridge> {
   const { apiServer, logger, publisher } = parts;
-  const namespace = config.runtimeNamespace ?? apiServer.namespace;
-  const queue = new PublishQueue();
-  const now = (): number => performance.now();
+  const own = config.runtimeNamespace ?? apiServer.namespace;
+  const namespace = config.watchAllNamespaces ? undefined : requireNamespace(own);
+  const core = coreOf(config, parts, own);
   const watching = new AbortController();
   const competing = new AbortController();
   let watchState: WatchState = { phase: 'listing' };
-  let synced = false;
-  let missingPermissions: readonly string[] = [];
 
+  const permissions = checkPermissions(publisher, logger, watching.signal);
+  const servers = await serveBridge(
+    config,
+    core.metrics,
+    () =>
+      unreadyReasons({
+        ...readinessOf(core),
+        watch: watchState,
+        missingPermissions: permissions.missing(),
+      }),
+    logger,
+  );
+  const running = [
+    watchImageRepositories(
+      {
+        ...parts,
+        namespace,
+        labelSelector: config.watchLabelSelector,
+        handler: core.reconciler,
+        onState: (state) => {
+          watchState = state;
+          core.metrics.watchSynced.set(state.phase === 'watching' ? 1 : 0);
+        },
+        onRestart: (cause) => {
+          core.metrics.watchRestarts.inc({ cause });
+        },
+      },
+      watching.signal,
+    ),
+    core.leadership.run(competing.signal),
+  ];
+  const ticking = setInterval(() => {
+    core.reconciler.tick();
+    core.objectEvents.tick();
+  }, TICK_MS);
+
+  return {
+    metricsAddress: servers.metrics?.address,
+    healthAddress: servers.health?.address,
+    async stop() {
+      watching.abort();
+      clearInterval(ticking);
+      // The Lease is renewed meanwhile: what is published is published as its holder.
+      await core.loop.drain(DRAIN_MS);
+      await core.objectEvents.idle();
+      competing.abort();
+      await Promise.all(running);
+      await core.leadership.release();
+      await Promise.all([servers.metrics?.close(), servers.health?.close()]);
+    },
+  };
+}
+
+/** The parts that know each other. */
+interface Core {
+  readonly queue: PublishQueue;
+  readonly metrics: Metrics;
+  readonly reconciler: Reconciler;
+  readonly loop: PublishLoop;
+  readonly leadership: LeaderElection;
+  readonly objectEvents: ObjectEvents;
+}
+
+/** Monotonic: leases and ages must not follow a clock that is set. */
+function monotonicNow(): number {
+  return performance.now();
+}
+
+function coreOf(config: BridgeConfig, parts: BridgeParts, namespace: string | undefined): Core {
+  const { apiServer, logger, publisher } = parts;
+  const now = monotonicNow;
+  const queue = new PublishQueue();
   const metrics = createMetrics({
     queueDepth: () =>
       Object.fromEntries(URGENCIES.map((urgency) => [urgency, queue.depth(urgency)])),
-    oldestUnpublishedSeconds: () => ageMs(queue.oldestSinceMs(), now()) / 1000,
+    oldestUnpublishedSeconds: () => ageMs(queue.oldestSinceMs()) / 1000,
     watchedObjects: () => reconciler.size,
     refusedObjects: () => reconciler.refusedCounts(),
   });
@@ -78,32 +144,35 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
     now: () => new Date(),
   });
   const reconciler: Reconciler = new Reconciler({
+    ...config,
     queue,
-    refusals: refusalReporter(logger, objectEvents),
     logger,
     metrics,
-    clusterName: config.clusterName,
-    layout: config.destinationLayout,
-    resyncIntervalMs: config.resyncIntervalMs,
-    followUpMs: config.followUpMs,
-    replayOnStart: config.replayOnStart,
+    now,
+    wallNow: () => Date.now(),
     onOffer: () => {
       loop.wake();
     },
-    now,
-    wallNow: () => Date.now(),
+    refusals: {
+      refused(object, refusal) {
+        logger.warning(refusal.message, { ...objectFields(object), reason: refusal.reason });
+        objectEvents.warn(object, refusal);
+      },
+      mended(uid) {
+        objectEvents.clear(uid);
+      },
+    },
   });
-  const loop: PublishLoop = createPublishLoop({
+  const loop: PublishLoop = new PublishLoop({
+    ...config,
+    ...(parts.backoff === undefined ? {} : { backoff: parts.backoff }),
     queue,
     publisher,
     source: reconciler,
-    concurrent: config.concurrent,
-    replayRate: config.replayRate,
     logger,
     metrics,
-    mayPublish: () => leadership.isLeading(),
     now,
-    ...(parts.backoff === undefined ? {} : { backoff: parts.backoff }),
+    mayPublish: () => leadership.isLeading(),
   });
   const leadership = leadershipOf(config, namespace, {
     apiServer,
@@ -114,211 +183,20 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
     metrics,
     now,
   });
+  return { queue, metrics, reconciler, loop, leadership, objectEvents };
+}
 
-  function reasons(): readonly string[] {
-    const unpublishedMs = Math.max(
-      ageMs(queue.oldestSinceMs(['change', 'follow-up']), now()),
-      ageMs(loop.failingSinceMs(), now()),
-    );
-    return unreadyReasons({
-      watch: watchState,
-      synced,
-      leading: leadership.isLeading(),
-      unpublishedAgeMs: unpublishedMs,
-      missingPermissions,
-    });
-  }
-
-  async function checkPermissions(): Promise<void> {
-    while (!watching.signal.aborted) {
-      const missing = await publisher.missingPermissions();
-      for (const sentence of missing) logger.error(`cannot publish: ${sentence}`);
-      missingPermissions = missing;
-      if (missing.length === 0) return;
-      await sleep(PERMISSION_RETRY_MS, watching.signal);
-    }
-  }
-
-  const servers = await serve(config, metrics, reasons, logger);
-  const running = [
-    watchImageRepositories(
-      {
-        apiServer,
-        namespace: config.watchAllNamespaces ? undefined : requireNamespace(namespace),
-        labelSelector: config.watchLabelSelector,
-        handler: {
-          listed: (object) => {
-            reconciler.listed(object);
-          },
-          synced: (uids) => {
-            reconciler.synced(uids);
-            if (!synced) logger.info('watching', { objects: reconciler.size });
-            synced = true;
-          },
-          changed: (object) => {
-            reconciler.changed(object);
-          },
-          deleted: (uid) => {
-            reconciler.deleted(uid);
-          },
-        },
-        logger,
-        onState: (state) => {
-          watchState = state;
-          metrics.watchSynced.set(state.phase === 'watching' ? 1 : 0);
-        },
-        onRestart: (cause) => {
-          metrics.watchRestarts.inc({ cause });
-        },
-        ...(parts.silenceMs === undefined ? {} : { silenceMs: parts.silenceMs }),
-        ...(parts.backoff === undefined ? {} : { backoff: parts.backoff }),
-      },
-      watching.signal,
-    ),
-    leadership.run(competing.signal),
-    checkPermissions(),
-  ];
-  const ticking = setInterval(() => {
-    reconciler.tick();
-    objectEvents.tick();
-  }, TICK_MS);
-
+function readinessOf(core: Core): Pick<ReadinessInput, 'synced' | 'leading' | 'unpublishedAgeMs'> {
   return {
-    metricsAddress: servers.metrics?.address,
-    healthAddress: servers.health?.address,
-    async stop() {
-      watching.abort();
-      clearInterval(ticking);
-      await loop.drain(DRAIN_MS);
-      await objectEvents.idle();
-      competing.abort();
-      await Promise.all(running);
-      await leadership.release();
-      await Promise.all([servers.metrics?.close(), servers.health?.close()]);
-    },
+    synced: core.reconciler.isSynced,
+    leading: core.leadership.isLeading(),
+    unpublishedAgeMs: Math.max(
+      ageMs(core.queue.oldestSinceMs(['change', 'follow-up'])),
+      ageMs(core.loop.failingSinceMs()),
+    ),
   };
 }
 
-/** What leadership works with. */
-interface LeadershipParts {
-  readonly apiServer: ApiServer;
-  readonly logger: Logger;
-  readonly queue: PublishQueue;
-  readonly reconciler: Reconciler;
-  readonly loop: PublishLoop;
-  readonly metrics: Metrics;
-  readonly now: () => number;
-}
-
-/** Leader election where it is on; else this process always leads. */
-function leadershipOf(
-  config: BridgeConfig,
-  namespace: string | undefined,
-  parts: LeadershipParts,
-): LeaderElection {
-  const { queue, reconciler, loop, metrics, now, logger } = parts;
-  const name = leaseName(config.watchLabelSelector);
-  if (!config.enableLeaderElection) {
-    metrics.leader.set({ name }, 1);
-    return {
-      isLeading: () => true,
-      run: () => Promise.resolve(),
-      release: () => Promise.resolve(),
-    };
-  }
-  metrics.leader.set({ name }, 0);
-  function published(sinceMs: number): void {
-    for (const event of queue.prune(sinceMs)) reconciler.assumePublished(event);
-  }
-  return createLeaderElection({
-    store: leaseStore(
-      parts.apiServer,
-      requireNamespace(namespace),
-      name,
-      // As client-go: two requests fit into the deadline.
-      Math.max(1000, config.renewDeadlineMs / 2),
-    ),
-    identity: `${hostname()}_${randomUUID()}`,
-    leaseDurationMs: config.leaseDurationMs,
-    renewDeadlineMs: config.renewDeadlineMs,
-    retryPeriodMs: config.retryPeriodMs,
-    releaseOnCancel: config.releaseOnCancel,
-    logger: logger.child({ logger: 'leader-election' }),
-    oldestUnpublished: () => {
-      const sinceMs = queue.oldestSinceMs();
-      return sinceMs === undefined ? undefined : new Date(Date.now() - (now() - sinceMs));
-    },
-    onStarted: (sinceMs) => {
-      published(sinceMs);
-      metrics.leader.set({ name }, 1);
-      loop.wake();
-    },
-    onStopped: () => {
-      metrics.leader.set({ name }, 0);
-    },
-    onObserved: published,
-    now,
-    wallNow: () => new Date(),
-  });
-}
-
-function refusalReporter(logger: Logger, objectEvents: ObjectEvents): RefusalReporter {
-  return {
-    refused(object, refusal) {
-      logger.warning(refusal.message, { ...objectFields(object), reason: refusal.reason });
-      objectEvents.warn(object, refusal);
-    },
-    mended(uid) {
-      objectEvents.clear(uid);
-    },
-  };
-}
-
-async function serve(
-  config: BridgeConfig,
-  metrics: Metrics,
-  reasons: () => readonly string[],
-  logger: Logger,
-): Promise<{ readonly metrics: PageServer | undefined; readonly health: PageServer | undefined }> {
-  const metricsServer =
-    config.metricsAddr === '0'
-      ? undefined
-      : await servePages('--metrics-addr', config.metricsAddr, {
-          '/metrics': async () => ({
-            status: 200,
-            contentType: metrics.contentType,
-            body: await metrics.text(),
-          }),
-        });
-  if (metricsServer !== undefined) {
-    logger.info('serving metrics', { logger: 'setup', address: metricsServer.address });
-  }
-  const healthServer =
-    config.healthAddr === '0'
-      ? undefined
-      : await servePages('--health-addr', config.healthAddr, {
-          '/healthz': () => textPage(200, 'ok'),
-          '/readyz': () => {
-            const why = reasons();
-            return why.length === 0 ? textPage(200, 'ok') : textPage(503, why.join('\n'));
-          },
-        });
-  if (healthServer !== undefined) {
-    logger.info('serving health', { logger: 'setup', address: healthServer.address });
-  }
-  return { metrics: metricsServer, health: healthServer };
-}
-
-function requireNamespace(namespace: string | undefined): string {
-  return (
-    namespace ??
-    refuseOption(
-      'RUNTIME_NAMESPACE',
-      'is not set, and neither kubeconfig nor pod names a namespace',
-    )
-  );
-}
-
-function ageMs(sinceMs: number | undefined, nowMs: number): number {
-  return sinceMs === undefined ? 0 : Math.max(0, nowMs - sinceMs);
+function ageMs(sinceMs: number | undefined): number {
+  return sinceMs === undefined ? 0 : Math.max(0, monotonicNow() - sinceMs);
 }

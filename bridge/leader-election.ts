@@ -67,157 +67,156 @@ export function leaseName(labelSelector: string): string {
  * are never compared with the own; what counts is when a change of the record was seen.
  */
 export function createLeaderElection(options: LeaderElectionOptions): LeaderElection {
-  const { store, identity, logger, now, wallNow } = options;
-  let observed: LeaseRecord | undefined;
-  /** When the record was last seen to have changed. */
-  let observedAtMs = 0;
-  /** Whether a record was ever seen to change: only then is the time of a renewal known. */
-  let renewalSeen = false;
-  let renewedAtMs = -Infinity;
-  let leading = false;
+  return new LeaseCompetition(options);
+}
 
-  function observe(record: LeaseRecord): void {
-    const changed = observed === undefined || !sameRecord(observed, record);
-    if (changed) {
-      if (observed !== undefined) renewalSeen = true;
-      observedAtMs = now();
-    }
-    observed = record;
-    if (changed && record.holderIdentity !== identity)
-      options.onObserved(unpublishedSinceMs(record));
+class LeaseCompetition implements LeaderElection {
+  readonly #options: LeaderElectionOptions;
+  #observed: LeaseRecord | undefined;
+  /** When the record was last seen to have changed. */
+  #observedAtMs = 0;
+  /** Whether it was ever seen to change: only then is the time of a renewal known. */
+  #renewalSeen = false;
+  #renewedAtMs = -Infinity;
+  #leading = false;
+
+  constructor(options: LeaderElectionOptions) {
+    this.#options = options;
   }
 
-  /** From when on what was seen may be unpublished, by what the leader last wrote. */
-  function unpublishedSinceMs(record: LeaseRecord): number {
-    if (!renewalSeen) return -Infinity;
-    const oldest = Date.parse(record.annotations[OLDEST_UNPUBLISHED] ?? '');
-    const renewed = Date.parse(record.renewTime);
-    // Both are of the leader's clock: only their difference is used.
-    const ageMs = Number.isNaN(oldest) || Number.isNaN(renewed) ? 0 : Math.max(0, renewed - oldest);
-    return observedAtMs - ageMs - options.leaseDurationMs;
+  isLeading(): boolean {
+    const { now, renewDeadlineMs } = this.#options;
+    return this.#leading && now() < this.#renewedAtMs + renewDeadlineMs;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { logger, identity } = this.#options;
+    while (!signal.aborted) {
+      let error: unknown;
+      const held = await this.#tryAcquireOrRenew().catch((cause: unknown) => {
+        error = cause;
+        return false;
+      });
+      if (error !== undefined) {
+        const fault = toFault(error, 'renew Lease');
+        logger.error('cannot reach the Lease; trying again', { error: fault });
+      }
+      // Lost to another: at once. Not reached: after the renew deadline.
+      const own = error !== undefined || this.#observed?.holderIdentity === identity;
+      if (this.#leading && !held && !(own && this.isLeading())) {
+        logger.error('lost the Lease; standing by', { identity });
+        this.#stepDown();
+      }
+      await sleep(this.#waitMs(), signal);
+    }
+  }
+
+  async release(): Promise<void> {
+    const { store, identity, releaseOnCancel, logger, wallNow } = this.#options;
+    const record = this.#observed;
+    const held = this.#leading && record?.holderIdentity === identity;
+    this.#stepDown();
+    if (!held || !releaseOnCancel) return;
+    const at = microTime(wallNow());
+    try {
+      await store.write({
+        ...record,
+        holderIdentity: '',
+        // As client-go: the field must be positive.
+        leaseDurationSeconds: 1,
+        acquireTime: at,
+        renewTime: at,
+        annotations: this.#annotationsAfter(record),
+      });
+      logger.info('released the Lease', { identity });
+    } catch (error) {
+      logger.warning('could not release the Lease', { error });
+    }
   }
 
   /** Tries to make, take or renew the Lease. */
-  async function tryAcquireOrRenew(): Promise<boolean> {
+  async #tryAcquireOrRenew(): Promise<boolean> {
+    const { store, identity, logger, now, onStarted } = this.#options;
     const startedMs = now();
     const before = await store.read();
-    if (before !== undefined) observe(before);
-    else observed = undefined;
-    if (before !== undefined && before.holderIdentity !== identity && isHeld(before)) return false;
-    const sinceMs = before === undefined ? -Infinity : unpublishedSinceMs(before);
-    const written = await store.write(recordAfter(before));
+    if (before === undefined) this.#observed = undefined;
+    else this.#observe(before);
+    if (before !== undefined && before.holderIdentity !== identity && this.#isHeld(before)) {
+      return false;
+    }
+    const sinceMs = before === undefined ? -Infinity : this.#unpublishedSinceMs(before);
+    const written = await store.write(this.#recordAfter(before));
     if (written === undefined) return false;
-    // A write that took long may be as old as its beginning.
-    renewedAtMs = startedMs;
-    observed = written;
-    observedAtMs = now();
-    renewalSeen = true;
-    if (!leading) {
-      leading = true;
+    // What was written may be as old as the beginning of the try.
+    this.#renewedAtMs = startedMs;
+    this.#observed = written;
+    this.#observedAtMs = now();
+    this.#renewalSeen = true;
+    if (!this.#leading) {
+      this.#leading = true;
       logger.info('became leader', { identity, transitions: written.leaseTransitions });
-      options.onStarted(sinceMs);
+      onStarted(sinceMs);
     }
     return true;
   }
 
-  function isHeld(record: LeaseRecord): boolean {
-    return (
-      record.holderIdentity !== '' && now() < observedAtMs + record.leaseDurationSeconds * 1000
-    );
+  #observe(record: LeaseRecord): void {
+    const { now, identity, onObserved } = this.#options;
+    const before = this.#observed;
+    this.#observed = record;
+    if (before !== undefined && sameRecord(before, record)) return;
+    if (before !== undefined) this.#renewalSeen = true;
+    this.#observedAtMs = now();
+    if (record.holderIdentity !== identity) onObserved(this.#unpublishedSinceMs(record));
   }
 
-  function recordAfter(before: LeaseRecord | undefined): LeaseRecord {
+  /** From when on what was seen may be unpublished, by what the leader last wrote. */
+  #unpublishedSinceMs(record: LeaseRecord): number {
+    if (!this.#renewalSeen) return -Infinity;
+    const oldest = Date.parse(record.annotations[OLDEST_UNPUBLISHED] ?? '');
+    const renewed = Date.parse(record.renewTime);
+    // Both are of the leader's clock: only their difference is used.
+    const ageMs = Number.isNaN(oldest) || Number.isNaN(renewed) ? 0 : Math.max(0, renewed - oldest);
+    return this.#observedAtMs - ageMs - this.#options.leaseDurationMs;
+  }
+
+  #isHeld(record: LeaseRecord): boolean {
+    const endMs = this.#observedAtMs + record.leaseDurationSeconds * 1000;
+    return record.holderIdentity !== '' && this.#options.now() < endMs;
+  }
+
+  #recordAfter(before: LeaseRecord | undefined): LeaseRecord {
+    const { identity, leaseDurationMs, wallNow } = this.#options;
     const at = microTime(wallNow());
     const own = before?.holderIdentity === identity;
     return {
       holderIdentity: identity,
-      leaseDurationSeconds: Math.ceil(options.leaseDurationMs / 1000),
+      leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
       acquireTime: own ? before.acquireTime : at,
       renewTime: at,
       leaseTransitions: before === undefined ? 0 : before.leaseTransitions + (own ? 0 : 1),
-      annotations: annotationsAfter(before),
+      annotations: this.#annotationsAfter(before),
       metadata: before?.metadata,
     };
   }
 
-  function annotationsAfter(before: LeaseRecord | undefined): Readonly<Record<string, string>> {
-    const others = Object.entries(before?.annotations ?? {}).filter(
-      ([name]) => name !== OLDEST_UNPUBLISHED,
-    );
-    const oldest = options.oldestUnpublished();
-    return {
-      ...Object.fromEntries(others),
-      ...(oldest === undefined ? {} : { [OLDEST_UNPUBLISHED]: microTime(oldest) }),
-    };
+  #annotationsAfter(before: LeaseRecord | undefined): Readonly<Record<string, string>> {
+    const { [OLDEST_UNPUBLISHED]: _replaced, ...others } = before?.annotations ?? {};
+    const oldest = this.#options.oldestUnpublished();
+    return oldest === undefined ? others : { ...others, [OLDEST_UNPUBLISHED]: microTime(oldest) };
   }
 
-  function isLeading(): boolean {
-    return leading && now() < renewedAtMs + options.renewDeadlineMs;
-  }
-
-  function stepDown(): void {
-    if (!leading) return;
-    leading = false;
-    options.onStopped();
-  }
-
-  return {
-    isLeading,
-    async run(signal) {
-      while (!signal.aborted) {
-        let error: unknown;
-        const held = await tryAcquireOrRenew().catch((cause: unknown) => {
-          error = cause;
-          return false;
-        });
-        if (error !== undefined) {
-          logger.error('cannot reach the Lease; trying again', {
-            error: toFault(error, 'renew Lease'),
-          });
-        }
-        // Lost to another at once; unreachable only after the renew deadline.
-        if (leading && !held && (error === undefined ? !stillOwn() : !isLeading())) {
-          logger.error('lost the Lease; standing by', { identity });
-          stepDown();
-        }
-        const jitter = leading ? 1 : 1 + Math.random() * (JITTER_FACTOR - 1);
-        await sleep(waitMs(jitter), signal);
-      }
-    },
-    async release() {
-      const held = observed;
-      const wasLeading = leading;
-      stepDown();
-      if (!wasLeading || !options.releaseOnCancel || held?.holderIdentity !== identity) return;
-      const at = microTime(wallNow());
-      await store
-        .write({
-          ...held,
-          holderIdentity: '',
-          leaseDurationSeconds: 1,
-          acquireTime: at,
-          renewTime: at,
-          annotations: annotationsAfter(held),
-        })
-        .then(() => {
-          logger.info('released the Lease', { identity });
-        })
-        .catch((error: unknown) => {
-          logger.warning('could not release the Lease', { error });
-        });
-    },
-  };
-
-  /** A conflict with somebody's annotation is no loss: the record read next tells. */
-  function stillOwn(): boolean {
-    return isLeading() && observed?.holderIdentity === identity;
+  #stepDown(): void {
+    if (!this.#leading) return;
+    this.#leading = false;
+    this.#options.onStopped();
   }
 
   /** Until the next try; a leader whose time runs out looks again in time to step down. */
-  function waitMs(jitter: number): number {
-    const periodMs = options.retryPeriodMs * jitter;
-    if (!leading) return periodMs;
-    return Math.max(1, Math.min(periodMs, renewedAtMs + options.renewDeadlineMs - now()));
+  #waitMs(): number {
+    const { retryPeriodMs, renewDeadlineMs, now } = this.#options;
+    if (!this.#leading) return retryPeriodMs * (1 + Math.random() * (JITTER_FACTOR - 1));
+    return Math.max(1, Math.min(retryPeriodMs, this.#renewedAtMs + renewDeadlineMs - now()));
   }
 }
 

@@ -13,7 +13,7 @@ export function createPacer(ratePerSecond: number, startMs: number): Pacer {
   if (ratePerSecond === 0) {
     return { available: () => Infinity, spend: () => undefined, waitMs: () => 0 };
   }
-  let tokens = Math.min(1, ratePerSecond);
+  let tokens = 1;
   let filledAtMs = startMs;
   function fill(nowMs: number): void {
     tokens = Math.min(ratePerSecond, tokens + ((nowMs - filledAtMs) / 1000) * ratePerSecond);

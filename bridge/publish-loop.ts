@@ -1,5 +1,5 @@
-import type { Fault } from '../functions/fault.ts';
 import type { MirrorEvent } from '../functions/contract/event.ts';
+import type { Fault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, type Backoff, type BackoffRange } from './backoff.ts';
 import type { Metrics } from './metrics.ts';
@@ -24,17 +24,20 @@ export interface EventSource {
   refused(waiting: WaitingEvent, fault: Fault): void;
 }
 
-/** What {@link createPublishLoop} works with. */
+/** What {@link PublishLoop} works with. */
 export interface PublishLoopOptions {
   readonly queue: PublishQueue;
-  readonly publisher: EventPublisher;
+  readonly publisher: Pick<EventPublisher, 'publish'>;
   readonly source: EventSource;
   /** Requests under way at once, over both lanes. */
   readonly concurrent: number;
   /** Resync and replay events a second; 0: no limit. */
   readonly replayRate: number;
   readonly logger: Logger;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<
+    Metrics,
+    'published' | 'publishFailures' | 'publishSeconds' | 'detectionSeconds'
+  >;
   /** Whether this replica may publish at this very moment. */
   readonly mayPublish: () => boolean;
   /** Monotonic clock, ms. */
@@ -42,20 +45,8 @@ export interface PublishLoopOptions {
   readonly backoff?: BackoffRange;
 }
 
-/** Publishes what waits, changes first, whenever it may. */
-export interface PublishLoop {
-  /** Looks at the queue soon: something was offered, or this replica leads now. */
-  wake(): void;
-  /** Since when a lane has taken nothing, ms of the clock; undefined while all do. */
-  failingSinceMs(): number | undefined;
-  /**
-   * Takes up nothing new but changes, waits until they and what is under way are published, and
-   * stops. What a failing lane leaves unpublished is not waited for.
-   */
-  drain(timeoutMs: number): Promise<void>;
-}
-
 interface LaneState {
+  readonly name: Lane;
   readonly backoff: Backoff;
   inFlight: number;
   failingSinceMs: number | undefined;
@@ -66,86 +57,128 @@ interface LaneState {
 /** Urgencies that the replay rate holds back. */
 const PACED: readonly Urgency[] = ['resync', 'replay'];
 
-/** See {@link PublishLoop}. */
-export function createPublishLoop(options: PublishLoopOptions): PublishLoop {
-  const { queue, publisher, source, logger, metrics, now } = options;
-  const lanes: Readonly<Record<Lane, LaneState>> = {
-    events: laneState(options.backoff),
-    bulk: laneState(options.backoff),
-  };
-  const pacer: Pacer = createPacer(options.replayRate, now());
-  const underWay = new Set<Promise<void>>();
-  let timer: NodeJS.Timeout | undefined;
-  let woken = false;
-  let draining = false;
-  let stopped = false;
+/**
+ * Publishes what waits in the queue whenever it may, changes first. A lane that fails is tried with
+ * one request at a time, with back-off, until it takes something again; the other goes on.
+ */
+export class PublishLoop {
+  readonly #options: PublishLoopOptions;
+  readonly #lanes: Readonly<Record<Lane, LaneState>>;
+  readonly #pacer: Pacer;
+  readonly #underWay = new Set<Promise<void>>();
+  #timer: NodeJS.Timeout | undefined;
+  #woken = false;
+  #draining = false;
+  #stopped = false;
 
-  function wake(): void {
-    if (woken || stopped) return;
-    woken = true;
+  constructor(options: PublishLoopOptions) {
+    this.#options = options;
+    this.#lanes = {
+      events: laneState('events', options.backoff),
+      bulk: laneState('bulk', options.backoff),
+    };
+    this.#pacer = createPacer(options.replayRate, options.now());
+  }
+
+  /** Looks at the queue soon: something was offered, or this replica leads now. */
+  wake(): void {
+    if (this.#woken || this.#stopped) return;
+    this.#woken = true;
     // What is offered in one turn of the event loop goes in one request.
     setImmediate(() => {
-      woken = false;
-      pump();
+      this.#woken = false;
+      this.#pump();
     });
   }
 
-  function pump(): void {
-    clearTimeout(timer);
-    if (stopped || !options.mayPublish()) return;
-    let waitMs = Infinity;
-    for (const urgency of draining ? (['change'] as const) : URGENCIES) {
-      waitMs = Math.min(waitMs, sendUrgency(urgency));
+  /** Since when a lane has taken nothing, ms of the clock; undefined while both do. */
+  failingSinceMs(): number | undefined {
+    const since = Object.values(this.#lanes).flatMap(({ failingSinceMs: ms }) => ms ?? []);
+    return since.length === 0 ? undefined : Math.min(...since);
+  }
+
+  /**
+   * Takes up nothing new but changes, waits until they and what is under way are published, and
+   * stops. What a failing lane leaves unpublished is not waited for.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    const { now } = this.#options;
+    this.#draining = true;
+    const endMs = now() + timeoutMs;
+    this.#pump();
+    while (this.#underWay.size > 0 && now() < endMs) {
+      const left = new Promise<void>((resolve) => setTimeout(resolve, endMs - now()).unref());
+      await Promise.race([...this.#underWay, left]);
+      if (this.#lanes.events.failingSinceMs === undefined) this.#pump();
     }
-    if (waitMs < Infinity) timer = setTimeout(pump, Math.max(1, waitMs));
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #pump(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped || !this.#options.mayPublish()) return;
+    let waitMs = Infinity;
+    for (const urgency of this.#draining ? (['change'] as const) : URGENCIES) {
+      waitMs = Math.min(waitMs, this.#sendUrgency(urgency));
+    }
+    if (waitMs === Infinity) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#pump();
+      },
+      Math.max(1, waitMs),
+    );
   }
 
   /** Sends what may be sent of an urgency; gives the time after which to look again. */
-  function sendUrgency(urgency: Urgency): number {
-    const lane = lanes[laneOf(urgency)];
+  #sendUrgency(urgency: Urgency): number {
+    const { queue, concurrent, now } = this.#options;
+    const lane = this.#lanes[laneOf(urgency)];
     while (queue.depth(urgency) > 0) {
       const nowMs = now();
       if (nowMs < lane.notBeforeMs) return lane.notBeforeMs - nowMs;
-      // A lane that failed is tried with one request until it takes something again.
-      const full = lane.failingSinceMs !== undefined && lane.inFlight > 0;
-      if (full || underWay.size >= options.concurrent) return Infinity;
+      const tried = lane.failingSinceMs !== undefined && lane.inFlight > 0;
+      // Whatever is under way looks again when it ends.
+      if (tried || this.#underWay.size >= concurrent) return Infinity;
       const paced = PACED.includes(urgency);
-      const limit = paced ? Math.min(MAX_BATCH, pacer.available(nowMs)) : MAX_BATCH;
-      if (limit === 0) return pacer.waitMs(nowMs);
+      const limit = paced ? Math.min(MAX_BATCH, this.#pacer.available(nowMs)) : MAX_BATCH;
+      if (limit === 0) return this.#pacer.waitMs(nowMs);
       const batch = queue.take(urgency, limit);
       if (batch.length === 0) return Infinity;
-      if (paced) pacer.spend(batch.length);
-      start(laneOf(urgency), batch);
+      if (paced) this.#pacer.spend(batch.length);
+      this.#start(lane, batch);
     }
     return Infinity;
   }
 
-  function start(lane: Lane, batch: readonly WaitingEvent[]): void {
-    const sending = send(lane, batch)
+  #start(lane: LaneState, batch: readonly WaitingEvent[]): void {
+    const { queue, logger } = this.#options;
+    const sending = this.#send(lane, batch)
       .catch((error: unknown) => {
         for (const { uid } of batch) queue.giveBack(uid);
         logger.error('publishing failed in an unforeseen way', { error });
       })
       .finally(() => {
-        underWay.delete(sending);
-        wake();
+        this.#underWay.delete(sending);
+        this.wake();
       });
-    underWay.add(sending);
+    this.#underWay.add(sending);
   }
 
-  async function send(laneName: Lane, batch: readonly WaitingEvent[]): Promise<void> {
+  async #send(lane: LaneState, batch: readonly WaitingEvent[]): Promise<void> {
+    const { queue, publisher, source, now } = this.#options;
     const pairs = batch.flatMap((waiting) => {
       const event = source.eventFor(waiting);
       if (event === undefined) queue.settle(waiting.uid);
       return event === undefined ? [] : [{ waiting, event }];
     });
     if (pairs.length === 0) return;
-    const lane = lanes[laneName];
     const startedMs = now();
     lane.inFlight += 1;
     const outcomes = await publisher
       .publish(
-        laneName,
+        lane.name,
         pairs.map(({ event }) => event),
       )
       .finally(() => {
@@ -154,17 +187,17 @@ export function createPublishLoop(options: PublishLoopOptions): PublishLoop {
     const seconds = (now() - startedMs) / 1000;
     pairs.forEach(({ waiting, event }, index) => {
       const fault = outcomes[index];
-      if (fault === undefined) accept(laneName, waiting, event, seconds);
-      else refuse(laneName, waiting, fault);
+      if (fault === undefined) this.#accept(lane.name, waiting, event, seconds);
+      else this.#refuse(lane.name, waiting, fault);
     });
-    pass(
+    this.#judge(
       lane,
-      laneName,
       outcomes.find((fault) => fault?.disposition === 'transient'),
     );
   }
 
-  function accept(lane: Lane, waiting: WaitingEvent, event: MirrorEvent, seconds: number): void {
+  #accept(lane: Lane, waiting: WaitingEvent, event: MirrorEvent, seconds: number): void {
+    const { queue, metrics, source, now } = this.#options;
     queue.settle(waiting.uid);
     metrics.published.inc({ reason: event.data.reason });
     metrics.publishSeconds.observe({ lane }, seconds);
@@ -174,16 +207,19 @@ export function createPublishLoop(options: PublishLoopOptions): PublishLoop {
     source.accepted(waiting, event);
   }
 
-  function refuse(lane: Lane, waiting: WaitingEvent, fault: Fault): void {
+  #refuse(lane: Lane, waiting: WaitingEvent, fault: Fault): void {
+    const { queue, metrics, source } = this.#options;
     metrics.publishFailures.inc({ lane, code: fault.code });
     if (fault.disposition === 'transient') queue.giveBack(waiting.uid);
     else queue.settle(waiting.uid);
     source.refused(waiting, fault);
   }
 
-  function pass(lane: LaneState, name: Lane, fault: Fault | undefined): void {
+  /** What the outcome of a request says about its lane. */
+  #judge(lane: LaneState, fault: Fault | undefined): void {
+    const { logger, now } = this.#options;
     if (fault === undefined) {
-      if (lane.failingSinceMs !== undefined) logger.info('publishing again', { lane: name });
+      if (lane.failingSinceMs !== undefined) logger.info('publishing again', { lane: lane.name });
       lane.failingSinceMs = undefined;
       lane.notBeforeMs = 0;
       lane.backoff.reset();
@@ -193,33 +229,13 @@ export function createPublishLoop(options: PublishLoopOptions): PublishLoop {
     lane.failingSinceMs ??= now();
     lane.notBeforeMs = now() + retryMs;
     logger.error('cannot publish; trying again', {
-      lane: name,
+      lane: lane.name,
       retrySeconds: Math.round(retryMs / 100) / 10,
       error: fault,
     });
   }
-
-  return {
-    wake,
-    failingSinceMs() {
-      const since = Object.values(lanes).flatMap(({ failingSinceMs: ms }) => ms ?? []);
-      return since.length === 0 ? undefined : Math.min(...since);
-    },
-    async drain(timeoutMs) {
-      draining = true;
-      const endMs = now() + timeoutMs;
-      pump();
-      while (underWay.size > 0 && now() < endMs) {
-        const left = new Promise<void>((resolve) => setTimeout(resolve, endMs - now()).unref());
-        await Promise.race([...underWay, left]);
-        if (lanes.events.failingSinceMs === undefined) pump();
-      }
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
 }
 
-function laneState(range: BackoffRange | undefined): LaneState {
-  return { backoff: backoff(range), inFlight: 0, failingSinceMs: undefined, notBeforeMs: 0 };
+function laneState(name: Lane, range: BackoffRange | undefined): LaneState {
+  return { name, backoff: backoff(range), inFlight: 0, failingSinceMs: undefined, notBeforeMs: 0 };
 }

@@ -33,7 +33,9 @@ const PERMISSION = 'pubsub.topics.publish';
 /** Most events a request; the client library itself splits a request that would grow over 9 MiB. */
 export const MAX_BATCH = 100;
 /** Longest a request may take. Publishing takes some 50 ms; retrying is the queue's own part. */
-const PUBLISH_TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 20_000;
+/** The client library's own retries are off: there is one layer of them, the queue's. */
+const CALL = { timeout: TIMEOUT_MS, retry: { retryCodes: [] } };
 /** gRPC status codes. */
 const NOT_FOUND = 5;
 
@@ -43,7 +45,7 @@ export function createPublisher(options: PublisherOptions): EventPublisher {
   const settings = {
     // One flush a batch: nothing waits for company.
     batching: { maxMessages: MAX_BATCH, maxMilliseconds: 0, maxBytes: 9 * 1024 * 1024 },
-    gaxOpts: { timeout: PUBLISH_TIMEOUT_MS, retry: { retryCodes: [] } },
+    gaxOpts: CALL,
   };
   const topics: Readonly<Record<Lane, Topic>> = {
     events: client.topic(options.topic, settings),

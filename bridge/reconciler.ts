@@ -1,28 +1,26 @@
 import type { DestinationLayout } from '../functions/contract/destination.ts';
 import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import { isFault, type Fault } from '../functions/fault.ts';
+import type { Fault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { readAnnotations, type ObjectSettings } from './annotations.ts';
-import { claimedPath, DestinationClaims } from './destination-claims.ts';
+import { DestinationClaims } from './destination-claims.ts';
+import {
+  enterClaim,
+  evaluate,
+  isScanned,
+  type Evaluation,
+  type EvaluationContext,
+  type Refusal,
+  type RefusalReason,
+} from './evaluation.ts';
 import { withSettledSpec, type ImageRepository } from './flux/image-repository.ts';
 import type { WatchHandler } from './flux/watcher.ts';
 import { objectFields } from './log-fields.ts';
 import type { Metrics } from './metrics.ts';
 import type { EventSource } from './publish-loop.ts';
 import { sameState, type PublishQueue, type WaitingEvent } from './publish-queue.ts';
-import { requestOf, stateOf, type PublishedState, type ScannedRepository } from './request.ts';
+import { requestOf, type PublishedState } from './request.ts';
 import { resyncOffsetMs, resyncSlot } from './resync.ts';
 import { decide, type TrackedState } from './revision-tracker.ts';
-
-/** Why an object is not published until it is mended; words of Kubernetes Events. */
-export type RefusalReason =
-  'AnnotationInvalid' | 'ImageNameInvalid' | 'DestinationCollision' | 'EventTooLarge';
-
-/** What is wrong with an object. */
-export interface Refusal {
-  readonly reason: RefusalReason;
-  readonly message: string;
-}
 
 /** Told of objects that are refused, and of those that are no longer. */
 export interface RefusalReporter {
@@ -37,7 +35,7 @@ export interface ReconcilerOptions {
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'decisions'>;
   readonly clusterName: string;
-  readonly layout: DestinationLayout;
+  readonly destinationLayout: DestinationLayout;
   /** 0: no resync. */
   readonly resyncIntervalMs: number;
   /** 0: no follow-up. */
@@ -69,15 +67,6 @@ interface Tracked {
   changedAtMs: number;
 }
 
-/** What an object comes to: refused, or what it would publish. */
-type Evaluation =
-  | { readonly refusal: Refusal }
-  | {
-      readonly refusal?: undefined;
-      readonly settings: ObjectSettings;
-      readonly state: PublishedState | undefined;
-    };
-
 /**
  * Turns what is seen of the objects into decisions, offers those to publish to the queue, and makes
  * the events from the objects as they are when they are sent.
@@ -85,18 +74,24 @@ type Evaluation =
 export class Reconciler implements WatchHandler, EventSource {
   readonly #options: ReconcilerOptions;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #claims = new DestinationClaims();
+  readonly #context: EvaluationContext;
   #syncedOnce = false;
   #tickedAtMs: number;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#context = { claims: new DestinationClaims(), layout: options.destinationLayout };
     this.#tickedAtMs = options.wallNow();
   }
 
   /** How many objects are watched. */
   get size(): number {
     return this.#tracked.size;
+  }
+
+  /** Whether the list was complete at least once. */
+  get isSynced(): boolean {
+    return this.#syncedOnce;
   }
 
   /** How many objects are refused, by reason. */
@@ -122,15 +117,17 @@ export class Reconciler implements WatchHandler, EventSource {
     for (const uid of [...this.#tracked.keys()]) {
       if (!uids.has(uid)) this.#forget(uid);
     }
-    for (const tracked of this.#tracked.values()) this.#claim(tracked);
+    for (const { object } of this.#tracked.values()) enterClaim(object, this.#context);
     for (const tracked of this.#tracked.values()) this.#decide(tracked);
-    if (!this.#syncedOnce) this.#tickedAtMs = this.#options.wallNow();
+    if (this.#syncedOnce) return;
     this.#syncedOnce = true;
+    this.#tickedAtMs = this.#options.wallNow();
+    this.#options.logger.info('watching ImageRepositories', { objects: this.size });
   }
 
   changed(object: ImageRepository): void {
     const tracked = this.#store(object);
-    const neighbours = this.#claim(tracked);
+    const neighbours = enterClaim(tracked.object, this.#context);
     this.#decide(tracked);
     this.#decideAgain(neighbours);
   }
@@ -252,52 +249,14 @@ export class Reconciler implements WatchHandler, EventSource {
     if (tracked?.refusal !== undefined) this.#options.refusals.mended(uid);
     this.#tracked.delete(uid);
     this.#options.queue.drop(uid);
-    return this.#claims.withdraw(uid);
+    return this.#context.claims.withdraw(uid);
   }
 
-  /** Enters the object's claim to its destination, if it has one; gives whom that concerns. */
-  #claim({ object }: Tracked): readonly string[] {
-    const { uid, createdAt, scan } = object;
-    let path: string | undefined;
-    try {
-      const settings = readAnnotations(object.annotations);
-      if (scan !== undefined && settings.enabled && !object.deleting) {
-        path = claimedPath(scan.image, settings.destination, this.#options.layout);
-      }
-    } catch {
-      // What is refused for its own sake claims nothing.
-    }
-    const label = `${object.namespace}/${object.name}`;
-    return this.#claims.claim({ uid, image: scan?.image ?? '', createdAt, label }, path);
-  }
-
-  #evaluate(tracked: Tracked): Evaluation {
-    const { object } = tracked;
-    let settings: ObjectSettings;
-    try {
-      settings = readAnnotations(object.annotations);
-      if (object.scan !== undefined) {
-        claimedPath(object.scan.image, settings.destination, this.#options.layout);
-      }
-    } catch (error) {
-      if (!isFault(error)) throw error;
-      const reason = error.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
-      return { refusal: { reason, message: error.message } };
-    }
-    const collision = this.#claims.holderAgainst(object.uid);
-    if (collision !== undefined && settings.enabled) {
-      const { holder, path } = collision;
-      const message = `${object.namespace}/${object.name} (${object.scan?.image ?? ''}) is not published: ${holder.label} (${holder.image}) is older and writes to the same destination ${path}`;
-      return { refusal: { reason: 'DestinationCollision', message } };
-    }
-    const state = isScanned(object)
-      ? stateOf(requestOf(object, settings, { reason: 'changed' }))
-      : undefined;
-    const { tooLarge, refusal } = tracked;
-    if (refusal?.reason === 'EventTooLarge' && tooLarge !== undefined && state !== undefined) {
-      if (sameState(tooLarge, state)) return { refusal };
-    }
-    return { settings, state };
+  #evaluate({ object, tooLarge, refusal }: Tracked): Evaluation {
+    const evaluation = evaluate(object, this.#context);
+    if (evaluation.refusal !== undefined || evaluation.state === undefined) return evaluation;
+    const still = tooLarge !== undefined && sameState(tooLarge, evaluation.state);
+    return still && refusal !== undefined ? { refusal } : evaluation;
   }
 
   #decideAgain(uids: readonly string[]): void {
@@ -410,8 +369,4 @@ function trackedState(tracked: Tracked): TrackedState {
     baseline: tracked.baseline,
     requestedAt: tracked.requestedAt,
   };
-}
-
-function isScanned(object: ImageRepository): object is ScannedRepository {
-  return object.scan !== undefined;
 }

@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import { refuseOption } from '../functions/options/option.ts';
+import type { Logger } from '../functions/telemetry/logger.ts';
+import type { BridgeConfig } from './config.ts';
+import type { ApiServer } from './kubernetes/api-server.ts';
+import { leaseStore } from './kubernetes/leases.ts';
+import { createLeaderElection, leaseName, type LeaderElection } from './leader-election.ts';
+import type { Metrics } from './metrics.ts';
+import type { PublishLoop } from './publish-loop.ts';
+import type { PublishQueue } from './publish-queue.ts';
+import type { Reconciler } from './reconciler.ts';
+
+/** What leadership works with. */
+export interface LeadershipParts {
+  readonly apiServer: ApiServer;
+  readonly logger: Logger;
+  readonly queue: PublishQueue;
+  readonly reconciler: Reconciler;
+  readonly loop: PublishLoop;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+}
+
+/**
+ * Leader election where it is on, else this process always leads. What another leader has published
+ * leaves the queue; what it may not have published is published when this one takes over.
+ * @throws Fault `OPTION_INVALID` when no namespace is known for the Lease
+ */
+export function leadershipOf(
+  config: BridgeConfig,
+  namespace: string | undefined,
+  parts: LeadershipParts,
+): LeaderElection {
+  const { queue, reconciler, loop, metrics, now, logger } = parts;
+  const name = leaseName(config.watchLabelSelector);
+  if (!config.enableLeaderElection) {
+    metrics.leader.set({ name }, 1);
+    return {
+      isLeading: () => true,
+      run: () => Promise.resolve(),
+      release: () => Promise.resolve(),
+    };
+  }
+  metrics.leader.set({ name }, 0);
+  function published(sinceMs: number): void {
+    for (const event of queue.prune(sinceMs)) reconciler.assumePublished(event);
+  }
+  return createLeaderElection({
+    store: leaseStore(
+      parts.apiServer,
+      requireNamespace(namespace),
+      name,
+      // As client-go: two requests fit into the deadline.
+      Math.max(1000, config.renewDeadlineMs / 2),
+    ),
+    identity: `${hostname()}_${randomUUID()}`,
+    leaseDurationMs: config.leaseDurationMs,
+    renewDeadlineMs: config.renewDeadlineMs,
+    retryPeriodMs: config.retryPeriodMs,
+    releaseOnCancel: config.releaseOnCancel,
+    logger: logger.child({ logger: 'leader-election' }),
+    oldestUnpublished: () => {
+      const sinceMs = queue.oldestSinceMs();
+      return sinceMs === undefined ? undefined : new Date(Date.now() - (now() - sinceMs));
+    },
+    onStarted: (sinceMs) => {
+      published(sinceMs);
+      metrics.leader.set({ name }, 1);
+      loop.wake();
+    },
+    onStopped: () => {
+      metrics.leader.set({ name }, 0);
+    },
+    onObserved: published,
+    now,
+    wallNow: () => new Date(),
+  });
+}
+
+/** The namespace, where one is needed. @throws Fault `OPTION_INVALID` */
+export function requireNamespace(namespace: string | undefined): string {
+  return (
+    namespace ??
+    refuseOption(
+      'RUNTIME_NAMESPACE',
+      'is not set, and neither kubeconfig nor pod names a namespace',
+    )
+  );
+}

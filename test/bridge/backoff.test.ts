@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { backoff } from '../../bridge/backoff.ts';
+
+describe('backoff', () => {
+  it('doubles up to the longest wait', () => {
+    const wait = backoff({ minMs: 100, maxMs: 500, random: () => 0 });
+    assert.deepEqual(
+      [wait.next(), wait.next(), wait.next(), wait.next(), wait.next()],
+      [100, 200, 400, 500, 500],
+    );
+  });
+
+  it('begins anew after a success', () => {
+    const wait = backoff({ minMs: 100, maxMs: 500, random: () => 0 });
+    wait.next();
+    wait.next();
+    wait.reset();
+    assert.equal(wait.next(), 100);
+  });
+
+  it('takes off up to a half at random', () => {
+    assert.equal(backoff({ minMs: 100, random: () => 0.999 }).next() >= 50, true);
+    assert.equal(backoff({ minMs: 100, random: () => 0.5 }).next(), 75);
+  });
+
+  it('stays finite after many tries', () => {
+    const wait = backoff({ random: () => 0 });
+    for (let tries = 0; tries < 2000; tries += 1) wait.next();
+    assert.equal(wait.next(), 30_000);
+  });
+});

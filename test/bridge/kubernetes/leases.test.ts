@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
+import { leaseStore, type LeaseRecord } from '../../../bridge/kubernetes/leases.ts';
+import { faultOfPromise } from '../faults.ts';
+import { startStandIns, type StandIns } from '../stand-ins.ts';
+
+const fresh: LeaseRecord = {
+  holderIdentity: 'host_1',
+  leaseDurationSeconds: 35,
+  acquireTime: '2026-08-10T09:00:00.000000Z',
+  renewTime: '2026-08-10T09:00:00.000000Z',
+  leaseTransitions: 0,
+  annotations: { 'imagerepo-mirror.io/oldest-unpublished': '2026-08-10T08:59:00.000000Z' },
+};
+
+describe('leaseStore', () => {
+  let standIns: StandIns;
+  let apiServer: ApiServer;
+  before(async () => {
+    standIns = await startStandIns();
+    apiServer = connectApiServer(standIns.kubeconfig);
+  });
+  after(async () => {
+    apiServer.close();
+    await standIns.close();
+  });
+
+  it('finds none, makes one and reads it back', async () => {
+    const store = leaseStore(apiServer, 'flux-system', 'one', 5000);
+    assert.equal(await store.read(), undefined);
+    const made = await store.write(fresh);
+    const read = await store.read();
+    assert.deepEqual(read, made);
+    const { metadata: _metadata, ...words } = read ?? assert.fail('no Lease');
+    assert.deepEqual(words, fresh);
+  });
+
+  it('lets the faster of two writers win', async () => {
+    const store = leaseStore(apiServer, 'flux-system', 'two', 5000);
+    assert.ok((await store.write(fresh)) !== undefined);
+    assert.equal(await store.write(fresh), undefined);
+    const read = (await store.read()) ?? assert.fail('no Lease');
+    const renewed = await store.write({ ...read, holderIdentity: 'host_2' });
+    assert.equal(renewed?.holderIdentity, 'host_2');
+    assert.equal(await store.write({ ...read, holderIdentity: 'host_3' }), undefined);
+    assert.equal((await store.read())?.holderIdentity, 'host_2');
+  });
+
+  it('says who may not do what', async () => {
+    const token = standIns.kubernetes.addUser({ name: 'nobody' });
+    const kubeconfig = `${standIns.folder}/nobody`;
+    await standIns.kubernetes.kubeconfig(kubeconfig, token);
+    const poor = connectApiServer(kubeconfig);
+    const store = leaseStore(poor, 'flux-system', 'one', 5000);
+    const read = await faultOfPromise('ACCESS_DENIED', store.read());
+    assert.match(read.message, /nobody.*leases/);
+    await faultOfPromise('ACCESS_DENIED', store.write(fresh));
+    poor.close();
+  });
+
+  it('waits no longer than it may', async () => {
+    const lift = standIns.kubernetes.faults.request({ resource: 'leases', answer: 'hang' });
+    const store = leaseStore(apiServer, 'flux-system', 'one', 50);
+    await faultOfPromise('TIMEOUT', store.read());
+    lift();
+  });
+});

@@ -1,0 +1,287 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { LeaseRecord, LeaseStore } from '../../bridge/kubernetes/leases.ts';
+import {
+  createLeaderElection,
+  leaseName,
+  OLDEST_UNPUBLISHED,
+  type LeaderElection,
+} from '../../bridge/leader-election.ts';
+import { Fault } from '../../functions/fault.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { aWhile, eventually } from './stand-ins.ts';
+
+/** A Lease in memory, with optimistic locking and an outage to be switched on. */
+class MemoryLease {
+  record: LeaseRecord | undefined;
+  version = 0;
+  away = false;
+  writes = 0;
+
+  /** The record, which must be there. */
+  held(): LeaseRecord {
+    return this.record ?? assert.fail('there is no Lease');
+  }
+
+  /** What a replica sees of it; `away` may also be that replica's alone. */
+  store(isAway: () => boolean = () => false): LeaseStore {
+    const check = (): void => {
+      if (this.away || isAway()) throw new Fault('NETWORK', 'away');
+    };
+    return {
+      read: () => {
+        check();
+        return Promise.resolve(this.record);
+      },
+      write: (record) => {
+        check();
+        const version = record.metadata?.['resourceVersion'];
+        const expected = this.record === undefined ? undefined : String(this.version);
+        if (version !== expected) return Promise.resolve(undefined);
+        this.version += 1;
+        this.writes += 1;
+        const metadata = { ...record.metadata, resourceVersion: String(this.version) };
+        this.record = { ...record, metadata };
+        return Promise.resolve(this.record);
+      },
+    };
+  }
+}
+
+/** One replica, with clocks of its own. */
+class Replica {
+  readonly controller = new AbortController();
+  readonly since: number[] = [];
+  readonly observed: number[] = [];
+  stopped = 0;
+  cut = false;
+  oldest: Date | undefined;
+  readonly election: LeaderElection;
+  running: Promise<void> = Promise.resolve();
+
+  constructor(lease: MemoryLease, identity: string, skewMs = 0, releaseOnCancel = true) {
+    this.election = createLeaderElection({
+      store: lease.store(() => this.cut),
+      identity,
+      leaseDurationMs: 1000,
+      renewDeadlineMs: 400,
+      retryPeriodMs: 20,
+      releaseOnCancel,
+      logger: createLogger({ write: () => undefined }),
+      oldestUnpublished: () => this.oldest,
+      onStarted: (sinceMs) => this.since.push(sinceMs),
+      onStopped: () => {
+        this.stopped += 1;
+      },
+      onObserved: (sinceMs) => this.observed.push(sinceMs),
+      now: () => performance.now(),
+      wallNow: () => new Date(Date.now() + skewMs),
+    });
+  }
+
+  start(): this {
+    this.running = this.election.run(this.controller.signal);
+    return this;
+  }
+
+  /** Ends as a process that was killed does: without giving the Lease up. */
+  async kill(): Promise<void> {
+    this.controller.abort();
+    await this.running;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await this.election.release();
+  }
+
+  get leads(): boolean {
+    return this.election.isLeading();
+  }
+}
+
+describe('leaseName', () => {
+  it('is Flux’s: with the selector’s digest where there is a selector', () => {
+    assert.equal(leaseName(''), 'imagerepo-mirror-leader-election');
+    assert.equal(
+      leaseName('sharding.fluxcd.io/key=shard1'),
+      'imagerepo-mirror-leader-election-73fdc1be',
+    );
+  });
+});
+
+describe('createLeaderElection', () => {
+  it('makes the Lease as client-go does', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    const record = lease.held();
+    assert.equal(record.holderIdentity, 'one');
+    assert.equal(record.leaseDurationSeconds, 1);
+    assert.equal(record.leaseTransitions, 0);
+    assert.match(record.acquireTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+    assert.deepEqual(one.since, [-Infinity]);
+    await eventually('it is renewed', () => lease.held().renewTime !== record.renewTime);
+    assert.equal(lease.held().acquireTime, record.acquireTime);
+    await one.stop();
+  });
+
+  it('lets one lead and the other stand by, and hands over at release', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    const two = new Replica(lease, 'two').start();
+    await aWhile(100);
+    assert.equal(two.leads, false);
+    await one.stop();
+    assert.equal(one.leads, false);
+    assert.equal(one.stopped, 1);
+    await eventually('two leads', () => two.leads);
+    assert.equal(lease.held().leaseTransitions, 1);
+    await two.stop();
+    assert.equal(lease.held().holderIdentity, '');
+    assert.equal(lease.held().leaseDurationSeconds, 1);
+  });
+
+  it('keeps the Lease at shutdown where it is not to be released', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one', 0, false).start();
+    await eventually('one leads', () => one.leads);
+    await one.stop();
+    assert.equal(lease.held().holderIdentity, 'one');
+  });
+
+  it('takes over from a dead leader after the lease duration, not before', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    const two = new Replica(lease, 'two').start();
+    await aWhile(100);
+    await one.kill();
+    const deadMs = performance.now();
+    await eventually('two leads', () => two.leads);
+    const tookMs = performance.now() - deadMs;
+    assert.ok(tookMs > 800 && tookMs < 3000, String(tookMs));
+    await two.stop();
+  });
+
+  it('does not trust other clocks: an hour’s skew neither hastens nor hinders a takeover', async () => {
+    for (const skewMs of [-3_600_000, 3_600_000]) {
+      const lease = new MemoryLease();
+      const one = new Replica(lease, 'one', skewMs).start();
+      await eventually('one leads', () => one.leads);
+      const two = new Replica(lease, 'two').start();
+      await aWhile(300);
+      assert.equal(two.leads, false, String(skewMs));
+      await one.kill();
+      await eventually('two leads', () => two.leads);
+      const [sinceMs] = two.since;
+      // Since the last renewal it saw, less one lease duration: both by its own clock.
+      const ageMs = performance.now() - (sinceMs ?? 0);
+      assert.ok(ageMs > 1900 && ageMs < 5000, String(ageMs));
+      await two.stop();
+    }
+  });
+
+  it('takes over since the oldest change that the leader has not published', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one', 3_600_000);
+    one.oldest = new Date(Date.now() + 3_600_000 - 60_000);
+    one.start();
+    await eventually('one leads', () => one.leads);
+    assert.ok(lease.held().annotations[OLDEST_UNPUBLISHED] !== undefined);
+    const two = new Replica(lease, 'two').start();
+    await eventually('two saw a renewal', () => two.observed.some((ms) => ms > -Infinity));
+    await one.stop();
+    await eventually('two leads', () => two.leads);
+    const ageMs = performance.now() - (two.since[0] ?? 0);
+    assert.ok(ageMs > 60_000 && ageMs < 66_000, String(ageMs));
+    assert.equal(lease.held().annotations[OLDEST_UNPUBLISHED], undefined);
+    await two.stop();
+  });
+
+  it('replays everything after a leader it never saw renew', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    await one.stop();
+    const two = new Replica(lease, 'two').start();
+    await eventually('two leads', () => two.leads);
+    assert.deepEqual(two.since, [-Infinity]);
+    await two.stop();
+  });
+
+  it('steps down when it cannot renew, before another may lead', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    const two = new Replica(lease, 'two').start();
+    await aWhile(60);
+    one.cut = true;
+    let both = 0;
+    await eventually('two leads', () => {
+      if (one.leads && two.leads) both += 1;
+      return two.leads;
+    });
+    assert.equal(both, 0);
+    assert.equal(one.leads, false);
+    assert.equal(one.stopped, 1);
+    one.cut = false;
+    await aWhile(100);
+    assert.equal(one.leads, false);
+    await two.stop();
+    await eventually('one leads again', () => one.leads);
+    assert.ok((one.since[1] ?? -Infinity) > -Infinity);
+    await one.stop();
+  });
+
+  it('goes on after an outage that is shorter than the renew deadline', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    lease.away = true;
+    await aWhile(150);
+    lease.away = false;
+    await aWhile(150);
+    assert.equal(one.leads, true);
+    assert.equal(one.stopped, 0);
+    await one.stop();
+  });
+
+  it('steps down at once when somebody else holds the Lease', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    lease.version += 1;
+    lease.record = {
+      ...lease.held(),
+      holderIdentity: 'thief',
+      metadata: { resourceVersion: String(lease.version) },
+    };
+    await eventually('it stepped down', () => one.stopped === 1);
+    assert.equal(one.leads, false);
+    await one.stop();
+    assert.equal(lease.held().holderIdentity, 'thief');
+  });
+
+  it('makes the Lease again when it was deleted, and keeps what others wrote into it', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    lease.record = undefined;
+    await eventually('it is there again', () => lease.record !== undefined);
+    assert.equal(one.leads, true);
+    lease.version += 1;
+    lease.record = {
+      ...lease.held(),
+      annotations: { 'example.com/note': 'kept' },
+      metadata: { labels: { a: 'b' }, resourceVersion: String(lease.version) },
+    };
+    const { writes } = lease;
+    await eventually('it is renewed', () => lease.writes > writes + 1);
+    assert.equal(lease.held().annotations['example.com/note'], 'kept');
+    assert.deepEqual(lease.held().metadata?.['labels'], { a: 'b' });
+    await one.stop();
+  });
+});

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { checkPermissions } from '../../bridge/permission-check.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { eventually } from './stand-ins.ts';
+
+function recordingLogger(): { readonly lines: string[]; logger: ReturnType<typeof createLogger> } {
+  const lines: string[] = [];
+  return { lines, logger: createLogger({ write: (line) => lines.push(line) }) };
+}
+
+describe('checkPermissions', () => {
+  it('asks until nothing is missing, telling each time', async () => {
+    const answers = [['x lacks y on z'], ['x lacks y on z'], []];
+    const { lines, logger } = recordingLogger();
+    let asked = 0;
+    const publisher = {
+      missingPermissions: () => {
+        asked += 1;
+        return Promise.resolve(answers[asked - 1] ?? []);
+      },
+    };
+    const check = checkPermissions(publisher, logger, new AbortController().signal, 5);
+    await eventually('something is missing', () => check.missing().length === 1);
+    await eventually('nothing is missing', () => check.missing().length === 0);
+    assert.equal(asked, 3);
+    assert.equal(lines.filter((line) => line.includes('x lacks y on z')).length, 2);
+  });
+
+  it('stops asking when it is aborted', async () => {
+    let asked = 0;
+    const publisher = {
+      missingPermissions: () => {
+        asked += 1;
+        return Promise.resolve(['x']);
+      },
+    };
+    const controller = new AbortController();
+    const { logger } = recordingLogger();
+    const check = checkPermissions(publisher, logger, controller.signal, 3_600_000);
+    await eventually('it was asked', () => check.missing().length === 1);
+    controller.abort();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(asked, 1);
+  });
+
+  it('survives an answer that fails', async () => {
+    const { lines, logger } = recordingLogger();
+    const publisher = { missingPermissions: () => Promise.reject(new Error('away')) };
+    const check = checkPermissions(publisher, logger, new AbortController().signal, 5);
+    await eventually('it is told', () => lines.length === 1);
+    assert.deepEqual(check.missing(), []);
+  });
+});

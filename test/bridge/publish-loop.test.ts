@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { createMetrics, type Metrics } from '../../bridge/metrics.ts';
+import { PublishLoop, type PublishLoopOptions } from '../../bridge/publish-loop.ts';
+import { PublishQueue, type Lane } from '../../bridge/publish-queue.ts';
+import { eventOf, type MirrorEvent, type Reason } from '../../functions/contract/event.ts';
+import { Fault } from '../../functions/fault.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { aWhile, eventually, quick } from './stand-ins.ts';
+
+interface Sent {
+  readonly lane: Lane;
+  readonly names: readonly string[];
+}
+
+/** A loop over a broker that answers as it is told. */
+class Bench {
+  readonly queue = new PublishQueue();
+  readonly sent: Sent[] = [];
+  readonly accepted: string[] = [];
+  readonly refused: string[] = [];
+  readonly metrics: Metrics = createMetrics({
+    queueDepth: () => ({}),
+    oldestUnpublishedSeconds: () => 0,
+    watchedObjects: () => 0,
+    refusedObjects: () => ({}),
+  });
+  /** What becomes of an event; default it is accepted. */
+  answer: (lane: Lane, name: string) => Fault | undefined = () => undefined;
+  /** Requests wait for this before they are answered. */
+  gate: Promise<unknown> = Promise.resolve();
+  mayPublish = true;
+  gone = new Set<string>();
+  readonly loop: PublishLoop;
+
+  constructor(options: Partial<PublishLoopOptions> = {}) {
+    this.loop = new PublishLoop({
+      queue: this.queue,
+      publisher: {
+        publish: async (lane, events) => {
+          this.sent.push({ lane, names: events.map(({ data }) => data.imageRepository.name) });
+          await this.gate;
+          return events.map(({ data }) => this.answer(lane, data.imageRepository.name));
+        },
+      },
+      source: {
+        eventFor: ({ uid, reason }) => (this.gone.has(uid) ? undefined : eventNamed(uid, reason)),
+        accepted: ({ uid }) => this.accepted.push(uid),
+        refused: ({ uid }) => this.refused.push(uid),
+      },
+      concurrent: 4,
+      replayRate: 0,
+      logger: createLogger({ write: () => undefined }),
+      metrics: this.metrics,
+      mayPublish: () => this.mayPublish,
+      now: () => performance.now(),
+      backoff: quick,
+      ...options,
+    });
+  }
+
+  offer(uid: string, reason: Reason): void {
+    const state = { image: 'ghcr.io/org/app', revision: '1', configurationDigest: 'c' };
+    this.queue.offer({ uid, reason, state, nowMs: performance.now() });
+    this.loop.wake();
+  }
+
+  /** All names sent to a lane, in order. */
+  names(lane?: Lane): readonly string[] {
+    return this.sent
+      .filter((each) => lane === undefined || each.lane === lane)
+      .flatMap(({ names }) => names);
+  }
+}
+
+function eventNamed(name: string, reason: Reason): MirrorEvent {
+  return eventOf(
+    {
+      imageRepository: { namespace: 'ns', name, uid: name },
+      image: 'ghcr.io/org/app',
+      revision: '1',
+      tagCount: 1,
+      scanTime: '2026-08-10T09:00:02Z',
+      exclusionList: [],
+      reason,
+    },
+    { clusterName: 'test', time: new Date() },
+  );
+}
+
+const away = new Fault('PUBLISH_FAILED', 'away');
+
+describe('PublishLoop', () => {
+  it('sends what is offered together in one request, each lane its own', async () => {
+    const bench = new Bench();
+    for (const name of ['a', 'b']) bench.offer(name, 'changed');
+    for (const name of ['c', 'd']) bench.offer(name, 'initial');
+    await eventually('all accepted', () => bench.accepted.length === 4);
+    assert.deepEqual(bench.sent, [
+      { lane: 'events', names: ['a', 'b'] },
+      { lane: 'bulk', names: ['c', 'd'] },
+    ]);
+    await bench.loop.drain(1000);
+  });
+
+  it('sends changes first, then follow-ups, resyncs and the replay', async () => {
+    const bench = new Bench({ concurrent: 1 });
+    bench.offer('replay', 'initial');
+    bench.offer('resync', 'resync');
+    bench.offer('follow-up', 'follow-up');
+    bench.offer('change', 'changed');
+    await eventually('all accepted', () => bench.accepted.length === 4);
+    assert.deepEqual(bench.accepted, ['change', 'follow-up', 'resync', 'replay']);
+    await bench.loop.drain(1000);
+  });
+
+  it('has no more requests under way than it may, of no more than 100 events', async () => {
+    const bench = new Bench({ concurrent: 2 });
+    const open = Promise.withResolvers<undefined>();
+    bench.gate = open.promise;
+    for (let index = 0; index < 450; index += 1) bench.offer(`uid-${index}`, 'changed');
+    await eventually('two requests', () => bench.sent.length === 2);
+    await aWhile(50);
+    assert.equal(bench.sent.length, 2);
+    open.resolve(undefined);
+    await eventually('all accepted', () => bench.accepted.length === 450);
+    assert.equal(bench.sent.length, 5);
+    assert.ok(bench.sent.every(({ names }) => names.length <= 100));
+    await bench.loop.drain(1000);
+  });
+
+  it('holds the replay and the resync to their rate, and changes to none', async () => {
+    const bench = new Bench({ replayRate: 20 });
+    for (let index = 0; index < 100; index += 1) {
+      bench.offer(`replay-${index}`, 'initial');
+      bench.offer(`change-${index}`, 'changed');
+    }
+    await eventually('all changes', () => bench.names('events').length === 100);
+    await aWhile(300);
+    const count = bench.names('bulk').length;
+    assert.ok(count >= 2 && count <= 20, String(count));
+    await bench.loop.drain(1000);
+  });
+
+  it('publishes nothing while it may not', async () => {
+    const bench = new Bench();
+    bench.mayPublish = false;
+    bench.offer('a', 'changed');
+    await aWhile(50);
+    assert.deepEqual(bench.sent, []);
+    bench.mayPublish = true;
+    bench.loop.wake();
+    await eventually('accepted', () => bench.accepted.length === 1);
+    await bench.loop.drain(1000);
+  });
+
+  it('tries a failing lane with one request at a time until it takes something', async () => {
+    const bench = new Bench({ concurrent: 8 });
+    let failing = true;
+    bench.answer = (lane) => (failing && lane === 'events' ? away : undefined);
+    for (let index = 0; index < 250; index += 1) bench.offer(`uid-${index}`, 'changed');
+    await eventually('some tries', () => bench.sent.length >= 6);
+    assert.ok(bench.loop.failingSinceMs() !== undefined);
+    assert.deepEqual(bench.accepted, []);
+    const before = bench.sent.length;
+    await aWhile(50);
+    // With waits of 10 to 100 ms between tries of one request each.
+    assert.ok(bench.sent.length - before <= 8);
+    bench.offer('other-lane', 'initial');
+    await eventually('the other lane goes on', () => bench.accepted.includes('other-lane'));
+    failing = false;
+    await eventually('all accepted', () => bench.accepted.length === 251);
+    assert.equal(new Set(bench.accepted).size, 251);
+    assert.equal(bench.loop.failingSinceMs(), undefined);
+    await bench.loop.drain(1000);
+  });
+
+  it('gives back only what was not taken', async () => {
+    const bench = new Bench();
+    let tries = 0;
+    bench.answer = (_lane, name) => (name === 'b' && (tries += 1) === 1 ? away : undefined);
+    for (const name of ['a', 'b', 'c']) bench.offer(name, 'changed');
+    await eventually('all accepted', () => bench.accepted.length === 3);
+    assert.deepEqual(bench.accepted, ['a', 'c', 'b']);
+    assert.deepEqual(bench.refused, ['b']);
+    assert.deepEqual(bench.names(), ['a', 'b', 'c', 'b']);
+    await bench.loop.drain(1000);
+  });
+
+  it('drops what can never be taken', async () => {
+    const bench = new Bench();
+    bench.answer = () => new Fault('EVENT_TOO_LARGE', 'too large');
+    bench.offer('a', 'changed');
+    await eventually('refused', () => bench.refused.length === 1);
+    await aWhile(50);
+    assert.equal(bench.sent.length, 1);
+    assert.equal(bench.loop.failingSinceMs(), undefined);
+    assert.equal(bench.queue.oldestSinceMs(), undefined);
+    await bench.loop.drain(1000);
+  });
+
+  it('sends nothing of an object that is gone', async () => {
+    const bench = new Bench();
+    bench.gone.add('a');
+    bench.offer('a', 'changed');
+    bench.offer('b', 'changed');
+    await eventually('accepted', () => bench.accepted.length === 1);
+    assert.deepEqual(bench.names(), ['b']);
+    assert.equal(bench.queue.oldestSinceMs(), undefined);
+    await bench.loop.drain(1000);
+  });
+
+  it('counts what was published and what failed', async () => {
+    const bench = new Bench();
+    let tries = 0;
+    bench.answer = () => ((tries += 1) === 1 ? away : undefined);
+    bench.offer('a', 'changed');
+    await eventually('accepted', () => bench.accepted.length === 1);
+    const text = await bench.metrics.text();
+    assert.match(text, /events_published_total\{reason="changed"\} 1/);
+    assert.match(text, /publish_failures_total\{lane="events",code="PUBLISH_FAILED"\} 1/);
+    assert.match(text, /publish_duration_seconds_count\{lane="events"\} 1/);
+    assert.match(text, /detection_to_publish_seconds_count 1/);
+    await bench.loop.drain(1000);
+  });
+});
+
+describe('PublishLoop.drain', () => {
+  it('waits for what is under way and for changes, and takes up nothing else', async () => {
+    const bench = new Bench({ concurrent: 1 });
+    const open = Promise.withResolvers<undefined>();
+    bench.gate = open.promise;
+    bench.offer('a', 'changed');
+    await eventually('one request', () => bench.sent.length === 1);
+    bench.offer('b', 'changed');
+    bench.offer('c', 'initial');
+    const drained = bench.loop.drain(5000);
+    open.resolve(undefined);
+    await drained;
+    assert.deepEqual(bench.accepted, ['a', 'b']);
+    bench.offer('d', 'changed');
+    await aWhile(50);
+    assert.deepEqual(bench.accepted, ['a', 'b']);
+  });
+
+  it('does not wait for a lane that fails', async () => {
+    const bench = new Bench();
+    bench.answer = () => away;
+    bench.offer('a', 'changed');
+    await eventually('refused', () => bench.refused.length > 0);
+    const startMs = performance.now();
+    await bench.loop.drain(10_000);
+    assert.ok(performance.now() - startMs < 5000);
+  });
+
+  it('gives up at its time', async () => {
+    const bench = new Bench();
+    bench.gate = new Promise(() => undefined);
+    bench.offer('a', 'changed');
+    await eventually('one request', () => bench.sent.length === 1);
+    await bench.loop.drain(20);
+    assert.deepEqual(bench.accepted, []);
+  });
+});

@@ -1,0 +1,550 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { Refusal } from '../../bridge/evaluation.ts';
+import { readImageRepository } from '../../bridge/flux/image-repository.ts';
+import { createMetrics } from '../../bridge/metrics.ts';
+import { PublishQueue, URGENCIES, type WaitingEvent } from '../../bridge/publish-queue.ts';
+import { Reconciler, type ReconcilerOptions } from '../../bridge/reconciler.ts';
+import { resyncOffsetMs } from '../../bridge/resync.ts';
+import type { MirrorEvent } from '../../functions/contract/event.ts';
+import { Fault } from '../../functions/fault.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { imageRepository, type Wanted } from './objects.ts';
+import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+/** A reconciler with a clock of its own, whose queue is published by hand. */
+class Bench {
+  nowMs = 0;
+  wallMs = Date.parse('2026-08-10T00:00:00Z');
+  offers = 0;
+  readonly queue = new PublishQueue();
+  readonly refusals = new Map<string, Refusal>();
+  readonly reconciler: Reconciler;
+
+  constructor(options: Partial<ReconcilerOptions> = {}) {
+    this.reconciler = new Reconciler({
+      queue: this.queue,
+      refusals: {
+        refused: ({ name }, refusal) => this.refusals.set(name, refusal),
+        mended: (uid) => this.refusals.delete(uid.replace('uid-of-flux-system-', '')),
+      },
+      logger: createLogger({ write: () => undefined }),
+      metrics: createMetrics({
+        queueDepth: () => ({}),
+        oldestUnpublishedSeconds: () => 0,
+        watchedObjects: () => 0,
+        refusedObjects: () => ({}),
+      }),
+      clusterName: 'test',
+      destinationLayout: 'host-path',
+      resyncIntervalMs: 0,
+      followUpMs: 0,
+      replayOnStart: true,
+      onOffer: () => {
+        this.offers += 1;
+      },
+      now: () => this.nowMs,
+      wallNow: () => this.wallMs,
+      ...options,
+    });
+  }
+
+  /** The list at the start, or again after an interruption. */
+  list(...objects: readonly (readonly [string, Wanted?])[]): void {
+    const read = objects.map(([name, wanted]) =>
+      readImageRepository(imageRepository(name, { revision: '1', ...wanted })),
+    );
+    for (const object of read) this.reconciler.listed(object);
+    this.reconciler.synced(new Set(read.map(({ uid }) => uid)));
+  }
+
+  /** A watch event. */
+  see(name: string, wanted: Wanted = {}): void {
+    const object = imageRepository(name, { revision: '1', ...wanted });
+    this.reconciler.changed(readImageRepository(object));
+  }
+
+  /** Lets time go by, ticking every second. */
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 1000) {
+      const stepMs = Math.min(1000, left);
+      this.nowMs += stepMs;
+      this.wallMs += stepMs;
+      this.reconciler.tick();
+    }
+  }
+
+  take(): readonly WaitingEvent[] {
+    return URGENCIES.flatMap((urgency) => this.queue.take(urgency, 1000));
+  }
+
+  /** Publishes what waits; gives the events. */
+  publish(): readonly MirrorEvent[] {
+    return this.take().flatMap((waiting) => {
+      const event = this.reconciler.eventFor(waiting);
+      this.queue.settle(waiting.uid);
+      if (event === undefined) return [];
+      this.reconciler.accepted(waiting, event);
+      return [event];
+    });
+  }
+
+  /** `name:reason` of what is published now. */
+  reasons(): readonly string[] {
+    return this.publish().map(({ data }) => `${data.imageRepository.name}:${data.reason}`);
+  }
+}
+
+describe('Reconciler', () => {
+  it('replays every scanned object once, as initial', () => {
+    const bench = new Bench();
+    bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
+    assert.equal(bench.reconciler.size, 3);
+    assert.deepEqual(bench.reasons(), ['a:initial', 'b:initial']);
+    bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('takes the first list for published without replay, and later changes for changes', () => {
+    const bench = new Bench({ replayOnStart: false });
+    bench.list(['a'], ['b']);
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { revision: '2' });
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+    bench.see('entered');
+    assert.deepEqual(bench.reasons(), ['entered:initial']);
+  });
+
+  it('tells the previous revision', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    assert.equal(bench.publish()[0]?.data.previousRevision, undefined);
+    bench.see('a', { revision: '2' });
+    assert.equal(bench.publish()[0]?.data.previousRevision, '1');
+  });
+
+  it('leaves what waits in the replay there while its scans change nothing', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
+    assert.equal(bench.queue.depth('replay'), 1);
+    assert.equal(bench.queue.depth('change'), 0);
+    bench.see('a', { revision: '2' });
+    assert.equal(bench.queue.depth('replay'), 0);
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+  });
+
+  it('publishes the newest state, whatever was decided upon', () => {
+    const bench = new Bench();
+    bench.list();
+    bench.see('a', { revision: '' });
+    for (const revision of ['1', '2', '3']) bench.see('a', { revision });
+    const events = bench.publish();
+    assert.deepEqual(
+      events.map(({ data }) => data.revision),
+      ['3'],
+    );
+  });
+
+  it('publishes nothing twice that is being published', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [waiting] = bench.take();
+    assert.ok(waiting !== undefined);
+    const event = bench.reconciler.eventFor(waiting);
+    assert.ok(event !== undefined);
+    bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
+    assert.equal(bench.queue.waiting(waiting.uid), undefined);
+    bench.reconciler.accepted(waiting, event);
+    bench.queue.settle(waiting.uid);
+    bench.see('a', { scanTime: '2026-08-10T10:05:00Z' });
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('publishes again what Pub/Sub did not take', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [waiting] = bench.take();
+    assert.ok(waiting !== undefined);
+    bench.reconciler.eventFor(waiting);
+    bench.reconciler.refused(waiting, new Fault('PUBLISH_FAILED', 'away'));
+    bench.queue.giveBack(waiting.uid);
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('forgets what is deleted, waiting events included', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.reconciler.deleted('uid-of-flux-system-a');
+    assert.equal(bench.reconciler.size, 0);
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a');
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('forgets what a new list lacks, and publishes what changed meanwhile', () => {
+    const bench = new Bench();
+    bench.list(['a'], ['b']);
+    bench.publish();
+    bench.list(['b', { revision: '2' }], ['c']);
+    assert.equal(bench.reconciler.size, 2);
+    assert.deepEqual(bench.reasons(), ['b:changed', 'c:initial']);
+  });
+
+  it('keeps what a new list has malformed', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.reconciler.synced(new Set(['uid-of-flux-system-a']));
+    bench.see('a');
+    assert.deepEqual(bench.reasons(), []);
+  });
+});
+
+describe('Reconciler, suspended and disabled objects', () => {
+  it('publishes what is found suspended when it is resumed', () => {
+    const bench = new Bench();
+    bench.list(['a', { suspend: true }]);
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a');
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('publishes what is found suspended when its revision moves', () => {
+    const bench = new Bench();
+    bench.list(['a', { suspend: true }]);
+    bench.see('a', { suspend: true, revision: '2' });
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+  });
+
+  it('gives up a replay that waits when the object is suspended, until it is resumed', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.see('a', { suspend: true });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a');
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('publishes nothing of a disabled object until it is enabled', () => {
+    const bench = new Bench();
+    const disabled = { annotations: { enabled: 'false' } };
+    bench.list(['a', disabled], ['b']);
+    assert.deepEqual(bench.reasons(), ['b:initial']);
+    bench.see('b', { ...disabled, revision: '2' });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a');
+    bench.see('b', { revision: '2' });
+    assert.deepEqual(bench.reasons(), ['b:changed', 'a:initial']);
+  });
+
+  it('drops what waits of an object that is disabled meanwhile', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { revision: '2' });
+    bench.see('a', { revision: '2', annotations: { enabled: 'false' } });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { revision: '2' });
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+  });
+});
+
+describe('Reconciler, requestedAt', () => {
+  it('takes the value it finds for old and any new one for a request', () => {
+    const bench = new Bench();
+    bench.list(['a', { annotations: { requestedAt: '1' } }]);
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { annotations: { requestedAt: '0' } });
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+    bench.see('a', { annotations: { requestedAt: '0' } });
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('makes events of two values differ in their id', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    const [one] = bench.publish();
+    bench.see('a', { annotations: { requestedAt: '2' } });
+    const [two] = bench.publish();
+    assert.notEqual(one?.id, two?.id);
+  });
+
+  it('works on a suspended object', () => {
+    const bench = new Bench();
+    bench.list(['a', { suspend: true }]);
+    bench.see('a', { suspend: true, annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+  });
+
+  it('waits while the object is refused, also where that comes before it is sent', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { requestedAt: '1', include: '(' } });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    bench.see('a', { annotations: { requestedAt: '1', include: '(' } });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+  });
+});
+
+describe('Reconciler, configuration and refusal', () => {
+  it('publishes an annotation alone as configured', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { semver: '>=2' } });
+    const [event] = bench.publish();
+    assert.equal(event?.data.reason, 'configured');
+    assert.deepEqual(event.data.selection, { semver: '>=2' });
+  });
+
+  it('refuses an invalid object alone until it is mended, and tells once', () => {
+    const bench = new Bench();
+    bench.list(['a', { annotations: { latest: 'x' } }], ['b']);
+    assert.deepEqual(bench.reasons(), ['b:initial']);
+    assert.equal(bench.refusals.get('a')?.reason, 'AnnotationInvalid');
+    assert.equal(bench.reconciler.refusedCounts().AnnotationInvalid, 1);
+    bench.see('a', { revision: '2', annotations: { latest: 'x' } });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { revision: '2', annotations: { latest: '5' } });
+    assert.equal(bench.refusals.size, 0);
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+    assert.equal(bench.reconciler.refusedCounts().AnnotationInvalid, 0);
+  });
+
+  it('clears the refusal of what is deleted', () => {
+    const bench = new Bench();
+    bench.list(['a', { annotations: { latest: 'x' } }]);
+    bench.reconciler.deleted('uid-of-flux-system-a');
+    assert.equal(bench.refusals.size, 0);
+  });
+
+  const old: Wanted = { image: 'ghcr.io/a/app', createdAt: '2024-01-01T00:00:00Z' };
+  const young: Wanted = { image: 'ghcr.io/b/app', createdAt: '2025-01-01T00:00:00Z' };
+
+  it('refuses the newer of two with one destination, whichever is listed first', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young], ['old', old]);
+    assert.deepEqual(bench.reasons(), ['old:initial']);
+    assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
+  });
+
+  it('publishes the newer when the older goes', () => {
+    for (const go of ['deleted', 'disabled', 'moved'] as const) {
+      const bench = new Bench({ destinationLayout: 'name' });
+      bench.list(['young', young], ['old', old]);
+      bench.publish();
+      if (go === 'deleted') bench.reconciler.deleted('uid-of-flux-system-old');
+      if (go === 'disabled') bench.see('old', { ...old, annotations: { enabled: 'false' } });
+      if (go === 'moved') bench.see('old', { ...old, annotations: { destination: 'team/x' } });
+      const reasons = bench.reasons();
+      assert.ok(reasons.includes('young:initial'), `${go}: ${reasons.join()}`);
+      assert.equal(bench.refusals.size, 0);
+    }
+  });
+
+  it('stops publishing the newer when the older comes', () => {
+    const bench = new Bench({ destinationLayout: 'path' });
+    bench.list(['young', { ...young, image: 'quay.io/org/app' }]);
+    bench.publish();
+    bench.see('old', { ...old, image: 'ghcr.io/org/app' });
+    assert.deepEqual(bench.reasons(), ['old:initial']);
+    bench.see('young', { ...young, image: 'quay.io/org/app', revision: '2' });
+    assert.deepEqual(bench.reasons(), []);
+    assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
+  });
+
+  it('refuses an event that is too large until the object changes', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [waiting] = bench.take();
+    assert.ok(waiting !== undefined);
+    bench.reconciler.eventFor(waiting);
+    bench.reconciler.refused(waiting, new Fault('EVENT_TOO_LARGE', 'too large'));
+    bench.queue.settle(waiting.uid);
+    bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
+    assert.deepEqual(bench.reasons(), []);
+    assert.equal(bench.refusals.get('a')?.reason, 'EventTooLarge');
+    bench.see('a', { revision: '2' });
+    assert.equal(bench.reasons().length, 1);
+    assert.equal(bench.refusals.size, 0);
+  });
+});
+
+describe('Reconciler, resync and follow-up', () => {
+  it('publishes each object once an interval, at its own moment', () => {
+    const bench = new Bench({ resyncIntervalMs: HOUR_MS });
+    const names = ['a', 'b', 'c', 'd'];
+    bench.list(...names.map((name) => [name] as const));
+    bench.publish();
+    const moments = new Map<string, number[]>();
+    for (let second = 0; second < 2 * 3600; second += 1) {
+      bench.pass(1000);
+      for (const { data } of bench.publish()) {
+        assert.equal(data.reason, 'resync');
+        const { name } = data.imageRepository;
+        moments.set(name, [...(moments.get(name) ?? []), bench.wallMs]);
+      }
+    }
+    for (const name of names) {
+      const offsetMs = resyncOffsetMs(`uid-of-flux-system-${name}`, HOUR_MS);
+      const at = moments.get(name) ?? [];
+      assert.equal(at.length, 2);
+      for (const ms of at) {
+        const lateMs = (((ms - offsetMs) % HOUR_MS) + HOUR_MS) % HOUR_MS;
+        assert.ok(lateMs < 1000, `${name} was ${lateMs} ms late`);
+      }
+    }
+  });
+
+  it('gives events of two slots different ids', () => {
+    const bench = new Bench({ resyncIntervalMs: MINUTE_MS });
+    bench.list(['a']);
+    bench.publish();
+    bench.pass(MINUTE_MS);
+    const [one] = bench.publish();
+    bench.pass(MINUTE_MS);
+    const [two] = bench.publish();
+    assert.ok(one !== undefined && two !== undefined);
+    assert.notEqual(one.id, two.id);
+  });
+
+  it('is due once, however far the clock is set forward, and not when it is set back', () => {
+    const bench = new Bench({ resyncIntervalMs: HOUR_MS });
+    bench.list(['a']);
+    bench.publish();
+    bench.wallMs += 10 * HOUR_MS;
+    bench.reconciler.tick();
+    assert.deepEqual(bench.reasons(), ['a:resync']);
+    bench.wallMs -= 10 * HOUR_MS;
+    bench.reconciler.tick();
+    bench.pass(1000);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('publishes once more some time after a change', () => {
+    const bench = new Bench({ followUpMs: 10 * MINUTE_MS });
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { revision: '2' });
+    bench.publish();
+    bench.pass(10 * MINUTE_MS - 1000);
+    assert.deepEqual(bench.reasons(), []);
+    bench.pass(1000);
+    assert.deepEqual(bench.reasons(), ['a:follow-up']);
+    bench.pass(HOUR_MS);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('follows up the first and the last of several changes', () => {
+    const bench = new Bench({ followUpMs: 10 * MINUTE_MS });
+    bench.list(['a']);
+    bench.publish();
+    const published: string[] = [];
+    for (let minute = 0; minute < 30; minute += 1) {
+      if (minute < 9) bench.see('a', { revision: String(minute + 2) });
+      published.push(...bench.reasons());
+      bench.pass(MINUTE_MS);
+    }
+    published.push(...bench.reasons());
+    assert.equal(published.filter((reason) => reason === 'a:follow-up').length, 2);
+  });
+
+  it('follows up no configuration, no initial and no request', () => {
+    const bench = new Bench({ followUpMs: MINUTE_MS });
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { latest: '1' } });
+    bench.see('a', { annotations: { latest: '1', requestedAt: '1' } });
+    bench.publish();
+    bench.pass(5 * MINUTE_MS);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('is kept from what is suspended, disabled, refused, unscanned or being deleted', () => {
+    const bench = new Bench({ resyncIntervalMs: MINUTE_MS, followUpMs: MINUTE_MS });
+    bench.list(
+      ['suspended', { suspend: true }],
+      ['disabled', { annotations: { enabled: 'false' } }],
+      ['refused', { annotations: { latest: 'x' } }],
+      ['unscanned', { revision: '' }],
+      ['deleting', { deleting: true }],
+    );
+    bench.publish();
+    bench.pass(5 * MINUTE_MS);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('gives up a resync that waits when the object is suspended', () => {
+    const bench = new Bench({ resyncIntervalMs: MINUTE_MS });
+    bench.list(['a']);
+    bench.publish();
+    bench.pass(MINUTE_MS);
+    bench.see('a', { suspend: true });
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('does nothing before the list is complete', () => {
+    const bench = new Bench({ resyncIntervalMs: 1000 });
+    bench.reconciler.listed(readImageRepository(imageRepository('a', { revision: '1' })));
+    bench.pass(10_000);
+    assert.deepEqual(bench.reasons(), []);
+  });
+});
+
+describe('Reconciler, as a standby', () => {
+  it('takes for published what another replica has published', () => {
+    const bench = new Bench();
+    bench.list(['a'], ['b']);
+    bench.nowMs = 100_000;
+    bench.see('b', { revision: '2' });
+    for (const event of bench.queue.prune(50_000)) bench.reconciler.assumePublished(event);
+    const events = bench.publish();
+    assert.deepEqual(
+      events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`),
+      ['b:changed'],
+    );
+    bench.see('a');
+    bench.see('b', { revision: '2' });
+    assert.deepEqual(bench.reasons(), []);
+  });
+});
+
+describe('Reconciler, with the stream of a real Flux', () => {
+  it('publishes once for each scenario that changes something, with 50 objects interleaved', () => {
+    const bench = new Bench();
+    bench.list();
+    const expected: string[] = [];
+    const published: string[] = [];
+    const copies = 50;
+    for (const { name, events } of recordedScenarios()) {
+      for (const event of events) {
+        for (let copy = 0; copy < copies; copy += 1) {
+          const { metadata } = event.object as { readonly metadata: { readonly name?: string } };
+          if (event.type === 'BOOKMARK' || metadata.name === undefined) continue;
+          const uid = `copy-${copy}`;
+          const object = { ...event.object, metadata: { ...metadata, uid, name: uid } };
+          if (event.type === 'DELETED') bench.reconciler.deleted(uid);
+          else bench.reconciler.changed(readImageRepository(object));
+        }
+        published.push(...bench.publish().map(({ data }) => `${name}/${data.imageRepository.uid}`));
+      }
+      if (!PUBLISHING_SCENARIOS.includes(name)) continue;
+      for (let copy = 0; copy < copies; copy += 1) expected.push(`${name}/copy-${copy}`);
+    }
+    assert.deepEqual(published.sort(), expected.sort());
+    assert.equal(bench.reconciler.size, 0);
+  });
+});
