@@ -1,8 +1,9 @@
 // Bundles each entry into one file of dist/, so that a cold start reads one file and an image needs no
 // npm: index.js (deployment from source), serve.js, job.js, bridge.js.
-//   node infra/bundle.mjs [--report] [ENTRY…]     all entries; --report prints what is in them
+//   node infra/bundle.mjs [--report] [--out=FOLDER] [ENTRY…]
+// No ENTRY: all of them. FOLDER is dist/ unless told. --report prints what is in each bundle.
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { analyzeMetafile, build } from 'esbuild';
@@ -33,7 +34,7 @@ const banner = [
  * @param {string} folder replaced as a whole
  * @param {string[]} names of the entries
  */
-export async function bundle(folder, names = Object.keys(entries)) {
+async function bundle(folder, names) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const sizes = {};
@@ -68,16 +69,17 @@ export async function bundle(folder, names = Object.keys(entries)) {
   return { sizes, reports };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const names = process.argv.slice(2).filter((argument) => argument !== '--report');
-  const unknown = names.find((name) => !(name in entries));
-  if (unknown !== undefined) {
-    console.error(`unknown entry ${unknown}: one of ${Object.keys(entries).join(', ')}`);
-    process.exit(2);
-  }
-  const { sizes, reports } = await bundle(join(root, 'dist'), names.length > 0 ? names : undefined);
-  for (const [name, size] of Object.entries(sizes)) {
-    console.log(`dist/${name}.js`.padEnd(16), `${(size / 1024).toFixed(0).padStart(6)} KiB`);
-    if (process.argv.includes('--report')) console.log(reports[name]);
-  }
+const given = process.argv.slice(2);
+const names = given.filter((argument) => !argument.startsWith('--'));
+const out = given.find((argument) => argument.startsWith('--out='))?.slice('--out='.length);
+const unknown = names.find((name) => !(name in entries));
+if (unknown !== undefined) {
+  console.error(`unknown entry ${unknown}: one of ${Object.keys(entries).join(', ')}`);
+  process.exit(2);
+}
+const folder = resolve(root, out ?? 'dist');
+const { sizes, reports } = await bundle(folder, names.length > 0 ? names : Object.keys(entries));
+for (const [name, size] of Object.entries(sizes)) {
+  console.log(`${name}.js`.padEnd(10), `${(size / 1024).toFixed(0).padStart(6)} KiB`);
+  if (given.includes('--report')) console.log(reports[name]);
 }

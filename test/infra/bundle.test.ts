@@ -1,0 +1,315 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { encodeEvent } from '../../functions/contract/codec.ts';
+import { eventOf } from '../../functions/contract/event.ts';
+import { freePort } from '../../infra/local/child.ts';
+import { seedImages } from '../../infra/local/images/seed.ts';
+import { storeTarget } from '../../infra/local/images/target.ts';
+import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
+import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
+import { createTopology } from '../../infra/local/pubsub/topology.ts';
+import { startRegistry } from '../../infra/local/registry/registry.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const PROJECT = 'local-project';
+
+/** Bundles a fresh folder with nothing else in it; what they run in has no `node_modules` above it. */
+let folder = '';
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bundles-'));
+  const { code, output } = await run([join(root, 'infra/bundle.mjs'), `--out=${folder}`]);
+  assert.equal(code, 0, output);
+});
+
+after(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Only what a container has: no npm variables, no NODE_PATH. */
+function bareEnvironment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], METADATA_SERVER_DETECTION: 'none', ...extra };
+}
+
+function start(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
+  return spawn(process.execPath, args, { cwd: folder, env: bareEnvironment(env) });
+}
+
+async function ended(child: ChildProcess): Promise<Ended> {
+  let output = '';
+  child.stdout?.on('data', (data: Buffer) => (output += data.toString()));
+  child.stderr?.on('data', (data: Buffer) => (output += data.toString()));
+  return new Promise((resolve) => {
+    child.once('close', (code) => {
+      resolve({ code, output });
+    });
+  });
+}
+
+async function run(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
+  return ended(start(args, env));
+}
+
+/** Resolves once the child has written `text`; rejects where it ends before. */
+async function written(child: ChildProcess, text: string): Promise<void> {
+  let output = '';
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const look = (data: Buffer): void => {
+    output += data.toString();
+    if (output.includes(text)) resolve(undefined);
+  };
+  child.stdout?.on('data', look);
+  child.stderr?.on('data', look);
+  child.once('close', () => {
+    reject(new Error(`ended without '${text}': ${output}`));
+  });
+  await promise;
+}
+
+async function stop(child: ChildProcess): Promise<number | null> {
+  const gone = ended(child);
+  child.kill('SIGTERM');
+  return (await gone).code;
+}
+
+/** A Pub/Sub with both lanes pushed to a server that takes everything. */
+async function startLanes(): Promise<{ pubsub: LocalPubsub; close(): Promise<void> }> {
+  const sink = createServer((request, response) => {
+    request.resume().once('end', () => {
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise<void>((resolve) => {
+    sink.listen(0, '127.0.0.1', resolve);
+  });
+  const endpoint = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
+  const pubsub = await startPubsub();
+  await createTopology({
+    host: pubsub.host,
+    projectId: PROJECT,
+    eventsEndpoint: endpoint,
+    bulkEndpoint: endpoint,
+  });
+  return {
+    pubsub,
+    close: async () => {
+      await pubsub.close();
+      sink.closeAllConnections();
+      sink.close();
+    },
+  };
+}
+
+/** A message whose event names a source that is not allowed. */
+const forbidden = encodeEvent(
+  eventOf(
+    {
+      imageRepository: { namespace: 'flux-system', name: 'app', uid: 'uid-1' },
+      image: 'ghcr.io/elsewhere/app',
+      revision: '1234',
+      tagCount: 1,
+      scanTime: '2026-11-22T12:00:00Z',
+      exclusionList: [],
+      reason: 'changed',
+    },
+    { clusterName: 'local', time: new Date('2026-11-22T12:00:01Z') },
+  ),
+);
+
+async function deliver(port: number): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${port}/`, {
+    method: 'POST',
+    headers: forbidden.attributes,
+    body: new Uint8Array(forbidden.data),
+  });
+  return response.status;
+}
+
+function subscriberEnv(port: number, pubsubHost: string): Readonly<Record<string, string>> {
+  return {
+    PORT: String(port),
+    DESTINATION_REGISTRY: 'europe-docker.pkg.dev/my-project/mirror',
+    ALLOWED_SOURCES: 'ghcr.io/my-org/*',
+    BULK_TOPIC: 'bulk',
+    DEAD_LETTER_TOPIC: 'dead-letter',
+    GOOGLE_CLOUD_PROJECT: PROJECT,
+    PUBSUB_EMULATOR_HOST: pubsubHost,
+  };
+}
+
+describe('the bundles', () => {
+  it('are one file an entry and nothing else', () => {
+    assert.deepEqual(readdirSync(folder).sort(), [
+      'bridge.js',
+      'index.js',
+      'job.js',
+      'package.json',
+      'serve.js',
+    ]);
+  });
+
+  it('are small: an image holds little beside Node', () => {
+    for (const [name, mebibytes] of [
+      ['serve.js', 8],
+      ['job.js', 8],
+      ['bridge.js', 8],
+      ['index.js', 7],
+    ] as const) {
+      assert.ok(statSync(join(folder, name)).size < mebibytes * 1024 ** 2, name);
+    }
+  });
+
+  it('job.js mirrors an image from an empty folder', async () => {
+    const [source, destination] = await Promise.all([startRegistry(), startRegistry()]);
+    try {
+      await seedImages(storeTarget(source.store), {
+        releases: 2,
+        lines: [{ repository: 'demo/web', kind: 'multi-platform' }],
+      });
+      const { code, output } = await run([
+        'job.js',
+        `--image=${source.host}/demo/web`,
+        `--destination-registry=${destination.host}/mirror`,
+        '--destination-layout=path',
+      ]);
+      assert.equal(code, 0, output);
+      const list = await fetch(`${destination.url}/v2/mirror/demo/web/tags/list`);
+      assert.deepEqual(((await list.json()) as { tags: string[] }).tags.sort(), ['1.0.0', '1.0.1']);
+    } finally {
+      await Promise.all([source.close(), destination.close()]);
+    }
+  });
+
+  it('serve.js takes an event, publishes by Pub/Sub and ends when told', async () => {
+    const lanes = await startLanes();
+    const port = await freePort();
+    const child = start(['serve.js'], subscriberEnv(port, lanes.pubsub.host));
+    try {
+      await written(child, 'listening');
+      assert.equal(await deliver(port), 204);
+      const [dead] = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/dead-letter`);
+      assert.equal(dead?.attributes['error-code'], 'SOURCE_FORBIDDEN');
+      assert.equal(await stop(child), 0);
+    } finally {
+      child.kill('SIGKILL');
+      await lanes.close();
+    }
+  });
+
+  it('bridge.js publishes what a cluster has from an empty folder', async () => {
+    const lanes = await startLanes();
+    const kubernetes = await startKubernetes();
+    const kubeconfig = join(mkdtempSync(join(tmpdir(), 'imagerepo-mirror-kubeconfig-')), 'config');
+    try {
+      await kubernetes.kubeconfig(kubeconfig);
+      const object = kubernetes.create({
+        apiVersion: 'image.toolkit.fluxcd.io/v1',
+        kind: 'ImageRepository',
+        metadata: { name: 'app', namespace: 'flux-system' },
+        spec: { image: 'ghcr.io/my-org/app', interval: '1m' },
+      });
+      kubernetes.put({
+        ...object,
+        status: {
+          canonicalImageName: 'ghcr.io/my-org/app',
+          lastScanResult: {
+            revision: '1234',
+            scanTime: '2026-11-22T12:00:00Z',
+            tagCount: 1,
+            latestTags: ['v1'],
+          },
+        },
+      });
+      const { code, output } = await run(['bridge.js', '--once', `--kubeconfig=${kubeconfig}`], {
+        PUBSUB_EMULATOR_HOST: lanes.pubsub.host,
+        GOOGLE_CLOUD_PROJECT: PROJECT,
+      });
+      assert.equal(code, 0, output);
+      const messages = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/bulk`);
+      assert.deepEqual(
+        messages.map(({ attributes }) => attributes['ce-subject']),
+        ['ghcr.io/my-org/app'],
+      );
+    } finally {
+      rmSync(join(kubeconfig, '..'), { recursive: true, force: true });
+      await kubernetes.close();
+      await lanes.close();
+    }
+  });
+});
+
+describe('a deployment from source', () => {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    readonly main: string;
+    readonly type: string;
+    readonly engines: Readonly<Record<string, string>>;
+    readonly scripts: Readonly<Record<string, string>>;
+    readonly dependencies: Readonly<Record<string, string>>;
+  };
+
+  it('finds what the buildpack looks for', () => {
+    // https://github.com/GoogleCloudPlatform/buildpacks, cmd/nodejs/functions_framework
+    assert.equal(manifest.main, 'dist/index.js');
+    assert.equal(manifest.type, 'module');
+    assert.equal(manifest.engines['node'], '24.x');
+    assert.match(manifest.scripts['gcp-build'] ?? '', /^node infra\/bundle\.mjs index$/);
+    // Without it the buildpack would bring an old one.
+    assert.match(manifest.dependencies['@google-cloud/functions-framework'] ?? '', /^5\./);
+  });
+
+  it("the framework's own command line serves the function `mirror`", async () => {
+    const app = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-source-'));
+    const lanes = await startLanes();
+    const port = await freePort();
+    mkdirSync(join(app, 'dist'));
+    mkdirSync(join(app, 'node_modules/@google-cloud'), { recursive: true });
+    copyFileSync(join(folder, 'index.js'), join(app, 'dist/index.js'));
+    writeFileSync(
+      join(app, 'package.json'),
+      JSON.stringify({ type: 'module', main: manifest.main }),
+    );
+    const framework = realpathSync(join(root, 'node_modules/@google-cloud/functions-framework'));
+    symlinkSync(framework, join(app, 'node_modules/@google-cloud/functions-framework'));
+    const child = start(
+      [join(framework, 'build/src/main.js'), '--target=mirror', `--source=${app}`],
+      subscriberEnv(port, lanes.pubsub.host),
+    );
+    try {
+      await written(child, 'Serving function');
+      assert.equal(await deliver(port), 204);
+      const [dead] = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/dead-letter`);
+      assert.equal(dead?.attributes['error-code'], 'SOURCE_FORBIDDEN');
+    } finally {
+      child.kill('SIGKILL');
+      await lanes.close();
+      rmSync(app, { recursive: true, force: true });
+    }
+  });
+});
