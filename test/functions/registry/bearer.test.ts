@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { Credential } from '../../../functions/auth/credential.ts';
+import {
+  basicHeader,
+  bearerTokens,
+  type AskRealm,
+  type TokenQuestion,
+} from '../../../functions/registry/bearer.ts';
+import { fakeTiming, NEVER, rejection } from './setting.ts';
+
+const BASIC: Credential = { kind: 'basic', username: 'u', password: 'pä' };
+const QUESTION: TokenQuestion = {
+  realm: new URL('https://auth.example.com/token?x=1'),
+  service: 'r.example.com',
+  scopes: ['repository:a:pull'],
+  credential: undefined,
+};
+
+type Asked = Parameters<AskRealm>[0];
+
+/** A realm that answers with its n-th token. */
+function realm(
+  answer: (n: number) => unknown = (n) => ({ token: `t${n}`, expires_in: 300 }),
+  status = 200,
+): {
+  readonly asked: Asked[];
+  readonly ask: AskRealm;
+} {
+  const asked: Asked[] = [];
+  return {
+    asked,
+    ask(request) {
+      asked.push(request);
+      const body = Buffer.from(JSON.stringify(answer(asked.length)));
+      return Promise.resolve({ status, header: () => undefined, body, url: request.url });
+    },
+  };
+}
+
+describe('bearer tokens', () => {
+  it('asks as the specification says', async () => {
+    const { asked, ask } = realm();
+    const tokens = bearerTokens(fakeTiming());
+    const scopes = ['repository:a:pull,push', 'repository:b:pull'];
+    await tokens.token({ ...QUESTION, scopes, credential: BASIC }, ask, NEVER);
+    const [{ method, url, headers } = assert.fail('not asked')] = asked;
+    assert.equal(method, 'GET');
+    assert.equal(url.searchParams.get('service'), 'r.example.com');
+    assert.equal(url.searchParams.get('x'), '1');
+    assert.deepEqual(url.searchParams.getAll('scope'), scopes);
+    assert.equal(headers['authorization'], `Basic ${Buffer.from('u:pä').toString('base64')}`);
+  });
+
+  it('goes anonymously without a credential', async () => {
+    const { asked, ask } = realm();
+    await bearerTokens(fakeTiming()).token(QUESTION, ask, NEVER);
+    assert.equal(asked[0]?.headers['authorization'], undefined);
+  });
+
+  it('exchanges an identity token by POST', async () => {
+    const { asked, ask } = realm(() => ({ access_token: 't', expires_in: 60 }));
+    const credential: Credential = { kind: 'identity', token: 'refresh' };
+    const { token } = await bearerTokens(fakeTiming()).token(
+      { ...QUESTION, credential },
+      ask,
+      NEVER,
+    );
+    assert.equal(token, 't');
+    const [{ method, headers, body } = assert.fail('not asked')] = asked;
+    assert.equal(method, 'POST');
+    assert.equal(headers['authorization'], undefined);
+    const form = new URLSearchParams(String(body));
+    assert.equal(form.get('grant_type'), 'refresh_token');
+    assert.equal(form.get('refresh_token'), 'refresh');
+    assert.equal(form.get('scope'), 'repository:a:pull');
+    assert.equal(form.get('service'), 'r.example.com');
+  });
+
+  it('keeps a token until 60 s before its end, a short one for half its life', async () => {
+    const timing = fakeTiming();
+    const long = realm();
+    const short = realm((n) => ({ token: `s${n}`, expires_in: 100 }));
+    const tokens = bearerTokens(timing);
+    const other = { ...QUESTION, service: 'other' };
+    assert.deepEqual(await tokens.token(QUESTION, long.ask, NEVER), { token: 't1', cached: false });
+    assert.deepEqual(await tokens.token(other, short.ask, NEVER), { token: 's1', cached: false });
+    await timing.pass(49_999);
+    assert.deepEqual(await tokens.token(other, short.ask, NEVER), { token: 's1', cached: true });
+    await timing.pass(1);
+    assert.deepEqual(await tokens.token(other, short.ask, NEVER), { token: 's2', cached: false });
+    await timing.pass(239_999 - 50_000);
+    assert.deepEqual(await tokens.token(QUESTION, long.ask, NEVER), { token: 't1', cached: true });
+    await timing.pass(1);
+    assert.deepEqual(await tokens.token(QUESTION, long.ask, NEVER), { token: 't2', cached: false });
+  });
+
+  it('takes a token without a life for 60 s', async () => {
+    const timing = fakeTiming();
+    const { asked, ask } = realm((n) => ({ token: `t${n}` }));
+    const tokens = bearerTokens(timing);
+    await tokens.token(QUESTION, ask, NEVER);
+    await timing.pass(29_999);
+    await tokens.token(QUESTION, ask, NEVER);
+    assert.equal(asked.length, 1);
+    await timing.pass(1);
+    await tokens.token(QUESTION, ask, NEVER);
+    assert.equal(asked.length, 2);
+  });
+
+  it('asks once for many, and goes on when the first of them aborts', async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    let asks = 0;
+    const ask: AskRealm = async ({ url }) => {
+      asks += 1;
+      await promise;
+      return { status: 200, header: () => undefined, body: Buffer.from('{"token":"t"}'), url };
+    };
+    const tokens = bearerTokens(fakeTiming());
+    const first = new AbortController();
+    const leaving = tokens.token(QUESTION, ask, first.signal);
+    const staying = [1, 2, 3].map(() => tokens.token(QUESTION, ask, NEVER));
+    first.abort();
+    await rejection(leaving, 'ABORTED');
+    resolve(undefined);
+    for (const { token } of await Promise.all(staying)) assert.equal(token, 't');
+    assert.equal(asks, 1);
+  });
+
+  it('shares no token between realms, services, scopes and credentials', async () => {
+    const { asked, ask } = realm();
+    const tokens = bearerTokens(fakeTiming());
+    const questions: readonly TokenQuestion[] = [
+      QUESTION,
+      { ...QUESTION, realm: new URL('https://auth.example.com/token?x=2') },
+      { ...QUESTION, service: undefined },
+      { ...QUESTION, scopes: ['repository:a:pull,push'] },
+      { ...QUESTION, scopes: ['repository:b:pull'] },
+      { ...QUESTION, credential: BASIC },
+      { ...QUESTION, credential: { ...BASIC, password: 'other' } },
+      { ...QUESTION, credential: { kind: 'google', token: 'pä' } },
+    ];
+    const given: string[] = [];
+    for (const question of questions) given.push((await tokens.token(question, ask, NEVER)).token);
+    assert.equal(new Set(given).size, questions.length);
+    assert.equal(asked.length, questions.length);
+    for (const question of questions) await tokens.token(question, ask, NEVER);
+    assert.equal(asked.length, questions.length);
+  });
+
+  it('forgets a token that was refused, and no other', async () => {
+    const { ask } = realm();
+    const tokens = bearerTokens(fakeTiming());
+    const other = { ...QUESTION, service: 'other' };
+    await tokens.token(QUESTION, ask, NEVER);
+    await tokens.token(other, ask, NEVER);
+    tokens.forget('t1');
+    tokens.forget('unknown');
+    assert.equal((await tokens.token(other, ask, NEVER)).token, 't2');
+    assert.equal((await tokens.token(QUESTION, ask, NEVER)).token, 't3');
+  });
+
+  it('keeps no failure', async () => {
+    const tokens = bearerTokens(fakeTiming());
+    await rejection(tokens.token(QUESTION, realm(undefined, 401).ask, NEVER), 'UNAUTHORIZED');
+    await rejection(tokens.token(QUESTION, realm(undefined, 403).ask, NEVER), 'FORBIDDEN');
+    assert.equal((await tokens.token(QUESTION, realm().ask, NEVER)).token, 't1');
+  });
+
+  const unusable: readonly (readonly [string, unknown])[] = [
+    ['nothing', null],
+    ['no token', { expires_in: 1 }],
+    ['an empty token', { token: '' }],
+    ['a token that is a number', { token: 1 }],
+    ['a token with a line break', { token: 'a\r\nx-evil: 1' }],
+    ['a token with a space', { token: 'a b' }],
+  ];
+  for (const [name, body] of unusable) {
+    it(`refuses ${name}`, async () => {
+      await rejection(
+        bearerTokens(fakeTiming()).token(QUESTION, realm(() => body).ask, NEVER),
+        'RESPONSE_INVALID',
+      );
+    });
+  }
+
+  it('writes Basic for what has a user', () => {
+    assert.equal(
+      basicHeader({ kind: 'google', token: 'ya29' }),
+      `Basic ${Buffer.from('oauth2accesstoken:ya29').toString('base64')}`,
+    );
+    assert.equal(basicHeader({ kind: 'identity', token: 'x' }), undefined);
+    assert.equal(basicHeader({ kind: 'registry', token: 'x' }), undefined);
+    assert.equal(basicHeader(undefined), undefined);
+  });
+});

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { MAX_ERROR_BYTES, readBody, readErrorBody } from '../../../functions/registry/body.ts';
+import { openTransport, type TransportResponse } from '../../../functions/registry/transport.ts';
+import { NEVER, rejection, serve } from './setting.ts';
+import type { TestContext } from 'node:test';
+
+/** A response whose body is written by `write`. */
+async function respond(
+  t: TestContext,
+  headers: Readonly<Record<string, string>>,
+  write: (chunk: (bytes: Buffer) => boolean) => void,
+): Promise<TransportResponse> {
+  const server = await serve(t, (_request, response) => {
+    response.writeHead(200, headers);
+    write((bytes) => response.write(bytes));
+  });
+  const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
+  t.after(() => {
+    transport.close();
+  });
+  return transport.send(
+    { method: 'GET', url: new URL(server.url), headers: {}, budgetMs: 10_000 },
+    NEVER,
+  );
+}
+
+describe('body', () => {
+  it('guard response-size: stops reading beyond the cap, announced or not', async (t) => {
+    const endless = await respond(t, {}, (chunk) => {
+      for (let sent = 0; sent < 20; sent++) chunk(Buffer.alloc(1000));
+    });
+    await rejection(readBody(endless, 5000), 'RESPONSE_TOO_LARGE');
+    const exact = await respond(t, { 'content-length': '5000' }, (chunk) =>
+      chunk(Buffer.alloc(5000)),
+    );
+    assert.equal((await readBody(exact, 5000)).length, 5000);
+  });
+
+  it('guard content-encoding: takes no encoded body', async (t) => {
+    const encoded = await respond(
+      t,
+      { 'content-encoding': 'gzip', 'content-length': '3' },
+      (chunk) => chunk(Buffer.from('gz!')),
+    );
+    await rejection(readBody(encoded, 100), 'RESPONSE_INVALID');
+    const plain = await respond(
+      t,
+      { 'content-encoding': 'Identity', 'content-length': '2' },
+      (chunk) => chunk(Buffer.from('ok')),
+    );
+    assert.equal(String(await readBody(plain, 100)), 'ok');
+  });
+
+  it('guard error-size: takes of an error what fits, and no more', async (t) => {
+    let sentBytes = 0;
+    const endless = await respond(t, {}, (chunk) => {
+      const timer = setInterval(() => {
+        sentBytes += 16_384;
+        chunk(Buffer.alloc(16_384));
+        if (sentBytes > 20 * MAX_ERROR_BYTES) clearInterval(timer);
+      }, 1);
+      t.after(() => {
+        clearInterval(timer);
+      });
+    });
+    const deadline = new Promise<string>((resolve) =>
+      setTimeout(resolve, 1500, 'still reading').unref(),
+    );
+    const body = await Promise.race([readErrorBody(endless), deadline]);
+    assert.ok(typeof body !== 'string', 'still reading');
+    assert.ok(body.length <= MAX_ERROR_BYTES);
+  });
+
+  it('takes a broken error body for what came', async (t) => {
+    const broken = await respond(t, { 'content-length': '100' }, (chunk) =>
+      chunk(Buffer.from('some')),
+    );
+    setTimeout(() => {
+      broken.discard();
+    }, 50);
+    assert.equal(String(await readErrorBody(broken)), 'some');
+  });
+});

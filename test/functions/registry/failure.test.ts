@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import {
+  codeOfStatus,
+  failure,
+  located,
+  type Answer,
+} from '../../../functions/registry/failure.ts';
+
+const URL_ASKED = new URL('https://r.example.com/v2/a/blobs/uploads/session?state=secret');
+const ASKED = { operation: 'put blob', side: 'destination' } as const;
+const DIGEST = `sha256:${'1'.repeat(64)}`;
+
+function answer(status: number, errors: readonly object[] = []): Answer {
+  const body = errors.length === 0 ? Buffer.alloc(0) : Buffer.from(JSON.stringify({ errors }));
+  return { status, header: () => undefined, body, url: URL_ASKED };
+}
+
+describe('failure', () => {
+  const statuses: readonly (readonly [number, FaultCode])[] = [
+    [401, 'UNAUTHORIZED'],
+    [403, 'FORBIDDEN'],
+    [404, 'NOT_FOUND'],
+    [408, 'TIMEOUT'],
+    [429, 'RATE_LIMITED'],
+    [400, 'REQUEST_REFUSED'],
+    [418, 'REQUEST_REFUSED'],
+    [500, 'SERVER_ERROR'],
+    [503, 'SERVER_ERROR'],
+    [204, 'RESPONSE_INVALID'],
+    [304, 'RESPONSE_INVALID'],
+  ];
+  for (const [status, code] of statuses) {
+    it(`takes ${status} as ${code}`, () => {
+      assert.equal(codeOfStatus(status), code);
+      assert.equal(failure(answer(status), ASKED).code, code);
+    });
+  }
+
+  it('lets the code of the body beat the status, but not make a server error permanent', () => {
+    assert.equal(failure(answer(403, [{ code: 'TOOMANYREQUESTS' }]), ASKED).code, 'RATE_LIMITED');
+    assert.equal(failure(answer(404, [{ code: 'DENIED' }]), ASKED).code, 'FORBIDDEN');
+    assert.equal(failure(answer(400, [{ code: 'UNAUTHORIZED' }]), ASKED).code, 'UNAUTHORIZED');
+    assert.equal(failure(answer(500, [{ code: 'DENIED' }]), ASKED).code, 'SERVER_ERROR');
+    assert.equal(failure(answer(403), ASKED, 'TAG_IMMUTABLE').code, 'TAG_IMMUTABLE');
+  });
+
+  it('says what was asked, of whom, and what the registry said, with nothing secret', () => {
+    const fault = failure(
+      answer(400, [{ code: 'BLOB_UNKNOWN', message: 'no blob', detail: DIGEST }]),
+      ASKED,
+    );
+    assert.deepEqual(
+      [fault.operation, fault.side, fault.status, fault.registryCodes, fault.digests],
+      ['put blob', 'destination', 400, ['BLOB_UNKNOWN'], [DIGEST]],
+    );
+    assert.equal(fault.url, 'https://r.example.com/v2/a/blobs/uploads/REDACTED?state=REDACTED');
+  });
+
+  it('completes a fault by what was asked and keeps what it knows', () => {
+    const bare = located(
+      new Fault('NETWORK', 'reset', { retryAfterMs: 5, digests: [DIGEST] }),
+      ASKED,
+      URL_ASKED,
+    );
+    assert.deepEqual(
+      [bare.code, bare.operation, bare.side, bare.retryAfterMs, bare.digests],
+      ['NETWORK', 'put blob', 'destination', 5, [DIGEST]],
+    );
+    const known = new Fault('DIGEST_MISMATCH', 'x', {
+      operation: 'get blob',
+      side: 'source',
+      url: 'https://s/',
+    });
+    assert.equal(located(known, ASKED, URL_ASKED), known);
+    const source = located(
+      new Fault('NETWORK', 'x', { side: 'source', field: 'f', status: 5 }),
+      ASKED,
+      URL_ASKED,
+    );
+    assert.deepEqual([source.side, source.field, source.status], ['source', 'f', 5]);
+  });
+});

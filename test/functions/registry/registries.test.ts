@@ -1,0 +1,415 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+
+import type { Credential } from '../../../functions/auth/credential.ts';
+import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
+import type { Registries } from '../../../functions/registry/registries.ts';
+import type { LocalRegistry, RegistryOptions } from '../../../infra/local/registry/registry.ts';
+import {
+  ACCESS_TOKEN,
+  artifactRegistry,
+  credentials,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+} from './setting.ts';
+
+const INSECURE = { insecure: true };
+const BASIC: Credential = { kind: 'basic', username: 'robot', password: 'secret' };
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+/** Puts an image of one layer into a stand-in. */
+function seed(
+  at: LocalRegistry,
+  path: string,
+  tag: string,
+): { readonly layer: string; readonly config: string } {
+  const layer = at.store.putBlob(path, Buffer.from(`layer of ${tag}`));
+  const config = at.store.putBlob(path, Buffer.from(`{"tag":"${tag}"}`));
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MANIFEST,
+      config: {
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        digest: config,
+        size: 8 + tag.length + 2,
+      },
+      layers: [
+        {
+          mediaType: 'application/vnd.oci.image.layer.v1.tar',
+          digest: layer,
+          size: 9 + tag.length,
+        },
+      ],
+    }),
+  );
+  at.store.putManifest(path, { mediaType: MANIFEST, bytes }, tag);
+  return { layer, config };
+}
+
+function source(registries: Registries, host: string, path = 'org/app'): SourceRepository {
+  return registries.source({ host, path }, INSECURE);
+}
+
+function destination(
+  registries: Registries,
+  host: string,
+  path = 'p/r/app',
+): DestinationRepository {
+  return registries.destination({ host, path }, INSECURE);
+}
+
+async function plain(t: TestContext, options: RegistryOptions = {}): Promise<LocalRegistry> {
+  return registry(t, { auth: { scheme: 'bearer', users: { robot: 'secret' } }, ...options });
+}
+
+describe('registries', () => {
+  it('pays 2 exchanges for a fresh bearer host, 1 for its next repository, 0 for what is known', async (t) => {
+    const from = await plain(t);
+    seed(from, 'org/app', 'v1');
+    seed(from, 'org/other', 'v1');
+    const registries = open(t, [from.host]);
+    await source(registries, from.host).listTags(NEVER);
+    assert.equal(from.counter.total, 3);
+    await source(registries, from.host).headManifest('v1', NEVER);
+    assert.equal(from.counter.total, 4);
+    await source(registries, from.host, 'org/other').headManifest('v1', NEVER);
+    assert.equal(from.counter.total, 6);
+    assert.equal(from.counter.count({ status: 401 }), 1);
+  });
+
+  it('pays them once for many at once', async (t) => {
+    const from = await plain(t);
+    seed(from, 'org/app', 'v1');
+    const one = source(open(t, [from.host]), from.host);
+    await Promise.all(Array.from({ length: 10 }, () => one.headManifest('v1', NEVER)));
+    assert.equal(from.counter.total, 12);
+    assert.equal(from.counter.count({ status: 401 }), 1);
+    assert.equal(from.counter.count({ kind: 'token' }), 1);
+  });
+
+  it('pays nothing for Google’s credentials', async (t) => {
+    const to = await artifactRegistry(t);
+    const registries = open(t, [to.host], { google: [to.host] });
+    const one = destination(registries, to.host);
+    assert.equal(await one.listTags(NEVER), undefined);
+    assert.equal(to.counter.total, 1);
+    assert.equal(to.counter.records[0]?.headers.authorization, `Bearer ${ACCESS_TOKEN}`);
+  });
+
+  it('takes the standard way where Google’s token is refused, and remembers it', async (t) => {
+    const to = await artifactRegistry(t, { accessTokens: 'refused' });
+    const registries = open(t, [to.host], { google: [to.host] });
+    await destination(registries, to.host).listTags(NEVER);
+    assert.deepEqual(to.counter.summary, {
+      'GET tags 401': 1,
+      'GET token 200': 1,
+      'GET tags 404': 1,
+    });
+    await destination(registries, to.host, 'p/r/other').listTags(NEVER);
+    assert.equal(to.counter.count({ status: 401 }), 1);
+    assert.equal(to.counter.total, 5);
+  });
+
+  it('tries the standard way once where Google’s token is forbidden', async (t) => {
+    const server = await serve(t, (request, response) => {
+      const standard = request.headers.authorization === 'Bearer exchanged';
+      if (request.url?.startsWith('/v2/token') === true) response.end('{"token":"exchanged"}');
+      else if (request.url === '/v2/') {
+        const realm = `http://${request.headers.host ?? ''}/v2/token`;
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+      } else if (standard) response.end('{"tags":["v1"]}');
+      else response.writeHead(403).end();
+    });
+    const registries = open(t, [server.host], { google: [server.host] });
+    const listing = await destination(registries, server.host).listTags(NEVER);
+    assert.deepEqual(listing?.tags, ['v1']);
+    assert.equal(server.seen.length, 4);
+    await destination(registries, server.host).listTags(NEVER);
+    assert.equal(server.seen.length, 5);
+  });
+
+  it('keeps to Google’s token where the standard way is forbidden too', async (t) => {
+    const server = await serve(t, (request, response) => {
+      if (request.url?.startsWith('/v2/token') === true) response.end('{"token":"exchanged"}');
+      else if (request.url === '/v2/') {
+        const realm = `http://${request.headers.host ?? ''}/v2/token`;
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+      } else response.writeHead(403).end();
+    });
+    const registries = open(t, [server.host], { google: [server.host] });
+    await rejection(destination(registries, server.host).listTags(NEVER), 'FORBIDDEN');
+    assert.equal(server.seen.length, 4);
+    await rejection(destination(registries, server.host).listTags(NEVER), 'FORBIDDEN');
+    assert.equal(server.seen.length, 5);
+    assert.equal(server.seen.at(-1)?.authorization, `Bearer ${ACCESS_TOKEN}`);
+  });
+
+  it('presents credentials of the docker config to the realm, and its token to the registry', async (t) => {
+    const from = await plain(t, {
+      auth: {
+        scheme: 'bearer',
+        users: { robot: 'secret' },
+        allows: (user) => user === 'robot',
+      },
+    });
+    seed(from, 'org/app', 'v1');
+    const known = credentials({ [from.host]: BASIC });
+    const registries = open(t, [from.host], { credentials: { source: known, destination: known } });
+    assert.notEqual(await source(registries, from.host).headManifest('v1', NEVER), undefined);
+    const basic = from.counter.records.filter(({ headers }) =>
+      headers.authorization?.startsWith('Basic'),
+    );
+    assert.deepEqual(
+      basic.map(({ kind }) => kind),
+      ['token'],
+    );
+  });
+
+  it('speaks Basic where the registry does', async (t) => {
+    const from = await registry(t, {
+      auth: { scheme: 'basic', users: { robot: 'secret' }, allows: (user) => user === 'robot' },
+    });
+    seed(from, 'org/app', 'v1');
+    const known = credentials({ [from.host]: BASIC });
+    const registries = open(t, [from.host], { credentials: { source: known, destination: known } });
+    await source(registries, from.host).headManifest('v1', NEVER);
+    await source(registries, from.host).headManifest('v1', NEVER);
+    assert.equal(from.counter.total, 3);
+  });
+
+  it('uses credentials only for sources that it is allowed to', async (t) => {
+    const from = await plain(t);
+    seed(from, 'org/app', 'v1');
+    seed(from, 'org/other', 'v1');
+    const known = credentials({ [from.host]: BASIC });
+    const registries = open(t, [from.host], {
+      credentials: { source: known, destination: known },
+      mayUseCredentials: ({ path }) => path === 'org/app',
+    });
+    await source(registries, from.host, 'org/other').headManifest('v1', NEVER);
+    assert.ok(
+      from.counter.records.every(
+        ({ headers }) => headers.authorization?.startsWith('Basic') !== true,
+      ),
+    );
+    await source(registries, from.host, 'org/app').headManifest('v1', NEVER);
+    assert.equal(
+      from.counter.records.filter(({ headers }) => headers.authorization?.startsWith('Basic'))
+        .length,
+      1,
+    );
+  });
+
+  it('never gives the credentials of one side to the other', async (t) => {
+    const server = await serve(t, (_request, response) => response.end('{"tags":[]}'));
+    const registries = open(t, [server.host], {
+      google: [server.host],
+      credentials: {
+        source: credentials({}),
+        destination: credentials({ [server.host]: { kind: 'google', token: 'destination-only' } }),
+      },
+    });
+    await source(registries, server.host).listTags(NEVER);
+    await destination(registries, server.host).listTags(NEVER);
+    assert.deepEqual(
+      server.seen.map(({ authorization }) => authorization),
+      [undefined, 'Bearer destination-only'],
+    );
+  });
+
+  it('gets a new token in the middle of the work', async (t) => {
+    const from = await plain(t);
+    seed(from, 'org/app', 'v1');
+    const one = source(open(t, [from.host]), from.host);
+    await one.headManifest('v1', NEVER);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    from.revokeTokens();
+    assert.notEqual(await one.headManifest('v1', NEVER), undefined);
+    assert.deepEqual(from.counter.count({ kind: 'token' }), 2);
+    assert.equal(from.counter.total, 3 + 3);
+  });
+
+  it('ends a refusal that nothing helps against', async (t) => {
+    const from = await plain(t, { auth: { scheme: 'bearer', allows: () => false } });
+    const fault = await rejection(
+      source(open(t, [from.host]), from.host).listTags(NEVER),
+      'UNAUTHORIZED',
+    );
+    assert.deepEqual([fault.side, fault.operation, fault.status], ['source', 'list tags', 401]);
+    assert.equal(from.counter.total, 3);
+  });
+
+  it('guard token-redirect: follows no redirect of a token realm', async (t) => {
+    const thief = await serve(t, (_request, response) => response.end('{"token":"stolen"}'));
+    const server = await serve(t, (request, response) => {
+      if (request.url?.startsWith('/token') === true) {
+        response.writeHead(307, { location: `${thief.url}/token` }).end();
+      } else if (request.headers.authorization === undefined) {
+        const realm = `http://${request.headers.host ?? ''}/token`;
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+      } else response.end('{"tags":[]}');
+    });
+    const known = credentials({ [server.host]: BASIC });
+    const registries = open(t, [server.host, thief.host], {
+      credentials: { source: known, destination: known },
+    });
+    await rejection(source(registries, server.host).listTags(NEVER), 'REDIRECT_REFUSED');
+    assert.equal(thief.seen.length, 0);
+  });
+
+  it('presents nothing where a redirect leads, and again at home', async (t) => {
+    const cdn = await serve(t, (request, response) => {
+      if (request.url === '/back') response.writeHead(302, { location: `${home.url}/end` }).end();
+      else response.end('{"tags":["far"]}');
+    });
+    const home = await serve(t, (request, response) => {
+      if (request.url === '/end') response.end('{"tags":["home"]}');
+      else response.writeHead(307, { location: `${cdn.url}/back` }).end();
+    });
+    const registries = open(t, [home.host, cdn.host], {
+      google: [home.host],
+      credentials: {
+        source: credentials({}),
+        destination: credentials({ [home.host]: { kind: 'google', token: 'g' } }),
+      },
+    });
+    const listing = await destination(registries, home.host).listTags(NEVER);
+    assert.deepEqual(listing?.tags, ['home']);
+    assert.deepEqual(
+      cdn.seen.map(({ authorization }) => authorization),
+      [undefined],
+    );
+    assert.deepEqual(
+      home.seen.map(({ authorization }) => authorization),
+      ['Bearer g', 'Bearer g'],
+    );
+    assert.deepEqual(
+      registries.exchanges.map(({ hop }) => hop),
+      [0, 1, 2],
+    );
+  });
+
+  it('reaches no private host by a redirect', async (t) => {
+    const inner = await serve(t, (_request, response) => response.end('{"tags":["secret"]}'));
+    const outer = await serve(t, (_request, response) => {
+      response.writeHead(302, { location: `${inner.url}/` }).end();
+    });
+    await rejection(source(open(t, [outer.host]), outer.host).listTags(NEVER), 'ADDRESS_REFUSED');
+    assert.equal(inner.connections(), 0);
+    const local = open(t, [], { loopback: true });
+    assert.deepEqual((await source(local, outer.host).listTags(NEVER))?.tags, ['secret']);
+  });
+
+  it('speaks to private addresses of named hosts only', async (t) => {
+    const server = await serve(t, (_request, response) => response.end('{"tags":[]}'));
+    await rejection(source(open(t, []), server.host).listTags(NEVER), 'ADDRESS_REFUSED');
+    assert.equal(server.connections(), 0);
+  });
+
+  it('reports every exchange with its side, kind and bytes', async (t) => {
+    const from = await plain(t);
+    const { config } = seed(from, 'org/app', 'v1');
+    const registries = open(t, [from.host]);
+    const one = source(registries, from.host);
+    const stream = await one.openBlob({ mediaType: 'x', digest: config, sizeBytes: 12 }, 0, NEVER);
+    await stream?.toArray();
+    assert.deepEqual(
+      registries.exchanges.map(({ side, host, kind, method, status, receivedBytes }) => [
+        side,
+        host,
+        kind,
+        method,
+        status,
+        receivedBytes > 0,
+      ]),
+      [
+        ['source', from.host, 'blob', 'GET', 401, true],
+        ['source', from.host, 'token', 'GET', 200, true],
+        ['source', from.host, 'blob', 'GET', 200, true],
+      ],
+    );
+    assert.equal(registries.exchanges[2]?.receivedBytes, 12);
+  });
+
+  it('tries again what may pass, and says what did not', async (t) => {
+    const from = await registry(t);
+    seed(from, 'org/app', 'v1');
+    from.faults.add({ times: 3, effect: { kind: 'answer', status: 503 } });
+    const one = source(open(t, [from.host]), from.host);
+    assert.notEqual(await one.headManifest('v1', NEVER), undefined);
+    assert.equal(from.counter.total, 4);
+    from.counter.reset();
+    from.faults.add({ times: Infinity, effect: { kind: 'reset', at: 'head' } });
+    await rejection(one.headManifest('v1', NEVER), 'NETWORK');
+    from.faults.clear();
+    from.faults.add({ times: Infinity, effect: { kind: 'answer', status: 502 } });
+    const fault = await rejection(one.headManifest('v1', NEVER), 'SERVER_ERROR');
+    assert.equal(fault.status, 502);
+  });
+
+  it('waits as a throttling registry asks, in seconds', async (t) => {
+    const from = await registry(t);
+    seed(from, 'org/app', 'v1');
+    from.faults.add({
+      times: 1,
+      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '1' } },
+    });
+    const startedAt = Date.now();
+    const one = source(open(t, [from.host]), from.host);
+    await Promise.all([1, 2, 3].map(() => one.headManifest('v1', NEVER)));
+    assert.ok(Date.now() - startedAt >= 950);
+    assert.equal(from.counter.total, 4);
+  });
+
+  it('does not wait longer than there is time, and only where it was throttled', async (t) => {
+    const from = await registry(t);
+    const other = await registry(t);
+    seed(from, 'org/app', 'v1');
+    seed(other, 'org/app', 'v1');
+    from.faults.add({
+      times: Infinity,
+      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '600' } },
+    });
+    const registries = open(t, [from.host, other.host]);
+    const deadlineAtMs = Date.now() + 60_000;
+    const throttled = registries.source(
+      { host: from.host, path: 'org/app' },
+      { insecure: true, deadlineAtMs },
+    );
+    await Promise.all(
+      [1, 2, 3].map(() => rejection(throttled.headManifest('v1', NEVER), 'RATE_LIMITED')),
+    );
+    assert.ok(from.counter.total <= 3);
+    const free = registries.source(
+      { host: other.host, path: 'org/app' },
+      { insecure: true, deadlineAtMs },
+    );
+    assert.notEqual(await free.headManifest('v1', NEVER), undefined);
+  });
+
+  it('has at most its window of requests under way, and grows it', async (t) => {
+    const from = await registry(t, { switches: { rttMs: 20 } });
+    seed(from, 'org/app', 'v1');
+    const one = source(open(t, [from.host]), from.host);
+    await one.headManifest('v1', NEVER);
+    await Promise.all(Array.from({ length: 30 }, () => one.headManifest('v1', NEVER)));
+    assert.ok(from.counter.highestConcurrency >= 8 && from.counter.highestConcurrency <= 12);
+    await Promise.all(Array.from({ length: 600 }, () => one.headManifest('v1', NEVER)));
+    assert.equal(from.counter.highestConcurrency, 32);
+  });
+
+  it('speaks https unless it is told otherwise', (t) => {
+    const registries = open(t, []);
+    assert.equal(registries.source({ host: 'ghcr.io', path: 'org/app' }).name, 'ghcr.io/org/app');
+    assert.equal(registries.destination({ host: 'gcr.io', path: 'p/app' }).google, true);
+  });
+
+  it('refuses a path that is none before it becomes a URL', (t) => {
+    const registries = open(t, []);
+    assert.throws(() => registries.source({ host: 'ghcr.io', path: '../x' }), /repository path/);
+  });
+});
