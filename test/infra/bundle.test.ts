@@ -16,7 +16,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
@@ -93,14 +93,8 @@ async function written(child: ChildProcess, text: string): Promise<void> {
   await promise;
 }
 
-async function stop(child: ChildProcess): Promise<number | null> {
-  const gone = ended(child);
-  child.kill('SIGTERM');
-  return (await gone).code;
-}
-
-/** A Pub/Sub with both lanes pushed to a server that takes everything. */
-async function startLanes(): Promise<{ pubsub: LocalPubsub; close(): Promise<void> }> {
+/** A Pub/Sub with both lanes pushed to a server that takes everything; both end with the test. */
+async function startLanes(t: TestContext): Promise<LocalPubsub> {
   const sink = createServer((request, response) => {
     request.resume().once('end', () => {
       response.writeHead(204).end();
@@ -109,22 +103,26 @@ async function startLanes(): Promise<{ pubsub: LocalPubsub; close(): Promise<voi
   await new Promise<void>((resolve) => {
     sink.listen(0, '127.0.0.1', resolve);
   });
+  t.after(() => {
+    sink.closeAllConnections();
+    sink.close();
+  });
   const endpoint = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
   const pubsub = await startPubsub();
+  t.after(async () => pubsub.close());
   await createTopology({
     host: pubsub.host,
     projectId: PROJECT,
     eventsEndpoint: endpoint,
     bulkEndpoint: endpoint,
   });
-  return {
-    pubsub,
-    close: async () => {
-      await pubsub.close();
-      sink.closeAllConnections();
-      sink.close();
-    },
-  };
+  return pubsub;
+}
+
+/** Why the first dead letter is one. */
+function deadLetterCode(pubsub: LocalPubsub): string | undefined {
+  const [message] = pubsub.view.messages(`projects/${PROJECT}/topics/dead-letter`);
+  return message?.attributes['error-code'];
 }
 
 /** A message whose event names a source that is not allowed. */
@@ -186,82 +184,77 @@ describe('the bundles', () => {
     }
   });
 
-  it('job.js mirrors an image from an empty folder', async () => {
-    const [source, destination] = await Promise.all([startRegistry(), startRegistry()]);
-    try {
-      await seedImages(storeTarget(source.store), {
-        releases: 2,
-        lines: [{ repository: 'demo/web', kind: 'multi-platform' }],
-      });
-      const { code, output } = await run([
-        'job.js',
-        `--image=${source.host}/demo/web`,
-        `--destination-registry=${destination.host}/mirror`,
-        '--destination-layout=path',
-      ]);
-      assert.equal(code, 0, output);
-      const list = await fetch(`${destination.url}/v2/mirror/demo/web/tags/list`);
-      assert.deepEqual(((await list.json()) as { tags: string[] }).tags.sort(), ['1.0.0', '1.0.1']);
-    } finally {
-      await Promise.all([source.close(), destination.close()]);
-    }
+  it('job.js mirrors an image from an empty folder', async (t) => {
+    const source = await startRegistry();
+    t.after(async () => source.close());
+    const destination = await startRegistry();
+    t.after(async () => destination.close());
+    await seedImages(storeTarget(source.store), {
+      releases: 2,
+      lines: [{ repository: 'demo/web', kind: 'multi-platform' }],
+    });
+    const { code, output } = await run([
+      'job.js',
+      `--image=${source.host}/demo/web`,
+      `--destination-registry=${destination.host}/mirror`,
+      '--destination-layout=path',
+    ]);
+    assert.equal(code, 0, output);
+    const list = await fetch(`${destination.url}/v2/mirror/demo/web/tags/list`);
+    assert.deepEqual(((await list.json()) as { tags: string[] }).tags.sort(), ['1.0.0', '1.0.1']);
   });
 
-  it('serve.js takes an event, publishes by Pub/Sub and ends when told', async () => {
-    const lanes = await startLanes();
+  it('serve.js takes an event, publishes by Pub/Sub and ends when told', async (t) => {
+    const pubsub = await startLanes(t);
     const port = await freePort();
-    const child = start(['serve.js'], subscriberEnv(port, lanes.pubsub.host));
-    try {
-      await written(child, 'listening');
-      assert.equal(await deliver(port), 204);
-      const [dead] = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/dead-letter`);
-      assert.equal(dead?.attributes['error-code'], 'SOURCE_FORBIDDEN');
-      assert.equal(await stop(child), 0);
-    } finally {
-      child.kill('SIGKILL');
-      await lanes.close();
-    }
+    const child = start(['serve.js'], subscriberEnv(port, pubsub.host));
+    t.after(() => child.kill('SIGKILL'));
+    const gone = ended(child);
+    await written(child, 'listening');
+    assert.equal(await deliver(port), 204);
+    assert.equal(deadLetterCode(pubsub), 'SOURCE_FORBIDDEN');
+    child.kill('SIGTERM');
+    assert.equal((await gone).code, 0);
   });
 
-  it('bridge.js publishes what a cluster has from an empty folder', async () => {
-    const lanes = await startLanes();
+  it('bridge.js publishes what a cluster has from an empty folder', async (t) => {
+    const pubsub = await startLanes(t);
     const kubernetes = await startKubernetes();
-    const kubeconfig = join(mkdtempSync(join(tmpdir(), 'imagerepo-mirror-kubeconfig-')), 'config');
-    try {
-      await kubernetes.kubeconfig(kubeconfig);
-      const object = kubernetes.create({
-        apiVersion: 'image.toolkit.fluxcd.io/v1',
-        kind: 'ImageRepository',
-        metadata: { name: 'app', namespace: 'flux-system' },
-        spec: { image: 'ghcr.io/my-org/app', interval: '1m' },
-      });
-      kubernetes.put({
-        ...object,
-        status: {
-          canonicalImageName: 'ghcr.io/my-org/app',
-          lastScanResult: {
-            revision: '1234',
-            scanTime: '2026-11-22T12:00:00Z',
-            tagCount: 1,
-            latestTags: ['v1'],
-          },
+    t.after(async () => kubernetes.close());
+    const home = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-kubeconfig-'));
+    t.after(() => {
+      rmSync(home, { recursive: true, force: true });
+    });
+    const kubeconfig = join(home, 'config');
+    await kubernetes.kubeconfig(kubeconfig);
+    const object = kubernetes.create({
+      apiVersion: 'image.toolkit.fluxcd.io/v1',
+      kind: 'ImageRepository',
+      metadata: { name: 'app', namespace: 'flux-system' },
+      spec: { image: 'ghcr.io/my-org/app', interval: '1m' },
+    });
+    kubernetes.put({
+      ...object,
+      status: {
+        canonicalImageName: 'ghcr.io/my-org/app',
+        lastScanResult: {
+          revision: '1234',
+          scanTime: '2026-11-22T12:00:00Z',
+          tagCount: 1,
+          latestTags: ['v1'],
         },
-      });
-      const { code, output } = await run(['bridge.js', '--once', `--kubeconfig=${kubeconfig}`], {
-        PUBSUB_EMULATOR_HOST: lanes.pubsub.host,
-        GOOGLE_CLOUD_PROJECT: PROJECT,
-      });
-      assert.equal(code, 0, output);
-      const messages = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/bulk`);
-      assert.deepEqual(
-        messages.map(({ attributes }) => attributes['ce-subject']),
-        ['ghcr.io/my-org/app'],
-      );
-    } finally {
-      rmSync(join(kubeconfig, '..'), { recursive: true, force: true });
-      await kubernetes.close();
-      await lanes.close();
-    }
+      },
+    });
+    const { code, output } = await run(['bridge.js', '--once', `--kubeconfig=${kubeconfig}`], {
+      PUBSUB_EMULATOR_HOST: pubsub.host,
+      GOOGLE_CLOUD_PROJECT: PROJECT,
+    });
+    assert.equal(code, 0, output);
+    const messages = pubsub.view.messages(`projects/${PROJECT}/topics/bulk`);
+    assert.deepEqual(
+      messages.map(({ attributes }) => attributes['ce-subject']),
+      ['ghcr.io/my-org/app'],
+    );
   });
 });
 
@@ -284,10 +277,11 @@ describe('a deployment from source', () => {
     assert.match(manifest.dependencies['@google-cloud/functions-framework'] ?? '', /^5\./);
   });
 
-  it("the framework's own command line serves the function `mirror`", async () => {
+  it("the framework's own command line serves the function `mirror`", async (t) => {
     const app = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-source-'));
-    const lanes = await startLanes();
-    const port = await freePort();
+    t.after(() => {
+      rmSync(app, { recursive: true, force: true });
+    });
     mkdirSync(join(app, 'dist'));
     mkdirSync(join(app, 'node_modules/@google-cloud'), { recursive: true });
     copyFileSync(join(folder, 'index.js'), join(app, 'dist/index.js'));
@@ -297,19 +291,15 @@ describe('a deployment from source', () => {
     );
     const framework = realpathSync(join(root, 'node_modules/@google-cloud/functions-framework'));
     symlinkSync(framework, join(app, 'node_modules/@google-cloud/functions-framework'));
+    const pubsub = await startLanes(t);
+    const port = await freePort();
     const child = start(
       [join(framework, 'build/src/main.js'), '--target=mirror', `--source=${app}`],
-      subscriberEnv(port, lanes.pubsub.host),
+      subscriberEnv(port, pubsub.host),
     );
-    try {
-      await written(child, 'Serving function');
-      assert.equal(await deliver(port), 204);
-      const [dead] = lanes.pubsub.view.messages(`projects/${PROJECT}/topics/dead-letter`);
-      assert.equal(dead?.attributes['error-code'], 'SOURCE_FORBIDDEN');
-    } finally {
-      child.kill('SIGKILL');
-      await lanes.close();
-      rmSync(app, { recursive: true, force: true });
-    }
+    t.after(() => child.kill('SIGKILL'));
+    await written(child, 'Serving function');
+    assert.equal(await deliver(port), 204);
+    assert.equal(deadLetterCode(pubsub), 'SOURCE_FORBIDDEN');
   });
 });
