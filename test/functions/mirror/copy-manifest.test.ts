@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  blobOf,
+  digestOf,
+  entryOf,
+  imageOf,
+  imageWith,
+  indexOf,
+  manifestOf,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  type Image,
+} from './images.ts';
+import { failing } from './fakes.ts';
+import { recordOf, Rig } from './rig.ts';
+
+/** Copies one image as `v1` and tells the outcome, or the code of its failure. */
+async function copied(rig: Rig, image: Image): Promise<string> {
+  rig.source.tag('v1', image);
+  const { outcome, fault } = recordOf(await rig.mirror(), 'v1');
+  return fault?.code ?? outcome;
+}
+
+/** Position of the call that begins with `prefix`. */
+function at(calls: readonly string[], prefix: string): number {
+  const index = calls.findIndex((call) => call.startsWith(prefix));
+  assert.notEqual(index, -1, prefix);
+  return index;
+}
+
+function nested(levels: number): Image {
+  let image = imageWith('leaf', 1);
+  for (let level = 0; level < levels; level += 1) image = indexOf([image]);
+  return image;
+}
+
+describe('order of a copy', () => {
+  it('is blobs, then children by digest, then the index by tag', async () => {
+    const rig = new Rig();
+    const [amd64, arm64] = [imageWith('amd64', 2), imageWith('arm64', 2)];
+    const index = indexOf([amd64, arm64]);
+    // What is pushed too early is refused by the fake: nothing may have been refused.
+    assert.equal(await copied(rig, index), 'copied');
+    const { calls } = rig.destination;
+    for (const child of [amd64, arm64]) {
+      const pushed = at(calls, `destination putManifest ${child.manifest.digest}`);
+      for (const { descriptor } of child.blobs) {
+        assert.ok(at(calls, `destination uploadBlob ${descriptor.digest}`) < pushed);
+      }
+      assert.ok(pushed < at(calls, 'destination putManifest v1'));
+    }
+    assert.equal(rig.destination.count('destination putManifest'), 3);
+  });
+
+  it('shows no tag while anything of it is missing', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 3);
+    const cut = { ...image, blobs: image.blobs.slice(0, 3) };
+    assert.equal(await copied(rig, cut), 'SOURCE_INCOMPLETE');
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+});
+
+describe('formats', () => {
+  it('copies images without layers, with the empty config and with empty blobs', async () => {
+    const empty = blobOf('empty', 0);
+    const bare = manifestOf(
+      {
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        artifactType: 'application/x.artifact',
+        config: entryOf(empty.descriptor),
+        layers: [],
+      },
+      OCI_MANIFEST,
+    );
+    assert.equal(
+      await copied(new Rig(), { manifest: bare, blobs: [empty], children: [] }),
+      'copied',
+    );
+    assert.equal(await copied(new Rig(), imageOf('zero', [blobOf('zero', 0)])), 'copied');
+  });
+
+  it('copies indexes 4 levels deep, and no deeper', async () => {
+    assert.equal(await copied(new Rig(), nested(4)), 'copied');
+    const rig = new Rig();
+    assert.equal(await copied(rig, nested(5)), 'INDEX_TOO_DEEP');
+    assert.equal(rig.destination.tags.size, 0);
+  });
+
+  it('copies an empty index', async () => {
+    assert.equal(await copied(new Rig(), indexOf([])), 'copied');
+  });
+
+  it('copies 1,000 manifests below a tag, and no more', async () => {
+    const config = blobOf('config', 2, OCI_CONFIG);
+    const child = (number: number): Image => ({
+      manifest: manifestOf(
+        {
+          schemaVersion: 2,
+          mediaType: OCI_MANIFEST,
+          config: entryOf(config.descriptor),
+          layers: [],
+          annotations: { number: String(number) },
+        },
+        OCI_MANIFEST,
+      ),
+      blobs: [config],
+      children: [],
+    });
+    const many = (from: number, count: number): readonly Image[] =>
+      Array.from({ length: count }, (_none, index) => child(from + index));
+    const rig = new Rig();
+    assert.equal(await copied(rig, indexOf([indexOf(many(0, 998)), child(998)])), 'copied');
+    assert.equal(rig.destination.manifests.size, 1001);
+    const tooMany = indexOf([indexOf(many(0, 998)), child(998), child(999)]);
+    assert.equal(await copied(new Rig(), tooMany), 'GRAPH_TOO_LARGE');
+  });
+
+  it('copies the bytes as they are', async () => {
+    const image = imageWith('image', 1);
+    const odd = Buffer.from(`\n${image.manifest.bytes.toString()}  \n`);
+    const manifest = { ...image.manifest, bytes: odd, digest: digestOf(odd) };
+    const rig = new Rig();
+    assert.equal(await copied(rig, { ...image, manifest }), 'copied');
+    assert.deepEqual(rig.destination.tags.get('v1')?.bytes, odd);
+  });
+
+  it('skips foreign layers, and says so where the destination wants them', async () => {
+    const foreign = blobOf(
+      'foreign',
+      9,
+      'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    );
+    const image = imageOf('windows', [foreign, blobOf('own')]);
+    const rig = new Rig();
+    assert.equal(await copied(rig, image), 'copied');
+    assert.equal(rig.source.count(`source openBlob ${foreign.descriptor.digest}`), 0);
+    const strict = new Rig();
+    strict.destination.wantsForeignLayers = true;
+    assert.equal(await copied(strict, image), 'FOREIGN_LAYER_REFUSED');
+    assert.equal(strict.source.count(`source openBlob ${foreign.descriptor.digest}`), 0);
+  });
+
+  it('copies entries of an index that are no manifests as blobs', async () => {
+    const cache = indexOf(
+      [],
+      [blobOf('cache layer'), blobOf('cache config', 5, 'application/x.c')],
+    );
+    const rig = new Rig();
+    assert.equal(await copied(rig, cache), 'copied');
+    assert.equal(rig.destination.count('destination uploadBlob'), 2);
+    const strict = new Rig();
+    strict.destination.acceptsAnyChild = false;
+    assert.equal(await copied(strict, cache), 'INDEX_CHILD_REFUSED');
+  });
+
+  it('copies Docker schema 1 with sizes from the registry, each layer once', async () => {
+    const layers = [blobOf('one', 10), blobOf('two', 20)];
+    const type = 'application/vnd.docker.distribution.manifest.v1+json';
+    const [one, two] = layers.map(({ descriptor }) => ({ blobSum: descriptor.digest }));
+    const manifest = manifestOf(
+      { schemaVersion: 1, name: 'app', tag: 'v1', fsLayers: [one, two, one], history: [] },
+      type,
+    );
+    const rig = new Rig();
+    assert.equal(await copied(rig, { manifest, blobs: layers, children: [] }), 'copied');
+    assert.equal(rig.source.count('source blobSize'), 2);
+    assert.equal(rig.destination.bytesReceived, 30);
+  });
+
+  it('fails only the tag whose child is missing at the source', async () => {
+    const rig = new Rig();
+    const lost = imageWith('lost', 1);
+    rig.source.tag('v2', imageWith('whole', 1)).tag('v1', indexOf([imageWith('kept', 1), lost]));
+    rig.source.manifests.delete(lost.manifest.digest);
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'SOURCE_INCOMPLETE');
+    assert.equal(recordOf(report, 'v2').outcome, 'copied');
+    assert.deepEqual(report.unfinished, []);
+  });
+
+  it('fails only the tag whose digest breaks the grammar', async () => {
+    const rig = new Rig();
+    const layer = { ...blobOf('layer').descriptor, digest: 'sha256:../../etc/passwd' };
+    const manifest = manifestOf(
+      {
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config: entryOf(blobOf('config').descriptor),
+        layers: [entryOf(layer)],
+      },
+      OCI_MANIFEST,
+    );
+    rig.source.tag('v1', { manifest, blobs: [], children: [] }).tag('v2', imageWith('fine', 1));
+    rig.source.tags.set('not/a tag', manifest);
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'DIGEST_INVALID');
+    assert.equal(recordOf(report, 'not/a tag').fault?.code, 'TAG_INVALID');
+    assert.equal(recordOf(report, 'v2').outcome, 'copied');
+  });
+
+  it('refuses an ambiguous manifest', async () => {
+    const manifest = manifestOf(
+      { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [] },
+      OCI_INDEX,
+    );
+    assert.equal(
+      await copied(new Rig(), { manifest, blobs: [], children: [] }),
+      'MANIFEST_INVALID',
+    );
+  });
+
+  it('stops sending the blobs of an image that can never be complete', async () => {
+    const rig = new Rig();
+    const blobs = Array.from({ length: 30 }, (_none, index) =>
+      blobOf(`layer ${index}`, 1024 * 1024),
+    );
+    rig.source.tag('v1', imageOf('v1', blobs));
+    rig.source.blobs.delete(blobs[0]!.descriptor.digest);
+    await rig.mirror();
+    assert.ok(rig.destination.bytesReceived < 30 * 1024 * 1024);
+  });
+});
+
+describe('what tags share', () => {
+  it('reads and pushes a child of two indexes once', async () => {
+    const rig = new Rig();
+    const base = imageWith('base', 1);
+    rig.source
+      .tag('v1', indexOf([base, imageWith('1', 1)]))
+      .tag('v2', indexOf([base, imageWith('2', 1)]));
+    await rig.mirror();
+    assert.equal(rig.source.count(`source getManifest ${base.manifest.digest}`), 1);
+    assert.equal(rig.destination.count(`destination putManifest ${base.manifest.digest}`), 1);
+  });
+
+  it('leaves out a child that the destination has', async () => {
+    const rig = new Rig();
+    const base = imageWith('base', 1);
+    rig.destination.add(base);
+    assert.equal(await copied(rig, indexOf([base, imageWith('1', 1)])), 'copied');
+    assert.equal(rig.source.count(`source getManifest ${base.manifest.digest}`), 0);
+  });
+
+  it('lets another tag try the child that one could not copy', async () => {
+    const rig = new Rig();
+    const base = imageWith('base', 1);
+    rig.source.tag('v1', indexOf([base])).tag('v2', indexOf([base, imageWith('2', 1)]));
+    rig.source.before.push(failing(`source getManifest ${base.manifest.digest}`, 'NETWORK', 1));
+    const report = await rig.mirror();
+    assert.deepEqual([report.counts.failed, report.counts.copied], [1, 1]);
+    assert.equal((await rig.mirror()).counts.copied, 1);
+  });
+});
+
+describe('self-healing', () => {
+  it('sends again, once and by force, a blob that the registry lost', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 3);
+    const [, lost] = image.blobs;
+    let collected = false;
+    rig.destination.before.push((call) => {
+      if (collected || !call.startsWith('destination putManifest')) return;
+      collected = true;
+      rig.destination.blobs.delete(lost!.descriptor.digest);
+    });
+    assert.equal(await copied(rig, image), 'copied');
+    const { digest } = lost!.descriptor;
+    assert.equal(rig.destination.count('destination uploadBlob'), 5);
+    assert.equal(rig.destination.count(`destination uploadBlob ${digest} force`), 1);
+  });
+
+  it('heals for many tags that miss the same blob with one transfer', async () => {
+    const rig = new Rig();
+    const shared = blobOf('shared', 100);
+    let pushes = 0;
+    const all = Promise.withResolvers<undefined>();
+    rig.destination.before.push(async (call) => {
+      if (!call.startsWith('destination putManifest') || pushes >= 4) return;
+      pushes += 1;
+      rig.destination.blobs.delete(shared.descriptor.digest);
+      if (pushes === 4) all.resolve(undefined);
+      await all.promise;
+    });
+    for (let tag = 0; tag < 4; tag += 1) {
+      rig.source.tag(`v${tag}`, imageOf(`v${tag}`, [shared, blobOf(`own ${tag}`)]));
+    }
+    const report = await rig.mirror();
+    assert.equal(report.counts.copied, 4);
+    const { digest } = shared.descriptor;
+    assert.equal(rig.destination.count(`destination uploadBlob ${digest} force`), 1);
+  });
+
+  it('brings a child again that the map still had', async () => {
+    const rig = new Rig();
+    const [kept, lost] = [imageWith('kept', 1), imageWith('lost', 1)];
+    rig.destination.add(kept).add(lost);
+    rig.destination.before.push((call) => {
+      if (call === 'destination putManifest v1') {
+        rig.destination.before.length = 0;
+        rig.destination.manifests.delete(lost.manifest.digest);
+        rig.destination.blobs.clear();
+      }
+    });
+    assert.equal(await copied(rig, indexOf([kept, lost])), 'copied');
+    assert.equal(rig.destination.manifests.has(lost.manifest.digest), true);
+  });
+
+  it('forgets everything of a manifest where the registry names nothing', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 2);
+    rig.destination.before.push(failing('destination putManifest', 'DESTINATION_INCOMPLETE', 1));
+    assert.equal(await copied(rig, image), 'copied');
+    assert.equal(rig.destination.count('destination uploadBlob'), 6);
+    assert.equal(rig.destination.bytesReceived, 264);
+  });
+
+  it('fails transiently where healing does not help', async () => {
+    const rig = new Rig();
+    rig.destination.before.push(failing('destination putManifest', 'DESTINATION_INCOMPLETE'));
+    assert.equal(await copied(rig, imageWith('image', 2)), 'DESTINATION_INCOMPLETE');
+    assert.equal(rig.destination.count('destination putManifest'), 2);
+  });
+
+  it('heals a tag that was to be retagged only', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 2);
+    rig.destination.tag('v0', image);
+    rig.destination.blobs.delete(image.blobs[1]!.descriptor.digest);
+    assert.equal(await copied(rig, image), 'retagged');
+    assert.equal(rig.destination.count('destination uploadBlob'), 1);
+  });
+
+  it('reports a refusal as it is', async () => {
+    const rig = new Rig();
+    rig.destination.before.push(failing('destination putManifest', 'MANIFEST_REFUSED'));
+    assert.equal(await copied(rig, imageWith('image', 1)), 'MANIFEST_REFUSED');
+    assert.equal(rig.destination.count('destination putManifest'), 1);
+  });
+});

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { FRESH_MS } from '../../../functions/mirror/copy-tag.ts';
+import { blobOf, imageOf, imageWith } from './images.ts';
+import { recordOf, Rig } from './rig.ts';
+
+const [old, fresh, newest] = [imageWith('old', 1), imageWith('fresh', 1), imageWith('newest', 1)];
+const VERIFY_ALL = { options: { verifyTags: 'all' } } as const;
+
+/** Lets time pass when the first blob arrives, and does something then. */
+function whileCopying(rig: Rig, passMs: number, meanwhile: () => void = () => undefined): void {
+  let done = false;
+  rig.destination.before.push((call) => {
+    if (done || !call.startsWith('destination commit')) return;
+    done = true;
+    rig.nowMs += passMs;
+    meanwhile();
+  });
+}
+
+describe('a tag that is copied quickly', () => {
+  it('is not asked for again', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS);
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
+    assert.equal(rig.source.count('source headManifest'), 0);
+  });
+});
+
+describe('a tag whose manifest was read more than 5 s ago', () => {
+  it('is asked for once more before it is pushed', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS + 1);
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
+    assert.equal(rig.source.count('source headManifest v1'), 1);
+  });
+
+  it('is lost when it is gone meanwhile, and not pushed', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS + 1, () => rig.source.tags.delete('v1'));
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'lost');
+    assert.equal(rig.destination.digestOf('v1'), undefined);
+  });
+
+  it('is copied anew when it moved meanwhile', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS + 1, () => rig.source.tag('v1', newest));
+    const record = recordOf(await rig.mirror(), 'v1');
+    assert.equal(record.outcome, 'copied');
+    assert.equal(record.digest, newest.manifest.digest);
+    assert.equal(rig.destination.digestOf('v1'), newest.manifest.digest);
+    assert.equal(rig.destination.count('destination putManifest v1'), 1);
+  });
+
+  it('is given up when it moves three times', async () => {
+    const rig = new Rig();
+    let moves = 0;
+    rig.source.tag('v1', imageWith('move 0', 1));
+    rig.destination.before.push((call) => {
+      if (!call.startsWith('destination commit')) return;
+      rig.nowMs += FRESH_MS + 1;
+      moves += 1;
+      rig.source.tag('v1', imageWith(`move ${moves}`, 1));
+    });
+    const record = recordOf(await rig.mirror(), 'v1');
+    assert.equal(record.fault?.code, 'TAG_MOVING');
+    assert.equal(rig.source.count('source getManifest v1'), 3);
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+});
+
+describe('a tag that goes between list and copy', () => {
+  it('is lost', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh).tag('v2', newest);
+    rig.source.before.push((call) => {
+      if (call === 'source getManifest v1') rig.source.tags.delete('v1');
+    });
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').outcome, 'lost');
+    assert.equal(recordOf(report, 'v2').outcome, 'copied');
+    assert.deepEqual(report.unfinished, []);
+  });
+});
+
+describe('a tag that is overwritten', () => {
+  it('is looked at once more at the destination', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
+    assert.equal(record.outcome, 'overwritten');
+    assert.equal(record.previousDigest, old.manifest.digest);
+    assert.equal(rig.destination.count('destination headManifest v1'), 1);
+  });
+
+  it('is left alone when another process was first', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    whileCopying(rig, 0, () => rig.destination.tag('v1', fresh));
+    assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'skipped');
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+
+  it('tells what it overwrote in truth', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    whileCopying(rig, 0, () => rig.destination.tag('v1', newest));
+    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
+    assert.equal(record.outcome, 'overwritten');
+    assert.equal(record.previousDigest, newest.manifest.digest);
+  });
+
+  it('was copied when it was gone at the destination by then', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    whileCopying(rig, 0, () => rig.destination.tags.delete('v1'));
+    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
+    assert.equal(record.outcome, 'copied');
+    assert.equal(record.previousDigest, undefined);
+  });
+
+  it('is skipped when it moved back before it was read', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    rig.source.before.push((call) => {
+      if (call === 'source getManifest v1') rig.source.tag('v1', old);
+    });
+    assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'skipped');
+  });
+
+  it('is only reported where drift is', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    const options = { verifyTags: 'all', onDrift: 'report' } as const;
+    const record = recordOf(await rig.mirror({}, { options }), 'v1');
+    assert.equal(record.outcome, 'drifted');
+    assert.equal(record.reason, 'DriftReported');
+    assert.equal(rig.destination.digestOf('v1'), old.manifest.digest);
+    assert.equal(rig.source.count('source getManifest'), 0);
+  });
+});
+
+describe('an immutable destination', () => {
+  it('makes a tag that moved drifted', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    rig.destination.immutable = true;
+    const report = await rig.mirror({}, VERIFY_ALL);
+    const record = recordOf(report, 'v1');
+    assert.equal(record.outcome, 'drifted');
+    assert.equal(record.reason, 'TagImmutable');
+    assert.equal(record.fault?.code, 'TAG_IMMUTABLE');
+    assert.equal(record.previousDigest, old.manifest.digest);
+    assert.deepEqual(report.unfinished, []);
+  });
+
+  it('makes no drift of a tag that another process pushed meanwhile', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.immutable = true;
+    rig.destination.before.push((call) => {
+      if (call !== 'destination putManifest v1') return;
+      rig.destination.before.length = 0;
+      rig.destination.tag('v1', old);
+    });
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'drifted');
+
+    const same = new Rig();
+    same.source.tag('v1', fresh);
+    same.destination.before.push((call) => {
+      if (call !== 'destination putManifest v1') return;
+      same.destination.tag('v1', fresh);
+      same.destination.before.length = 0;
+    });
+    same.destination.immutable = true;
+    assert.equal(recordOf(await same.mirror(), 'v1').outcome, 'copied');
+  });
+});
+
+describe('a destination without a map', () => {
+  it('is not asked for a missing tag by digest', async () => {
+    const rig = new Rig();
+    rig.destination.google = false;
+    rig.destination.map = 'none';
+    rig.source.tag('v1', imageOf('v1', [blobOf('layer')]));
+    await rig.mirror();
+    assert.equal(rig.destination.count('destination headManifest'), 0);
+  });
+
+  it('retags what this process knows to be there', async () => {
+    const rig = new Rig();
+    rig.destination.google = false;
+    rig.destination.map = 'none';
+    rig.source.tag('v1', fresh);
+    await rig.mirror();
+    rig.source.tag('v2', fresh);
+    const record = recordOf(await rig.mirror(), 'v2');
+    assert.equal(record.outcome, 'retagged');
+    assert.equal(record.bytesUploaded, 0);
+  });
+});
