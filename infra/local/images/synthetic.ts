@@ -104,28 +104,35 @@ function storedGzip(archive: Content, checksum: number): Content {
   trailer.writeUInt32LE(archive.sizeBytes % 2 ** 32, 4);
   const trailerAt = GZIP_HEADER.length + blocks * STORED_HEADER_BYTES + archive.sizeBytes;
 
-  function block(number: number): Buffer {
-    const from = number * STORED_BYTES;
-    const to = Math.min(from + STORED_BYTES, archive.sizeBytes);
-    const head = Buffer.alloc(STORED_HEADER_BYTES);
-    head[0] = number === blocks - 1 ? 1 : 0;
-    head.writeUInt16LE(to - from, 1);
-    head.writeUInt16LE(~(to - from) & 0xffff, 3);
-    return Buffer.concat([head, ...archive.read(from, to)]);
+  function header(number: number): Buffer {
+    const length = Math.min(STORED_BYTES, archive.sizeBytes - number * STORED_BYTES);
+    const bytes = Buffer.alloc(STORED_HEADER_BYTES);
+    bytes[0] = number === blocks - 1 ? 1 : 0;
+    bytes.writeUInt16LE(length, 1);
+    bytes.writeUInt16LE(~length & 0xffff, 3);
+    return bytes;
+  }
+
+  /** The bytes of one block from `from` up to `to`, both counted from the block's header. */
+  function* block(number: number, from: number, to: number): Iterable<Buffer> {
+    if (from < STORED_HEADER_BYTES) yield header(number).subarray(from, to);
+    if (to <= STORED_HEADER_BYTES) return;
+    const at = number * STORED_BYTES - STORED_HEADER_BYTES;
+    const end = Math.min((number + 1) * STORED_BYTES, archive.sizeBytes);
+    yield* archive.read(at + Math.max(from, STORED_HEADER_BYTES), Math.min(at + to, end));
   }
 
   return {
     sizeBytes: trailerAt + GZIP_TRAILER_BYTES,
     *read(from, to): Iterable<Buffer> {
       if (from < GZIP_HEADER.length) yield GZIP_HEADER.subarray(from, to);
-      let at = Math.max(from, GZIP_HEADER.length);
-      while (at < Math.min(to, trailerAt)) {
-        const within = at - GZIP_HEADER.length;
-        const number = Math.floor(within / (STORED_BYTES + STORED_HEADER_BYTES));
-        const start = GZIP_HEADER.length + number * (STORED_BYTES + STORED_HEADER_BYTES);
-        const bytes = block(number).subarray(at - start, to - start);
-        yield bytes;
-        at += bytes.length;
+      const stride = STORED_BYTES + STORED_HEADER_BYTES;
+      const end = Math.min(to, trailerAt) - GZIP_HEADER.length;
+      for (let at = Math.max(from - GZIP_HEADER.length, 0); at < end;) {
+        const number = Math.floor(at / stride);
+        const next = Math.min((number + 1) * stride, end);
+        yield* block(number, at - number * stride, next - number * stride);
+        at = next;
       }
       if (to > trailerAt) yield trailer.subarray(Math.max(from - trailerAt, 0), to - trailerAt);
     },

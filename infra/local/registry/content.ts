@@ -12,8 +12,12 @@ export interface Content {
 
 /** Bytes a chunk of an answer at most has: what one `write` of a socket takes without waiting long. */
 const CHUNK_BYTES = 64 * 1024;
-/** Bytes of the repeated pattern of a synthetic blob. */
-const BLOCK_BYTES = 64 * 1024;
+/** Bytes after which a synthetic content repeats, but for its marks. */
+const BLOCK_BYTES = 256 * 1024;
+/** Bytes of the mark that begins each block: a SHA-256. */
+const MARK_BYTES = 32;
+/** What all synthetic contents consist of between their marks; made when first needed. */
+let sharedPattern: Buffer | undefined;
 
 /** Content held in memory, in the chunks in which it came. */
 export function memoryContent(...chunks: readonly Buffer[]): Content {
@@ -36,23 +40,30 @@ export function memoryContent(...chunks: readonly Buffer[]): Content {
 }
 
 /**
- * Content made on the fly from a seed: a random block of 64 KiB repeated, each time with its number in
- * front, so that 4 GiB cost no memory, next to no time, and no two offsets look alike.
+ * Content made on the fly: a random block of 256 KiB repeated, each time with a mark in front that
+ * depends on the seed and the block's number. 4 GiB cost no memory and next to no time, no two
+ * offsets and no two seeds look alike.
  */
 export function syntheticContent(seed: string, sizeBytes: number): Content {
-  const pattern = createHash('shake256', { outputLength: BLOCK_BYTES }).update(seed).digest();
+  sharedPattern ??= createHash('shake256', { outputLength: BLOCK_BYTES })
+    .update('pattern')
+    .digest();
+  const pattern = sharedPattern;
   return {
     sizeBytes,
     *read(start, end): Iterable<Buffer> {
       let at = start;
       while (at < Math.min(end, sizeBytes)) {
         const number = Math.floor(at / BLOCK_BYTES);
-        const block = Buffer.from(pattern);
-        block.writeBigUInt64BE(BigInt(number), 0);
-        const from = at - number * BLOCK_BYTES;
-        const to = Math.min(BLOCK_BYTES, Math.min(end, sizeBytes) - number * BLOCK_BYTES);
-        yield block.subarray(from, to);
-        at = number * BLOCK_BYTES + to;
+        const blockAt = number * BLOCK_BYTES;
+        const from = at - blockAt;
+        const to = Math.min(BLOCK_BYTES, Math.min(end, sizeBytes) - blockAt);
+        if (from < MARK_BYTES) {
+          const mark = createHash('sha256').update(`${seed}/${number}`).digest();
+          yield mark.subarray(from, to);
+        }
+        if (to > MARK_BYTES) yield pattern.subarray(Math.max(from, MARK_BYTES), to);
+        at = blockAt + to;
       }
     },
   };

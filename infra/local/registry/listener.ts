@@ -14,6 +14,9 @@ import { RegistryRefusal } from './refusal.ts';
 /** Time given to the kernel to pass on what was written before a connection is reset, in milliseconds. */
 const FLUSH_MS = 10;
 
+/** Bytes written at once: as many as a loopback socket takes without waiting long. */
+const BATCH_BYTES = 512 * 1024;
+
 /** What one listening address serves. */
 export interface ListenerOptions {
   readonly scheme: 'http' | 'https';
@@ -127,11 +130,8 @@ async function send(
   response.writeHead(answer.status, answer.headers);
   if (body !== undefined && message.method !== 'HEAD') {
     const end = Math.min(ending?.after ?? body.sizeBytes, body.sizeBytes);
-    for (const chunk of body.read(0, end)) {
-      if (response.destroyed) return;
-      record.sent(chunk.length);
-      if (!response.write(chunk)) await drained(response);
-    }
+    await writeAll(body.read(0, end), response, record);
+    if (response.destroyed) return;
   }
   if (ending === undefined) {
     response.end();
@@ -142,6 +142,28 @@ async function send(
   else response.flushHeaders();
   await sleep(FLUSH_MS);
   await breakOff(ending, message);
+}
+
+/** Writes in batches, so that many small chunks cost few system calls, and no faster than they are read. */
+async function writeAll(
+  chunks: Iterable<Buffer>,
+  response: ServerResponse,
+  record: OpenRecord,
+): Promise<void> {
+  let batched = 0;
+  for (const chunk of chunks) {
+    if (batched === 0) response.cork();
+    record.sent(chunk.length);
+    response.write(chunk);
+    batched += chunk.length;
+    if (batched < BATCH_BYTES) continue;
+    response.uncork();
+    batched = 0;
+    if (response.writableNeedDrain) await drained(response);
+    if (response.destroyed) return;
+  }
+  if (batched > 0) response.uncork();
+  if (response.writableNeedDrain) await drained(response);
 }
 
 async function breakOff(ending: BrokenEnding, message: IncomingMessage): Promise<void> {

@@ -25,6 +25,7 @@ interface Repository {
 export class RegistryStore {
   readonly #repositories = new Map<string, Repository>();
   readonly #pools = new Map<string, Map<string, Content>>();
+  readonly #canonical = new Map<string, string>();
   readonly #poolOf: (repository: string) => string;
   readonly #clock: () => number;
 
@@ -119,6 +120,16 @@ export class RegistryStore {
     return this.#pools.get(pool)?.get(digest);
   }
 
+  /** Says under which sha256 digest a blob with a digest of another algorithm is filed. */
+  setCanonical(digest: string, canonical: string): void {
+    this.#canonical.set(digest, canonical);
+  }
+
+  /** The digest that the registry answers with for a blob: its own unless told otherwise. */
+  canonicalOf(digest: string): string {
+    return this.#canonical.get(digest) ?? digest;
+  }
+
   /** Digests of all blobs that a repository sees. */
   blobs(repository: string): readonly string[] {
     return [...(this.#pools.get(this.#poolOf(repository))?.keys() ?? [])];
@@ -171,6 +182,7 @@ export class RegistryStore {
   clear(): void {
     this.#repositories.clear();
     this.#pools.clear();
+    this.#canonical.clear();
   }
 
   #blobsInUse(pool: string): ReadonlySet<string> {

@@ -1,8 +1,7 @@
 import type { RegistryContext } from '../context.ts';
-import { nameUnknown } from '../endpoints/tags.ts';
+import { nameUnknown, page } from '../endpoints/tags.ts';
 import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
-import { RegistryRefusal } from '../refusal.ts';
-import type { StoredManifest } from '../store.ts';
+import type { RegistryStore, StoredManifest } from '../store.ts';
 
 /** One entry of the `manifest` map; all numbers are texts. */
 interface MapEntry {
@@ -16,8 +15,9 @@ interface MapEntry {
 
 /**
  * Google's form of `GET /v2/<name>/tags/list`: beside the tags every manifest of the image, tagged or
- * not, and the images below it. The list is cut where tags and manifests exceed the limit, without a
- * word about it.
+ * not, and the images below it. `n` pages the tags as the specification has it, untagged manifests
+ * being on the last page; where tags and manifests exceed the product's own limit, the list is cut
+ * without a word about it.
  */
 export function listTagsWithMap(
   context: RegistryContext,
@@ -25,15 +25,30 @@ export function listTagsWithMap(
   image: string,
 ): Answer {
   const { store } = context;
-  const manifests = store.manifests(image);
   const child = childrenOf(store.repositories(), image);
-  if (manifests.length === 0 && child.length === 0) throw nameUnknown(image);
-  const limit = Math.min(context.switches().mapLimit, wantedLength(request));
-  const last = request.query.get('last') ?? '';
+  if (store.manifests(image).length === 0 && child.length === 0) throw nameUnknown(image);
+  const { mapLimit } = context.switches();
+  const limits = { maxTagsPage: 0, defaultTagsPage: 0 };
+  const { names, link } = page(request, store.tags(image), limits);
+  const { tags, map } = mapOf(store, image, names, link === undefined, mapLimit);
+  return jsonAnswer(
+    200,
+    { child, manifest: Object.fromEntries(map), name: image, tags },
+    link === undefined ? {} : { link },
+  );
+}
+
+/** The tags with their manifests, then the untagged manifests where `last`, up to `limit` of both. */
+function mapOf(
+  store: RegistryStore,
+  image: string,
+  names: readonly string[],
+  last: boolean,
+  limit: number,
+): { readonly tags: readonly string[]; readonly map: ReadonlyMap<string, MapEntry> } {
   const tags: string[] = [];
   const map = new Map<string, MapEntry>();
-  const all = store.tags(image).filter((tag) => tag > last);
-  for (const tag of all) {
+  for (const tag of names) {
     const manifest = store.manifest(image, tag);
     if (manifest === undefined) continue;
     const entry = map.get(manifest.digest);
@@ -42,20 +57,12 @@ export function listTagsWithMap(
     if (entry === undefined) map.set(manifest.digest, entryOf(manifest, tag));
     else entry.tag.push(tag);
   }
-  const tagged = new Set(all.map((tag) => store.digestOfTag(image, tag)));
-  for (const manifest of manifests) {
+  const tagged = new Set(store.tags(image).map((tag) => store.digestOfTag(image, tag)));
+  for (const manifest of last ? store.manifests(image) : []) {
     if (tags.length + map.size >= limit) break;
     if (!tagged.has(manifest.digest)) map.set(manifest.digest, entryOf(manifest));
   }
-  return jsonAnswer(200, { child, manifest: Object.fromEntries(map), name: image, tags });
-}
-
-function wantedLength(request: RegistryRequest): number {
-  const n = request.query.get('n') ?? '10000';
-  if (!/^[1-9]\d*$/.test(n)) {
-    throw new RegistryRefusal(400, 'PAGINATION_NUMBER_INVALID', 'n is no positive number');
-  }
-  return Number(n);
+  return { tags, map };
 }
 
 function entryOf(manifest: StoredManifest, ...tags: readonly string[]): MapEntry {

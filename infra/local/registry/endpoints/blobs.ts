@@ -43,10 +43,11 @@ export function blobAnswer(
 ): Answer {
   const { range: manner, contentDigest } = context.switches();
   requireKept(request, content);
+  const canonical = context.store.canonicalOf(digest);
   const headers = {
     'content-type': 'application/octet-stream',
-    etag: `"${digest}"`,
-    ...(contentDigest ? { 'docker-content-digest': digest } : {}),
+    etag: `"${canonical}"`,
+    ...(contentDigest ? { 'docker-content-digest': canonical } : {}),
     ...(manner === 'ignored' ? {} : { 'accept-ranges': 'bytes' }),
   };
   const asked = manner === 'ignored' ? undefined : request.headers.range;

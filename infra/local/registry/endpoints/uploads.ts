@@ -112,7 +112,13 @@ async function finishUpload(
     });
   }
   context.store.putBlob(session.repository, blob.content, digest);
-  return created(context, request, session.repository, digest);
+  if (context.personality === 'artifact-registry') {
+    return created(context, request, session.repository, digest);
+  }
+  // Docker's distribution files every blob by its sha256 too, and answers with that.
+  context.store.putBlob(session.repository, blob.content, blob.canonical);
+  context.store.setCanonical(digest, blob.canonical);
+  return created(context, request, session.repository, blob.canonical);
 }
 
 function created(

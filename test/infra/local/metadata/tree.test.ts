@@ -34,7 +34,7 @@ describe('metadata tree', () => {
     ],
   ];
   for (const [path, query, expected] of cases) {
-    it(`has ${String(expected)} at ${path}${query === '' ? '' : `?${query}`}`, () => {
+    it(`has ${JSON.stringify(String(expected))} at ${path}${query === '' ? '' : `?${query}`}`, () => {
       assert.equal(find(path, query), expected);
     });
   }

@@ -38,14 +38,17 @@ describe('memory content', () => {
 
 describe('synthetic content', () => {
   it('is the same for a seed, wherever reading begins', () => {
-    const size = 3 * 65_536 + 100;
+    const block = 262_144;
+    const size = 3 * block + 100;
     const whole = bytesOf(syntheticContent('seed', size));
     assert.equal(whole.length, size);
     for (const [start, end] of [
       [0, 10],
-      [65_530, 65_550],
-      [65_536, 131_072],
-      [131_070, size],
+      [20, 40],
+      [block - 6, block + 6],
+      [block, 2 * block],
+      [block + 31, block + 32],
+      [2 * block - 1, size],
       [size - 1, size + 5],
     ] as const) {
       assert.deepEqual(
@@ -57,7 +60,7 @@ describe('synthetic content', () => {
 
   it('differs between seeds and between blocks', () => {
     const block = (seed: string, number: number): Buffer =>
-      read(syntheticContent(seed, 1e9), number * 65_536, number * 65_536 + 64);
+      read(syntheticContent(seed, 1e9), number * 262_144, number * 262_144 + 64);
     assert.notDeepEqual(block('a', 0), block('b', 0));
     assert.notDeepEqual(block('a', 0), block('a', 1));
   });

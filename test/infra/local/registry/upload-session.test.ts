@@ -16,15 +16,23 @@ describe('upload session', () => {
     assert.equal(bytesOf(session.finish('sha256').content).toString(), 'abc');
   });
 
-  it('keeps nothing but hash and size where it is told to', () => {
+  it('keeps nothing but hashes and size where it is told to', () => {
     const session = new UploadSession('a', false);
     session.hashWith('sha512');
     session.append(Buffer.from('abc'));
-    session.hashWith('sha256');
-    const { content, digest } = session.finish('sha512');
-    assert.deepEqual([content.sizeBytes, digest], [3, digestOf('abc', 'sha512')]);
+    const { content, digest, canonical } = session.finish('sha512');
+    assert.deepEqual(
+      [content.sizeBytes, digest, canonical],
+      [3, digestOf('abc', 'sha512'), digestOf('abc')],
+    );
     assert.throws(() => content.read(0, 1));
-    assert.throws(() => session.finish('sha256'), RegistryRefusal);
+  });
+
+  it('cannot hash afterwards what it did not keep', () => {
+    const session = new UploadSession('a', false);
+    session.append(Buffer.from('abc'));
+    session.hashWith('sha512');
+    assert.throws(() => session.finish('sha512'), RegistryRefusal);
   });
 
   it('is found until it ends', () => {

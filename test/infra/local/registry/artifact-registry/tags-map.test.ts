@@ -92,9 +92,21 @@ describe('manifest map', () => {
     assert.deepEqual([answer.status, answer.codes], [404, ['NAME_UNKNOWN']]);
   });
 
-  it('refuses n that is no positive number', async (t) => {
+  it('pages by n, with the untagged manifests on the last page', async (t) => {
+    const registry = await startGoogle(t);
+    for (const tag of ['a', 'b', 'c']) storeImage(registry, 'p/r/app', tag);
+    storeImage(registry, 'p/r/app', undefined);
+    const first = await ask(registry.url, 'GET', '/v2/p/r/app/tags/list?n=2');
+    assert.equal(first.headers['link'], '</v2/p/r/app/tags/list?last=b&n=2>; rel="next"');
+    const { tags, manifest } = first.json as MapAnswer;
+    assert.deepEqual([tags, Object.keys(manifest).length], [['a', 'b'], 2]);
+    const last = await list(registry, '?last=b&n=2');
+    assert.deepEqual([last.tags, Object.keys(last.manifest).length], [['c'], 2]);
+  });
+
+  it('refuses n that is no number', async (t) => {
     const registry = await startGoogle(t);
     storeImage(registry, 'p/r/app', 'v1');
-    assert.equal((await ask(registry.url, 'GET', '/v2/p/r/app/tags/list?n=0')).status, 400);
+    assert.equal((await ask(registry.url, 'GET', '/v2/p/r/app/tags/list?n=x')).status, 400);
   });
 });

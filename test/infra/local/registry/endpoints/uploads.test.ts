@@ -52,15 +52,18 @@ describe('upload', () => {
     assert.equal(last.status, 201);
   });
 
-  it('takes a digest in sha512', async (t) => {
+  it('takes a digest in sha512 and answers, as distribution does, with its sha256', async (t) => {
     const registry = await start(t);
     const digest = digestOf(BLOB, 'sha512');
     const begun = await begin(registry);
     const put = await ask(registry.url, 'PUT', withDigest(begun.headers.location, digest), {
       body: BLOB,
     });
-    assert.equal(put.status, 201);
-    assert.deepEqual(registry.store.blobs('org/app'), [digest]);
+    assert.deepEqual([put.status, put.headers['docker-content-digest']], [201, DIGEST]);
+    for (const name of [digest, DIGEST]) {
+      const head = await ask(registry.url, 'HEAD', `/v2/org/app/blobs/${name}`);
+      assert.deepEqual([head.status, head.headers['docker-content-digest']], [200, DIGEST]);
+    }
   });
 
   for (const [name, digest] of [
