@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { Fault } from '../../functions/fault.ts';
 import { helpText } from '../../functions/options/help.ts';
-import { flag } from '../../functions/options/option.ts';
+import { flag, integer } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
 
 /** What a benchmark is asked for. */
@@ -13,11 +13,20 @@ export interface BenchOptions {
   readonly json: boolean;
   /** Fail when a bound is missed. */
   readonly check: boolean;
+  /** Runs of each contender, in turn, 1 to 100. */
+  readonly runs: number;
 }
 
 const table = {
   json: flag({ flag: '--json', default: false, sentence: 'Print one JSON document a benchmark.' }),
   check: flag({ flag: '--check', default: false, sentence: 'Exit 1 when a bound is missed.' }),
+  runs: integer({
+    flag: '--runs',
+    default: 7,
+    min: 1,
+    max: 100,
+    sentence: 'Runs of each contender, in turn.',
+  }),
 };
 const benchmarks = ['copy', 'bridge', 'subscriber'] as const;
 

@@ -1,0 +1,294 @@
+import { cpus, loadavg } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { ourselves, peers, type Contender, type Route } from './contenders.ts';
+import type { BenchOptions } from './main.ts';
+import { measure, type Command, type Measurement } from './measurement.ts';
+import { startRigRegistry, type RigRegistry } from './rig.ts';
+import { ratioInWords, ratioOf, spreadOf } from './statistics.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+/** A registry that used more of a core than this was the bound, not the contender. */
+const RIG_BOUND_LOAD = 0.8;
+
+/** One line of the table. */
+interface Row {
+  readonly scenario: string;
+  readonly contender: string;
+  readonly requests: number;
+  readonly uploadedMib: number;
+  readonly wallSeconds: ReturnType<typeof spreadOf>;
+  readonly cpuSeconds: number;
+  readonly peakMib: number;
+  /** Ours divided by this one's, run by run. */
+  readonly ratio: string;
+  readonly rigBound: boolean;
+}
+
+/** A bound and whether it was kept. */
+interface Bound {
+  readonly name: string;
+  readonly bound: string;
+  readonly measured: string;
+  readonly kept: boolean;
+}
+
+const rows: Row[] = [];
+const bounds: Bound[] = [];
+/** Runs of each contender, in turn. */
+let runsOfEach = 0;
+
+/** Measures the copy engine beside its peers; the number of missed bounds. */
+export async function bench(options: BenchOptions): Promise<number> {
+  runsOfEach = options.runs;
+  const us = await ourselves();
+  const others = await peers();
+  const source = await startRigRegistry(['--bearer']);
+  const destination = await startRigRegistry(['--personality=artifact-registry']);
+  const discarding = await startRigRegistry(['--personality=artifact-registry', '--discard-blobs']);
+  try {
+    for (const rttMs of [20, 80]) await coldSharedLayers(rttMs, us, others, source, destination);
+    await unchanged(us, others, source, destination);
+    await bigBlob(us, others, discarding);
+    await peakMemory(us, source, discarding);
+  } finally {
+    await Promise.all([source.close(), destination.close(), discarding.close()]);
+  }
+  const header = {
+    node: process.version,
+    cores: cpus().length,
+    processor: cpus()[0]?.model ?? '',
+    load: loadavg()[0] ?? 0,
+    runs: options.runs,
+    contenders: [us, ...others].map(({ name, version }) => `${name} ${version}`),
+  };
+  process.stdout.write(
+    options.json ? `${JSON.stringify({ header, rows, bounds }, null, 2)}\n` : tableOf(header),
+  );
+  return bounds.filter(({ kept }) => !kept).length;
+}
+
+/** Cold, 10 tags of 5 layers of 1 MiB of which 4 are shared: 14 layers and 10 configs. */
+async function coldSharedLayers(
+  rttMs: number,
+  us: Contender,
+  others: readonly Contender[],
+  source: RigRegistry,
+  destination: RigRegistry,
+): Promise<void> {
+  const repository = 'bench/shared';
+  for (let tag = 0; tag < 10; tag++) {
+    const shared = [0, 1, 2, 3].map((layer) => ({ seed: `shared-${layer}`, sizeBytes: MIB }));
+    const own = { seed: `own-${tag}`, sizeBytes: MIB };
+    await source.addImage({ repository, tag: `1.0.${tag}`, layers: [...shared, own] });
+  }
+  const route = routeOf(source, destination, repository);
+  await setRtt(rttMs, source, destination);
+  const scenario = `cold, 10 tags, shared layers, RTT ${rttMs} ms`;
+  const ofOurs = await compete(scenario, us, others, route, [source, destination], async () =>
+    destination.clear(),
+  );
+  await setRtt(0, source, destination);
+  // 94 exchanges and the fresh token: a 401 and the token's own.
+  bound(`${scenario}: requests`, '= 96', ofOurs.requests, ofOurs.requests === 96);
+  if (rttMs === 20 && others.length > 0) {
+    const fastest = bestPeer(scenario);
+    const ratio = rowOf(scenario, us.name).wallSeconds.median / fastest.wallSeconds.median;
+    bound(`${scenario}: wall / ${fastest.contender}`, '≤ 0.5', ratio.toFixed(2), ratio <= 0.5);
+  }
+}
+
+/** 20 tags that are all there. */
+async function unchanged(
+  us: Contender,
+  others: readonly Contender[],
+  source: RigRegistry,
+  destination: RigRegistry,
+): Promise<void> {
+  const repository = 'bench/unchanged';
+  for (let tag = 0; tag < 20; tag++) {
+    const layers = [{ seed: `unchanged-${tag}`, sizeBytes: 16 * KIB }];
+    await source.addImage({ repository, tag: `1.0.${tag}`, layers });
+  }
+  const route = routeOf(source, destination, repository);
+  const all = [us, ...others];
+  // Each contender's own copy is there first.
+  for (const contender of all) await measure(await contender.command(route), []);
+  await setRtt(20, source, destination);
+  await compete(
+    '20 unchanged tags, RTT 20 ms',
+    us,
+    others,
+    route,
+    [source, destination],
+    async () => Promise.resolve(),
+  );
+  await setRtt(0, source, destination);
+}
+
+/** One blob of 1 GiB against node:http alone: throughput and processor time. */
+async function bigBlob(
+  us: Contender,
+  others: readonly Contender[],
+  destination: RigRegistry,
+): Promise<void> {
+  const repository = 'bench/big';
+  // Without tokens, which the yardstick does not know of.
+  const open = await startRigRegistry([]);
+  await open.addImage({ repository, tag: 'big', layers: [{ seed: 'big', sizeBytes: GIB }] });
+  const route = routeOf(open, destination, repository);
+  const { digest } = await layerOf(open, repository, 'big');
+  const yardstick: Contender = {
+    name: 'node:http',
+    version: process.version,
+    command: async () =>
+      Promise.resolve([
+        process.execPath,
+        join(dirname(fileURLToPath(import.meta.url)), 'node-http.ts'),
+        `${open.url}/v2/${repository}/blobs/${digest}`,
+        destination.url,
+        'bench/rig/http',
+        digest,
+      ]),
+  };
+  const craneOnly = others.filter(({ name }) => name.startsWith('crane'));
+  const scenario = 'one blob of 1 GiB';
+  await compete(scenario, us, [yardstick, ...craneOnly], route, [open, destination], async () =>
+    destination.clear(),
+  );
+  await open.close();
+  const mine = rowOf(scenario, us.name);
+  const bare = rowOf(scenario, yardstick.name);
+  const throughput = bare.wallSeconds.median / mine.wallSeconds.median;
+  bound(`${scenario}: throughput / node:http`, '≥ 0.9', throughput.toFixed(2), throughput >= 0.9);
+  const cpu = mine.cpuSeconds / bare.cpuSeconds;
+  bound(`${scenario}: CPU-seconds / node:http`, '≤ 1.15', cpu.toFixed(2), cpu <= 1.15);
+}
+
+/** VmHWM of the bundled command for one blob of 4 GiB. */
+async function peakMemory(
+  us: Contender,
+  source: RigRegistry,
+  destination: RigRegistry,
+): Promise<void> {
+  const repository = 'bench/huge';
+  await source.addImage({
+    repository,
+    tag: 'huge',
+    layers: [{ seed: 'huge', sizeBytes: 4 * GIB }],
+  });
+  const command = await us.command(routeOf(source, destination, repository));
+  const { peakBytes } = await measure(command, [source, destination]);
+  const peakMib = peakBytes / MIB;
+  bound('VmHWM, one blob of 4 GiB', '≤ 150 MiB', `${peakMib.toFixed(0)} MiB`, peakMib <= 150);
+}
+
+/** Runs all contenders in turn, A B C A B C …, and adds their rows; our own figures. */
+async function compete(
+  scenario: string,
+  us: Contender,
+  others: readonly Contender[],
+  route: Route,
+  registries: readonly RigRegistry[],
+  prepare: () => Promise<void>,
+): Promise<Measurement> {
+  const all = [us, ...others];
+  const runs = new Map<Contender, Measurement[]>(all.map((contender) => [contender, []]));
+  for (let run = 0; run < runsOfEach; run++) {
+    for (const contender of all) {
+      await prepare();
+      const command: Command = await contender.command(route);
+      runs.get(contender)?.push(await measure(command, registries));
+    }
+  }
+  const walls = (contender: Contender): number[] =>
+    (runs.get(contender) ?? []).map(({ wallSeconds }) => wallSeconds);
+  for (const contender of all) {
+    const measured = runs.get(contender) ?? [];
+    const of = (figure: (one: Measurement) => number): number =>
+      spreadOf(measured.map(figure)).median;
+    rows.push({
+      scenario,
+      contender: contender.name,
+      requests: of(({ requests }) => requests),
+      uploadedMib: of(({ uploadedBytes }) => uploadedBytes) / MIB,
+      wallSeconds: spreadOf(walls(contender)),
+      cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
+      peakMib: of(({ peakBytes }) => peakBytes) / MIB,
+      ratio: contender === us ? '' : ratioInWords(ratioOf(walls(us), walls(contender))),
+      rigBound: of(({ registryLoad }) => registryLoad) > RIG_BOUND_LOAD,
+    });
+  }
+  const [first] = runs.get(us) ?? [];
+  if (first === undefined) throw new Error(`${scenario} did not run`);
+  return first;
+}
+
+function routeOf(source: RigRegistry, destination: RigRegistry, repository: string): Route {
+  return {
+    source: `${source.host}/${repository}`,
+    sourceHost: source.host,
+    destinationRegistry: `${destination.host}/bench/rig`,
+    destinationHost: destination.host,
+  };
+}
+
+async function setRtt(rttMs: number, ...registries: readonly RigRegistry[]): Promise<void> {
+  for (const registry of registries) await registry.switch({ rttMs });
+}
+
+async function layerOf(
+  registry: RigRegistry,
+  repository: string,
+  tag: string,
+): Promise<{ readonly digest: string }> {
+  const response = await fetch(`${registry.url}/v2/${repository}/manifests/${tag}`, {
+    headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
+  });
+  const { layers } = (await response.json()) as { readonly layers: readonly { digest: string }[] };
+  if (layers[0] === undefined) throw new Error(`${repository}:${tag} has no layer`);
+  return layers[0];
+}
+
+function rowOf(scenario: string, contender: string): Row {
+  const row = rows.find((one) => one.scenario === scenario && one.contender === contender);
+  if (row === undefined) throw new Error(`no row of ${contender}: ${scenario}`);
+  return row;
+}
+
+function bestPeer(scenario: string): Row {
+  const others = rows.filter((row) => row.scenario === scenario && row.ratio !== '');
+  return others.reduce((best, row) =>
+    row.wallSeconds.median < best.wallSeconds.median ? row : best,
+  );
+}
+
+function bound(name: string, wanted: string, measured: number | string, kept: boolean): void {
+  bounds.push({ name, bound: wanted, measured: String(measured), kept });
+}
+
+function tableOf(header: object): string {
+  const lines = Object.entries(header).map(([name, value]) => `${name}: ${String(value)}`);
+  for (const scenario of new Set(rows.map((row) => row.scenario))) {
+    lines.push('', scenario);
+    for (const row of rows.filter((one) => one.scenario === scenario)) {
+      const { median, min, max } = row.wallSeconds;
+      lines.push(
+        `  ${row.contender.padEnd(18)} ${row.requests.toFixed(0).padStart(5)} req ` +
+          `${row.uploadedMib.toFixed(1).padStart(7)} MiB  wall ${median.toFixed(2)} s ` +
+          `(${min.toFixed(2)}…${max.toFixed(2)})  cpu ${row.cpuSeconds.toFixed(2)} s  ` +
+          `peak ${row.peakMib.toFixed(0)} MiB  ` +
+          (row.ratio === '' ? '' : `ours/this ${row.ratio}`) +
+          (row.rigBound ? '  rig-bound' : ''),
+      );
+    }
+  }
+  lines.push('', 'bounds');
+  for (const { name, bound: wanted, measured, kept } of bounds) {
+    lines.push(`  ${kept ? 'kept  ' : 'MISSED'} ${name}: ${measured} (${wanted})`);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+import type { RigRegistry } from './rig.ts';
+
+/** What one run of a contender cost. */
+export interface Measurement {
+  readonly wallSeconds: number;
+  /** User and system time of the process and its children. */
+  readonly cpuSeconds: number;
+  /** Peak resident memory of the process (VmHWM), bytes. */
+  readonly peakBytes: number;
+  /** Requests of both registries, redirect hops not counted. */
+  readonly requests: number;
+  readonly uploadedBytes: number;
+  /** The busier registry's share of one core while the contender ran, 0 to 1 and a little more. */
+  readonly registryLoad: number;
+}
+
+/** A command as a program and its arguments. */
+export type Command = readonly [string, ...string[]];
+
+/** How often the peak memory is looked at; it only grows, so the last look is the peak. */
+const LOOK_MS = 10;
+
+/**
+ * Runs a command to its end.
+ * @throws Error with the end of its output when it fails
+ */
+export async function measure(
+  command: Command,
+  registries: readonly RigRegistry[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Measurement> {
+  for (const registry of registries) await registry.reset();
+  const before = await Promise.all(registries.map(async (registry) => registry.figures()));
+  const timed = await runTimed(command, env);
+  const after = await Promise.all(registries.map(async (registry) => registry.figures()));
+  const loads = after.map(
+    ({ cpuMs }, index) => (cpuMs - (before[index]?.cpuMs ?? 0)) / 1000 / timed.wallSeconds,
+  );
+  return {
+    ...timed,
+    requests: after.reduce((sum, { total, redirectHops }) => sum + total - redirectHops, 0),
+    uploadedBytes: after.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0),
+    registryLoad: Math.max(...loads),
+  };
+}
+
+/** The shell's own `time` tells what the kernel accounted to the finished process. */
+async function runTimed(
+  command: Command,
+  env: Readonly<Record<string, string>>,
+): Promise<Pick<Measurement, 'wallSeconds' | 'cpuSeconds' | 'peakBytes'>> {
+  const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null';
+  const child = spawn('bash', ['-c', script, 'bash', ...command], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env, LC_ALL: 'C' },
+  });
+  let peakBytes = 0;
+  const looking = setInterval(() => {
+    peakBytes = Math.max(peakBytes, peakOfChildren(child.pid ?? 0));
+  }, LOOK_MS);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  clearInterval(looking);
+  const times = /(\d+\.\d+) (\d+\.\d+) (\d+\.\d+)\s*$/.exec(stderr);
+  if (code !== 0 || times === null) {
+    throw new Error(
+      `${command.join(' ')} ended with ${code ?? 'a signal'}: ${stderr.slice(-2000)}`,
+    );
+  }
+  const [wall, user, system] = times.slice(1).map(Number);
+  return { wallSeconds: wall ?? 0, cpuSeconds: (user ?? 0) + (system ?? 0), peakBytes };
+}
+
+/** Largest VmHWM among a process's children (Linux, proc(5)); 0 where that cannot be read. */
+function peakOfChildren(pid: number): number {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    return Math.max(
+      0,
+      ...children.map((child) => {
+        const status = readFileSync(`/proc/${child}/status`, 'utf8');
+        return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+      }),
+    );
+  } catch {
+    return 0;
+  }
+}
