@@ -38,6 +38,8 @@ export class Watch {
   private readonly unsubscribe: () => void;
   private readonly timers: NodeJS.Timeout[] = [];
   private silent = false;
+  /** What the client knows from the beginning; bookmarks are for what comes after. */
+  private readonly startedAt: number;
   private told: number;
 
   constructor(store: ObjectStore, response: ServerResponse, options: WatchOptions) {
@@ -53,6 +55,7 @@ export class Watch {
       options.since === undefined
         ? []
         : store.changesSince(options.resource.collection, options.since);
+    this.startedAt = missed.at(-1)?.resourceVersion ?? options.since ?? store.revision;
     response.writeHead(200, {
       'content-type': 'application/json',
       'cache-control': 'no-cache, private',
@@ -99,7 +102,7 @@ export class Watch {
 
   /** Writes bytes as they are, such as a line that is no JSON. */
   writeRaw(text: string): void {
-    if (!this.silent) this.response.write(text);
+    if (!this.silent && !this.response.writableEnded) this.response.write(text);
   }
 
   /** An ERROR event, after which the server ends the watch. */
@@ -113,10 +116,9 @@ export class Watch {
     return this.options.resource;
   }
 
-  /** Writes a BOOKMARK now, if the client takes any. */
+  /** Writes a BOOKMARK now, if the client takes any and has not begun there. */
   bookmark(): void {
-    const { bookmarks, since = 0 } = this.options;
-    if (bookmarks && this.told >= since) this.writeBookmark(false);
+    if (this.options.bookmarks && this.told > this.startedAt) this.writeBookmark(false);
   }
 
   /** Writes a BOOKMARK with the newest resourceVersion. */
@@ -179,7 +181,7 @@ export class Watch {
   }
 
   private writeLine(type: string, json: string): void {
-    if (this.silent) return;
+    if (this.silent || this.response.writableEnded) return;
     this.response.write(`{"type":"${type}","object":${json}}\n`);
     if (this.response.writableLength > MAX_BACKLOG_BYTES) this.drop();
   }
