@@ -44,4 +44,8 @@ async function main(): Promise<number> {
   return run({ config, env: process.env, end, streams: { stdout, stderr } }).catch(refused);
 }
 
+/** Time for the last lines to be written before a handle that a library left open is overruled. */
+const LINGER_MS = 2000;
+
 process.exitCode = await main();
+setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Message, Subscription } from '@google-cloud/pubsub';
 
 import type { EncodedEvent } from '../../contract/codec.ts';
@@ -30,6 +32,18 @@ export interface Puller {
   close(): Promise<void>;
 }
 
+/**
+ * How long closing waits for settlements to be sent. The client keeps a timer of this length even
+ * where it need not wait, which holds the process that long.
+ */
+const CLOSE_TIMEOUT_MS = 2000;
+
+/**
+ * A subscription is not closed earlier after its opening: the client leaks streams that are still
+ * being opened, and messages with them.
+ */
+const OPENING_MS = 1000;
+
 /** Pulls a subscription, by its id or full name, until it is closed. @throws Fault `PULL_FAILED` */
 export async function pullSubscription(
   client: QueueClient,
@@ -41,7 +55,7 @@ export async function pullSubscription(
   const subscription = pubsub.subscription(subscriptionName, {
     flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
     maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
-    closeOptions: { behavior: 'NACK' },
+    closeOptions: { behavior: 'NACK', timeout: Duration.from({ milliseconds: CLOSE_TIMEOUT_MS }) },
   });
   subscription.on('message', (message: Message) => {
     options.onMessage(pulled(message));
@@ -49,10 +63,12 @@ export async function pullSubscription(
   subscription.on('error', (error: unknown) => {
     options.onFault(pullFault(error, subscriptionName));
   });
-  return { close: async () => closed(subscription) };
+  const openedAtMs = performance.now();
+  return { close: async () => closed(subscription, openedAtMs) };
 }
 
-async function closed(subscription: Subscription): Promise<void> {
+async function closed(subscription: Subscription, openedAtMs: number): Promise<void> {
+  await delay(Math.max(0, openedAtMs + OPENING_MS - performance.now()));
   await subscription.close();
   subscription.removeAllListeners();
 }

@@ -11,6 +11,9 @@ export interface Broker {
   close(): Promise<void>;
 }
 
+// Nothing of Google is meant to be found on this machine.
+process.env['METADATA_SERVER_DETECTION'] = 'none';
+
 /** Project of everything in it. */
 export const PROJECT = 'test-project';
 

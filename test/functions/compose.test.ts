@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import { composeEngine, publisherOf, type Engine } from '../../functions/compose.ts';
+import { readSubscriberConfig, type SubscriberConfig } from '../../functions/config.ts';
+import { isFault } from '../../functions/fault.ts';
+import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
+import type { MirrorReport } from '../../functions/mirror/report.ts';
+import { admit } from '../../functions/subscriber/admission.ts';
+import { queueClient } from '../../functions/subscriber/queue/client.ts';
+import { startRegistries, tagsOf, type Registries } from './registries.ts';
+import { keptLines, sampleEvent } from './subscriber/samples.ts';
+
+describe('engine', () => {
+  let registries: Registries;
+  const folder = mkdtempSync(join(tmpdir(), 'compose-'));
+  before(async () => {
+    registries = await startRegistries({
+      source: {
+        auth: {
+          scheme: 'bearer',
+          users: { reader: 'secret-word' },
+          allows: (user) => user === 'reader',
+        },
+      },
+    });
+  });
+  after(async () => {
+    await registries.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  function config(env: Record<string, string>): SubscriberConfig {
+    return readSubscriberConfig([], {
+      DESTINATION_REGISTRY: `${registries.destination.host}/mirror`,
+      DESTINATION_LAYOUT: 'path',
+      LOCAL: 'true',
+      ...env,
+    });
+  }
+
+  async function mirror(engine: Engine, repository: string): Promise<MirrorReport> {
+    const event = sampleEvent({ image: `${registries.source.host}/${repository}` });
+    return engine.doWork({
+      event,
+      admission: admit(event, engine.rules),
+      deadline: NO_DEADLINE,
+      deadlineAtMs: undefined,
+      signal: new AbortController().signal,
+    });
+  }
+
+  async function withEngine<T>(
+    env: Record<string, string>,
+    work: (engine: Engine, lines: Record<string, unknown>[]) => Promise<T>,
+  ): Promise<T> {
+    const { logger, lines } = keptLines();
+    const engine = composeEngine(config(env), logger);
+    try {
+      return await work(engine, lines);
+    } finally {
+      engine.close();
+    }
+  }
+
+  function dockerConfig(): string {
+    const file = join(folder, 'config.json');
+    const auth = Buffer.from('reader:secret-word').toString('base64');
+    writeFileSync(file, JSON.stringify({ auths: { [registries.source.host]: { auth } } }));
+    return file;
+  }
+
+  it('uses the credentials of the docker config for allowed sources', async () => {
+    const env = {
+      DOCKER_CONFIG_FILE: dockerConfig(),
+      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
+    };
+    const report = await withEngine(env, async (engine) => mirror(engine, 'demo/api'));
+    assert.equal(report.counts.copied, 3);
+    assert.deepEqual(
+      tagsOf(registries.destination, 'mirror/demo/api'),
+      tagsOf(registries.source, 'demo/api'),
+    );
+  });
+
+  it('uses them for no other', async () => {
+    await assert.rejects(
+      withEngine({ DOCKER_CONFIG_FILE: dockerConfig() }, async (engine) =>
+        mirror(engine, 'demo/api'),
+      ),
+      (error) => isFault(error, 'UNAUTHORIZED') && error.side === 'source',
+    );
+  });
+
+  it('refuses loopback sources that nobody allowed', async () => {
+    await assert.rejects(
+      withEngine({ LOCAL: 'false' }, async (engine) => mirror(engine, 'demo/api')),
+      (error) => isFault(error, 'ADDRESS_REFUSED'),
+    );
+  });
+
+  it('changes nothing in a dry run', async () => {
+    const { logger } = keptLines();
+    const env = {
+      DOCKER_CONFIG_FILE: dockerConfig(),
+      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
+    };
+    const engine = composeEngine(config(env), logger, { dryRun: true });
+    try {
+      const report = await mirror(engine, 'demo/web');
+      assert.equal(report.counts['would-copy'], 3);
+      assert.deepEqual(tagsOf(registries.destination, 'mirror/demo/web'), {});
+    } finally {
+      engine.close();
+    }
+  });
+
+  it('counts requests, and writes the counts at the end', async () => {
+    const env = {
+      DOCKER_CONFIG_FILE: dockerConfig(),
+      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
+    };
+    const lines = await withEngine(env, async (engine, written) => {
+      await mirror(engine, 'demo/legacy');
+      return written;
+    });
+    const hosts = new Set(
+      lines.filter(({ entry }) => entry === 'requests').map(({ host }) => host),
+    );
+    assert.deepEqual(hosts, new Set([registries.source.host, registries.destination.host]));
+  });
+
+  it('refuses certificates that cannot be read', () => {
+    assert.throws(
+      () => composeEngine(config({ SOURCE_CA_FILE: join(folder, 'absent') }), keptLines().logger),
+      (error) => isFault(error, 'OPTION_INVALID') && error.field === 'SOURCE_CA_FILE',
+    );
+  });
+});
+
+describe('publisher of a topic', () => {
+  it('is none where no topic is configured', () => {
+    assert.equal(publisherOf(queueClient(undefined), undefined), undefined);
+    assert.notEqual(publisherOf(queueClient(undefined), 'bulk'), undefined);
+  });
+});

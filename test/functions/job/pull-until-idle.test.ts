@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { pullUntilIdle, type Taker } from '../../../functions/job/pull-until-idle.ts';
+import { topicPublisher } from '../../../functions/subscriber/queue/publisher.ts';
+import type { PulledMessage } from '../../../functions/subscriber/queue/puller.ts';
+import { PROJECT, startBroker } from '../subscriber/queue/broker.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
+
+const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
+const options = { subscription: 'drain', maxMessages: 10, maxExtensionSeconds: 600, idleMs: 300 };
+
+function taker(onMessage: (message: PulledMessage) => void): Taker & { received: number } {
+  const self = {
+    received: 0,
+    idle: true,
+    receive: (message: PulledMessage) => {
+      self.received += 1;
+      onMessage(message);
+    },
+    stop: async () => Promise.resolve(),
+  };
+  return self;
+}
+
+describe('pull until idle', () => {
+  it('ends when nothing comes any more', async () => {
+    const broker = await startBroker('drain');
+    try {
+      for (const tag of ['a', 'b', 'c']) {
+        await topicPublisher(broker.client, 'drain').publish(
+          encodeEvent(sampleEvent({ tags: [tag] })),
+        );
+      }
+      const taking = taker((message) => {
+        message.ack();
+      });
+      await pullUntilIdle(broker.client, taking, {
+        ...options,
+        signal: new AbortController().signal,
+      });
+      assert.equal(taking.received, 3);
+      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 3);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('ends at once when it is told to', async () => {
+    const broker = await startBroker('drain');
+    try {
+      const controller = new AbortController();
+      const ended = pullUntilIdle(
+        broker.client,
+        taker(() => undefined),
+        {
+          ...options,
+          idleMs: 600_000,
+          signal: controller.signal,
+        },
+      );
+      controller.abort();
+      await ended;
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('fails where the subscription is not there', async () => {
+    const broker = await startBroker();
+    try {
+      await assert.rejects(
+        pullUntilIdle(
+          broker.client,
+          taker(() => undefined),
+          {
+            ...options,
+            idleMs: 600_000,
+            signal: new AbortController().signal,
+          },
+        ),
+        (error) => isFault(error, 'PULL_FAILED'),
+      );
+    } finally {
+      await broker.close();
+    }
+  });
+});

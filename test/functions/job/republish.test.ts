@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { encodeEvent, type EncodedEvent } from '../../../functions/contract/codec.ts';
+import { Fault } from '../../../functions/fault.ts';
+import { parseRepublishFilter, Republishing } from '../../../functions/job/republish.ts';
+import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
+import { keptLines, sampleEvent } from '../subscriber/samples.ts';
+import { messageOf, settled } from './messages.ts';
+
+const event = encodeEvent(sampleEvent());
+const letter = (code: 'EVENT_INVALID' | 'SOURCE_FORBIDDEN'): ReturnType<typeof messageOf> =>
+  messageOf(deadLetter(event, { code, field: 'data.image' }));
+
+function rig(codes: readonly string[], fails = false): [Republishing, EncodedEvent[]] {
+  const published: EncodedEvent[] = [];
+  const publisher = {
+    publish: async (message: EncodedEvent): Promise<void> => {
+      if (fails) throw new Fault('PUBLISH_FAILED', 'x');
+      published.push(message);
+      return Promise.resolve();
+    },
+  };
+  return [new Republishing(publisher, { codes }, keptLines().logger), published];
+}
+
+describe('republishing', () => {
+  it('publishes a dead letter as it was before', async () => {
+    const [republishing, published] = rig([]);
+    const message = letter('EVENT_INVALID');
+    republishing.receive(message);
+    await settled();
+    assert.deepEqual(published, [event]);
+    assert.equal(message.settled, 'acked');
+    assert.equal(republishing.idle, true);
+  });
+
+  it('keeps what does not match, and hands it back at the end', async () => {
+    const [republishing, published] = rig(['SOURCE_FORBIDDEN']);
+    const [other, matching, bare] = [
+      letter('EVENT_INVALID'),
+      letter('SOURCE_FORBIDDEN'),
+      messageOf(event),
+    ];
+    for (const message of [other, matching, bare]) republishing.receive(message);
+    await settled();
+    assert.deepEqual(
+      [other.settled, matching.settled, bare.settled],
+      ['leased', 'acked', 'leased'],
+    );
+    await republishing.stop();
+    assert.deepEqual([other.settled, bare.settled], ['nacked', 'nacked']);
+    assert.equal(published.length, 1);
+    assert.deepEqual(republishing.counts, {
+      received: 3,
+      republished: 1,
+      handedBack: 2,
+      failed: 0,
+    });
+  });
+
+  it('hands back what could not be published', async () => {
+    const [republishing] = rig([], true);
+    const message = letter('EVENT_INVALID');
+    republishing.receive(message);
+    await republishing.stop();
+    assert.equal(message.settled, 'nacked');
+    assert.equal(republishing.counts.failed, 1);
+  });
+});
+
+describe('filter', () => {
+  it('names a fault code', () => {
+    assert.equal(parseRepublishFilter('code=SOURCE_FORBIDDEN'), 'SOURCE_FORBIDDEN');
+  });
+
+  for (const bad of ['', 'SOURCE_FORBIDDEN', 'code=', 'field=x', 'code=lower']) {
+    it(`refuses '${bad}'`, () => {
+      assert.throws(() => parseRepublishFilter(bad), Error);
+    });
+  }
+});

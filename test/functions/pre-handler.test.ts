@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { createServer, request as httpRequest, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+
+import { currentRequest, preHandler } from '../../functions/pre-handler.ts';
+import type { PushRequest } from '../../functions/subscriber/subscriber.ts';
+import { keptLines } from './subscriber/samples.ts';
+
+interface Seen {
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+  readonly request: PushRequest | undefined;
+}
+
+describe('pre-handler', () => {
+  const seen: Seen[] = [];
+  const handled: unknown[] = [];
+  let refuses = false;
+  let server: Server;
+  let port = 0;
+
+  before(async () => {
+    const { logger } = keptLines();
+    server = createServer(
+      preHandler({
+        logger,
+        framework: (request, response) => {
+          const chunks: Buffer[] = [];
+          const store = currentRequest.getStore();
+          request.on('data', (chunk: Buffer) => chunks.push(chunk));
+          request.on('end', () => {
+            seen.push({
+              headers: request.headers,
+              body: Buffer.concat(chunks).toString('utf8'),
+              request: store,
+            });
+            response.writeHead(204).end();
+          });
+        },
+        handle: async (incoming) => {
+          handled.push(incoming);
+          return refuses ? Promise.reject(new Error('again')) : Promise.resolve();
+        },
+      }),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    ({ port } = server.address() as AddressInfo);
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  /** fetch always sends a content type and no bodiless POST of unknown length: this is plainer. */
+  async function send(
+    method: string,
+    headers: Record<string, string>,
+    body?: string,
+  ): Promise<{ status: number; allow: string | undefined; text: string }> {
+    return new Promise((resolve, reject) => {
+      const request = httpRequest({ port, host: '127.0.0.1', method, headers }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          resolve({
+            status: response.statusCode ?? 0,
+            allow: response.headers.allow,
+            text: Buffer.concat(chunks).toString('utf8'),
+          });
+        });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
+  it('gives a body on as bytes, whatever its content type or without one', async () => {
+    for (const type of [undefined, 'application/json', 'text/plain', 'application/xml']) {
+      const headers = { ...(type === undefined ? {} : { 'content-type': type }), 'ce-id': '1' };
+      assert.equal((await send('POST', headers, '{"a":1}')).status, 204);
+      const last = seen.at(-1);
+      assert.equal(last?.headers['content-type'], 'application/octet-stream');
+      assert.equal(last.headers['ce-id'], '1');
+      assert.equal(last.body, '{"a":1}');
+    }
+  });
+
+  it('tells the function its arrival, execution and trace', async () => {
+    const beforeMs = Date.now();
+    await send('POST', { 'function-execution-id': 'e-1', traceparent: '00-t' }, 'x');
+    const { request, headers } = seen.at(-1) ?? {};
+    assert.equal(request?.executionId, 'e-1');
+    assert.equal(request.traceparent, '00-t');
+    assert.ok(request.arrivedAtMs >= beforeMs);
+    await send('POST', {}, 'x');
+    assert.match(String(seen.at(-1)?.request?.executionId), /^[0-9a-f]{8}$/);
+    assert.equal(headers?.['function-execution-id'], 'e-1');
+  });
+
+  it('answers GET and HEAD without the function', async () => {
+    const count = seen.length;
+    assert.equal((await send('GET', {})).status, 200);
+    assert.deepEqual(await send('HEAD', {}), { status: 200, allow: undefined, text: '' });
+    assert.equal(seen.length, count);
+  });
+
+  it('refuses other methods', async () => {
+    for (const method of ['PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+      const { status, allow } = await send(method, { 'content-length': '1' }, 'x');
+      assert.deepEqual([status, allow], [405, 'GET, HEAD, POST']);
+    }
+  });
+
+  it('executes a message without a body by itself, with its attributes', async () => {
+    const { status } = await send('POST', { 'ce-id': '7', 'ce-type': 't', 'content-length': '0' });
+    assert.equal(status, 204);
+    assert.deepEqual(handled.at(-1), { id: '7', type: 't' });
+    await send('POST', { 'content-length': '0' });
+    assert.equal(handled.at(-1), undefined);
+    refuses = true;
+    assert.equal((await send('POST', { 'content-length': '0' })).status, 500);
+    refuses = false;
+  });
+});

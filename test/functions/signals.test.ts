@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { describe, it } from 'node:test';
+
+/** Runs a script with the module at hand until it prints `ready`, signals it, and tells how it ended. */
+async function signalled(
+  script: string,
+  signal: NodeJS.Signals,
+): Promise<{ readonly code: number | null; readonly output: string }> {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    cwd: process.cwd(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk;
+    if (chunk.includes('ready')) child.kill(signal);
+  });
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, output };
+}
+
+const head = `
+  import { takeOverSignals, endOnSignals } from './functions/signals.ts';
+  import { setTimeout as delay } from 'node:timers/promises';
+  setInterval(() => undefined, 1000);
+`;
+
+describe('signals', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`end the process in order at ${signal}`, async () => {
+      const { code, output } = await signalled(
+        `${head}
+        endOnSignals(process, async () => { await delay(50); console.log('shut down'); });
+        console.log('ready');`,
+        signal,
+      );
+      assert.equal(code, 0);
+      assert.match(output, /shut down/);
+    });
+  }
+
+  it("take over from the framework's handlers, and from no others", async () => {
+    const { code, output } = await signalled(
+      `${head}
+      function sendCrashResponse() { process.exit(9); }
+      takeOverSignals(process, async () => { await delay(50); console.log('shut down'); });
+      process.on('SIGTERM', () => { sendCrashResponse(); });
+      process.on('SIGTERM', () => { console.log('another'); });
+      await delay(20);
+      console.log('ready');`,
+      'SIGTERM',
+    );
+    assert.equal(code, 0);
+    assert.match(output, /another[\s\S]*shut down/);
+  });
+
+  it('end with 1 where the shut-down fails', async () => {
+    const { code } = await signalled(
+      `${head}
+      endOnSignals(process, async () => { throw new Error('x'); });
+      console.log('ready');`,
+      'SIGTERM',
+    );
+    assert.equal(code, 1);
+  });
+});

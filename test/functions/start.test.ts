@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../functions/fault.ts';
+import { configured, refused } from '../../functions/start.ts';
+
+const env = { PATH: process.env['PATH'] };
+
+describe('start', () => {
+  it('gives what is read', () => {
+    assert.equal(
+      configured(() => 7),
+      7,
+    );
+  });
+
+  it('lets a defect through', () => {
+    assert.throws(
+      () =>
+        configured(() => {
+          throw new TypeError('x');
+        }),
+      TypeError,
+    );
+  });
+
+  it('has exit code 2 for bad usage and 1 for what failed', () => {
+    assert.equal(refused(new Fault('OPTION_INVALID', 'x')), 2);
+    assert.equal(refused(new Fault('PULL_FAILED', 'x')), 1);
+  });
+
+  const refusals: readonly [
+    name: string,
+    entry: string,
+    env: Record<string, string>,
+    line: RegExp,
+  ][] = [
+    ['the function without a destination', 'functions/index.ts', {}, /DESTINATION_REGISTRY/],
+    ['the service without a destination', 'functions/serve.ts', {}, /DESTINATION_REGISTRY/],
+    [
+      'the service with a malformed destination',
+      'functions/serve.ts',
+      { DESTINATION_REGISTRY: 'europe-docker.pkg.dev/only' },
+      /DESTINATION_REGISTRY/,
+    ],
+    [
+      'the service with a file that is not there',
+      'functions/serve.ts',
+      { DESTINATION_REGISTRY: 'r.example/m', SOURCE_CA_FILE: '/nowhere/ca.pem' },
+      /SOURCE_CA_FILE/,
+    ],
+    ['the job without anything to do', 'functions/job.ts', {}, /--image/],
+    [
+      'the job with an event that is none',
+      'functions/job.ts',
+      { DESTINATION_REGISTRY: 'r.example/m', EVENT: '{' },
+      /EVENT/,
+    ],
+  ];
+  for (const [name, entry, given, line] of refusals) {
+    it(`refuses ${name} with one line and exit code 2`, () => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [entry], {
+        env: { ...env, ...given },
+        encoding: 'utf8',
+      });
+      assert.equal(status, 2, stderr);
+      assert.equal(stdout, '');
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+      assert.match(stderr, line);
+    });
+  }
+
+  for (const entry of ['functions/serve.ts', 'functions/job.ts']) {
+    it(`prints the help of ${entry}`, () => {
+      const { status, stdout } = spawnSync(process.execPath, [entry, '--help'], {
+        env,
+        encoding: 'utf8',
+      });
+      assert.equal(status, 0);
+      assert.match(stdout, /--destination-registry/);
+      assert.match(stdout, /Usage:/);
+    });
+  }
+});
