@@ -48,6 +48,8 @@ export class RequestCounter {
   #records: Mutable<RequestRecord>[] = [];
   #open = 0;
   #highestConcurrency = 0;
+  readonly #openOf = new Map<RequestKind, number>();
+  #highestOf = new Map<RequestKind, number>();
 
   constructor(clock: () => number) {
     this.#clock = clock;
@@ -81,6 +83,11 @@ export class RequestCounter {
   /** The most requests that were under way at one time since the last reset. */
   get highestConcurrency(): number {
     return this.#highestConcurrency;
+  }
+
+  /** The most requests of one kind that were under way at one time since the last reset. */
+  highestConcurrencyOf(kind: RequestKind): number {
+    return this.#highestOf.get(kind) ?? 0;
   }
 
   /** Requests that are under way now. */
@@ -118,6 +125,7 @@ export class RequestCounter {
   reset(): void {
     this.#records = [];
     this.#highestConcurrency = this.#open;
+    this.#highestOf = new Map(this.#openOf);
   }
 
   /** Begins the record of a request. */
@@ -132,7 +140,7 @@ export class RequestCounter {
       endedMs: undefined,
     };
     this.#records.push(record);
-    this.#highestConcurrency = Math.max(this.#highestConcurrency, ++this.#open);
+    this.#opened(record.kind);
     return {
       record,
       answered: (status) => {
@@ -148,8 +156,16 @@ export class RequestCounter {
         if (record.endedMs !== undefined) return;
         record.endedMs = this.#clock();
         this.#open--;
+        this.#openOf.set(record.kind, (this.#openOf.get(record.kind) ?? 1) - 1);
       },
     };
+  }
+
+  #opened(kind: RequestKind): void {
+    this.#highestConcurrency = Math.max(this.#highestConcurrency, ++this.#open);
+    const open = (this.#openOf.get(kind) ?? 0) + 1;
+    this.#openOf.set(kind, open);
+    this.#highestOf.set(kind, Math.max(this.#highestOf.get(kind) ?? 0, open));
   }
 
   #sum(kind: RequestKind, field: 'bytesIn' | 'bytesOut'): number {

@@ -28,6 +28,11 @@ async function strike(
     case 'reset':
     case 'stall':
       return interrupted(effect, request, handler);
+    case 'anonymous': {
+      await readSome(request, effect.afterRequestBytes ?? 0);
+      const { authorization: _dropped, ...headers } = request.headers;
+      return handler({ ...request, headers });
+    }
     case 'event': {
       effect.before?.(request);
       const answer = await handler(request);

@@ -22,6 +22,12 @@ export type FaultEffect =
       readonly at: 'head' | 'request-body' | 'response-body';
       readonly afterBytes?: number;
     }
+  | {
+      /** The request is served as if it bore no credentials: refused with the registry's own challenge. */
+      readonly kind: 'anonymous';
+      /** Bytes of the request's body that are read first; `Infinity`: all. Default 0. */
+      readonly afterRequestBytes?: number;
+    }
   /** The answer's body ends early and the connection is closed in good order (FIN). */
   | { readonly kind: 'truncate'; readonly afterBytes: number }
   /** The lowest bit of one byte of the answer's body is wrong. */

@@ -32,15 +32,26 @@ describe('request counter', () => {
     assert.deepEqual(summary, { 'GET blob 307': 1, 'GET download 200': 1 });
   });
 
-  it('knows the most requests at one time', async (t) => {
-    const registry = await start(t, { switches: { rttMs: 200 } });
-    await Promise.all(Array.from({ length: 5 }, () => ask(registry.url, 'GET', '/v2/')));
-    assert.equal(registry.counter.highestConcurrency, 5);
-    registry.counter.reset();
-    registry.set({ rttMs: 0 });
-    await ask(registry.url, 'GET', '/v2/');
-    await ask(registry.url, 'GET', '/v2/');
-    assert.deepEqual([registry.counter.highestConcurrency, registry.counter.total], [1, 2]);
+  it('knows the most requests at one time, of all and of a kind', async (t) => {
+    const registry = await start(t);
+    const { counter } = registry;
+    registry.faults.add({ times: 5, effect: { kind: 'stall', at: 'head' } });
+    const paths = ['/v2/', '/v2/', '/v2/a/tags/list', '/v2/a/tags/list', '/v2/a/tags/list'];
+    const waiting = paths.map((path) => ask(registry.url, 'GET', path).catch(() => undefined));
+    while (counter.openRequests < 5) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(counter.highestConcurrency, 5);
+    assert.deepEqual(
+      [counter.highestConcurrencyOf('ping'), counter.highestConcurrencyOf('tags')],
+      [2, 3],
+    );
+    assert.equal(counter.highestConcurrencyOf('blob'), 0);
+    counter.reset();
+    assert.deepEqual([counter.total, counter.highestConcurrency], [0, 5]);
+    await registry.close();
+    await Promise.all(waiting);
+    assert.equal(counter.openRequests, 0);
+    counter.reset();
+    assert.deepEqual([counter.highestConcurrency, counter.highestConcurrencyOf('tags')], [0, 0]);
   });
 
   it('selects by what is asked', async (t) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { digestOf } from '../../../../infra/local/registry/digest.ts';
 import type { FaultEffect } from '../../../../infra/local/registry/fault-rule.ts';
 import { OCI_MANIFEST } from '../../../../infra/local/registry/media-types.ts';
@@ -91,30 +92,31 @@ describe('a fault in a download', () => {
     assert.equal(answer.headers['docker-content-digest'], DIGEST);
   });
 
-  it('is silence until the client goes', async (t) => {
+  it('is silence until the client goes, before any byte or after some', async (t) => {
     const registry = await start(t);
     registry.store.putBlob('org/app', BLOB);
-    for (const effect of [
-      { kind: 'stall', at: 'head' },
-      { kind: 'stall', at: 'response-body', afterBytes: 1000 },
+    for (const [effect, expected] of [
+      [{ kind: 'stall', at: 'head' }, undefined],
+      [{ kind: 'stall', at: 'response-body', afterBytes: 1000 }, 1000],
     ] as const) {
       registry.faults.add({ effect });
-      const ending = await new Promise<string>((resolve) => {
-        let bytes = 0;
-        const outgoing = request(`${registry.url}${PATH}`, { agent: false }, (message) => {
-          message.on('data', (chunk: Buffer) => {
-            bytes += chunk.length;
-          });
-          message.on('error', () => undefined);
+      let bytes: number | undefined;
+      const outgoing = request(`${registry.url}${PATH}`, { agent: false }, (message) => {
+        bytes = 0;
+        message.on('data', (chunk: Buffer) => {
+          bytes = (bytes ?? 0) + chunk.length;
         });
-        outgoing.on('error', () => undefined);
-        outgoing.on('close', () => {
-          resolve(`${effect.at} ${bytes}`);
-        });
-        outgoing.setTimeout(150, () => outgoing.destroy());
-        outgoing.end();
+        message.on('error', () => undefined);
       });
-      assert.equal(ending, effect.at === 'head' ? 'head 0' : 'response-body 1000');
+      outgoing.on('error', () => undefined);
+      outgoing.end();
+      const arrived = (): boolean => registry.counter.openRequests === 1 && bytes === expected;
+      while (!arrived()) await pause(5);
+      await pause(100);
+      assert.equal(bytes, expected);
+      assert.equal(registry.counter.openRequests, 1);
+      outgoing.destroy();
+      while (arrived()) await pause(5);
     }
   });
 });
@@ -185,7 +187,7 @@ describe('a wrong answer', () => {
     socket.write(Buffer.alloc(size), () => {
       flushed = true;
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await pause(300);
     assert.equal(flushed, false);
     assert.equal(socket.destroyed, false);
     socket.destroy();
@@ -216,6 +218,30 @@ describe('a wrong answer', () => {
       });
     assert.deepEqual([await send(), await send()], [500, 404]);
     assert.equal(registry.counter.records[0]?.bytesIn, BLOB.length);
+  });
+});
+
+describe('a request without its credentials', () => {
+  it('is refused with the registry’s own challenge, before or after its bytes', async (t) => {
+    const registry = await start(t, {
+      auth: { scheme: 'bearer', users: { robot: 'secret' } },
+    });
+    const basic = `Basic ${Buffer.from('robot:secret').toString('base64')}`;
+    const granted = await ask(registry.url, 'GET', '/token?scope=repository:org/app:pull,push', {
+      headers: { authorization: basic },
+    });
+    const headers = { authorization: `Bearer ${(granted.json as { token: string }).token}` };
+    for (const afterRequestBytes of [0, Infinity]) {
+      registry.faults.add({ method: 'PUT', effect: { kind: 'anonymous', afterRequestBytes } });
+      const refused = await pushBlob(registry.url, 'org/app', BLOB, headers);
+      assert.equal(refused.status, 401);
+      assert.match(
+        refused.headers['www-authenticate'] ?? '',
+        /^Bearer realm="[^"]+\/token",.*scope="repository:org\/app:pull,push"/,
+      );
+      assert.deepEqual(registry.store.blobs('org/app'), []);
+    }
+    assert.equal((await pushBlob(registry.url, 'org/app', BLOB, headers)).status, 201);
   });
 });
 
