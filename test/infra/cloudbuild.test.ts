@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+
+import { parse } from 'yaml';
+
+import { copyOfSources, ROOT, scratchFolder } from './scratch.ts';
+
+interface Step {
+  readonly id: string;
+  readonly name: string;
+  readonly entrypoint?: string;
+  readonly args: readonly string[];
+  readonly waitFor?: readonly string[];
+}
+
+interface Build {
+  readonly steps: readonly Step[];
+  readonly images?: readonly string[];
+  readonly substitutions: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+const FILES = ['cloudbuild.yaml', 'infra/deploy.cloudbuild.yaml'];
+
+/** Substitutions that Cloud Build itself gives (docs.cloud.google.com/build/docs/configuring-builds/substitute-variable-values). */
+const BUILT_IN = ['PROJECT_ID', 'BUILD_ID', 'LOCATION'];
+
+function textOf(file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8');
+}
+
+function buildOf(file: string): Build {
+  return parse(textOf(file)) as Build;
+}
+
+/** Names that a text has substituted: `$NAME` and `${NAME}`, not `$$NAME`. */
+function substituted(text: string): readonly string[] {
+  const single = text.replaceAll('$$', '');
+  return [...single.matchAll(/\$\{?([A-Z_][A-Z0-9_]*)\}?/g)].map((match) => match[1] ?? '');
+}
+
+for (const file of FILES) {
+  describe(file, () => {
+    const text = textOf(file);
+    const build = buildOf(file);
+
+    it('declares what it uses, uses what it declares, and explains each', () => {
+      const body = JSON.stringify({ ...build, substitutions: undefined });
+      const values = Object.values(build.substitutions).join(' ');
+      const used = new Set(substituted(`${body} ${values}`));
+      const declared = Object.keys(build.substitutions);
+      assert.deepEqual(
+        [...used].filter((name) => !BUILT_IN.includes(name) && !declared.includes(name)),
+        [],
+      );
+      assert.deepEqual(
+        declared.filter((name) => !used.has(name)),
+        [],
+      );
+      for (const name of declared)
+        assert.match(text, new RegExp(`^  # .+\\.\n  ${name}:`, 'm'), name);
+    });
+
+    it('waits for steps that are there', () => {
+      const ids = build.steps.map(({ id }) => id);
+      for (const { waitFor = [] } of build.steps) {
+        for (const id of waitFor) assert.ok(id === '-' || ids.includes(id), id);
+      }
+    });
+
+    it('runs as an account of its own and keeps its logs in Cloud Logging', () => {
+      assert.equal(
+        build.serviceAccount,
+        'projects/$PROJECT_ID/serviceAccounts/${_BUILD_SERVICE_ACCOUNT}',
+      );
+      assert.equal(build.options['logging'], 'CLOUD_LOGGING_ONLY');
+      assert.equal(build.options['dynamicSubstitutions'], true);
+    });
+
+    it('pushes no image in a step: it would have no provenance', () => {
+      for (const { args } of build.steps) assert.doesNotMatch(args.join(' '), /\bpush\b/);
+    });
+
+    it('has scripts that a shell can read', () => {
+      for (const { id, entrypoint, args } of build.steps) {
+        if (entrypoint !== 'bash' && entrypoint !== 'sh') continue;
+        const { status, stderr } = spawnSync(
+          'bash',
+          ['-n', '-c', (args.at(-1) ?? '').replaceAll('$$', '$')],
+          {
+            encoding: 'utf8',
+          },
+        );
+        assert.equal(status, 0, `${id}: ${stderr}`);
+      }
+    });
+  });
+}
+
+describe('the build', () => {
+  const build = buildOf('cloudbuild.yaml');
+
+  it('checks, then builds one image, with verified provenance', () => {
+    assert.deepEqual(
+      build.steps.map(({ id }) => id),
+      ['install', 'check', 'image', 'plan', 'deploy'],
+    );
+    assert.deepEqual(build.images, ['${_IMAGE}:${_TAG}']);
+    assert.equal(build.options['requestedVerifyOption'], 'VERIFIED');
+    assert.deepEqual(build.steps.find(({ id }) => id === 'image')?.waitFor, ['check']);
+    const args = build.steps.find(({ id }) => id === 'image')?.args ?? [];
+    assert.ok(args.includes('--file=infra/Dockerfile'));
+    assert.ok(args.includes('--tag=${_IMAGE}:${_TAG}'));
+  });
+
+  it('runs npm scripts that are there', () => {
+    const { scripts } = JSON.parse(textOf('package.json')) as {
+      readonly scripts: Readonly<Record<string, string>>;
+    };
+    for (const { entrypoint, args } of build.steps) {
+      if (entrypoint === 'npm' && args[0] === 'run') assert.ok((args[1] ?? '') in scripts);
+    }
+  });
+
+  it('plans and deploys only where it is told to', (t) => {
+    for (const id of ['plan', 'deploy']) {
+      const { status, calls } = runStep(t, 'cloudbuild.yaml', id, {}, {});
+      assert.equal(status, 0);
+      assert.deepEqual(calls, []);
+    }
+  });
+
+  it('starts the deployment with all that it needs', (t) => {
+    const { status, calls } = runStep(t, 'cloudbuild.yaml', 'deploy', {
+      _DEPLOY: 'true',
+      _IMAGE: 'host/project/images/mirror',
+    });
+    assert.equal(status, 0);
+    const call = calls[0] ?? '';
+    const file = /--config=(\S+)/.exec(call)?.[1] ?? '';
+    assert.ok(existsSync(join(ROOT, file)), file);
+    const given = [...call.matchAll(/(_[A-Z_]+)=/g)].map((match) => match[1] ?? '');
+    const wanted = Object.keys(buildOf(file).substitutions);
+    assert.deepEqual(
+      given.filter((name) => !wanted.includes(name)),
+      [],
+    );
+    // The digest comes from the build.
+    assert.deepEqual(
+      wanted.filter((name) => !given.includes(name)),
+      ['_DIGEST'],
+    );
+    assert.match(call, /_BUILD=build-id,/);
+  });
+});
+
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+
+describe('the deployment', () => {
+  const file = 'infra/deploy.cloudbuild.yaml';
+
+  it('takes the digest that the finished build tells', (t) => {
+    const { status, files } = runStep(
+      t,
+      file,
+      'digest',
+      { _BUILD: 'b1' },
+      {
+        'builds describe b1 --region=europe-west1 --format=value(status)': ['WORKING', 'SUCCESS'],
+        'results.images': [DIGEST],
+      },
+    );
+    assert.equal(status, 0);
+    assert.equal(files['digest'], `${DIGEST}\n`);
+  });
+
+  for (const ending of ['FAILURE', 'CANCELLED', 'TIMEOUT']) {
+    it(`deploys nothing of a build that ended as ${ending}`, (t) => {
+      const { status } = runStep(
+        t,
+        file,
+        'digest',
+        { _BUILD: 'b1' },
+        { 'value(status)': [ending] },
+      );
+      assert.equal(status, 1);
+    });
+  }
+
+  it('deploys nothing of a build that pushed no image', (t) => {
+    const { status } = runStep(
+      t,
+      file,
+      'digest',
+      { _BUILD: 'b1' },
+      {
+        'value(status)': ['SUCCESS'],
+        'results.images': [''],
+      },
+    );
+    assert.equal(status, 1);
+  });
+
+  it('takes a digest that is given, to go back', (t) => {
+    const { status, calls, files } = runStep(t, file, 'digest', { _DIGEST: DIGEST });
+    assert.equal(status, 0);
+    assert.equal(files['digest'], `${DIGEST}\n`);
+    assert.deepEqual(calls, []);
+  });
+
+  it('goes on where there is provenance, also if it comes late', (t) => {
+    const { status, calls } = runStep(
+      t,
+      file,
+      'provenance',
+      { _IMAGE: 'host/project/images/mirror' },
+      { '--show-provenance': ['{}', '{"predicateType":"https://slsa.dev/provenance/v1"}'] },
+      { digest: DIGEST },
+    );
+    assert.equal(status, 0);
+    assert.equal(calls.filter((call) => call.includes(`mirror@${DIGEST}`)).length, 2);
+  });
+
+  it('stops where there is none', (t) => {
+    const { status } = runStep(
+      t,
+      file,
+      'provenance',
+      { _IMAGE: 'host/project/images/mirror' },
+      { '--show-provenance': ['{}'] },
+      { digest: DIGEST },
+    );
+    assert.equal(status, 1);
+  });
+
+  it('updates the job and both services by digest, then moves the tag', (t) => {
+    const { status, calls } = runStep(
+      t,
+      file,
+      'deploy',
+      { _IMAGE: 'host/project/images/mirror', _NAME: 'mirror-dev' },
+      {},
+      { digest: DIGEST },
+    );
+    const image = `host/project/images/mirror@${DIGEST}`;
+    assert.equal(status, 0);
+    assert.deepEqual(calls.slice(1), [
+      `run jobs update mirror-dev-job --region=europe-west1 --image=${image} --quiet`,
+      `run services update mirror-dev-bulk --region=europe-west1 --image=${image} --quiet`,
+      `run services update mirror-dev-events --region=europe-west1 --image=${image} --quiet`,
+      `artifacts docker tags add ${image} host/project/images/mirror:deployed-mirror-dev`,
+    ]);
+  });
+
+  it('only moves the tag before Terraform was applied', (t) => {
+    const { status, calls } = runStep(
+      t,
+      file,
+      'deploy',
+      { _IMAGE: 'host/project/images/mirror' },
+      { 'jobs describe': undefined },
+      { digest: DIGEST },
+    );
+    assert.equal(status, 0);
+    assert.deepEqual(
+      calls.map((call) => call.split(' ').slice(0, 4).join(' ')),
+      ['run jobs describe imagerepo-mirror-job', 'artifacts docker tags add'],
+    );
+  });
+
+  it('moves the tag that Terraform reads, of names that Terraform makes', () => {
+    const script =
+      buildOf(file)
+        .steps.find(({ id }) => id === 'deploy')
+        ?.args.at(-1) ?? '';
+    const image = textOf('infra/terraform/image.tf');
+    assert.match(script, /:deployed-\$\{_NAME\}/);
+    assert.match(image, /"deployed-\$\{var\.name\}"/);
+    assert.match(script, /\$\{_NAME\}-job/);
+    assert.match(textOf('infra/terraform/mirror.tf'), /"\$\{var\.name\}-job"/);
+    assert.match(script, /for lane in bulk events;/);
+    assert.match(textOf('infra/terraform/pubsub.tf'), /toset\(\["events", "bulk"\]\)/);
+  });
+});
+
+describe('what is uploaded', () => {
+  /** Files of the project that an ignore file lets through, by git's own reading of it. */
+  function uploaded(t: TestContext, ignoreFile: string): readonly string[] {
+    const folder = copyOfSources(t);
+    const rules = readFileSync(join(folder, ignoreFile), 'utf8');
+    writeFileSync(join(folder, '.gitignore'), rules);
+    const git = (...args: readonly string[]): string => {
+      const { status, stdout, stderr } = spawnSync('git', args, { cwd: folder, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    git('init', '--quiet');
+    git('add', '--all');
+    return git('ls-files').split('\n').filter(Boolean);
+  }
+
+  it('of a deployment from source is what its bundle is made of', (t) => {
+    const files = uploaded(t, '.gcloudignore');
+    for (const file of [
+      'package.json',
+      'package-lock.json',
+      'functions/index.ts',
+      'infra/bundle.mjs',
+    ]) {
+      assert.ok(files.includes(file), file);
+    }
+    assert.deepEqual(
+      files.filter((file) => /^(test|bridge)\/|^infra\/(?!bundle)|\.md$/.test(file)),
+      [],
+    );
+  });
+
+  it('to Cloud Build is everything that is checked there', (t) => {
+    const files = uploaded(t, 'infra/cloudbuild.gcloudignore');
+    for (const file of [
+      'test/run.ts',
+      'infra/Dockerfile',
+      'infra/terraform/mirror.tf',
+      'eslint.config.js',
+    ]) {
+      assert.ok(files.includes(file), file);
+    }
+    assert.deepEqual(
+      files.filter((file) => /(^|\/)(node_modules|dist|\.terraform)\//.test(file)),
+      [],
+    );
+  });
+});
+
+interface StepRun {
+  readonly status: number | null;
+  /** Arguments of every call of gcloud or terraform, in their order. */
+  readonly calls: readonly string[];
+  /** Files of the workspace afterwards. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs a step's script as Cloud Build would, with a gcloud that writes down its arguments and answers
+ * by `answers`: part of the arguments → what it prints, one answer a call and the last one again;
+ * undefined: it fails.
+ */
+function runStep(
+  t: TestContext,
+  file: string,
+  id: string,
+  substitutions: Readonly<Record<string, string>>,
+  answers: Readonly<Record<string, readonly string[] | undefined>> = {},
+  workspace: Readonly<Record<string, string>> = {},
+): StepRun {
+  const folder = scratchFolder(t);
+  const build = buildOf(file);
+  const given: Readonly<Record<string, string>> = {
+    BUILD_ID: 'build-id',
+    LOCATION: 'europe-west1',
+    PROJECT_ID: 'my-project',
+    ...build.substitutions,
+    ...substitutions,
+  };
+  // A substitution may be made of others (dynamicSubstitutions).
+  const values = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, substitute(value, given)]),
+  );
+  const text = build.steps.find((step) => step.id === id)?.args.at(-1) ?? '';
+  const script = substitute(text, values).replaceAll('$$', '$');
+  for (const [name, content] of Object.entries(workspace)) {
+    writeFileSync(join(folder, name), content);
+  }
+  writeFileSync(join(folder, 'answers.json'), JSON.stringify(Object.entries(answers)));
+  const program = join(folder, 'gcloud');
+  writeFileSync(program, `#!${process.execPath}\n${STAND_IN}`);
+  chmodSync(program, 0o755);
+  writeFileSync(join(folder, 'terraform'), readFileSync(program), { mode: 0o755 });
+  writeFileSync(join(folder, 'sleep'), '#!/bin/sh\n', { mode: 0o755 });
+  const { status } = spawnSync('bash', ['-euc', script], {
+    cwd: folder,
+    env: { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}`, FOLDER: folder },
+    encoding: 'utf8',
+  });
+  const read = (name: string): string =>
+    existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : '';
+  return {
+    status,
+    calls: read('calls').split('\n').filter(Boolean),
+    files: { digest: read('digest') },
+  };
+}
+
+/** Puts values for `$NAME` and `${NAME}`; `$$` stays for later. */
+function substitute(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replaceAll(/\$\$|\$\{?([A-Z_][A-Z0-9_]*)\}?/g, (whole, name: string | undefined) =>
+    name === undefined ? whole : (values[name] ?? ''),
+  );
+}
+
+/** A program that writes its arguments down and answers as it was told. */
+const STAND_IN = `
+const fs = require('node:fs');
+const folder = process.env.FOLDER;
+const call = process.argv.slice(2).join(' ');
+const before = fs.existsSync(folder + '/calls') ? fs.readFileSync(folder + '/calls', 'utf8').split('\\n') : [];
+fs.appendFileSync(folder + '/calls', call + '\\n');
+const found = JSON.parse(fs.readFileSync(folder + '/answers.json', 'utf8')).find(([part]) => call.includes(part));
+if (found !== undefined) {
+  const [part, lines] = found;
+  if (lines == null) process.exit(1);
+  const earlier = before.filter((line) => line.includes(part)).length;
+  process.stdout.write(lines[Math.min(earlier, lines.length - 1)] + '\\n');
+}
+`;

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { MODULE } from './terraform/configuration.ts';
+import { ROOT, scratchFolder } from './scratch.ts';
+
+interface Instruction {
+  readonly name: string;
+  readonly words: string;
+}
+
+/** The stages of the Dockerfile, in their order. */
+function stages(): readonly (readonly Instruction[])[] {
+  const text = readFileSync(join(ROOT, 'infra/Dockerfile'), 'utf8')
+    .replace(/^#.*\n/gm, '')
+    .replace(/\\\n\s*/g, '');
+  const instructions = text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [name = '', ...words] = line.split(' ');
+      return { name, words: words.join(' ') };
+    });
+  const starts = instructions.flatMap(({ name }, index) => (name === 'FROM' ? [index] : []));
+  return starts.map((start, stage) => instructions.slice(start, starts[stage + 1]));
+}
+
+const [build = [], final = []] = stages();
+
+function of(stage: readonly Instruction[], name: string): readonly string[] {
+  return stage.filter((instruction) => instruction.name === name).map(({ words }) => words);
+}
+
+/** Sources and target of `COPY a b ./`. */
+function copies(): readonly { readonly sources: readonly string[]; readonly target: string }[] {
+  return of(build, 'COPY').map((words) => {
+    const paths = words.split(' ');
+    return { sources: paths.slice(0, -1), target: paths.at(-1) ?? '' };
+  });
+}
+
+describe('the Dockerfile', () => {
+  it('builds on Node 24 and runs on distroless Node 24, as nobody', () => {
+    const text = readFileSync(join(ROOT, 'infra/Dockerfile'), 'utf8');
+    assert.match(text, /^ARG BUILD_IMAGE=node:24$/m);
+    assert.match(text, /^ARG RUN_IMAGE=gcr\.io\/distroless\/nodejs24-debian13:nonroot$/m);
+    assert.deepEqual(of(final, 'USER'), ['65532:65532']);
+  });
+
+  it('takes nothing into the image but the bundles', () => {
+    assert.deepEqual(of(final, 'COPY'), ['--from=build /src/dist/ ./']);
+    assert.deepEqual(of(final, 'RUN'), []);
+    assert.deepEqual(of(final, 'ADD'), []);
+  });
+
+  it('starts Node itself, so that SIGTERM reaches it', () => {
+    assert.deepEqual(of(final, 'ENTRYPOINT'), ['["/nodejs/bin/node"]']);
+    assert.deepEqual(of(final, 'CMD'), ['["/app/serve.js"]']);
+  });
+
+  it('lets its context hold what it copies, and nothing else', () => {
+    const ignore = readFileSync(join(ROOT, 'infra/Dockerfile.dockerignore'), 'utf8');
+    const allowed = ignore
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1));
+    assert.deepEqual(
+      [...allowed].sort(),
+      copies()
+        .flatMap(({ sources }) => sources)
+        .sort(),
+    );
+    for (const path of allowed) assert.ok(existsSync(join(ROOT, path)), path);
+  });
+
+  it('builds its entries from what it copies alone', (t) => {
+    const folder = scratchFolder(t);
+    for (const { sources, target } of copies()) {
+      for (const source of sources) {
+        const to = target === './' ? source : target;
+        cpSync(join(ROOT, source), join(folder, to), { recursive: true });
+      }
+    }
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    const command = of(build, 'RUN').find((words) => words.startsWith('node '));
+    const [, ...args] = command?.split(' ') ?? [];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(readdirSync(join(folder, 'dist')).sort(), [
+      'bridge.js',
+      'job.js',
+      'package.json',
+      'serve.js',
+    ]);
+  });
+
+  it('has the entries that Terraform starts', () => {
+    const text = readFileSync(join(MODULE, 'mirror.tf'), 'utf8');
+    const started = [...text.matchAll(/\/app\/(\w+\.js)/g)].map((match) => match[1]);
+    assert.deepEqual(started.sort(), ['job.js', 'serve.js']);
+  });
+});
