@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { imageRepositoriesPath, listImageRepositories } from '../../../bridge/flux/lister.ts';
+import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
+import { createLogger } from '../../../functions/telemetry/logger.ts';
+import { faultOfPromise } from '../faults.ts';
+import { imageRepository } from '../objects.ts';
+import { startStandIns, type StandIns } from '../stand-ins.ts';
+
+const logger = createLogger({ write: () => undefined });
+
+describe('imageRepositoriesPath', () => {
+  it('is that of all namespaces or of one', () => {
+    assert.equal(
+      imageRepositoriesPath(undefined),
+      '/apis/image.toolkit.fluxcd.io/v1/imagerepositories',
+    );
+    assert.equal(
+      imageRepositoriesPath('team'),
+      '/apis/image.toolkit.fluxcd.io/v1/namespaces/team/imagerepositories',
+    );
+  });
+});
+
+describe('listImageRepositories', () => {
+  let standIns: StandIns;
+  let apiServer: ApiServer;
+  before(async () => {
+    standIns = await startStandIns();
+    apiServer = connectApiServer(standIns.kubeconfig);
+    for (let index = 0; index < 1203; index += 1) {
+      standIns.kubernetes.put(imageRepository(`app-${index}`, { revision: '1' }));
+    }
+  });
+  after(async () => {
+    apiServer.close();
+    await standIns.close();
+  });
+  const options = (): Parameters<typeof listImageRepositories>[0] => ({
+    apiServer,
+    namespace: undefined,
+    labelSelector: '',
+    logger,
+  });
+  const lists = (): number =>
+    standIns.kubernetes.requests.filter(({ verb }) => verb === 'list').length;
+
+  it('reads pages of 500', async () => {
+    const before = lists();
+    const names: string[] = [];
+    const { uids, resourceVersion } = await listImageRepositories(
+      options(),
+      ({ name }) => names.push(name),
+      new AbortController().signal,
+    );
+    assert.equal(lists() - before, 3);
+    assert.equal(new Set(names).size, 1203);
+    assert.equal(uids.size, 1203);
+    assert.equal(resourceVersion, String(standIns.kubernetes.resourceVersion));
+  });
+
+  it('stops between pages when it is aborted', async () => {
+    const controller = new AbortController();
+    const before = lists();
+    const listing = listImageRepositories(
+      options(),
+      () => {
+        controller.abort();
+      },
+      controller.signal,
+    );
+    await assert.rejects(listing, { name: 'AbortError' });
+    assert.equal(lists() - before, 1);
+  });
+
+  it('fails when a page is too old to go on from', async () => {
+    let pages = 0;
+    const listing = listImageRepositories(
+      options(),
+      () => {
+        pages += 1;
+        if (pages === 1) standIns.kubernetes.faults.request({ verbs: ['list'], answer: 410 });
+      },
+      new AbortController().signal,
+    );
+    assert.equal((await faultOfPromise('WATCH_FAILED', listing)).status, 410);
+  });
+});

@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+
+import type { ImageRepository } from '../../../bridge/flux/image-repository.ts';
+import {
+  watchImageRepositories,
+  type RestartCause,
+  type WatcherOptions,
+  type WatchState,
+} from '../../../bridge/flux/watcher.ts';
+import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
+import { createLogger } from '../../../functions/telemetry/logger.ts';
+import { imageRepository, type Wanted } from '../objects.ts';
+import {
+  aWhile,
+  eventually,
+  quick,
+  startStandIns,
+  type Line,
+  type StandIns,
+} from '../stand-ins.ts';
+
+/** A watcher whose handler writes down what it is told. */
+class Watching {
+  readonly told: string[] = [];
+  readonly states: WatchState[] = [];
+  readonly restarts: RestartCause[] = [];
+  readonly lines: Line[] = [];
+  readonly #controller = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #apiServer: ApiServer;
+
+  constructor(kubeconfig: string, options: Partial<WatcherOptions> = {}) {
+    this.#apiServer = connectApiServer(kubeconfig);
+    const tell = (what: string, object: ImageRepository): void => {
+      this.told.push(`${what} ${object.name}:${object.scan?.revision ?? ''}`);
+    };
+    this.#running = watchImageRepositories(
+      {
+        apiServer: this.#apiServer,
+        namespace: undefined,
+        labelSelector: '',
+        logger: createLogger({
+          write: (line) => this.lines.push(JSON.parse(line) as Line),
+        }),
+        handler: {
+          listed: (object) => {
+            tell('listed', object);
+          },
+          synced: (uids) => this.told.push(`synced ${uids.size}`),
+          changed: (object) => {
+            tell('changed', object);
+          },
+          deleted: (uid) => this.told.push(`deleted ${uid}`),
+        },
+        onState: (state) => this.states.push(state),
+        onRestart: (cause) => this.restarts.push(cause),
+        backoff: quick,
+        ...options,
+      },
+      this.#controller.signal,
+    );
+  }
+
+  get state(): WatchState {
+    return this.states.at(-1) ?? { phase: 'listing' };
+  }
+
+  async until(what: string): Promise<void> {
+    await eventually(what, () => this.told.includes(what));
+  }
+
+  async stop(): Promise<void> {
+    this.#controller.abort();
+    await this.#running;
+    this.#apiServer.close();
+  }
+}
+
+describe('watchImageRepositories', () => {
+  let standIns: StandIns;
+  let watching: Watching;
+  const put = (name: string, wanted: Wanted = {}): unknown =>
+    standIns.kubernetes.put(imageRepository(name, { revision: '1', ...wanted }));
+  before(async () => {
+    standIns = await startStandIns({ bookmarkIntervalMs: 50, namespaces: ['flux-system', 'team'] });
+  });
+  after(() => standIns.close());
+  beforeEach(() => put('a'));
+  afterEach(async () => {
+    await watching.stop();
+    await eventually('no watch is open', () => standIns.kubernetes.openWatches === 0);
+    for (const name of ['a', 'b', 'c']) {
+      if (standIns.kubernetes.get('flux-system', name) !== undefined) {
+        standIns.kubernetes.remove('flux-system', name);
+      }
+    }
+  });
+
+  /** A watcher that has listed and whose watch is open. */
+  async function watched(options: Partial<WatcherOptions> = {}): Promise<Watching> {
+    watching = new Watching(standIns.kubeconfig, options);
+    await eventually('the watch is open', () => standIns.kubernetes.openWatches === 1);
+    return watching;
+  }
+
+  it('lists, then tells what is added, modified and deleted', async () => {
+    await watched();
+    put('b');
+    put('b', { revision: '2' });
+    await watching.until('changed b:2');
+    standIns.kubernetes.remove('flux-system', 'b');
+    await watching.until('deleted uid-of-flux-system-b');
+    assert.deepEqual(watching.told, [
+      'listed a:1',
+      'synced 1',
+      'changed b:1',
+      'changed b:2',
+      'deleted uid-of-flux-system-b',
+    ]);
+    assert.equal(watching.state.phase, 'watching');
+  });
+
+  it('opens a closed watch where it ended, and misses nothing', async () => {
+    await watched();
+    for (const how of ['end', 'cut'] as const) {
+      standIns.kubernetes.faults.dropWatches(how);
+      put('b', { revision: how });
+      await watching.until(`changed b:${how}`);
+    }
+    assert.equal(watching.told.filter((what) => what.startsWith('synced')).length, 1);
+    assert.ok(watching.restarts.length >= 2);
+    assert.ok(watching.restarts.every((cause) => cause === 'Closed' || cause === 'Failed'));
+  });
+
+  it('lists again when its version is too old', async () => {
+    await watched();
+    standIns.kubernetes.faults.expireWatches();
+    await eventually(
+      'it listed again',
+      () => watching.told.filter((what) => what === 'synced 1').length === 2,
+    );
+    assert.ok(watching.restarts.includes('Expired'));
+    await eventually('the watch is open', () => standIns.kubernetes.openWatches === 1);
+    put('b');
+    await watching.until('changed b:1');
+  });
+
+  it('lists again when the watch is answered 410', async () => {
+    await watched();
+    standIns.kubernetes.faults.request({ verbs: ['watch'], answer: 410 });
+    standIns.kubernetes.faults.dropWatches('end');
+    await eventually(
+      'it listed again',
+      () => watching.told.filter((what) => what === 'synced 1').length === 2,
+    );
+    assert.ok(watching.restarts.includes('Expired'));
+  });
+
+  it('notices a watch that is open and says nothing', async () => {
+    await watched({ silenceMs: 1000 });
+    put('b');
+    await watching.until('changed b:1');
+    // Bookmarks alone keep it open.
+    await aWhile(1300);
+    assert.deepEqual(watching.restarts, []);
+    standIns.kubernetes.faults.silenceWatches();
+    put('c');
+    await watching.until('changed c:1');
+    assert.deepEqual(watching.restarts, ['Silent']);
+  });
+
+  it('survives a restart of the API server, and lists where the history is gone', async () => {
+    await watched();
+    await standIns.kubernetes.faults.halt();
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    put('b', { revision: 'meanwhile' });
+    await standIns.kubernetes.faults.resume('forget');
+    await watching.until('listed b:meanwhile');
+    put('c');
+    await watching.until('changed c:1');
+  });
+
+  it('goes on after a restart that keeps the history, without a new list', async () => {
+    await watched();
+    await standIns.kubernetes.faults.halt();
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    put('b', { revision: 'meanwhile' });
+    await standIns.kubernetes.faults.resume();
+    await watching.until('changed b:meanwhile');
+  });
+
+  it('starts before the API server is there', async () => {
+    await standIns.kubernetes.faults.halt();
+    watching = new Watching(standIns.kubeconfig);
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await standIns.kubernetes.faults.resume();
+    await watching.until('synced 1');
+  });
+
+  for (const status of [429, 500, 503, 504]) {
+    it(`tries again after a list and a watch that are answered ${status}`, async () => {
+      const { faults } = standIns.kubernetes;
+      faults.request({ verbs: ['list'], answer: status, times: 3 });
+      faults.request({ verbs: ['watch'], answer: status, times: 2 });
+      await watched();
+      put('b');
+      await watching.until('changed b:1');
+    });
+  }
+
+  it('lists again after a line that is no event', async () => {
+    await watched();
+    standIns.kubernetes.faults.writeToWatches('{"type":"ADDED","obj\n');
+    await eventually(
+      'it listed again',
+      () => watching.told.filter((what) => what === 'synced 1').length === 2,
+    );
+    put('b');
+    await watching.until('changed b:1');
+  });
+
+  it('waits for the CRD and says that it does', async () => {
+    standIns.kubernetes.faults.setCrd(false);
+    watching = new Watching(standIns.kubeconfig);
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    const { state } = watching;
+    assert.ok(state.phase === 'waiting');
+    assert.equal(state.fault.code, 'NOT_FOUND');
+    standIns.kubernetes.faults.setCrd(true);
+    await watching.until('synced 0');
+    put('b');
+    await eventually('b is told', () => watching.told.some((what) => what.endsWith('b:1')));
+  });
+
+  it('says what it may not do, and goes on when it may', async () => {
+    const { kubernetes, folder } = standIns;
+    const token = kubernetes.addUser({ name: 'bridge' });
+    await kubernetes.kubeconfig(`${folder}/bridge`, token);
+    watching = new Watching(`${folder}/bridge`);
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    const { state } = watching;
+    assert.ok(state.phase === 'waiting');
+    assert.equal(state.fault.code, 'ACCESS_DENIED');
+    assert.match(
+      state.fault.message,
+      /bridge.* list .*imagerepositories\.image\.toolkit\.fluxcd\.io|imagerepositories.*bridge/,
+    );
+    const rule = { apiGroups: ['image.toolkit.fluxcd.io'], resources: ['imagerepositories'] };
+    kubernetes.addUser({ name: 'bridge', rules: [{ ...rule, verbs: ['list'] }] }, token);
+    await watching.until('synced 1');
+    await eventually('watching is denied', () =>
+      watching.states.some(
+        (each) => each.phase === 'waiting' && each.fault.message.includes(' watch '),
+      ),
+    );
+    kubernetes.addUser({ name: 'bridge', rules: [{ ...rule, verbs: ['list', 'watch'] }] }, token);
+    await eventually('the watch is open', () => kubernetes.openWatches === 1);
+    put('b');
+    await watching.until('changed b:1');
+  });
+
+  it('skips a malformed object with a line that names it, and goes on', async () => {
+    const { kubernetes } = standIns;
+    const malformed = imageRepository('b', { revision: '1' });
+    (malformed['spec'] as { suspend?: unknown }).suspend = 'yes';
+    kubernetes.put(malformed);
+    await watched();
+    assert.deepEqual(watching.told.slice(0, 2), ['listed a:1', 'synced 2']);
+    kubernetes.put(malformed);
+    put('c');
+    await watching.until('changed c:1');
+    const named = watching.lines.filter(
+      (line) => line['name'] === 'b' && line['namespace'] === 'flux-system',
+    );
+    assert.equal(named.length, 2);
+  });
+
+  it('watches one namespace, and what its label selector selects', async () => {
+    put('b', { labels: { shard: 'one' } });
+    put('a', { namespace: 'team', labels: { shard: 'one' } });
+    await watched({ namespace: 'flux-system', labelSelector: 'shard in (one, two)' });
+    assert.deepEqual(watching.told, ['listed b:1', 'synced 1']);
+    put('b', { labels: {} });
+    await watching.until('deleted uid-of-flux-system-b');
+    put('b', { labels: { shard: 'two' } });
+    await watching.until('changed b:1');
+    standIns.kubernetes.remove('team', 'a');
+  });
+
+  it('ends at once when it is aborted, while it waits, lists or watches', async () => {
+    await watched();
+    await watching.stop();
+    standIns.kubernetes.faults.request({ verbs: ['list'], answer: 500 });
+    watching = new Watching(standIns.kubeconfig, { backoff: { minMs: 60_000, maxMs: 60_000 } });
+    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.stop();
+  });
+});

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import {
+  answerFault,
+  connectApiServer,
+  connectionFault,
+} from '../../../bridge/kubernetes/api-server.ts';
+import {
+  startKubernetes,
+  type LocalKubernetes,
+} from '../../../infra/local/kubernetes/kubernetes.ts';
+import { faultOf, faultOfPromise } from '../faults.ts';
+
+const NAMESPACES = '/api/v1/namespaces';
+
+/** A kubeconfig of one cluster and one user, in JSON, which is YAML. */
+function kubeconfigOf(server: string, user: object, context: object = {}): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: { server } }],
+    users: [{ name: 'u', user }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', ...context } }],
+    'current-context': 'x',
+  });
+}
+
+describe('connectApiServer', () => {
+  let kubernetes: LocalKubernetes;
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'api-server-'));
+    kubernetes = await startKubernetes();
+  });
+  after(async () => {
+    await kubernetes.close();
+    await rm(folder, { recursive: true });
+  });
+
+  async function written(name: string, text: string): Promise<string> {
+    const file = join(folder, name);
+    await writeFile(file, text);
+    return file;
+  }
+
+  it('asks as the kubeconfig’s user, over http too', async () => {
+    const file = await written(
+      'plain',
+      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }, { namespace: 'team' }),
+    );
+    const apiServer = connectApiServer(file);
+    assert.equal(apiServer.url, kubernetes.url);
+    assert.equal(apiServer.namespace, 'team');
+    const answer = await apiServer.send('GET', NAMESPACES);
+    assert.equal(answer.status, 200);
+    assert.equal((answer.body as { kind: string }).kind, 'NamespaceList');
+    assert.equal(kubernetes.requests.at(-1)?.user, 'admin');
+    apiServer.close();
+  });
+
+  it('sends bodies of the right type: create, replace and merge-patch', async () => {
+    const file = await written(
+      'admin',
+      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
+    );
+    const apiServer = connectApiServer(file);
+    const folderPath = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
+    const made = await apiServer.send('POST', folderPath, {
+      metadata: { name: 'l' },
+      spec: { holderIdentity: 'a' },
+    });
+    assert.equal(made.status, 201);
+    const patched = await apiServer.send('PATCH', `${folderPath}/l`, {
+      spec: { holderIdentity: 'b' },
+    });
+    assert.equal(patched.status, 200);
+    const put = await apiServer.send('PUT', `${folderPath}/l`, patched.body as object);
+    assert.equal(put.status, 200);
+    apiServer.close();
+  });
+
+  it('gives any status as an answer', async () => {
+    const file = await written(
+      'admin2',
+      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
+    );
+    const apiServer = connectApiServer(file);
+    assert.equal((await apiServer.send('GET', `${NAMESPACES}/none`)).status, 404);
+    apiServer.close();
+  });
+
+  it('reads a rotated token anew when the old one is refused', async () => {
+    const token = kubernetes.addUser({ name: 'rotating', groups: ['system:masters'] }, 'token-1');
+    const tokenFile = await written('token', token);
+    const provider = { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } };
+    const apiServer = connectApiServer(
+      await written('rotating', kubeconfigOf(kubernetes.url, provider)),
+    );
+    assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
+    kubernetes.revokeToken('token-1');
+    assert.equal((await apiServer.send('GET', NAMESPACES)).status, 401);
+    kubernetes.addUser({ name: 'rotating', groups: ['system:masters'] }, 'token-2');
+    await writeFile(tokenFile, 'token-2');
+    assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
+    apiServer.close();
+  });
+
+  it('streams what is open and answers what is refused', async () => {
+    const file = await written(
+      'admin3',
+      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
+    );
+    const apiServer = connectApiServer(file);
+    const controller = new AbortController();
+    const path = '/apis/image.toolkit.fluxcd.io/v1/imagerepositories?watch=1';
+    const stream = await apiServer.open(path, controller.signal);
+    assert.ok(!('body' in stream));
+    stream.on('error', () => undefined);
+    controller.abort();
+    kubernetes.faults.request({ verbs: ['watch'], answer: 410 });
+    const refused = await apiServer.open(path, new AbortController().signal);
+    assert.ok('body' in refused);
+    assert.equal(refused.status, 410);
+    apiServer.close();
+  });
+
+  it('tells a refused connection, a cut one and one that says nothing', async () => {
+    const free = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => free.once('listening', resolve));
+    const { port } = free.address() as AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const nobody = connectApiServer(
+      await written('nobody', kubeconfigOf(`http://127.0.0.1:${port}`, { token: 'x' })),
+    );
+    await faultOfPromise('NETWORK', nobody.send('GET', NAMESPACES));
+    nobody.close();
+    const file = await written(
+      'admin4',
+      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
+    );
+    const apiServer = connectApiServer(file);
+    kubernetes.faults.request({ resource: 'namespaces', answer: 'reset' });
+    await faultOfPromise('NETWORK', apiServer.send('GET', NAMESPACES));
+    kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
+    await faultOfPromise('TIMEOUT', apiServer.send('GET', NAMESPACES, undefined, 50));
+    apiServer.close();
+  });
+
+  const broken: readonly (readonly [string, string])[] = [
+    ['no YAML', '{'],
+    ['empty', ''],
+    ['without a current context', JSON.stringify({ clusters: [], users: [], contexts: [] })],
+    [
+      'with a context of no cluster',
+      kubeconfigOf('http://x', {}).replace('"cluster":"c"', '"cluster":"d"'),
+    ],
+    ['with a context of no user', kubeconfigOf('http://x', {}).replace('"user":"u"', '"user":"v"')],
+    ['with a server that is no URL', kubeconfigOf('nowhere', {})],
+  ];
+  for (const [what, text] of broken) {
+    it(`refuses a kubeconfig that is ${what}`, async () => {
+      const file = await written('broken', text);
+      const fault = faultOf('KUBECONFIG_INVALID', () => connectApiServer(file));
+      assert.equal(fault.field, '--kubeconfig');
+    });
+  }
+
+  it('refuses a kubeconfig that cannot be read', () => {
+    faultOf('KUBECONFIG_INVALID', () => connectApiServer(join(folder, 'absent')));
+    faultOf('KUBECONFIG_INVALID', () => connectApiServer(folder));
+  });
+
+  it('finds the API server of a pod by its environment', () => {
+    const env = { KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBERNETES_SERVICE_PORT: '443' };
+    const before = { ...process.env };
+    Object.assign(process.env, env);
+    try {
+      assert.equal(connectApiServer(undefined, env).url, 'https://10.0.0.1:443');
+    } finally {
+      process.env = before;
+    }
+  });
+
+  it('says so where there is neither file nor pod', () => {
+    const home = process.env['HOME'];
+    process.env['HOME'] = folder;
+    try {
+      faultOf('KUBECONFIG_INVALID', () => connectApiServer(undefined, {}));
+    } finally {
+      process.env['HOME'] = home;
+    }
+  });
+});
+
+describe('answerFault', () => {
+  const cases = [
+    [401, 'UNAUTHORIZED'],
+    [403, 'ACCESS_DENIED'],
+    [404, 'NOT_FOUND'],
+    [429, 'RATE_LIMITED'],
+    [410, 'WATCH_FAILED'],
+    [500, 'WATCH_FAILED'],
+  ] as const;
+  for (const [status, code] of cases) {
+    it(`takes ${status} for ${code}`, () => {
+      const fault = answerFault({ status, body: 'words' }, 'list things');
+      assert.deepEqual([fault.code, fault.status], [code, status]);
+    });
+  }
+
+  it('keeps the API server’s own words, without control characters', () => {
+    const body = { kind: 'Status', message: 'User "x" cannot list\u0007 things' };
+    const { message } = answerFault({ status: 403, body }, 'list things');
+    assert.ok(message.includes('User "x" cannot list'));
+    assert.ok(!message.includes('\u0007'));
+  });
+});
+
+describe('connectionFault', () => {
+  it('keeps no more of an error than its words', () => {
+    const error = Object.assign(new Error('connect ECONNREFUSED'), {
+      code: 'ECONNREFUSED',
+      options: { headers: { authorization: 'Bearer secret' } },
+    });
+    const fault = connectionFault('/api?token=secret', error);
+    assert.equal(fault.code, 'NETWORK');
+    assert.doesNotMatch(JSON.stringify(fault) + String(fault.cause) + fault.message, /secret/);
+  });
+
+  it('gives a fault as it is', () => {
+    const fault = answerFault({ status: 500, body: '' }, 'x');
+    assert.equal(connectionFault('/', fault), fault);
+  });
+});
