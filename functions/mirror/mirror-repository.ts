@@ -16,11 +16,12 @@ import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
-import { followerRecord, untouchedRecord } from './record.ts';
+import { failedRecord, followerRecord, untouchedRecord } from './record.ts';
 import { ReferrerCopy } from './referrers.ts';
 import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
+import { Tally } from './tally.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestBudget } from './walk.ts';
 import { carryOut, inOrder, isWork, type WorkStep } from './work.ts';
@@ -139,6 +140,8 @@ class Mirroring {
       return this.#draw({ ...facts, ending: 'handed-off', handOffReason, delegated });
     }
     const copy = new ManifestCopy(context);
+    // Taken before the copy: what cannot be copied now is owed to the next event.
+    const owed = this.#options.referrers ? this.#takeOwed() : [];
     const referrers = this.#options.referrers
       ? this.#referrerCopy(context, copy, candidates, here, plan.there)
       : undefined;
@@ -148,7 +151,7 @@ class Mirroring {
     const handedOff = await this.#handOffSlow(tooSlow);
     if (referrers !== undefined) {
       await this.#ledger.phase('follow', async () =>
-        this.#followUnchanged(referrers, plan, candidates, context),
+        this.#followUnchanged(referrers, plan, candidates, context, owed),
       );
     }
     return this.#draw({
@@ -248,26 +251,34 @@ class Mirroring {
     });
   }
 
+  #takeOwed(): readonly string[] {
+    const { pool, destination } = this.#ports;
+    return [...pool.knowledge.takeOwedReferrers(destination.name)];
+  }
+
   /** Signatures and referrers of what stayed as it was, as far as the event's reason asks for it. */
   async #followUnchanged(
     referrers: ReferrerCopy,
     { steps, there }: Planned,
     { signatures, wishedSubjects }: Candidates,
     context: CopyContext,
+    owed: readonly string[],
   ): Promise<void> {
-    const { clock, destination, pool } = this.#ports;
-    const owed = [...pool.knowledge.takeOwedReferrers(destination.name), ...wishedSubjects];
-    const { reason } = this.#wish;
-    const subjects = await unchangedSubjects({
-      reason,
+    const { subjects, unanswered } = await unchangedSubjects({
+      reason: this.#wish.reason,
       steps,
       signatures,
       inventory: there,
       context,
-      clock,
-      owed,
+      clock: this.#ports.clock,
+      owed: [...owed, ...wishedSubjects],
       isFollowed: (digest) => referrers.isFollowed(digest),
     });
+    const { pool, destination } = this.#ports;
+    for (const { tag, fault, subject } of unanswered) {
+      if (subject !== undefined) pool.knowledge.oweReferrers(destination.name, subject);
+      this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+    }
     await pMap(
       subjects,
       async ({ digest, tagged }) => {

@@ -3,10 +3,12 @@ import pMap from 'p-map';
 import { blobsOf } from '../oci/manifest.ts';
 import { PACED_BLOB_BYTES } from './deadline.ts';
 import type { CopyContext } from './copy-manifest.ts';
-import { QUESTION_CONCURRENCY } from './inventory.ts';
 import type { Descriptor } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+
+/** Few at a time, because each answer may make the next question needless. */
+const LOOK_UP_CONCURRENCY = 4;
 
 /**
  * Reads the manifests of tags ahead and adds up the distinct bytes that the destination seems to
@@ -80,7 +82,7 @@ async function lookUp(
       pool.knowledge.addBlob(destination, blob.digest);
       sumBytes -= blob.sizeBytes;
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    { concurrency: LOOK_UP_CONCURRENCY },
   );
   return sumBytes;
 }

@@ -1,7 +1,8 @@
 import pMap from 'p-map';
 
 import type { Reason } from '../contract/event.ts';
-import { isFault } from '../fault.ts';
+import { toFault, type Fault } from '../fault.ts';
+import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext } from './copy-manifest.ts';
 import type { DecidedStep } from './inquiry.ts';
 import { QUESTION_CONCURRENCY, type DestinationInventory } from './inventory.ts';
@@ -40,19 +41,31 @@ export interface SubjectSearch {
   readonly isFollowed: (digest: string) => boolean;
 }
 
+/** What a search found, and what it could not find out. */
+export interface FoundSubjects {
+  readonly subjects: readonly UnchangedSubject[];
+  readonly unanswered: readonly Unanswered[];
+}
+
+/** A question that failed: about a tag, or about a subject under the name of its fallback tag. */
+export interface Unanswered {
+  readonly tag: string;
+  readonly subject?: string;
+  readonly fault: Fault;
+}
+
 /**
  * Finds the unchanged manifests whose signatures and referrers this event compares: those under
  * its skipped tags, those that signature tags name, and those that are owed. Where the inventory
  * tells no digest the destination is asked, one HEAD each.
  */
-export async function unchangedSubjects(
-  search: SubjectSearch,
-): Promise<readonly UnchangedSubject[]> {
+export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSubjects> {
   const { context, owed } = search;
   const scope = followScope(search.reason);
+  const unanswered: Unanswered[] = [];
   const tagged = new Set(owed);
   if (scope !== 'none') {
-    for (const digest of await taggedDigests(search)) tagged.add(digest);
+    for (const digest of await taggedDigests(search, unanswered)) tagged.add(digest);
   }
   const named = scope === 'none' ? [] : [...search.signatures.keys()];
   const untagged = named.filter((digest) => !tagged.has(digest));
@@ -62,17 +75,18 @@ export async function unchangedSubjects(
   ].filter(({ digest }) => !search.isFollowed(digest) && isInScope(digest, scope, search));
   const there = await pMap(
     candidates,
-    async (subject) => {
+    async ({ digest }) => {
       try {
-        return await context.there.has(subject.digest, context.signal);
+        return await context.there.has(digest, context.signal);
       } catch (error) {
-        if (isFault(error, 'ABORTED')) throw error;
+        const fault = toFault(error, 'head manifest');
+        unanswered.push({ tag: referrersTag(digest), subject: digest, fault });
         return false;
       }
     },
     { concurrency: QUESTION_CONCURRENCY },
   );
-  return candidates.filter((_subject, index) => there[index] === true);
+  return { subjects: candidates.filter((_subject, index) => there[index] === true), unanswered };
 }
 
 function isInScope(
@@ -86,7 +100,10 @@ function isInScope(
 }
 
 /** Digests under the tags that stay as they are; unknown ones are asked for only where it matters. */
-async function taggedDigests({ steps, context }: SubjectSearch): Promise<readonly string[]> {
+async function taggedDigests(
+  { steps, context }: SubjectSearch,
+  unanswered: Unanswered[],
+): Promise<readonly string[]> {
   const { source, destination, there, signal } = context;
   const digests: string[] = [];
   const unknown: string[] = [];
@@ -98,14 +115,19 @@ async function taggedDigests({ steps, context }: SubjectSearch): Promise<readonl
   }
   // A HEAD per tag would be for nothing: cosign's tags are found by the source's list alone.
   if (!source.mayHaveReferrersApi) return digests;
-  const asked = await pMap(
+  await pMap(
     unknown,
     async (tag) => {
-      const head = await destination.headManifest(tag, signal).catch(() => undefined);
-      if (head !== undefined) there.add(head.digest);
-      return head?.digest;
+      try {
+        const head = await destination.headManifest(tag, signal);
+        if (head === undefined) return;
+        there.add(head.digest);
+        digests.push(head.digest);
+      } catch (error) {
+        unanswered.push({ tag, fault: toFault(error, 'head manifest') });
+      }
     },
     { concurrency: QUESTION_CONCURRENCY },
   );
-  return [...digests, ...asked.filter((digest) => digest !== undefined)];
+  return digests;
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { failing } from './fakes.ts';
+import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
@@ -108,5 +110,192 @@ describe('mirrorRepository', () => {
     });
     assert.equal(rig.destination.count('destination put'), 0);
     assert.equal(rig.destination.count('destination upload'), 0);
+  });
+});
+
+describe('what an event selects', () => {
+  it('is every tag but the excluded ones and those that the selection drops', async () => {
+    const rig = new Rig();
+    for (const tag of ['1.0.0', '1.1.0', '2.0.0', 'dev', 'latest']) {
+      rig.source.tag(tag, imageWith(tag, 0));
+    }
+    const report = await rig.mirror({ exclusionList: ['^dev$'], selection: { semver: '1.x' } });
+    assert.deepEqual(Object.keys(outcomes(report)).sort(), ['1.0.0', '1.1.0']);
+    assert.equal(report.sourceTagCount, 5);
+    assert.equal(report.selectedTagCount, 2);
+  });
+
+  it('is what the process selects where the event does not say', async () => {
+    const rig = new Rig();
+    for (const tag of ['1.0.0', '2.0.0']) rig.source.tag(tag, imageWith(tag, 0));
+    const options = { selection: { latest: 1 } };
+    assert.deepEqual(outcomes(await rig.mirror({}, { options })), { '2.0.0': 'copied' });
+    assert.deepEqual(outcomes(await rig.mirror({ selection: {} }, { options })), {
+      '1.0.0': 'copied',
+      '2.0.0': 'skipped',
+    });
+  });
+
+  it('is exactly the requested tags, each once', async () => {
+    const rig = new Rig();
+    rig.source.tag('dev', imageWith('dev', 0)).tag('v1', imageWith('v1', 0));
+    const report = await rig.mirror({ tags: ['dev', 'dev', 'gone'], exclusionList: ['.*'] });
+    assert.deepEqual(outcomes(report), { dev: 'copied', gone: 'lost' });
+    assert.equal(report.records.length, 2);
+  });
+
+  it('is nothing where a pattern is malformed: no request is made', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('v1', 0));
+    await assert.rejects(rig.mirror({ exclusionList: ['('] }), coded('EVENT_INVALID'));
+    await assert.rejects(rig.mirror({ selection: { semver: 'x.y.z.w' } }), coded('EVENT_INVALID'));
+    assert.deepEqual(rig.source.calls, []);
+  });
+});
+
+describe('the brake', () => {
+  function flood(): Rig {
+    const rig = new Rig();
+    for (let tag = 1; tag <= 5; tag += 1) rig.source.tag(`${tag}.0.0`, imageWith(`${tag}`, 0));
+    return rig;
+  }
+  const options = { maxMissingTags: 2 };
+
+  it('holds all but the newest, at every later event too', async () => {
+    const rig = flood();
+    for (const newest of ['copied', 'skipped']) {
+      const report = await rig.mirror({}, { options });
+      assert.deepEqual(outcomes(report), {
+        '1.0.0': 'held',
+        '2.0.0': 'held',
+        '3.0.0': 'held',
+        '4.0.0': newest,
+        '5.0.0': newest,
+      });
+      assert.equal(report.brake.held, 3);
+      assert.equal(report.brake.engaged, true);
+      assert.deepEqual(report.unfinished, []);
+    }
+  });
+
+  it('is lifted by request, and for requested tags', async () => {
+    assert.equal((await flood().mirror({ reason: 'requested' }, { options })).counts.copied, 5);
+    const tags = ['1.0.0', '2.0.0', '3.0.0'];
+    assert.equal((await flood().mirror({ tags }, { options })).counts.copied, 3);
+  });
+
+  it('tells in a dry run what it would hold', async () => {
+    const report = await flood().mirror({}, { options: { ...options, dryRun: true } });
+    assert.equal(report.counts['would-hold'], 3);
+    assert.equal(report.counts['would-copy'], 2);
+  });
+});
+
+describe('a source that is not there', () => {
+  it('is lost as a whole', async () => {
+    const rig = new Rig();
+    rig.source.missing = true;
+    const report = await rig.mirror();
+    assert.equal(report.ending, 'source-lost');
+    assert.deepEqual(report.records, []);
+    assert.equal(rig.destination.tags.size, 0);
+  });
+
+  it('loses every requested tag', async () => {
+    const rig = new Rig();
+    rig.source.missing = true;
+    const report = await rig.mirror({ tags: ['v1', 'v2'] }, { options: { referrers: true } });
+    assert.deepEqual(outcomes(report), { v1: 'lost', v2: 'lost' });
+  });
+});
+
+describe('what never happens', () => {
+  it('is a removal: tags that the source has no more stay', async () => {
+    const rig = new Rig();
+    rig.destination.tag('old', imageWith('old', 0));
+    rig.source.tag('new', imageWith('new', 0));
+    await rig.mirror();
+    assert.deepEqual([...rig.destination.tags.keys()], ['old', 'new']);
+  });
+});
+
+describe('a failing list', () => {
+  for (const side of ['source', 'destination'] as const) {
+    it(`of the ${side} fails the event, with its fault`, async () => {
+      const rig = new Rig();
+      rig[side].before.push(failing(`${side} listTags`, 'FORBIDDEN'));
+      await assert.rejects(rig.mirror(), coded('FORBIDDEN'));
+    });
+  }
+});
+
+describe('one failing tag', () => {
+  it('lets the others go on', async () => {
+    const rig = new Rig();
+    for (let tag = 0; tag < 5; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
+    rig.source.before.push(failing('source getManifest v2', 'SERVER_ERROR'));
+    const report = await rig.mirror();
+    assert.deepEqual([report.counts.copied, report.counts.failed], [4, 1]);
+    assert.deepEqual(report.unfinished, ['v2']);
+    assert.equal(report.interrupted, false);
+  });
+});
+
+describe('an observer', () => {
+  it('is told phases, records and bytes', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('v1', 2));
+    const told: string[] = [];
+    let bytes = 0;
+    await rig.mirror(
+      {},
+      {
+        observer: {
+          onPhase: ({ phase }) => told.push(phase),
+          onRecord: ({ tag, outcome }) => told.push(`${tag} ${outcome}`),
+          onBytes: (count) => {
+            bytes += count;
+          },
+        },
+      },
+    );
+    assert.deepEqual(told, ['list', 'plan', 'delegate', 'v1 copied', 'copy']);
+    assert.equal(bytes, rig.destination.bytesReceived);
+  });
+});
+
+describe('a destination of many manifests', () => {
+  it('is completed by its tag list where its map is cut', async () => {
+    const rig = new Rig();
+    const layer = blobOf('layer');
+    for (let tag = 0; tag < 50; tag += 1) {
+      const index = indexOf(
+        ['a', 'b', 'c'].map((platform) => imageOf(`${tag} ${platform}`, [layer])),
+      );
+      rig.source.tag(`v${tag}`, index);
+      if (tag < 49) rig.destination.tag(`v${tag}`, index);
+    }
+    rig.destination.map = 10;
+    rig.destination.tagDigests = true;
+    const report = await rig.mirror();
+    assert.equal(report.counts.skipped, 49);
+    assert.equal(report.counts.copied, 1);
+    assert.equal(rig.destination.count('destination listTagDigests'), 1);
+    // Children that a cut map leaves out are looked for.
+    assert.equal(rig.destination.count('destination headManifest'), 3);
+  });
+});
+
+describe('events of several processes', () => {
+  it('end with the same destination', async () => {
+    const rigs = [new Rig(), new Rig()];
+    const [one, two] = rigs as [Rig, Rig];
+    two.use(one.source, one.destination);
+    for (let tag = 0; tag < 10; tag += 1) one.source.tag(`v${tag}`, imageWith(`${tag}`, 2));
+    const reports = await Promise.all(rigs.map((rig) => rig.mirror()));
+    for (const report of reports) assert.equal(report.counts.failed, 0);
+    for (const [tag, { digest }] of one.source.tags) {
+      assert.equal(one.destination.digestOf(tag), digest);
+    }
   });
 });

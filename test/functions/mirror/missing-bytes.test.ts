@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { CopyContext } from '../../../functions/mirror/copy-manifest.ts';
+import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
+import { DestinationManifests } from '../../../functions/mirror/destination-manifests.ts';
+import { takeDestination } from '../../../functions/mirror/inventory.ts';
+import { missingBytes } from '../../../functions/mirror/missing-bytes.ts';
+import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
+import { failing } from './fakes.ts';
+import { never } from './faults.ts';
+import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
+import { Rig } from './rig.ts';
+
+const MIB = 1024 * 1024;
+
+async function contextOf(rig: Rig): Promise<CopyContext> {
+  const { source, destination, pool, knowledge, clock } = rig;
+  const inventory = await takeDestination(destination, undefined, never);
+  return {
+    source,
+    destination,
+    pool,
+    read: new SourceManifests(source, clock),
+    there: new DestinationManifests(destination, inventory, knowledge),
+    deadline: NO_DEADLINE,
+    turn: rig,
+    signal: never,
+    onBytes: () => undefined,
+  };
+}
+
+async function missing(rig: Rig, thresholdBytes = Number.MAX_SAFE_INTEGER): Promise<number> {
+  return missingBytes([...rig.source.tags.keys()], thresholdBytes, await contextOf(rig), 4);
+}
+
+describe('missingBytes', () => {
+  it('adds up distinct bytes over tags and platforms', async () => {
+    const rig = new Rig();
+    const base = blobOf('base', 1000);
+    rig.source
+      .tag('v1', imageOf('v1', [base, blobOf('a', 100)]))
+      .tag('v2', indexOf([imageOf('amd64', [base, blobOf('b', 10)]), imageOf('arm64', [base])]));
+    assert.equal(await missing(rig), 1000 + 100 + 10 + 3 * 64);
+  });
+
+  it('leaves out what is known to be there', async () => {
+    const rig = new Rig();
+    const [whole, child] = [imageWith('whole', 1, 1000), imageWith('child', 1, 1000)];
+    const known = blobOf('known', 1000);
+    rig.destination.tag('v0', whole).add(child);
+    rig.knowledge.addBlob(rig.destination, known.descriptor.digest);
+    rig.source
+      .tag('v1', whole)
+      .tag('v2', indexOf([child]))
+      .tag('v3', imageOf('v3', [known]));
+    assert.equal(await missing(rig), 64);
+  });
+
+  it('looks large blobs up, the largest first, until the rest is below the threshold', async () => {
+    const rig = new Rig();
+    const layers = [8, 16, 4, 1].map((size) => blobOf(`layer of ${size}`, size * MIB));
+    rig.source.tag('v1', imageOf('v1', layers));
+    rig.destination.add(imageOf('older', [layers[1]!]));
+    const bytes = await missing(rig, 14 * MIB);
+    assert.equal(bytes, 13 * MIB + 64);
+    const largest = layers[1]!.descriptor.digest;
+    assert.equal(rig.destination.calls[1], `destination hasBlob ${largest}`);
+  });
+
+  it('asks nothing where the bytes stay below the threshold', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('v1', 2, 4 * MIB));
+    await missing(rig);
+    assert.equal(rig.destination.count('destination hasBlob'), 0);
+  });
+
+  it('counts nothing for what cannot be read', async () => {
+    const rig = new Rig();
+    rig.source
+      .tag('v1', imageWith('v1', 1, 1000))
+      .tag('v2', imageWith('v2', 1, 1000))
+      .tag('v3', indexOf([imageWith('lost', 1)]));
+    rig.source.manifests.delete(imageWith('lost', 1).manifest.digest);
+    rig.source.before.push(failing('source getManifest v2', 'NETWORK'));
+    assert.equal(await missing(rig), 1064);
+  });
+});

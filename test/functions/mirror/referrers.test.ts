@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
+import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { failing, type FakeSource } from './fakes.ts';
+import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
+
+const ON = { options: { referrers: true } } as const;
+const image = imageWith('image', 1);
+const { digest } = image.manifest;
+
+/** A referrer of an image, with a layer of its own. */
+function referrer(name: string, subject: Image = image): Image {
+  return imageOf(name, [blobOf(`${name} payload`)], {
+    subject: subject.manifest,
+    artifactType: `application/x.${name}`,
+  });
+}
+
+/** Tells the API's answer about a subject. */
+function refer(source: FakeSource, subject: Image, ...referrers: readonly Image[]): void {
+  source.referrersApi = true;
+  for (const one of referrers) source.add(one);
+  const list = referrers.map(({ manifest }) => descriptorOf(manifest));
+  source.referrers.set(subject.manifest.digest, list);
+}
+
+function fallbackOf(subject: string, rig: Rig): readonly string[] {
+  const index = rig.destination.tags.get(referrersTag(subject));
+  return index === undefined ? [] : entriesOf(index).map((entry) => entry.digest);
+}
+
+function has(rig: Rig, ...images: readonly Image[]): boolean {
+  return images.every(({ manifest }) => rig.destination.manifests.has(manifest.digest));
+}
+
+describe('signature tags', () => {
+  const base = referrersTag(digest);
+  const [sig, att] = [`${base}.sig`, `${base}.att`];
+
+  it('follow the subject that is copied, whatever is excluded', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1)).tag(att, imageWith('att', 1));
+    rig.source.mayHaveReferrersApi = false;
+    const report = await rig.mirror({ exclusionList: [String.raw`^.*\.sig$`] }, ON);
+    assert.deepEqual(outcomes(report), { v1: 'copied', [sig]: 'copied', [att]: 'copied' });
+    assert.equal(recordOf(report, sig).subject, digest);
+    const { calls } = rig.destination;
+    assert.ok(
+      calls.indexOf('destination putManifest v1') < calls.indexOf(`destination putManifest ${sig}`),
+    );
+  });
+
+  it('stay behind when referrers are off, and when their subject does', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    assert.deepEqual(outcomes(await rig.mirror()), { v1: 'copied' });
+    const excluded = new Rig();
+    excluded.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    const report = await excluded.mirror({ exclusionList: ['^v1$'] }, ON);
+    assert.deepEqual(outcomes(report), {});
+  });
+
+  it('follow a child of the index that is copied', async () => {
+    const rig = new Rig();
+    const child = imageWith('child', 1);
+    const childSig = `${referrersTag(child.manifest.digest)}.sig`;
+    rig.source.tag('v1', indexOf([child])).tag(childSig, imageWith('sig', 1));
+    assert.deepEqual(outcomes(await rig.mirror({}, ON)), { v1: 'copied', [childSig]: 'copied' });
+  });
+
+  it('are not looked at for unchanged tags', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    rig.destination.tag('v1', image);
+    assert.deepEqual(outcomes(await rig.mirror({}, ON)), { v1: 'skipped' });
+    assert.deepEqual(rig.source.calls, ['source listTags']);
+  });
+
+  it('grow, and are compared again on request', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1)).tag(att, imageWith('att', 1));
+    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1)).tag(att, imageWith('att', 1));
+    const report = await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'skipped' });
+    assert.equal(rig.destination.digestOf(sig), imageWith('grown', 1).manifest.digest);
+  });
+
+  it('are found for a child that stays as it is', async () => {
+    const rig = new Rig();
+    const child = imageWith('child', 1);
+    const childSig = `${referrersTag(child.manifest.digest)}.sig`;
+    const index = indexOf([child]);
+    rig.source.tag('v1', index).tag(childSig, imageWith('sig', 1));
+    rig.source.referrersApi = true;
+    rig.destination.tag('v1', index);
+    const report = await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(outcomes(report), { v1: 'skipped', [childSig]: 'copied' });
+    assert.equal(rig.source.count('source listReferrers'), 1);
+  });
+
+  it('are asked for where neither side tells digests', async () => {
+    const rig = new Rig();
+    rig.destination.map = 'none';
+    rig.destination.google = false;
+    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1)).tag(att, imageWith('att', 1));
+    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1));
+    const report = await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'copied' });
+  });
+
+  it('that are gone by then are lost', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    rig.destination.tag('v1', image).tag(sig, imageWith('old', 1));
+    rig.source.before.push((call) => {
+      if (call === `source headManifest ${sig}`) rig.source.tags.delete(sig);
+    });
+    assert.equal(recordOf(await rig.mirror({ reason: 'requested' }, ON), sig).outcome, 'lost');
+  });
+
+  it('that cannot be moved are drifted', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1));
+    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1));
+    rig.destination.immutable = true;
+    assert.equal(recordOf(await rig.mirror({ reason: 'requested' }, ON), sig).outcome, 'drifted');
+  });
+
+  it('are copied on request by name', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    rig.destination.tag('v1', image);
+    assert.deepEqual(outcomes(await rig.mirror({ tags: [sig] }, ON)), { [sig]: 'copied' });
+  });
+});
+
+describe('which unchanged subjects are followed', () => {
+  const sig = `${referrersTag(digest)}.sig`;
+  const DAY_MS = 24 * 60 * 60 * 1000;
+
+  async function followed(
+    reason: 'changed' | 'follow-up' | 'resync' | 'requested',
+    ageMs: number | undefined,
+  ): Promise<boolean> {
+    const rig = new Rig();
+    rig.nowMs = 10 * DAY_MS;
+    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    rig.destination.tag('v1', image);
+    if (ageMs !== undefined) rig.destination.uploadedAtMs.set(digest, rig.nowMs - ageMs);
+    return sig in outcomes(await rig.mirror({ reason }, ON));
+  }
+
+  const rows = [
+    ['changed', 0, false],
+    ['follow-up', DAY_MS - 1, true],
+    ['follow-up', DAY_MS, false],
+    ['follow-up', undefined, true],
+    ['resync', DAY_MS - 1, true],
+    ['resync', DAY_MS, false],
+    ['requested', 9 * DAY_MS, true],
+  ] as const;
+  for (const [reason, ageMs, expected] of rows) {
+    it(`${reason}, ${ageMs ?? 'no'} ms after the upload: ${expected}`, async () => {
+      assert.equal(await followed(reason, ageMs), expected);
+    });
+  }
+});
+
+describe('referrers', () => {
+  it('are copied after their subject, by digest', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    const report = await rig.mirror({}, ON);
+    assert.equal(has(rig, sbom), true);
+    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'copied');
+    assert.equal(recordOf(report, referrersTag(digest)).subject, digest);
+    assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
+  });
+
+  it('are united from the API and the fallback tag', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const [sbom, scan] = [referrer('sbom'), referrer('scan')];
+    rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([scan, sbom]));
+    refer(rig.source, image, sbom);
+    await rig.mirror({}, ON);
+    assert.equal(has(rig, sbom, scan), true);
+  });
+
+  it('are found by the fallback tag where the source has no API', async () => {
+    const rig = new Rig();
+    const scan = referrer('scan');
+    rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([scan]));
+    await rig.mirror({}, ON);
+    assert.equal(has(rig, scan), true);
+  });
+
+  it('of referrers are followed, theirs are not', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const sbom = referrer('sbom');
+    const signature = referrer('signature', sbom);
+    const beyond = referrer('beyond', signature);
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    refer(rig.source, sbom, signature);
+    refer(rig.source, signature, beyond);
+    await rig.mirror({}, ON);
+    assert.equal(has(rig, sbom, signature), true);
+    assert.equal(has(rig, beyond), false);
+  });
+
+  it('of children are not asked for', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', indexOf([image, imageWith('other', 1)]));
+    rig.source.referrersApi = true;
+    await rig.mirror({}, ON);
+    assert.equal(rig.source.count('source listReferrers'), 1);
+  });
+
+  it('are asked for once for several tags of one digest', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag('v2', image);
+    rig.source.referrersApi = true;
+    await rig.mirror({}, ON);
+    assert.equal(rig.source.count('source listReferrers'), 1);
+  });
+
+  it('that are there cost nothing but the question', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    await rig.mirror({}, ON);
+    const [read, written] = [rig.source.calls.length, rig.destination.calls.length];
+    const report = await rig.mirror({ reason: 'requested' }, ON);
+    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'skipped');
+    // List, the verified tag, the subject's question, the referrer's.
+    assert.equal(rig.source.calls.length - read, 4);
+    assert.equal(rig.destination.calls.length - written, 1);
+  });
+
+  it('share one budget of 1,000 manifests with the image', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const layer = blobOf('layer');
+    const children = Array.from({ length: 990 }, (_none, index) =>
+      imageOf(`child ${index}`, [layer]),
+    );
+    const index = indexOf(children);
+    rig.source.tag('v1', index);
+    const many = Array.from({ length: 11 }, (_none, number) => referrer(`r${number}`, index));
+    refer(rig.source, index, ...many);
+    const report = await rig.mirror({}, ON);
+    assert.equal(recordOf(report, 'v1').outcome, 'copied');
+    const list = recordOf(report, referrersTag(index.manifest.digest));
+    assert.equal(list.fault?.code, 'GRAPH_TOO_LARGE');
+  });
+
+  it('that fail are owed, and are copied by a later event though the tag is unchanged', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    rig.source.before.push(failing(`source getManifest ${sbom.manifest.digest}`, 'NETWORK', 1));
+    const first: MirrorReport = await rig.mirror({}, ON);
+    assert.equal(recordOf(first, 'v1').outcome, 'copied');
+    assert.deepEqual(first.unfinished, [referrersTag(digest)]);
+    const second = await rig.mirror({}, ON);
+    assert.deepEqual(outcomes(second), { v1: 'skipped', [referrersTag(digest)]: 'copied' });
+    assert.equal(has(rig, sbom), true);
+    assert.deepEqual(outcomes(await rig.mirror({}, ON)), { v1: 'skipped' });
+  });
+
+  it('are copied on request by the name of their list', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    rig.destination.tag('v1', image);
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    const list = referrersTag(digest);
+    assert.deepEqual(outcomes(await rig.mirror({ tags: [list] }, ON)), { [list]: 'copied' });
+    assert.equal(has(rig, sbom), true);
+  });
+});
+
+describe('the fallback index at a destination that keeps no list', () => {
+  it('is made', async () => {
+    const rig = new Rig();
+    const [sbom, scan] = [referrer('sbom'), referrer('scan')];
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom, scan);
+    await rig.mirror({}, ON);
+    assert.deepEqual(
+      [...fallbackOf(digest, rig)].sort(),
+      [sbom.manifest.digest, scan.manifest.digest].sort(),
+    );
+    const entries = entriesOf(rig.destination.tags.get(referrersTag(digest))!);
+    assert.equal(entries[0]?.['artifactType'], 'application/x.sbom');
+  });
+
+  it('is merged, and loses nothing', async () => {
+    const rig = new Rig();
+    const [own, sbom] = [referrer('own'), referrer('sbom')];
+    rig.destination.add(own).tag(referrersTag(digest), indexOf([own]));
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    await rig.mirror({}, ON);
+    assert.deepEqual(fallbackOf(digest, rig), [own.manifest.digest, sbom.manifest.digest]);
+  });
+
+  it('is left alone when it has everything', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    await rig.mirror({}, ON);
+    const puts = rig.destination.count('destination putManifest');
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.equal(rig.destination.count('destination putManifest'), puts);
+  });
+
+  it('is merged again when another writer overwrote it', async () => {
+    const rig = new Rig();
+    const [theirs, sbom] = [referrer('theirs'), referrer('sbom')];
+    rig.destination.add(theirs);
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    const tag = referrersTag(digest);
+    let overwritten = false;
+    rig.destination.before.push((call) => {
+      const pushed = rig.destination.tags.has(tag);
+      if (overwritten || !pushed || call !== `destination getManifest ${tag}`) return;
+      overwritten = true;
+      rig.destination.tag(tag, indexOf([theirs]));
+    });
+    await rig.mirror({}, ON);
+    assert.equal(overwritten, true);
+    assert.deepEqual(fallbackOf(digest, rig), [theirs.manifest.digest, sbom.manifest.digest]);
+  });
+
+  it('is given up for now when others keep overwriting it', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image);
+    refer(rig.source, image, referrer('sbom'));
+    const tag = referrersTag(digest);
+    rig.destination.before.push((call) => {
+      if (call === `destination getManifest ${tag}`) rig.destination.tags.delete(tag);
+    });
+    const report = await rig.mirror({}, ON);
+    assert.equal(recordOf(report, tag).fault?.code, 'TAG_MOVING');
+    assert.equal(recordOf(report, 'v1').outcome, 'copied');
+  });
+
+  it('is completed where a process ended between referrer and list', async () => {
+    const before = new Rig();
+    const sbom = referrer('sbom');
+    before.source.tag('v1', image);
+    refer(before.source, image, sbom);
+    before.destination.tag('v1', image).add(sbom);
+    await before.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(fallbackOf(digest, before), [sbom.manifest.digest]);
+  });
+
+  it('is not needed where the destination keeps the list, as one push tells', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    rig.destination.acknowledgesSubjects = true;
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    rig.destination.tag('v1', image).add(sbom);
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(rig.destination.count(`destination putManifest ${sbom.manifest.digest}`), 1);
+    assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
+  });
+
+  it('is not copied where the fallback tag names no index: that follows as a signature does', async () => {
+    const rig = new Rig();
+    const tag = referrersTag(digest);
+    const bundle = imageWith('bundle', 1);
+    rig.source.tag('v1', image).tag(tag, bundle);
+    await rig.mirror({}, ON);
+    assert.equal(rig.destination.digestOf(tag), bundle.manifest.digest);
+  });
+});

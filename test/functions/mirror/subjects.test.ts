@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { REASONS } from '../../../functions/contract/event.ts';
+import { followScope } from '../../../functions/mirror/subjects.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
+import { failing } from './fakes.ts';
+import { imageWith } from './images.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
+
+describe('followScope', () => {
+  it('is all on request, the young on resync and follow-up, else none', () => {
+    assert.deepEqual(
+      REASONS.map((reason) => `${reason} ${followScope(reason)}`),
+      [
+        'initial none',
+        'configured none',
+        'changed none',
+        'follow-up young',
+        'resync young',
+        'requested all',
+      ],
+    );
+  });
+});
+
+describe('unchanged subjects', () => {
+  const ON = { referrers: true };
+  const images = ['1', '2', '3'].map((name) => imageWith(name, 1));
+
+  /** A plain destination that has three tags, none of which is verified. */
+  function plain(): Rig {
+    const rig = new Rig();
+    rig.destination.map = 'none';
+    rig.destination.google = false;
+    images.forEach((image, index) => {
+      rig.source.tag(`v${index}`, image);
+      rig.destination.tag(`v${index}`, image);
+    });
+    return rig;
+  }
+
+  it('are asked for one by one where the destination tells no digests', async () => {
+    const rig = plain();
+    rig.source.referrersApi = true;
+    await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.equal(rig.destination.count('destination headManifest'), 3);
+    assert.equal(rig.source.count('source listReferrers'), 3);
+  });
+
+  it('are not asked for where the source is known to have no API', async () => {
+    const rig = plain();
+    rig.source.mayHaveReferrersApi = false;
+    const sig = `${referrersTag(images[0]!.manifest.digest)}.sig`;
+    rig.source.tag(sig, imageWith('sig', 1));
+    const report = await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.equal(rig.destination.count('destination headManifest v'), 0);
+    assert.equal(recordOf(report, sig).outcome, 'copied');
+  });
+
+  it('that signature tags name are asked for, and left alone where they are not there', async () => {
+    const rig = plain();
+    rig.source.mayHaveReferrersApi = false;
+    const sig = `${referrersTag(`sha256:${'f'.repeat(64)}`)}.sig`;
+    rig.source.tag(sig, imageWith('sig', 1));
+    const report = await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.equal(sig in outcomes(report), false);
+    assert.deepEqual(report.unfinished, []);
+  });
+
+  it('under tags that drifted are followed as they are here', async () => {
+    const rig = new Rig();
+    const [old, fresh] = images;
+    rig.source.tag('v1', fresh!);
+    rig.destination.tag('v1', old!);
+    const sig = `${referrersTag(old!.manifest.digest)}.sig`;
+    rig.source.tag(sig, imageWith('sig', 1));
+    const options = { ...ON, onDrift: 'report' } as const;
+    const report = await rig.mirror({ reason: 'requested' }, { options });
+    assert.deepEqual(outcomes(report), { v1: 'drifted', [sig]: 'copied' });
+  });
+
+  it('about which a question failed ask for another delivery', async () => {
+    const rig = plain();
+    rig.destination.before.push(failing('destination headManifest v1', 'SERVER_ERROR', 1));
+    const report = await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.deepEqual(report.unfinished, ['v1']);
+  });
+
+  it('that are owed stay owed when nobody could tell whether they are there', async () => {
+    const rig = plain();
+    rig.source.mayHaveReferrersApi = false;
+    const [{ manifest }] = images as [(typeof images)[0]];
+    const sig = `${referrersTag(manifest.digest)}.sig`;
+    rig.source.tag(sig, imageWith('sig', 1));
+    rig.knowledge.oweReferrers(rig.destination.name, manifest.digest);
+    rig.destination.before.push(failing('destination headManifest', 'SERVER_ERROR', 1));
+    const first = await rig.mirror({}, { options: ON });
+    assert.deepEqual(first.unfinished, [referrersTag(manifest.digest)]);
+    const second = await rig.mirror({}, { options: ON });
+    assert.equal(recordOf(second, sig).outcome, 'copied');
+  });
+});

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
+import { inOrder, isWork } from '../../../functions/mirror/work.ts';
+import type { Deadline } from '../../../functions/mirror/deadline.ts';
+import { imageWith } from './images.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
+
+const digest = 'sha256:x';
+const steps: readonly DecidedStep[] = [
+  { tag: 'v1.0.0', action: 'copy', reason: 'Missing' },
+  { tag: 'nightly', action: 'retag', reason: 'DigestPresent', digest },
+  { tag: 'v10.0.0', action: 'copy', reason: 'Missing' },
+  { tag: 'v9.0.0', action: 'overwrite', reason: 'Moved', digest, previousDigest: digest },
+  { tag: 'v2.0.0', action: 'skip', reason: 'NotVerified' },
+  { tag: 'v3.0.0', action: 'hold', reason: 'BrakeEngaged' },
+];
+
+describe('isWork', () => {
+  it('is what changes the destination', () => {
+    assert.deepEqual(
+      steps.filter(isWork).map(({ action }) => action),
+      ['copy', 'retag', 'copy', 'overwrite'],
+    );
+  });
+});
+
+describe('inOrder', () => {
+  it('puts the newest first', () => {
+    assert.deepEqual(
+      inOrder(steps.filter(isWork)).map(({ tag }) => tag),
+      ['v10.0.0', 'v9.0.0', 'v1.0.0', 'nightly'],
+    );
+  });
+});
+
+describe('carrying out', () => {
+  it('copies as many tags at once as there are workers', async () => {
+    for (const tagWorkers of [1, 3]) {
+      const rig = new Rig();
+      let [reading, most] = [0, 0];
+      rig.source.before.push(async (call) => {
+        if (!call.startsWith('source getManifest')) return;
+        reading += 1;
+        most = Math.max(most, reading);
+        for (let turn = 0; turn < 5; turn += 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        reading -= 1;
+      });
+      for (let tag = 0; tag < 9; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 0));
+      await rig.mirror({}, { options: { tagWorkers } });
+      assert.equal(most, tagWorkers);
+    }
+  });
+
+  it('begins no tag that needs blobs in the last ninth, but retags', async () => {
+    const rig = new Rig();
+    const image = imageWith('there', 1);
+    rig.source.tellsDigests = true;
+    rig.source.tag('v1', image).tag('v2', image).tag('v3', imageWith('missing', 1));
+    rig.destination.tag('v1', image);
+    const deadline: Deadline = {
+      untilLastStartMs: () => 0,
+      untilEndMs: () => 60_000,
+      wholeMs: 540_000,
+    };
+    const report = await rig.mirror({}, { deadline });
+    assert.deepEqual(outcomes(report), { v1: 'skipped', v2: 'retagged', v3: 'failed' });
+    assert.equal(recordOf(report, 'v3').fault?.code, 'DEADLINE_EXCEEDED');
+    assert.deepEqual(report.unfinished, ['v3']);
+    assert.equal(report.interrupted, true);
+    assert.equal(rig.source.count('source getManifest v3'), 0);
+  });
+
+  it('leaves every tag unfinished when it is interrupted, and asks nothing more', async () => {
+    const rig = new Rig();
+    for (let tag = 0; tag < 20; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
+    const end = new AbortController();
+    rig.destination.before.push((call) => {
+      if (call.startsWith('destination putManifest')) end.abort();
+    });
+    const report = await rig.mirror({}, { signal: end.signal, options: { tagWorkers: 1 } });
+    assert.equal(report.interrupted, true);
+    assert.equal(report.unfinished.length, 20);
+    assert.equal(report.progressed, true);
+    assert.equal(rig.source.count('source getManifest'), 1);
+  });
+});
