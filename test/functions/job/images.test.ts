@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { readJobConfig } from '../../../functions/config.ts';
+import { Fault } from '../../../functions/fault.ts';
+import { mirrorImages } from '../../../functions/job/images.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import type { RunResult } from '../../../functions/report/report-document.ts';
+import type { Work } from '../../../functions/subscriber/work.ts';
+import { sampleRecord, sampleReport } from '../subscriber/samples.ts';
+import { workParts } from './work-parts.ts';
+
+async function mirror(
+  argv: readonly string[],
+  doWork: (work: Work) => MirrorReport,
+): Promise<{ result: RunResult; works: Work[]; told: string[] }> {
+  const works: Work[] = [];
+  const told: string[] = [];
+  const { engine } = workParts((work) => {
+    works.push(work);
+    return doWork(work);
+  });
+  const result = await mirrorImages(
+    readJobConfig(['--destination-registry', 'r.example/m', ...argv], {}),
+    engine,
+    {
+      onRecord: (image, { tag }) => told.push(`${image}:${tag}`),
+      onBytes: (count) => told.push(`${count} bytes`),
+      onRepository: ({ image }) => told.push(image),
+    },
+    new AbortController().signal,
+  );
+  return { result, works, told };
+}
+
+describe('images of the command line', () => {
+  it('are asked for as an operator does: requested, whatever the allowed sources', async () => {
+    const { works } = await mirror(
+      ['--image', 'alpine', '--allowed-source', 'ghcr.io/x/*', '--verify', 'none'],
+      () => sampleReport(),
+    );
+    const [work] = works;
+    assert.equal(work?.event.data.reason, 'requested');
+    assert.equal(work.event.data.image, 'index.docker.io/library/alpine');
+    assert.equal(work.event.data.verify, 'none');
+    assert.equal(work.admission.destinationPath, 'm/docker.io/library/alpine');
+    assert.equal(work.delegation, undefined);
+  });
+
+  it('are told as they go', async () => {
+    const { told } = await mirror(['--image', 'ghcr.io/a/b'], (work) => {
+      work.observer?.onBytes?.(7);
+      work.observer?.onRecord?.(sampleRecord());
+      return sampleReport();
+    });
+    assert.deepEqual(told, ['7 bytes', 'ghcr.io/a/b:1.0', 'ghcr.io/a/b']);
+  });
+
+  it('fail one by one', async () => {
+    const { result } = await mirror(
+      ['--image', 'ghcr.io/a/bad', '--image', 'ghcr.io/a/good', '--tag', '1', '--tag', '1'],
+      ({ event }) => {
+        assert.deepEqual(event.data.tags, ['1']);
+        if (event.data.image.endsWith('bad')) throw new Fault('NETWORK', 'x');
+        return sampleReport();
+      },
+    );
+    assert.deepEqual(
+      result.repositories.map(({ image, fault }) => `${image} ${fault?.code ?? 'good'}`),
+      ['ghcr.io/a/bad NETWORK', 'ghcr.io/a/good good'],
+    );
+  });
+});

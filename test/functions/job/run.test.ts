@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { readJobConfig, type Environment } from '../../../functions/config.ts';
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { run } from '../../../functions/job/run.ts';
+import type { ReportDocument } from '../../../functions/report/report-document.ts';
+import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
+import {
+  processEnd,
+  type EndableProcess,
+} from '../../../functions/subscriber/delivery-deadline.ts';
+import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
+import { topicPublisher } from '../../../functions/subscriber/queue/publisher.ts';
+import { startRegistries, tagsOf, type Registries } from '../registries.ts';
+import { PROJECT, startBroker, type Broker } from '../subscriber/queue/broker.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
+
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function runJob(
+  argv: readonly string[],
+  env: Environment = {},
+  end: EndableProcess = processEnd(Date.now),
+): Promise<Ran> {
+  let [stdout, stderr] = ['', ''];
+  const code = await run({
+    config: readJobConfig(argv, env),
+    env,
+    end,
+    streams: {
+      stdout: {
+        write: (text) => {
+          stdout += text;
+        },
+      },
+      stderr: {
+        write: (text) => {
+          stderr += text;
+        },
+      },
+    },
+  });
+  return { code, stdout, stderr };
+}
+
+function linesOf(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('run of images', () => {
+  let registries: Registries;
+  before(async () => {
+    registries = await startRegistries();
+  });
+  after(async () => registries.close());
+
+  const into = (path: string): string[] => [
+    '--destination-registry',
+    `${registries.destination.host}/${path}`,
+    '--destination-layout',
+    'path',
+  ];
+  const image = (repository: string): string[] => [
+    '--image',
+    `${registries.source.host}/${repository}`,
+  ];
+
+  it('copies every tag, prints its outcome, and exits 0', async () => {
+    const { code, stdout, stderr } = await runJob([
+      ...image('demo/api'),
+      ...image('demo/payments'),
+      ...into('a'),
+    ]);
+    assert.equal(code, 0, stdout);
+    assert.equal(stderr, '');
+    for (const repository of ['demo/api', 'demo/payments']) {
+      assert.deepEqual(
+        tagsOf(registries.destination, `a/${repository}`),
+        tagsOf(registries.source, repository),
+      );
+    }
+    assert.match(stdout, /^copied {11}\S+demo\/api:1\.0\.0 {2}/m);
+    assert.match(stdout, /^2 repositories: 9 copied; /m);
+  });
+
+  it('copies the tags that are named, and exits 1 where one is not there', async () => {
+    const named = await runJob([...image('demo/api'), '--tag', '1.0.1', ...into('b')]);
+    assert.equal(named.code, 0);
+    assert.deepEqual(Object.keys(tagsOf(registries.destination, 'b/demo/api')), ['1.0.1']);
+    const absent = await runJob([...image('demo/api'), '--tag', 'absent', ...into('b')]);
+    assert.equal(absent.code, 1);
+    assert.match(absent.stdout, /^lost /m);
+  });
+
+  it('changes nothing in a dry run', async () => {
+    const { code, stdout } = await runJob([...image('demo/api'), ...into('c'), '--dry-run']);
+    assert.equal(code, 0);
+    assert.equal(stdout.match(/^would-copy /gm)?.length, 3);
+    assert.deepEqual(tagsOf(registries.destination, 'c/demo/api'), {});
+  });
+
+  it('prints one document with -o json, and nothing else', async () => {
+    const { code, stdout, stderr } = await runJob([
+      ...image('demo/web'),
+      ...into('d'),
+      '-o',
+      'json',
+    ]);
+    assert.equal(code, 0);
+    assert.equal(stderr, '');
+    const document = JSON.parse(stdout) as ReportDocument;
+    assert.equal(document.kind, 'MirrorReport');
+    assert.equal(document.summary.counts.copied, 3);
+  });
+
+  it('exits 1 where a repository is not there, and mirrors the others', async () => {
+    const { code } = await runJob([...image('demo/absent'), ...image('demo/legacy'), ...into('e')]);
+    assert.equal(code, 1);
+    assert.equal(Object.keys(tagsOf(registries.destination, 'e/demo/legacy')).length, 3);
+  });
+
+  it('exits 1 when it is interrupted', async () => {
+    const end = processEnd(Date.now);
+    registries.source.set({ rttMs: 100 });
+    const running = runJob([...image('demo/ledger'), ...into('f')], {}, end);
+    end.tell();
+    const { code } = await running;
+    registries.source.set({ rttMs: 0 });
+    assert.equal(code, 1);
+  });
+
+  it('lifts the brake, and verifies all that is there', async () => {
+    await runJob([...image('demo/api'), ...into('g')]);
+    const { store } = registries.destination;
+    const wrong = store.digestOfTag('g/demo/api', '1.0.1') ?? '';
+    store.setTag('g/demo/api', '1.0.0', wrong);
+    const { stdout } = await runJob([...image('demo/api'), ...into('g')], {
+      MAX_MISSING_TAGS: '1',
+    });
+    assert.match(stdout, /^overwritten +\S+:1\.0\.0/m);
+  });
+});
+
+describe('run of an event', () => {
+  let registries: Registries;
+  before(async () => {
+    registries = await startRegistries();
+  });
+  after(async () => registries.close());
+
+  const env = (event: string): Environment => ({
+    EVENT: event,
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${registries.destination.host}/m`,
+    DESTINATION_LAYOUT: 'path',
+  });
+
+  it('does what the event asks for, by structured lines', async () => {
+    const event = sampleEvent({ image: `${registries.source.host}/demo/api`, tags: ['1.0.0'] });
+    const { code, stdout } = await runJob([], env(eventVariable(event)));
+    assert.equal(code, 0);
+    assert.deepEqual(Object.keys(tagsOf(registries.destination, 'm/demo/api')), ['1.0.0']);
+    assert.deepEqual(
+      linesOf(stdout)
+        .map(({ entry }) => entry)
+        .filter((entry) => entry !== 'requests'),
+      ['tag', 'event'],
+    );
+  });
+
+  it('obeys the rules of the service', async () => {
+    const event = sampleEvent({ image: `${registries.source.host}/demo/api` });
+    const { code } = await runJob([], { ...env(eventVariable(event)), ALLOWED_SOURCES: 'ghcr.io' });
+    assert.equal(code, 1);
+  });
+
+  it('prints one document with -o json, and its lines beside it', async () => {
+    const event = sampleEvent({ image: `${registries.source.host}/demo/web` });
+    const { stdout, stderr } = await runJob(['-o', 'json'], env(eventVariable(event)));
+    assert.equal((JSON.parse(stdout) as ReportDocument).repositories.length, 1);
+    assert.ok(linesOf(stderr).some(({ entry }) => entry === 'event'));
+  });
+
+  it('refuses an event that is none', async () => {
+    await assert.rejects(runJob([], env('{')), (error) => isFault(error, 'OPTION_INVALID'));
+  });
+});
+
+describe('drain', () => {
+  let registries: Registries;
+  let broker: Broker;
+  before(async () => {
+    registries = await startRegistries();
+    broker = await startBroker('bulk', 'dead', 'again');
+    process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+  });
+  after(async () => {
+    delete process.env['PUBSUB_EMULATOR_HOST'];
+    await broker.close();
+    await registries.close();
+  });
+
+  const env = (): Environment => ({
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${registries.destination.host}/m`,
+    DESTINATION_LAYOUT: 'path',
+    GOOGLE_CLOUD_PROJECT: PROJECT,
+    DEAD_LETTER_TOPIC: 'dead',
+  });
+
+  it('executes what is in a subscription, and puts aside what can never succeed', async () => {
+    const bulk = topicPublisher(broker.client, 'bulk');
+    for (const repository of ['demo/api', 'demo/web', 'demo/legacy']) {
+      const data = {
+        image: `${registries.source.host}/${repository}`,
+        imageRepository: { namespace: 'n', name: 'x', uid: repository },
+      };
+      await bulk.publish(encodeEvent(sampleEvent(data)));
+    }
+    await bulk.publish({ attributes: { team: 'a' }, data: Buffer.from('{') });
+    const { code, stdout } = await runJob(['--drain', 'bulk', '--drain-idle', '1s'], env());
+    const last = linesOf(stdout).find(({ entry }) => entry === 'drain');
+    assert.deepEqual(
+      [last?.['received'], last?.['executed'], last?.['deadLettered'], last?.['handedBack']],
+      [4, 3, 1, 0],
+      stdout,
+    );
+    assert.equal(code, 1);
+    for (const repository of ['demo/api', 'demo/web', 'demo/legacy']) {
+      assert.deepEqual(
+        tagsOf(registries.destination, `m/${repository}`),
+        tagsOf(registries.source, repository),
+      );
+    }
+  });
+
+  it('republishes the dead letters of a code, and leaves the others', async () => {
+    const dead = topicPublisher(broker.client, 'dead');
+    const message = encodeEvent(sampleEvent({ tags: ['again'] }));
+    await dead.publish(deadLetter(message, { code: 'SOURCE_FORBIDDEN', field: 'data.image' }));
+    await dead.publish(deadLetter(message, { code: 'EVENT_INVALID', field: 'x' }));
+    const { code } = await runJob(
+      [
+        '--drain',
+        'dead',
+        '--republish',
+        'again',
+        '--filter',
+        'code=SOURCE_FORBIDDEN',
+        '--drain-idle',
+        '1s',
+      ],
+      { GOOGLE_CLOUD_PROJECT: PROJECT },
+    );
+    assert.equal(code, 0);
+    const again = broker.pubsub.view.messages(`projects/${PROJECT}/topics/again`);
+    assert.deepEqual(
+      again.map(({ attributes }) => ({ ...attributes })),
+      [message.attributes],
+    );
+    const name = `projects/${PROJECT}/subscriptions/dead`;
+    await broker.pubsub.view.until((view) => view.subscription(name)?.outstanding === 0);
+    // The other, and the message that the drain before put aside.
+    assert.equal(broker.pubsub.view.subscription(name)?.undelivered, 2);
+  });
+
+  it('fails where the subscription is not there', async () => {
+    await assert.rejects(runJob(['--drain', 'absent'], env()), (error) =>
+      isFault(error, 'PULL_FAILED'),
+    );
+  });
+});
