@@ -188,9 +188,6 @@ class Exchange {
       () => {
         this.#signal.removeEventListener('abort', onAbort);
       },
-      () => {
-        this.#idle.rest();
-      },
     );
     this.#idle.wait();
     this.#stream.on('error', (error: unknown) => {
@@ -346,7 +343,9 @@ class Exchange {
     this.#end();
   }
 
+  /** May be called again: a body that is read after its failure would start the idle timer anew. */
   #end(): void {
+    this.#idle.rest();
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     if (!this.#stream.destroyed) this.#stream.destroy();
   }

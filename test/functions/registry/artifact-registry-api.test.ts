@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  listTagDigests,
+  locationOf,
+  ARTIFACT_REGISTRY_API,
+  type ArtifactRegistryApi,
+} from '../../../functions/registry/artifact-registry-api.ts';
+import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import type { JsonAnswer, JsonRequest } from '../../../functions/registry/json-call.ts';
+import { ACCESS_TOKEN, artifactRegistry, NEVER, open } from './setting.ts';
+
+const NAME = { host: 'europe-docker.pkg.dev', path: 'p/r/org/app' };
+const DIGEST = `sha256:${'1'.repeat(64)}`;
+
+function api(
+  answers: readonly JsonAnswer[],
+): ArtifactRegistryApi & { readonly asked: JsonRequest[] } {
+  const asked: JsonRequest[] = [];
+  return {
+    asked,
+    baseUrl: ARTIFACT_REGISTRY_API,
+    accessToken: () => Promise.resolve('token'),
+    call(request) {
+      asked.push(request);
+      return Promise.resolve(answers[asked.length - 1] ?? { status: 500, body: undefined });
+    },
+  };
+}
+
+describe('Artifact Registry’s API', () => {
+  it('knows the location of a host', () => {
+    assert.equal(locationOf('europe-west1-docker.pkg.dev', undefined), 'europe-west1');
+    assert.equal(locationOf('us-docker.pkg.dev', 'local'), 'us');
+    assert.equal(locationOf('docker.europe-west1.rep.pkg.dev', undefined), 'europe-west1');
+    assert.equal(locationOf('gcr.io', undefined), undefined);
+    assert.equal(locationOf('evil.org/us-docker.pkg.dev', undefined), undefined);
+    assert.equal(locationOf('127.0.0.1:5000', 'local'), 'local');
+  });
+
+  it('asks for a thousand tags a page, with the package’s slash written %2F', async () => {
+    const one = api([
+      {
+        status: 200,
+        body: {
+          tags: [{ name: 'x/tags/v1', version: `x/versions/${DIGEST}` }],
+          nextPageToken: 'a/b',
+        },
+      },
+      {
+        status: 200,
+        body: {
+          tags: [
+            { name: 'x/tags/v2', version: `x/versions/${DIGEST}` },
+            { name: 'x/tags/..', version: 1 },
+            null,
+          ],
+        },
+      },
+    ]);
+    const found = await listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER);
+    assert.deepEqual(
+      [...(found ?? [])],
+      [
+        ['v1', DIGEST],
+        ['v2', DIGEST],
+      ],
+    );
+    assert.deepEqual(
+      one.asked.map(({ url }) => url),
+      [
+        `${ARTIFACT_REGISTRY_API}/v1/projects/p/locations/europe/repositories/r/packages/org%2Fapp/tags?pageSize=1000`,
+        `${ARTIFACT_REGISTRY_API}/v1/projects/p/locations/europe/repositories/r/packages/org%2Fapp/tags?pageSize=1000&pageToken=a%2Fb`,
+      ],
+    );
+    assert.equal(one.asked[0]?.headers?.['authorization'], 'Bearer token');
+  });
+
+  it('asks no more where it is closed to us, and again where it only failed', async () => {
+    const closed = newHostMemory();
+    const one = api([{ status: 403, body: undefined }]);
+    assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
+    assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
+    assert.equal(one.asked.length, 1);
+    const failed = newHostMemory();
+    const other = api([]);
+    await listTagDigests(other, NAME, 'europe', failed, NEVER);
+    await listTagDigests(other, NAME, 'europe', failed, NEVER);
+    assert.equal(other.asked.length, 2);
+  });
+
+  it('does not go round with one page token', async () => {
+    const page = { status: 200, body: { tags: [], nextPageToken: 'same' } };
+    const one = api([page, page, page]);
+    await listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER);
+    assert.equal(one.asked.length, 2);
+  });
+
+  it('reads the stand-in’s pages', async (t) => {
+    const to = await artifactRegistry(t);
+    const manifest = to.store.putManifest('p/r/org/app', {
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
+    });
+    for (let tag = 0; tag < 1500; tag++) to.store.setTag('p/r/org/app', `v${tag}`, manifest.digest);
+    const registries = open(t, [to.host], {
+      google: [to.host],
+      artifactRegistryApi: { baseUrl: to.url, location: 'local' },
+      loopback: true,
+    });
+    const one = registries.destination({ host: to.host, path: 'p/r/org/app' }, { insecure: true });
+    const found = await one.listTagDigests?.(NEVER);
+    assert.equal(found?.size, 1500);
+    assert.equal(found.get('v1499'), manifest.digest);
+    assert.equal(to.counter.total, 2);
+    assert.equal(to.counter.records[0]?.headers.authorization, `Bearer ${ACCESS_TOKEN}`);
+  });
+
+  it('is not there for other registries', (t) => {
+    const registries = open(t, [], {
+      artifactRegistryApi: { baseUrl: 'http://x', location: 'local' },
+    });
+    const elsewhere = registries.destination({ host: 'ghcr.io', path: 'org/app' });
+    assert.equal('listTagDigests' in elsewhere, false);
+    const google = registries.destination({ host: 'us-docker.pkg.dev', path: 'p/r/app' });
+    assert.equal('listTagDigests' in google, true);
+  });
+});

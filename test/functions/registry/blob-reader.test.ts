@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { describe, it, type TestContext } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
+import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-reader.ts';
+import type { OpenAnswer } from '../../../functions/registry/request.ts';
+import type { SourceRepository } from '../../../functions/mirror/ports.ts';
+import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import { bytesOf, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
+
+const SIZE = 1_000_000;
+const CONTENT = Buffer.alloc(SIZE, 'abcdefghij');
+const DIGEST = digestOf(CONTENT);
+const BLOB = { mediaType: 'x', digest: DIGEST, sizeBytes: SIZE };
+
+async function setting(
+  t: TestContext,
+  switches: Partial<LocalRegistry['switches']> = {},
+): Promise<{ readonly at: LocalRegistry; readonly one: SourceRepository }> {
+  const at = await registry(t, { switches });
+  at.store.putBlob('org/app', CONTENT);
+  const registries = open(t, [at.host, new URL(at.downloadUrl).host]);
+  return { at, one: registries.source({ host: at.host, path: 'org/app' }, { insecure: true }) };
+}
+
+async function read(one: SourceRepository, blob = BLOB): Promise<Buffer> {
+  return bytesOf(await one.openBlob(blob, 0, NEVER));
+}
+
+/** Reads until the end or a fault; gives what came. */
+async function readSome(
+  one: SourceRepository,
+  blob = BLOB,
+): Promise<{ readonly bytes: number; readonly fault: unknown }> {
+  let bytes = 0;
+  try {
+    const stream = await one.openBlob(blob, 0, NEVER);
+    for await (const chunk of stream as AsyncIterable<Buffer>) bytes += chunk.length;
+    return { bytes, fault: undefined };
+  } catch (fault) {
+    return { bytes, fault };
+  }
+}
+
+function codeOf(fault: unknown): string {
+  return fault instanceof Fault ? fault.code : String(fault);
+}
+
+describe('blob reader', () => {
+  it('reads a blob in one exchange', async (t) => {
+    const { at, one } = await setting(t);
+    assert.ok((await read(one)).equals(CONTENT));
+    assert.equal(at.counter.records.length, 1);
+  });
+
+  it('follows a redirect, to another host without what is presented here', async (t) => {
+    for (const blobRedirect of ['same-host', 'other-host', 'signed-other-host'] as const) {
+      const { at, one } = await setting(t, { blobRedirect });
+      assert.ok((await read(one)).equals(CONTENT));
+      assert.deepEqual([at.counter.total, at.counter.redirectHops], [1, 1]);
+    }
+  });
+
+  it('verifies a sha512 digest in its own algorithm', async (t) => {
+    const { at, one } = await setting(t);
+    const digest = digestOf(CONTENT, 'sha512');
+    at.store.putBlob('org/app', CONTENT, digest);
+    assert.equal((await read(one, { ...BLOB, digest })).length, SIZE);
+  });
+
+  it('says that a blob is not there', async (t) => {
+    const { one } = await setting(t);
+    assert.equal(
+      await one.openBlob({ ...BLOB, digest: digestOf(Buffer.from('other')) }, 0, NEVER),
+      undefined,
+    );
+  });
+
+  it('resumes where the connection broke, up to three times', async (t) => {
+    const { at, one } = await setting(t, { blobRedirect: 'other-host' });
+    const effect = { kind: 'reset', at: 'response-body', afterBytes: 200_000 } as const;
+    at.faults.add({ kind: 'download', times: 3, effect });
+    assert.ok((await read(one)).equals(CONTENT));
+    const ranges = at.counter.select({ kind: 'blob' }).map(({ headers }) => headers.range);
+    assert.equal(ranges.length, 4);
+    assert.equal(ranges[0], undefined);
+    for (const range of ranges.slice(1)) assert.match(range ?? '', /^bytes=\d+-999999$/);
+  });
+
+  it('gives up the fourth time', async (t) => {
+    const { at, one } = await setting(t);
+    at.faults.add({ kind: 'blob', times: 4, effect: { kind: 'truncate', afterBytes: 100_000 } });
+    const { fault, bytes } = await readSome(one);
+    assert.equal(codeOf(fault), 'NETWORK');
+    assert.ok(bytes < SIZE);
+    assert.equal(at.counter.total, 4);
+  });
+
+  it('reads from the beginning where Range is ignored, and gives nothing twice', async (t) => {
+    const { at, one } = await setting(t, { range: 'ignored' });
+    at.faults.add({
+      kind: 'blob',
+      times: 2,
+      effect: { kind: 'reset', at: 'response-body', afterBytes: 400_000 },
+    });
+    assert.ok((await read(one)).equals(CONTENT));
+    assert.equal(at.counter.total, 3);
+  });
+
+  it('guard content-range: takes no other range than the one it asked for', async (t) => {
+    const { at, one } = await setting(t, { range: 'wrong' });
+    at.faults.add({
+      kind: 'blob',
+      effect: { kind: 'reset', at: 'response-body', afterBytes: 400_000 },
+    });
+    const { fault } = await readSome(one);
+    assert.equal(codeOf(fault), 'RESPONSE_INVALID');
+  });
+
+  it('guard blob-digest: never gives the last bytes of a wrong blob', async (t) => {
+    const { at, one } = await setting(t);
+    at.faults.add({ kind: 'blob', effect: { kind: 'flip', atByte: 12_345 } });
+    const { fault, bytes } = await readSome(one);
+    assert.equal(codeOf(fault), 'DIGEST_MISMATCH');
+    assert.ok(bytes < SIZE, `${bytes}`);
+    assert.equal(at.counter.total, 1);
+  });
+
+  it('withholds the only chunk of a small blob too', async (t) => {
+    const { at, one } = await setting(t);
+    const digest = at.store.putBlob('org/app', Buffer.from('small'));
+    at.faults.add({ kind: 'blob', effect: { kind: 'flip', atByte: 0 } });
+    const { fault, bytes } = await readSome(one, { ...BLOB, digest, sizeBytes: 5 });
+    assert.deepEqual([codeOf(fault), bytes], ['DIGEST_MISMATCH', 0]);
+  });
+
+  it('does not resume a blob again whose pieces came to wrong bytes', async (t) => {
+    const { at, one } = await setting(t);
+    at.faults.add({
+      kind: 'blob',
+      effect: { kind: 'reset', at: 'response-body', afterBytes: 400_000 },
+    });
+    at.faults.add({ kind: 'blob', effect: { kind: 'flip', atByte: 5 } });
+    assert.equal(codeOf((await readSome(one)).fault), 'DIGEST_MISMATCH');
+    at.counter.reset();
+    at.faults.clear();
+    at.faults.add({
+      kind: 'blob',
+      effect: { kind: 'reset', at: 'response-body', afterBytes: 400_000 },
+    });
+    assert.equal(codeOf((await readSome(one)).fault), 'NETWORK');
+    assert.equal(at.counter.total, 1);
+    assert.ok((await read(one)).equals(CONTENT));
+  });
+
+  it('guard blob-content-length: takes no answer of another size', async (t) => {
+    const { at, one } = await setting(t);
+    at.faults.add({ kind: 'blob', effect: { kind: 'pad', bytes: 1 } });
+    await rejection(one.openBlob(BLOB, 0, NEVER), 'SIZE_MISMATCH');
+  });
+
+  it('guard blob-too-long: cuts a source that sends too much at once', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      response.writeHead(200);
+      const more = (): void => {
+        if (!response.destroyed) response.write(CONTENT, more);
+      };
+      more();
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    const { fault, bytes } = await readSome(one, { ...BLOB, sizeBytes: SIZE - 10 });
+    assert.equal(codeOf(fault), 'SIZE_MISMATCH');
+    assert.ok(bytes < SIZE);
+  });
+
+  it('guard blob-content-encoding: takes no encoded blob', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      response
+        .writeHead(200, { 'content-encoding': 'gzip', 'content-length': String(SIZE) })
+        .end(CONTENT);
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    await rejection(one.openBlob(BLOB, 0, NEVER), 'RESPONSE_INVALID');
+  });
+
+  it('guard empty-blob: checks an empty blob before anything is asked', async (t) => {
+    const { at, one } = await setting(t);
+    const empty = { ...BLOB, digest: digestOf(Buffer.alloc(0)), sizeBytes: 0 };
+    assert.equal((await read(one, empty)).length, 0);
+    await rejection(one.openBlob({ ...BLOB, sizeBytes: 0 }, 0, NEVER), 'DIGEST_MISMATCH');
+    assert.equal(at.counter.total, 0);
+  });
+
+  it('asks for the size where the manifest told none', async (t) => {
+    const { at, one } = await setting(t);
+    assert.ok((await read(one, { ...BLOB, sizeBytes: -1 })).equals(CONTENT));
+    assert.equal(await one.blobSize(DIGEST, NEVER), SIZE);
+    assert.equal(await one.blobSize(digestOf(Buffer.from('x')), NEVER), undefined);
+    assert.equal(
+      await one.openBlob({ ...BLOB, digest: digestOf(Buffer.from('x')), sizeBytes: -1 }, 0, NEVER),
+      undefined,
+    );
+    assert.equal(at.counter.count({ method: 'HEAD' }), 4);
+  });
+
+  it('gives a blob from an offset, verified as a whole', async (t) => {
+    const { at, one } = await setting(t);
+    assert.ok(
+      (await bytesOf(await one.openBlob(BLOB, 700_001, NEVER))).equals(CONTENT.subarray(700_001)),
+    );
+    at.faults.add({ kind: 'blob', effect: { kind: 'flip', atByte: 3 } });
+    await rejection(bytesOf(await one.openBlob(BLOB, 700_001, NEVER)), 'DIGEST_MISMATCH');
+  });
+
+  it('lets go of the connection at once when nobody reads on', async (t) => {
+    const closed = Promise.withResolvers<undefined>();
+    const server = await serve(t, (_request, response) => {
+      response.on('close', () => {
+        closed.resolve(undefined);
+      });
+      response.writeHead(200, { 'content-length': String(SIZE) }).write(CONTENT.subarray(0, 10));
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    const stream = await one.openBlob(BLOB, 0, NEVER);
+    stream?.resume();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stream?.destroy();
+    await closed.promise;
+    const unread = await one.openBlob(BLOB, 0, NEVER);
+    unread?.destroy();
+    // The gate has room for 7 streams: an eighth comes only because places were given back.
+    for (let times = 0; times < 10; times++) (await one.openBlob(BLOB, 0, NEVER))?.destroy();
+  });
+
+  it('ends when the signal aborts', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      response.writeHead(200, { 'content-length': String(SIZE) }).write(CONTENT.subarray(0, 10));
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    const controller = new AbortController();
+    const stream = (await one.openBlob(BLOB, 0, controller.signal)) ?? assert.fail();
+    const failed = once(stream, 'error');
+    stream.resume();
+    controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    const [fault] = (await failed) as [unknown];
+    assert.equal(codeOf(fault), 'DEADLINE_EXCEEDED');
+  });
+
+  it('resumes for at most 30 s without a byte', async () => {
+    const timing = fakeTiming();
+    let opened = 0;
+    async function* stalls(stallMs: number): AsyncGenerator<Buffer> {
+      yield Buffer.from('some');
+      await timing.pass(stallMs);
+      throw new Fault('TIMEOUT', 'stalled');
+    }
+    const options: BlobReaderOptions = {
+      blob: { digest: DIGEST, sizeBytes: 100 },
+      open: (offset): Promise<OpenAnswer> => {
+        opened += 1;
+        return Promise.resolve({
+          status: offset === 0 ? 200 : 206,
+          header: (name) => (name === 'content-range' ? `bytes ${offset}-99/100` : undefined),
+          url: new URL('http://r/'),
+          chunks: stalls(opened === 1 ? 30_000 : 30_001),
+          discard: () => undefined,
+        });
+      },
+      timing,
+      mayResume: true,
+      onWrongAfterResume: () => undefined,
+      asked: { operation: 'get blob', side: 'source' },
+    };
+    const stream = await readBlob(options, NEVER);
+    await rejection(bytesOf(stream ?? Readable.from([])), 'TIMEOUT');
+    assert.equal(opened, 2);
+  });
+});

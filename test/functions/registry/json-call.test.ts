@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { jsonCall } from '../../../functions/registry/json-call.ts';
+import { openTransport } from '../../../functions/registry/transport.ts';
+import { NEVER, rejection, serve } from './setting.ts';
+
+describe('JSON call', () => {
+  it('sends JSON and reads JSON, at any status, and follows nothing', async (t) => {
+    let received = '';
+    const server = await serve(t, (request, response) => {
+      request.setEncoding('utf8').on('data', (text: string) => (received += text));
+      request.on('end', () => {
+        if (request.url === '/html') response.writeHead(502).end('<html>');
+        else if (request.url === '/away') response.writeHead(302, { location: '/html' }).end();
+        else response.writeHead(409).end('{"error":1}');
+      });
+    });
+    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
+    t.after(() => {
+      transport.close();
+    });
+    const call = jsonCall(transport);
+    const headers = { authorization: 'Bearer x' };
+    assert.deepEqual(
+      await call({ method: 'POST', url: `${server.url}/run`, body: { a: 1 }, headers }, NEVER),
+      {
+        status: 409,
+        body: { error: 1 },
+      },
+    );
+    assert.equal(received, '{"a":1}');
+    assert.equal(server.seen[0]?.headers['content-type'], 'application/json');
+    assert.equal(server.seen[0].authorization, 'Bearer x');
+    assert.deepEqual(await call({ method: 'GET', url: `${server.url}/html` }, NEVER), {
+      status: 502,
+      body: undefined,
+    });
+    assert.equal((await call({ method: 'GET', url: `${server.url}/away` }, NEVER)).status, 302);
+    assert.equal(server.seen.length, 3);
+  });
+
+  it('speaks to no private address on its own', async (t) => {
+    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: false } });
+    t.after(() => {
+      transport.close();
+    });
+    const call = jsonCall(transport);
+    await rejection(
+      call({ method: 'GET', url: 'http://169.254.169.254/' }, NEVER),
+      'ADDRESS_REFUSED',
+    );
+  });
+});

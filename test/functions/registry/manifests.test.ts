@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+
+import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
+import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
+import { MAX_MANIFEST_BYTES } from '../../../functions/oci/manifest.ts';
+import { NEVER, open, registry, rejection, serve, type Served } from './setting.ts';
+
+const BYTES = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] }),
+);
+const DIGEST = digestOf(BYTES);
+const OTHER = digestOf(Buffer.from('other'));
+const MANIFEST = { mediaType: OCI_INDEX, digest: DIGEST, bytes: BYTES };
+
+function source(t: TestContext, host: string): SourceRepository {
+  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
+}
+
+function destination(t: TestContext, host: string): DestinationRepository {
+  return open(t, [host]).destination({ host, path: 'org/app' }, { insecure: true });
+}
+
+interface Reply {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Buffer | string;
+}
+
+/** Answers every request the same. */
+function replies(
+  t: TestContext,
+  { status = 200, headers = {}, body = BYTES }: Reply,
+): Promise<Served> {
+  return serve(t, (request, response) => {
+    request.resume().on('end', () => {
+      response.writeHead(status, { 'content-type': OCI_INDEX, ...headers });
+      response.end(request.method === 'HEAD' ? undefined : body);
+    });
+  });
+}
+
+function refusal(status: number, ...errors: readonly object[]): Reply {
+  return {
+    status,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ errors }),
+  };
+}
+
+describe('manifests', () => {
+  it('offers all types, for HEAD and GET', async (t) => {
+    const at = await replies(t, { headers: { 'docker-content-digest': DIGEST } });
+    const one = source(t, at.host);
+    assert.deepEqual(await one.headManifest('v1', NEVER), {
+      digest: DIGEST,
+      mediaType: OCI_INDEX,
+      sizeBytes: undefined,
+    });
+    assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
+    for (const { headers } of at.seen) assert.equal(headers.accept, MANIFEST_ACCEPT);
+    assert.deepEqual(
+      at.seen.map(({ url }) => url),
+      ['/v2/org/app/manifests/v1', '/v2/org/app/manifests/v1'],
+    );
+  });
+
+  it('reads and hashes where HEAD tells no digest, or is not allowed', async (t) => {
+    const silent = await registry(t, { switches: { contentDigest: false } });
+    silent.store.putManifest('org/app', { mediaType: OCI_INDEX, bytes: BYTES }, 'v1');
+    assert.equal((await source(t, silent.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.deepEqual(silent.counter.summary, { 'HEAD manifest 200': 1, 'GET manifest 200': 1 });
+    const getOnly = await serve(t, (request, response) => {
+      if (request.method === 'HEAD') response.writeHead(405).end();
+      else response.writeHead(200, { 'content-type': OCI_INDEX }).end(BYTES);
+    });
+    assert.equal((await source(t, getOnly.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    const wrong = await replies(t, { headers: { 'docker-content-digest': 'sha256:../x' } });
+    assert.equal((await source(t, wrong.host).headManifest('v1', NEVER))?.digest, DIGEST);
+  });
+
+  it('says that a manifest is not there', async (t) => {
+    const at = await registry(t);
+    const one = source(t, at.host);
+    assert.equal(await one.headManifest('v1', NEVER), undefined);
+    assert.equal(await one.getManifest(DIGEST, NEVER), undefined);
+  });
+
+  it('guard manifest-digest: takes by digest only the bytes that have it', async (t) => {
+    const at = await replies(t, {});
+    await rejection(source(t, at.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
+    assert.equal((await source(t, at.host).getManifest(DIGEST, NEVER))?.digest, DIGEST);
+    const sha512 = digestOf(BYTES, 'sha512');
+    assert.equal((await source(t, at.host).getManifest(sha512, NEVER))?.digest, sha512);
+  });
+
+  it('guard announced-digest: takes by tag only the bytes that were announced', async (t) => {
+    const at = await replies(t, { headers: { 'docker-content-digest': OTHER } });
+    await rejection(source(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
+    const sha512 = await replies(t, {
+      headers: { 'docker-content-digest': digestOf(BYTES, 'sha512') },
+    });
+    assert.equal((await source(t, sha512.host).getManifest('v1', NEVER))?.digest, DIGEST);
+  });
+
+  it('takes no more than 4 MiB', async (t) => {
+    const body = Buffer.concat([BYTES, Buffer.alloc(MAX_MANIFEST_BYTES, ' ')]);
+    const at = await replies(t, { body });
+    const fault = await rejection(
+      source(t, at.host).getManifest('v1', NEVER),
+      'MANIFEST_TOO_LARGE',
+    );
+    assert.deepEqual([fault.side, fault.operation], ['source', 'get manifest']);
+  });
+
+  it('asks for nothing that is no reference', async (t) => {
+    const at = await replies(t, {});
+    const one = source(t, at.host);
+    await rejection(one.getManifest('../../other/manifests/v1', NEVER), 'TAG_INVALID');
+    await rejection(one.headManifest('v1?x', NEVER), 'TAG_INVALID');
+    await rejection(
+      destination(t, at.host).putManifest('sha256:x', MANIFEST, NEVER),
+      'DIGEST_INVALID',
+    );
+    assert.equal(at.seen.length, 0);
+  });
+
+  it('pushes the bytes with their type, and tells whether the subject was seen', async (t) => {
+    const at = await replies(t, {
+      status: 201,
+      headers: { 'oci-subject': OTHER, 'docker-content-digest': DIGEST },
+    });
+    const answer = await destination(t, at.host).putManifest('v1', MANIFEST, NEVER);
+    assert.deepEqual(answer, { digest: DIGEST, subjectAcknowledged: true });
+    assert.equal(at.seen[0]?.headers['content-type'], OCI_INDEX);
+    assert.equal(at.seen[0].headers['content-length'], String(BYTES.length));
+    const plain = await replies(t, { status: 201 });
+    assert.equal(
+      (await destination(t, plain.host).putManifest(DIGEST, MANIFEST, NEVER)).subjectAcknowledged,
+      false,
+    );
+  });
+
+  it('guard put-manifest-digest: notices that the registry stored something else', async (t) => {
+    const at = await replies(t, { status: 201, headers: { 'docker-content-digest': OTHER } });
+    await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'DIGEST_MISMATCH');
+    const sha512 = await replies(t, {
+      status: 201,
+      headers: { 'docker-content-digest': `sha512:${'0'.repeat(128)}` },
+    });
+    await destination(t, sha512.host).putManifest('v1', MANIFEST, NEVER);
+  });
+
+  it('tells what the destination misses, whatever the status', async (t) => {
+    const missing = {
+      code: 'MANIFEST_BLOB_UNKNOWN',
+      message: 'blob unknown',
+      detail: { digest: OTHER },
+    };
+    for (const [status, errors] of [
+      [404, [missing]],
+      [400, [missing, { code: 'MANIFEST_INVALID' }]],
+      [500, [{ code: 'UNKNOWN' }, missing]],
+      [400, [{ code: 'BLOB_UNKNOWN', message: `Manifest references unknown blob(s): ${OTHER}` }]],
+      [404, [{ code: 'MANIFEST_UNKNOWN', detail: OTHER }]],
+    ] as const) {
+      const at = await replies(t, refusal(status, ...errors));
+      const fault = await rejection(
+        destination(t, at.host).putManifest('v1', MANIFEST, NEVER),
+        'DESTINATION_INCOMPLETE',
+      );
+      assert.deepEqual(fault.digests, [OTHER]);
+      assert.equal(at.seen.length, 1);
+    }
+    const unnamed = await replies(t, refusal(400, { code: 'BLOB_UNKNOWN' }));
+    const fault = await rejection(
+      destination(t, unnamed.host).putManifest('v1', MANIFEST, NEVER),
+      'DESTINATION_INCOMPLETE',
+    );
+    assert.deepEqual(fault.digests, []);
+  });
+
+  it('tells that a tag may not be moved', async (t) => {
+    for (const [status, message] of [
+      [400, 'repository has enabled tag immutability'],
+      [403, 'The tag v1 is immutable'],
+      [409, 'tag already exists'],
+      [412, 'tag cannot be overwritten'],
+    ] as const) {
+      const at = await replies(t, refusal(status, { code: 'DENIED', message }));
+      await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
+    }
+    const byDigest = await replies(t, refusal(409, { code: 'DENIED', message: 'already exists' }));
+    await rejection(
+      destination(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER),
+      'MANIFEST_REFUSED',
+    );
+    const at = await registry(t, { switches: { immutableTags: true } });
+    at.store.putManifest(
+      'org/app',
+      {
+        mediaType: OCI_INDEX,
+        bytes: Buffer.from('{"schemaVersion":2,"manifests":[],"annotations":{}}'),
+      },
+      'v1',
+    );
+    await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
+  });
+
+  const refusals = [
+    [400, 'MANIFEST_INVALID', 'MANIFEST_REFUSED'],
+    [413, 'UNSUPPORTED', 'MANIFEST_REFUSED'],
+    [404, 'NAME_UNKNOWN', 'MANIFEST_REFUSED'],
+    [403, 'DENIED', 'FORBIDDEN'],
+    [500, 'UNKNOWN', 'SERVER_ERROR'],
+  ] as const;
+  for (const [status, code, expected] of refusals) {
+    it(`takes ${status} ${code} as ${expected}`, async (t) => {
+      const at = await replies(t, refusal(status, { code, message: 'no' }));
+      const fault = await rejection(
+        destination(t, at.host).putManifest('v1', MANIFEST, NEVER),
+        expected,
+      );
+      assert.equal(fault.side, 'destination');
+    });
+  }
+
+  it('passes on that a manifest is ambiguous', async (t) => {
+    const at = await replies(t, {
+      body: JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [] }),
+    });
+    await rejection(source(t, at.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
+  });
+});

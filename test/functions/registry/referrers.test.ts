@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+
+import { digestOf } from '../../../functions/oci/digest.ts';
+import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
+import type { Registries } from '../../../functions/registry/registries.ts';
+import type { SourceRepository } from '../../../functions/mirror/ports.ts';
+import { NEVER, open, registry, rejection, serve, type Served } from './setting.ts';
+
+const SUBJECT = digestOf(Buffer.from('subject'));
+
+function of(registries: Registries, host: string, path = 'org/app'): SourceRepository {
+  return registries.source({ host, path }, { insecure: true });
+}
+
+function referrer(name: string): object {
+  return {
+    mediaType: OCI_MANIFEST,
+    digest: digestOf(Buffer.from(name)),
+    size: 10,
+    artifactType: 'a/b',
+  };
+}
+
+function index(manifests: readonly object[]): string {
+  return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests });
+}
+
+function answers(
+  t: TestContext,
+  status: number,
+  contentType: string,
+  body: string,
+): Promise<Served> {
+  return serve(t, (_request, response) =>
+    response.writeHead(status, { 'content-type': contentType }).end(body),
+  );
+}
+
+describe('referrers', () => {
+  it('lists those of the API', async (t) => {
+    const at = await registry(t);
+    const subject = at.store.putManifest('org/app', {
+      mediaType: OCI_INDEX,
+      bytes: Buffer.from(index([])),
+    });
+    const config = {
+      mediaType: 'application/vnd.oci.empty.v1+json',
+      digest: at.store.putBlob('org/app', Buffer.from('{}')),
+      size: 2,
+    };
+    const bytes = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config,
+        layers: [],
+        subject: { mediaType: OCI_INDEX, digest: subject.digest, size: subject.bytes.length },
+      }),
+    );
+    const { digest } = at.store.putManifest('org/app', { mediaType: OCI_MANIFEST, bytes });
+    const one = of(open(t, [at.host]), at.host);
+    const found = await one.listReferrers(subject.digest, NEVER);
+    assert.ok(found !== 'unsupported');
+    assert.deepEqual(
+      found.map((entry) => entry.digest),
+      [digest],
+    );
+    assert.deepEqual(await one.listReferrers(SUBJECT, NEVER), []);
+    assert.equal(one.mayHaveReferrersApi, true);
+  });
+
+  it('follows pages', async (t) => {
+    const at = await serve(t, (request, response) => {
+      const last = request.url?.includes('page=2') === true;
+      response
+        .writeHead(200, {
+          'content-type': OCI_INDEX,
+          ...(last ? {} : { link: '<?page=2>; rel="next"' }),
+        })
+        .end(index([referrer(last ? 'two' : 'one')]));
+    });
+    const found = await of(open(t, [at.host]), at.host).listReferrers(SUBJECT, NEVER);
+    assert.equal(found.length, 2);
+  });
+
+  const without: readonly (readonly [string, number, string, string])[] = [
+    ['404', 404, 'application/json', '{}'],
+    ['405', 405, 'application/json', ''],
+    ['a page', 200, 'text/html', '<html>'],
+    ['an index under another type', 200, 'application/json', index([])],
+    ['something under the type of an index', 200, OCI_INDEX, '{"referrers":[]}'],
+  ];
+  for (const [name, status, type, body] of without) {
+    it(`takes ${name} for a host without the API, and asks it no more`, async (t) => {
+      const at = await answers(t, status, type, body);
+      const registries = open(t, [at.host]);
+      const one = of(registries, at.host);
+      assert.equal(one.mayHaveReferrersApi, true);
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
+      assert.equal(one.mayHaveReferrersApi, false);
+      assert.equal(
+        await of(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER),
+        'unsupported',
+      );
+      assert.equal(at.seen.length, 1);
+    });
+  }
+
+  it('does not take a refusal for a host without the API', async (t) => {
+    const at = await answers(t, 403, 'application/json', '{}');
+    const one = of(open(t, [at.host]), at.host);
+    await rejection(one.listReferrers(SUBJECT, NEVER), 'FORBIDDEN');
+    assert.equal(one.mayHaveReferrersApi, true);
+  });
+
+  it('guard referrer-count: refuses more than 1,000', async (t) => {
+    let page = 0;
+    const at = await serve(t, (_request, response) => {
+      page += 1;
+      const many = Array.from({ length: 600 }, (_, n) => referrer(`${page}-${n}`));
+      const link = page < 3 ? { link: `<?page=${page}>; rel="next"` } : {};
+      response.writeHead(200, { 'content-type': OCI_INDEX, ...link }).end(index(many));
+    });
+    await rejection(
+      of(open(t, [at.host]), at.host).listReferrers(SUBJECT, NEVER),
+      'GRAPH_TOO_LARGE',
+    );
+    assert.equal(page, 2);
+  });
+
+  it('puts no digest into a URL that is none', async (t) => {
+    const at = await answers(t, 200, OCI_INDEX, index([]));
+    await rejection(
+      of(open(t, [at.host]), at.host).listReferrers('sha256:../x', NEVER),
+      'DIGEST_INVALID',
+    );
+    assert.equal(at.seen.length, 0);
+  });
+});

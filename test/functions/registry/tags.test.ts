@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+import type { SourceRepository } from '../../../functions/mirror/ports.ts';
+import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import {
+  artifactRegistry,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+  type Served,
+} from './setting.ts';
+
+const INDEX = {
+  mediaType: 'application/vnd.oci.image.index.v1+json',
+  bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
+};
+
+function repository(t: TestContext, host: string, google = false): SourceRepository {
+  const registries = open(t, [host], google ? { google: [host] } : {});
+  return registries.source({ host, path: 'org/app' }, { insecure: true });
+}
+
+function seed(at: LocalRegistry, path: string, count: number): string[] {
+  const { digest } = at.store.putManifest(path, INDEX);
+  const tags = Array.from({ length: count }, (_, n) => `v${n}`);
+  for (const tag of tags) at.store.setTag(path, tag, digest);
+  return tags.sort();
+}
+
+/** A registry that answers with these pages, one after another. */
+function paged(
+  t: TestContext,
+  pages: readonly { readonly body: string; readonly link?: string }[],
+): Promise<Served> {
+  let page = 0;
+  return serve(t, (_request, response) => {
+    const { body, link } = pages[Math.min(page++, pages.length - 1)] ?? { body: '' };
+    response.writeHead(200, link === undefined ? {} : { link }).end(body);
+  });
+}
+
+describe('tags', () => {
+  it('lists all pages of 1,000', async (t) => {
+    const at = await registry(t);
+    const tags = seed(at, 'org/app', 2500);
+    const listing = await repository(t, at.host).listTags(NEVER);
+    assert.deepEqual([...(listing?.tags ?? [])].sort(), tags);
+    assert.equal(listing?.map, undefined);
+    assert.deepEqual(
+      at.counter.records.map(({ url }) => new URL(url, at.url).searchParams.get('n')),
+      ['1000', '1000', '1000'],
+    );
+  });
+
+  it('asks once without a page size where the registry refuses one, and remembers that', async (t) => {
+    const at = await registry(t, { switches: { maxTagsPage: 100, defaultTagsPage: 100 } });
+    seed(at, 'org/app', 250);
+    const one = repository(t, at.host);
+    assert.equal((await one.listTags(NEVER))?.tags.length, 250);
+    assert.equal(at.counter.total, 4);
+    await one.listTags(NEVER);
+    assert.equal(at.counter.total, 7);
+  });
+
+  it('asks Google for 10,000 and takes the map', async (t) => {
+    const at = await artifactRegistry(t);
+    const { digest } = at.store.putManifest('p/r/app', INDEX);
+    at.store.setTag('p/r/app', 'v1', digest);
+    const registries = open(t, [at.host], { google: [at.host] });
+    const listing = await registries
+      .destination({ host: at.host, path: 'p/r/app' }, { insecure: true })
+      .listTags(NEVER);
+    assert.equal(listing?.map?.digestOfTag.get('v1'), digest);
+    assert.ok((listing.map.manifests.get(digest) ?? 0) > 0);
+    assert.match(at.counter.records[0]?.url ?? '', /\?n=10000$/);
+  });
+
+  it('says that a repository is not there', async (t) => {
+    const at = await registry(t);
+    assert.equal(await repository(t, at.host).listTags(NEVER), undefined);
+  });
+
+  it('takes null for no tags', async (t) => {
+    const at = await paged(t, [{ body: '{"name":"org/app","tags":null}' }]);
+    assert.deepEqual(await repository(t, at.host).listTags(NEVER), { tags: [], map: undefined });
+  });
+
+  it('leaves out what is no tag, and counts each once', async (t) => {
+    const at = await paged(t, [
+      { body: JSON.stringify({ tags: ['ok', '../x', 'ok', 7, 'a b', ''] }) },
+    ]);
+    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['ok']);
+  });
+
+  it('refuses an answer that is no list', async (t) => {
+    for (const body of ['<html>', '{"tags":"v1"}', '{"tags":{}}']) {
+      const at = await paged(t, [{ body }]);
+      await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+    }
+  });
+
+  it('says that a page in the middle is missing, and does not take what came for all', async (t) => {
+    let page = 0;
+    const at = await serve(t, (_request, response) => {
+      if (page++ === 0)
+        response.writeHead(200, { link: '<?last=a>; rel="next"' }).end('{"tags":["a"]}');
+      else response.writeHead(404).end();
+    });
+    await rejection(repository(t, at.host).listTags(NEVER), 'NOT_FOUND');
+  });
+
+  it('ends a list that repeats itself or leads away', async (t) => {
+    const circle = await paged(t, [
+      { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
+      { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
+    ]);
+    await rejection(repository(t, circle.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    assert.equal(circle.seen.length, 2);
+    const away = await paged(t, [
+      { body: '{"tags":["a"]}', link: '<http://169.254.169.254/>; rel="next"' },
+    ]);
+    await rejection(repository(t, away.host).listTags(NEVER), 'PAGINATION_REFUSED');
+  });
+
+  it('guard tag-count: ends a list of more than a million tags', async (t) => {
+    let page = 0;
+    const at = await serve(t, (_request, response) => {
+      page += 1;
+      const tags = Array.from({ length: 260_000 }, (_, n) => `p${page}-${n}`);
+      const link = page < 5 ? { link: `<?last=${page}>; rel="next"` } : {};
+      response.writeHead(200, link).end(JSON.stringify({ tags }));
+    });
+    await rejection(repository(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    assert.equal(page, 4);
+  });
+
+  it('keeps at most 1 KiB a tag', async (t) => {
+    const at = await registry(t);
+    seed(at, 'org/app', 10_000);
+    const one = repository(t, at.host);
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await one.listTags(NEVER);
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    const listing = await one.listTags(NEVER);
+    collect();
+    const growth = process.memoryUsage().heapUsed - before;
+    assert.equal(listing?.tags.length, 10_000);
+    assert.ok(growth < 10_000 * 1024, `${growth}`);
+  });
+});
