@@ -170,6 +170,30 @@ describe('backlog with ordering keys', () => {
     assert.equal(takeAll(backlog).length, 2);
   });
 
+  it('puts what a seek brings back before what was published later', () => {
+    const { backlog } = setting({ ordered: true });
+    for (const sequence of [1, 2, 3]) backlog.add(message(sequence, 'a'), 0);
+    backlog.acknowledge(taken(backlog), true);
+    const second = taken(backlog);
+    backlog.seek([], () => true, true);
+    backlog.acknowledge(second, true);
+    const next = taken(backlog);
+    assert.equal(next.message.messageId, 'm1');
+    backlog.acknowledge(next, true);
+    assert.equal(taken(backlog).message.messageId, 'm3');
+  });
+
+  it('leaves the first message of a key alone when one behind it goes', () => {
+    const { backlog } = setting({ ordered: true });
+    for (const sequence of [1, 2, 3]) backlog.add(message(sequence, 'a'), 0);
+    const first = taken(backlog);
+    backlog.seek([], ({ sequence }) => sequence !== 2, false);
+    assert.equal(first.state, 'outstanding');
+    assert.equal(backlog.take(), undefined);
+    backlog.acknowledge(first, false);
+    assert.equal(taken(backlog).message.messageId, 'm3');
+  });
+
   it('keeps the order of publication after a seek', () => {
     const { backlog } = setting({ ordered: true });
     for (const sequence of [1, 2, 3]) backlog.add(message(sequence, 'a'), 0);

@@ -61,14 +61,19 @@ describe('pull', () => {
     await setting.topic('topic');
     await setting.subscription('topic', 'pulled');
     const subscriber = await setting.subscriber();
-    await assert.rejects(
+    // A first call opens the connection, so that the next one arrives within its time.
+    await subscriber.getSubscription({ subscription: subscriptionName('pulled') });
+    const given = assert.rejects(
       subscriber.pull(
         { subscription: subscriptionName('pulled'), maxMessages: 1 },
-        { timeout: 50, retry: null },
+        { timeout: 500, retry: null },
       ),
       { code: 4 },
     );
+    await setting.arrived('Pull', 1);
+    await given;
     await setting.publish('topic', 'x');
+    assert.equal(setting.look('pulled').undelivered, 1);
     assert.deepEqual(textsOf(await pull(setting, 1)), ['x']);
   });
 

@@ -105,6 +105,16 @@ describe('streaming pull', () => {
     assert.ok(setting.pubsub.requests('StreamingPull') > streams);
   });
 
+  it('is open before there is a message', async (t) => {
+    const setting = await startSetting(t);
+    await make(setting);
+    const stream = (await setting.subscriber()).streamingPull();
+    stream.on('error', () => undefined);
+    stream.write({ subscription: subscriptionName('pulled'), streamAckDeadlineSeconds: 10 });
+    await once(stream, 'metadata');
+    stream.cancel();
+  });
+
   it('leaves messages with a client that has gone until their deadline', async (t) => {
     const clock = new ManualClock();
     const setting = await startSetting(t, { clock });

@@ -386,6 +386,20 @@ describe('chance', () => {
     assert.equal(consumer.deliveries.length, 2);
   });
 
+  it('does not mind a duplicate that fails while the message is on its way', () => {
+    const { subscription, publish, clock } = setting({ habits: { duplicateShare: 1 } });
+    const consumer = new RecordingConsumer(Infinity, 600_000);
+    subscription.attach(consumer);
+    publish(1);
+    clock.advance(1_000);
+    const [first, duplicate] = consumer.deliveries;
+    subscription.nack(duplicate?.ackId ?? '');
+    assert.equal(consumer.deliveries.length, 2);
+    assert.equal(subscription.counts.outstanding, 1);
+    subscription.acknowledge(first?.ackId ?? '');
+    assert.equal(subscription.totals.acknowledged, 1);
+  });
+
   it('delivers a duplicate late where there is no room for it', () => {
     const { subscription, publish, clock } = setting({ habits: { duplicateShare: 1 } });
     const consumer = new RecordingConsumer(1, 600_000);
