@@ -1,4 +1,4 @@
-// Measures what tests must not assert: `npm run bench -- [copy|bridge|subscriber]… [--json] [--check]`.
+// Measures what tests must not assert: `npm run bench -- [copy|memory|bridge|subscriber]… [--json] [--check]`.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -28,7 +28,7 @@ const table = {
     sentence: 'Runs of each contender, in turn.',
   }),
 };
-const benchmarks = ['copy', 'bridge', 'subscriber'] as const;
+const benchmarks = ['copy', 'memory', 'bridge', 'subscriber'] as const;
 
 /** Runs the named benchmarks one after the other; the number of missed bounds. */
 async function run(names: readonly string[], options: BenchOptions): Promise<number> {

@@ -90,6 +90,11 @@ run "services" {
   }
 
   assert {
+    condition     = alltrue([for s in google_cloud_run_v2_service.mirror : one(one(one(s.template).containers).resources).limits == tomap({ cpu = "1", memory = "512Mi" })])
+    error_message = "One CPU and three times the memory that the benchmark measures."
+  }
+
+  assert {
     condition     = alltrue([for s in google_cloud_run_v2_service.mirror : one(s.template).execution_environment == "EXECUTION_ENVIRONMENT_GEN2" && s.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY"])
     error_message = "Second generation, and closed to the internet."
   }
