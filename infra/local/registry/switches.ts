@@ -35,6 +35,8 @@ export interface RegistrySwitches {
   readonly indexOfBlobs: boolean;
   /** Non-distributable layers in a manifest: taken without their bytes, or refused as missing. */
   readonly foreignLayers: 'taken' | 'refused';
+  /** Whether a manifest is refused whose blobs or children are not there. */
+  readonly manifestParts: 'checked' | 'unchecked';
   /** DELETE of manifests, tags and blobs. */
   readonly deletion: boolean;
   /** Artifact Registry: an OAuth access token as Bearer, without the token endpoint. */
@@ -67,6 +69,7 @@ const DISTRIBUTION: RegistrySwitches = {
   immutableTags: false,
   indexOfBlobs: true,
   foreignLayers: 'taken',
+  manifestParts: 'checked',
   deletion: true,
   accessTokens: 'refused',
   uploadBearer: 'taken',

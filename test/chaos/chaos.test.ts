@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { BROKEN_ENGINES } from './broken-engines.ts';
+import { runCampaign } from './campaign.ts';
+
+describe('chaos', () => {
+  it('finds nothing unpullable, nothing wrong and no waste in a short campaign', async () => {
+    const { wrong, runs } = await runCampaign({ runs: 15, seed: 1 });
+    assert.deepEqual(wrong, []);
+    assert.equal(runs, 15);
+  });
+
+  for (const [name, broken] of Object.entries(BROKEN_ENGINES)) {
+    it(`catches an engine that is broken: ${name}`, async () => {
+      const { wrong } = await runCampaign({ ...broken, runs: 200, seed: 1, untilWrong: true });
+      assert.equal(wrong.length, 1);
+    });
+  }
+
+  it('reproduces a run by its seed', async () => {
+    const one = await runCampaign({ runs: 1, seed: 16 });
+    const two = await runCampaign({ runs: 1, seed: 16 });
+    assert.equal(one.faults, two.faults);
+    assert.deepEqual(one.wrong, two.wrong);
+  });
+});

@@ -1,0 +1,49 @@
+// Mirrors under random faults and watches every visible tag: npm run chaos -- [--runs N] [--seed S].
+import { isFault } from '../../functions/fault.ts';
+import { helpText } from '../../functions/options/help.ts';
+import { integer } from '../../functions/options/option.ts';
+import { parseOptions } from '../../functions/options/parser.ts';
+import { runCampaign } from './campaign.ts';
+import type { RunResult } from './run.ts';
+
+const table = {
+  runs: integer({
+    flag: '--runs',
+    default: 100,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'How many runs.',
+  }),
+  seed: integer({
+    flag: '--seed',
+    default: 1,
+    min: 0,
+    max: 2 ** 31,
+    sentence: 'Seed of the first run, the others count on from it; a seed reproduces its run.',
+  }),
+};
+
+function tell({ seed, faults, findings }: RunResult): void {
+  if (findings.length === 0) return;
+  process.stdout.write(`WRONG seed ${seed} (${faults.join(', ')})\n`);
+  for (const finding of findings) process.stdout.write(`      ${finding}\n`);
+}
+
+const argv = process.argv.slice(2);
+try {
+  if (argv.includes('--help')) {
+    const words = { title: 'Mirrors under random faults', usage: ['npm run chaos -- [options]'] };
+    process.stdout.write(helpText(words, table));
+  } else {
+    const options = parseOptions(table, argv, {});
+    const { runs, deliveries, faults, wrong } = await runCampaign({ ...options, onRun: tell });
+    process.stdout.write(
+      `${runs} runs, ${deliveries} deliveries, ${faults} faults, ${wrong.length} wrong\n`,
+    );
+    process.exitCode = wrong.length > 0 ? 1 : 0;
+  }
+} catch (error) {
+  if (!isFault(error, 'OPTION_INVALID')) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 2;
+}
