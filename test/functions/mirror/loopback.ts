@@ -90,6 +90,10 @@ export class Loopback {
         source: source === 'google' ? googleOf(this.source.host) : ANONYMOUS,
         destination: destination === 'google' ? googleOf(this.destination.host) : ANONYMOUS,
       },
+      googleTokens: { accessToken: () => Promise.resolve(ACCESS_TOKEN) },
+      ...(destination === 'google'
+        ? { artifactRegistryApi: { baseUrl: this.destination.url, location: 'europe' } }
+        : {}),
       mayUseCredentials: () => true,
       isGoogle: (host) => hosts.includes(host),
       privateHosts: [this.source.host, this.destination.host],
