@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+
+import { openAuthorizer } from '../../../functions/registry/authorizer.ts';
+import { ANONYMOUS } from '../../../functions/auth/credential.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
+import { bearerTokens } from '../../../functions/registry/bearer.ts';
+import { blobPath, headBlob, openBlob } from '../../../functions/registry/blobs.ts';
+import { openClient } from '../../../functions/registry/client.ts';
+import { openGate } from '../../../functions/registry/gate.ts';
+import type { Target } from '../../../functions/registry/manifests.ts';
+import { isOpen } from '../../../functions/registry/request.ts';
+import { SYSTEM_TIMING } from '../../../functions/registry/timing.ts';
+import { openTransport } from '../../../functions/registry/transport.ts';
+import { bytesOf, NEVER, QUICK, registry, rejection, serve } from './setting.ts';
+
+const CONTENT = Buffer.from('0123456789');
+const DIGEST = digestOf(CONTENT);
+
+function target(t: TestContext, url: string): Target {
+  const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
+  t.after(() => {
+    transport.close();
+  });
+  const gate = openGate({ timing: SYSTEM_TIMING });
+  const tokens = bearerTokens(SYSTEM_TIMING);
+  const askRealm = (): Promise<never> => Promise.reject(new Error('no realm'));
+  const authorizer = openAuthorizer({
+    registry: new URL(url),
+    credentials: ANONYMOUS,
+    tokens,
+    askRealm,
+  });
+  const client = openClient({
+    side: 'source',
+    registry: new URL(url),
+    transport,
+    authorizer,
+    gateOf: () => gate,
+    timing: SYSTEM_TIMING,
+    retryPolicy: QUICK,
+    random: Math.random,
+    onExchange: () => undefined,
+    deadlineAtMs: undefined,
+  });
+  return { client, path: 'org/app', scope: { path: 'org/app', actions: 'pull' } };
+}
+
+describe('blobs', () => {
+  it('heads a blob', async (t) => {
+    const at = await registry(t, { switches: { blobRedirect: 'other-host' } });
+    at.store.putBlob('org/app', CONTENT);
+    const one = target(t, at.url);
+    assert.deepEqual(await headBlob(one, DIGEST, NEVER), { sizeBytes: 10 });
+    assert.equal(await headBlob(one, digestOf(Buffer.from('x')), NEVER), undefined);
+  });
+
+  it('heads a blob whose size is not told', async (t) => {
+    const at = await serve(t, (_request, response) => response.writeHead(200).end());
+    assert.deepEqual(await headBlob(target(t, at.url), DIGEST, NEVER), { sizeBytes: undefined });
+  });
+
+  it('says that it may not', async (t) => {
+    const at = await serve(t, (_request, response) => response.writeHead(403).end());
+    const fault = await rejection(headBlob(target(t, at.url), DIGEST, NEVER), 'FORBIDDEN');
+    assert.equal(fault.operation, 'head blob');
+  });
+
+  it('opens a blob, or the rest of it', async (t) => {
+    const at = await registry(t);
+    at.store.putBlob('org/app', CONTENT);
+    const one = target(t, at.url);
+    const blob = { digest: DIGEST, sizeBytes: 10 };
+    const whole = await openBlob(one, blob, 0, NEVER);
+    assert.ok(isOpen(whole) && whole.status === 200);
+    assert.equal(String(await bytesOf(whole.chunks)), '0123456789');
+    const rest = await openBlob(one, blob, 4, NEVER);
+    assert.ok(isOpen(rest) && rest.status === 206);
+    assert.equal(rest.header('content-range'), 'bytes 4-9/10');
+    assert.equal(String(await bytesOf(rest.chunks)), '456789');
+    const none = await openBlob(
+      one,
+      { digest: digestOf(Buffer.from('x')), sizeBytes: 1 },
+      0,
+      NEVER,
+    );
+    assert.equal(none.status, 404);
+  });
+
+  it('puts nothing into a path that is no digest', async (t) => {
+    const one = target(t, 'http://127.0.0.1:1');
+    assert.equal(blobPath(one, DIGEST), `/v2/org/app/blobs/${DIGEST}`);
+    await rejection(headBlob(one, 'sha256:../../x', NEVER), 'DIGEST_INVALID');
+  });
+});

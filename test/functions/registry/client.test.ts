@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+
+import { Fault } from '../../../functions/fault.ts';
+import { credentials, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
+
+const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
+
+describe('client', () => {
+  it('says in every fault what was asked, of whom and where, with nothing secret', async (t) => {
+    const server = await serve(t, (request, response) => {
+      if (request.headers.authorization === undefined) {
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+      } else request.socket.destroy();
+    });
+    const known = credentials({ [server.host]: BASIC });
+    const registries = open(t, [server.host], {
+      credentials: { source: known, destination: known },
+    });
+    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const fault = await rejection(one.listTags(NEVER), 'NETWORK');
+    assert.deepEqual(
+      [fault.operation, fault.side, fault.url],
+      ['list tags', 'source', `${server.url}/v2/org/app/tags/list?n=1000`],
+    );
+    const secret = Buffer.from('robot:top-secret').toString('base64');
+    for (const text of [inspect(fault, { depth: 10 }), JSON.stringify(fault)]) {
+      assert.ok(!text.includes(secret) && !text.includes('top-secret'));
+    }
+  });
+
+  it('does not begin a wait that ends after the deadline', async (t) => {
+    const at = await registry(t);
+    at.faults.add({
+      times: Infinity,
+      effect: { kind: 'answer', status: 503, headers: { 'retry-after': '100' } },
+    });
+    const timing = fakeTiming();
+    const registries = open(t, [at.host], { timing });
+    const one = registries.source(
+      { host: at.host, path: 'org/app' },
+      { insecure: true, deadlineAtMs: timing.now() + 99_999 },
+    );
+    const fault = await rejection(one.listTags(NEVER), 'SERVER_ERROR');
+    assert.equal(fault.retryAfterMs, 100_000);
+    assert.equal(at.counter.total, 1);
+  });
+
+  it('ends a wait when the signal aborts', async (t) => {
+    const at = await registry(t);
+    at.faults.add({ times: Infinity, effect: { kind: 'answer', status: 503 } });
+    const registries = open(t, [at.host], { timing: fakeTiming() });
+    const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const controller = new AbortController();
+    const listing = one.listTags(controller.signal);
+    while (at.counter.total < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    setTimeout(() => {
+      controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    }, 20);
+    await rejection(listing, 'DEADLINE_EXCEEDED');
+    assert.equal(at.counter.total, 1);
+  });
+
+  it('tries a throttled request six times', async (t) => {
+    const at = await registry(t);
+    at.faults.add({
+      times: Infinity,
+      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    await rejection(one.listTags(NEVER), 'RATE_LIMITED');
+    assert.equal(at.counter.total, 6);
+  });
+
+  it('sends a manifest and an upload’s beginning again', async (t) => {
+    const at = await registry(t);
+    for (const method of ['POST', 'PUT'])
+      at.faults.add({ method, effect: { kind: 'answer', status: 502 } });
+    const one = open(t, [at.host]).destination(
+      { host: at.host, path: 'org/app' },
+      { insecure: true },
+    );
+    const bytes = Buffer.from('{"schemaVersion":2,"manifests":[]}');
+    const digest = at.store.putBlob('org/other', bytes);
+    const manifest = { mediaType: 'application/vnd.oci.image.index.v1+json', digest, bytes };
+    await one.putManifest('v1', manifest, NEVER);
+    const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
+    const blob = { mediaType: 'x', digest, sizeBytes: bytes.length };
+    assert.equal(
+      await one.uploadBlob(blob, unopened, { mountFrom: 'org/other' }, NEVER),
+      'mounted',
+    );
+    assert.deepEqual(at.counter.summary, {
+      'PUT manifest 502': 1,
+      'PUT manifest 201': 1,
+      'POST upload 502': 1,
+      'POST upload 201': 1,
+    });
+  });
+});

@@ -1,0 +1,425 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { describe, it, type TestContext } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import type { DestinationRepository, OpenBlob } from '../../../functions/mirror/ports.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
+import type { Registries } from '../../../functions/registry/registries.ts';
+import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import { bytesOf as contentOf } from '../../../infra/local/registry/content.ts';
+import {
+  ACCESS_TOKEN,
+  artifactRegistry,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+} from './setting.ts';
+
+const LARGE = 4 * 1024 * 1024;
+
+interface Bytes {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly content: Buffer;
+}
+
+function blob(text: string, sizeBytes = text.length): Bytes {
+  const content = Buffer.alloc(sizeBytes, text);
+  return { mediaType: 'x', digest: digestOf(content), sizeBytes, content };
+}
+
+function opening({ content }: Bytes): { readonly open: OpenBlob; readonly opened: () => number } {
+  let opened = 0;
+  return {
+    open: () => {
+      opened += 1;
+      return Promise.resolve(
+        Readable.from(
+          [content.subarray(0, 100), content.subarray(100)].filter(({ length }) => length > 0),
+        ),
+      );
+    },
+    opened: () => opened,
+  };
+}
+
+const UNOPENED: OpenBlob = () => Promise.reject(new Error('no bytes are needed'));
+
+function at(registries: Registries, host: string, path = 'p/r/app'): DestinationRepository {
+  return registries.destination({ host, path }, { insecure: true });
+}
+
+async function google(
+  t: TestContext,
+  switches: Partial<LocalRegistry['switches']> = {},
+): Promise<{
+  readonly to: LocalRegistry;
+  readonly registries: Registries;
+  readonly one: DestinationRepository;
+}> {
+  const to = await artifactRegistry(t, switches);
+  const registries = open(t, [to.host], { google: [to.host] });
+  return { to, registries, one: at(registries, to.host) };
+}
+
+async function plain(
+  t: TestContext,
+  switches: Partial<LocalRegistry['switches']> = {},
+): Promise<{
+  readonly to: LocalRegistry;
+  readonly registries: Registries;
+  readonly one: DestinationRepository;
+}> {
+  const to = await registry(t, { switches });
+  const registries = open(t, [to.host]);
+  return { to, registries, one: at(registries, to.host) };
+}
+
+describe('destination repository', () => {
+  it('uploads a blob by one POST and one PUT, with its length', async (t) => {
+    const { to, one } = await google(t);
+    const wanted = blob('layer', 300);
+    let told = 0;
+    const { open: source, opened } = opening(wanted);
+    const arrival = await one.uploadBlob(
+      wanted,
+      source,
+      { onBytes: (count) => (told += count) },
+      NEVER,
+    );
+    assert.deepEqual([arrival, opened(), told], ['uploaded', 1, 300]);
+    assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
+    assert.equal(to.counter.records[1]?.headers['content-length'], '300');
+    assert.match(to.counter.records[0]?.url ?? '', /\?mount=sha256:[0-9a-f]{64}$/);
+    assert.equal(to.openUploads, 0);
+    const stored = to.store.blob('p/r/app', wanted.digest);
+    assert.ok(stored !== undefined && contentOf(stored).equals(wanted.content));
+  });
+
+  it('asks a blob away by the mount that Google answers', async (t) => {
+    const { to, one } = await google(t);
+    const wanted = blob('layer');
+    to.store.putBlob('p/r/app', wanted.content);
+    assert.equal(await one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'present');
+    assert.deepEqual(to.counter.summary, { 'POST upload 201': 1 });
+  });
+
+  it('asks a HEAD more for large blobs, until the mount has proven itself on the host', async (t) => {
+    const { to, registries, one } = await google(t);
+    const large = blob('large', LARGE);
+    const other = blob('other', LARGE);
+    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    assert.deepEqual(to.counter.summary, {
+      'POST upload 202': 1,
+      'HEAD blob 404': 1,
+      'PUT upload 201': 1,
+    });
+    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    to.counter.reset();
+    await at(registries, to.host, 'p/r/second').uploadBlob(other, opening(other).open, {}, NEVER);
+    assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
+  });
+
+  it('believes a HEAD that says that a large blob is there', async (t) => {
+    const { to, one } = await plain(t, { mountFrom: 'ignored' });
+    const large = blob('large', LARGE);
+    to.store.putBlob('p/r/app', large.content);
+    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'HEAD blob 200': 1 });
+    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    assert.equal(to.counter.count({ method: 'HEAD' }), 2);
+  });
+
+  it('mounts from the repository itself elsewhere, which proves the probe', async (t) => {
+    const { to, one } = await plain(t, { mountFrom: 'honoured' });
+    const wanted = blob('layer');
+    to.store.putBlob('p/r/app', wanted.content);
+    assert.equal(await one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'present');
+    assert.match(to.counter.records[0]?.url ?? '', /&from=p%2Fr%2Fapp$/);
+    to.counter.reset();
+    const large = blob('large', LARGE);
+    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    assert.equal(to.counter.count({ method: 'HEAD' }), 0);
+  });
+
+  it('mounts from another repository, which proves nothing', async (t) => {
+    const { to, one } = await plain(t);
+    const wanted = blob('layer');
+    to.store.putBlob('p/r/other', wanted.content);
+    assert.equal(
+      await one.uploadBlob(wanted, UNOPENED, { mountFrom: 'p/r/other' }, NEVER),
+      'mounted',
+    );
+    assert.notEqual(to.store.blob('p/r/app', wanted.digest), undefined);
+    to.counter.reset();
+    const large = blob('large', LARGE);
+    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    assert.equal(to.counter.count({ method: 'HEAD' }), 1);
+  });
+
+  it('asks for the right to read where it mounts from', async (t) => {
+    const to = await registry(t, { auth: { scheme: 'bearer', allows: () => true } });
+    const wanted = blob('layer');
+    to.store.putBlob('p/r/other', wanted.content);
+    const one = at(open(t, [to.host]), to.host);
+    assert.equal(
+      await one.uploadBlob(wanted, UNOPENED, { mountFrom: 'p/r/other' }, NEVER),
+      'mounted',
+    );
+    assert.deepEqual(to.counter.summary, {
+      'POST upload 401': 1,
+      'GET token 200': 1,
+      'POST upload 201': 1,
+    });
+  });
+
+  it('uploads plainly where a mount is refused, and asks for no more mounts there', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      path: /mount=/,
+      times: Infinity,
+      effect: {
+        kind: 'answer',
+        status: 400,
+        errors: [{ code: 'NAME_INVALID', message: 'invalid repository name' }],
+      },
+    });
+    for (const text of ['one', 'two']) {
+      const wanted = blob(text);
+      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    }
+    assert.deepEqual(to.counter.summary, {
+      'POST upload 400': 1,
+      'POST upload 202': 2,
+      'PUT upload 201': 2,
+    });
+  });
+
+  it('does not take a refused upload for a refused mount', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      method: 'POST',
+      times: 2,
+      effect: {
+        kind: 'answer',
+        status: 404,
+        errors: [{ code: 'NAME_UNKNOWN', message: 'no such repository' }],
+      },
+    });
+    const wanted = blob('layer');
+    const fault = await rejection(one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'NOT_FOUND');
+    assert.deepEqual(
+      [fault.side, fault.operation, fault.registryCodes],
+      ['destination', 'start upload', ['NAME_UNKNOWN']],
+    );
+    await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER);
+    assert.match(to.counter.records[2]?.url ?? '', /mount=/);
+  });
+
+  it('sends the bytes whatever a probe would say, where it is told to', async (t) => {
+    const { to, one } = await google(t);
+    const wanted = blob('layer');
+    to.store.putBlob('p/r/app', wanted.content);
+    assert.equal(
+      await one.uploadBlob(wanted, opening(wanted).open, { force: true }, NEVER),
+      'uploaded',
+    );
+    assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
+  });
+
+  for (const uploadLocation of ['relative', 'absolute', 'query'] as const) {
+    it(`goes on where the registry says, byte for byte (${uploadLocation})`, async (t) => {
+      const { one } = await plain(t, { uploadLocation });
+      const wanted = blob('layer');
+      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    });
+  }
+
+  it('presents nothing at Google’s upload sessions, which are capabilities', async (t) => {
+    const { to, one } = await google(t, { uploadBearer: 'refused' });
+    const wanted = blob('layer');
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.deepEqual(
+      to.counter.records.map(({ headers }) => headers.authorization),
+      [`Bearer ${ACCESS_TOKEN}`, undefined],
+    );
+  });
+
+  it('presents its authorization there after that was refused', async (t) => {
+    const server = await serve(t, (request, response) => {
+      request.resume().on('end', () => {
+        if (request.headers.authorization === undefined) response.writeHead(401).end();
+        else if (request.method === 'POST')
+          response.writeHead(202, { location: '/artifacts-uploads/x' }).end();
+        else response.writeHead(201).end();
+      });
+    });
+    const one = at(open(t, [server.host], { google: [server.host] }), server.host);
+    const wanted = blob('layer');
+    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'UNAUTHORIZED');
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.equal(server.seen.length, 4);
+  });
+
+  it('sends bytes to another https host without credentials, and to no other', async (t) => {
+    const server = await serve(t, (request, response) => {
+      request
+        .resume()
+        .on('end', () => response.writeHead(202, { location: 'http://127.0.0.2:1/x' }).end());
+    });
+    const one = at(open(t, [server.host]), server.host);
+    await rejection(one.uploadBlob(blob('layer'), UNOPENED, {}, NEVER), 'REDIRECT_REFUSED');
+  });
+
+  it('guard put-blob-digest: notices that the registry stored something else', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      method: 'PUT',
+      effect: { kind: 'digest', digest: digestOf(Buffer.from('other')) },
+    });
+    const wanted = blob('layer');
+    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'DIGEST_MISMATCH');
+  });
+
+  it('guard empty-upload: checks an empty blob before anything is asked', async (t) => {
+    const { to, one } = await plain(t);
+    await rejection(
+      one.uploadBlob({ ...blob('layer'), sizeBytes: 0 }, UNOPENED, {}, NEVER),
+      'DIGEST_MISMATCH',
+    );
+    assert.equal(to.counter.total, 0);
+    assert.equal(await one.uploadBlob(blob(''), UNOPENED, {}, NEVER), 'uploaded');
+    assert.equal(to.counter.records.at(-1)?.headers['content-length'], '0');
+  });
+
+  it('breaks off when its bytes do, and says whose fault it was', async (t) => {
+    const { to, one } = await google(t);
+    const wanted = blob('layer', 300);
+    async function* broken(): AsyncGenerator<Buffer> {
+      yield wanted.content.subarray(0, 100);
+      await Promise.resolve();
+      throw new Fault('DIGEST_MISMATCH', 'wrong', {
+        side: 'source',
+        operation: 'get blob',
+        url: 'https://s/',
+      });
+    }
+    const fault = await rejection(
+      one.uploadBlob(wanted, () => Promise.resolve(Readable.from(broken())), {}, NEVER),
+      'DIGEST_MISMATCH',
+    );
+    assert.equal(fault.side, 'source');
+    assert.equal(to.store.blob('p/r/app', wanted.digest), undefined);
+  });
+
+  it('passes on what opening the bytes throws, with nothing held', async (t) => {
+    const { one } = await plain(t);
+    const missing = new Fault('SOURCE_INCOMPLETE', 'lacks it', { side: 'source' });
+    for (let times = 0; times < 40; times++) {
+      await assert.rejects(
+        one.uploadBlob(blob('layer'), () => Promise.reject(missing), {}, NEVER),
+        missing,
+      );
+    }
+  });
+
+  it('looks by HEAD for a blob whose answer was lost', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({ method: 'PUT', effect: { kind: 'reset', at: 'commit' } });
+    const wanted = blob('layer');
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.deepEqual(to.counter.count({ method: 'HEAD', status: 200 }), 1);
+    to.counter.reset();
+    to.faults.add({
+      method: 'PUT',
+      effect: { kind: 'reset', at: 'request-body', afterBytes: 100 },
+    });
+    const other = blob('other', 200_000);
+    await rejection(one.uploadBlob(other, opening(other).open, {}, NEVER), 'NETWORK');
+    assert.equal(to.counter.count({ method: 'PUT' }), 1);
+  });
+
+  it('does not send a stream twice', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      method: 'PUT',
+      effect: { kind: 'answer', status: 503, afterRequestBytes: Infinity },
+    });
+    const wanted = blob('layer');
+    const { open: source, opened } = opening(wanted);
+    await rejection(one.uploadBlob(wanted, source, {}, NEVER), 'SERVER_ERROR');
+    assert.deepEqual([opened(), to.counter.count({ method: 'PUT' })], [1, 1]);
+  });
+
+  const refusals = [
+    [400, 'DIGEST_INVALID', 'DIGEST_MISMATCH'],
+    [400, 'SIZE_INVALID', 'SIZE_MISMATCH'],
+    [404, 'BLOB_UPLOAD_UNKNOWN', 'SERVER_ERROR'],
+    [416, 'BLOB_UPLOAD_INVALID', 'SERVER_ERROR'],
+    [413, 'UNSUPPORTED', 'REQUEST_REFUSED'],
+    [403, 'DENIED', 'FORBIDDEN'],
+  ] as const;
+  for (const [status, code, expected] of refusals) {
+    it(`takes ${status} ${code} at the PUT as ${expected}`, async (t) => {
+      const { to, one } = await plain(t);
+      to.faults.add({
+        method: 'PUT',
+        effect: {
+          kind: 'answer',
+          status,
+          errors: [{ code, message: 'no' }],
+          afterRequestBytes: Infinity,
+        },
+      });
+      const wanted = blob('layer');
+      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), expected);
+    });
+  }
+
+  it('ends an upload that is refused before its end, also where the rest is never read', async (t) => {
+    const { to, one } = await plain(t);
+    const wanted = blob('large', 3 * 1024 * 1024);
+    for (const unread of ['drain', 'hold'] as const) {
+      to.faults.add({
+        method: 'PUT',
+        effect: { kind: 'answer', status: 413, afterRequestBytes: 10_000, unread },
+      });
+      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'REQUEST_REFUSED');
+    }
+  });
+
+  it('uses a token for the next upload that replaced one which ended on the way', async (t) => {
+    const to = await registry(t, { auth: { scheme: 'bearer', allows: () => true } });
+    const one = at(open(t, [to.host]), to.host);
+    const wanted = blob('layer', 300);
+    const late: OpenBlob = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      to.revokeTokens();
+      return Readable.from([wanted.content]);
+    };
+    await rejection(one.uploadBlob(wanted, late, {}, NEVER), 'UNAUTHORIZED');
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+  });
+
+  it('lists, heads, reads and writes manifests, and knows its host', async (t) => {
+    const { to, one } = await google(t);
+    assert.deepEqual([one.name, one.host, one.google], [`${to.host}/p/r/app`, to.host, true]);
+    const bytes = Buffer.from('{"schemaVersion":2,"manifests":[]}');
+    const manifest = {
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      digest: digestOf(bytes),
+      bytes,
+    };
+    await one.putManifest('v1', manifest, NEVER);
+    assert.equal((await one.headManifest('v1', NEVER))?.digest, manifest.digest);
+    assert.deepEqual(await one.getManifest(manifest.digest, NEVER), manifest);
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+    assert.equal(await one.hasBlob(blob('x'), NEVER), false);
+    to.store.putBlob('p/r/app', blob('x').content);
+    assert.equal(await one.hasBlob(blob('x'), NEVER), true);
+  });
+});

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { NEVER, open, registry, rejection } from './setting.ts';
+
+const INDEX = {
+  mediaType: 'application/vnd.oci.image.index.v1+json',
+  bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
+};
+
+describe('source repository', () => {
+  it('is named as its image is', async (t) => {
+    const at = await registry(t);
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    assert.equal(one.name, `${at.host}/org/app`);
+  });
+
+  it('leaves the last five pulls of Docker Hub alone, in this event, and goes on with HEAD', async (t) => {
+    const at = await registry(t, { switches: { pullLimit: 7 } });
+    at.store.putManifest('org/app', INDEX, 'v1');
+    const registries = open(t, [at.host]);
+    const name = { host: at.host, path: 'org/app' };
+    const one = registries.source(name, { insecure: true });
+    await one.getManifest('v1', NEVER);
+    await one.getManifest('v1', NEVER);
+    const fault = await rejection(one.getManifest('v1', NEVER), 'RATE_LIMITED');
+    assert.deepEqual([fault.side, fault.operation], ['source', 'get manifest']);
+    assert.equal(at.counter.count({ method: 'GET' }), 2);
+    assert.notEqual(await one.headManifest('v1', NEVER), undefined);
+    const next = registries.source(name, { insecure: true });
+    assert.notEqual(await next.headManifest('v1', NEVER), undefined);
+    await rejection(next.getManifest('v1', NEVER), 'RATE_LIMITED');
+  });
+
+  it('knows of no limit where none is told', async (t) => {
+    const at = await registry(t);
+    at.store.putManifest('org/app', INDEX, 'v1');
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    for (let times = 0; times < 20; times++) await one.getManifest('v1', NEVER);
+    assert.equal(at.counter.total, 20);
+  });
+});
