@@ -10,12 +10,19 @@ export interface Claim {
   readonly label: string;
 }
 
+/** All claims to one path. */
+interface Path {
+  readonly claims: Map<string, Claim>;
+  /** The oldest of them. */
+  holder: Claim;
+}
+
 /**
  * Who writes where. Two objects with one image may share a path; of those with different images
  * only the oldest object's is written, since each event would overwrite what the other wrote.
  */
 export class DestinationClaims {
-  readonly #byPath = new Map<string, readonly Claim[]>();
+  readonly #paths = new Map<string, Path>();
   readonly #pathOf = new Map<string, string>();
 
   /**
@@ -24,43 +31,58 @@ export class DestinationClaims {
    */
   claim(claim: Claim, path: string | undefined): readonly string[] {
     const before = this.#pathOf.get(claim.uid);
-    const known = before === undefined ? undefined : this.#claimAt(before, claim.uid);
-    if (before === path && known?.image === claim.image) return [];
-    const affected = before === undefined ? [] : this.#leave(before, claim.uid);
-    if (path === undefined) return affected;
-    const others = this.#byPath.get(path) ?? [];
-    this.#byPath.set(path, [...others, claim].sort(byAge));
-    this.#pathOf.set(claim.uid, path);
-    return [...affected, ...others.map(({ uid }) => uid)];
+    if (before === path && this.#claimOf(claim.uid)?.image === claim.image) return [];
+    const left = this.withdraw(claim.uid);
+    const joined = path === undefined ? [] : this.#join(claim, path);
+    return [...new Set([...left, ...joined])];
   }
 
   /** Forgets an object. @returns the uids of those whose standing may have changed */
   withdraw(uid: string): readonly string[] {
-    const path = this.#pathOf.get(uid);
-    return path === undefined ? [] : this.#leave(path, uid);
+    const name = this.#pathOf.get(uid);
+    const path = name === undefined ? undefined : this.#paths.get(name);
+    if (name === undefined || path === undefined) return [];
+    this.#pathOf.delete(uid);
+    path.claims.delete(uid);
+    const [next] = [...path.claims.values()].sort(byAge);
+    if (next === undefined) {
+      this.#paths.delete(name);
+      return [];
+    }
+    return this.#hold(path, path.holder.uid === uid ? next : path.holder);
   }
 
   /** The claim that keeps this object from its path, and the path. */
   holderAgainst(uid: string): { readonly holder: Claim; readonly path: string } | undefined {
     const path = this.#pathOf.get(uid);
-    if (path === undefined) return undefined;
-    const [holder] = this.#byPath.get(path) ?? [];
-    const own = this.#claimAt(path, uid);
-    return holder === undefined || own === undefined || holder.image === own.image
-      ? undefined
-      : { holder, path };
+    const own = this.#claimOf(uid);
+    if (path === undefined || own === undefined) return undefined;
+    const holder = this.#paths.get(path)?.holder;
+    return holder === undefined || holder.image === own.image ? undefined : { holder, path };
   }
 
-  #claimAt(path: string, uid: string): Claim | undefined {
-    return this.#byPath.get(path)?.find((claim) => claim.uid === uid);
+  #claimOf(uid: string): Claim | undefined {
+    return this.#paths.get(this.#pathOf.get(uid) ?? '')?.claims.get(uid);
   }
 
-  #leave(path: string, uid: string): readonly string[] {
-    const left = (this.#byPath.get(path) ?? []).filter((claim) => claim.uid !== uid);
-    if (left.length === 0) this.#byPath.delete(path);
-    else this.#byPath.set(path, left);
-    this.#pathOf.delete(uid);
-    return left.map((claim) => claim.uid);
+  #join(claim: Claim, name: string): readonly string[] {
+    this.#pathOf.set(claim.uid, name);
+    const path = this.#paths.get(name);
+    if (path === undefined) {
+      this.#paths.set(name, { claims: new Map([[claim.uid, claim]]), holder: claim });
+      return [];
+    }
+    path.claims.set(claim.uid, claim);
+    return this.#hold(path, byAge(claim, path.holder) < 0 ? claim : path.holder).filter(
+      (uid) => uid !== claim.uid,
+    );
+  }
+
+  /** Names the holder of a path; the others are concerned only where its image is another. */
+  #hold(path: Path, holder: Claim): readonly string[] {
+    const before = path.holder.image;
+    path.holder = holder;
+    return before === holder.image ? [] : [...path.claims.keys()];
   }
 }
 

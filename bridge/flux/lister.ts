@@ -1,6 +1,6 @@
 import { Fault } from '../../functions/fault.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
-import { answerFault, type ApiServer } from '../kubernetes/api-server.ts';
+import { answerFault, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
 import {
   describeObject,
   readImageRepository,
@@ -84,7 +84,7 @@ async function listPage(options: ListOptions, next: string | undefined): Promise
   if (next !== undefined) query.set('continue', next);
   const path = `${imageRepositoriesPath(options.namespace)}?${query.toString()}`;
   const answer = await options.apiServer.send('GET', path);
-  if (answer.status !== 200) throw listFault(answerFault(answer, 'list ImageRepositories'));
+  if (answer.status !== 200) throw refusalOf(answer, 'list ImageRepositories');
   return pageOf(answer.body);
 }
 
@@ -107,13 +107,14 @@ function pageOf(body: unknown): Page {
   };
 }
 
-/** Says what a 404 of a list means: the whole kind is unknown. */
-function listFault(fault: Fault): Fault {
+/** What an answer other than success means; a 404 says that the whole kind is unknown. */
+export function refusalOf(answer: ApiAnswer, operation: string): Fault {
+  const fault = answerFault(answer, operation);
   if (fault.code !== 'NOT_FOUND') return fault;
   return new Fault(
     'NOT_FOUND',
     'the API server does not know image.toolkit.fluxcd.io/v1 ImageRepository: install the image-reflector-controller of Flux 2.7 or later',
-    { operation: 'list ImageRepositories', status: 404 },
+    { operation, status: 404 },
   );
 }
 

@@ -10,6 +10,7 @@ import {
   imageRepositoriesPath,
   listImageRepositories,
   narrowed,
+  refusalOf,
   type ListOptions,
 } from './lister.ts';
 
@@ -169,7 +170,7 @@ async function open(
   if (options.labelSelector !== '') query.set('labelSelector', options.labelSelector);
   const path = `${imageRepositoriesPath(options.namespace)}?${query.toString()}`;
   const answer = await options.apiServer.open(path, signal);
-  if ('body' in answer) throw answerFault(answer, 'watch ImageRepositories');
+  if ('body' in answer) throw refusalOf(answer, 'watch ImageRepositories');
   return answer;
 }
 

@@ -52,8 +52,8 @@ describe('DestinationClaims', () => {
 
   it('names those whose standing may have changed', () => {
     const claims = new DestinationClaims();
-    assert.deepEqual(claims.claim(claim('a', 'ghcr.io/a/app', 2023), 'app'), []);
-    assert.deepEqual(claims.claim(claim('b', 'ghcr.io/b/app', 2024), 'app'), ['a']);
+    assert.deepEqual(claims.claim(claim('b', 'ghcr.io/b/app', 2024), 'app'), []);
+    assert.deepEqual(claims.claim(claim('a', 'ghcr.io/a/app', 2023), 'app'), ['b']);
     assert.deepEqual(claims.claim(claim('b', 'ghcr.io/b/app', 2024), 'app'), []);
     assert.deepEqual(claims.claim(claim('a', 'ghcr.io/a/app', 2023), 'other'), ['b']);
     assert.equal(claims.holderAgainst('b'), undefined);
@@ -61,6 +61,16 @@ describe('DestinationClaims', () => {
     assert.deepEqual(claims.withdraw('a'), ['b']);
     assert.equal(claims.holderAgainst('b'), undefined);
     assert.deepEqual(claims.withdraw('a'), []);
+  });
+
+  it('concerns nobody while the holder’s image stays', () => {
+    const claims = new DestinationClaims();
+    for (let index = 0; index < 5; index += 1) {
+      assert.deepEqual(claims.claim(claim(`a${index}`, 'ghcr.io/a/app', 2020 + index), 'app'), []);
+    }
+    assert.deepEqual(claims.claim(claim('b', 'ghcr.io/b/app', 2030), 'app'), []);
+    assert.deepEqual(claims.withdraw('a0'), []);
+    assert.equal(claims.holderAgainst('b')?.holder.uid, 'a1');
   });
 
   it('moves a claim whose image changes on its path', () => {

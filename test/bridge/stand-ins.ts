@@ -7,7 +7,7 @@ import { PubSub } from '@google-cloud/pubsub';
 import { startBridge, type Bridge, type BridgeParts } from '../../bridge/bridge.ts';
 import { readConfig } from '../../bridge/config.ts';
 import { connectApiServer, type ApiServer } from '../../bridge/kubernetes/api-server.ts';
-import { createPublisher } from '../../bridge/publisher.ts';
+import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
@@ -47,7 +47,11 @@ export interface StandIns {
   /** Events published to a lane, oldest first. */
   events(lane?: 'events' | 'bulk'): readonly MirrorEvent[];
   /** Resolves when the lane has so many events, with them. */
-  until(count: number, lane?: 'events' | 'bulk'): Promise<readonly MirrorEvent[]>;
+  until(
+    count: number,
+    lane?: 'events' | 'bulk',
+    timeoutMs?: number,
+  ): Promise<readonly MirrorEvent[]>;
   close(): Promise<void>;
 }
 
@@ -83,8 +87,11 @@ export async function startStandIns(options: KubernetesOptions = {}): Promise<St
     kubeconfig,
     folder,
     events,
-    async until(count, lane) {
-      await pubsub.view.until(() => events(lane).length >= count, AbortSignal.timeout(20_000));
+    async until(count, lane = 'events', timeoutMs = 20_000) {
+      const name = `projects/${PROJECT}/topics/${lane}`;
+      const published = (): number =>
+        pubsub.view.topics().find((topic) => topic.name === name)?.published ?? 0;
+      await pubsub.view.until(() => published() >= count, AbortSignal.timeout(timeoutMs));
       return events(lane);
     },
     async start(args = [], parts = {}) {
@@ -110,7 +117,7 @@ export async function startRunning(
   const lines: Line[] = [];
   const logger = createLogger({
     fluxKeys: true,
-    level: 'debug',
+    level: 'info',
     write: (line) => lines.push(JSON.parse(line) as Line),
   });
   const config = readConfig(
@@ -120,7 +127,8 @@ export async function startRunning(
     ],
     { RUNTIME_NAMESPACE: 'flux-system' },
   );
-  const publisher = parts.publisher ?? createPublisher(config);
+  const publisher =
+    parts.publisher ?? (config.dryRun ? dryRunPublisher(logger) : createPublisher(config));
   const used = parts.apiServer ?? apiServer;
   const bridge = await startBridge(config, {
     logger,

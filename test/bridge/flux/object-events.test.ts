@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { readImageRepository } from '../../../bridge/flux/image-repository.ts';
+import { ObjectEvents } from '../../../bridge/flux/object-events.ts';
+import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
+import { createLogger } from '../../../functions/telemetry/logger.ts';
+import { imageRepository } from '../objects.ts';
+import { startStandIns, type StandIns } from '../stand-ins.ts';
+
+interface EventList {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string };
+    readonly involvedObject: Readonly<Record<string, string>>;
+    readonly type: string;
+    readonly reason: string;
+    readonly message: string;
+    readonly count: number;
+    readonly firstTimestamp: string;
+    readonly lastTimestamp: string;
+    readonly source: { readonly component: string };
+    readonly reportingInstance: string;
+  }[];
+}
+
+const HOUR_MS = 3_600_000;
+const app = readImageRepository(imageRepository('app', { revision: '1' }));
+const warning = { reason: 'AnnotationInvalid', message: 'annotation x is wrong' };
+
+describe('ObjectEvents', () => {
+  let standIns: StandIns;
+  let admin: ApiServer;
+  let nowMs = Date.parse('2026-08-10T09:00:00Z');
+  let lines: string[] = [];
+  before(async () => {
+    standIns = await startStandIns({ namespaces: ['flux-system', 'team'] });
+    admin = connectApiServer(standIns.kubeconfig);
+  });
+  after(async () => {
+    admin.close();
+    await standIns.close();
+  });
+
+  function objectEvents(apiServer = admin, mayWrite = () => true): ObjectEvents {
+    lines = [];
+    return new ObjectEvents({
+      apiServer,
+      logger: createLogger({ write: (line) => lines.push(line) }),
+      mayWrite,
+      instance: 'bridge-0',
+      now: () => new Date(nowMs),
+    });
+  }
+
+  async function written(namespace: string): Promise<EventList['items']> {
+    const answer = await admin.send('GET', `/api/v1/namespaces/${namespace}/events`);
+    return (answer.body as EventList).items;
+  }
+
+  it('writes one Warning about the object, as kubectl describe reads it', async () => {
+    const events = objectEvents();
+    events.warn(app, warning);
+    await events.idle();
+    events.tick();
+    await events.idle();
+    const [event, ...others] = await written('flux-system');
+    assert.deepEqual(others, []);
+    assert.ok(event !== undefined);
+    assert.deepEqual(event.involvedObject, {
+      apiVersion: 'image.toolkit.fluxcd.io/v1',
+      kind: 'ImageRepository',
+      namespace: 'flux-system',
+      name: 'app',
+      uid: app.uid,
+      resourceVersion: '1',
+    });
+    assert.deepEqual(
+      [event.type, event.reason, event.message, event.count],
+      ['Warning', warning.reason, warning.message, 1],
+    );
+    assert.equal(event.source.component, 'imagerepo-mirror');
+    assert.equal(event.reportingInstance, 'bridge-0');
+  });
+
+  it('counts it up while it lasts, and writes a new one where it has expired', async () => {
+    const events = objectEvents();
+    const team = { ...app, namespace: 'team', uid: 'team-app' };
+    events.warn(team, warning);
+    await events.idle();
+    nowMs += HOUR_MS;
+    events.tick();
+    await events.idle();
+    const [event] = await written('team');
+    assert.equal(event?.count, 2);
+    assert.notEqual(event.firstTimestamp, event.lastTimestamp);
+    standIns.kubernetes.faults.request({ resource: 'events', verbs: ['patch'], answer: 404 });
+    nowMs += HOUR_MS;
+    events.tick();
+    await events.idle();
+    assert.equal((await written('team')).length, 2);
+  });
+
+  it('writes nothing of what is mended, nor while another leads', async () => {
+    let leads = false;
+    const events = objectEvents(admin, () => leads);
+    const before = (await written('flux-system')).length;
+    events.warn(app, warning);
+    events.warn({ ...app, uid: 'other', name: 'other' }, warning);
+    await events.idle();
+    assert.equal((await written('flux-system')).length, before);
+    events.clear(app.uid);
+    leads = true;
+    events.tick();
+    await events.idle();
+    const names = (await written('flux-system')).map(
+      ({ involvedObject }) => involvedObject['name'],
+    );
+    assert.deepEqual(names.slice(before), ['other']);
+  });
+
+  it('logs a refusal, and goes on', async () => {
+    const { kubernetes, folder } = standIns;
+    await kubernetes.kubeconfig(`${folder}/poor`, kubernetes.addUser({ name: 'poor' }));
+    const poor = connectApiServer(`${folder}/poor`);
+    const events = objectEvents(poor);
+    events.warn(app, warning);
+    await events.idle();
+    assert.equal(lines.filter((line) => line.includes('"status":403')).length, 1);
+    poor.close();
+  });
+
+  it('tries again after an outage', async () => {
+    const events = objectEvents();
+    const before = (await written('flux-system')).length;
+    standIns.kubernetes.faults.request({ resource: 'events', answer: 'reset' });
+    events.warn({ ...app, uid: 'late', name: 'late' }, warning);
+    await events.idle();
+    assert.equal(lines.length, 1);
+    events.tick();
+    await events.idle();
+    assert.equal((await written('flux-system')).length, before + 1);
+  });
+});

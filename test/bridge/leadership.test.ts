@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+
+import { everything } from '../../infra/local/kubernetes/access.ts';
+import { leases } from '../../infra/local/kubernetes/resource.ts';
+import type { KubeObject } from '../../infra/local/kubernetes/object.ts';
+import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
+import { imageRepository, type Wanted } from './objects.ts';
+import {
+  aWhile,
+  eventually,
+  startStandIns,
+  type RunningBridge,
+  type StandIns,
+} from './stand-ins.ts';
+
+const ELECTION = [
+  '--enable-leader-election',
+  '--leader-election-lease-duration=2s',
+  '--leader-election-renew-deadline=1s',
+  '--leader-election-retry-period=50ms',
+];
+
+interface LeaseSpec {
+  readonly holderIdentity: string;
+  readonly leaseTransitions: number;
+}
+
+describe('two bridges', () => {
+  let standIns: StandIns;
+  const put = (name: string, wanted: Wanted = {}): KubeObject =>
+    standIns.kubernetes.put(imageRepository(name, { revision: '1', ...wanted }));
+  const lease = (name = 'imagerepo-mirror-leader-election'): LeaseSpec | undefined =>
+    standIns.kubernetes.get('flux-system', name, leases)?.['spec'] as LeaseSpec | undefined;
+  beforeEach(async () => {
+    standIns = await startStandIns();
+  });
+  afterEach(() => standIns.close());
+
+  async function leads(running: RunningBridge): Promise<boolean> {
+    const { body } = await running.page('/metrics');
+    return /^leader_election_master_status\{name="[^"]+"\} 1$/m.test(body);
+  }
+
+  /** A leader, and a standby whose watch is complete. */
+  async function pair(
+    args: readonly string[] = [],
+  ): Promise<readonly [RunningBridge, RunningBridge]> {
+    const leader = await standIns.start([...ELECTION, ...args]);
+    await eventually('the first leads', () => leads(leader));
+    const standby = await standIns.start([...ELECTION, ...args]);
+    await eventually(
+      'the second is ready',
+      async () => (await standby.page('/readyz')).status === 200,
+    );
+    return [leader, standby];
+  }
+
+  it('publish every change once', async () => {
+    put('app');
+    const [, standby] = await pair();
+    for (let revision = 2; revision <= 20; revision += 1) {
+      put('app', { revision: String(revision) });
+      await standIns.until(revision - 1);
+    }
+    await aWhile();
+    assert.equal(standIns.events().length, 19);
+    assert.equal(standIns.events('bulk').length, 1);
+    assert.equal(await leads(standby), false);
+  });
+
+  it('hand over at a stop: nothing lost, nothing replayed', async () => {
+    for (let index = 0; index < 20; index += 1) put(`app-${index}`);
+    const [leader, standby] = await pair(['--replay-rate', '0']);
+    await standIns.until(20, 'bulk');
+    // Until the leader's renewals have shown that the replay is published.
+    await aWhile(2500);
+    await leader.stop();
+    put('app-3', { revision: '2' });
+    await eventually('the second leads', () => leads(standby));
+    const [event] = await standIns.until(1);
+    assert.equal(event?.data.imageRepository.name, 'app-3');
+    await aWhile();
+    assert.equal(standIns.events('bulk').length, 20);
+    assert.equal(lease()?.leaseTransitions, 1);
+  });
+
+  it('publish what the old leader left unpublished, however old it is', async () => {
+    put('app');
+    const [leader, standby] = await pair();
+    await standIns.until(1, 'bulk');
+    await aWhile(2500);
+    const before = standIns.pubsub.requests('Publish');
+    standIns.pubsub.disturbances.add({
+      kind: 'refused',
+      method: 'Publish',
+      status: 'UNAVAILABLE',
+      times: Infinity,
+    });
+    put('app', { revision: '2' });
+    await eventually('the leader tries', () => standIns.pubsub.requests('Publish') > before + 2);
+    // Longer than the lease duration: only the annotation keeps the change in the standby's queue.
+    await aWhile(3000);
+    await leader.stop();
+    standIns.pubsub.disturbances.clear();
+    await eventually('the second leads', () => leads(standby));
+    const [event] = await standIns.until(1);
+    assert.equal(event?.data.revision, '2');
+    assert.equal(event.data.reason, 'changed');
+    await aWhile();
+    assert.equal(standIns.events().length, 1);
+    assert.equal(standIns.events('bulk').length, 1);
+  });
+
+  it('replay everything when the second began to watch after the last renewal', async () => {
+    for (let index = 0; index < 5; index += 1) put(`app-${index}`);
+    const first = await standIns.start(ELECTION);
+    await standIns.until(5, 'bulk');
+    await first.stop();
+    await standIns.start(ELECTION);
+    await standIns.until(10, 'bulk');
+  });
+
+  it('take over within the lease duration when the leader is cut off, and never publish twice', async () => {
+    put('app');
+    const token = standIns.kubernetes.addUser({ name: 'first', rules: everything });
+    const kubeconfig = `${standIns.folder}/first`;
+    await standIns.kubernetes.kubeconfig(kubeconfig, token);
+    const leader = await standIns.start(ELECTION, { apiServer: connectApiServer(kubeconfig) });
+    await eventually('the first leads', () => leads(leader));
+    const standby = await standIns.start(ELECTION);
+    await eventually(
+      'the second is ready',
+      async () => (await standby.page('/readyz')).status === 200,
+    );
+    await standIns.until(1, 'bulk');
+    await aWhile(2500);
+    // The leader still sees the objects, but can no longer renew.
+    standIns.kubernetes.faults.request({
+      resource: 'leases',
+      user: 'first',
+      answer: 'hang',
+      times: Infinity,
+    });
+    const cutMs = performance.now();
+    await eventually('the second leads', () => leads(standby));
+    assert.ok(performance.now() - cutMs < 6000);
+    assert.equal(await leads(leader), false);
+    put('app', { revision: '2' });
+    await standIns.until(1);
+    await aWhile();
+    assert.equal(standIns.events().length, 1);
+  });
+
+  it('keep the Lease of their selector', async () => {
+    await standIns.start([...ELECTION, '--watch-label-selector', 'sharding.fluxcd.io/key=shard1']);
+    await eventually(
+      'the Lease is there',
+      () => lease('imagerepo-mirror-leader-election-73fdc1be')?.holderIdentity !== undefined,
+    );
+    assert.equal(lease(), undefined);
+  });
+});
