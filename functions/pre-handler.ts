@@ -68,14 +68,12 @@ function isEmpty({ headers }: IncomingMessage): boolean {
   return headers['content-length'] === undefined || headers['content-length'] === '0';
 }
 
-/** The attributes of a message without data, as an unwrapped push puts them into headers. */
-function bodiless(request: IncomingMessage): unknown {
-  const names = ['specversion', 'id', 'type', 'source', 'subject', 'time'];
-  const attributes = names.flatMap((name) => {
-    const value = headerOf(request, `ce-${name}`);
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  return attributes.length === 0 ? undefined : Object.fromEntries(attributes);
+/** A message without data, its attributes out of the headers that an unwrapped push makes of them. */
+function bodiless({ headers }: IncomingMessage): unknown {
+  const attributes = Object.entries(headers).filter(
+    ([name, value]) => name.startsWith('ce-') && typeof value === 'string',
+  );
+  return { message: { attributes: Object.fromEntries(attributes), data: '' } };
 }
 
 function answer(handled: Promise<void>, response: ServerResponse): void {

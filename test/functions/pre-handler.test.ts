@@ -115,9 +115,11 @@ describe('pre-handler', () => {
   it('executes a message without a body by itself, with its attributes', async () => {
     const { status } = await send('POST', { 'ce-id': '7', 'ce-type': 't', 'content-length': '0' });
     assert.equal(status, 204);
-    assert.deepEqual(handled.at(-1), { id: '7', type: 't' });
+    assert.deepEqual(handled.at(-1), {
+      message: { attributes: { 'ce-id': '7', 'ce-type': 't' }, data: '' },
+    });
     await send('POST', { 'content-length': '0' });
-    assert.equal(handled.at(-1), undefined);
+    assert.deepEqual(handled.at(-1), { message: { attributes: {}, data: '' } });
     refuses = true;
     assert.equal((await send('POST', { 'content-length': '0' })).status, 500);
     refuses = false;

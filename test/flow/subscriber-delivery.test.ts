@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { buildManifest } from '../../infra/local/images/image.ts';
+import { tagsOf } from '../functions/registries.ts';
+import { PROJECT, withDeployment } from './subscriber-rig.ts';
+
+const TIMEOUT = { timeout: 60_000 };
+
+describe('delivery', () => {
+  it('mirrors duplicates and reordered events once, with nothing missing', TIMEOUT, async () => {
+    await withDeployment({ duplicateShare: 0.5 }, async (deployment) => {
+      const { registries, publish, event, settled, requireMirrored } = deployment;
+      for (const repository of ['org/a', 'org/b', 'org/c']) {
+        for (let n = 0; n < 4; n++) await registries.push(repository, `1.0.${n}`);
+      }
+      const published = ['org/a', 'org/b', 'org/c'].flatMap((repository) =>
+        [3, 1, 2].map((minute) =>
+          event(
+            repository,
+            { revision: String(minute) },
+            new Date(Date.UTC(2026, 7, 1, 0, minute)),
+          ),
+        ),
+      );
+      for (const one of published) await publish(one);
+      await settled();
+      for (const repository of ['org/a', 'org/b', 'org/c']) await requireMirrored(repository);
+      const copied = deployment.lines.filter(({ outcome }) => outcome === 'copied');
+      assert.equal(copied.length, 12);
+      assert.equal(registries.destination.counter.count({ method: 'PUT', kind: 'manifest' }), 12);
+      assert.deepEqual(deployment.deadLetters(), []);
+    });
+  });
+
+  it('acknowledges a permanently bad tag among good ones', TIMEOUT, async () => {
+    await withDeployment({}, async (deployment) => {
+      const { registries, publish, event, settled } = deployment;
+      for (const tag of ['1.0', '1.1', '1.2']) await registries.push('org/app', tag);
+      const huge = buildManifest('application/vnd.oci.image.index.v1+json', {
+        manifests: [],
+        annotations: { padding: 'x'.repeat(4 * 1024 * 1024) },
+      });
+      registries.source.store.putManifest('org/app', huge, 'huge');
+      await publish(event('org/app'));
+      await settled();
+      const there = tagsOf(registries.destination, 'm/org/app');
+      assert.deepEqual(Object.keys(there), ['1.0', '1.1', '1.2']);
+      const [line, ...more] = deployment.eventLines();
+      assert.deepEqual(more, []);
+      assert.equal(line?.['decisionReason'], 'PermanentFailures');
+      assert.equal(line['failed'], 1);
+      assert.equal(line['copied'], 3);
+      const tag = deployment.lines.find(({ outcome }) => outcome === 'failed');
+      assert.equal(tag?.['code'], 'MANIFEST_TOO_LARGE');
+      assert.deepEqual(deployment.deadLetters(), []);
+    });
+  });
+
+  it('redelivers what failed transiently, until it succeeds', TIMEOUT, async () => {
+    await withDeployment({}, async (deployment) => {
+      const { registries, publish, event, settled, requireMirrored } = deployment;
+      for (const tag of ['1.0', '1.1']) await registries.push('org/app', tag);
+      registries.source.faults.add({
+        path: /manifests\/1\.1/,
+        times: 8,
+        effect: { kind: 'answer', status: 503 },
+      });
+      await publish(event('org/app'));
+      await settled();
+      await requireMirrored('org/app');
+      assert.ok(deployment.eventLines({ decision: 'retry' }).length > 0);
+      assert.deepEqual(deployment.deadLetters(), []);
+    });
+  });
+
+  it('mirrors again what was deleted at the destination, by a replay', TIMEOUT, async () => {
+    await withDeployment({}, async (deployment) => {
+      const { registries, publish, event, settled, requireMirrored, admin } = deployment;
+      const before = new Date();
+      await registries.push('org/app', '1.0');
+      await publish(event('org/app'));
+      await settled();
+      registries.destination.store.deleteTag('m/org/app', '1.0');
+      await admin.subscription('events').seek(before);
+      await deployment.pubsub.view.until(
+        (view) =>
+          (view.subscription(`projects/${PROJECT}/subscriptions/events`)?.acknowledged ?? 0) === 2,
+      );
+      await requireMirrored('org/app');
+    });
+  });
+
+  it('acknowledges a source that is not there', TIMEOUT, async () => {
+    await withDeployment({}, async ({ publish, event, settled, eventLines, deadLetters }) => {
+      await publish(event('org/absent'));
+      await settled();
+      assert.equal(eventLines({ decisionReason: 'SourceLost' }).length, 1);
+      assert.deepEqual(deadLetters(), []);
+    });
+  });
+});
+
+describe('message that can never succeed', () => {
+  it('ends in the dead-letter topic with code, field and all its attributes', TIMEOUT, async () => {
+    await withDeployment({ env: { ALLOWED_SOURCES: '127.0.0.1:1/*' } }, async (deployment) => {
+      const { publish, event, settled, deadLetters } = deployment;
+      const good = event('org/app');
+      const attributes = {
+        'ce-specversion': '1.0',
+        'ce-id': 'x',
+        'ce-type': good.type,
+        'ce-source': good.source,
+        'ce-time': good.time,
+        'Content-Type': 'application/json',
+      };
+      await publish(good);
+      await publish({ attributes, data: Buffer.from('{"image":') });
+      await publish({ attributes, data: Buffer.from('[]') });
+      await publish({ attributes: { team: 'a' }, data: Buffer.from('hello') });
+      await publish({
+        attributes: { ...attributes, 'Content-Type': 'text/plain' },
+        data: Buffer.from('x'),
+      });
+      await publish({ attributes: { ...attributes, 'ce-type': 'other' }, data: Buffer.from('{}') });
+      await publish({ attributes: { 'ce-id': 'only' }, data: Buffer.alloc(0) });
+      await settled();
+      const letters = deadLetters().map(({ attributes: own }) => ({ ...own }));
+      assert.deepEqual(
+        letters.map((own) => `${own['error-code'] ?? ''} ${own['error-field'] ?? ''}`).sort(),
+        [
+          'EVENT_INVALID type',
+          'EVENT_INVALID type',
+          'EVENT_UNDECODABLE data',
+          'EVENT_UNDECODABLE data',
+          'EVENT_UNDECODABLE data',
+          'EVENT_UNDECODABLE data',
+          'SOURCE_FORBIDDEN data.image',
+        ].sort(),
+      );
+      const forbidden = letters.find((own) => own['error-code'] === 'SOURCE_FORBIDDEN');
+      assert.equal(forbidden?.['ce-id'], good.id);
+      assert.equal(deployment.eventLines({ decision: 'dead-letter' }).length, 7);
+    });
+  });
+
+  it(
+    'is redelivered where there is no dead-letter topic, until Pub/Sub gives up',
+    TIMEOUT,
+    async () => {
+      await withDeployment(
+        { env: { DEAD_LETTER_TOPIC: '' }, maxDeliveryAttempts: 5 },
+        async ({ publish, settled, deadLetters, eventLines }) => {
+          await publish({
+            attributes: { 'Content-Type': 'application/json' },
+            data: Buffer.from('{}'),
+          });
+          await settled();
+          assert.equal(deadLetters().length, 1);
+          assert.equal(eventLines({ decisionReason: 'NoDeadLetterTopic' }).length, 5);
+        },
+      );
+    },
+  );
+});

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+
+import { PubSub } from '@google-cloud/pubsub';
+
+import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
+import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
+import type { LogLine } from '../../infra/local/child.ts';
+import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
+import { createTopology, TOPICS } from '../../infra/local/pubsub/topology.ts';
+import { startRunFront, type RunFront } from '../../infra/local/run-front/front.ts';
+import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
+import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';
+
+// Nothing of Google is meant to be found on this machine.
+process.env['METADATA_SERVER_DETECTION'] = 'none';
+
+/** Project of all topics. */
+export const PROJECT = 'flow';
+
+/** How the subscriber is deployed. */
+export interface DeploymentOptions {
+  /** Variables of the service beside the usual ones. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Program of an instance. Default `functions/serve.ts`. */
+  readonly command?: readonly string[];
+  /** Port of an instance that cannot choose one and tell it. Default 0. */
+  readonly port?: number;
+  /** Per lane. Default 1. */
+  readonly maxInstances?: number;
+  /** Per instance. Default 4. */
+  readonly concurrency?: number;
+  /** Cloud Run's request timeout. Default 300 s. */
+  readonly timeoutMs?: number;
+  readonly duplicateShare?: number;
+  /** Multiplies the waits before a redelivery. Default 0.01. */
+  readonly backoffFactor?: number;
+  readonly maxDeliveryAttempts?: number;
+  readonly registries?: Parameters<typeof startRegistries>[0];
+}
+
+/** Pub/Sub, two lanes of the service, a source and a destination. */
+export interface Deployment {
+  readonly pubsub: LocalPubsub;
+  readonly registries: Registries;
+  readonly events: RunFront;
+  readonly bulk: RunFront;
+  /** Every structured line of every instance, in order. */
+  readonly lines: readonly LogLine[];
+  readonly admin: PubSub;
+  /** Publishes to a lane. Default `events`. */
+  readonly publish: (message: MirrorEvent | EncodedEvent, topic?: string) => Promise<void>;
+  /** Resolves when no message of either lane is undelivered or under way. */
+  readonly settled: () => Promise<void>;
+  /** Messages of the dead-letter topic. */
+  readonly deadLetters: () => readonly { readonly attributes: Readonly<Record<string, string>> }[];
+  /** Event about a repository of the source. */
+  readonly event: (repository: string, data?: Partial<MirrorRequest>, time?: Date) => MirrorEvent;
+  /** Fails unless the destination has exactly the source's tags and every byte can be read. */
+  readonly requireMirrored: (repository: string) => Promise<void>;
+  /** Lines of entry `event`, with these fields. */
+  readonly eventLines: (fields?: Readonly<Record<string, unknown>>) => readonly LogLine[];
+  readonly close: () => Promise<void>;
+}
+
+/** Starts all of it. */
+export async function deploy(options: DeploymentOptions = {}): Promise<Deployment> {
+  const registries = await startRegistries({ seeded: false, ...options.registries });
+  const pubsub = await startPubsub({
+    duplicateShare: options.duplicateShare ?? 0,
+    backoffFactor: options.backoffFactor ?? 0.01,
+  });
+  const lines: LogLine[] = [];
+  const env = {
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${registries.destination.host}/m`,
+    DESTINATION_LAYOUT: 'path',
+    BULK_TOPIC: TOPICS.bulk,
+    DEAD_LETTER_TOPIC: TOPICS.deadLetter,
+    GOOGLE_CLOUD_PROJECT: PROJECT,
+    PUBSUB_EMULATOR_HOST: pubsub.host,
+    METADATA_SERVER_DETECTION: 'none',
+    ...options.env,
+  };
+  const front = async (): Promise<RunFront> =>
+    startRunFront({
+      start: async () =>
+        startInstanceProcess({
+          command: options.command ?? ['functions/serve.ts'],
+          env,
+          ...(options.port === undefined ? {} : { port: options.port }),
+          onLine: (line) => {
+            lines.push(line);
+          },
+        }),
+      maxInstances: options.maxInstances ?? 1,
+      concurrency: options.concurrency ?? 4,
+      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    });
+  const [events, bulk] = [await front(), await front()];
+  await createTopology({
+    host: pubsub.host,
+    projectId: PROJECT,
+    eventsEndpoint: events.url,
+    bulkEndpoint: bulk.url,
+    ...(options.maxDeliveryAttempts === undefined
+      ? {}
+      : { maxDeliveryAttempts: options.maxDeliveryAttempts }),
+  });
+  const admin = new PubSub({ apiEndpoint: pubsub.host, projectId: PROJECT, emulatorMode: true });
+  const { source, destination } = registries;
+  return {
+    pubsub,
+    registries,
+    events,
+    bulk,
+    lines,
+    admin,
+    publish: async (message, topic = TOPICS.events) => {
+      const { attributes, data } = 'attributes' in message ? message : encodeEvent(message);
+      await admin.topic(topic).publishMessage({ attributes: { ...attributes }, data });
+    },
+    settled: async () => {
+      await pubsub.view.until((view) =>
+        [TOPICS.events, TOPICS.bulk].every((name) => {
+          const lane = view.subscription(`projects/${PROJECT}/subscriptions/${name}`);
+          return lane !== undefined && lane.undelivered + lane.outstanding === 0;
+        }),
+      );
+    },
+    deadLetters: () => pubsub.view.messages(`projects/${PROJECT}/topics/${TOPICS.deadLetter}`),
+    event: (repository, data = {}, time = new Date()) =>
+      eventOf(
+        {
+          imageRepository: { namespace: 'flux-system', name: 'x', uid: `uid ${repository}` },
+          image: `${source.host}/${repository}`,
+          revision: '1',
+          tagCount: 1,
+          scanTime: time.toISOString(),
+          exclusionList: [],
+          reason: 'changed',
+          ...data,
+        },
+        { clusterName: 'flow', time },
+      ),
+    requireMirrored: async (repository) => {
+      assert.deepEqual(tagsOf(destination, `m/${repository}`), tagsOf(source, repository));
+      const read = await verifyRepository({
+        url: destination.url,
+        repository: `m/${repository}`,
+      });
+      assert.deepEqual(read.problems, []);
+    },
+    eventLines: (fields = {}) =>
+      lines.filter(
+        (line) =>
+          line['entry'] === 'event' &&
+          Object.entries(fields).every(([name, value]) => line[name] === value),
+      ),
+    close: async () => {
+      await admin.close();
+      await pubsub.close();
+      await events.close();
+      await bulk.close();
+      await registries.close();
+    },
+  };
+}
+
+/** Runs a test on a deployment of its own. */
+export async function withDeployment(
+  options: DeploymentOptions,
+  work: (deployment: Deployment) => Promise<void>,
+): Promise<void> {
+  const deployment = await deploy(options);
+  try {
+    await work(deployment);
+  } finally {
+    await deployment.close();
+  }
+}
+
+/** Waits until something holds, looking every 10 ms; the test's own timeout is the limit. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
