@@ -43,6 +43,7 @@ export class Broker {
     };
   }
 
+  /** What the broker takes for time. */
   get clock(): Clock {
     return this.#options.clock;
   }
@@ -196,6 +197,7 @@ export class Broker {
     };
   }
 
+  /** Tells the listeners that something changed. */
   changed(): void {
     for (const listener of this.#listeners) listener();
   }

@@ -32,6 +32,7 @@ export class Disturbances {
     this.#clock = clock;
   }
 
+  /** Lets these happen, after those that were added before. */
   add(...disturbances: readonly Disturbance[]): void {
     for (const disturbance of disturbances) {
       this.#pending.push({ disturbance, left: disturbance.times ?? 1 });

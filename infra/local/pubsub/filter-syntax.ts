@@ -80,6 +80,7 @@ class Parser {
     this.#text = text;
   }
 
+  /** The expression that the whole text spells. */
   whole(): Expression {
     const expression = this.#joined();
     if (this.#next < this.#tokens.length) throw this.#unexpected();

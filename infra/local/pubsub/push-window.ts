@@ -19,10 +19,12 @@ export class PushWindow {
     return Math.floor(this.#size);
   }
 
+  /** A request was acknowledged. */
   succeeded(): void {
     this.#size = Math.min(this.#size + 1, PushWindow.LARGEST);
   }
 
+  /** A request was refused, or its deadline passed. */
   failed(): void {
     this.#size = Math.max(this.#size * (1 - PushWindow.LOSS), 1);
   }

@@ -39,11 +39,6 @@ export class Push implements Consumer {
     return this.#settings.ackDeadlineMs;
   }
 
-  /** Requests that may be outstanding now. */
-  get windowSize(): number {
-    return this.#window.size;
-  }
-
   /** Whether no request is under way. */
   get idle(): boolean {
     return this.#open.size === 0;

@@ -53,7 +53,9 @@ export interface LocalPubsub {
 
 /**
  * Starts a Pub/Sub on the loopback interface that the real client library talks to. Nothing is in
- * it yet and nothing is kept on disk.
+ * it yet and nothing is kept on disk. It refuses what the product refuses; what it does not do
+ * (exactly-once delivery, schemas, transforms, exports, detaching, keeping IAM policies) it answers
+ * with UNIMPLEMENTED. @throws Error where the port is taken
  */
 export async function startPubsub(options: PubsubOptions = {}): Promise<LocalPubsub> {
   const clock = options.clock ?? systemClock;

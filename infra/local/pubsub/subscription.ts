@@ -100,6 +100,7 @@ export class Subscription {
     });
   }
 
+  /** How it is configured now. */
   get config(): SubscriptionConfig {
     return this.#config;
   }
@@ -132,6 +133,7 @@ export class Subscription {
     this.#backlog.add(message, habits.shuffled ? random() * ARRIVAL_SPREAD_MS : 0);
   }
 
+  /** Lets a consumer have messages. */
   attach(consumer: Consumer): void {
     this.#consumers.add(consumer);
     this.dispatch();

@@ -41,6 +41,7 @@ export class PubsubView {
     this.#broker = broker;
   }
 
+  /** All topics, in the order they were made. */
   topics(): readonly TopicView[] {
     return [...this.#broker.topics.values()].map(({ config, published }) => ({
       name: config.name,
@@ -57,6 +58,7 @@ export class PubsubView {
     return [...(topics.get(topic)?.remembered(clock.nowMs()) ?? [])];
   }
 
+  /** All subscriptions that have not expired, in the order they were made. */
   subscriptions(): readonly SubscriptionView[] {
     return [...this.#broker.subscriptions.values()].map(({ config, counts, totals }) => ({
       name: config.name,

@@ -1,16 +1,21 @@
-/** Shapes of google.pubsub.v1 as proto-loader gives and takes them (camel case, absent messages null). */
+// Shapes of google.pubsub.v1 as proto-loader gives and takes them (camel case, absent messages null);
+// pubsub.proto says what each field means.
 
+/** `google.protobuf.Duration`. */
 export interface WireDuration {
   readonly seconds: number | string;
   readonly nanos: number;
 }
 
+/** `google.protobuf.Timestamp`. */
 export type WireTimestamp = WireDuration;
 
+/** `google.protobuf.FieldMask`: paths in snake case. */
 export interface WireFieldMask {
   readonly paths: readonly string[];
 }
 
+/** `Topic`, the fields that are done and those that are refused. */
 export interface WireTopic {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -23,6 +28,7 @@ export interface WireTopic {
   readonly state?: string;
 }
 
+/** `PubsubMessage`. */
 export interface WireMessage {
   readonly data: Buffer;
   readonly attributes: Readonly<Record<string, string>>;
@@ -31,6 +37,7 @@ export interface WireMessage {
   readonly orderingKey: string;
 }
 
+/** `PushConfig`; without an endpoint it means pull. */
 export interface WirePushConfig {
   readonly pushEndpoint: string;
   readonly attributes: Readonly<Record<string, string>>;
@@ -39,16 +46,19 @@ export interface WirePushConfig {
   readonly noWrapper?: { readonly writeMetadata: boolean } | null;
 }
 
+/** `RetryPolicy`. */
 export interface WireRetryPolicy {
   readonly minimumBackoff: WireDuration | null;
   readonly maximumBackoff: WireDuration | null;
 }
 
+/** `DeadLetterPolicy`. */
 export interface WireDeadLetterPolicy {
   readonly deadLetterTopic: string;
   readonly maxDeliveryAttempts: number;
 }
 
+/** `Subscription`, the fields that are done and those that are refused. */
 export interface WireSubscription {
   readonly name: string;
   readonly topic: string;
@@ -72,12 +82,14 @@ export interface WireSubscription {
   readonly state?: string;
 }
 
+/** `ReceivedMessage`. */
 export interface WireReceivedMessage {
   readonly ackId: string;
   readonly message: WireMessage;
   readonly deliveryAttempt: number;
 }
 
+/** `Snapshot`. */
 export interface WireSnapshot {
   readonly name: string;
   readonly topic: string;

@@ -72,6 +72,8 @@ describe('pull', () => {
     );
     await setting.arrived('Pull', 1);
     await given;
+    // On the same connection: the server knows by then that the first call is over.
+    await subscriber.getSubscription({ subscription: subscriptionName('pulled') });
     await setting.publish('topic', 'x');
     assert.equal(setting.look('pulled').undelivered, 1);
     assert.deepEqual(textsOf(await pull(setting, 1)), ['x']);

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 
 import { PubSub } from '@google-cloud/pubsub';
 
+import { ManualClock } from '../../../../infra/local/pubsub/clock.ts';
 import { startPubsub } from '../../../../infra/local/pubsub/server.ts';
 import { startEndpoint } from './endpoint.ts';
 import { PROJECT, startSetting, subscriptionName, topicName } from './setting.ts';
@@ -106,5 +107,20 @@ describe('stand-in', () => {
     const next = await startPubsub({ port: Number(pubsub.host.split(':')[1]) });
     assert.equal(next.host, pubsub.host);
     await next.close();
+  });
+
+  it('is closed though a request hangs', async (t) => {
+    const { pubsub, topic, publish, arrived } = await startSetting(t, {
+      clock: new ManualClock(),
+      disturbances: [{ method: 'Publish', kind: 'slow', delayMs: 60_000 }],
+    });
+    await topic('topic');
+    const hanging = publish('topic', 'x').catch(() => 'failed');
+    await arrived('Publish', 1);
+    await pubsub.close();
+    assert.equal(pubsub.view.messages(topicName('topic')).length, 0);
+    const next = await startPubsub({ port: Number(pubsub.host.split(':')[1]) });
+    await next.close();
+    t.after(() => hanging);
   });
 });
