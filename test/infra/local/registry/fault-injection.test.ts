@@ -173,7 +173,7 @@ describe('a wrong answer', () => {
     const { pathname } = new URL(begun.headers.location ?? '');
     const socket = connect(Number(registry.host.split(':')[1]), '127.0.0.1');
     // Far more than the sockets' buffers take, so that an unread body blocks its writer.
-    const size = 64 * 1024 * 1024;
+    const size = 24 * 1024 * 1024;
     socket.write(
       `PUT ${pathname}?digest=${DIGEST} HTTP/1.1\r\nhost: x\r\ncontent-length: ${size}\r\n\r\n`,
     );
@@ -187,11 +187,11 @@ describe('a wrong answer', () => {
     socket.write(Buffer.alloc(size), () => {
       flushed = true;
     });
-    await pause(300);
+    await pause(500);
     assert.equal(flushed, false);
     assert.equal(socket.destroyed, false);
     socket.destroy();
-    assert.ok((registry.counter.records.at(-1)?.bytesIn ?? 0) < size);
+    assert.equal(registry.counter.records.at(-1)?.bytesIn, 0);
   });
 
   it('lets the rest of an upload drain, so that the connection lives on', async (t) => {

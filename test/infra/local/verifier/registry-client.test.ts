@@ -49,6 +49,29 @@ describe('registry client', () => {
     });
   }
 
+  it('gives its credentials to no other host that an address names', async (t) => {
+    const { registry, client } = await startBoth(t);
+    storeImage(registry, 'a', 'v1');
+    await client.send({ method: 'GET', repository: 'a', path: 'tags/list' });
+    registry.counter.reset();
+    for (const origin of [registry.url, registry.downloadUrl]) {
+      const path = `${origin}/v2/a/tags/list?last=v0`;
+      (await client.send({ method: 'GET', repository: 'a', path })).resume();
+    }
+    assert.deepEqual(
+      registry.counter.records.map(({ host, headers }) => [
+        host,
+        headers.authorization === undefined,
+      ]),
+      [
+        ['registry', false],
+        // Asked twice: the answer is a challenge, which another host gets no credentials for either.
+        ['downloads', true],
+        ['downloads', true],
+      ],
+    );
+  });
+
   it('ends a circle of redirects', async (t) => {
     const { registry, client } = await startBoth(t);
     registry.faults.add({

@@ -5,13 +5,14 @@ import { storeTarget } from '../../../../infra/local/images/target.ts';
 import { TokenIssuer } from '../../../../infra/local/metadata/token-issuer.ts';
 import { digestOf } from '../../../../infra/local/registry/digest.ts';
 import type { FaultRule } from '../../../../infra/local/registry/fault-rule.ts';
+import { OCI_MANIFEST } from '../../../../infra/local/registry/media-types.ts';
 import type { LocalRegistry } from '../../../../infra/local/registry/registry.ts';
 import {
   challengedAuthorization,
   fixedAuthorization,
 } from '../../../../infra/local/verifier/authorization.ts';
 import { verifyRepository } from '../../../../infra/local/verifier/verifier.ts';
-import { start, storeImage } from '../registry/loopback.ts';
+import { manifestOf, start, storeImage } from '../registry/loopback.ts';
 
 const REPOSITORY = 'demo/web';
 
@@ -128,6 +129,19 @@ describe('verifier', () => {
       assert.deepEqual(await problemsOf(registry), []);
     });
   }
+
+  it('finds a size that the manifest tells wrongly', async (t) => {
+    const registry = await start(t);
+    const config = Buffer.from('{}');
+    registry.store.putBlob(REPOSITORY, config);
+    const text = manifestOf(config, []).toString().replace('"size":2', '"size":3');
+    registry.store.putManifest(
+      REPOSITORY,
+      { mediaType: OCI_MANIFEST, bytes: Buffer.from(text) },
+      'v1',
+    );
+    assert.deepEqual(await problemsOf(registry), [`v1: ${digestOf(config)} has 2 bytes, not 3`]);
+  });
 
   it('finds what the store lost', async (t) => {
     const registry = await startSeeded(t);
