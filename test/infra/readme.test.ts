@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { parse as parseHcl } from '@cdktf/hcl2json';
+import { format } from 'prettier';
+import { parseAllDocuments } from 'yaml';
+
+import { bridgeOptions } from '../../bridge/options.ts';
+import { FAULTS } from '../../functions/fault.ts';
+import { jobOptions } from '../../functions/job-options.ts';
+import { subscriberOptions } from '../../functions/option-tables.ts';
+import type { OptionTable } from '../../functions/options/option.ts';
+import { FUNCTION_METRICS } from '../../functions/telemetry/metrics-catalogue.ts';
+import { ROOT } from './scratch.ts';
+import { EXAMPLES, MODULE, readConfiguration } from './terraform/configuration.ts';
+
+const file = join(ROOT, 'infra/README.md');
+const text = readFileSync(file, 'utf8');
+const { variables, outputs } = await readConfiguration(MODULE);
+
+/** Code blocks of a language. */
+function blocks(language: string): readonly string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
+    (match) => match[1] ?? '',
+  );
+}
+
+/** Commands of the shell blocks, continuation lines joined, comments left out. */
+const commands = blocks('sh').flatMap((block) =>
+  block
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#')),
+);
+
+function flagsOf(table: OptionTable): readonly string[] {
+  return Object.values(table).flatMap(({ flag }) => (flag === undefined ? [] : [flag]));
+}
+
+/** Long flags that a command is given. */
+function flagsIn(words: string): readonly string[] {
+  return [...words.matchAll(/(?<=^|[\s,])--[a-z][a-z-]*/g)].map((match) => match[0]);
+}
+
+function row(...cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+/** The first sentence of a description. */
+function sentence(description: unknown): string {
+  return /^.*?\.(?= |$)/.exec(String(description).replaceAll(/\s+/g, ' ').trim())?.[0] ?? '';
+}
+
+const tables: Readonly<Record<string, readonly string[]>> = {
+  variables: [
+    row('variable', 'default', 'meaning'),
+    row('---', '---', '---'),
+    ...variables.map(({ name, body }) =>
+      row(
+        `\`${name}\``,
+        'default' in body ? `\`${JSON.stringify(body['default'])}\`` : 'required',
+        sentence(body['description']),
+      ),
+    ),
+  ],
+  metrics: [
+    row('metric', 'unit', 'labels', 'meaning'),
+    row('---', '---', '---', '---'),
+    ...FUNCTION_METRICS.map(({ name, unit, labels, help }) =>
+      row(`\`${name}\``, unit, Object.keys(labels).join(', '), help),
+    ),
+  ],
+};
+
+async function withCurrentTables(): Promise<string> {
+  let current = text;
+  for (const [name, rows] of Object.entries(tables)) {
+    const between = new RegExp(`(<!-- terraform: ${name} -->\n)[\\s\\S]*?(<!-- /terraform -->)`);
+    assert.match(current, between, name);
+    const table = await format(rows.join('\n'), { parser: 'markdown' });
+    current = current.replace(
+      between,
+      (_all, begin: string, end: string) => `${begin}\n${table}\n${end}`,
+    );
+  }
+  return current;
+}
+
+describe("the operator's documentation", () => {
+  it('has the tables of the module and of the catalogue', async () => {
+    const current = await withCurrentTables();
+    if (process.env['UPDATE_README'] === 'true') writeFileSync(file, current);
+    else assert.equal(text, current, 'UPDATE_README=true npm test -- test/infra/readme.test.ts');
+  });
+
+  it('is one screen a topic', () => {
+    for (const section of text.split(/^## /m).slice(1)) {
+      const lines = section.split('\n').length;
+      assert.ok(lines <= 75, `${section.split('\n')[0] ?? ''}: ${lines} lines`);
+    }
+  });
+
+  it('links to what is there', () => {
+    const anchors = [...text.matchAll(/^## (.+)$/gm)].map((match) =>
+      (match[1] ?? '')
+        .toLowerCase()
+        .replaceAll(/[^\w\s-]/g, '')
+        .replaceAll(/\s/g, '-'),
+    );
+    for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
+      if (target.startsWith('http')) continue;
+      if (target.startsWith('#')) assert.ok(anchors.includes(target.slice(1)), target);
+      else assert.ok(existsSync(join(dirname(file), target.split('#')[0] ?? '')), target);
+    }
+  });
+
+  it('lists every topic at the top', () => {
+    const contents = text.slice(0, text.indexOf('\n## '));
+    for (const [, title = ''] of text.matchAll(/^## (.+)$/gm)) {
+      const anchor = title
+        .toLowerCase()
+        .replaceAll(/[^\w\s-]/g, '')
+        .replaceAll(/\s/g, '-');
+      assert.ok(contents.includes(`(#${anchor})`), anchor);
+    }
+  });
+});
+
+describe('commands of the documentation', () => {
+  it('give the job flags that it has', () => {
+    const given = commands
+      .filter((command) => command.includes('gcloud run jobs execute'))
+      .flatMap((command) =>
+        flagsIn((/--args=(\S+)/.exec(command)?.[1] ?? '').replaceAll(',', ' ')),
+      );
+    assert.ok(given.length > 5);
+    assert.deepEqual(
+      given.filter((flag) => !flagsOf(jobOptions).includes(flag)),
+      [],
+    );
+  });
+
+  it('give the bridge flags that it has', () => {
+    const given = commands
+      .filter((command) => /npm run bridge|bridge\.js/.test(command))
+      .flatMap((command) => flagsIn(command.slice(command.search(/ -- |bridge\.js/))));
+    assert.ok(given.length > 5);
+    const named = [...text.matchAll(/`(--[a-z-]+)=?[^`]*` of the bridge/g)].map(
+      (match) => match[1] ?? '',
+    );
+    const sharding = [...text.matchAll(/`(--watch-[a-z-]+)/g)].map((match) => match[1] ?? '');
+    assert.deepEqual(
+      [...given, ...named, ...sharding].filter((flag) => !flagsOf(bridgeOptions).includes(flag)),
+      [],
+    );
+  });
+
+  it('ask Terraform for outputs that are there', async () => {
+    const asked = [...text.matchAll(/terraform output -raw (\w+)/g)].map((match) => match[1] ?? '');
+    assert.ok(asked.length > 0);
+    const bootstrap = EXAMPLES.find((folder) => basename(folder) === 'bootstrap');
+    const known = (await readConfiguration(bootstrap ?? '')).outputs.map(({ name }) => name);
+    assert.deepEqual(
+      asked.filter((name) => !known.includes(name)),
+      [],
+    );
+  });
+
+  it('name outputs of the module that are there', () => {
+    const known = outputs.map(({ name }) => name);
+    const named = [...text.matchAll(/# output (\w+)/g)].map((match) => match[1] ?? '');
+    assert.ok(named.length >= 4);
+    assert.deepEqual(
+      named.filter((name) => !known.includes(name)),
+      [],
+    );
+  });
+
+  it('use the names that Terraform makes', () => {
+    const known = [
+      ...['events', 'bulk', 'dead-letter', 'flux-events', 'job', 'docker-config', 'mirror'],
+      // The account of examples/bootstrap and the Kubernetes objects.
+      ...['build', 'bridge'],
+    ];
+    const used = [...text.matchAll(/imagerepo-mirror-([a-z]+(?:-[a-z]+)*)/g)].map(
+      (match) => match[1] ?? '',
+    );
+    assert.ok(used.length > 20);
+    assert.deepEqual(
+      used.filter((name) => !known.includes(name)),
+      [],
+    );
+  });
+
+  it('say which project and region they are about', () => {
+    for (const command of commands) {
+      if (!/^gcloud (run|pubsub|builds|logging|secrets)/.test(command)) continue;
+      assert.match(command, /--project=\$PROJECT/, command);
+      if (command.startsWith('gcloud run')) assert.match(command, /--region=\$REGION/, command);
+    }
+  });
+
+  it('run npm scripts that are there', () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      readonly scripts: Readonly<Record<string, string>>;
+    };
+    for (const [, script = ''] of text.matchAll(/npm run ([\w:-]+)/g)) {
+      assert.ok(script in scripts, script);
+    }
+  });
+});
+
+describe('examples of the documentation', () => {
+  it('give the module variables that it has', async () => {
+    const known = ['source', ...variables.map(({ name }) => name)];
+    for (const block of blocks('hcl')) {
+      const parsed = (await parseHcl('example.tf', block)) as {
+        readonly module: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>;
+      };
+      const given = Object.keys(parsed.module['imagerepo_mirror']?.[0] ?? {});
+      assert.notEqual(given.length, 0);
+      assert.deepEqual(
+        given.filter((name) => !known.includes(name)),
+        [],
+      );
+    }
+  });
+
+  it('are YAML that a cluster can read', () => {
+    const kinds = blocks('yaml').flatMap((block) =>
+      parseAllDocuments(block).map((document) => {
+        assert.deepEqual(document.errors, []);
+        return (document.toJS() as { readonly kind: string }).kind;
+      }),
+    );
+    assert.deepEqual(kinds, [
+      'GitRepository',
+      'Kustomization',
+      'ImageRepository',
+      'Provider',
+      'Alert',
+    ]);
+  });
+
+  it('set the bridge by variables that it reads', () => {
+    const known = Object.values(bridgeOptions).flatMap((option) =>
+      'env' in option ? [option.env] : [],
+    );
+    const patch = blocks('yaml').find((block) => block.includes('kind: Kustomization')) ?? '';
+    const set = [...patch.matchAll(/- name: ([A-Z_]+)/g)].map((match) => match[1] ?? '');
+    assert.ok(set.length >= 5);
+    assert.deepEqual(
+      set.filter((name) => !(known as readonly string[]).includes(name)),
+      [],
+    );
+  });
+});
+
+describe('words of the documentation', () => {
+  it('name faults, options and variables that there are', () => {
+    const env = [subscriberOptions, jobOptions, bridgeOptions].flatMap((table: OptionTable) =>
+      Object.values(table).map((option) => option.env),
+    );
+    const words = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(
+      (match) => match[1] ?? '',
+    );
+    assert.ok(words.length > 10);
+    assert.deepEqual(
+      words.filter((word) => !(word in FAULTS) && !env.includes(word)),
+      [],
+    );
+  });
+
+  it('name annotations that there are, and all of them', () => {
+    const source = readFileSync(join(ROOT, 'bridge/annotations.ts'), 'utf8');
+    const list = /const NAMES = \[([^\]]+)\]/.exec(source)?.[1] ?? '';
+    const known = [...list.matchAll(/'([\w-]+)'/g)].map((match) => match[1] ?? '');
+    const used = [...text.matchAll(/imagerepo-mirror\.io\/([\w-]+)/g)].map(
+      (match) => match[1] ?? '',
+    );
+    assert.deepEqual(
+      used.filter((name) => !known.includes(name)),
+      [],
+    );
+    const section = /^## Annotations\n([\s\S]*?)^## /m.exec(text)?.[1] ?? '';
+    for (const name of known) assert.ok(section.includes(`\`${name}\``), name);
+  });
+
+  it('explain every substitution of the builds', () => {
+    for (const name of ['cloudbuild.yaml', 'infra/deploy.cloudbuild.yaml']) {
+      const build = readFileSync(join(ROOT, name), 'utf8');
+      for (const [, substitution = ''] of build.matchAll(/^ {2}(_[A-Z_]+):/gm)) {
+        assert.ok(text.includes(`\`${substitution}\``), substitution);
+      }
+    }
+  });
+
+  it('name settings of `mirroring` that there are', () => {
+    const type = String(variables.find(({ name }) => name === 'mirroring')?.body['type']);
+    for (const [, name = ''] of text.matchAll(/`mirroring\.(\w+)`/g)) {
+      assert.match(type, new RegExp(`\\b${name}\\b`));
+    }
+  });
+
+  it('quote the alerts by their titles', async () => {
+    const { locals } = await readConfiguration(MODULE);
+    const titles = Object.values(locals['alerts'] as Record<string, { title: string }>);
+    for (const [, title = ''] of text.matchAll(/alert "([^"]+)"/g)) {
+      assert.ok(
+        titles.some((alert) => alert.title === title),
+        title,
+      );
+    }
+  });
+});
