@@ -61,7 +61,8 @@ export class BlobPool {
   readonly #pace: Pace;
   readonly #transfers = new Map<string, Transfer>();
   readonly #backOff: BackOff;
-  #inFlightBytes = 0;
+  /** Bytes that each stream still has to send. */
+  readonly #inFlight = new Set<{ leftBytes: number }>();
 
   constructor(options: {
     readonly knowledge: Knowledge;
@@ -167,7 +168,8 @@ export class BlobPool {
 
   async #startStream(wish: BlobWish, blob: Descriptor, signal: AbortSignal): Promise<Stream> {
     const { deadline, turn } = wish;
-    const sizeBytes = blob.sizeBytes;
+    const { sizeBytes } = blob;
+    const inFlight = { leftBytes: sizeBytes };
     const giveBack = await this.#lanes.take(
       {
         turn,
@@ -175,38 +177,36 @@ export class BlobPool {
         decide: () =>
           decideStart({
             sizeBytes,
-            inFlightBytes: this.#inFlightBytes,
+            inFlightBytes: [...this.#inFlight].map(({ leftBytes }) => leftBytes),
             bytesPerSecond: this.#pace.bytesPerSecond(),
             untilLastStartMs: deadline.untilLastStartMs(),
             untilEndMs: deadline.untilEndMs(),
             wholeMs: deadline.wholeMs,
           }),
         onStart: () => {
-          this.#inFlightBytes += sizeBytes;
+          this.#inFlight.add(inFlight);
         },
       },
       signal,
     );
-    return this.#streamOf(sizeBytes, giveBack);
+    return this.#streamOf(inFlight, giveBack);
   }
 
   /** A stream that was let in, with all its bytes still to go. */
-  #streamOf(sizeBytes: number, giveBack: () => void): Stream {
-    const large = sizeBytes >= SMALL_BLOB_BYTES;
-    let leftBytes = sizeBytes;
+  #streamOf(inFlight: { leftBytes: number }, giveBack: () => void): Stream {
+    const large = inFlight.leftBytes >= SMALL_BLOB_BYTES;
     if (large) this.#pace.started();
     return {
       sent: (count) => {
-        const fewer = Math.min(count, leftBytes);
-        leftBytes -= fewer;
-        this.#inFlightBytes -= fewer;
+        inFlight.leftBytes = Math.max(0, inFlight.leftBytes - count);
         if (large && this.#pace.sent(count)) this.#lanes.look();
       },
       end: () => {
-        this.#inFlightBytes -= leftBytes;
-        leftBytes = 0;
+        this.#inFlight.delete(inFlight);
         if (large) this.#pace.ended();
         giveBack();
+        // Who waits in the other lane may have waited for this one.
+        this.#lanes.look();
       },
     };
   }

@@ -18,8 +18,8 @@ export const NO_DEADLINE: Deadline = {
 /** What is known when a blob asks to start. */
 export interface StartFacts {
   readonly sizeBytes: number;
-  /** Bytes that the transfers under way still have to send. */
-  readonly inFlightBytes: number;
+  /** Bytes that each transfer under way still has to send. */
+  readonly inFlightBytes: readonly number[];
   /** Bytes per second that the process was seen to send; undefined before enough was seen. */
   readonly bytesPerSecond: number | undefined;
   readonly untilLastStartMs: number;
@@ -44,25 +44,37 @@ export const ASSUMED_BYTES_PER_SECOND = 1024 * 1024;
 
 /**
  * Whether a blob may start now. Transfers share the link, so many at once all miss a deadline that
- * a few would meet: a large blob starts only where it and all that is under way arrive in the time
- * left, at the rate seen so far. One alone always may start before any rate was seen.
+ * a few would meet: a large blob starts only where it arrives in the time left beside what is under
+ * way, and where none of that would be late for its sake, at the rate seen so far. One alone always
+ * may start before any rate was seen.
  */
 export function decideStart(facts: StartFacts): StartDecision {
-  const { sizeBytes, inFlightBytes, bytesPerSecond } = facts;
+  const { sizeBytes, inFlightBytes, bytesPerSecond, untilEndMs } = facts;
   if (facts.untilLastStartMs <= 0) return 'too-late';
-  if (facts.untilEndMs === Number.POSITIVE_INFINITY || sizeBytes < PACED_BLOB_BYTES) return 'start';
-  const alone = inFlightBytes === 0;
+  if (untilEndMs === Number.POSITIVE_INFINITY || sizeBytes < PACED_BLOB_BYTES) return 'start';
+  const alone = inFlightBytes.length === 0;
   if (bytesPerSecond === undefined) {
-    if (alone) return 'start';
-    const neededMs = durationMs(sizeBytes + inFlightBytes, ASSUMED_BYTES_PER_SECOND);
-    return neededMs <= facts.untilEndMs ? 'start' : 'wait';
+    const fits = fitsIn((untilEndMs * ASSUMED_BYTES_PER_SECOND) / 1000, sizeBytes, inFlightBytes);
+    return alone || fits ? 'start' : 'wait';
   }
-  if (durationMs(sizeBytes, bytesPerSecond) > facts.wholeMs) return alone ? 'too-large' : 'wait';
-  if (durationMs(sizeBytes, bytesPerSecond) > facts.untilEndMs) return 'too-late';
-  const togetherMs = durationMs(sizeBytes + inFlightBytes, bytesPerSecond);
-  return togetherMs <= facts.untilEndMs ? 'start' : 'wait';
+  if ((sizeBytes * 1000) / bytesPerSecond > facts.wholeMs) return alone ? 'too-large' : 'wait';
+  if ((sizeBytes * 1000) / bytesPerSecond > untilEndMs) return 'too-late';
+  return fitsIn((untilEndMs * bytesPerSecond) / 1000, sizeBytes, inFlightBytes) ? 'start' : 'wait';
 }
 
-function durationMs(sizeBytes: number, bytesPerSecond: number): number {
-  return (sizeBytes * 1000) / bytesPerSecond;
+/** Whether one more transfer arrives while the link carries so many bytes, and makes none late. */
+function fitsIn(carriedBytes: number, sizeBytes: number, others: readonly number[]): boolean {
+  if (aheadOf(sizeBytes, others) > carriedBytes) return false;
+  return others.every((otherBytes) => {
+    const before = aheadOf(otherBytes, others) - otherBytes;
+    return before > carriedBytes || before + Math.min(sizeBytes, otherBytes) <= carriedBytes;
+  });
+}
+
+/**
+ * Bytes that a link shared in equal parts carries until a transfer has arrived: its own, and of
+ * every other one as many at most.
+ */
+function aheadOf(sizeBytes: number, others: readonly number[]): number {
+  return others.reduce((sum, otherBytes) => sum + Math.min(otherBytes, sizeBytes), sizeBytes);
 }

@@ -252,6 +252,29 @@ describe('BlobPool', () => {
     assert.equal(most, 16);
   });
 
+  it('starts a large blob as soon as a small one has gone that it waited for', async () => {
+    const large = blobOf('large', 4 * 1024 * 1024);
+    const rig = new PoolRig(large);
+    const small = blobOf('small', 1000);
+    rig.source.add(imageOf('small', [small]));
+    const hold = holding(`source openBlob ${small.descriptor.digest}`);
+    rig.source.before.push(hold.before);
+    // Just enough time for the large one alone, at the rate that is taken for granted.
+    const deadline: Deadline = {
+      untilLastStartMs: () => 4000,
+      untilEndMs: () => 4000,
+      wholeMs: 60_000,
+    };
+    const first = rig.pool.bring(rig.wish({ blob: small.descriptor, deadline }), never);
+    await hold.reached;
+    const second = rig.pool.bring(rig.wish({ deadline }), never);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(rig.source.count(`source openBlob ${large.descriptor.digest}`), 0);
+    hold.release();
+    assert.equal((await first).arrival, 'uploaded');
+    assert.equal((await second).arrival, 'uploaded');
+  });
+
   it('starts no blob when it is too late, and asks nothing', async () => {
     const rig = new PoolRig();
     const deadline: Deadline = { untilLastStartMs: () => 0, untilEndMs: () => 60_000, wholeMs: 1 };
