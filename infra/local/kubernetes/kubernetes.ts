@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import { everything, Users, type User } from './access.ts';
 import { serve, type ApiParts, type ServedRequest } from './api.ts';
 import { RequestFaults, type RequestFault } from './faults.ts';
@@ -82,6 +84,8 @@ export interface LocalKubernetes {
   get(namespace: string, name: string, resource?: Resource): KubeObject | undefined;
   /** Writes a kubeconfig file for a token; default the admin's. */
   kubeconfig(path: string, token?: string): Promise<void>;
+  /** Waits until all open watches have nearly caught up with what was written. */
+  drained(): Promise<void>;
   /** Ends it and all its connections. */
   close(): Promise<void>;
 }
@@ -153,6 +157,11 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
           ? {}
           : { certificateAuthority: options.certificate.cert }),
       }),
+    drained: async () => {
+      // Others get a turn even where nobody watches.
+      await setImmediate();
+      await Promise.all([...parts.watches].map((watch) => watch.drained()));
+    },
     close: () => listener.halt(),
   };
 }

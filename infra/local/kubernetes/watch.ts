@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { toJson, withResourceVersion, type JsonObject, type KubeObject } from './object.ts';
 import { tooLargeResourceVersion, type Refusal } from './refusal.ts';
@@ -26,6 +27,11 @@ export interface WatchOptions extends Selection {
  * that fall behind; large enough for the initial events of 10,000 objects.
  */
 const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
+
+/** What may be left unread when a watch counts as drained: a fraction of a second's work. */
+const SMALL_BACKLOG_BYTES = 1024 * 1024;
+/** Longest that a client is waited for that does not read. */
+const DRAIN_TIMEOUT_MS = 5000;
 
 /** So long before a watch's timeout the API server sends a last bookmark. */
 const LAST_BOOKMARK_MS = 2000;
@@ -93,6 +99,19 @@ export class Watch {
       for (const timer of this.timers) clearTimeout(timer);
       listener();
     });
+  }
+
+  /**
+   * Waits until little is left to be read by the client, or the watch has ended. A client that reads
+   * nothing is waited for no longer than a few seconds.
+   */
+  async drained(): Promise<void> {
+    const { response } = this;
+    const deadline = performance.now() + DRAIN_TIMEOUT_MS;
+    while (!response.destroyed && response.writableLength > SMALL_BACKLOG_BYTES) {
+      if (performance.now() > deadline) return;
+      await sleep(1);
+    }
   }
 
   /** From now on nothing is written, though the connection stays open. */
