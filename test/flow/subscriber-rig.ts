@@ -4,7 +4,7 @@ import { PubSub } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
-import type { LogLine } from '../../infra/local/child.ts';
+import { freePort, type LogLine } from '../../infra/local/child.ts';
 import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
 import { createTopology, TOPICS } from '../../infra/local/pubsub/topology.ts';
 import { startRunFront, type RunFront } from '../../infra/local/run-front/front.ts';
@@ -24,8 +24,8 @@ export interface DeploymentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Program of an instance. Default `functions/serve.ts`. */
   readonly command?: readonly string[];
-  /** Port of an instance that cannot choose one and tell it. Default 0. */
-  readonly port?: number;
+  /** Instances cannot choose a port and tell it: they are given a free one. Default false. */
+  readonly givePort?: boolean;
   /** Per lane. Default 1. */
   readonly maxInstances?: number;
   /** Per instance. Default 4. */
@@ -88,7 +88,7 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
         startInstanceProcess({
           command: options.command ?? ['functions/serve.ts'],
           env,
-          ...(options.port === undefined ? {} : { port: options.port }),
+          ...(options.givePort === true ? { port: await freePort() } : {}),
           onLine: (line) => {
             lines.push(line);
           },

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import { tagsOf } from '../functions/registries.ts';
+import { until, withDeployment, type DeploymentOptions } from './subscriber-rig.ts';
+
+const TIMEOUT = { timeout: 90_000 };
+const REPOSITORIES = ['org/a', 'org/b'];
+
+const entries: readonly [name: string, options: DeploymentOptions][] = [
+  ["the image's entry", {}],
+  [
+    "the framework's own command line",
+    {
+      command: [
+        'node_modules/@google-cloud/functions-framework/build/src/main.js',
+        '--target=mirror',
+        '--source=functions/index.ts',
+      ],
+      givePort: true,
+    },
+  ],
+];
+
+for (const [name, options] of entries) {
+  describe(`end of an instance under ${name}`, () => {
+    it(
+      'answers both requests under way at SIGTERM, exits 0 in time, and nothing is lost',
+      TIMEOUT,
+      async () => {
+        await withDeployment({ ...options, env: { TAG_WORKERS: '1' } }, async (deployment) => {
+          const { registries, publish, event, settled, requireMirrored, events } = deployment;
+          for (const repository of REPOSITORIES) {
+            for (let n = 0; n < 8; n++) await registries.push(repository, `1.0.${n}`);
+          }
+          registries.source.set({ rttMs: 200 });
+          for (const repository of REPOSITORIES) await publish(event(repository));
+          await until(
+            () =>
+              events.inFlight === 2 &&
+              REPOSITORIES.every(
+                (repository) =>
+                  Object.keys(tagsOf(registries.destination, `m/${repository}`)).length > 0,
+              ),
+          );
+          const [instance] = events.instances;
+          const toldMs = performance.now();
+          await events.stop(instance!);
+          assert.ok(performance.now() - toldMs < 10_000);
+          assert.equal(await instance!.gone, 0);
+          assert.equal(events.answers.get(503), undefined, 'a connection was dropped');
+          // Both had moved on, so both are continued; neither is redelivered.
+          assert.deepEqual(Object.fromEntries(events.answers), { 204: 2 });
+          registries.source.set({ rttMs: 0 });
+          await settled();
+          for (const repository of REPOSITORIES) await requireMirrored(repository);
+          assert.deepEqual(deployment.deadLetters(), []);
+        });
+      },
+    );
+
+    it(
+      'loses nothing when it is killed, and shows no tag that cannot be pulled',
+      TIMEOUT,
+      async () => {
+        await withDeployment({ ...options, env: { TAG_WORKERS: '2' } }, async (deployment) => {
+          const { registries, publish, event, settled, requireMirrored, events } = deployment;
+          for (const repository of REPOSITORIES) {
+            for (let n = 0; n < 6; n++)
+              await registries.push(repository, `1.0.${n}`, undefined, 200_000);
+          }
+          registries.source.set({ rttMs: 100 });
+          for (const repository of REPOSITORIES) await publish(event(repository));
+          await until(() => registries.destination.counter.uploadedBytes > 200_000);
+          await events.kill(events.instances[0]!);
+          for (const repository of REPOSITORIES) {
+            const { problems } = await verifyRepository({
+              url: registries.destination.url,
+              repository: `m/${repository}`,
+            });
+            assert.deepEqual(problems, []);
+          }
+          registries.source.set({ rttMs: 0 });
+          await settled();
+          for (const repository of REPOSITORIES) await requireMirrored(repository);
+          assert.equal(events.answers.get(503), 2);
+          assert.deepEqual(deployment.deadLetters(), []);
+        });
+      },
+    );
+
+    it('takes a GET, an empty body and a body that is none without harm', TIMEOUT, async () => {
+      await withDeployment(options, async (deployment) => {
+        const { registries, events, publish, event, settled, requireMirrored } = deployment;
+        await registries.push('org/a', '1.0');
+        const json = { 'content-type': 'application/json' };
+        await fetch(events.url);
+        await fetch(events.url, { method: 'POST' });
+        await fetch(events.url, { method: 'POST', headers: json, body: '{' });
+        await fetch(events.url, {
+          method: 'POST',
+          headers: { 'content-type': 'text/plain' },
+          body: 'x',
+        });
+        await publish(event('org/a'));
+        await settled();
+        await requireMirrored('org/a');
+        assert.equal(events.instances.length, 1);
+      });
+    });
+  });
+}
