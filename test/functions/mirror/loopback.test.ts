@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
-import { blobOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
-import { DESTINATION_PATH, Loopback, type LoopbackOptions } from './loopback.ts';
+import { blobOf, imageOf, imageWith, indexOf, manifestOf, type Image } from './images.ts';
+import { DESTINATION_PATH, Loopback, SOURCE_PATH, type LoopbackOptions } from './loopback.ts';
 import { outcomes, recordOf } from './rig.ts';
 
 const MIB = 1024 * 1024;
@@ -147,6 +147,37 @@ describe('between registries on loopback', () => {
       // Artifact Registry keeps no list itself, so the fallback tag has it.
       requireWhole(loopback, list);
       requireWhole(loopback, sbom.manifest.digest);
+    }));
+
+  it('copies Docker schema 1, and layers of sha512, as they are', () =>
+    withLoopback({ destination: 'plain' }, async (loopback) => {
+      const { store } = loopback.source;
+      const layer = blobOf('layer', 5000);
+      const sha512 = `sha512:${createHash('sha512').update(layer.bytes).digest('hex')}`;
+      const strong = imageOf('strong', [
+        { ...layer, descriptor: { ...layer.descriptor, digest: sha512 } },
+      ]);
+      store.putBlob(SOURCE_PATH, layer.bytes, sha512);
+      store.putBlob(SOURCE_PATH, strong.blobs[0]!.bytes);
+      store.putManifest(SOURCE_PATH, strong.manifest, 'strong');
+      store.putBlob(SOURCE_PATH, layer.bytes);
+      const schema1 = manifestOf(
+        {
+          schemaVersion: 1,
+          name: 'org/app',
+          tag: 'old',
+          architecture: 'amd64',
+          fsLayers: [{ blobSum: layer.descriptor.digest }, { blobSum: layer.descriptor.digest }],
+          history: [{ v1Compatibility: '{}' }, { v1Compatibility: '{}' }],
+        },
+        'application/vnd.docker.distribution.manifest.v1+json',
+      );
+      store.putManifest(SOURCE_PATH, schema1, 'old');
+      const report = await loopback.process().mirror();
+      assert.deepEqual(outcomes(report), { strong: 'copied', old: 'copied' });
+      assert.ok(loopback.destination.store.blob(DESTINATION_PATH, sha512));
+      const copied = loopback.destination.store.manifest(DESTINATION_PATH, 'old');
+      assert.deepEqual(copied?.bytes, schema1.bytes);
     }));
 
   it('restarts a blob whose upload broke, and finishes', () =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { failing } from './fakes.ts';
+import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
@@ -283,6 +283,54 @@ describe('a destination of many manifests', () => {
     assert.equal(rig.destination.count('destination listTagDigests'), 1);
     // Children that a cut map leaves out are looked for.
     assert.equal(rig.destination.count('destination headManifest'), 3);
+  });
+});
+
+describe('events of one process', () => {
+  it('send what they share once, and mount it elsewhere', async () => {
+    const rig = new Rig();
+    const host = new FakeHost();
+    const destinations = ['one', 'two', 'three'].map(
+      (name) => new FakeDestination(`p/r/${name}`, 'europe-docker.pkg.dev', host),
+    );
+    const base = blobOf('base', 500_000);
+    const reports = await Promise.all(
+      destinations.map((destination, index) => {
+        const source = new FakeSource(`ghcr.io/org/${index}`);
+        source.tag('v1', imageOf(`image ${index}`, [base, blobOf(`own ${index}`, 1000)]));
+        return rig.mirror({}, { source, destination });
+      }),
+    );
+    for (const report of reports) assert.deepEqual(outcomes(report), { v1: 'copied' });
+    const received = destinations.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0);
+    assert.equal(received, 500_000 + 3 * (1000 + 64));
+    assert.equal(
+      reports.reduce((sum, { blobsMounted }) => sum + blobsMounted, 0),
+      2,
+    );
+  });
+
+  it('go on with a transfer whose first event was interrupted', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 1, 500_000);
+    rig.source.tag('v1', image);
+    const end = new AbortController();
+    const reached = Promise.withResolvers<undefined>();
+    const release = Promise.withResolvers<undefined>();
+    rig.source.before.push(async (call) => {
+      if (!call.startsWith('source openBlob')) return;
+      reached.resolve(undefined);
+      await release.promise;
+    });
+    const first = rig.mirror({}, { signal: end.signal });
+    await reached.promise;
+    const second = rig.mirror();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    end.abort();
+    assert.equal((await first).interrupted, true);
+    release.resolve(undefined);
+    assert.deepEqual(outcomes(await second), { v1: 'copied' });
+    assert.equal(rig.source.count('source openBlob'), 2);
   });
 });
 
