@@ -1,10 +1,6 @@
 import { isFault } from '../functions/fault.ts';
 import { createLogger } from '../functions/telemetry/logger.ts';
-import { backfill } from './backfill.ts';
-import { startBridge } from './bridge.ts';
 import { bridgeHelp, readConfig } from './config.ts';
-import { connectApiServer } from './kubernetes/api-server.ts';
-import { createPublisher, dryRunPublisher } from './publisher.ts';
 
 /** Runs the bridge as a program; the exit code is set, and what holds the process is let go. */
 async function main(argv: readonly string[]): Promise<void> {
@@ -18,13 +14,18 @@ async function main(argv: readonly string[]): Promise<void> {
     encoding: config.logEncoding,
     fluxKeys: true,
   });
+  // The client libraries are large: help and a wrong option do not wait for them.
+  const { connectApiServer } = await import('./kubernetes/api-server.ts');
   const apiServer = connectApiServer(config.kubeconfig);
-  const publisher = config.dryRun ? dryRunPublisher(logger) : createPublisher(config);
+  const { connectPublisher, dryRunPublisher } = await import('./publisher.ts');
+  const publisher = config.dryRun ? dryRunPublisher(logger) : await connectPublisher(config);
   const ended = endSignal();
   try {
     if (config.once) {
+      const { backfill } = await import('./backfill.ts');
       process.exitCode = await backfill(config, { apiServer, publisher, logger }, ended);
     } else {
+      const { startBridge } = await import('./bridge.ts');
       const bridge = await startBridge(config, { apiServer, publisher, logger });
       await aborted(ended);
       logger.info('stopping', { logger: 'setup' });

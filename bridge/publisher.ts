@@ -3,6 +3,7 @@ import { PubSub, type Topic } from '@google-cloud/pubsub';
 import { encodeEvent } from '../functions/contract/codec.ts';
 import type { MirrorEvent } from '../functions/contract/event.ts';
 import { Fault, printable } from '../functions/fault.ts';
+import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { Lane } from './publish-queue.ts';
 
@@ -38,6 +39,27 @@ const TIMEOUT_MS = 20_000;
 const CALL = { timeout: TIMEOUT_MS, retry: { retryCodes: [] } };
 /** gRPC status codes. */
 const NOT_FOUND = 5;
+
+/**
+ * Finds the project where none is named: that of the events topic's full name, else that of the
+ * credentials.
+ * @throws Fault `OPTION_INVALID` when neither names one
+ */
+export async function connectPublisher(options: PublisherOptions): Promise<EventPublisher> {
+  const named = options.project ?? /^projects\/([^/]+)\//.exec(options.topic)?.[1];
+  return createPublisher({ ...options, project: named ?? (await detectedProject()) });
+}
+
+async function detectedProject(): Promise<string> {
+  const client = new PubSub();
+  try {
+    return await client.auth.getProjectId();
+  } catch {
+    return refuseOption('--project', 'is not set, and the credentials name none');
+  } finally {
+    await client.close();
+  }
+}
 
 /** The real Pub/Sub client; `PUBSUB_EMULATOR_HOST` names an emulator. One for the whole process. */
 export function createPublisher(options: PublisherOptions): EventPublisher {

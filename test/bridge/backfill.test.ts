@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+
+import { backfill } from '../../bridge/backfill.ts';
+import { readConfig } from '../../bridge/config.ts';
+import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
+import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { imageRepository, type Wanted } from './objects.ts';
+import { quick, startStandIns, type Line, type StandIns } from './stand-ins.ts';
+
+describe('backfill', () => {
+  let standIns: StandIns;
+  let lines: Line[] = [];
+  const put = (name: string, wanted: Wanted = {}): unknown =>
+    standIns.kubernetes.put(imageRepository(name, { revision: '1', ...wanted }));
+  beforeEach(async () => {
+    standIns = await startStandIns({ namespaces: ['flux-system', 'team'] });
+    lines = [];
+    put('app');
+    put('paused', { suspend: true });
+    put('off', { annotations: { enabled: 'false' } });
+    put('unscanned', { revision: '' });
+    put('going', { deleting: true });
+    put('team-app', { namespace: 'team', labels: { shard: 'one' } });
+  });
+  afterEach(() => standIns.close());
+
+  /** Runs the backfill; gives the exit code. */
+  async function run(
+    args: readonly string[] = [],
+    signal = new AbortController().signal,
+  ): Promise<number> {
+    const config = readConfig(['--once', '--project', 'test-project', ...args], {});
+    const apiServer = connectApiServer(standIns.kubeconfig);
+    const logger = createLogger({ write: (line) => lines.push(JSON.parse(line) as Line) });
+    const publisher = config.dryRun ? dryRunPublisher(logger) : createPublisher(config);
+    try {
+      return await backfill(config, { apiServer, publisher, logger, backoff: quick }, signal);
+    } finally {
+      await publisher.close();
+      apiServer.close();
+    }
+  }
+  const names = (): readonly string[] =>
+    standIns
+      .events('bulk')
+      .map(({ data }) => data.imageRepository.name)
+      .sort();
+  const summary = (): Line => lines.findLast((line) => 'published' in line) ?? {};
+
+  it('publishes every object to the bulk lane, but those suspended, disabled or not scanned', async () => {
+    assert.equal(await run(), 0);
+    assert.deepEqual(names(), ['app', 'team-app']);
+    for (const { data } of standIns.events('bulk')) {
+      assert.deepEqual([data.reason, data.verify], ['requested', 'mutable']);
+    }
+    assert.equal(standIns.events().length, 0);
+    assert.deepEqual(
+      [summary()['published'], summary()['skipped'], summary()['failed']],
+      [2, 4, 0],
+    );
+    const skipped = lines.filter(({ msg, message }) =>
+      String(msg ?? message).startsWith('skipped'),
+    );
+    assert.deepEqual(skipped.map(({ name }) => name).sort(), [
+      'going',
+      'off',
+      'paused',
+      'unscanned',
+    ]);
+  });
+
+  it('publishes what is named, suspended or disabled all the same', async () => {
+    assert.equal(await run(['--name', 'flux-system/paused', '--name', 'flux-system/off']), 0);
+    assert.deepEqual(names(), ['off', 'paused']);
+  });
+
+  it('fails for what is named and not there, not scanned or being deleted, and publishes the others', async () => {
+    for (const name of ['absent', 'unscanned', 'going']) {
+      assert.equal(
+        await run(['--name', `flux-system/${name}`, '--name', 'flux-system/app']),
+        1,
+        name,
+      );
+      assert.equal(summary()['failed'], 1);
+      assert.equal(summary()['published'], 1);
+    }
+  });
+
+  it('asks for exactly the tags that are named', async () => {
+    assert.equal(
+      await run(['--name', 'flux-system/app', '--tags', '1.0.0,1.1.0', '--verify', 'all']),
+      0,
+    );
+    const [event] = standIns.events('bulk');
+    assert.equal(event?.type, 'io.imagerepo-mirror.tags.requested.v1');
+    assert.deepEqual(event.data.tags, ['1.0.0', '1.1.0']);
+    assert.equal(event.data.verify, 'all');
+  });
+
+  it('keeps to the label selector and the namespace', async () => {
+    assert.equal(await run(['--watch-label-selector', 'shard=one']), 0);
+    assert.deepEqual(names(), ['team-app']);
+  });
+
+  it('fails for an invalid object and for one that collides', async () => {
+    put('bad', { annotations: { semver: '(' } });
+    put('other', { image: 'quay.io/org/app', createdAt: '2027-01-01T00:00:00Z' });
+    assert.equal(await run(['--destination-layout', 'name']), 1);
+    assert.deepEqual(names(), ['app', 'team-app']);
+    assert.equal(summary()['failed'], 2);
+  });
+
+  it('tries again what Pub/Sub refuses, and fails when it goes on', async () => {
+    const refusal = { kind: 'refused', method: 'Publish', status: 'UNAVAILABLE' } as const;
+    standIns.pubsub.disturbances.add({ ...refusal, times: 3 });
+    assert.equal(await run(), 0);
+    assert.deepEqual(names(), ['app', 'team-app']);
+    standIns.pubsub.disturbances.add({ ...refusal, times: Infinity });
+    assert.equal(await run(), 1);
+    assert.equal(summary()['failed'], 2);
+  });
+
+  it('stops before it begins where it may not publish or list', async () => {
+    standIns.pubsub.permissions.deny('pubsub.topics.publish');
+    assert.equal(await run(), 1);
+    assert.ok(lines.some(({ message }) => String(message).includes('pubsub.topics.publish')));
+    standIns.pubsub.permissions.allow('pubsub.topics.publish');
+    standIns.kubernetes.faults.request({ verbs: ['list'], answer: 403 });
+    assert.equal(await run(), 1);
+    assert.equal(standIns.events('bulk').length, 0);
+  });
+
+  it('publishes nothing in a dry run', async () => {
+    assert.equal(await run(['--dry-run']), 0);
+    assert.equal(standIns.events('bulk').length, 0);
+    assert.equal(lines.filter(({ reason }) => reason === 'requested').length, 2);
+  });
+
+  it('keeps to its rate, and ends with 1 when it is interrupted', async () => {
+    for (let index = 0; index < 60; index += 1) put(`many-${index}`);
+    const controller = new AbortController();
+    const running = run(['--replay-rate', '20'], controller.signal);
+    await standIns.until(3, 'bulk');
+    controller.abort();
+    assert.equal(await running, 1);
+    assert.ok(standIns.events('bulk').length < 60);
+  });
+});
