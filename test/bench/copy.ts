@@ -5,7 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { ourselves, peers, type Contender, type Route } from './contenders.ts';
 import type { BenchOptions } from './main.ts';
 import { measure, type Command, type Measurement } from './measurement.ts';
-import { startRigRegistry, type RigRegistry } from './rig.ts';
+import {
+  startRegistryProcess,
+  type RegistryProcess,
+} from '../../infra/local/registry/registry-process.ts';
 import { ratioInWords, ratioOf, spreadOf } from './statistics.ts';
 
 const KIB = 1024;
@@ -46,9 +49,12 @@ export async function bench(options: BenchOptions): Promise<number> {
   runsOfEach = options.runs;
   const us = await ourselves();
   const others = await peers();
-  const source = await startRigRegistry(['--bearer']);
-  const destination = await startRigRegistry(['--personality=artifact-registry']);
-  const discarding = await startRigRegistry(['--personality=artifact-registry', '--discard-blobs']);
+  const source = await startRegistryProcess(['--bearer']);
+  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const discarding = await startRegistryProcess([
+    '--personality=artifact-registry',
+    '--discard-blobs',
+  ]);
   try {
     for (const rttMs of [20, 80]) await coldSharedLayers(rttMs, us, others, source, destination);
     await unchanged(us, others, source, destination);
@@ -76,14 +82,14 @@ async function coldSharedLayers(
   rttMs: number,
   us: Contender,
   others: readonly Contender[],
-  source: RigRegistry,
-  destination: RigRegistry,
+  source: RegistryProcess,
+  destination: RegistryProcess,
 ): Promise<void> {
   const repository = 'bench/shared';
   for (let tag = 0; tag < 10; tag++) {
     const shared = [0, 1, 2, 3].map((layer) => ({ seed: `shared-${layer}`, sizeBytes: MIB }));
     const own = { seed: `own-${tag}`, sizeBytes: MIB };
-    await source.addImage({ repository, tag: `1.0.${tag}`, layers: [...shared, own] });
+    await source.putSyntheticImage({ repository, tag: `1.0.${tag}`, layers: [...shared, own] });
   }
   const route = routeOf(source, destination, repository);
   await setRtt(rttMs, source, destination);
@@ -105,13 +111,13 @@ async function coldSharedLayers(
 async function unchanged(
   us: Contender,
   others: readonly Contender[],
-  source: RigRegistry,
-  destination: RigRegistry,
+  source: RegistryProcess,
+  destination: RegistryProcess,
 ): Promise<void> {
   const repository = 'bench/unchanged';
   for (let tag = 0; tag < 20; tag++) {
     const layers = [{ seed: `unchanged-${tag}`, sizeBytes: 16 * KIB }];
-    await source.addImage({ repository, tag: `1.0.${tag}`, layers });
+    await source.putSyntheticImage({ repository, tag: `1.0.${tag}`, layers });
   }
   const route = routeOf(source, destination, repository);
   const all = [us, ...others];
@@ -133,12 +139,16 @@ async function unchanged(
 async function bigBlob(
   us: Contender,
   others: readonly Contender[],
-  destination: RigRegistry,
+  destination: RegistryProcess,
 ): Promise<void> {
   const repository = 'bench/big';
   // Without tokens, which the yardstick does not know of.
-  const open = await startRigRegistry([]);
-  await open.addImage({ repository, tag: 'big', layers: [{ seed: 'big', sizeBytes: GIB }] });
+  const open = await startRegistryProcess([]);
+  await open.putSyntheticImage({
+    repository,
+    tag: 'big',
+    layers: [{ seed: 'big', sizeBytes: GIB }],
+  });
   const route = routeOf(open, destination, repository);
   const { digest } = await layerOf(open, repository, 'big');
   const yardstick: Contender = {
@@ -171,11 +181,11 @@ async function bigBlob(
 /** VmHWM of the bundled command for one blob of 4 GiB. */
 async function peakMemory(
   us: Contender,
-  source: RigRegistry,
-  destination: RigRegistry,
+  source: RegistryProcess,
+  destination: RegistryProcess,
 ): Promise<void> {
   const repository = 'bench/huge';
-  await source.addImage({
+  await source.putSyntheticImage({
     repository,
     tag: 'huge',
     layers: [{ seed: 'huge', sizeBytes: 4 * GIB }],
@@ -192,7 +202,7 @@ async function compete(
   us: Contender,
   others: readonly Contender[],
   route: Route,
-  registries: readonly RigRegistry[],
+  registries: readonly RegistryProcess[],
   prepare: () => Promise<void>,
 ): Promise<Measurement> {
   const all = [us, ...others];
@@ -227,7 +237,7 @@ async function compete(
   return first;
 }
 
-function routeOf(source: RigRegistry, destination: RigRegistry, repository: string): Route {
+function routeOf(source: RegistryProcess, destination: RegistryProcess, repository: string): Route {
   return {
     source: `${source.host}/${repository}`,
     sourceHost: source.host,
@@ -236,12 +246,12 @@ function routeOf(source: RigRegistry, destination: RigRegistry, repository: stri
   };
 }
 
-async function setRtt(rttMs: number, ...registries: readonly RigRegistry[]): Promise<void> {
-  for (const registry of registries) await registry.switch({ rttMs });
+async function setRtt(rttMs: number, ...registries: readonly RegistryProcess[]): Promise<void> {
+  for (const registry of registries) await registry.set({ rttMs });
 }
 
 async function layerOf(
-  registry: RigRegistry,
+  registry: RegistryProcess,
   repository: string,
   tag: string,
 ): Promise<{ readonly digest: string }> {

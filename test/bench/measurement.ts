@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-import type { RigRegistry } from './rig.ts';
+import type { RegistryProcess } from '../../infra/local/registry/registry-process.ts';
 
 /** What one run of a contender cost. */
 export interface Measurement {
@@ -29,7 +29,7 @@ const LOOK_MS = 10;
  */
 export async function measure(
   command: Command,
-  registries: readonly RigRegistry[],
+  registries: readonly RegistryProcess[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Measurement> {
   for (const registry of registries) await registry.reset();

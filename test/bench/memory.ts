@@ -9,7 +9,10 @@ import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.t
 import { eventOf } from '../../functions/contract/event.ts';
 import { freePort } from '../../infra/local/child.ts';
 import type { BenchOptions } from './main.ts';
-import { startRigRegistry, type RigRegistry } from './rig.ts';
+import {
+  startRegistryProcess,
+  type RegistryProcess,
+} from '../../infra/local/registry/registry-process.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const MIB = 1024 ** 2;
@@ -28,8 +31,8 @@ const BOUND_MIB = 256;
  */
 export async function bench(options: BenchOptions): Promise<number> {
   const bundles = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
-  const source = await startRigRegistry([]);
-  const destination = await startRigRegistry(['--discard-blobs']);
+  const source = await startRegistryProcess([]);
+  const destination = await startRegistryProcess(['--discard-blobs']);
   try {
     const built = spawnSync(process.execPath, [
       join(root, 'infra/bundle.mjs'),
@@ -57,11 +60,11 @@ function report(peakMib: number, streams: number, { json }: BenchOptions): void 
   );
 }
 
-async function fill(source: RigRegistry): Promise<void> {
+async function fill(source: RegistryProcess): Promise<void> {
   for (let repository = 0; repository < WORKERS; repository++) {
     for (let tag = 0; tag < TAG_WORKERS; tag++) {
       const seed = `${repository}-${tag}`;
-      await source.addImage({
+      await source.putSyntheticImage({
         repository: `bench/app-${repository}`,
         tag: `1.0.${tag}`,
         layers: [{ seed, sizeBytes: LAYER_BYTES }],
@@ -72,8 +75,8 @@ async function fill(source: RigRegistry): Promise<void> {
 
 async function peakOf(
   entry: string,
-  source: RigRegistry,
-  destination: RigRegistry,
+  source: RegistryProcess,
+  destination: RegistryProcess,
 ): Promise<number> {
   const port = await freePort();
   const child = spawn(process.execPath, [entry], {
