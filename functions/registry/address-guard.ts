@@ -24,6 +24,8 @@ const METADATA = new Set(['fd00:ec2::254', 'fd20:ce::254', '168.63.129.16', '100
 /** Ranges that no registry is in, whoever names it. */
 const NEVER = new Set(['linkLocal', 'unspecified', 'broadcast', 'multicast', 'reserved']);
 const PRIVATE = new Set(['private', 'uniqueLocal', 'carrierGradeNat']);
+/** What is judged by name; every other range (tunnels, documentation, benchmarks) is no registry's. */
+const KNOWN = new Set(['unicast', 'loopback', ...PRIVATE]);
 
 /**
  * Judges one IP address of a host: global unicast is allowed, metadata and link-local never,
@@ -49,7 +51,7 @@ export function judgeAddress(
   // guard: address-private
   if (PRIVATE.has(range)) return 'Private';
   // guard: address-unicast
-  if (range !== 'unicast' && range !== 'loopback') return 'Private';
+  if (!KNOWN.has(range)) return 'Private';
   return undefined;
 }
 

@@ -23,7 +23,7 @@ import type { ClientParts } from './request.ts';
 import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
 import { sourceRepository } from './source-repository.ts';
 import { SYSTEM_TIMING, type Timing } from './timing.ts';
-import { ARTIFACT_REGISTRY_RATE, tokenBucket } from './token-bucket.ts';
+import { ARTIFACT_REGISTRY_RATE, tokenBucket, type TokenBucket } from './token-bucket.ts';
 import { openTransport, type Transport } from './transport.ts';
 
 /** What the registries of a process are made of. */
@@ -83,8 +83,10 @@ const PAGE_SIZE = 1_000;
 
 /** Builds the registry clients of a process. */
 export function createRegistries(options: RegistriesOptions): Registries {
-  const source = new SideClients('source', options);
-  const destination = new SideClients('destination', options);
+  // Google's quota counts the project: all its registries, on either side, share one bucket.
+  const googleBucket = tokenBucket(ARTIFACT_REGISTRY_RATE);
+  const source = new SideClients('source', options, googleBucket);
+  const destination = new SideClients('destination', options, googleBucket);
   const timing = options.timing ?? SYSTEM_TIMING;
   const api = openTransport({ addresses: addressRules(options) });
   const callJson = jsonCall(api);
@@ -146,10 +148,11 @@ class SideClients {
   readonly #gates = new Map<string, Gate>();
   readonly #memories = new Map<string, HostMemory>();
   readonly #authorizers = new Map<Credentials, Map<string, Authorizer>>();
-  readonly #googleBucket = tokenBucket(ARTIFACT_REGISTRY_RATE);
+  readonly #googleBucket: TokenBucket;
 
-  constructor(side: Side, options: RegistriesOptions) {
+  constructor(side: Side, options: RegistriesOptions, googleBucket: TokenBucket) {
     this.#side = side;
+    this.#googleBucket = googleBucket;
     this.#options = options;
     this.#timing = options.timing ?? SYSTEM_TIMING;
     this.#tokens = bearerTokens(this.#timing);
@@ -196,7 +199,6 @@ class SideClients {
     this.#transport.close();
   }
 
-  /** Google's registries share one bucket: its quota counts the project, not the host. */
   #gateOf(origin: string): Gate {
     return remembered(this.#gates, origin, () => {
       const google = this.#options.isGoogle(new URL(origin).host);

@@ -93,7 +93,12 @@ export function openTransport(options: TransportOptions): Transport {
       : [...getCACertificates('default'), options.caCertificates];
   const agents = {
     http: new HttpAgent(keepAlive),
-    https: new HttpsAgent({ ...keepAlive, ...(ca === undefined ? {} : { ca }) }),
+    // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
+    https: new HttpsAgent({
+      ...keepAlive,
+      rejectUnauthorized: true,
+      ...(ca === undefined ? {} : { ca }),
+    }),
   };
   return {
     async send(request, signal) {

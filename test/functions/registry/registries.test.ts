@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { Credential } from '../../../functions/auth/credential.ts';
+import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry, RegistryOptions } from '../../../infra/local/registry/registry.ts';
+import { TEST_TLS } from './certificate.ts';
 import {
   ACCESS_TOKEN,
   artifactRegistry,
   credentials,
+  fakeTiming,
   NEVER,
   open,
   registry,
@@ -391,15 +395,26 @@ describe('registries', () => {
     assert.notEqual(await free.headManifest('v1', NEVER), undefined);
   });
 
-  it('has at most its window of requests under way, and grows it', async (t) => {
-    const from = await registry(t, { switches: { rttMs: 20 } });
-    seed(from, 'org/app', 'v1');
-    const one = source(open(t, [from.host]), from.host);
+  it('has 8 requests under way at first and 32 at most', async (t) => {
+    let held: ServerResponse[] | undefined;
+    const server = await serve(t, (_request, response) => {
+      if (held === undefined) response.writeHead(404).end();
+      else held.push(response);
+    });
+    const one = source(open(t, [server.host]), server.host);
     await one.headManifest('v1', NEVER);
-    await Promise.all(Array.from({ length: 30 }, () => one.headManifest('v1', NEVER)));
-    assert.ok(from.counter.highestConcurrency >= 8 && from.counter.highestConcurrency <= 12);
-    await Promise.all(Array.from({ length: 600 }, () => one.headManifest('v1', NEVER)));
-    assert.equal(from.counter.highestConcurrency, 32);
+    for (const most of [8, 32]) {
+      held = [];
+      const asked = Array.from({ length: 50 }, () => one.headManifest('v1', NEVER));
+      while (held.length < most) await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.equal(held.length, most);
+      const answers: ServerResponse[] = held;
+      held = undefined;
+      for (const response of answers) response.writeHead(404).end();
+      await Promise.all(asked);
+      await Promise.all(Array.from({ length: 500 }, () => one.headManifest('v1', NEVER)));
+    }
   });
 
   it('speaks https unless it is told otherwise', (t) => {
@@ -411,5 +426,73 @@ describe('registries', () => {
   it('refuses a path that is none before it becomes a URL', (t) => {
     const registries = open(t, []);
     assert.throws(() => registries.source({ host: 'ghcr.io', path: '../x' }), /repository path/);
+  });
+
+  it('trusts over TLS whom the system trusts, and sources by the given certificates too', async (t) => {
+    const at = await registry(t, { tls: TEST_TLS });
+    seed(at, 'org/app', 'v1');
+    const name = { host: at.host, path: 'org/app' };
+    const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    t.after(() => {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+    });
+    await rejection(open(t, [at.host]).source(name).headManifest('v1', NEVER), 'NETWORK');
+    const registries = open(t, [at.host], { sourceCaCertificates: TEST_TLS.cert });
+    assert.notEqual(await registries.source(name).headManifest('v1', NEVER), undefined);
+    await rejection(registries.destination(name).headManifest('v1', NEVER), 'NETWORK');
+    assert.equal(at.counter.total, 1);
+  });
+
+  it('refuses an http address from an https registry, whatever asks for it', async (t) => {
+    const at = await registry(t, { tls: TEST_TLS });
+    seed(at, 'org/app', 'v1');
+    const name = { host: at.host, path: 'org/app' };
+    const one = open(t, [at.host], { sourceCaCertificates: TEST_TLS.cert }).source(name);
+    const away = { location: `http://${at.host}/` };
+    at.faults.add({ kind: 'blob', effect: { kind: 'answer', status: 307, headers: away } });
+    const blob = { mediaType: 'x', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 };
+    await rejection(one.openBlob(blob, 0, NEVER), 'INSECURE_REFUSED');
+    const link = { link: `<http://${at.host}/v2/org/app/tags/list?last=a>; rel="next"` };
+    const body = { contentType: 'application/json', text: '{"tags":["a"]}' };
+    at.faults.add({ kind: 'tags', effect: { kind: 'answer', status: 200, headers: link, body } });
+    await rejection(one.listTags(NEVER), 'INSECURE_REFUSED');
+    const realm = { 'www-authenticate': `Bearer realm="http://${at.host}/token"` };
+    at.faults.add({ effect: { kind: 'answer', status: 401, headers: realm } });
+    await rejection(one.listTags(NEVER), 'REALM_REFUSED');
+  });
+
+  it('shares Artifact Registry’s rate between both sides and all its hosts', async (t) => {
+    const timing = fakeTiming();
+    let answered = 0;
+    const answer = (_request: unknown, response: ServerResponse): void => {
+      answered += 1;
+      response.writeHead(404).end();
+    };
+    const hosts = [await serve(t, answer), await serve(t, answer)].map(({ host }) => host);
+    const tokens = { accessToken: () => Promise.resolve(ACCESS_TOKEN) };
+    const google = googleCredentials(googleHosts(hosts), tokens);
+    const registries = open(t, hosts, {
+      google: hosts,
+      timing,
+      credentials: { source: google, destination: google },
+    });
+    const from = source(registries, hosts[0] ?? '');
+    const to = destination(registries, hosts[1] ?? '');
+    const asked = Array.from({ length: 260 }, () => [
+      from.headManifest('v1', NEVER),
+      to.headManifest('v1', NEVER),
+    ]).flat();
+    const count = (): number => answered;
+    while (count() < 500) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(count(), 500);
+    while (count() < 520) {
+      await timing.pass(20);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await Promise.all(asked);
+    assert.ok(timing.now() >= 1_000_000 + 20 * 20);
   });
 });

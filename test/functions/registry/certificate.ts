@@ -1,0 +1,25 @@
+/**
+ * A certificate for 127.0.0.1 and localhost that signs itself, good until 2126, and its key. Both
+ * are for tests alone and protect nothing.
+ */
+export const TEST_TLS = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg8ykh3Z/v6Nxe/5M8
+sYArMj5i8f0MxS711c9sCR1skYKhRANCAARdnNAXEMclxnXXAKZlgAJ2ifLLA+QZ
+smSOYkghS80BUmHoEH/kBRa875iWc7s6CzLEdHYn+JmF8/eaalb4745q
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBszCCAVmgAwIBAgIUH7ICRjF1Hn2+XQLYFfdmAHVmXWYwCgYIKoZIzj0EAwIw
+IDEeMBwGA1UEAwwVaW1hZ2VyZXBvLW1pcnJvciB0ZXN0MCAXDTI2MTEyMjE3NDQ0
+NFoYDzIxMjYxMDI5MTc0NDQ0WjAgMR4wHAYDVQQDDBVpbWFnZXJlcG8tbWlycm9y
+IHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARdnNAXEMclxnXXAKZlgAJ2
+ifLLA+QZsmSOYkghS80BUmHoEH/kBRa875iWc7s6CzLEdHYn+JmF8/eaalb4745q
+o28wbTAdBgNVHQ4EFgQUpkj0dn3p2JdZjXDQtThvkjJsXJAwHwYDVR0jBBgwFoAU
+pkj0dn3p2JdZjXDQtThvkjJsXJAwDwYDVR0TAQH/BAUwAwEB/zAaBgNVHREEEzAR
+hwR/AAABgglsb2NhbGhvc3QwCgYIKoZIzj0EAwIDSAAwRQIgSQmubp3hitanQr6F
+6AsQ2MDACD8w2koVOgmnFxDlahECIQDqpBIgMzF1RGjH3NS0Nbv+KY6zWZAHoikK
+kGTQxhpozg==
+-----END CERTIFICATE-----
+`,
+};
