@@ -52,13 +52,18 @@ resource "google_secret_manager_secret" "docker_config" {
 }
 
 # A revision cannot start while a mounted secret has no version. This one holds no credentials; the
-# operator's versions come after it and are not Terraform's.
+# operator's versions come after it and are not Terraform's. It may be disabled, never destroyed: Terraform
+# would put an empty one after the operator's.
 resource "google_secret_manager_secret_version" "docker_config" {
   count = local.creates_docker_config ? 1 : 0
 
   secret          = google_secret_manager_secret.docker_config[0].id
   secret_data     = jsonencode({ auths = {} })
   deletion_policy = "ABANDON"
+
+  lifecycle {
+    ignore_changes = [enabled, secret_data]
+  }
 }
 
 resource "google_secret_manager_secret_iam_member" "mirror" {

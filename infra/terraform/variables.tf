@@ -153,6 +153,14 @@ variable "network" {
     condition     = var.network == null ? true : !var.network.static_address || var.network.egress == "ALL_TRAFFIC"
     error_message = "network.static_address needs egress ALL_TRAFFIC: with PRIVATE_RANGES_ONLY public sources are not reached by the NAT."
   }
+
+  validation {
+    condition = (
+      var.network == null ? true
+      : !var.network.static_address || try(regex("^projects/([^/]+)/", var.network.network)[0], var.project_id) == var.project_id
+    )
+    error_message = "network.static_address needs a network of project_id: the NAT of a shared network is its own project's, so set static_address to false and allow that one's address."
+  }
 }
 
 # --- image: who deploys

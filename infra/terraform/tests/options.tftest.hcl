@@ -181,12 +181,12 @@ run "existing_secret" {
 
 run "static_address" {
   variables {
-    network = { network = "projects/net/global/networks/shared", subnetwork = "projects/net/regions/europe-west1/subnetworks/run" }
+    network = { network = "projects/my-project/global/networks/egress", subnetwork = "projects/my-project/regions/europe-west1/subnetworks/run" }
   }
 
   assert {
     condition = alltrue([
-      for s in google_cloud_run_v2_service.mirror : one(one(s.template).vpc_access).egress == "ALL_TRAFFIC" && one(one(one(s.template).vpc_access).network_interfaces).subnetwork == "projects/net/regions/europe-west1/subnetworks/run"
+      for s in google_cloud_run_v2_service.mirror : one(one(s.template).vpc_access).egress == "ALL_TRAFFIC" && one(one(one(s.template).vpc_access).network_interfaces).subnetwork == "projects/my-project/regions/europe-west1/subnetworks/run"
     ])
     error_message = "Everything leaves by the network."
   }

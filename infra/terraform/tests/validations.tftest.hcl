@@ -17,8 +17,6 @@ run "mistakes_1" {
   command = plan
 
   variables {
-    # project number instead of id
-    project_id = "123456789012"
     # zone instead of region
     region = "europe-west1-b"
     # image by tag
@@ -66,7 +64,6 @@ run "mistakes_1" {
   }
 
   expect_failures = [
-    var.project_id,
     var.region,
     var.image,
     var.destination_registry,
@@ -143,6 +140,8 @@ run "mistakes_3" {
   command = plan
 
   variables {
+    # nat of a shared network
+    network = { network = "projects/host/global/networks/shared", subnetwork = "s" }
     # destination with scheme
     destination_registry = "https://europe-west1-docker.pkg.dev/my-project/mirror"
     # cleanup that the mirror undoes
@@ -153,6 +152,7 @@ run "mistakes_3" {
   }
 
   expect_failures = [
+    var.network,
     var.destination_registry,
     var.destination_repository,
     var.bridge_principals,
@@ -358,11 +358,14 @@ run "mistakes_17" {
   command = plan
 
   variables {
+    # project number instead of id
+    project_id = "123456789012"
     # log level that hides the metrics
     mirroring = { log_level = "warning" }
   }
 
   expect_failures = [
+    var.project_id,
     var.mirroring,
   ]
 }
