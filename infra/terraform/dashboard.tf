@@ -4,7 +4,9 @@ locals {
   own_services = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=one_of(${join(", ", [
     for name in values(local.service_names) : "\"${name}\""
   ])})"
-  own_subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=starts_with(\"${var.name}-\")"
+  # Names in full: another installation's may begin with this one's.
+  own_topics        = "one_of(${join(", ", [for name in concat(values(local.service_names), ["${var.name}-dead-letter", "${var.name}-flux-events"]) : "\"${name}\""])})"
+  own_subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=${local.own_topics}"
 
   # The sum of a distribution has no aligner; PromQL knows it. https://docs.cloud.google.com/monitoring/promql/promql-mapping
   promql_metric = "logging_googleapis_com:user_${local.metric_prefix}"
@@ -21,7 +23,7 @@ locals {
           lines = [{
             name   = "$${resource.labels.topic_id}"
             metric = "pubsub.googleapis.com/topic/send_request_count"
-            of     = "resource.type=\"pubsub_topic\" AND resource.labels.topic_id=starts_with(\"${var.name}-\")"
+            of     = "resource.type=\"pubsub_topic\" AND resource.labels.topic_id=${local.own_topics}"
             stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["resource.labels.topic_id"]
           }]
         },
@@ -174,7 +176,7 @@ locals {
         {
           title = "Requests to registries by host and class", unit = "1"
           lines = [{
-            name   = "$${labels.host} $${labels.class}"
+            name   = null # the labels of the query
             promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
           }]
         },
@@ -210,7 +212,7 @@ locals {
             dataSets = [for line in chart.lines : {
               plotType       = "LINE"
               targetAxis     = "Y1"
-              legendTemplate = line.name
+              legendTemplate = line.name == null ? "" : line.name
               timeSeriesQuery = merge(
                 { unitOverride = chart.unit },
                 can(line.promql) ? { prometheusQuery = line.promql } : null,
