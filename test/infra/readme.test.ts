@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -255,6 +255,51 @@ describe('examples of the documentation', () => {
       set.filter((name) => !(known as readonly string[]).includes(name)),
       [],
     );
+  });
+});
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec?: {
+    readonly template?: { readonly spec: { readonly containers: readonly { name: string }[] } };
+  };
+}
+
+/** The bridge's manifests, without kustomize's own files. */
+function manifests(): readonly Manifest[] {
+  return globSync('infra/kubernetes/base/*.yaml', { cwd: ROOT })
+    .filter((path) => basename(path) !== 'kustomization.yaml')
+    .flatMap((path) =>
+      parseAllDocuments(readFileSync(join(ROOT, path), 'utf8')).map(
+        (document) => document.toJS() as Manifest,
+      ),
+    );
+}
+
+describe('names that the manifests, Terraform and the documentation share', () => {
+  const found = manifests();
+  const skip = found.length === 0 ? 'there are no manifests' : false;
+  const nameOf = (kind: string): string | undefined =>
+    found.find((manifest) => manifest.kind === kind)?.metadata.name;
+
+  it('are the namespace and the service account of bridge_principals', { skip }, () => {
+    const type = String(variables.find(({ name }) => name === 'bridge_principals')?.body['type']);
+    const defaultOf = (field: string): string | undefined =>
+      new RegExp(`${field}\\s*=\\s*optional\\(string, "([^"]+)"\\)`).exec(type)?.[1];
+    assert.equal(defaultOf('namespace'), nameOf('Namespace'));
+    assert.equal(defaultOf('service_account'), nameOf('ServiceAccount'));
+    assert.ok(text.includes(`kubectl -n ${nameOf('Namespace') ?? ''} `));
+  });
+
+  it("are the Deployment and the container of the example's patch", { skip }, () => {
+    const deployment = found.find(({ kind }) => kind === 'Deployment');
+    const container = deployment?.spec?.template?.spec.containers[0]?.name ?? '';
+    const kustomization = blocks('yaml').find((block) => block.includes('kind: Kustomization'));
+    assert.ok(kustomization?.includes(`name: ${deployment?.metadata.name ?? ''}\n`));
+    assert.ok(kustomization.includes(`- name: ${container}\n`));
+    const path = /path: \.\/(\S+)/.exec(kustomization)?.[1] ?? '';
+    assert.ok(existsSync(join(ROOT, path)), path);
   });
 });
 
