@@ -29,6 +29,8 @@ export interface Inquiry {
   readonly sourceInventory: SourceInventory;
   readonly destinationInventory: DestinationInventory;
   readonly policy: Policy;
+  /** Told the digests that a HEAD at the destination brought to light. */
+  readonly onPresent: (digest: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -47,8 +49,12 @@ const MAX_ROUNDS = 4;
  * tag is decided. A question that fails fails its tag only.
  */
 export async function planTags(tags: readonly string[], inquiry: Inquiry): Promise<AnsweredPlan> {
-  const { policy } = inquiry;
   let there = inquiry.destinationInventory;
+  const policy: Policy = {
+    ...inquiry.policy,
+    hasManifest: (digest) =>
+      inquiry.policy.hasManifest(digest) || there.hasManifest(digest) === true,
+  };
   const sources = new Map<string, SourceFact>();
   const destinations = new Map<string, DestinationFact>();
   const faults = new Map<string, Fault>();
@@ -97,7 +103,7 @@ async function completeList({
 async function ask(
   tag: string,
   question: Question,
-  { source, destination, signal }: Inquiry,
+  { source, destination, onPresent, signal }: Inquiry,
   sources: Map<string, SourceFact>,
   destinations: Map<string, DestinationFact>,
 ): Promise<void> {
@@ -113,6 +119,7 @@ async function ask(
     question === 'source'
       ? undefined
       : destination.headManifest(tag, signal).then((head) => {
+          if (head !== undefined) onPresent(head.digest);
           destinations.set(
             tag,
             head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
@@ -138,7 +145,12 @@ export async function lookAhead(
   steps: readonly DecidedStep[],
   inquiry: Inquiry,
 ): Promise<readonly DecidedStep[]> {
-  const { source, policy, signal } = inquiry;
+  const { source, destinationInventory, signal } = inquiry;
+  const policy: Policy = {
+    ...inquiry.policy,
+    hasManifest: (digest) =>
+      inquiry.policy.hasManifest(digest) || destinationInventory.hasManifest(digest) === true,
+  };
   return pMap(
     steps,
     async (step): Promise<DecidedStep> => {

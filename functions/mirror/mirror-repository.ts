@@ -179,16 +179,22 @@ class Mirroring {
       policy: {
         verified: verifiedTags(verify, mutableTags),
         onDrift,
-        hasManifest: (digest) =>
-          pool.knowledge.hasManifest(destination.name, digest) ||
-          there.hasManifest(digest) === true,
+        hasManifest: (digest) => pool.knowledge.hasManifest(destination.name, digest),
+      },
+      onPresent: (digest) => {
+        pool.knowledge.addManifest(destination.name, digest);
       },
       signal: this.#signal,
     };
     const answered = await planTags(tags, inquiry);
     const lifted = this.#requested !== undefined || reason === 'requested';
     const braked = brake(answered.steps, lifted ? 0 : maxMissingTags);
-    const steps = this.#options.dryRun ? await lookAhead(braked.steps, inquiry) : braked.steps;
+    const steps = this.#options.dryRun
+      ? await lookAhead(braked.steps, {
+          ...inquiry,
+          destinationInventory: answered.destinationInventory,
+        })
+      : braked.steps;
     return { steps, there: answered.destinationInventory, brake: braked.report };
   }
 

@@ -24,13 +24,15 @@ const PASSING: ReadonlySet<FaultCode> = new Set([
 
 /**
  * Whether an upload that broke is begun again from its first byte. Only what sending again can
- * mend: the destination's own trouble up to four times, bytes that missed their digest or size once
- * more. A source that stays broken was already resumed by its reader.
+ * mend: the destination's own trouble up to four times; once more, bytes that missed their digest
+ * or size, and an upload whose token ended under way (a body that has flowed cannot be replayed
+ * by the client). A source that stays broken was already resumed by its reader.
  */
 export function mayRestart(fault: Fault, attempt: number, untilEndMs: number): boolean {
   if (attempt >= MAX_UPLOAD_ATTEMPTS) return false;
   if (WRONG_BYTES.has(fault.code)) return attempt < 2;
   if (fault.side === 'source') return false;
+  if (fault.code === 'UNAUTHORIZED') return attempt < 2;
   if ((fault.retryAfterMs ?? 0) > untilEndMs) return false;
   return PASSING.has(fault.code);
 }

@@ -210,4 +210,15 @@ describe('a destination without a map', () => {
     assert.equal(record.outcome, 'retagged');
     assert.equal(record.bytesUploaded, 0);
   });
+
+  it('retags what verifying another tag brought to light', async () => {
+    const rig = new Rig();
+    rig.destination.google = false;
+    rig.destination.map = 'none';
+    rig.destination.tag('v1', fresh);
+    rig.source.tag('v1', fresh).tag('v2', fresh);
+    const report = await rig.mirror({}, VERIFY_ALL);
+    assert.equal(recordOf(report, 'v2').outcome, 'retagged');
+    assert.equal(rig.destination.count('destination uploadBlob'), 0);
+  });
 });

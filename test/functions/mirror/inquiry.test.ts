@@ -17,7 +17,7 @@ const two = imageWith('two', 1);
 async function inquire(
   source: FakeSource,
   destination: FakeDestination,
-  verified = true,
+  present: string[] = [],
 ): Promise<Inquiry> {
   const destinationInventory = await takeDestination(destination, undefined, never);
   return {
@@ -26,10 +26,11 @@ async function inquire(
     sourceInventory: (await listSource(source, never)) ?? unlistedSource([]),
     destinationInventory,
     policy: {
-      verified: () => verified,
+      verified: () => true,
       onDrift: 'overwrite',
-      hasManifest: (digest) => destinationInventory.hasManifest(digest) === true,
+      hasManifest: () => false,
     },
+    onPresent: (digest) => present.push(digest),
     signal: never,
   };
 }
@@ -60,13 +61,22 @@ describe('planTags', () => {
     assert.equal(destination.count('destination headManifest'), 2);
   });
 
+  it('tells the digests that it found', async () => {
+    const source = new FakeSource().tag('a', one).tag('b', two);
+    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    destination.map = 'none';
+    const present: string[] = [];
+    await planTags(['a', 'b'], await inquire(source, destination, present));
+    assert.deepEqual(present, [one.manifest.digest, one.manifest.digest]);
+  });
+
   it('completes a cut list by the list of tags where there is one', async () => {
     const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two);
     source.tellsDigests = true;
     const destination = new FakeDestination().tag('a', one).tag('b', two);
     destination.map = 1;
     destination.tagDigests = true;
-    assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c copy']);
+    assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c retag']);
     assert.equal(destination.count('destination listTagDigests'), 1);
     assert.equal(destination.count('destination headManifest'), 0);
   });

@@ -193,6 +193,21 @@ describe('between registries on loopback', () => {
       requireWhole(loopback, 'v1');
     }));
 
+  it('sends a blob again, with its token, where an upload address wants one', () =>
+    withLoopback({}, async (loopback) => {
+      loopback.seed('v1', imageWith('image', 2, 300_000));
+      loopback.destination.faults.add({
+        method: 'PUT',
+        kind: 'upload',
+        when: ({ headers }) => headers.authorization === undefined,
+        times: Number.POSITIVE_INFINITY,
+        effect: { kind: 'answer', status: 401 },
+      });
+      const report = await loopback.process().mirror();
+      assert.deepEqual(outcomes(report), { v1: 'copied' });
+      requireWhole(loopback, 'v1');
+    }));
+
   it('sends nothing again whose answer was lost', () =>
     withLoopback({}, async (loopback) => {
       loopback.seed('v1', imageWith('image', 1, 300_000));
