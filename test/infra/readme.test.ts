@@ -295,8 +295,9 @@ describe('names that the manifests, Terraform and the documentation share', () =
   it("are the Deployment and the container of the example's patch", { skip }, () => {
     const deployment = found.find(({ kind }) => kind === 'Deployment');
     const container = deployment?.spec?.template?.spec.containers[0]?.name ?? '';
-    const kustomization = blocks('yaml').find((block) => block.includes('kind: Kustomization'));
-    assert.ok(kustomization?.includes(`name: ${deployment?.metadata.name ?? ''}\n`));
+    const kustomization =
+      blocks('yaml').find((block) => block.includes('kind: Kustomization')) ?? '';
+    assert.ok(kustomization.includes(`name: ${deployment?.metadata.name ?? ''}\n`));
     assert.ok(kustomization.includes(`- name: ${container}\n`));
     const path = /path: \.\/(\S+)/.exec(kustomization)?.[1] ?? '';
     assert.ok(existsSync(join(ROOT, path)), path);
