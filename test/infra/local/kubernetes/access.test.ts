@@ -9,7 +9,7 @@ import {
   type Rule,
 } from '../../../../infra/local/kubernetes/access.ts';
 import { imageRepositories, leases } from '../../../../infra/local/kubernetes/resource.ts';
-import { refusal } from './objects.ts';
+import { refusal } from './fixtures.ts';
 
 const reader: Rule = {
   apiGroups: ['image.toolkit.fluxcd.io'],

@@ -9,7 +9,7 @@ import {
   showNewEvent,
 } from '../../../../infra/local/kubernetes/event.ts';
 import type { KubeObject } from '../../../../infra/local/kubernetes/object.ts';
-import { refusal } from './objects.ts';
+import { refusal } from './fixtures.ts';
 
 const time = '2026-01-01T00:00:00.000000Z';
 const timed = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { parseFieldSelector } from '../../../../infra/local/kubernetes/field-selector.ts';
-import { refusal, stored } from './objects.ts';
+import { refusal, stored } from './fixtures.ts';
 
 const object = { ...stored('one'), involvedObject: { name: 'app' } };
 const selectable = new Map([['regarding.name', 'involvedObject.name']]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { parseLabelSelector } from '../../../../infra/local/kubernetes/label-selector.ts';
-import { refusal } from './objects.ts';
+import { refusal } from './fixtures.ts';
 
 const labels = { app: 'web', tier: 'front', 'sharding.fluxcd.io/key': 'shard1', size: '10' };
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { leaseViolations, requireMicroTime } from '../../../../infra/local/kubernetes/lease.ts';
-import { refusal } from './objects.ts';
+import { refusal } from './fixtures.ts';
 
 describe('a Lease', () => {
   for (const [spec, expected] of [

@@ -7,7 +7,7 @@ import {
   toJson,
   withResourceVersion,
 } from '../../../../infra/local/kubernetes/object.ts';
-import { stored } from './objects.ts';
+import { stored } from './fixtures.ts';
 
 describe('a Kubernetes object', () => {
   it('is told from other JSON', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { applyPatch, jsonPatch, mergePatch } from '../../../../infra/local/kubernetes/patch.ts';
-import { refusal } from './objects.ts';
+import { refusal } from './fixtures.ts';
 
 describe('a merge patch', () => {
   // The examples of RFC 7386, appendix A.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { objectKey, ObjectStore, type Change } from '../../../../infra/local/kubernetes/store.ts';
-import { refusal, stored } from './objects.ts';
+import { refusal, stored } from './fixtures.ts';
 
 function summary({ type, key, resourceVersion }: Change): string {
   return `${type} ${key} ${resourceVersion}`;
