@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-import { Fault, isFault, toFault } from '../../functions/fault.ts';
+import { Fault, isFault, toFault, type FaultCode } from '../../functions/fault.ts';
 import { backoff, type BackoffRange } from '../backoff.ts';
 import { answerFault, connectionFault } from '../kubernetes/api-server.ts';
 import { readLines } from '../kubernetes/lines.ts';
@@ -21,6 +21,10 @@ const SILENCE_MS = 150_000;
 
 /** HTTP 410: the resourceVersion is older than what the server remembers. */
 const EXPIRED = 410;
+
+/** Answers of a server that is starting, stopping or busy, or of credentials that are being changed. */
+const PASSING: readonly number[] = [401, 403, 429, 500, 502, 503];
+const PASSING_CODES: readonly FaultCode[] = ['NETWORK', 'TIMEOUT'];
 
 /** What the watcher tells of the objects. Nothing in it may throw. */
 export interface WatchHandler {
@@ -84,10 +88,15 @@ export async function watchImageRepositories(
       options.onRestart('Failed');
       options.onState({ phase: 'waiting', fault });
       options.logger.error('cannot watch ImageRepositories; trying again', { error: fault });
-      if (!isFault(fault, 'NETWORK', 'TIMEOUT')) resourceVersion = undefined;
+      if (!isPassing(fault)) resourceVersion = undefined;
       await sleep(wait.next(), signal);
     }
   }
+}
+
+/** Whether a fault says nothing about what was seen so far: the watch goes on where it was. */
+function isPassing(fault: Fault): boolean {
+  return PASSING_CODES.includes(fault.code) || PASSING.includes(fault.status ?? 0);
 }
 
 /** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
@@ -201,7 +210,9 @@ function tell(event: WatchEvent, options: WatcherOptions): void {
   if (event.type === 'ERROR') {
     const { code } = event.object as { readonly code?: unknown };
     const status = typeof code === 'number' ? code : 0;
-    throw answerFault({ status, body: event.object }, 'watch ImageRepositories');
+    const fault = answerFault({ status, body: event.object }, 'watch ImageRepositories');
+    // Without its status: an error in the middle of a watch wants a new list.
+    throw status === EXPIRED ? fault : new Fault('WATCH_FAILED', fault.message);
   }
   if (event.type === 'DELETED') {
     const uid = uidOf(event.object);

@@ -7,6 +7,7 @@ import { PubSub } from '@google-cloud/pubsub';
 import { startBridge, type Bridge, type BridgeParts } from '../../bridge/bridge.ts';
 import { readConfig } from '../../bridge/config.ts';
 import { connectApiServer, type ApiServer } from '../../bridge/kubernetes/api-server.ts';
+import type { Lane } from '../../bridge/publish-queue.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
@@ -35,65 +36,71 @@ export interface RunningBridge {
   stop(): Promise<void>;
 }
 
-/** Both stand-ins; the bridges started with them are stopped with them. */
-export interface StandIns {
-  readonly kubernetes: LocalKubernetes;
+/** A Pub/Sub stand-in with the topics `events` and `bulk`. */
+export interface Broker {
   readonly pubsub: LocalPubsub;
+  /** Events published to a lane, oldest first. */
+  events(lane?: Lane): readonly MirrorEvent[];
+  /** Resolves when the lane has so many events, with them. */
+  until(count: number, lane?: Lane, timeoutMs?: number): Promise<readonly MirrorEvent[]>;
+  close(): Promise<void>;
+}
+
+/** Both stand-ins; the bridges started with them are stopped with them. */
+export interface StandIns extends Broker {
+  readonly kubernetes: LocalKubernetes;
   /** Path of the admin's kubeconfig. */
   readonly kubeconfig: string;
   readonly folder: string;
   /** A bridge with these options, its waits short. */
   start(args?: readonly string[], parts?: Partial<BridgeParts>): Promise<RunningBridge>;
-  /** Events published to a lane, oldest first. */
-  events(lane?: 'events' | 'bulk'): readonly MirrorEvent[];
-  /** Resolves when the lane has so many events, with them. */
-  until(
-    count: number,
-    lane?: 'events' | 'bulk',
-    timeoutMs?: number,
-  ): Promise<readonly MirrorEvent[]>;
-  close(): Promise<void>;
 }
 
-/** Starts both stand-ins, with the topics `events` and `bulk`. */
-export async function startStandIns(options: KubernetesOptions = {}): Promise<StandIns> {
-  const folder = await mkdtemp(join(tmpdir(), 'bridge-'));
-  const kubernetes = await startKubernetes(options);
+/** Starts the Pub/Sub stand-in; from then on this process's publishers speak to it. */
+export async function startBroker(): Promise<Broker> {
   const pubsub = await startPubsub({ duplicateShare: 0 });
-  const kubeconfig = join(folder, 'kubeconfig');
-  await kubernetes.kubeconfig(kubeconfig);
   process.env['PUBSUB_EMULATOR_HOST'] = pubsub.host;
   const client = new PubSub({ projectId: PROJECT });
-  for (const topic of ['events', 'bulk']) {
-    await client.createTopic({
-      name: topic,
-      messageRetentionDuration: { seconds: 600 },
-    });
+  for (const name of ['events', 'bulk']) {
+    await client.createTopic({ name, messageRetentionDuration: { seconds: 600 } });
   }
   await client.close();
-  const running: RunningBridge[] = [];
+  const fullName = (lane: Lane): string => `projects/${PROJECT}/topics/${lane}`;
 
-  function events(lane: 'events' | 'bulk' = 'events'): readonly MirrorEvent[] {
+  function events(lane: Lane = 'events'): readonly MirrorEvent[] {
     return pubsub.view
-      .messages(`projects/${PROJECT}/topics/${lane}`)
+      .messages(fullName(lane))
       .map(({ attributes, data }) =>
         decodeEvent(receivedEvent({ attributes, data: Buffer.from(data) })),
       );
   }
 
   return {
-    kubernetes,
     pubsub,
-    kubeconfig,
-    folder,
     events,
     async until(count, lane = 'events', timeoutMs = 20_000) {
-      const name = `projects/${PROJECT}/topics/${lane}`;
       const published = (): number =>
-        pubsub.view.topics().find((topic) => topic.name === name)?.published ?? 0;
+        pubsub.view.topics().find(({ name }) => name === fullName(lane))?.published ?? 0;
       await pubsub.view.until(() => published() >= count, AbortSignal.timeout(timeoutMs));
       return events(lane);
     },
+    close: () => pubsub.close(),
+  };
+}
+
+/** Starts both stand-ins, with the topics `events` and `bulk`. */
+export async function startStandIns(options: KubernetesOptions = {}): Promise<StandIns> {
+  const folder = await mkdtemp(join(tmpdir(), 'bridge-'));
+  const kubernetes = await startKubernetes(options);
+  const broker = await startBroker();
+  const kubeconfig = join(folder, 'kubeconfig');
+  await kubernetes.kubeconfig(kubeconfig);
+  const running: RunningBridge[] = [];
+  return {
+    ...broker,
+    kubernetes,
+    kubeconfig,
+    folder,
     async start(args = [], parts = {}) {
       const started = await startRunning(connectApiServer(kubeconfig), args, parts);
       running.push(started);
@@ -102,7 +109,7 @@ export async function startStandIns(options: KubernetesOptions = {}): Promise<St
     async close() {
       for (const each of running) await each.stop();
       await kubernetes.close();
-      await pubsub.close();
+      await broker.close();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+
+import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
+import type { MirrorEvent } from '../../functions/contract/event.ts';
+import type { Cluster } from './cluster.ts';
+import {
+  aWhile,
+  eventually,
+  startBroker,
+  startRunning,
+  type Broker,
+  type RunningBridge,
+} from './stand-ins.ts';
+
+const ELECTION = [
+  '--enable-leader-election',
+  '--leader-election-lease-duration=3s',
+  '--leader-election-renew-deadline=2s',
+  '--leader-election-retry-period=100ms',
+];
+const LEASE = 'imagerepo-mirror-leader-election';
+
+/** What the bridge does at any Kubernetes API server: the stand-in's and a real one's. */
+export function bridgeFlows(
+  title: string,
+  skip: string | false,
+  startCluster: () => Promise<Cluster>,
+): void {
+  describe(title, { skip }, () => {
+    let cluster: Cluster;
+    let broker: Broker;
+    let running: RunningBridge[] = [];
+    /** Names of objects are never used twice, so that tests do not meet each other's. */
+    let sequence = 0;
+    before(async () => {
+      cluster = await startCluster();
+      broker = await startBroker();
+    });
+    after(async () => {
+      await broker.close();
+      await cluster.close();
+    });
+    afterEach(async () => {
+      for (const each of running) await each.stop();
+      running = [];
+    });
+
+    const fresh = (): string => `app-${(sequence += 1)}`;
+
+    async function start(
+      args: readonly string[] = [],
+      kubeconfig = cluster.kubeconfig,
+    ): Promise<RunningBridge> {
+      const started = await startRunning(connectApiServer(kubeconfig), args, {
+        // Slow enough for a real API server to come back between two tries.
+        backoff: { minMs: 50, maxMs: 500 },
+      });
+      running.push(started);
+      return started;
+    }
+
+    async function ready(bridge: RunningBridge): Promise<void> {
+      await eventually('ready', async () => (await bridge.page('/readyz')).status === 200);
+    }
+
+    async function leads(bridge: RunningBridge): Promise<boolean> {
+      const { body } = await bridge.page('/metrics');
+      return /^leader_election_master_status\{name="[^"]+"\} 1$/m.test(body);
+    }
+
+    /** `reason@revision` of what was published of an object, in both lanes. */
+    function published(name: string): readonly string[] {
+      const ofObject = ({ data }: MirrorEvent): boolean => data.imageRepository.name === name;
+      return [...broker.events('bulk'), ...broker.events('events')]
+        .filter(ofObject)
+        .map(({ data }) => `${data.reason}@${data.revision}`);
+    }
+
+    async function until(name: string, expected: readonly string[]): Promise<void> {
+      await eventually(
+        `${expected.join()} of ${name}`,
+        () => published(name).length >= expected.length,
+      );
+      assert.deepEqual(published(name), expected);
+    }
+
+    it('publishes on start, and then what changes, and nothing else', async () => {
+      const [name, later] = [fresh(), fresh()];
+      await cluster.put(name, { revision: '1' });
+      await start();
+      await until(name, ['initial@1']);
+      await cluster.put(name, { revision: '1', scanTime: '2026-08-10T09:05:02Z' });
+      await cluster.put(name, { revision: '2', scanTime: '2026-08-10T09:10:02Z' });
+      await until(name, ['initial@1', 'changed@2']);
+      await cluster.put(later);
+      await cluster.put(later, { revision: '7' });
+      await until(later, ['changed@7']);
+      await cluster.put(name, { revision: '2', annotations: { latest: '5' } });
+      await until(name, ['initial@1', 'changed@2', 'configured@2']);
+      await cluster.put(name, { revision: '2', annotations: { latest: '5', requestedAt: 'now' } });
+      await until(name, ['initial@1', 'changed@2', 'configured@2', 'requested@2']);
+      await cluster.remove(name);
+      await cluster.put(name, { revision: '2' });
+      await eventually('the new object is published', () => published(name).length === 5);
+      await aWhile();
+      assert.equal(published(later).length, 1);
+    });
+
+    it('refuses an invalid annotation with a Warning Event until it is mended', async () => {
+      const name = fresh();
+      await cluster.put(name, { revision: '1', annotations: { include: '(' } });
+      await start();
+      await eventually('the Event is written', async () =>
+        (await cluster.events()).some(
+          ({ involvedObject, reason, type }) =>
+            involvedObject.kind === 'ImageRepository' &&
+            involvedObject.name === name &&
+            reason === 'AnnotationInvalid' &&
+            type === 'Warning',
+        ),
+      );
+      assert.deepEqual(published(name), []);
+      await cluster.put(name, { revision: '1', annotations: { include: '^v' } });
+      await until(name, ['initial@1']);
+    });
+
+    it('watches what its label selector selects', async () => {
+      const name = fresh();
+      const selector = 'sharding.fluxcd.io/key in (shard1,shard2)';
+      const labelled = (value: string): object => ({ 'sharding.fluxcd.io/key': value });
+      const put = (value: string): Promise<void> =>
+        cluster.put(name, { revision: '1', labels: { ...labelled(value) } });
+      await put('other');
+      await ready(await start(['--watch-label-selector', selector]));
+      await put('shard1');
+      await until(name, ['initial@1']);
+      await put('other');
+      await put('shard2');
+      await until(name, ['initial@1', 'initial@1']);
+    });
+
+    for (const history of ['keep', 'forget'] as const) {
+      it(`survives a restart of the API server (${history} its history)`, async () => {
+        const name = fresh();
+        await cluster.put(name, { revision: '1' });
+        const bridge = await start();
+        await until(name, ['initial@1']);
+        await cluster.put(name, { revision: '2' });
+        await until(name, ['initial@1', 'changed@2']);
+        await cluster.halt();
+        await eventually('it waits', async () => (await bridge.page('/readyz')).status === 503);
+        assert.equal((await bridge.page('/healthz')).status, 200);
+        await cluster.resume(history);
+        await cluster.put(name, { revision: '3' });
+        await until(name, ['initial@1', 'changed@2', 'changed@3']);
+        await ready(bridge);
+        const { body } = await bridge.page('/metrics');
+        const expired = /watch_restarts_total\{cause="Expired"\} [1-9]/.test(body);
+        if (history === 'forget') assert.ok(expired, 'no watch was told 410');
+      });
+    }
+
+    it('says what it may not do, and works as soon as it may', async () => {
+      const name = fresh();
+      await cluster.put(name, { revision: '1' });
+      const bridge = await start(ELECTION, cluster.limitedKubeconfig);
+      const told = (words: string): Promise<boolean> =>
+        bridge.page('/readyz').then(({ status, body }) => status === 503 && body.includes(words));
+      await eventually('list is denied', () => told('cannot list resource "imagerepositories"'));
+      assert.ok((await bridge.page('/readyz')).body.includes(cluster.limitedUser));
+      const group = { apiGroups: ['image.toolkit.fluxcd.io'], resources: ['imagerepositories'] };
+      await cluster.grant({ ...group, verbs: ['get', 'list'] });
+      await eventually('watch is denied', () => told('cannot watch resource "imagerepositories"'));
+      await cluster.grant({ ...group, verbs: ['watch'] });
+      await ready(bridge);
+      assert.deepEqual(published(name), []);
+      const leases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] };
+      await cluster.grant({ ...leases, verbs: ['get', 'create', 'update'] });
+      await eventually('it leads', () => leads(bridge));
+      await until(name, ['initial@1']);
+    });
+
+    it('publishes every change once with two replicas, over a hand-over and a death', async () => {
+      const name = fresh();
+      await cluster.put(name, { revision: '1' });
+      const first = await start(ELECTION);
+      await eventually('the first leads', () => leads(first));
+      const second = await start(ELECTION);
+      await ready(second);
+      await cluster.put(name, { revision: '2' });
+      await eventually('the change is published', () => published(name).includes('changed@2'));
+      // Until renewals have shown the second that all of this is published.
+      await aWhile(4000);
+      const before = published(name);
+      await first.stop();
+      await cluster.put(name, { revision: '3' });
+      await until(name, [...before, 'changed@3']);
+      assert.equal(await leads(second), true);
+      const third = await start(ELECTION);
+      await ready(third);
+      await cluster.put(name, { revision: '4' });
+      await until(name, [...before, 'changed@3', 'changed@4']);
+      const lease = await cluster.lease(LEASE);
+      assert.ok((lease?.leaseTransitions ?? 0) >= 1);
+      assert.equal(await leads(third), false);
+    });
+  });
+}
