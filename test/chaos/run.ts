@@ -305,7 +305,7 @@ class Scene {
     const { store } = this.#source;
     return store
       .tags(REPOSITORY)
-      .filter((tag) => !tag.startsWith("sha256-"))
+      .filter((tag) => !tag.startsWith('sha256-'))
       .filter(
         (tag) =>
           store.digestOfTag(REPOSITORY, tag) !== this.#destination.store.digestOfTag(MIRROR, tag),
