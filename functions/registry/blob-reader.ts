@@ -27,6 +27,8 @@ export interface BlobReaderOptions {
   readonly asked: Asked;
 }
 
+/** Chunks that lie ready for whoever reads: of 64 KiB at most, as a socket gives them. */
+const READY_CHUNKS = 4;
 /** Resumes of one download. */
 const MAX_RESUMES = 3;
 /** Longest time without a byte given on, resumes included. */
@@ -193,7 +195,8 @@ class BlobStream extends Readable {
   #reading = false;
 
   constructor(chunks: AsyncGenerator<Buffer, void, undefined>, letGo: () => void) {
-    super({ highWaterMark: 256 * 1024 });
+    // Chunks stay apart: a stream of bytes would copy what lies ready into one buffer.
+    super({ objectMode: true, highWaterMark: READY_CHUNKS });
     this.#chunks = chunks;
     this.#letGo = letGo;
   }

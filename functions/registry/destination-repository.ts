@@ -11,7 +11,7 @@ import { getManifest, headManifest, putManifest, type Target } from './manifests
 import type { NextHop } from './redirect-policy.ts';
 import { wasSentInFull } from './sent-in-full.ts';
 import { listTags } from './tags.ts';
-import type { StreamBody } from './transport.ts';
+import type { StreamBody } from './stream-sender.ts';
 import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
 
 /** What a destination repository is made of. */

@@ -5,7 +5,8 @@ import type { Answer } from './failure.ts';
 import type { Gate } from './gate.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Timing } from './timing.ts';
-import type { StreamBody, Transport } from './transport.ts';
+import type { StreamBody } from './stream-sender.ts';
+import type { Transport } from './transport.ts';
 
 /** One question to a registry. */
 export interface RegistryRequest {

@@ -1,7 +1,6 @@
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 
 import got, { type Request } from 'got';
@@ -11,14 +10,8 @@ import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from '
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
+import { sendStream, type StreamBody } from './stream-sender.ts';
 import { abortFault } from './timing.ts';
-
-/** Bytes of one blob on their way up; read once. */
-export interface StreamBody {
-  readonly stream: Readable;
-  readonly sizeBytes: number;
-  readonly onBytes?: ((count: number) => void) | undefined;
-}
 
 /** One exchange: nothing is followed, repeated or decoded. */
 export interface TransportRequest {
@@ -131,9 +124,11 @@ class Exchange {
   #reject: (fault: Fault) => void = () => undefined;
   #reusedSocket = false;
   #failure: Fault | undefined;
+  /** The connection took the last byte of a stream. */
   #bodySent = false;
   #responded = false;
-  #wake: () => void = () => undefined;
+  /** Aborted by a response and by a failure: nothing more is sent. */
+  readonly #over = new AbortController();
 
   constructor(
     request: TransportRequest,
@@ -206,10 +201,13 @@ class Exchange {
       this.#onResponse(response, resolve);
     });
     if (this.#signal.aborted) onAbort();
-    else this.#sendBody();
+    // got ends by itself what can have no body, and what has one of bytes.
+    else if (this.#request.body === undefined && sends(this.#request)) this.#stream.end();
   }
 
   #onRequest(request: ClientRequest): void {
+    const { body } = this.#request;
+    if (body !== undefined && !Buffer.isBuffer(body)) this.#sendStream(request, body);
     request.once('socket', (socket: Socket) => {
       this.#reusedSocket = request.reusedSocket;
       if (!socket.connecting) return;
@@ -235,7 +233,7 @@ class Exchange {
 
   #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
     this.#responded = true;
-    this.#wake();
+    this.#over.abort();
     this.#idle.rest();
     response.on('error', (error: unknown) => {
       this.#fail(networkFault(error));
@@ -276,86 +274,38 @@ class Exchange {
     }
   }
 
-  #sendBody(): void {
-    const { body, method } = this.#request;
-    if (body === undefined) {
-      // got ends requests that can have no body by itself.
-      if (method === 'POST' || method === 'PUT') this.#stream.end();
-      this.#bodySent = true;
-      return;
-    }
-    if (Buffer.isBuffer(body)) return;
-    this.#pump(body).catch((error: unknown) => {
-      this.#fail(networkFault(error));
-    });
-  }
-
-  /**
-   * Gives the stream to the connection, chunk by chunk, until its last byte or an early response:
-   * a server that answers early and keeps the connection would let us wait for ever.
-   */
-  async #pump({ stream, sizeBytes, onBytes }: StreamBody): Promise<void> {
+  /** Straight to the connection: got's own stream would take one chunk at a time. */
+  #sendStream(request: ClientRequest, body: StreamBody): void {
     this.#cleanups.push(() => {
-      stream.destroy();
+      body.stream.destroy();
     });
-    let sentBytes = 0;
-    if (sizeBytes === 0) {
-      this.#finishBody();
-      return;
-    }
-    this.#idle.rest();
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (this.#responded || this.#failure !== undefined) return;
-      sentBytes += chunk.length;
-      // guard: upload-size
-      if (sentBytes > sizeBytes) throw wrongSize(sentBytes, sizeBytes);
-      this.#idle.wait();
-      if (sentBytes === sizeBytes) {
-        onBytes?.(chunk.length);
-        this.#finishBody(chunk);
-        return;
-      }
-      await this.#write(chunk);
-      this.#idle.rest();
-      onBytes?.(chunk.length);
-    }
-    throw wrongSize(sentBytes, sizeBytes);
-  }
-
-  #finishBody(lastChunk?: Buffer): void {
-    this.#bodySent = true;
-    this.#idle.wait();
-    if (lastChunk === undefined) this.#stream.end();
-    else this.#stream.end(lastChunk);
-  }
-
-  /** Until the connection took the chunk, or will take nothing any more. */
-  #write(chunk: Buffer): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      this.#stream.write(chunk, () => {
-        resolve();
-      });
-    });
+    sendStream(request, body, this.#idle, this.#over.signal).then(
+      (sent) => {
+        this.#bodySent = sent;
+      },
+      (error: unknown) => {
+        this.#fail(networkFault(error));
+      },
+    );
   }
 
   #fail(fault: Fault): void {
     if (this.#failure !== undefined) return;
     this.#failure = fault;
-    if (this.#bodySent || Buffer.isBuffer(this.#request.body)) markSentInFull(fault);
+    if (this.#bodySent) markSentInFull(fault);
     this.#reject(fault);
-    this.#wake();
+    this.#over.abort();
     this.#end();
   }
 
   /** May be called again: a body that is read after its failure would start the idle timer anew. */
   #end(): void {
-    this.#idle.rest();
+    this.#idle.stop();
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     if (!this.#stream.destroyed) this.#stream.destroy();
   }
 }
 
-function wrongSize(sentBytes: number, sizeBytes: number): Fault {
-  return new Fault('SIZE_MISMATCH', `${sentBytes} bytes in place of ${sizeBytes}`);
+function sends({ method }: TransportRequest): boolean {
+  return method === 'POST' || method === 'PUT';
 }

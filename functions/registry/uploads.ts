@@ -6,7 +6,7 @@ import { failure, type Answer, type Asked } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
 import { uploadLocation, type NextHop } from './redirect-policy.ts';
-import type { StreamBody } from './transport.ts';
+import type { StreamBody } from './stream-sender.ts';
 
 /** How an upload begins. */
 export interface UploadStart {

@@ -3,25 +3,65 @@ import { describe, it, mock } from 'node:test';
 
 import { idleTimer } from '../../../functions/registry/idle-timer.ts';
 
+/** A timer of 100 ms over a clock that the test moves. */
+function rig(): {
+  readonly timer: ReturnType<typeof idleTimer>;
+  readonly idle: () => number;
+  readonly pass: (ms: number) => void;
+} {
+  let nowMs = 0;
+  let idle = 0;
+  const timer = idleTimer(
+    100,
+    () => (idle += 1),
+    () => nowMs,
+  );
+  return {
+    timer,
+    idle: () => idle,
+    pass(ms) {
+      for (let passed = 0; passed < ms; passed++) {
+        nowMs += 1;
+        mock.timers.tick(1);
+      }
+    },
+  };
+}
+
 describe('idle timer', () => {
   it('runs only while we wait, and anew at every wait', () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {
-      let idle = 0;
-      const timer = idleTimer(100, () => (idle += 1));
-      mock.timers.tick(1000);
-      assert.equal(idle, 0);
+      const { timer, idle, pass } = rig();
+      pass(1000);
       timer.wait();
-      mock.timers.tick(99);
+      pass(99);
       timer.wait();
-      mock.timers.tick(99);
-      assert.equal(idle, 0);
+      pass(99);
       timer.rest();
-      mock.timers.tick(1000);
-      assert.equal(idle, 0);
+      pass(1000);
+      assert.equal(idle(), 0);
       timer.wait();
-      mock.timers.tick(100);
-      assert.equal(idle, 1);
+      pass(99);
+      assert.equal(idle(), 0);
+      pass(1);
+      assert.equal(idle(), 1);
+      pass(1000);
+      assert.equal(idle(), 1);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it('ends for good', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { timer, idle, pass } = rig();
+      timer.wait();
+      timer.stop();
+      timer.wait();
+      pass(1000);
+      assert.equal(idle(), 0);
     } finally {
       mock.timers.reset();
     }

@@ -141,37 +141,41 @@ describe('transport', () => {
 
   it('breaks off when the bytes break off, so that nothing wrong is complete', async (t) => {
     let ended = false;
-    const aborted = Promise.withResolvers<undefined>();
+    const begun = Promise.withResolvers<undefined>();
+    const closed = Promise.withResolvers<undefined>();
     const server = await serve(t, (request) => {
-      request.resume().on('end', () => (ended = true));
-      request.on('close', () => {
-        aborted.resolve(undefined);
-      });
+      request.once('data', begun.resolve).on('end', () => (ended = true));
+      request.on('close', closed.resolve);
     });
     async function* broken(): AsyncGenerator<Buffer> {
       yield Buffer.alloc(10);
-      await Promise.resolve();
+      await begun.promise;
       throw new Fault('DIGEST_MISMATCH', 'wrong', { side: 'source' });
     }
     const sent = transport(t).send(upload(server.url, Readable.from(broken()), 20), NEVER);
     const fault = await rejection(sent, 'DIGEST_MISMATCH');
     assert.equal(fault.side, 'source');
-    await aborted.promise;
+    await closed.promise;
     assert.equal(ended, false);
   });
 
   it('guard upload-size: sends not one byte more than was announced', async (t) => {
     let received = 0;
+    const begun = Promise.withResolvers<undefined>();
     const closed = Promise.withResolvers<undefined>();
     const server = await serve(t, (request, response) => {
+      request.once('data', begun.resolve);
       request.on('data', (chunk: Buffer) => (received += chunk.length));
       request.on('end', () => response.writeHead(201).end());
-      request.on('close', () => {
-        closed.resolve(undefined);
-      });
+      request.on('close', closed.resolve);
     });
-    const body = Readable.from([Buffer.alloc(10), Buffer.alloc(11)]);
-    await rejection(transport(t).send(upload(server.url, body, 20), NEVER), 'SIZE_MISMATCH');
+    async function* tooMuch(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(10);
+      await begun.promise;
+      yield Buffer.alloc(11);
+    }
+    const sent = transport(t).send(upload(server.url, Readable.from(tooMuch()), 20), NEVER);
+    await rejection(sent, 'SIZE_MISMATCH');
     await closed.promise;
     assert.equal(received, 10);
   });
