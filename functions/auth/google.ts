@@ -19,7 +19,7 @@ export function googleTokens(): GoogleTokens {
   let client: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
   return {
     async accessToken() {
-      client ??= import('google-auth-library').then(
+      client ??= import('./library.ts').then(
         ({ GoogleAuth }) => new GoogleAuth({ scopes: [SCOPE] }),
       );
       let token: string | null | undefined;

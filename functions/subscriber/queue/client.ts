@@ -29,6 +29,6 @@ export function queueClient(projectId: string | undefined): QueueClient {
 }
 
 async function load(projectId: string | undefined): Promise<PubSub> {
-  const pubsub = await import('@google-cloud/pubsub');
-  return new pubsub.PubSub(projectId === undefined ? {} : { projectId });
+  const library = await import('./library.ts');
+  return new library.PubSub(projectId === undefined ? {} : { projectId });
 }

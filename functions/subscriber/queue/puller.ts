@@ -51,7 +51,7 @@ export async function pullSubscription(
   options: PullOptions,
 ): Promise<Puller> {
   const pubsub = await client.get();
-  const { Duration } = await import('@google-cloud/pubsub');
+  const { Duration } = await import('./library.ts');
   const subscription = pubsub.subscription(subscriptionName, {
     flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
     maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
