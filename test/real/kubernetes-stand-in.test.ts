@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 
 import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
 import { selfSignedCertificate } from '../../infra/local/kubernetes/self-signed-certificate.ts';
+import { playRecordedScenarios } from '../infra/local/scanner/recorded-scenarios.ts';
 import { required, skipUnless } from './servers/found.ts';
 import {
   askKubeApi,
@@ -535,6 +536,11 @@ for (const { name, start, skip } of servers) {
         await must(404, 'GET', path);
       }
       await must(404, 'POST', `${group}/namespaces/none/imagerepositories`, repository('one'));
+    });
+
+    it('is scanned as Flux was recorded to scan', async () => {
+      const { url, token, certificateAuthority } = server.admin;
+      await playRecordedScenarios({ apiServer: url, token, certificateAuthority });
     });
 
     // The last test: what was before it is forgotten.

@@ -53,6 +53,8 @@ class RunningScanner {
   private readonly database = new Map<string, readonly string[]>();
   private readonly repositories = new Map<string, Repository>();
   private readonly waiters = new Map<string, Waiter[]>();
+  /** Objects to scan whether they are due or not, until a scan has not failed. */
+  private readonly forced = new Set<string>();
   private readonly ending = new AbortController();
 
   constructor(options: ScannerOptions) {
@@ -76,6 +78,7 @@ class RunningScanner {
         new Promise((resolve, reject) => {
           const key = `${namespace}/${name}`;
           this.waiters.set(key, [...(this.waiters.get(key) ?? []), { resolve, reject }]);
+          this.forced.add(key);
           this.queue.add(key);
         }),
       close: async () => {
@@ -165,47 +168,55 @@ class RunningScanner {
     this.queue.forget(key);
     settle(this.waiters.get(key) ?? [], gone(key));
     this.waiters.delete(key);
+    this.forced.delete(key);
   }
 
   private async work(key: string): Promise<WorkResult> {
     // Who asks from now on is asking for the next run: this one may have listed already.
     const waiters = this.waiters.get(key) ?? [];
     this.waiters.delete(key);
+    let outcome: Outcome | undefined;
     try {
-      const [namespace = '', name = ''] = key.split('/');
-      // The watch may be behind what this scanner has written itself.
-      const repository = await this.api.get(namespace, name);
-      if (repository === undefined) {
-        settle(waiters, gone(key));
-        this.drop(key);
-        return { kind: 'done' };
-      }
-      this.keepNewer(key, repository);
-      const outcome = await reconcile(
-        {
-          api: this.api,
-          storage: this.options.storage ?? 'badger',
-          database: this.database,
-          nowMs: this.options.nowMs ?? Date.now,
-          signal: this.ending.signal,
-        },
-        repository,
-        waiters.length > 0,
-      );
-      this.options.onOutcome?.(key, outcome);
-      if (outcome.kind === 'again') {
-        const later = this.waiters.get(key) ?? [];
-        if (waiters.length > 0) this.waiters.set(key, [...waiters, ...later]);
-        return { kind: 'done', afterMs: 0 };
-      }
-      settle(waiters, outcome.kind === 'failed' ? new Error(outcome.message) : undefined);
-      return outcome;
+      outcome = await this.reconcile(key);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.options.onOutcome?.(key, { kind: 'failed', message });
-      settle(waiters, new Error(message));
-      return { kind: 'failed' };
+      outcome = { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
     }
+    if (outcome === undefined) {
+      settle(waiters, gone(key));
+      return { kind: 'done' };
+    }
+    this.options.onOutcome?.(key, outcome);
+    if (outcome.kind === 'again') {
+      const later = this.waiters.get(key) ?? [];
+      if (waiters.length > 0) this.waiters.set(key, [...waiters, ...later]);
+      return { kind: 'done', afterMs: 0 };
+    }
+    if (outcome.kind === 'done' && !this.waiters.has(key)) this.forced.delete(key);
+    settle(waiters, outcome.kind === 'failed' ? new Error(outcome.message) : undefined);
+    return outcome;
+  }
+
+  /** What came of a key; undefined where its object is gone. */
+  private async reconcile(key: string): Promise<Outcome | undefined> {
+    const [namespace = '', name = ''] = key.split('/');
+    // The watch may be behind what this scanner has written itself.
+    const repository = await this.api.get(namespace, name);
+    if (repository === undefined) {
+      this.drop(key);
+      return undefined;
+    }
+    this.keepNewer(key, repository);
+    return reconcile(
+      {
+        api: this.api,
+        storage: this.options.storage ?? 'badger',
+        database: this.database,
+        nowMs: this.options.nowMs ?? Date.now,
+        signal: this.ending.signal,
+      },
+      repository,
+      this.forced.has(key),
+    );
   }
 }
 
