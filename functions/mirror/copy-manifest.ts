@@ -173,7 +173,7 @@ export class ManifestCopy {
       },
       signal,
     );
-    tally.blob(result);
+    tally.blob(result, blob.sizeBytes);
   }
 
   /** Brings again what the registry named; where it named nothing of this manifest, everything. */

@@ -24,6 +24,7 @@ export type LedgerFacts = Omit<
   | 'records'
   | 'phases'
   | 'bytesUploaded'
+  | 'bytesSaved'
   | 'blobsUploaded'
   | 'blobsMounted'
   | 'blobsPresent'
@@ -37,6 +38,7 @@ export class Ledger {
   readonly #records: TagRecord[] = [];
   readonly #phases: PhaseTime[] = [];
   #bytesUploaded = 0;
+  #bytesSaved = 0;
   #blobsUploaded = 0;
   #blobsMounted = 0;
   #blobsPresent = 0;
@@ -66,8 +68,9 @@ export class Ledger {
   }
 
   /** Adds what a piece of work moved. */
-  add({ bytesUploaded, blobs, progressed }: Tally): void {
+  add({ bytesUploaded, bytesSaved, blobs, progressed }: Tally): void {
     this.#bytesUploaded += bytesUploaded;
+    this.#bytesSaved += bytesSaved;
     this.#blobsUploaded += blobs.uploaded;
     this.#blobsMounted += blobs.mounted;
     this.#blobsPresent += blobs.present;
@@ -81,6 +84,7 @@ export class Ledger {
       records: this.#records,
       phases: this.#phases,
       bytesUploaded: this.#bytesUploaded,
+      bytesSaved: this.#bytesSaved,
       blobsUploaded: this.#blobsUploaded,
       blobsMounted: this.#blobsMounted,
       blobsPresent: this.#blobsPresent,

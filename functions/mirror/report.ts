@@ -40,6 +40,8 @@ export interface MirrorReport {
   readonly brake: BrakeReport;
   /** Bytes and blobs that this event moved, those of tags handed off included. */
   readonly bytesUploaded: number;
+  /** Bytes of blobs that were needed and not sent: there, mounted, or brought for another tag. */
+  readonly bytesSaved: number;
   readonly blobsUploaded: number;
   readonly blobsMounted: number;
   readonly blobsPresent: number;

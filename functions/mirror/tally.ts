@@ -7,11 +7,16 @@ export class Tally {
   #mounted = 0;
   #present = 0;
   #bytesUploaded = 0;
+  #bytesSaved = 0;
   #pushes = 0;
 
-  /** Counts a blob. */
-  blob({ arrival, bytesUploaded }: BlobResult): void {
+  /**
+   * Counts a blob.
+   * @param sizeBytes as its descriptor says; -1 where that tells none
+   */
+  blob({ arrival, bytesUploaded }: BlobResult, sizeBytes: number): void {
     this.#bytesUploaded += bytesUploaded;
+    if (arrival !== 'uploaded') this.#bytesSaved += Math.max(0, sizeBytes);
     if (arrival === 'uploaded') this.#uploaded += 1;
     else if (arrival === 'mounted') this.#mounted += 1;
     else this.#present += 1;
@@ -24,6 +29,11 @@ export class Tally {
 
   get bytesUploaded(): number {
     return this.#bytesUploaded;
+  }
+
+  /** Bytes of blobs that this tag needed and that others had brought, or that were there. */
+  get bytesSaved(): number {
+    return this.#bytesSaved;
   }
 
   /** Whether anything lasting was done: a blob brought, a manifest pushed. */

@@ -101,6 +101,7 @@ function reportFields(report: MirrorReport): LogFields {
     selectedTags: report.selectedTagCount,
     destinationTags: report.destinationTagCount + report.counts.copied + report.counts.retagged,
     bytesUploaded: report.bytesUploaded,
+    bytesSaved: report.bytesSaved,
     blobsUploaded: report.blobsUploaded,
     blobsMounted: report.blobsMounted,
     blobsPresent: report.blobsPresent,

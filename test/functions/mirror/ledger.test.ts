@@ -58,18 +58,25 @@ describe('Ledger', () => {
     const ledger = new Ledger(() => 0, {});
     assert.equal(ledger.draw(FACTS).progressed, false);
     const tally = new Tally();
-    tally.blob({ arrival: 'uploaded', bytesUploaded: 7 });
-    tally.blob({ arrival: 'mounted', bytesUploaded: 0 });
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
+    tally.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
     ledger.add(tally);
     ledger.add(tally);
     const nothing = new Tally();
-    nothing.blob({ arrival: 'present', bytesUploaded: 0 });
+    nothing.blob({ arrival: 'present', bytesUploaded: 0 }, 20);
     ledger.add(nothing);
-    const { bytesUploaded, blobsUploaded, blobsMounted, blobsPresent, progressed } =
+    const { bytesUploaded, bytesSaved, blobsUploaded, blobsMounted, blobsPresent, progressed } =
       ledger.draw(FACTS);
     assert.deepEqual(
-      { bytesUploaded, blobsUploaded, blobsMounted, blobsPresent, progressed },
-      { bytesUploaded: 14, blobsUploaded: 2, blobsMounted: 2, blobsPresent: 1, progressed: true },
+      { bytesUploaded, bytesSaved, blobsUploaded, blobsMounted, blobsPresent, progressed },
+      {
+        bytesUploaded: 14,
+        bytesSaved: 60,
+        blobsUploaded: 2,
+        blobsMounted: 2,
+        blobsPresent: 1,
+        progressed: true,
+      },
     );
   });
 });

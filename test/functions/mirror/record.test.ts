@@ -69,7 +69,7 @@ describe('untouchedRecord', () => {
 
 describe('records of work', () => {
   const tally = new Tally();
-  tally.blob({ arrival: 'uploaded', bytesUploaded: 7 });
+  tally.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
 
   it('tell what was moved', () => {
     const record = tagRecord(

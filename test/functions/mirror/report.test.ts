@@ -37,6 +37,7 @@ function draw(records: readonly TagRecord[]): ReturnType<typeof drawUp> {
     bytesUploaded: 0,
     blobsUploaded: 0,
     blobsMounted: 0,
+    bytesSaved: 0,
     blobsPresent: 0,
     progressed: false,
     phases: [],

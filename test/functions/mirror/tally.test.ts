@@ -7,21 +7,28 @@ import { Tally } from '../../../functions/mirror/tally.ts';
 describe('Tally', () => {
   it('counts blobs by arrival, and bytes', () => {
     const tally = new Tally();
-    tally.blob({ arrival: 'uploaded', bytesUploaded: 10 });
-    tally.blob({ arrival: 'uploaded', bytesUploaded: 5 });
-    tally.blob({ arrival: 'mounted', bytesUploaded: 0 });
-    tally.blob({ arrival: 'present', bytesUploaded: 0 });
-    tally.blob({ arrival: 'known', bytesUploaded: 0 });
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 10 }, 20);
+    tally.blob({ arrival: 'uploaded', bytesUploaded: 5 }, 20);
+    tally.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
+    tally.blob({ arrival: 'present', bytesUploaded: 0 }, 20);
+    tally.blob({ arrival: 'known', bytesUploaded: 0 }, 20);
     assert.deepEqual(tally.blobs, { uploaded: 2, mounted: 1, present: 2 });
     assert.equal(tally.bytesUploaded, 15);
+    assert.equal(tally.bytesSaved, 60);
+  });
+
+  it('saves nothing that it can count where a descriptor tells no size', () => {
+    const tally = new Tally();
+    tally.blob({ arrival: 'present', bytesUploaded: 0 }, -1);
+    assert.equal(tally.bytesSaved, 0);
   });
 
   it('takes for progress what lasts', () => {
     const nothing = new Tally();
-    nothing.blob({ arrival: 'present', bytesUploaded: 0 });
+    nothing.blob({ arrival: 'present', bytesUploaded: 0 }, 20);
     assert.equal(nothing.progressed, false);
     const mounted = new Tally();
-    mounted.blob({ arrival: 'mounted', bytesUploaded: 0 });
+    mounted.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
     assert.equal(mounted.progressed, true);
     const pushed = new Tally();
     pushed.push();

@@ -51,6 +51,7 @@ export function sampleReport(
     bytesUploaded: sum(({ bytesUploaded }) => bytesUploaded),
     blobsUploaded: sum(({ blobs }) => blobs.uploaded),
     blobsMounted: sum(({ blobs }) => blobs.mounted),
+    bytesSaved: 0,
     blobsPresent: sum(({ blobs }) => blobs.present),
     source: 'ghcr.io/stefanprodan/podinfo',
     destination: 'r.example/m/ghcr.io/stefanprodan/podinfo',
