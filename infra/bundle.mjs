@@ -7,6 +7,7 @@
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isBuiltin } from 'node:module';
 
 import { analyzeMetafile, build } from 'esbuild';
 
@@ -30,6 +31,24 @@ const banner = [
   'const __filename = __fileURLToPath(import.meta.url);',
   'const __dirname = __pathDirname(__filename);',
 ].join('\n');
+
+/**
+ * Takes Node's own modules as CommonJS does. Importing `node:http` into an ES module reads all of
+ * its exports, also those that are made when first read, and so loads undici: a quarter of the
+ * service's cold start, for nothing.
+ */
+const builtins = {
+  name: 'builtins',
+  setup(plugin) {
+    plugin.onResolve({ filter: /^[a-z]/ }, ({ path }) =>
+      isBuiltin(path) ? { path: path.replace(/^node:/, ''), namespace: 'builtin' } : undefined,
+    );
+    plugin.onLoad({ filter: /./, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)});`,
+      loader: 'js',
+    }));
+  },
+};
 
 /**
  * Writes the bundles.
@@ -56,6 +75,7 @@ async function bundle(folder, names) {
       format: 'esm',
       banner: { js: banner },
       external,
+      plugins: [builtins],
       minifySyntax: true,
       minifyWhitespace: true,
       // Names of classes and functions stay: stacks in Error Reporting are read by people.
