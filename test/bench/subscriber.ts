@@ -1,0 +1,384 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { cpus, tmpdir, type CpuInfo } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { PubSub } from '@google-cloud/pubsub';
+
+import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
+import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
+import { freePort } from '../../infra/local/child.ts';
+import { startPubsub } from '../../infra/local/pubsub/server.ts';
+import { createTopology, TOPICS } from '../../infra/local/pubsub/topology.ts';
+import {
+  startRegistryProcess,
+  type RegistryProcess,
+} from '../../infra/local/registry/registry-process.ts';
+import { startRunFront } from '../../infra/local/run-front/front.ts';
+import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
+import type { BenchOptions } from './main.ts';
+import { ratioOf, spreadOf } from './statistics.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const KIB = 1024;
+
+/** A cold start takes at most so many times that of a bare function. */
+const COLD_START_BOUND = 1.5;
+/** Repositories of the throughput run, each with a few tags that are all there. */
+const UNCHANGED_REPOSITORIES = 50;
+/** Tags of the repository that several processes share, each an image of its own. */
+const SHARED_TAGS = 2000;
+/** Base layers of those images. */
+const SHARED_BASES = 20;
+/** Processes that share it. */
+const PROCESSES = 4;
+/** Round trip to both registries in that run, as between regions. */
+const RTT_MS = 20;
+/** Above this share of all cores the machine was the bound, not the processes. */
+const RIG_BOUND_LOAD = 0.8;
+
+interface Line {
+  readonly name: string;
+  readonly measured: string;
+  readonly bound?: string;
+  readonly kept?: boolean;
+}
+
+/** Measures the subscriber: cold start, throughput, and work shared by processes. */
+export async function bench(options: BenchOptions): Promise<number> {
+  const bundles = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
+  try {
+    const built = spawnSync(process.execPath, [
+      join(root, 'infra/bundle.mjs'),
+      `--out=${bundles}`,
+      'serve',
+    ]);
+    if (built.status !== 0) throw new Error(built.stderr.toString());
+    const serve = join(bundles, 'serve.js');
+    const lines = [
+      ...(await coldStart(serve, options.runs)),
+      ...(await unchangedEvents(serve)),
+      ...(await sharedRepository(serve)),
+    ];
+    print(lines, options);
+    return lines.filter(({ kept }) => kept === false).length;
+  } finally {
+    rmSync(bundles, { recursive: true, force: true });
+  }
+}
+
+function print(lines: readonly Line[], { json }: BenchOptions): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ benchmark: 'subscriber', lines })}\n`);
+    return;
+  }
+  process.stdout.write('\nsubscriber\n');
+  for (const { name, measured, bound, kept } of lines) {
+    const verdict =
+      bound === undefined ? '' : `  bound ${bound}: ${kept === true ? 'kept' : 'MISSED'}`;
+    process.stdout.write(`  ${name}: ${measured}${verdict}\n`);
+  }
+}
+
+/** Process start → first 204, ours and a bare function's in turn. */
+async function coldStart(serve: string, runs: number): Promise<readonly Line[]> {
+  const source = await startRegistryProcess([]);
+  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  try {
+    await source.putSyntheticImage({
+      repository: 'bench/cold',
+      tag: '1.0.0',
+      layers: [{ seed: 'cold', sizeBytes: 4 * KIB }],
+    });
+    const message = messageOf(eventAbout(source, 'bench/cold'));
+    const env = serviceEnv(destination);
+    const framework = join(
+      root,
+      'node_modules/@google-cloud/functions-framework/build/src/main.js',
+    );
+    const bare = [framework, '--target=bare', '--source=test/bench/bare-function.mjs'];
+    // The repository is mirrored before: the first event then finds nothing to do.
+    await firstAnswerMs([serve], env, message);
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    for (let run = 0; run < runs; run++) {
+      ours.push(await firstAnswerMs([serve], env, message));
+      theirs.push(await firstAnswerMs(bare, { NODE_ENV: 'production' }, message));
+    }
+    const ratio = ratioOf(ours, theirs);
+    return [
+      { name: 'process start → first 204', measured: `${spreadOf(ours).median.toFixed(0)} ms` },
+      { name: 'the same, a bare function', measured: `${spreadOf(theirs).median.toFixed(0)} ms` },
+      {
+        name: 'cold start / bare function',
+        measured: `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}…${ratio.max.toFixed(2)})`,
+        bound: `≤ ${COLD_START_BOUND}`,
+        kept: ratio.median <= COLD_START_BOUND,
+      },
+    ];
+  } finally {
+    await Promise.all([source.close(), destination.close()]);
+  }
+}
+
+async function firstAnswerMs(
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+  { attributes, data }: EncodedEvent,
+): Promise<number> {
+  const port = await freePort();
+  const startedMs = performance.now();
+  const child = spawn(process.execPath, command, {
+    cwd: root,
+    stdio: 'ignore',
+    env: { PATH: process.env['PATH'], ...env, PORT: String(port) },
+  });
+  try {
+    await listening(port, child);
+    const { status } = await fetch(`http://127.0.0.1:${port}/`, {
+      method: 'POST',
+      headers: attributes,
+      body: new Uint8Array(data),
+    });
+    if (status !== 204) throw new Error(`${command.join(' ')} answered ${status}`);
+    return performance.now() - startedMs;
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+/** Resolves as soon as something listens. */
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => {
+        resolve(false);
+      });
+    });
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** Events about repositories that need nothing, 4 at a time and 16 at a time. */
+async function unchangedEvents(serve: string): Promise<readonly Line[]> {
+  const source = await startRegistryProcess([]);
+  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const instance = await startInstanceProcess({
+    command: [serve],
+    env: serviceEnv(destination),
+  });
+  try {
+    const messages: EncodedEvent[] = [];
+    for (let n = 0; n < UNCHANGED_REPOSITORIES; n++) {
+      const repository = `bench/unchanged-${n}`;
+      for (const tag of ['1.0.0', '1.0.1', '1.1.0']) {
+        const layers = [{ seed: `${repository}:${tag}`, sizeBytes: KIB }];
+        await source.putSyntheticImage({ repository, tag, layers });
+      }
+      messages.push(messageOf(eventAbout(source, repository)));
+    }
+    const post = async ({ attributes, data }: EncodedEvent): Promise<void> => {
+      const { status } = await fetch(instance.url, {
+        method: 'POST',
+        headers: attributes,
+        body: new Uint8Array(data),
+      });
+      if (status !== 204) throw new Error(`an event was answered ${status}`);
+    };
+    await inTurns(messages, 8, post);
+    const lines: Line[] = [];
+    for (const concurrency of [4, 16]) {
+      const many = Array.from({ length: 10 }, () => messages).flat();
+      const startedMs = performance.now();
+      await inTurns(many, concurrency, post);
+      const perSecond = (many.length * 1000) / (performance.now() - startedMs);
+      lines.push({
+        name: `events about unchanged repositories, ${concurrency} at once`,
+        measured: `${perSecond.toFixed(0)}/s`,
+      });
+    }
+    return lines;
+  } finally {
+    instance.kill();
+    await Promise.all([instance.gone, source.close(), destination.close()]);
+  }
+}
+
+async function inTurns<T>(
+  all: readonly T[],
+  concurrency: number,
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  const waiting = [...all];
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await work(one);
+    }),
+  );
+}
+
+/** What one run of the shared repository cost. */
+interface SharedRun {
+  readonly wallSeconds: number;
+  readonly uploadedBytes: number;
+  readonly manifestGets: number;
+  /** Share of all cores that was busy. */
+  readonly machineLoad: number;
+}
+
+/** 2,000 tags by fan-out: one process, then four. */
+async function sharedRepository(serve: string): Promise<readonly Line[]> {
+  const source = await startRegistryProcess([]);
+  try {
+    for (let tag = 0; tag < SHARED_TAGS; tag++) {
+      await source.putSyntheticImage({
+        repository: 'bench/shared',
+        tag: `1.${tag}.0`,
+        layers: [
+          { seed: `base-${tag % SHARED_BASES}`, sizeBytes: 64 * KIB },
+          { seed: `own-${tag}`, sizeBytes: 4 * KIB },
+        ],
+      });
+    }
+    await source.set({ rttMs: RTT_MS });
+    const one = await sharedBy(1, serve, source);
+    const four = await sharedBy(PROCESSES, serve, source);
+    const ratio = four.wallSeconds / one.wallSeconds;
+    const rigBound = four.machineLoad > RIG_BOUND_LOAD;
+    const distinctBytes = one.uploadedBytes;
+    return [
+      {
+        name: `${SHARED_TAGS} tags by ${PROCESSES} processes: bytes uploaded / by one`,
+        measured: (four.uploadedBytes / distinctBytes).toFixed(3),
+        bound: '≤ 1.1',
+        kept: four.uploadedBytes <= 1.1 * distinctBytes,
+      },
+      {
+        name: 'manifests read from the source / images',
+        measured: (four.manifestGets / SHARED_TAGS).toFixed(3),
+        bound: '≤ 1.05',
+        kept: four.manifestGets <= 1.05 * SHARED_TAGS,
+      },
+      {
+        name: `wall (RTT ${RTT_MS} ms) / one process`,
+        measured: `${ratio.toFixed(2)} (${four.wallSeconds.toFixed(1)} s / ${one.wallSeconds.toFixed(1)} s${rigBound ? ', this machine was the bound' : ''})`,
+        ...(rigBound ? {} : { bound: '≤ 0.4', kept: ratio <= 0.4 }),
+      },
+    ];
+  } finally {
+    await source.close();
+  }
+}
+
+async function sharedBy(
+  processes: number,
+  serve: string,
+  source: RegistryProcess,
+): Promise<SharedRun> {
+  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const pubsub = await startPubsub({ duplicateShare: 0, backoffFactor: 0.01 });
+  const env = {
+    ...serviceEnv(destination),
+    MAX_MISSING_TAGS: '0',
+    BULK_TOPIC: TOPICS.bulk,
+    DEAD_LETTER_TOPIC: TOPICS.deadLetter,
+    GOOGLE_CLOUD_PROJECT: 'bench',
+    PUBSUB_EMULATOR_HOST: pubsub.host,
+    METADATA_SERVER_DETECTION: 'none',
+  };
+  const front = await startRunFront({
+    start: async () => startInstanceProcess({ command: [serve], env }),
+    maxInstances: processes,
+    concurrency: 4,
+  });
+  const admin = new PubSub({ apiEndpoint: pubsub.host, projectId: 'bench', emulatorMode: true });
+  try {
+    await createTopology({
+      host: pubsub.host,
+      projectId: 'bench',
+      eventsEndpoint: front.url,
+      bulkEndpoint: front.url,
+    });
+    await destination.set({ rttMs: RTT_MS });
+    await source.reset();
+    const coresBefore = cpus();
+    const startedMs = performance.now();
+    await admin.topic(TOPICS.events).publishMessage(messageOf(eventAbout(source, 'bench/shared')));
+    await pubsub.view.until((view) =>
+      [TOPICS.events, TOPICS.bulk].every((name) => {
+        const lane = view.subscription(`projects/bench/subscriptions/${name}`);
+        return (
+          lane !== undefined && lane.acknowledged > 0 && lane.undelivered + lane.outstanding === 0
+        );
+      }),
+    );
+    const wallMs = performance.now() - startedMs;
+    const after = await Promise.all([source.figures(), destination.figures()]);
+    return {
+      wallSeconds: wallMs / 1000,
+      uploadedBytes: after[1].uploadedBytes,
+      manifestGets: after[0].summary['GET manifest 200'] ?? 0,
+      machineLoad: busyShare(coresBefore, cpus()),
+    };
+  } finally {
+    await admin.close();
+    await pubsub.close();
+    await front.close();
+    await destination.close();
+  }
+}
+
+/** What all cores did between two looks. */
+function busyShare(before: readonly CpuInfo[], after: readonly CpuInfo[]): number {
+  let [busyMs, allMs] = [0, 0];
+  after.forEach(({ times }, core) => {
+    const earlier = before[core]?.times;
+    if (earlier === undefined) return;
+    const idleMs = times.idle - earlier.idle;
+    const spentMs =
+      Object.values(times).reduce((sum, ms) => sum + ms, 0) -
+      Object.values(earlier).reduce((sum, ms) => sum + ms, 0);
+    allMs += spentMs;
+    busyMs += spentMs - idleMs;
+  });
+  return allMs === 0 ? 0 : busyMs / allMs;
+}
+
+function serviceEnv(destination: RegistryProcess): Readonly<Record<string, string>> {
+  return {
+    NODE_ENV: 'production',
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${destination.host}/bench/mirror`,
+    DESTINATION_LAYOUT: 'path',
+  };
+}
+
+function eventAbout(source: RegistryProcess, repository: string): MirrorEvent {
+  const time = new Date();
+  return eventOf(
+    {
+      imageRepository: { namespace: 'bench', name: 'bench', uid: repository },
+      image: `${source.host}/${repository}`,
+      revision: '1',
+      tagCount: 1,
+      scanTime: time.toISOString(),
+      exclusionList: [],
+      reason: 'changed',
+    },
+    { clusterName: 'bench', time },
+  );
+}
+
+function messageOf(event: MirrorEvent): { attributes: Record<string, string>; data: Buffer } {
+  const { attributes, data } = encodeEvent(event);
+  return { attributes: { ...attributes }, data };
+}
