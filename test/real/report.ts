@@ -2,7 +2,14 @@ import { findDistribution, findDockerRegistry } from './servers/docker-registry.
 import { isFound, type Search } from './servers/found.ts';
 import { findKubeApiserver } from './servers/kube-apiserver.ts';
 import { findPubsubEmulator } from './servers/pubsub-emulator.ts';
-import { findCrane, findGcrane, findRegctl, findRegsync, findSkopeo } from './servers/tools.ts';
+import {
+  findCrane,
+  findGcrane,
+  findKubectl,
+  findRegctl,
+  findRegsync,
+  findSkopeo,
+} from './servers/tools.ts';
 
 /**
  * A line for each real server and tool that the tests can use: the found ones with version and path,
@@ -11,7 +18,7 @@ import { findCrane, findGcrane, findRegctl, findRegsync, findSkopeo } from './se
 export function reportRealServers(): readonly string[] {
   return describeSearches(
     [findDockerRegistry(), findDistribution(), findKubeApiserver(), findPubsubEmulator()],
-    [findSkopeo(), findCrane(), findGcrane(), findRegctl(), findRegsync()],
+    [findSkopeo(), findCrane(), findGcrane(), findRegctl(), findRegsync(), findKubectl()],
   );
 }
 

@@ -47,6 +47,16 @@ export function findSkopeo(): Search {
   });
 }
 
+/** Kubernetes' command; it builds kustomizations too. */
+export function findKubectl(): Search {
+  return findProgram({
+    name: 'kubectl',
+    versionArgs: ['version', '--client'],
+    version: /Client Version: v(\S+)/,
+    remedy: 'KUBEBUILDER_ASSETS, or bash .ci/servers.sh kubernetes',
+  });
+}
+
 /** Runs a tool to its end; a failure is an answer. `env` is added to this process's environment. */
 export function runTool(
   tool: Found,

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { readConfig, type BridgeConfig } from '../../../bridge/config.ts';
+import { bridgeOptions } from '../../../bridge/options.ts';
+import type { OptionTable } from '../../../functions/options/option.ts';
+import { required, skipUnless } from '../../real/servers/found.ts';
+import { findKubectl } from '../../real/servers/tools.ts';
+import { scratchFolder } from '../scratch.ts';
+import {
+  build,
+  KUBERNETES,
+  OVERLAYS,
+  withComponents,
+  type Container,
+  type Manifest,
+} from './kustomize.ts';
+
+const search = findKubectl();
+const table: OptionTable = bridgeOptions;
+const known = Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env]));
+
+function builtFolder(name: string): Promise<readonly Manifest[]> {
+  return build(required(search), join(KUBERNETES, name));
+}
+
+function only(manifests: readonly Manifest[], kind: string): Manifest {
+  const [found, ...more] = manifests.filter((manifest) => manifest.kind === kind);
+  assert.ok(found !== undefined && more.length === 0, `one ${kind}`);
+  return found;
+}
+
+function podOf(workload: Manifest) {
+  assert.ok(workload.spec?.template);
+  return workload.spec.template;
+}
+
+/** The variables that the container's ConfigMap sets. */
+function settingsOf(
+  manifests: readonly Manifest[],
+  container: Container,
+): Readonly<Record<string, string>> {
+  const configMap = only(manifests, 'ConfigMap');
+  assert.deepEqual(container.envFrom, [{ configMapRef: { name: configMap.metadata.name } }]);
+  return configMap.data ?? {};
+}
+
+/** What the bridge reads when it is started as a manifest says. */
+function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
+  const [container] = podOf(only(manifests, kind)).spec.containers;
+  const [script, ...args] = container.args;
+  assert.equal(script, '/app/bridge.js');
+  const settings = settingsOf(manifests, container);
+  const names = [...Object.keys(settings), ...container.env.map(({ name }) => name)];
+  assert.deepEqual(
+    names.filter((name) => !known.includes(name)),
+    [],
+  );
+  // Throws on a flag or a value that it does not take.
+  return readConfig(args, settings);
+}
+
+describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
+  for (const overlay of OVERLAYS) {
+    it(`start the bridge of ${overlay} with options that it has`, async () => {
+      const config = configOf(await builtFolder(overlay), 'Deployment');
+      assert.equal(config.enableLeaderElection, true);
+      assert.equal(config.once, false);
+      assert.equal(config.project, 'my-project');
+      assert.equal(config.clusterName, 'prod');
+      assert.equal(config.topic, 'imagerepo-mirror-events');
+      assert.equal(config.bulkTopic, 'imagerepo-mirror-bulk');
+    });
+
+    it(`grant ${overlay} what the bridge needs and no more`, async () => {
+      const manifests = await builtFolder(overlay);
+      const rules = manifests
+        .filter(({ kind }) => kind.endsWith('Role'))
+        .map(({ kind, rules: granted }) => ({ kind, granted }));
+      assert.deepEqual(rules, [
+        {
+          kind: 'Role',
+          granted: [
+            {
+              apiGroups: ['coordination.k8s.io'],
+              resources: ['leases'],
+              verbs: ['get', 'create', 'update', 'patch'],
+            },
+          ],
+        },
+        {
+          kind: 'ClusterRole',
+          granted: [
+            {
+              apiGroups: ['image.toolkit.fluxcd.io'],
+              resources: ['imagerepositories'],
+              verbs: ['get', 'list', 'watch'],
+            },
+            { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+          ],
+        },
+      ]);
+      const account = only(manifests, 'ServiceAccount').metadata;
+      assert.equal(podOf(only(manifests, 'Deployment')).spec.serviceAccountName, account.name);
+      for (const kind of ['Role', 'ClusterRole']) {
+        const binding = only(manifests, `${kind}Binding`);
+        assert.equal(binding.roleRef?.kind, kind);
+        assert.equal(binding.roleRef.name, only(manifests, kind).metadata.name);
+        assert.deepEqual(binding.subjects, [
+          { kind: 'ServiceAccount', name: account.name, namespace: 'imagerepo-mirror' },
+        ]);
+      }
+    });
+  }
+
+  it('run two replicas, and the ports that the options have by default', async () => {
+    const deployment = only(await builtFolder('base'), 'Deployment');
+    assert.equal(deployment.spec?.replicas, 2);
+    const [container] = podOf(deployment).spec.containers;
+    assert.deepEqual(
+      container.ports?.map(({ name, containerPort }) => [name, `:${containerPort}`]),
+      [
+        ['http-prom', bridgeOptions.metricsAddr.default],
+        ['healthz', bridgeOptions.healthAddr.default],
+      ],
+    );
+  });
+
+  it('annotate the service account in one overlay alone', async () => {
+    const annotations = await Promise.all(
+      OVERLAYS.map(
+        async (overlay) => only(await builtFolder(overlay), 'ServiceAccount').metadata.annotations,
+      ),
+    );
+    assert.deepEqual(annotations, [
+      undefined,
+      {
+        'iam.gke.io/gcp-service-account':
+          'imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com',
+      },
+    ]);
+  });
+
+  it('run the backfill once, as the bridge itself', async () => {
+    const backfill = await builtFolder('backfill');
+    const [overlay] = OVERLAYS;
+    const bridge = await builtFolder(overlay);
+    const config = configOf(backfill, 'Job');
+    assert.equal(config.once, true);
+    assert.deepEqual(
+      { ...config, once: false, enableLeaderElection: true },
+      configOf(bridge, 'Deployment'),
+    );
+    const job = podOf(only(backfill, 'Job'));
+    const deployment = podOf(only(bridge, 'Deployment'));
+    assert.equal(job.spec.serviceAccountName, deployment.spec.serviceAccountName);
+    assert.equal(job.spec.containers[0].image, deployment.spec.containers[0].image);
+    // The Deployment, its budget and its monitors must not select the Job's pods.
+    assert.equal('app' in job.metadata.labels, false);
+  });
+
+  it('restrict every container', async () => {
+    const pods = [
+      podOf(only(await builtFolder('base'), 'Deployment')),
+      podOf(only(await builtFolder('backfill'), 'Job')),
+    ];
+    for (const { spec } of pods) {
+      assert.deepEqual(spec.securityContext, {
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      assert.deepEqual(spec.containers[0].securityContext, {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+    }
+  });
+
+  it('let out DNS, TLS, the API server and the metadata server, and let in metrics', async () => {
+    assert.deepEqual(only(await builtFolder('base'), 'NetworkPolicy').spec, {
+      podSelector: {},
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ ports: [{ protocol: 'TCP', port: 8080 }] }],
+      egress: [
+        {
+          ports: [
+            { protocol: 'UDP', port: 53 },
+            { protocol: 'TCP', port: 53 },
+          ],
+        },
+        {
+          ports: [
+            { protocol: 'TCP', port: 443 },
+            { protocol: 'TCP', port: 6443 },
+          ],
+        },
+        {
+          to: [{ ipBlock: { cidr: '169.254.169.254/32' } }],
+          ports: [{ protocol: 'TCP', port: 80 }],
+        },
+        {
+          to: [{ ipBlock: { cidr: '169.254.169.252/32' } }],
+          ports: [{ protocol: 'TCP', port: 988 }],
+        },
+      ],
+    });
+  });
+
+  it('monitor the pods of the Deployment where a component is added', async (t) => {
+    const [overlay] = OVERLAYS;
+    const manifests = await build(required(search), withComponents(scratchFolder(t), overlay));
+    const labels = podOf(only(manifests, 'Deployment')).metadata.labels;
+    for (const kind of ['PodMonitoring', 'PodMonitor']) {
+      const { spec, metadata } = only(manifests, kind);
+      assert.equal(metadata.namespace, 'imagerepo-mirror');
+      const { selector, ...rest } = spec as unknown as {
+        readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
+      };
+      const endpoints = kind === 'PodMonitor' ? 'podMetricsEndpoints' : 'endpoints';
+      assert.deepEqual(rest, { [endpoints]: [{ port: 'http-prom', interval: '30s' }] });
+      for (const [key, value] of Object.entries(selector.matchLabels)) {
+        assert.equal(labels[key], value);
+      }
+    }
+  });
+});
