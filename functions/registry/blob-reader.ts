@@ -91,6 +91,7 @@ async function* download(
         hash.update(fresh);
         if (withheld !== undefined) yield withheld;
         withheld = fresh;
+        // After the yield: the time in which nobody wanted bytes is no stall.
         movedAtMs = timing.now();
       }
       if (readBytes < blob.sizeBytes) {
@@ -147,7 +148,15 @@ async function resume(
 
 /** A whole answer announces the descriptor's size, where it announces one, and no encoding. */
 function checkWhole(answer: OpenAnswer, options: BlobReaderOptions): void {
-  const { blob } = options;
+  const { blob, asked } = options;
+  // guard: blob-partial
+  if (answer.status !== 200)
+    throw new Fault('RESPONSE_INVALID', 'the registry answers with a part where all was asked', {
+      operation: asked.operation,
+      side: asked.side,
+      url: redactUrl(answer.url),
+      status: answer.status,
+    });
   const length = answer.header('content-length');
   // guard: blob-content-length
   if (length !== undefined && length !== String(blob.sizeBytes))

@@ -119,7 +119,7 @@ async function readAnswer(
     slot.release('congested');
     throw failure(answer, asked, 'RATE_LIMITED', pauseMs);
   }
-  slot.release(status >= 500 ? 'congested' : 'answered');
+  slot.release(isPassingStatus(status) ? 'congested' : 'answered');
   if (isPassingStatus(status) && !isJudgedByBody(request, answer)) {
     throw failure(answer, asked, undefined, retryAfterMs);
   }

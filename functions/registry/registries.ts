@@ -2,7 +2,7 @@ import { ANONYMOUS, type Credentials } from '../auth/credential.ts';
 import type { GoogleHosts, GoogleTokens } from '../auth/google.ts';
 import type { RepositoryName } from '../contract/destination.ts';
 import { requirePath } from '../contract/destination.ts';
-import type { Side } from '../fault.ts';
+import { Fault, type Side } from '../fault.ts';
 import type { DestinationRepository, SourceRepository } from '../mirror/ports.ts';
 import type { AddressRules } from './address-guard.ts';
 import {
@@ -51,8 +51,10 @@ export interface RegistriesOptions {
   readonly random?: (() => number) | undefined;
   /** Is told every exchange. Default: nobody. */
   readonly onExchange?: OnExchange | undefined;
-  /** Longest wait for the other side to take or give a byte. Default: 60 s. */
+  /** Longest wait for the other side to take a byte or to begin its answer. Default: 60 s. */
   readonly idleMs?: number | undefined;
+  /** Longest wait within an answer's body. Default: 15 s, or `idleMs` where that is less. */
+  readonly bodyIdleMs?: number | undefined;
   /** Longest wait for a connection. Default: 10 s. */
   readonly connectMs?: number | undefined;
 }
@@ -160,6 +162,7 @@ class SideClients {
       addresses: addressRules(options),
       caCertificates: side === 'source' ? options.sourceCaCertificates : undefined,
       idleMs: options.idleMs,
+      bodyIdleMs: options.bodyIdleMs,
       connectMs: options.connectMs,
     });
   }
@@ -172,6 +175,14 @@ class SideClients {
     scope: WorkScope,
   ): { readonly client: RegistryClient; readonly path: string; readonly scope: AccessScope } {
     const registry = new URL(`${scope.insecure === true ? 'http' : 'https'}://${host}`);
+    const google = this.#options.isGoogle(host);
+    // guard: google-tls
+    if (registry.protocol === 'http:' && google && !isLoopback(registry))
+      throw new Fault('INSECURE_REFUSED', 'Google’s registries are spoken to over TLS only', {
+        operation: 'open registry',
+        side: this.#side,
+        url: registry.origin,
+      });
     const parts: Omit<ClientParts, 'authorizer'> = {
       side: this.#side,
       registry,
@@ -256,6 +267,11 @@ const NO_AUTHORIZER: Authorizer = {
   preemptive: false,
   keepPreemptive: () => undefined,
 };
+
+/** The only hosts that `GOOGLE_REGISTRY_HOSTS` may add, and that have no TLS. */
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+}
 
 function addressRules(options: RegistriesOptions): AddressRules {
   return { privateHosts: new Set(options.privateHosts), loopback: options.loopback ?? false };

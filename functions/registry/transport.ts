@@ -49,8 +49,10 @@ export interface TransportOptions {
   readonly addresses: AddressRules;
   /** PEM certificates that are trusted besides the system's. */
   readonly caCertificates?: string | undefined;
-  /** Longest wait for the other side to take or give a byte. Default: 60 s. */
+  /** Longest wait for the other side to take a byte or to begin its answer. Default: 60 s. */
   readonly idleMs?: number | undefined;
+  /** Longest wait within an answer's body. Default: 15 s, or `idleMs` where that is less. */
+  readonly bodyIdleMs?: number | undefined;
   /** Longest wait for a connection, TLS included. Default: 10 s. */
   readonly connectMs?: number | undefined;
 }
@@ -64,6 +66,8 @@ export interface Transport {
 }
 
 const IDLE_MS = 60_000;
+/** Short enough to notice a stalled download and to resume it within the 30 s that an upload may starve. */
+const BODY_IDLE_MS = 15_000;
 const CONNECT_MS = 10_000;
 /** Largest response head: registries send under 4 KiB, signed redirects included. */
 const MAX_HEAD_BYTES = 16 * 1024;
@@ -118,6 +122,7 @@ class Exchange {
   readonly #request: TransportRequest;
   readonly #stream: Request;
   readonly #idle: IdleTimer;
+  readonly #bodyIdle: IdleTimer;
   readonly #options: TransportOptions;
   readonly #signal: AbortSignal;
   readonly #cleanups: (() => void)[] = [];
@@ -127,6 +132,8 @@ class Exchange {
   /** The connection took the last byte of a stream. */
   #bodySent = false;
   #responded = false;
+  /** The request whose body is a stream. */
+  #streaming: ClientRequest | undefined;
   /** Aborted by a response and by a failure: nothing more is sent. */
   readonly #over = new AbortController();
 
@@ -139,9 +146,12 @@ class Exchange {
     this.#request = request;
     this.#options = options;
     this.#signal = signal;
-    this.#idle = idleTimer(options.idleMs ?? IDLE_MS, () => {
+    const { idleMs = IDLE_MS, bodyIdleMs = Math.min(BODY_IDLE_MS, idleMs) } = options;
+    const onIdle = (): void => {
       this.#fail(new Fault('TIMEOUT', 'the registry stopped in the middle'));
-    });
+    };
+    this.#idle = idleTimer(idleMs, onIdle);
+    this.#bodyIdle = idleTimer(bodyIdleMs, onIdle);
     const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
     this.response = promise;
     this.#reject = reject;
@@ -242,6 +252,9 @@ class Exchange {
     // guard: response-headers
     if (headBytes > MAX_HEAD_BYTES)
       this.#fail(new Fault('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
+    const early = this.#streaming?.writableEnded === false && (response.statusCode ?? 0) < 400;
+    // guard: early-success
+    if (early) this.#fail(new Fault('RESPONSE_INVALID', 'answered well before it had all bytes'));
     if (this.#failure !== undefined) return;
     resolve({
       status: response.statusCode ?? 0,
@@ -258,11 +271,11 @@ class Exchange {
 
   async *#chunks(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
     try {
-      this.#idle.wait();
+      this.#bodyIdle.wait();
       for await (const chunk of response as AsyncIterable<Buffer>) {
-        this.#idle.rest();
+        this.#bodyIdle.rest();
         yield chunk;
-        this.#idle.wait();
+        this.#bodyIdle.wait();
       }
       if (this.#failure !== undefined) throw this.#failure;
       // Node ends a body that its connection cut short without an error in some cases.
@@ -279,6 +292,7 @@ class Exchange {
     this.#cleanups.push(() => {
       body.stream.destroy();
     });
+    this.#streaming = request;
     sendStream(request, body, this.#idle, this.#over.signal).then(
       (sent) => {
         this.#bodySent = sent;
@@ -301,6 +315,7 @@ class Exchange {
   /** May be called again: a body that is read after its failure would start the idle timer anew. */
   #end(): void {
     this.#idle.stop();
+    this.#bodyIdle.stop();
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     if (!this.#stream.destroyed) this.#stream.destroy();
   }

@@ -7,6 +7,7 @@ import { Fault } from '../../../functions/fault.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-reader.ts';
 import type { OpenAnswer } from '../../../functions/registry/request.ts';
+import type { Timing } from '../../../functions/registry/timing.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
 import { bytesOf, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
@@ -162,6 +163,19 @@ describe('blob reader', () => {
     await rejection(one.openBlob(BLOB, 0, NEVER), 'SIZE_MISMATCH');
   });
 
+  it('guard blob-partial: takes no part for the whole', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      const range = `bytes 0-${SIZE - 1}/${SIZE}`;
+      response.writeHead(206, { 'content-range': range, 'content-length': String(SIZE) });
+      response.end(CONTENT);
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    await rejection(one.openBlob(BLOB, 0, NEVER), 'RESPONSE_INVALID');
+  });
+
   it('guard blob-too-long: cuts a source that sends too much at once', async (t) => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(200);
@@ -263,31 +277,58 @@ describe('blob reader', () => {
 
   it('resumes for at most 30 s without a byte', async () => {
     const timing = fakeTiming();
-    let opened = 0;
-    async function* stalls(stallMs: number): AsyncGenerator<Buffer> {
-      yield Buffer.from('some');
-      await timing.pass(stallMs);
-      throw new Fault('TIMEOUT', 'stalled');
-    }
-    const options: BlobReaderOptions = {
-      blob: { digest: DIGEST, sizeBytes: 100 },
-      open: (offset): Promise<OpenAnswer> => {
-        opened += 1;
-        return Promise.resolve({
-          status: offset === 0 ? 200 : 206,
-          header: (name) => (name === 'content-range' ? `bytes ${offset}-99/100` : undefined),
-          url: new URL('http://r/'),
-          chunks: stalls(opened === 1 ? 30_000 : 30_001),
-          discard: () => undefined,
-        });
-      },
-      timing,
-      mayResume: true,
-      onWrongAfterResume: () => undefined,
-      asked: { operation: 'get blob', side: 'source' },
-    };
+    const { options, opened } = breaking(timing, async (opens) => {
+      await timing.pass(opens === 1 ? 30_000 : 30_001);
+    });
     const stream = await readBlob(options, NEVER);
     await rejection(bytesOf(stream ?? Readable.from([])), 'TIMEOUT');
-    assert.equal(opened, 2);
+    assert.equal(opened(), 2);
+  });
+
+  it('counts no time in which nobody wants bytes', async () => {
+    const timing = fakeTiming();
+    const { options, opened } = breaking(timing, () => Promise.resolve());
+    const stream = await readBlob(options, NEVER);
+    let bytes = 0;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      await timing.pass(40_000);
+    }
+    assert.equal(bytes, CONTENT_OF_BREAKING.length);
+    assert.equal(opened(), 3);
   });
 });
+
+const CONTENT_OF_BREAKING = Buffer.alloc(300, 'x');
+
+/** A source that gives 100 bytes, one by one, and then breaks after something happened. */
+function breaking(
+  timing: Timing,
+  before: (opens: number) => Promise<void>,
+): { readonly options: BlobReaderOptions; readonly opened: () => number } {
+  let opened = 0;
+  async function* chunks(offset: number): AsyncGenerator<Buffer> {
+    for (let at = offset; at < offset + 100; at++) yield CONTENT_OF_BREAKING.subarray(at, at + 1);
+    if (offset + 100 >= CONTENT_OF_BREAKING.length) return;
+    await before(opened);
+    throw new Fault('TIMEOUT', 'stalled');
+  }
+  const options: BlobReaderOptions = {
+    blob: { digest: digestOf(CONTENT_OF_BREAKING), sizeBytes: CONTENT_OF_BREAKING.length },
+    open: (offset): Promise<OpenAnswer> => {
+      opened += 1;
+      return Promise.resolve({
+        status: offset === 0 ? 200 : 206,
+        header: (name) => (name === 'content-range' ? `bytes ${offset}-299/300` : undefined),
+        url: new URL('http://r/'),
+        chunks: chunks(offset),
+        discard: () => undefined,
+      });
+    },
+    timing,
+    mayResume: true,
+    onWrongAfterResume: () => undefined,
+    asked: { operation: 'get blob', side: 'source' },
+  };
+  return { options, opened: () => opened };
+}

@@ -78,7 +78,7 @@ describe('gated exchange', () => {
       [200, 'answered'],
       [404, 'answered'],
       [401, 'answered'],
-      [501, 'congested'],
+      [501, 'answered'],
     ];
     for (const [status, verdict] of statuses) {
       const server = await serve(t, (_request, response) => response.writeHead(status).end());

@@ -4,6 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 
 import type { Credential } from '../../../functions/auth/credential.ts';
 import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
+import { isFault } from '../../../functions/fault.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry, RegistryOptions } from '../../../infra/local/registry/registry.ts';
@@ -414,6 +415,21 @@ describe('registries', () => {
       for (const response of answers) response.writeHead(404).end();
       await Promise.all(asked);
       await Promise.all(Array.from({ length: 500 }, () => one.headManifest('v1', NEVER)));
+    }
+  });
+
+  it('guard google-tls: never speaks http to Google’s registries', (t) => {
+    const registries = open(t, ['gcr.io']);
+    for (const host of ['gcr.io', 'europe-docker.pkg.dev']) {
+      const name = { host, path: 'p/r/app' };
+      assert.throws(
+        () => registries.destination(name, INSECURE),
+        (error) => isFault(error, 'INSECURE_REFUSED'),
+      );
+      assert.throws(
+        () => registries.source(name, INSECURE),
+        (error) => isFault(error, 'INSECURE_REFUSED'),
+      );
     }
   });
 

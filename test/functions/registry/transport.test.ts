@@ -206,6 +206,24 @@ describe('transport', () => {
     assert.equal(destroyed, true);
   });
 
+  it('guard early-success: believes no success that comes before the bytes', async (t) => {
+    const server = await serve(t, (request, response) => {
+      response.writeHead(201).end();
+      request.resume();
+    });
+    const begun = Promise.withResolvers<undefined>();
+    async function* slow(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(10);
+      await begun.promise;
+      yield Buffer.alloc(10);
+    }
+    t.after(() => {
+      begun.resolve(undefined);
+    });
+    const sent = transport(t).send(upload(server.url, Readable.from(slow()), 20), NEVER);
+    await rejection(sent, 'RESPONSE_INVALID');
+  });
+
   it('guard response-headers: takes at most 16 KiB of response head', async (t) => {
     const server = await serve(t, (request, response) => {
       const size = request.url === '/large' ? 17 * 1024 : 15 * 1024;
@@ -234,7 +252,7 @@ describe('transport', () => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
     });
     const deaf = await tcp(t, (socket) => socket.pause());
-    const door = transport(t, { idleMs: 60 });
+    const door = transport(t, { idleMs: 60, bodyIdleMs: 40 });
     await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
     const response = await door.send(get(stuck), NEVER);
     await rejection(bytesOf(response.chunks), 'TIMEOUT');
