@@ -22,17 +22,22 @@ import { topicPublisher, type Publisher } from './subscriber/queue/publisher.ts'
 import { createSubscriber, type Subscriber } from './subscriber/subscriber.ts';
 import type { DoWork } from './subscriber/work.ts';
 import type { Logger } from './telemetry/logger.ts';
+import { meteredLogger } from './telemetry/metered-logger.ts';
+import { otlpMetrics, type OtlpMetrics } from './telemetry/otlp.ts';
 import { requestTally, type RequestTally } from './telemetry/request-tally.ts';
 
 /** The engine of a process with its registries. */
 export interface Engine {
   readonly rules: AdmissionRules;
   readonly doWork: DoWork;
-  readonly requests: RequestTally;
+  /** What is logged with it is counted where metrics are exported. */
+  readonly logger: Logger;
+  /** Writes and sends what was counted, now and then; call it at the end of every event. */
+  flush(): Promise<void>;
   /** Small JSON calls with the process's Google token. */
   readonly googleApi: JsonApi;
-  /** Ends all connections. */
-  close(): void;
+  /** Writes and sends what was counted, and ends all connections. */
+  close(): Promise<void>;
 }
 
 /** The Cloud Run service of a process. */
@@ -46,6 +51,8 @@ export interface Service {
 export interface EngineOptions {
   /** Tell what would be done and change nothing. Default false. */
   readonly dryRun?: boolean;
+  /** Of exported metrics: Cloud Run's name of the service or job. Default `imagerepo-mirror`. */
+  readonly serviceName?: string;
   /** Write lines of entry `requests`. Default true. */
   readonly countRequests?: boolean;
 }
@@ -53,12 +60,19 @@ export interface EngineOptions {
 /** Wires the engine: credentials by host, registries, the pool of blobs. */
 export function composeEngine(
   config: MirrorConfig,
-  logger: Logger,
+  plainLogger: Logger,
   options: EngineOptions = {},
 ): Engine {
   const clock = Date.now;
-  const requests = requestTally(logger, clock);
   const tokens = googleTokens();
+  const otlp = otlpOf(config, options.serviceName ?? 'imagerepo-mirror', plainLogger, tokens);
+  const logger =
+    otlp === undefined
+      ? plainLogger
+      : meteredLogger(plainLogger, (fields) => {
+          otlp.record(fields);
+        });
+  const requests = requestTally(logger, clock);
   const registries = registriesOf(config, tokens, requests);
   const pool = new BlobPool({ knowledge: new Knowledge(clock), clock });
   const firstQuestion = new FirstQuestion();
@@ -93,10 +107,15 @@ export function composeEngine(
   return {
     rules: config,
     doWork,
-    requests,
+    logger,
+    flush: async () => {
+      requests.flush();
+      await otlp?.flush();
+    },
     googleApi: googleApi(registries.callJson, tokens),
-    close: () => {
+    close: async () => {
       if (options.countRequests !== false) requests.finish();
+      await otlp?.close();
       registries.close();
     },
   };
@@ -107,8 +126,9 @@ export function composeService(
   config: SubscriberConfig,
   logger: Logger,
   end: EndableProcess,
+  serviceName: string,
 ): Service {
-  const engine = composeEngine(config, logger);
+  const engine = composeEngine(config, logger, { serviceName });
   const queue = queueClient(config.projectId);
   const subscriber = createSubscriber({
     rules: engine.rules,
@@ -123,15 +143,15 @@ export function composeService(
     bulk: publisherOf(queue, config.bulkTopic),
     deadLetters: publisherOf(queue, config.deadLetterTopic),
     handOff: handOffOf(config, engine.googleApi),
-    requests: engine.requests,
+    flush: async () => engine.flush(),
     end,
-    logger,
+    logger: engine.logger,
     clock: Date.now,
   });
   return {
     subscriber,
     close: async () => {
-      engine.close();
+      await engine.close();
       await queue.close();
     },
   };
@@ -140,6 +160,23 @@ export function composeService(
 /** A publisher to a topic; undefined where none is configured. */
 export function publisherOf(queue: QueueClient, topic: string | undefined): Publisher | undefined {
   return topic === undefined ? undefined : topicPublisher(queue, topic);
+}
+
+function otlpOf(
+  { otlpEndpoint, projectId }: MirrorConfig,
+  serviceName: string,
+  logger: Logger,
+  tokens: GoogleTokens,
+): OtlpMetrics | undefined {
+  if (otlpEndpoint === undefined) return undefined;
+  return otlpMetrics({
+    endpoint: otlpEndpoint,
+    accessToken: async () => tokens.accessToken(),
+    projectId,
+    serviceName,
+    logger,
+    clock: Date.now,
+  });
 }
 
 function handOffOf(

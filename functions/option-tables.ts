@@ -191,6 +191,15 @@ export const mirrorOptions = {
     default: 'info',
     sentence: 'Mildest severity that is logged.',
   }),
+  otlpEndpoint: text({
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    placeholder: 'URL',
+    sentence:
+      'Metrics are sent there too (OTLP over HTTP), such as https://telemetry.googleapis.com. Unset: log lines alone.',
+    check: (value) => {
+      if (!URL.canParse(value)) throw new Error(`is no URL: '${value}'`);
+    },
+  }),
   projectId: text({
     env: 'GOOGLE_CLOUD_PROJECT',
     placeholder: 'PROJECT',

@@ -27,7 +27,7 @@ export function openSubscriberProcess(
   const { K_SERVICE: name = 'imagerepo-mirror', K_REVISION: version = 'local' } = env;
   const logger = createLogger({ level: config.logLevel, service: { name, version } });
   const end = processEnd(Date.now);
-  const service = composeService(config, logger, end);
+  const service = composeService(config, logger, end, name);
   const underWay = new Set<Promise<void>>();
   let ending: Promise<void> | undefined;
 

@@ -40,7 +40,7 @@ export async function executeEvent(
   const nowMs = Date.now();
   const durationMs = nowMs - startedAtMs;
   logEvent(logger, event, { ...result, shared: false, durationMs, nowMs });
-  engine.requests.flush();
+  await engine.flush();
   return { ...result, durationMs };
 }
 

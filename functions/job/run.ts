@@ -97,7 +97,7 @@ async function runImages(parts: RunParts): Promise<number> {
     return exitCode(result, config);
   } finally {
     progress.end();
-    engine.close();
+    await engine.close();
   }
 }
 
@@ -197,8 +197,12 @@ async function withEngine(
   work: (machinery: Machinery) => Promise<number>,
 ): Promise<number> {
   const { config } = parts;
-  const { logger, progress } = logOf(parts);
-  const engine = composeEngine(config, logger, { dryRun: config.dryRun });
+  const { logger: plainLogger, progress } = logOf(parts);
+  const engine = composeEngine(config, plainLogger, {
+    dryRun: config.dryRun,
+    serviceName: parts.env['CLOUD_RUN_JOB'] ?? 'imagerepo-mirror',
+  });
+  const { logger } = engine;
   const queue = queueClient(config.projectId);
   const deadline = deadlineOf(parts);
   try {
@@ -206,7 +210,7 @@ async function withEngine(
   } finally {
     progress.end();
     deadline.release();
-    engine.close();
+    await engine.close();
     await queue.close();
   }
 }

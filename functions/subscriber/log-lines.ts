@@ -14,7 +14,7 @@ const SEVERITY: Readonly<Record<Outcome, Severity>> = {
   skipped: 'DEBUG',
   drifted: 'WARNING',
   lost: 'NOTICE',
-  held: 'DEBUG',
+  held: 'INFO',
   failed: 'ERROR',
   'would-copy': 'INFO',
   'would-retag': 'INFO',

@@ -4,7 +4,6 @@ import { toFault, type Fault } from '../fault.ts';
 import type { Clock } from '../mirror/ports.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { RequestTally } from '../telemetry/request-tally.ts';
 import { traceFields } from '../telemetry/trace.ts';
 import { admit, type Admission, type AdmissionRules } from './admission.ts';
 import { deadLetter } from './dead-letter.ts';
@@ -31,7 +30,8 @@ export interface SubscriberParts extends Delegates {
   readonly projectId: string | undefined;
   readonly doWork: DoWork;
   readonly deadLetters?: Publisher | undefined;
-  readonly requests: RequestTally;
+  /** Writes and sends what was counted; awaited at the end of every event. Must not throw. */
+  readonly flush: () => Promise<void>;
   readonly end: ProcessEnd;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -77,7 +77,7 @@ export function createSubscriber(parts: SubscriberParts): Subscriber {
         if (event !== undefined)
           await new Handling(event, delivery, request, parts, logger).run(turns);
       } finally {
-        parts.requests.flush();
+        await parts.flush();
       }
     },
   };

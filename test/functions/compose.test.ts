@@ -62,7 +62,7 @@ describe('engine', () => {
     try {
       return await work(engine, lines);
     } finally {
-      engine.close();
+      await engine.close();
     }
   }
 
@@ -114,7 +114,7 @@ describe('engine', () => {
       assert.equal(report.counts['would-copy'], 3);
       assert.deepEqual(tagsOf(registries.destination, 'mirror/demo/web'), {});
     } finally {
-      engine.close();
+      await engine.close();
     }
   });
 

@@ -3,7 +3,6 @@ import type { EventWorkParts } from '../../../functions/job/event-work.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import type { Work } from '../../../functions/subscriber/work.ts';
-import { requestTally } from '../../../functions/telemetry/request-tally.ts';
 import { keptLines } from '../subscriber/samples.ts';
 
 /** Parts of event work over an engine that reports what the test says. */
@@ -26,9 +25,10 @@ export function workParts(
         await Promise.resolve();
         return doWork(work);
       },
-      requests: requestTally(logger, Date.now),
+      logger,
+      flush: async () => Promise.resolve(),
       googleApi: { call: async () => Promise.reject(new Error('not here')) },
-      close: () => undefined,
+      close: async () => Promise.resolve(),
     },
     deadline: {
       ...NO_DEADLINE,

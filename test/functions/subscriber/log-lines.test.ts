@@ -35,7 +35,7 @@ describe('line of a tag', () => {
       logTag(logger, 'ghcr.io/x/y', sampleRecord({ outcome }));
       assert.equal(lines[0]?.['entry'], 'tag');
       assert.equal(lines[0]['outcome'], outcome);
-      assert.equal(lines[0]['severity'] === 'DEBUG', outcome === 'skipped' || outcome === 'held');
+      assert.equal(lines[0]['severity'] === 'DEBUG', outcome === 'skipped');
     });
   }
 

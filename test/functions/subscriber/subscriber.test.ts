@@ -19,7 +19,6 @@ import {
   type SubscriberParts,
 } from '../../../functions/subscriber/subscriber.ts';
 import type { Work } from '../../../functions/subscriber/work.ts';
-import { requestTally } from '../../../functions/telemetry/request-tally.ts';
 import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
 
 interface Rig {
@@ -64,7 +63,7 @@ function rig(
         return Promise.resolve();
       },
     },
-    requests: requestTally(logger, Date.now),
+    flush: async () => Promise.resolve(),
     end: processEnd(Date.now),
     logger,
     clock: Date.now,

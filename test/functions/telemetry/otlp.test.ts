@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+
+import { otlpMetrics, type OtlpMetrics } from '../../../functions/telemetry/otlp.ts';
+import { keptLines } from '../subscriber/samples.ts';
+
+interface Received {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+interface Collector {
+  readonly url: string;
+  readonly received: Received[];
+  readonly server: Server;
+}
+
+/** An endpoint that keeps what it is sent; `answer` says with which status, 0 never. */
+async function collector(answer: () => number = () => 200): Promise<Collector> {
+  const received: Received[] = [];
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const raw = Buffer.concat(chunks);
+      const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
+      received.push({ path: request.url ?? '', headers: request.headers, body });
+      const status = answer();
+      if (status !== 0) response.writeHead(status).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, received, server };
+}
+
+async function withCollector(
+  work: (parts: {
+    metrics: OtlpMetrics;
+    endpoint: Collector;
+    lines: Record<string, unknown>[];
+    pass: (ms: number) => void;
+  }) => Promise<void>,
+  answer?: () => number,
+): Promise<void> {
+  const endpoint = await collector(answer);
+  const { logger, lines } = keptLines();
+  let nowMs = 0;
+  const metrics = otlpMetrics({
+    endpoint: endpoint.url,
+    accessToken: async () => Promise.resolve('google-token'),
+    projectId: 'acme',
+    serviceName: 'mirror-events',
+    logger,
+    clock: () => nowMs,
+  });
+  try {
+    await work({
+      metrics,
+      endpoint,
+      lines,
+      pass: (ms) => {
+        nowMs += ms;
+      },
+    });
+  } finally {
+    endpoint.server.closeAllConnections();
+    endpoint.server.close();
+  }
+}
+
+describe('OTLP metrics', () => {
+  it('are sent with their names, labels and resource', async () => {
+    await withCollector(async ({ metrics, endpoint }) => {
+      metrics.record({ entry: 'tag', outcome: 'copied' });
+      metrics.record({
+        entry: 'event',
+        decision: 'acknowledge',
+        reason: 'changed',
+        bytesUploaded: 7,
+      });
+      await metrics.flush();
+      const [sent] = endpoint.received;
+      assert.equal(sent?.path, '/v1/metrics');
+      assert.equal(sent.headers['content-type'], 'application/x-protobuf');
+      const text = sent.body.toString('latin1');
+      for (const part of [
+        'imagerepo_mirror/tags',
+        'imagerepo_mirror/bytes_uploaded',
+        'copied',
+        'mirror-events',
+        'service.instance.id',
+        'acme',
+      ]) {
+        assert.ok(text.includes(part), part);
+      }
+      await metrics.close();
+    });
+  });
+
+  it('leave out skipped tags, which no line is written for', async () => {
+    await withCollector(async ({ metrics, endpoint }) => {
+      metrics.record({ entry: 'tag', outcome: 'skipped' });
+      await metrics.close();
+      const sent = endpoint.received.map(({ body }) => body.toString('latin1')).join('');
+      assert.equal(sent.includes('imagerepo_mirror/tags'), false);
+    });
+  });
+
+  it("give Google's token to no other host", async () => {
+    await withCollector(async ({ metrics, endpoint }) => {
+      metrics.record({ entry: 'tag', outcome: 'copied' });
+      await metrics.close();
+      assert.equal(endpoint.received[0]?.headers.authorization, undefined);
+    });
+  });
+
+  it('are sent at most every 10 s, and at the end', async () => {
+    await withCollector(async ({ metrics, endpoint, pass }) => {
+      const record = (): void => {
+        metrics.record({ entry: 'tag', outcome: 'copied' });
+      };
+      record();
+      await metrics.flush();
+      record();
+      pass(9999);
+      await metrics.flush();
+      assert.equal(endpoint.received.length, 1);
+      pass(1);
+      await metrics.flush();
+      assert.equal(endpoint.received.length, 2);
+      record();
+      await metrics.close();
+      assert.equal(endpoint.received.length, 3);
+    });
+  });
+
+  it('never fail and never hold an event for more than 3 s', async () => {
+    await withCollector(
+      async ({ metrics, lines }) => {
+        metrics.record({ entry: 'tag', outcome: 'copied' });
+        const startedMs = performance.now();
+        await metrics.flush();
+        assert.ok(performance.now() - startedMs < 4000);
+        assert.ok(lines.length <= 1);
+        await metrics.close();
+      },
+      () => 0,
+    );
+  });
+
+  it('never fail where the endpoint refuses', async () => {
+    await withCollector(
+      async ({ metrics }) => {
+        metrics.record({ entry: 'tag', outcome: 'copied' });
+        await metrics.flush();
+        await metrics.close();
+      },
+      () => 403,
+    );
+  });
+});
