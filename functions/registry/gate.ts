@@ -50,9 +50,10 @@ export interface GateOptions {
 }
 
 /**
- * A gate with a window of requests at once that grows by one per window of answers and is halved
- * once per congestion (AIMD, as TCP does): a bad answer to a request that began before the last
- * halving belongs to the same congestion.
+ * A gate with a window of requests at once, moved as TCP moves its own: by one per answer until the
+ * first congestion (a cold image has too few requests to learn slowly), from then on by one per
+ * window of answers; halved once per congestion. A bad answer to a request that began before the
+ * last halving belongs to the same congestion.
  */
 export function openGate(options: GateOptions): Gate {
   return new WindowGate(options);
@@ -188,7 +189,8 @@ class WindowGate implements Gate {
   }
 
   #grow(): void {
-    this.#window = Math.min(MAX, this.#window + 1 / this.#window);
+    const step = this.#epoch === 0 ? 1 : 1 / this.#window;
+    this.#window = Math.min(MAX, this.#window + step);
   }
 
   #halve(): void {

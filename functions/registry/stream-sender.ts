@@ -15,43 +15,55 @@ export interface StreamBody {
 /** Bytes given to a connection before it took the first of them: four chunks of a socket. */
 const WRITE_AHEAD_BYTES = 256 * 1024;
 
-/**
- * Gives a stream to a connection, chunk by chunk, up to its last byte, or until `over` says that
- * there is an early response or a failure: a server that answers early and keeps the connection
- * would let us wait for ever. The idle timer runs only while the connection has bytes to take.
- * @returns whether the connection took all bytes
- * @throws Fault `SIZE_MISMATCH` where the stream has more or fewer bytes, and what the stream throws
- */
-export async function sendStream(
+/** Gives one stream to one connection. */
+export interface StreamSender {
+  /**
+   * Gives chunk by chunk, up to the last byte or until it is stopped. The idle timer runs only while
+   * the connection has bytes to take.
+   * @returns whether the connection took all bytes
+   * @throws Fault `SIZE_MISMATCH` where the stream has more or fewer bytes, and what the stream throws
+   */
+  send(): Promise<boolean>;
+  /**
+   * There is a response or a failure: nothing more is given. A server that answers early and keeps
+   * the connection would let us wait for ever.
+   */
+  stop(): void;
+  /** Whether the last byte was given, taken or not. */
+  readonly gaveAll: boolean;
+}
+
+/** A sender that begins at {@link StreamSender.send}. */
+export function streamSender(
   request: ClientRequest,
   body: StreamBody,
   idle: IdleTimer,
-  over: AbortSignal,
-): Promise<boolean> {
-  const sender = new StreamSender(request, body, idle, over);
-  return sender.send();
+): StreamSender {
+  return new Sender(request, body, idle);
 }
 
-class StreamSender {
+class Sender implements StreamSender {
   readonly #request: ClientRequest;
   readonly #body: StreamBody;
   readonly #idle: IdleTimer;
-  readonly #over: AbortSignal;
   #pendingBytes = 0;
+  #stopped = false;
+  #gaveAll = false;
   #wake: () => void = () => undefined;
 
-  constructor(request: ClientRequest, body: StreamBody, idle: IdleTimer, over: AbortSignal) {
+  constructor(request: ClientRequest, body: StreamBody, idle: IdleTimer) {
     this.#request = request;
     this.#body = body;
     this.#idle = idle;
-    this.#over = over;
-    over.addEventListener(
-      'abort',
-      () => {
-        this.#wake();
-      },
-      { once: true },
-    );
+  }
+
+  get gaveAll(): boolean {
+    return this.#gaveAll;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
   }
 
   async send(): Promise<boolean> {
@@ -60,7 +72,7 @@ class StreamSender {
     if (sizeBytes === 0) return this.#end(undefined);
     this.#idle.rest();
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (this.#over.aborted) return false;
+      if (this.#stopped) return false;
       givenBytes += chunk.length;
       // guard: upload-size
       if (givenBytes > sizeBytes) throw wrongSize(givenBytes, sizeBytes);
@@ -91,15 +103,16 @@ class StreamSender {
   #room(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
-      if (this.#over.aborted) resolve();
+      if (this.#stopped) resolve();
     });
   }
 
   /** From the last byte on we wait for the answer. */
   #end(lastChunk: Buffer | undefined): Promise<boolean> {
+    this.#gaveAll = true;
     return new Promise((resolve) => {
       this.#wake = () => {
-        if (this.#over.aborted) resolve(false);
+        if (this.#stopped) resolve(false);
       };
       const done = (): void => {
         this.#body.onBytes?.(lastChunk?.length ?? 0);

@@ -3,14 +3,14 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Socket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 
-import got, { type Request } from 'got';
+import got, { type Got, type Request } from 'got';
 
 import { Fault } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
-import { sendStream, type StreamBody } from './stream-sender.ts';
+import { streamSender, type StreamBody, type StreamSender } from './stream-sender.ts';
 import { abortFault } from './timing.ts';
 
 /** One exchange: nothing is followed, repeated or decoded. */
@@ -97,16 +97,28 @@ export function openTransport(options: TransportOptions): Transport {
       ...(ca === undefined ? {} : { ca }),
     }),
   };
+  const door = got.extend({
+    headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity' },
+    agent: agents,
+    maxHeaderSize: PARSER_HEAD_BYTES,
+    retry: { limit: 0 },
+    throwHttpErrors: false,
+    followRedirect: false,
+    decompress: false,
+    // The response is read past got's own stream, which therefore counts no bytes.
+    strictContentLength: false,
+    http2: false,
+  });
   return {
     async send(request, signal) {
       checkLiteral(request.url, options.addresses);
-      const first = new Exchange(request, agents, options, signal);
+      const first = new Exchange(request, door, options, signal);
       try {
         return await first.response;
       } catch (error) {
         // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
         if (!first.wasStale(error)) throw error;
-        return await new Exchange(request, agents, options, signal).response;
+        return await new Exchange(request, door, options, signal).response;
       }
     },
     close() {
@@ -132,14 +144,12 @@ class Exchange {
   /** The connection took the last byte of a stream. */
   #bodySent = false;
   #responded = false;
-  /** The request whose body is a stream. */
-  #streaming: ClientRequest | undefined;
-  /** Aborted by a response and by a failure: nothing more is sent. */
-  readonly #over = new AbortController();
+  /** Sends the body, where that is a stream; stopped by a response and by a failure. */
+  #sender: StreamSender | undefined;
 
   constructor(
     request: TransportRequest,
-    agents: { readonly http: HttpAgent; readonly https: HttpsAgent },
+    door: Got,
     options: TransportOptions,
     signal: AbortSignal,
   ) {
@@ -156,20 +166,11 @@ class Exchange {
     this.response = promise;
     this.#reject = reject;
     const buffer = Buffer.isBuffer(request.body) ? { body: request.body } : {};
-    this.#stream = got.stream(request.url, {
+    this.#stream = door.stream(request.url, {
       method: request.method,
-      headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity', ...request.headers },
+      headers: request.headers,
       ...buffer,
-      agent: agents,
       dnsLookup: guardedLookup(request.url.host, options.addresses),
-      maxHeaderSize: PARSER_HEAD_BYTES,
-      retry: { limit: 0 },
-      throwHttpErrors: false,
-      followRedirect: false,
-      decompress: false,
-      // The response is read past got's own stream, which therefore counts no bytes.
-      strictContentLength: false,
-      http2: false,
     });
     this.#watch(resolve);
   }
@@ -243,7 +244,7 @@ class Exchange {
 
   #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
     this.#responded = true;
-    this.#over.abort();
+    this.#sender?.stop();
     this.#idle.rest();
     response.on('error', (error: unknown) => {
       this.#fail(networkFault(error));
@@ -252,7 +253,7 @@ class Exchange {
     // guard: response-headers
     if (headBytes > MAX_HEAD_BYTES)
       this.#fail(new Fault('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
-    const early = this.#streaming?.writableEnded === false && (response.statusCode ?? 0) < 400;
+    const early = this.#sender?.gaveAll === false && (response.statusCode ?? 0) < 400;
     // guard: early-success
     if (early) this.#fail(new Fault('RESPONSE_INVALID', 'answered well before it had all bytes'));
     if (this.#failure !== undefined) return;
@@ -292,8 +293,8 @@ class Exchange {
     this.#cleanups.push(() => {
       body.stream.destroy();
     });
-    this.#streaming = request;
-    sendStream(request, body, this.#idle, this.#over.signal).then(
+    this.#sender = streamSender(request, body, this.#idle);
+    this.#sender.send().then(
       (sent) => {
         this.#bodySent = sent;
       },
@@ -308,7 +309,7 @@ class Exchange {
     this.#failure = fault;
     if (this.#bodySent) markSentInFull(fault);
     this.#reject(fault);
-    this.#over.abort();
+    this.#sender?.stop();
     this.#end();
   }
 

