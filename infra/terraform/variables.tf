@@ -561,7 +561,7 @@ variable "alert_thresholds" {
 }
 
 variable "otlp" {
-  description = "Prepares for metrics by OTLP: API, roles and endpoint. The functions do not send any yet; log-based metrics are there anyway. The log-based metrics need none of it."
+  description = "Whether the mirror also sends metrics to telemetry.googleapis.com. The log-based metrics need none of it."
   type        = bool
   default     = false
   nullable    = false
