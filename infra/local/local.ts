@@ -17,7 +17,7 @@ const USAGE_EXIT_CODE = 2;
 const LOOK_MS = 500;
 /** The longest that a timer of Node takes, in milliseconds. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** Without new events for so long, a cluster's objects have all been published: in milliseconds. */
+/** Without new events for so long, a cluster's published objects are all there are: in milliseconds. */
 const QUIET_MS = 5000;
 
 /**
@@ -61,6 +61,8 @@ class LocalRun {
   /** Why a part refused what it was started with; its line names the option. */
   #refusal: string | undefined;
   #lastMessageMs = Date.now();
+  /** ImageRepositories that the bridge found in the cluster. */
+  #watchedObjects: number | undefined;
 
   constructor(options: LocalOptions, output: ViewOutput, signal: AbortSignal) {
     this.#options = options;
@@ -77,6 +79,9 @@ class LocalRun {
     const stage = await startStage(this.#options, {
       onLine: (child, line, raw) => {
         if (this.#options.logs) this.#output.write(`${child}: ${raw}\n`);
+        if (child === 'bridge' && typeof line['objects'] === 'number') {
+          this.#watchedObjects = line['objects'];
+        }
         this.#show(this.#progress.logged(line));
       },
       onMessage: (topic, message) => {
@@ -155,12 +160,25 @@ class LocalRun {
     const expected = stage.source?.images ?? this.#options.sources;
     const unpublished = expected.filter((image) => !this.#isPublished(image));
     if (unpublished.length > 0) return unpublished.map((image) => `${image} was not published`);
-    if (expected.length === 0 && Date.now() - this.#lastMessageMs < QUIET_MS) {
-      return ['events still arrive'];
+    if (expected.length === 0) {
+      const waits = this.#clusterWaits();
+      if (waits !== undefined) return [waits];
     }
     const lines = [];
     for (const progress of images.values()) lines.push(...(await differences(progress, stage)));
     return lines;
+  }
+
+  /**
+   * Why a cluster's objects cannot all have been published yet; undefined: they have. Only the bridge
+   * knows how many there are; those that no scan has found anything for are never published.
+   */
+  #clusterWaits(): string | undefined {
+    if (this.#watchedObjects === undefined) return 'the bridge does not watch the cluster yet';
+    const published = this.#progress.images.size;
+    if (published === 0) return `none of ${this.#watchedObjects} ImageRepositories was published`;
+    const quiet = Date.now() - this.#lastMessageMs >= QUIET_MS;
+    return published >= this.#watchedObjects || quiet ? undefined : 'events still arrive';
   }
 
   /** By its canonical name or as the user wrote it. */

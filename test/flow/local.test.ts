@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 
 import { seedImages } from '../../infra/local/images/seed.ts';
 import { storeTarget } from '../../infra/local/images/target.ts';
+import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
 import { startRegistry } from '../../infra/local/registry/registry.ts';
 import { runEntry, startEntry } from './entry.ts';
 
@@ -96,6 +97,27 @@ describe('npm start', () => {
       assert.match(stdout, /org\/absent was not published/);
     } finally {
       await source.close();
+    }
+  });
+
+  it('takes no empty cluster for a mirrored one', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-test-'));
+    const kubernetes = await startKubernetes();
+    const kubeconfig = join(folder, 'kubeconfig');
+    await kubernetes.kubeconfig(kubeconfig);
+    try {
+      const { code, stdout } = await runEntry(entry, [
+        '--once',
+        // Longer than the quiet after which a cluster's events have all come.
+        '--timeout=9s',
+        `--kubeconfig=${kubeconfig}`,
+      ]);
+      assert.equal(code, 1, stdout);
+      assert.match(stdout, /none of 0 ImageRepositories was published/);
+      assert.doesNotMatch(stdout, /Everything is mirrored/);
+    } finally {
+      await kubernetes.close();
+      await rm(folder, { recursive: true, force: true });
     }
   });
 

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 
 import { DEFAULT_LINES, nextRelease, seedImages } from '../../infra/local/images/seed.ts';
 import { httpTarget } from '../../infra/local/images/target.ts';
-import { startScanner } from '../../infra/local/scanner/scanner.ts';
+import { startScanner, type Scanner } from '../../infra/local/scanner/scanner.ts';
 import { runEntry, startEntry } from '../flow/entry.ts';
 import { findDockerRegistry, startDockerRegistry } from './servers/docker-registry.ts';
 import { required, skipUnless } from './servers/found.ts';
@@ -79,11 +79,12 @@ describe(
       const source = await startDockerRegistry(required(findDockerRegistry()));
       const destination = await startDockerRegistry(required(findDockerRegistry()));
       const target = httpTarget({ url: source.url });
+      let scanner: Scanner | undefined;
       try {
         const seeded = await seedImages(target);
         const images = DEFAULT_LINES.map(({ repository }) => `${source.host}/${repository}`);
         await applyObjects(cluster.admin, images);
-        const scanner = await startScanner({
+        scanner = await startScanner({
           apiServer: cluster.admin.url,
           token: cluster.admin.token,
           certificateAuthority: cluster.admin.certificateAuthority,
@@ -113,8 +114,8 @@ describe(
         const { code, stdout, stderr } = await ended;
         assert.equal(code, 0, stdout + stderr);
         assert.ok(told, stdout);
-        await scanner.close();
       } finally {
+        await scanner?.close();
         target.close();
         await destination.stop();
         await source.stop();
