@@ -34,7 +34,8 @@ describe('the bridge', () => {
   });
 
   it('publishes exactly what it should of a real Flux’s stream, with 1,000 objects interleaved', async () => {
-    const running = await standIns.start();
+    // Of 1,000 objects with one resync in 12 hours each, one would come while this runs.
+    const running = await standIns.start(['--resync-interval', '0']);
     await eventually('ready', async () => (await running.page('/readyz')).status === 200);
     const copies = 1000;
     let expected = 0;
