@@ -13,9 +13,6 @@ export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+j
 /** Docker image manifest, version 2 schema 1, as a JSON web signature. */
 export const DOCKER_SCHEMA1_SIGNED = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
 
-/** The empty descriptor's type (OCI Image 1.1, "Guidance for an Empty Descriptor"). */
-export const OCI_EMPTY = 'application/vnd.oci.empty.v1+json';
-
 /** Which document a media type announces. */
 export type ManifestKind = 'image' | 'index' | 'artifact' | 'schema1';
 

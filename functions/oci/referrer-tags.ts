@@ -42,9 +42,3 @@ export function referrersTag(digest: string): string {
   const { algorithm, hex } = parseDigest(digest);
   return `${algorithm}-${hex.slice(0, 64)}`;
 }
-
-/** Every tag that can be about `digest`: the referrers tag and cosign's. @throws Fault `DIGEST_INVALID` */
-export function referrerTagsOf(digest: string): readonly string[] {
-  const base = referrersTag(digest);
-  return SUFFIXES.map(([, suffix]) => `${base}${suffix}`);
-}

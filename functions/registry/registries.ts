@@ -83,7 +83,13 @@ export interface Registries {
 const GOOGLE_PAGE_SIZE = 10_000;
 const PAGE_SIZE = 1_000;
 
-/** Builds the registry clients of a process. */
+/**
+ * Builds the registry clients of a process.
+ *
+ * Checks in `oci`, `auth` and here that keep an attacker out are marked `// guard: NAME` above their
+ * `if`. Each has tests named `guard NAME: …`; `npm run guards` switches one off at a time and expects
+ * exactly its tests to fail.
+ */
 export function createRegistries(options: RegistriesOptions): Registries {
   // Google's quota counts the project: all its registries, on either side, share one bucket.
   const googleBucket = tokenBucket(ARTIFACT_REGISTRY_RATE);

@@ -37,13 +37,6 @@ export interface TransportResponse {
   readonly discard: () => void;
 }
 
-/** A failure of the way to the registry, with what is known of the request's body. */
-export interface SendFailure {
-  readonly fault: Fault;
-  /** All bytes of the body were given to the connection: the registry may have acted on them. */
-  readonly bodySent: boolean;
-}
-
 /** Options of {@link openTransport}. */
 export interface TransportOptions {
   readonly addresses: AddressRules;

@@ -18,7 +18,6 @@ import {
   DOCKER_MANIFEST,
   DOCKER_SCHEMA1,
   OCI_ARTIFACT,
-  OCI_EMPTY,
   OCI_INDEX,
   OCI_MANIFEST,
 } from '../../../functions/oci/media-types.ts';
@@ -72,7 +71,11 @@ describe('manifest', () => {
   });
 
   it('reads an image without layers, an empty config and a subject', () => {
-    const empty = { mediaType: OCI_EMPTY, digest: digestOf(Buffer.from('{}')), size: 2 };
+    const empty = {
+      mediaType: 'application/vnd.oci.empty.v1+json',
+      digest: digestOf(Buffer.from('{}')),
+      size: 2,
+    };
     const manifest = parseManifest(
       bytesOf({
         ...IMAGE,
