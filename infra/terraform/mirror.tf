@@ -38,6 +38,8 @@ locals {
     GOOGLE_CLOUD_PROJECT = var.project_id
 
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp ? "https://telemetry.googleapis.com" : null
+    # Managed Prometheus keeps a series under the region that it comes from.
+    OTEL_RESOURCE_ATTRIBUTES = var.otlp ? "cloud.region=${var.region}" : null
   }
 
   # What the service alone is told.

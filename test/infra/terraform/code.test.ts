@@ -11,7 +11,7 @@ import { MODULE, readConfiguration } from './configuration.ts';
 const { locals, variables, texts } = await readConfiguration(MODULE);
 
 /** Variables that no option table has: read by the library that they are of. */
-const OF_LIBRARIES = ['OTEL_EXPORTER_OTLP_ENDPOINT'];
+const OF_LIBRARIES = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_RESOURCE_ATTRIBUTES'];
 
 /** Options of the service or the job that make no sense on Cloud Run, each with its reason. */
 const NOT_ON_CLOUD_RUN: Readonly<Record<string, string>> = {
