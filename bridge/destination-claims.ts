@@ -6,15 +6,8 @@ export interface Claim {
   readonly image: string;
   /** RFC 3339: of two objects the older one keeps the path. */
   readonly createdAt: string;
-  /** `namespace/name`, for messages. */
-  readonly label: string;
-}
-
-/** All claims to one path. */
-interface Path {
-  readonly claims: Map<string, Claim>;
-  /** The oldest of them. */
-  holder: Claim;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /**
@@ -22,7 +15,8 @@ interface Path {
  * only the oldest object's is written, since each event would overwrite what the other wrote.
  */
 export class DestinationClaims {
-  readonly #paths = new Map<string, Path>();
+  /** Path → the claims to it, the oldest first; nearly always there is one alone. */
+  readonly #claims = new Map<string, readonly Claim[]>();
   readonly #pathOf = new Map<string, string>();
 
   /**
@@ -33,23 +27,19 @@ export class DestinationClaims {
     const before = this.#pathOf.get(claim.uid);
     if (before === path && this.#claimOf(claim.uid)?.image === claim.image) return [];
     const left = this.withdraw(claim.uid);
-    const joined = path === undefined ? [] : this.#join(claim, path);
-    return [...new Set([...left, ...joined])];
+    if (path === undefined) return left;
+    this.#pathOf.set(claim.uid, path);
+    const joined = this.#replace(path, [...(this.#claims.get(path) ?? []), claim].sort(byAge));
+    return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
   }
 
   /** Forgets an object. @returns the uids of those whose standing may have changed */
   withdraw(uid: string): readonly string[] {
-    const name = this.#pathOf.get(uid);
-    const path = name === undefined ? undefined : this.#paths.get(name);
-    if (name === undefined || path === undefined) return [];
+    const path = this.#pathOf.get(uid);
+    if (path === undefined) return [];
     this.#pathOf.delete(uid);
-    path.claims.delete(uid);
-    const [next] = [...path.claims.values()].sort(byAge);
-    if (next === undefined) {
-      this.#paths.delete(name);
-      return [];
-    }
-    return this.#hold(path, path.holder.uid === uid ? next : path.holder);
+    const left = (this.#claims.get(path) ?? []).filter((claim) => claim.uid !== uid);
+    return this.#replace(path, left);
   }
 
   /** The claim that keeps this object from its path, and the path. */
@@ -57,32 +47,21 @@ export class DestinationClaims {
     const path = this.#pathOf.get(uid);
     const own = this.#claimOf(uid);
     if (path === undefined || own === undefined) return undefined;
-    const holder = this.#paths.get(path)?.holder;
+    const holder = this.#claims.get(path)?.[0];
     return holder === undefined || holder.image === own.image ? undefined : { holder, path };
   }
 
   #claimOf(uid: string): Claim | undefined {
-    return this.#paths.get(this.#pathOf.get(uid) ?? '')?.claims.get(uid);
+    const claims = this.#claims.get(this.#pathOf.get(uid) ?? '');
+    return claims?.find((claim) => claim.uid === uid);
   }
 
-  #join(claim: Claim, name: string): readonly string[] {
-    this.#pathOf.set(claim.uid, name);
-    const path = this.#paths.get(name);
-    if (path === undefined) {
-      this.#paths.set(name, { claims: new Map([[claim.uid, claim]]), holder: claim });
-      return [];
-    }
-    path.claims.set(claim.uid, claim);
-    return this.#hold(path, byAge(claim, path.holder) < 0 ? claim : path.holder).filter(
-      (uid) => uid !== claim.uid,
-    );
-  }
-
-  /** Names the holder of a path; the others are concerned only where its image is another. */
-  #hold(path: Path, holder: Claim): readonly string[] {
-    const before = path.holder.image;
-    path.holder = holder;
-    return before === holder.image ? [] : [...path.claims.keys()];
+  /** Sets the claims to a path; the others are concerned only where its holder's image is another. */
+  #replace(path: string, claims: readonly Claim[]): readonly string[] {
+    const before = this.#claims.get(path)?.[0]?.image;
+    if (claims.length === 0) this.#claims.delete(path);
+    else this.#claims.set(path, claims);
+    return before === undefined || before === claims[0]?.image ? [] : claims.map(({ uid }) => uid);
   }
 }
 

@@ -38,7 +38,7 @@ export type Evaluation =
  */
 export function enterClaim(object: ImageRepository, context: EvaluationContext): readonly string[] {
   const { uid, namespace, name, createdAt, scan } = object;
-  const claim = { uid, image: scan?.image ?? '', createdAt, label: `${namespace}/${name}` };
+  const claim = { uid, image: scan?.image ?? '', createdAt, namespace, name };
   return context.claims.claim(claim, pathOf(object, context.layout));
 }
 
@@ -59,7 +59,7 @@ export function evaluate(object: ImageRepository, context: EvaluationContext): E
   if (collision !== undefined) {
     const { holder, path } = collision;
     const own = `${object.namespace}/${object.name} (${object.scan?.image ?? ''})`;
-    const message = `${own} is not published: ${holder.label} (${holder.image}) is older and writes to the same destination ${path}`;
+    const message = `${own} is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${path}`;
     return { refusal: { reason: 'DestinationCollision', message } };
   }
   return {

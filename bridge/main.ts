@@ -1,6 +1,21 @@
+import { setFlagsFromString } from 'node:v8';
+
 import { isFault } from '../functions/fault.ts';
 import { createLogger } from '../functions/telemetry/logger.ts';
 import { bridgeHelp, readConfig } from './config.ts';
+
+/**
+ * V8 prefers size to speed, and collects garbage whenever the heap has grown by a tenth: with 10,000
+ * objects 90 MiB less, for a quarter more CPU (`npm run bench -- bridge`). It compiles in the main
+ * thread: a compiler beside it that waits for a collection keeps the process from ending
+ * (github.com/nodejs/node/issues/54918), the sooner the smaller the heap.
+ */
+const V8_FLAGS = [
+  '--optimize-for-size',
+  '--heap-growing-percent=10',
+  '--no-concurrent-recompilation',
+  '--no-concurrent-sparkplug',
+];
 
 /** Runs the bridge as a program; the exit code is set, and what holds the process is let go. */
 async function main(argv: readonly string[]): Promise<void> {
@@ -8,6 +23,7 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(bridgeHelp());
     return;
   }
+  V8_FLAGS.forEach(setFlagsFromString);
   const config = readConfig(argv, process.env);
   const logger = createLogger({
     level: config.logLevel === 'trace' ? 'debug' : config.logLevel,

@@ -12,7 +12,7 @@ import {
   type Refusal,
   type RefusalReason,
 } from './evaluation.ts';
-import { withSettledSpec, type ImageRepository } from './flux/image-repository.ts';
+import { succeeding, type ImageRepository } from './flux/image-repository.ts';
 import type { WatchHandler } from './flux/watcher.ts';
 import { objectFields } from './log-fields.ts';
 import type { Metrics } from './metrics.ts';
@@ -204,7 +204,7 @@ export class Reconciler implements WatchHandler, EventSource {
     });
     const tracked = this.#tracked.get(waiting.uid);
     if (tracked === undefined) return;
-    tracked.published = tracked.inFlight;
+    tracked.published = tracked.inFlight ?? waiting.state;
     tracked.inFlight = undefined;
     tracked.baseline = undefined;
   }
@@ -221,7 +221,7 @@ export class Reconciler implements WatchHandler, EventSource {
 
   #store(seen: ImageRepository): Tracked {
     const known = this.#tracked.get(seen.uid);
-    const object = withSettledSpec(known?.object, seen);
+    const object = succeeding(known?.object, seen);
     if (known !== undefined) {
       known.object = object;
       return known;

@@ -58,6 +58,20 @@ export function stateOf(request: MirrorRequest): PublishedState {
   return {
     image: request.image,
     revision: request.revision,
-    configurationDigest: configurationDigest(request),
+    configurationDigest: shared(configurationDigest(request)),
   };
+}
+
+/** Digests in use; nearly all objects have one of a few configurations. */
+const digests = new Map<string, string>();
+/** More than that is forgotten: what is kept elsewhere stays. */
+const MAX_DIGESTS = 1000;
+
+/** One text for all that are equal: ten thousand of them are a megabyte. */
+function shared(digest: string): string {
+  const known = digests.get(digest);
+  if (known !== undefined) return known;
+  if (digests.size >= MAX_DIGESTS) digests.clear();
+  digests.set(digest, digest);
+  return digest;
 }

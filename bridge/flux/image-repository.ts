@@ -23,7 +23,6 @@ export interface ImageRepository {
   readonly uid: string;
   readonly namespace: string;
   readonly name: string;
-  readonly resourceVersion: string;
   /** RFC 3339. */
   readonly createdAt: string;
   /** `metadata.deletionTimestamp` is set. */
@@ -58,7 +57,6 @@ export function readImageRepository(value: unknown): ImageRepository {
     uid: requiredText(metadata, 'uid', 'metadata'),
     namespace: requiredText(metadata, 'namespace', 'metadata'),
     name: requiredText(metadata, 'name', 'metadata'),
-    resourceVersion: requiredText(metadata, 'resourceVersion', 'metadata'),
     createdAt: optional(metadata, 'creationTimestamp', 'string', 'metadata') ?? '',
     deleting: isSet(metadata['deletionTimestamp']),
     suspended: optional(spec, 'suspend', 'boolean', 'spec') ?? false,
@@ -87,15 +85,39 @@ export function uidOf(value: unknown): string | undefined {
 }
 
 /**
- * What the spec says of access counts once the controller has seen it: until then the values of
- * the scan before stand, which belong to the image that status still names.
+ * The object as it is now, seen after what was known of it. What the spec says of access counts once
+ * the controller has seen it: until then the values of the scan before stand, which belong to the
+ * image that status still names. What is equal is taken over from before, so that ten thousand
+ * objects that are scanned every few minutes do not fill the memory with equal texts.
  */
-export function withSettledSpec(
+export function succeeding(
   before: ImageRepository | undefined,
   after: ImageRepository,
 ): ImageRepository {
-  if (after.settled || before?.scan === undefined) return after;
-  return { ...after, provider: before.provider, insecure: before.insecure };
+  if (before === undefined) return after;
+  const { uid, namespace, name, createdAt } = before;
+  const access = after.settled || before.scan === undefined ? after : before;
+  return {
+    ...after,
+    ...{ uid, namespace, name, createdAt },
+    provider: access.provider,
+    insecure: access.insecure,
+    scan: succeedingScan(before.scan, after.scan),
+  };
+}
+
+function succeedingScan(before: Scan | undefined, after: Scan | undefined): Scan | undefined {
+  if (before === undefined || after === undefined) return after;
+  const sameList =
+    before.exclusionList.length === after.exclusionList.length &&
+    before.exclusionList.every((pattern, index) => pattern === after.exclusionList[index]);
+  return {
+    image: before.image === after.image ? before.image : after.image,
+    revision: before.revision === after.revision ? before.revision : after.revision,
+    tagCount: after.tagCount,
+    scanTime: after.scanTime,
+    exclusionList: sameList ? before.exclusionList : after.exclusionList,
+  };
 }
 
 function readScan(spec: Fields, status: Fields): Scan | undefined {

@@ -132,7 +132,7 @@ export class ObjectEvents {
   }
 
   #eventOf({ object, warning }: Standing, eventName: string, at: string): object {
-    const { namespace, name, uid, resourceVersion } = object;
+    const { namespace, name, uid } = object;
     return {
       apiVersion: 'v1',
       kind: 'Event',
@@ -143,7 +143,6 @@ export class ObjectEvents {
         namespace,
         name,
         uid,
-        resourceVersion,
       },
       type: 'Warning',
       reason: warning.reason,

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 
 import { Fault, printable } from '../../functions/fault.ts';
+import { ManagedFieldsFilter } from './managed-fields.ts';
 
 /** HTTP methods that the bridge uses, and the type of the body each sends. */
 const CONTENT_TYPES = {
@@ -214,14 +215,16 @@ function exchange(
 }
 
 async function readAnswer(response: IncomingMessage, path: string): Promise<ApiAnswer> {
-  const chunks: Buffer[] = [];
+  const filter = new ManagedFieldsFilter();
+  const kept: Buffer[] = [];
   let sizeBytes = 0;
   try {
-    for await (const chunk of response) {
-      chunks.push(chunk as Buffer);
-      sizeBytes += (chunk as Buffer).length;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      const bytes = filter.push(chunk);
+      kept.push(bytes);
+      sizeBytes += bytes.length;
       if (sizeBytes > MAX_ANSWER_BYTES) {
-        throw new Fault('RESPONSE_TOO_LARGE', `the API server answered with over 256 MiB`, {
+        throw new Fault('RESPONSE_TOO_LARGE', 'the API server answered with over 256 MiB', {
           operation: `GET ${pathOf(path)}`,
         });
       }
@@ -230,10 +233,8 @@ async function readAnswer(response: IncomingMessage, path: string): Promise<ApiA
     response.destroy();
     throw connectionFault(path, error);
   }
-  return {
-    status: response.statusCode ?? 0,
-    body: decoded(Buffer.concat(chunks).toString('utf8')),
-  };
+  const text = Buffer.concat([...kept, filter.end()]).toString('utf8');
+  return { status: response.statusCode ?? 0, body: decoded(text) };
 }
 
 function decoded(text: string): unknown {

@@ -5,7 +5,7 @@ import { claimedPath, DestinationClaims, type Claim } from '../../bridge/destina
 import { faultOf } from './faults.ts';
 
 function claim(uid: string, image: string, year: number): Claim {
-  return { uid, image, createdAt: `${year}-01-01T00:00:00Z`, label: `ns/${uid}` };
+  return { uid, image, createdAt: `${year}-01-01T00:00:00Z`, namespace: 'ns', name: uid };
 }
 
 describe('DestinationClaims', () => {

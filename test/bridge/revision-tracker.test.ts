@@ -5,7 +5,7 @@ import { readAnnotations } from '../../bridge/annotations.ts';
 import { isScanned } from '../../bridge/evaluation.ts';
 import {
   readImageRepository,
-  withSettledSpec,
+  succeeding,
   type ImageRepository,
 } from '../../bridge/flux/image-repository.ts';
 import { requestOf, stateOf, type PublishedState } from '../../bridge/request.ts';
@@ -199,7 +199,7 @@ function publishesOf(scenarios: ReturnType<typeof recordedScenarios>): Record<st
     for (const event of events) {
       if (event.type === 'BOOKMARK' || event.type === 'DELETED') continue;
       const firstSeen = event.type === 'ADDED';
-      object = withSettledSpec(object, readImageRepository(event.object));
+      object = succeeding(object, readImageRepository(event.object));
       const settings = readAnnotations(object.annotations);
       const state = isScanned(object)
         ? stateOf(requestOf(object, settings, { reason: 'changed' }))

@@ -5,7 +5,7 @@ import {
   describeObject,
   readImageRepository,
   uidOf,
-  withSettledSpec,
+  succeeding,
 } from '../../../bridge/flux/image-repository.ts';
 import { DEFAULT_EXCLUSION_LIST } from '../../../functions/contract/selection.ts';
 import { faultOf } from '../faults.ts';
@@ -37,7 +37,6 @@ describe('readImageRepository', () => {
       uid: 'uid-of-flux-system-app',
       namespace: 'flux-system',
       name: 'app',
-      resourceVersion: '1',
       createdAt: '2026-07-01T08:00:00Z',
       deleting: false,
       suspended: false,
@@ -104,7 +103,6 @@ describe('readImageRepository', () => {
     ['metadata.uid', 7],
     ['metadata.name', ''],
     ['metadata.namespace', undefined],
-    ['metadata.resourceVersion', 12],
     ['metadata.generation', '1'],
     ['metadata.annotations', []],
     ['spec', 'x'],
@@ -133,7 +131,7 @@ describe('readImageRepository', () => {
   });
 });
 
-describe('withSettledSpec', () => {
+describe('succeeding', () => {
   const before = readImageRepository(imageRepository('app', { revision: '1', provider: 'gcp' }));
 
   it('keeps provider and plain HTTP of the scan until the controller has seen the spec', () => {
@@ -146,13 +144,13 @@ describe('withSettledSpec', () => {
         observedGeneration: 1,
       }),
     );
-    const held = withSettledSpec(before, edited);
+    const held = succeeding(before, edited);
     assert.deepEqual([held.provider, held.insecure], ['gcp', false]);
     const seen = readImageRepository(
       imageRepository('app', { revision: '1', provider: 'aws', insecure: true, generation: 2 }),
     );
     assert.deepEqual(
-      [withSettledSpec(held, seen).provider, withSettledSpec(held, seen).insecure],
+      [succeeding(held, seen).provider, succeeding(held, seen).insecure],
       ['aws', true],
     );
   });
@@ -160,8 +158,8 @@ describe('withSettledSpec', () => {
   it('takes the spec of what was never scanned', () => {
     const unscanned = readImageRepository(imageRepository('app'));
     const edited = { ...before, settled: false, provider: 'aws' as const };
-    assert.equal(withSettledSpec(unscanned, edited).provider, 'aws');
-    assert.equal(withSettledSpec(undefined, edited).provider, 'aws');
+    assert.equal(succeeding(unscanned, edited).provider, 'aws');
+    assert.equal(succeeding(undefined, edited).provider, 'aws');
   });
 });
 

@@ -72,7 +72,6 @@ describe('ObjectEvents', () => {
       namespace: 'flux-system',
       name: 'app',
       uid: app.uid,
-      resourceVersion: '1',
     });
     assert.deepEqual(
       [event.type, event.reason, event.message, event.count],

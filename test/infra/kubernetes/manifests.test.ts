@@ -19,7 +19,11 @@ import {
 
 const search = findKubectl();
 const table: OptionTable = bridgeOptions;
-const known = Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env]));
+const known = [
+  ...Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env])),
+  // Read by glibc.
+  'MALLOC_ARENA_MAX',
+];
 
 function builtFolder(name: string): Promise<readonly Manifest[]> {
   return build(required(search), join(KUBERNETES, name));

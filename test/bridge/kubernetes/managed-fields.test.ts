@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import fc from 'fast-check';
+
+import { ManagedFieldsFilter } from '../../../bridge/kubernetes/managed-fields.ts';
+
+/** What is left of a text that arrives in pieces of so many bytes. */
+function filtered(text: string, pieceBytes = text.length): string {
+  const bytes = Buffer.from(text);
+  const filter = new ManagedFieldsFilter();
+  const kept: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += Math.max(1, pieceBytes)) {
+    kept.push(filter.push(bytes.subarray(at, at + Math.max(1, pieceBytes))));
+  }
+  return Buffer.concat([...kept, filter.end()]).toString();
+}
+
+describe('ManagedFieldsFilter', () => {
+  it('empties every list, nested arrays, strings with brackets and all', () => {
+    const object = {
+      metadata: {
+        name: 'ü',
+        managedFields: [{ a: [1, [2]], s: '"]}\\', 'k:{"type":"Ready"}': { '.': {} } }],
+      },
+      items: [{ metadata: { managedFields: [] } }, { metadata: { managedFields: ['x'] } }],
+    };
+    const expected = {
+      metadata: { name: 'ü', managedFields: [] },
+      items: [{ metadata: { managedFields: [] } }, { metadata: { managedFields: [] } }],
+    };
+    const text = JSON.stringify(object);
+    for (let pieceBytes = 1; pieceBytes <= text.length; pieceBytes += 1) {
+      assert.equal(filtered(text, pieceBytes), JSON.stringify(expected));
+    }
+  });
+
+  it('leaves a string alone that looks like the key', () => {
+    const text = JSON.stringify({ annotation: '{"managedFields":[{"a":1}]}', tail: '"managedF' });
+    for (const pieceBytes of [1, 3, 7, text.length]) assert.equal(filtered(text, pieceBytes), text);
+  });
+
+  it('holds nothing back that is complete', () => {
+    const filter = new ManagedFieldsFilter();
+    const line = '{"type":"ADDED","object":{"metadata":{"managedFields":[{}]}}}\n';
+    assert.equal(
+      filter.push(Buffer.from(line)).toString(),
+      '{"type":"ADDED","object":{"metadata":{"managedFields":[]}}}\n',
+    );
+  });
+
+  it('changes nothing else, whatever the JSON and its pieces', () => {
+    const value = fc.jsonValue();
+    const property = fc.property(value, value, fc.integer({ min: 1, max: 40 }), (a, b, pieces) => {
+      const text = JSON.stringify({ a, managedFields: [b], c: [a] });
+      assert.equal(filtered(text, pieces), JSON.stringify({ a, managedFields: [], c: [a] }));
+    });
+    fc.assert(property, { examples: [[{ managedFields: 1 }, ']', 1]] });
+  });
+});
