@@ -4,6 +4,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 
 import type { PushRequest } from './subscriber/subscriber.ts';
 import type { Logger } from './telemetry/logger.ts';
+import { traceparentOf } from './telemetry/trace.ts';
 
 /** What the framework does not tell a CloudEvent function about its request. */
 export const currentRequest = new AsyncLocalStorage<PushRequest>();
@@ -46,7 +47,9 @@ function pushRequest(request: IncomingMessage): PushRequest {
   return {
     arrivedAtMs: Date.now(),
     executionId: headerOf(request, 'function-execution-id') ?? randomUUID().slice(0, 8),
-    traceparent: headerOf(request, 'traceparent'),
+    // Cloud Run's front end sends both forms; a proxy may send on the older one alone.
+    traceparent:
+      headerOf(request, 'traceparent') ?? traceparentOf(headerOf(request, 'x-cloud-trace-context')),
   };
 }
 
@@ -54,7 +57,7 @@ function pushRequest(request: IncomingMessage): PushRequest {
 function refuseMethod(request: IncomingMessage, response: ServerResponse, logger: Logger): void {
   const { method = '' } = request;
   const reads = method === 'GET' || method === 'HEAD';
-  logger.debug(`${method} answered without the function`, { method });
+  logger.info(`${method} answered without the function`, { method });
   request.resume();
   response.writeHead(reads ? 200 : 405, {
     'content-type': 'text/plain; charset=utf-8',

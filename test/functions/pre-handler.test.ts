@@ -20,8 +20,9 @@ describe('pre-handler', () => {
   let server: Server;
   let port = 0;
 
+  const { logger, lines } = keptLines();
+
   before(async () => {
-    const { logger } = keptLines();
     server = createServer(
       preHandler({
         logger,
@@ -98,11 +99,28 @@ describe('pre-handler', () => {
     assert.equal(headers?.['function-execution-id'], 'e-1');
   });
 
-  it('answers GET and HEAD without the function', async () => {
+  it("takes the trace from Google's own header where there is no traceparent", async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const google = { 'x-cloud-trace-context': `${traceId}/67667974448284343;o=1` };
+    await send('POST', google, 'x');
+    assert.equal(seen.at(-1)?.request?.traceparent, `00-${traceId}-00f067aa0ba902b7-01`);
+    await send('POST', { ...google, traceparent: '00-t' }, 'x');
+    assert.equal(seen.at(-1)?.request?.traceparent, '00-t');
+  });
+
+  it('answers GET and HEAD without the function, with one log line each', async () => {
     const count = seen.length;
+    const written = lines.length;
     assert.equal((await send('GET', {})).status, 200);
     assert.deepEqual(await send('HEAD', {}), { status: 200, allow: undefined, text: '' });
     assert.equal(seen.length, count);
+    assert.deepEqual(
+      lines.slice(written).map(({ severity, method }) => [severity, method]),
+      [
+        ['INFO', 'GET'],
+        ['INFO', 'HEAD'],
+      ],
+    );
   });
 
   it('refuses other methods', async () => {
