@@ -2,6 +2,7 @@ import { Fault, isFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
 import type { Clock } from './ports.ts';
+import type { Slots } from './slots.ts';
 import type { ManifestNode, ReadTag } from './source-manifests.ts';
 import type { Tally } from './tally.ts';
 import { walkFrom, type ManifestBudget } from './walk.ts';
@@ -18,6 +19,8 @@ export interface TagWork {
   readonly previousDigest: string | undefined;
   readonly budget: ManifestBudget;
   readonly tally: Tally;
+  /** One is taken while its parts are brought; undefined: it waits for none. */
+  readonly slots?: Slots;
 }
 
 /** What came of it. */
@@ -51,7 +54,7 @@ export async function copyTag(
   copy: ManifestCopy,
   clock: Clock,
 ): Promise<TagEnding> {
-  const { tag, tally, budget } = work;
+  const { tag, tally, budget, slots } = work;
   let { previousDigest } = work;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const read = await context.read.takeTag(tag, context.signal);
@@ -60,7 +63,8 @@ export async function copyTag(
     if (node.digest === previousDigest) return identical(node.digest);
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
-    const body = known ? 'shared' : await copy.bringBody(node, walk, tally);
+    const bring = async (): Promise<'brought' | 'shared'> => copy.bringBody(node, walk, tally);
+    const body = known ? 'shared' : await (slots?.run(bring) ?? bring());
     const guard = await beforePush(tag, read, previousDigest, context, clock);
     if (!guard.ok) {
       if (guard.why === 'gone') return LOST;

@@ -10,6 +10,7 @@ import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
 import { failedRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
+import { Slots } from './slots.ts';
 import { Tally } from './tally.ts';
 import { ManifestBudget } from './walk.ts';
 
@@ -38,9 +39,12 @@ export interface WorkContext {
   readonly tagWorkers: number;
 }
 
+/** Tags under way for each whose parts are brought: one is read ahead of it, one is pushed behind it. */
+const STAGES = 3;
+
 /**
- * Copies tags, `tagWorkers` at once, and lets signatures and referrers follow each. What fails
- * fails its own tag.
+ * Copies tags, the parts of `tagWorkers` at once, and lets signatures and referrers follow each.
+ * What fails fails its own tag.
  * @returns the records of the tags that no delivery is long enough for; all others are in the ledger
  */
 export async function carryOut(
@@ -48,18 +52,19 @@ export async function carryOut(
   of: WorkContext,
 ): Promise<readonly TagRecord[]> {
   const tooSlow: TagRecord[] = [];
+  const slots = new Slots(of.tagWorkers);
   await pMap(
     work,
     async (step) => {
-      const record = await copyOne(step, of);
+      const record = await copyOne(step, of, slots);
       if (record.fault?.code === 'DELIVERY_TOO_SHORT') tooSlow.push(record);
     },
-    { concurrency: of.tagWorkers },
+    { concurrency: of.tagWorkers * STAGES },
   );
   return tooSlow;
 }
 
-async function copyOne(step: WorkStep, of: WorkContext): Promise<TagRecord> {
+async function copyOne(step: WorkStep, of: WorkContext, slots: Slots): Promise<TagRecord> {
   const { context, copy, clock, ledger, referrers } = of;
   const { tag } = step;
   const startedAtMs = clock();
@@ -68,7 +73,12 @@ async function copyOne(step: WorkStep, of: WorkContext): Promise<TagRecord> {
   const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
   try {
     requireTime(step, context);
-    const ending = await copyTag({ tag, previousDigest, budget, tally }, context, copy, clock);
+    const ending = await copyTag(
+      { tag, previousDigest, budget, tally, slots },
+      context,
+      copy,
+      clock,
+    );
     const record = tagRecord(tag, ending, tally, clock() - startedAtMs);
     ledger.record(record);
     if (ending.node !== undefined) await referrers?.follow(subjectOf(ending.node, budget));

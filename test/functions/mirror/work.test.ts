@@ -4,8 +4,22 @@ import { describe, it } from 'node:test';
 import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
 import { inOrder, isWork } from '../../../functions/mirror/work.ts';
 import type { Deadline } from '../../../functions/mirror/deadline.ts';
+import type { Before } from './fakes.ts';
 import { imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
+
+/** Counts how many calls that begin with `prefix` are under way; each takes a few turns. */
+function watch(before: Before[], prefix: string): { readonly most: number } {
+  const seen = { running: 0, most: 0 };
+  before.push(async (call) => {
+    if (!call.startsWith(prefix)) return;
+    seen.running += 1;
+    seen.most = Math.max(seen.most, seen.running);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((go) => setImmediate(go));
+    seen.running -= 1;
+  });
+  return seen;
+}
 
 const digest = 'sha256:x';
 const steps: readonly DecidedStep[] = [
@@ -36,23 +50,28 @@ describe('inOrder', () => {
 });
 
 describe('carrying out', () => {
-  it('copies as many tags at once as there are workers', async () => {
+  it('brings the parts of as many tags at once as there are workers', async () => {
     for (const tagWorkers of [1, 3]) {
       const rig = new Rig();
-      let [reading, most] = [0, 0];
-      rig.source.before.push(async (call) => {
-        if (!call.startsWith('source getManifest')) return;
-        reading += 1;
-        most = Math.max(most, reading);
-        for (let turn = 0; turn < 5; turn += 1) {
-          await new Promise((resolve) => setImmediate(resolve));
-        }
-        reading -= 1;
-      });
-      for (let tag = 0; tag < 9; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 0));
+      const uploads = watch(rig.destination.before, 'destination uploadBlob');
+      for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 0));
       await rig.mirror({}, { options: { tagWorkers } });
-      assert.equal(most, tagWorkers);
+      assert.equal(uploads.most, tagWorkers);
     }
+  });
+
+  it('reads as many tags ahead and pushes as many behind, and no more', async () => {
+    const rig = new Rig();
+    const held = Promise.withResolvers<undefined>();
+    rig.destination.before.push(async (call) => {
+      if (call.startsWith('destination uploadBlob')) await held.promise;
+    });
+    for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
+    const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
+    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    assert.equal(rig.source.count('source getManifest'), 6);
+    held.resolve(undefined);
+    assert.equal(Object.values(outcomes(await mirrored)).length, 12);
   });
 
   it('begins no tag that needs blobs in the last ninth, but retags', async () => {
@@ -85,6 +104,7 @@ describe('carrying out', () => {
     assert.equal(report.interrupted, true);
     assert.equal(report.unfinished.length, 20);
     assert.equal(report.progressed, true);
-    assert.equal(rig.source.count('source getManifest'), 1);
+    // The one that was pushed, and what was read ahead of it.
+    assert.ok(rig.source.count('source getManifest') <= 3);
   });
 });
