@@ -31,7 +31,7 @@ export function readDelivery(incoming: unknown): Delivery {
   const outer = asFields(incoming);
   const traceparent = textOf(outer['traceparent']);
   const trace = traceparent === undefined ? {} : { traceparent };
-  const envelope = outer['type'] === MESSAGE_PUBLISHED ? asFields(outer['data']) : outer;
+  const envelope = outer['type'] === MESSAGE_PUBLISHED ? published(outer['data']) : outer;
   if (isFields(envelope['message'])) {
     return { ...unwrapped(envelope, envelope['message']), ...trace };
   }
@@ -78,6 +78,16 @@ function bareBody(body: Buffer | string): Delivery {
     // Said by decodeDelivery, which has the bytes.
   }
   return { attributes: {}, data, received: { data } };
+}
+
+/** What `messagePublished` carries, parsed by the framework or as the bytes that came. */
+function published(data: unknown): Fields {
+  if (!Buffer.isBuffer(data) && typeof data !== 'string') return asFields(data);
+  try {
+    return asFields(JSON.parse(data.toString('utf8')));
+  } catch {
+    return {};
+  }
 }
 
 /** A Pub/Sub message out of its wrapping (cloud.google.com/pubsub/docs/push, "Receive messages"). */

@@ -18,6 +18,16 @@ process.env['METADATA_SERVER_DETECTION'] = 'none';
 /** Project of all topics. */
 export const PROJECT = 'flow';
 
+/** Options of a deployment from source: the framework's own command line serves the function. */
+export const FROM_SOURCE: DeploymentOptions = {
+  command: [
+    'node_modules/@google-cloud/functions-framework/build/src/main.js',
+    '--target=mirror',
+    '--source=functions/index.ts',
+  ],
+  givePort: true,
+};
+
 /** How the subscriber is deployed. */
 export interface DeploymentOptions {
   /** Variables of the service beside the usual ones. */
@@ -47,6 +57,8 @@ export interface Deployment {
   readonly bulk: RunFront;
   /** Every structured line of every instance, in order. */
   readonly lines: readonly LogLine[];
+  /** Everything that every instance wrote, line by line. */
+  readonly output: readonly string[];
   readonly admin: PubSub;
   /** Publishes to a lane. Default `events`. */
   readonly publish: (message: MirrorEvent | EncodedEvent, topic?: string) => Promise<void>;
@@ -71,6 +83,7 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
     backoffFactor: options.backoffFactor ?? 0.01,
   });
   const lines: LogLine[] = [];
+  const output: string[] = [];
   const env = {
     LOCAL: 'true',
     DESTINATION_REGISTRY: `${registries.destination.host}/m`,
@@ -89,8 +102,9 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
           command: options.command ?? ['functions/serve.ts'],
           env,
           ...(options.givePort === true ? { port: await freePort() } : {}),
-          onLine: (line) => {
+          onLine: (line, raw) => {
             lines.push(line);
+            output.push(raw);
           },
         }),
       maxInstances: options.maxInstances ?? 1,
@@ -115,6 +129,7 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
     events,
     bulk,
     lines,
+    output,
     admin,
     publish: async (message, topic = TOPICS.events) => {
       const { attributes, data } = 'attributes' in message ? message : encodeEvent(message);

@@ -3,24 +3,14 @@ import { describe, it } from 'node:test';
 
 import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
-import { until, withDeployment, type DeploymentOptions } from './subscriber-rig.ts';
+import { FROM_SOURCE, until, withDeployment, type DeploymentOptions } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const REPOSITORIES = ['org/a', 'org/b'];
 
 const entries: readonly [name: string, options: DeploymentOptions][] = [
   ["the image's entry", {}],
-  [
-    "the framework's own command line",
-    {
-      command: [
-        'node_modules/@google-cloud/functions-framework/build/src/main.js',
-        '--target=mirror',
-        '--source=functions/index.ts',
-      ],
-      givePort: true,
-    },
-  ],
+  ["the framework's own command line", FROM_SOURCE],
 ];
 
 for (const [name, options] of entries) {

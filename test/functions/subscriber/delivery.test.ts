@@ -76,6 +76,16 @@ describe('delivery', () => {
       },
     ],
     [
+      "Eventarc's messagePublished with raw data",
+      {
+        specversion: '1.0',
+        id: '1',
+        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        source: '//pubsub.googleapis.com/projects/p/topics/t',
+        data: Buffer.from(JSON.stringify(pushed)),
+      },
+    ],
+    [
       'a structured CloudEvent within a message',
       {
         message: {
@@ -135,6 +145,11 @@ describe('delivery', () => {
       'a wrong field',
       { ...binary, data: { ...event.data, tagCount: 'x' } },
       'EVENT_INVALID data.tagCount',
+    ],
+    [
+      'a messagePublished that is no JSON',
+      { ...binary, type: 'google.cloud.pubsub.topic.v1.messagePublished', data: Buffer.from('{') },
+      'EVENT_INVALID type',
     ],
     ['data that is no JSON', { ...binary, data: '{' }, 'EVENT_UNDECODABLE data'],
   ];
