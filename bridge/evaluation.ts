@@ -56,6 +56,7 @@ export function evaluate(object: ImageRepository, context: EvaluationContext): E
     return { refusal: { reason, message: error.message } };
   }
   const collision = context.claims.holderAgainst(object.uid);
+  // guard: destination-collision
   if (collision !== undefined) {
     const { holder, path } = collision;
     const own = `${object.namespace}/${object.name} (${object.scan?.image ?? ''})`;

@@ -65,6 +65,7 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   requireOneMode(values);
   const combined = combine(values, hosts, values.republish === undefined);
   const inside = images.find((image) => liesWithin(image, values.destinationRegistry));
+  // guard: image-in-destination
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
   const { verifyTags } = values;
   return {
@@ -116,6 +117,7 @@ function combine(
   const overlapping = values.allowedSources.find((pattern) =>
     overlaps(pattern, values.destinationRegistry),
   );
+  // guard: source-overlap
   if (overlapping !== undefined) {
     refuseOption(
       'ALLOWED_SOURCES',

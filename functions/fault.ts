@@ -184,8 +184,10 @@ export function toFault(error: unknown, operation: string): Fault {
  */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- removing control characters is the purpose
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]+/g, ' ');
-  return clean.length > 512 ? `${clean.slice(0, 511)}…` : clean;
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]+/g, ' '); // guard: control-characters, without: const clean = text;
+  // guard: text-length
+  if (clean.length > 512) return `${clean.slice(0, 511)}…`;
+  return clean;
 }
 
 function transient(advice: string): { readonly disposition: 'transient'; readonly advice: string } {

@@ -59,9 +59,9 @@ export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Cre
   let read: { readonly auths: Promise<DockerAuths>; readonly atMs: number } | undefined;
   return {
     async credentialFor(host) {
-      if (read === undefined || now() - read.atMs >= REREAD_AFTER_MS) {
-        read = { auths: readAuths(path), atMs: now() };
-      }
+      // guard: docker-config-age
+      if (read !== undefined && now() - read.atMs >= REREAD_AFTER_MS) read = undefined;
+      read ??= { auths: readAuths(path), atMs: now() };
       const { auths } = read;
       try {
         return findAuth(await auths, host);
@@ -71,15 +71,17 @@ export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Cre
       }
     },
     refused() {
-      read = undefined;
+      read = undefined; // guard: docker-config-refused, without: void read;
     },
   };
 }
 
 /** The entry for exactly this host; the three names of Docker Hub are one. */
 export function findAuth(auths: DockerAuths, host: string): Credential | undefined {
-  const exact = auths.get(host.toLowerCase());
-  if (exact !== undefined || !DOCKER_HUB.has(host)) return exact;
+  const exact = auths.get(host.toLowerCase()); // guard: docker-config-host, without: const exact = [...auths].find(([name]) => host.includes(name))?.[1];
+  if (exact !== undefined) return exact;
+  // guard: docker-hub-names
+  if (!DOCKER_HUB.has(host)) return undefined;
   for (const name of DOCKER_HUB) {
     const credential = auths.get(name);
     if (credential !== undefined) return credential;

@@ -49,6 +49,7 @@ export interface ReceivedEvent {
  */
 export function encodeEvent(event: MirrorEvent): EncodedEvent {
   const data = Buffer.from(JSON.stringify(event.data));
+  // guard: event-published
   if (data.length > MAX_PUBLISHED_BYTES || (event.data.tags?.length ?? 0) > MAX_TAGS) {
     throw new Fault('EVENT_TOO_LARGE', `event of ${data.length} bytes is too large to publish`, {
       operation: 'encode event',
@@ -106,6 +107,7 @@ export function decodeEvent(received: ReceivedEvent): MirrorEvent {
 function parsed(data: unknown): unknown {
   const text = Buffer.isBuffer(data) ? data.toString('utf8') : data;
   const sizeBytes = typeof text === 'string' ? Buffer.byteLength(text) : 0;
+  // guard: event-size
   if (sizeBytes > MAX_ACCEPTED_BYTES) throw tooLarge('data', `${sizeBytes} bytes`);
   if (typeof text !== 'string') return data;
   try {
@@ -159,6 +161,7 @@ function readRequest(fields: Fields, type: MirrorEvent['type']): MirrorRequest {
 /** Tags as texts only: their grammar is the concern of each tag, not of the event. */
 function readTags(fields: Fields): readonly string[] {
   const tags = arrayAt(fields, 'tags', 'data');
+  // guard: event-tags
   if (tags.length > MAX_TAGS) throw tooLarge('data.tags', `${tags.length} tags`);
   if (tags.length === 0) throw missing('data.tags');
   return tags.map((_tag, index) =>

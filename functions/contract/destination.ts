@@ -27,6 +27,7 @@ export function parseImageName(image: string): RepositoryName {
   const slash = image.indexOf('/');
   const host = image.slice(0, Math.max(slash, 0));
   const path = image.slice(slash + 1);
+  // guard: image-name
   if (slash < 1 || !HOST.test(host) || !PATH.test(path) || image.length > MAX_NAME_LENGTH) {
     throw new Fault(
       'REFERENCE_INVALID',
@@ -98,6 +99,7 @@ export function destinationPath(image: string, layout: DestinationLayout): strin
 
 /** A path of the OCI grammar. @throws Fault `REFERENCE_INVALID` */
 export function requirePath(path: string): string {
+  // guard: repository-path
   if (!PATH.test(path) || path.length > MAX_NAME_LENGTH) {
     throw new Fault('REFERENCE_INVALID', `'${printable(path)}' is no repository path`, {
       operation: 'parse destination path',

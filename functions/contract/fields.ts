@@ -29,6 +29,7 @@ export function stringAt(
   max: number,
 ): string {
   const value = fields[name];
+  // guard: pattern-length
   if (typeof value !== 'string' || value.length < min || value.length > max) {
     throw wrong(join(at, name), `a text of ${min} to ${max} characters`, value);
   }

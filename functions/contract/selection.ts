@@ -55,11 +55,13 @@ export function anyMatches(patterns: readonly string[], field: string): TagTest 
 
 /** Refuses patterns that RE2 does not take. @throws Fault `EVENT_INVALID` naming the field */
 export function requirePatterns(patterns: readonly string[], field: string): void {
+  // guard: pattern-count
   if (patterns.length > MAX_PATTERNS) {
     throw refusal(field, `has ${patterns.length} patterns, at most ${MAX_PATTERNS} are taken`);
   }
   patterns.forEach((pattern, index) => {
     const at = `${field}[${index}]`;
+    // guard: pattern-length
     if (pattern.length > MAX_PATTERN_LENGTH) {
       throw refusal(at, `is longer than ${MAX_PATTERN_LENGTH} characters`);
     }

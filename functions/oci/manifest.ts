@@ -44,6 +44,14 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
   const document = parseDocument(bytes);
   const mediaType = decideMediaType(document, essence(contentType));
   const kind = manifestKind(mediaType);
+  // guard: manifest-type
+  if (kind === undefined) {
+    throw new Fault(
+      'MANIFEST_UNSUPPORTED',
+      `'${printable(mediaType)}' is no manifest type that is mirrored`,
+      { operation: 'parse manifest' },
+    );
+  }
   switch (kind) {
     case 'image':
       return imageManifest(document, mediaType);
@@ -53,12 +61,6 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
       return artifactManifest(document, mediaType);
     case 'schema1':
       return schema1Manifest(document, mediaType);
-    case undefined:
-      throw new Fault(
-        'MANIFEST_UNSUPPORTED',
-        `'${printable(mediaType)}' is no manifest type that is mirrored`,
-        { operation: 'parse manifest' },
-      );
   }
 }
 
@@ -122,7 +124,7 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
     ...nothing(document, 'image', mediaType),
     artifactType: optionalText(document['artifactType']) ?? config.mediaType,
     config,
-    layers: distinct(layers.filter((layer) => !isForeignLayer(layer.mediaType))),
+    layers: distinct(layers.filter((layer) => !isForeignLayer(layer.mediaType))), // guard: foreign-layers, without: layers: distinct(layers),
     foreignLayers: distinct(layers.filter((layer) => isForeignLayer(layer.mediaType))),
     subject: optionalDescriptor(document['subject'], 'subject'),
   };

@@ -58,7 +58,7 @@ class Attempt {
     this.#options = options;
     this.#signal = signal;
     this.#url = new URL(request.target, parts.registry);
-    this.#authorize = this.#url.origin === parts.registry.origin;
+    this.#authorize = this.#url.origin === parts.registry.origin; // guard: request-origin, without: this.#authorize = true;
   }
 
   async run(): Promise<OpenAnswer | Answer> {

@@ -115,6 +115,7 @@ class HostAuthorizer implements Authorizer {
     header: string | undefined,
   ): Promise<boolean> {
     if (used.token !== undefined) this.#tokens.forget(used.token);
+    // guard: credentials-refused
     if (used.header !== undefined) this.#credentials.refused(this.#registry.host);
     if (used.way === 'preemptive' && this.#preemptiveKept) return false;
     const challenge = preferred(parseChallenges(header));

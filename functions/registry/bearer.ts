@@ -110,7 +110,12 @@ function cacheKey({ realm, service, scopes, credential }: TokenQuestion): string
     credential === undefined
       ? 'anonymous'
       : createHash('sha256').update(JSON.stringify(credential)).digest('hex');
-  return JSON.stringify([realm.href, service ?? '', scopes, identity]);
+  return JSON.stringify([
+    realm.href, // guard: token-cache-realm, without: '',
+    service ?? '', // guard: token-cache-service, without: '',
+    scopes, // guard: token-cache-scope, without: '',
+    identity, // guard: token-cache-credential, without: '',
+  ]);
 }
 
 interface Issued {

@@ -19,7 +19,7 @@ export function networkFault(error: unknown): Fault {
     return new Fault(SPECIAL[code] ?? 'RESPONSE_INVALID', `no HTTP response (${code})`);
   }
   if (code === 'ETIMEDOUT') return new Fault('TIMEOUT', 'the connection timed out');
-  return new Fault('NETWORK', code === '' ? reason : `${reason} (${code})`);
+  return new Fault('NETWORK', code === '' ? reason : `${reason} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${reason} (${code})`, { cause: error });
 }
 
 /** The system's or the library's code of an error, the innermost that is one; empty where there is none. */

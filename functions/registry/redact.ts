@@ -27,9 +27,9 @@ export function redactUrl(url: string | URL): string {
   const text = String(url);
   if (!URL.canParse(text)) return '(no URL)';
   const parsed = new URL(text);
-  const path = parsed.pathname.replace(SESSIONS, '/$1/REDACTED');
+  const path = parsed.pathname.replace(SESSIONS, '/$1/REDACTED'); // guard: redact-session, without: const path = parsed.pathname;
   const query = [...parsed.searchParams].map(
-    ([name, value]) => `${name}=${PUBLIC_PARAMETERS.has(name) ? value : 'REDACTED'}`,
+    ([name, value]) => `${name}=${PUBLIC_PARAMETERS.has(name) ? value : 'REDACTED'}`, // guard: redact-query, without: ([name, value]) => `${name}=${value}`,
   );
   return printable(`${parsed.origin}${path}${query.length > 0 ? `?${query.join('&')}` : ''}`);
 }

@@ -48,7 +48,9 @@ export function nextHop(redirect: Redirect): NextHop {
   if (!isWeb(url)) throw refused(`redirects to ${url.protocol}`, from);
   // guard: redirect-userinfo
   if (hasUser(url)) throw refused('redirects to a URL with a user', from);
-  return { url, authorize: url.origin === credentialsOrigin };
+  // guard: redirect-authorization
+  if (url.origin !== credentialsOrigin) return { url, authorize: false };
+  return { url, authorize: true };
 }
 
 /**
@@ -68,7 +70,9 @@ export function uploadLocation(from: URL, location: string | undefined): NextHop
     throw refused('starts an upload at another host without TLS', from);
   // guard: upload-userinfo
   if (hasUser(url)) throw refused('starts an upload at a URL with a user', from);
-  return { url, authorize: !elsewhere };
+  // guard: upload-authorization
+  if (elsewhere) return { url, authorize: false };
+  return { url, authorize: true };
 }
 
 function isWeb(url: URL): boolean {

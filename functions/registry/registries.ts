@@ -86,9 +86,9 @@ const PAGE_SIZE = 1_000;
 /**
  * Builds the registry clients of a process.
  *
- * Checks in `oci`, `auth` and here that keep an attacker out are marked `// guard: NAME` above their
- * `if`. Each has tests named `guard NAME: …`; `npm run guards` switches one off at a time and expects
- * exactly its tests to fail.
+ * Checks that keep an attacker out are marked `// guard: NAME`, here and elsewhere. Each has tests
+ * named `guard NAME: …`; `npm run guards` switches one off at a time and expects exactly its tests
+ * to fail.
  */
 export function createRegistries(options: RegistriesOptions): Registries {
   // Google's quota counts the project: all its registries, on either side, share one bucket.
@@ -100,8 +100,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
   const callJson = jsonCall(api);
   return {
     source(name, scope = {}) {
-      const credentials = options.mayUseCredentials(name) ? options.credentials.source : ANONYMOUS;
-      const target = source.target(name, 'pull', credentials, scope);
+      const target = source.target(name, 'pull', sourceCredentials(name, options), scope);
       const pageSize = options.isGoogle(name.host) ? GOOGLE_PAGE_SIZE : PAGE_SIZE;
       const memory = source.memoryOf(target.client.registry);
       return sourceRepository({ target, memory, timing, pageSize });
@@ -125,6 +124,13 @@ export function createRegistries(options: RegistriesOptions): Registries {
       api.close();
     },
   };
+}
+
+/** Credentials are for sources that the operator allows them for; every other is read anonymously. */
+function sourceCredentials(name: RepositoryName, options: RegistriesOptions): Credentials {
+  // guard: source-credentials
+  if (!options.mayUseCredentials(name)) return ANONYMOUS;
+  return options.credentials.source; // guard: side-credentials, without: return options.credentials.destination;
 }
 
 /** The question to Artifact Registry's API for one repository, where there is such an API. */

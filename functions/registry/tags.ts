@@ -90,7 +90,7 @@ function readPage(answer: Answer, list: ListTags): Page {
   // Docker's registry answers null for a repository without tags.
   const tags = fields['tags'] ?? [];
   if (!Array.isArray(tags)) throw failure(answer, asked(list), 'RESPONSE_INVALID');
-  const named = tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag));
+  const named = tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag)); // guard: listed-tag, without: const named = tags;
   return {
     tags: named,
     map: manifestMap(fields, tags.length, answer.header('link') !== undefined),

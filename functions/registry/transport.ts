@@ -73,7 +73,7 @@ const USER_AGENT = 'imagerepo-mirror';
 /** The one door to the network, over got; each side of a copy has its own. */
 export function openTransport(options: TransportOptions): Transport {
   const keepAlive = {
-    keepAlive: true,
+    keepAlive: true, // guard: proxy-variables, without: keepAlive: true, proxyEnv: process.env,
     maxFreeSockets: MAX_FREE_SOCKETS,
     scheduling: 'lifo' as const,
   };
@@ -86,7 +86,7 @@ export function openTransport(options: TransportOptions): Transport {
     // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
     https: new HttpsAgent({
       ...keepAlive,
-      rejectUnauthorized: true,
+      rejectUnauthorized: true, // guard: tls-verification, without: rejectUnauthorized: false,
       ...(ca === undefined ? {} : { ca }),
     }),
   };

@@ -46,23 +46,29 @@ export interface Admission {
 export function admit({ data }: MirrorEvent, rules: AdmissionRules): Admission {
   const source = at('data.image', () => parseImageName(data.image));
   const allowed = rules.allowedSources.some((pattern) => matchesImage(pattern, data.image));
+  // guard: allowed-sources
   if (rules.allowedSources.length > 0 && !allowed) {
     throw forbidden('SOURCE_FORBIDDEN', `${data.image} is in no allowed source`, 'data.image');
   }
+  // guard: source-in-destination
   if (liesWithin(data.image, rules.destinationRegistry)) {
     throw forbidden('SOURCE_FORBIDDEN', `${data.image} lies within the destination`, 'data.image');
   }
-  const insecure =
-    data.insecure === true &&
-    rules.insecureSources.some((pattern) => matchesImage(pattern, data.image));
   const [, ...base] = rules.destinationRegistry.split('/');
   const path = pathOf(data, rules);
   return {
     source,
-    insecure,
+    insecure: isInsecure(data, rules),
     withCredentials: allowed,
     destinationPath: at('data.image', () => requirePath([...base, path].join('/'))),
   };
+}
+
+/** Plain http is spoken only where the operator allows what the event asks for. */
+function isInsecure({ image, insecure }: MirrorEvent['data'], rules: AdmissionRules): boolean {
+  // guard: insecure-sources
+  if (!rules.insecureSources.some((pattern) => matchesImage(pattern, image))) return false;
+  return insecure === true;
 }
 
 function pathOf(data: MirrorEvent['data'], rules: AdmissionRules): string {
@@ -74,6 +80,7 @@ function pathOf(data: MirrorEvent['data'], rules: AdmissionRules): string {
   const granted = rules.allowedDestinations.some((grant) =>
     isGranted(grant, imageRepository.namespace, path),
   );
+  // guard: allowed-destinations
   if (!granted) {
     throw forbidden(
       'DESTINATION_FORBIDDEN',

@@ -68,6 +68,7 @@ export function jobHandOff(api: JsonApi, endpoint: string, job: string): HandOff
   return {
     start: async (event, signal) => {
       const value = eventVariable(event);
+      // guard: event-variable
       if (Buffer.byteLength(value) > MAX_EVENT_BYTES) return 'too-large';
       try {
         if (await isCovered(event, signal)) return 'covered';

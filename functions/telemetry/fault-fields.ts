@@ -82,9 +82,9 @@ function textOf(error: unknown): string {
 function safeText(text: string): string {
   return printable(
     text
-      .replace(/(https?:\/\/)[^\s/@]*@/gi, '$1')
-      .replace(/(https?:\/\/[^\s?'"]*)\?[^\s'"]*/gi, '$1?…')
-      .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, '$1 …'),
+      .replace(/(https?:\/\/)[^\s/@]*@/gi, '$1') // guard: log-user, without: .toString()
+      .replace(/(https?:\/\/[^\s?'"]*)\?[^\s'"]*/gi, '$1?…') // guard: log-query, without: .toString()
+      .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, '$1 …'), // guard: log-token, without: .toString(),
   );
 }
 

@@ -51,7 +51,7 @@ describe('evaluate', () => {
     assert.equal(evaluation.refusal?.reason, 'ImageNameInvalid');
   });
 
-  it('refuses the newer of two objects with one destination, naming both', () => {
+  it('guard destination-collision: refuses the newer of two with one destination, naming both', () => {
     const shared = context('name');
     const older = object('one', { image: 'ghcr.io/a/app', createdAt: '2024-01-01T00:00:00Z' });
     const newer = object('two', { image: 'ghcr.io/b/app', createdAt: '2025-01-01T00:00:00Z' });

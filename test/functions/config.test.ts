@@ -61,7 +61,6 @@ describe('subscriber configuration', () => {
     ['a malformed range', { MIRROR_SEMVER: 'newest' }, /^MIRROR_SEMVER$/],
     ['malformed mutable tags', { MUTABLE_TAGS: '(' }, /^MUTABLE_TAGS$/],
     ['a malformed source pattern', { ALLOWED_SOURCES: 'https://ghcr.io' }, /^ALLOWED_SOURCES$/],
-    ['an overlap', { ALLOWED_SOURCES: 'ghcr.io/org/*,*.pkg.dev/acme/*' }, /^ALLOWED_SOURCES$/],
     ['a malformed grant', { ALLOWED_DESTINATIONS: 'team-a' }, /^ALLOWED_DESTINATIONS$/],
     ['a Google host afar', { GOOGLE_REGISTRY_HOSTS: 'evil.example' }, /^GOOGLE_REGISTRY_HOSTS$/],
     ['threshold 0 without a job', { JOB_THRESHOLD_BYTES: '0' }, /^JOB$/],
@@ -79,7 +78,35 @@ describe('subscriber configuration', () => {
   }
 });
 
+describe('allowed sources', () => {
+  for (const [what, pattern] of [
+    ['contains the destination', 'ghcr.io/org/*,*.pkg.dev/acme/*'],
+    ['is the destination', `${REGISTRY}/*`],
+    ['lies within the destination', `${REGISTRY}/ghcr.io/org/app`],
+  ] as const) {
+    it(`guard source-overlap: refuses a pattern that ${what}`, () => {
+      const env = { DESTINATION_REGISTRY: REGISTRY, ALLOWED_SOURCES: pattern };
+      assert.equal(
+        refusedField(() => readSubscriberConfig([], env)),
+        'ALLOWED_SOURCES',
+      );
+      assert.equal(
+        refusedField(() => readJobConfig(['--image', 'ghcr.io/a/b'], env)),
+        'ALLOWED_SOURCES',
+      );
+    });
+  }
+});
+
 describe('job configuration', () => {
+  it('guard image-in-destination: refuses an image of the destination', () => {
+    const env = { DESTINATION_REGISTRY: REGISTRY };
+    assert.equal(
+      refusedField(() => readJobConfig(['--image', `${REGISTRY}/app`], env)),
+      '--image',
+    );
+  });
+
   it('makes images canonical and their hosts the operator’s', () => {
     const config = readJobConfig(
       ['--image', 'alpine', '--image=localhost:5000/app', '--destination-registry', 'r.example/m'],
@@ -102,7 +129,6 @@ describe('job configuration', () => {
 
   const refused: readonly [name: string, argv: readonly string[], field: RegExp][] = [
     ['a tag in the image', ['--image', 'ghcr.io/org/app:1.0'], /^--image$/],
-    ['an image of the destination', ['--image', `${REGISTRY}/app`], /^--image$/],
     ['words for workers', ['--workers', 'x'], /^--workers$/],
     ['an unknown flag', ['--imgae', 'x'], /^--imgae$/],
     ['an unknown form', ['-o', 'yaml'], /^--output$/],

@@ -63,11 +63,11 @@ describe('fault', () => {
 });
 
 describe('printable', () => {
-  it('removes control characters, line ends and direction marks', () => {
+  it('guard control-characters: removes control characters, line ends and direction marks', () => {
     assert.equal(printable('a\u001b[31mb\r\nc\u202ed\u2028e'), 'a [31mb c d e');
   });
 
-  it('cuts at 512 characters', () => {
+  it('guard text-length: cuts at 512 characters', () => {
     const cut = printable('x'.repeat(600));
     assert.equal(cut.length, 512);
     assert.ok(cut.endsWith('…'));

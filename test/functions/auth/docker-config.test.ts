@@ -67,10 +67,18 @@ describe('docker config', () => {
     assert.deepEqual(findAuth(auths, 'https.example.com'), basic('e', 'y'));
   });
 
-  it('matches hosts exactly', () => {
+  it('guard docker-config-host: matches hosts exactly', () => {
     const auths = parseDockerConfig(config({ 'example.com': { auth: auth('u', 'p') } }));
     const others = ['sub.example.com', 'example.com:443', 'example.com.evil.org', 'example.co', ''];
     for (const host of others) {
+      assert.equal(findAuth(auths, host), undefined, host);
+    }
+  });
+
+  it('guard docker-hub-names: gives what is for Docker Hub to no other host', () => {
+    const auths = parseDockerConfig(config({ 'docker.io': { auth: auth('hub', 'p') } }));
+    assert.deepEqual(findAuth(auths, 'index.docker.io'), basic('hub', 'p'));
+    for (const host of ['ghcr.io', 'hub.docker.com', 'docker.example.com', '']) {
       assert.equal(findAuth(auths, host), undefined, host);
     }
   });
@@ -146,7 +154,7 @@ describe('docker config', () => {
     );
   });
 
-  it('reads the file again after 5 minutes, and after a refusal', async (t) => {
+  it('guard docker-config-age: reads the file again after 5 minutes', async (t) => {
     const path = await file(t, config({ 'a.io': { auth: auth('old', 'p') } }));
     let now = 0;
     const credentials = dockerConfig({ path, now: () => now });
@@ -156,9 +164,15 @@ describe('docker config', () => {
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('old', 'p'));
     now = 5 * 60_000;
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('new', 'p'));
-    await writeFile(path, config({ 'a.io': { auth: auth('newest', 'p') } }));
+  });
+
+  it('guard docker-config-refused: reads the file again after a refusal', async (t) => {
+    const path = await file(t, config({ 'a.io': { auth: auth('old', 'p') } }));
+    const credentials = dockerConfig({ path, now: () => 0 });
+    assert.deepEqual(await credentials.credentialFor('a.io'), basic('old', 'p'));
+    await writeFile(path, config({ 'a.io': { auth: auth('new', 'p') } }));
     credentials.refused('a.io');
-    assert.deepEqual(await credentials.credentialFor('a.io'), basic('newest', 'p'));
+    assert.deepEqual(await credentials.credentialFor('a.io'), basic('new', 'p'));
   });
 
   it('tells that the file is missing, and finds it when it is there', async (t) => {

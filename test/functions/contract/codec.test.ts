@@ -48,6 +48,17 @@ function refusal(change: (data: Record<string, unknown>) => void, envelope = {})
   return assert.fail('nothing was refused');
 }
 
+/** A change that puts the patterns into each list that an event has, by the list's path. */
+function listsOfPatterns(
+  patterns: readonly string[],
+): readonly (readonly [string, (data: Record<string, unknown>) => void])[] {
+  return [
+    ['data.exclusionList', (data) => (data['exclusionList'] = patterns)],
+    ['data.selection.include', (data) => (data['selection'] = { include: patterns })],
+    ['data.selection.exclude', (data) => (data['selection'] = { exclude: patterns })],
+  ];
+}
+
 describe('the event on the wire', () => {
   it('has the bytes of the golden file', () => {
     const { tags: _tags, ...whole } = full;
@@ -85,7 +96,7 @@ describe('the event on the wire', () => {
     assert.equal(decodeEvent({ ...event, subject: undefined }).subject, full.image);
   });
 
-  it('is refused over 256 KiB or 1,000 tags', () => {
+  it('guard event-published: is refused over 256 KiB or 1,000 tags', () => {
     const many = Array.from({ length: 1001 }, (_, index) => `t${index}`);
     const long = Array.from({ length: 900 }, (_, index) => `${'x'.repeat(300)}${index}`);
     for (const tags of [many, long]) {
@@ -111,11 +122,9 @@ describe('decodeEvent', () => {
     ['data.exclusionList', (data) => (data['exclusionList'] = null)],
     ['data.exclusionList[0]', (data) => (data['exclusionList'] = [7])],
     ['data.exclusionList[1]', (data) => (data['exclusionList'] = ['^a$', '(?=x)'])],
-    ['data.exclusionList', (data) => (data['exclusionList'] = new Array<string>(26).fill('a'))],
     ['data.reason', (data) => (data['reason'] = 'because')],
     ['data.selection', (data) => (data['selection'] = [])],
     ['data.selection.include[0]', (data) => (data['selection'] = { include: ['['] })],
-    ['data.selection.include[0]', (data) => (data['selection'] = { include: ['x'.repeat(513)] })],
     ['data.selection.semver', (data) => (data['selection'] = { semver: 'newer' })],
     ['data.selection.latest', (data) => (data['selection'] = { latest: 0 })],
     ['data.selection.sortBy', (data) => (data['selection'] = { sortBy: 'age' })],
@@ -150,13 +159,31 @@ describe('decodeEvent', () => {
     });
   }
 
-  it('refuses more than 1,000 tags as too large', () => {
+  it('guard event-tags: refuses more than 1,000 tags as too large', () => {
     const fault = refusal((data) => (data['tags'] = new Array<string>(1001).fill('a')));
     assert.equal(fault.code, 'EVENT_TOO_LARGE');
     assert.equal(fault.field, 'data.tags');
   });
 
-  it('refuses a body over 1 MiB before reading it', () => {
+  it('guard pattern-count: takes 25 patterns in a list, and not one more', () => {
+    const most = new Array<string>(25).fill('a');
+    decodeEvent({ ...eventOf({ ...full, exclusionList: most }, occasion) });
+    for (const [field, change] of listsOfPatterns([...most, 'b'])) {
+      const fault = refusal(change);
+      assert.equal(`${fault.code} ${fault.field ?? ''}`, `EVENT_INVALID ${field}`);
+    }
+  });
+
+  it('guard pattern-length: takes patterns of 512 characters, and of not one more', () => {
+    const longest = 'x'.repeat(512);
+    decodeEvent({ ...eventOf({ ...full, exclusionList: [longest] }, occasion) });
+    for (const [field, change] of listsOfPatterns([`${longest}x`])) {
+      const fault = refusal(change);
+      assert.equal(`${fault.code} ${fault.field ?? ''}`, `EVENT_INVALID ${field}[0]`);
+    }
+  });
+
+  it('guard event-size: refuses a body over 1 MiB before reading it', () => {
     const fault = refusal(() => undefined, { data: Buffer.alloc(1024 * 1024 + 1, 0x20) });
     assert.equal(fault.code, 'EVENT_TOO_LARGE');
   });

@@ -51,6 +51,11 @@ describe('destinationPath', () => {
 });
 
 describe('parseImageName', () => {
+  it('guard image-name: takes a registry and a path of the grammar only', () => {
+    for (const image of ['app', 'ghcr.io/org/../app', 'ghcr.io/org/app:1', 'evil@ghcr.io/app'])
+      refuses(() => parseImageName(image));
+  });
+
   it('tells host and path apart', () => {
     assert.deepEqual(parseImageName('localhost:5000/a/b'), { host: 'localhost:5000', path: 'a/b' });
   });
@@ -109,7 +114,7 @@ describe('parseDestinationRegistry', () => {
 });
 
 describe('requirePath', () => {
-  it('refuses what leaves the destination', () => {
+  it('guard repository-path: refuses what leaves the destination', () => {
     for (const path of ['../x', 'a/../b', '/a', 'a/', 'a//b', 'A', ''])
       refuses(() => requirePath(path));
   });

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { newestFirst, selectTags, type Selection } from '../../../functions/contract/selection.ts';
+import {
+  newestFirst,
+  requirePatterns,
+  selectTags,
+  type Selection,
+} from '../../../functions/contract/selection.ts';
 import { Fault } from '../../../functions/fault.ts';
 
 const tags = [
@@ -87,6 +92,24 @@ describe('selectTags', () => {
     const evil = `${'a'.repeat(127)}!`;
     assert.deepEqual(selectTags([evil], ['^(a+)+$'], {}), [evil]);
   });
+});
+
+describe('requirePatterns', () => {
+  for (const [guard, patterns, field] of [
+    ['pattern-count', new Array<string>(26).fill('a'), 'MIRROR_INCLUDE'],
+    ['pattern-length', ['a', 'x'.repeat(513)], 'MIRROR_INCLUDE[1]'],
+  ] as const) {
+    it(`guard ${guard}: refuses more, whoever wrote them`, () => {
+      requirePatterns(new Array<string>(25).fill('x'.repeat(512)), 'MIRROR_INCLUDE');
+      assert.throws(
+        () => {
+          requirePatterns(patterns, 'MIRROR_INCLUDE');
+        },
+        (error) =>
+          error instanceof Fault && error.code === 'EVENT_INVALID' && error.field === field,
+      );
+    });
+  }
 });
 
 describe('newestFirst', () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { executeEvent } from '../../../functions/job/event-work.ts';
+import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
 import type { Work } from '../../../functions/subscriber/work.ts';
 import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
 import { workParts } from './work-parts.ts';
@@ -24,6 +25,33 @@ describe('work on an event', () => {
       ['tag', 'event'],
     );
   });
+
+  const forbidden: readonly (readonly [
+    guard: string,
+    data: Parameters<typeof sampleEvent>[0],
+    code: FaultCode,
+  ])[] = [
+    ['allowed-sources', { image: 'quay.io/x/y' }, 'SOURCE_FORBIDDEN'],
+    ['source-in-destination', { image: 'r.example/m/x' }, 'SOURCE_FORBIDDEN'],
+    ['allowed-destinations', { destination: 'elsewhere' }, 'DESTINATION_FORBIDDEN'],
+  ];
+  for (const [guard, data, code] of forbidden) {
+    it(`guard ${guard}: is admitted as a pushed event is`, async () => {
+      const works: Work[] = [];
+      const { engine, ...parts } = workParts((work) => {
+        works.push(work);
+        return sampleReport();
+      });
+      const allowedSources = ['ghcr.io/*', 'r.example/*'].map(parseImagePattern);
+      const rules = { ...engine.rules, allowedSources };
+      const { fault } = await executeEvent(sampleEvent(data), {
+        ...parts,
+        engine: { ...engine, rules },
+      });
+      assert.equal(fault?.code, code);
+      assert.deepEqual(works, []);
+    });
+  }
 
   it('never throws', async () => {
     const failing = workParts(() => {

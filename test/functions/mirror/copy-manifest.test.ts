@@ -129,7 +129,7 @@ describe('formats', () => {
     assert.deepEqual(rig.destination.tags.get('v1')?.bytes, odd);
   });
 
-  it('skips foreign layers, and says so where the destination wants them', async () => {
+  it('guard foreign-layers: skips foreign layers, and says so where the destination wants them', async () => {
     const foreign = blobOf(
       'foreign',
       9,

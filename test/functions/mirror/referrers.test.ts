@@ -248,7 +248,7 @@ describe('referrers', () => {
     assert.equal(rig.destination.calls.length - written, 1);
   });
 
-  it('share one budget of 1,000 manifests with the image', async () => {
+  it('guard graph-size: share one budget of 1,000 manifests with the image', async () => {
     const rig = new Rig();
     rig.destination.acknowledgesSubjects = true;
     const layer = blobOf('layer');

@@ -33,10 +33,18 @@ describe('error body', () => {
     assert.deepEqual(errors.digests, []);
   });
 
-  it('takes a page of a proxy as its first line', () => {
-    const errors = parseErrorBody(body('<html>\n<h1>Too many\u0007 requests</h1></html>'));
-    assert.deepEqual(errors.codes, []);
-    assert.equal(errors.message, '<html> <h1>Too many  requests</h1></html>');
+  it('guard control-characters: gives an error or a page of a proxy on as one plain line', () => {
+    const page = parseErrorBody(body('<html>\n<h1>Too many\u0007 requests</h1></html>'));
+    assert.deepEqual(page.codes, []);
+    assert.equal(page.message, '<html> <h1>Too many  requests</h1></html>');
+    const error = parseErrorBody(body({ errors: [{ code: 'X', message: 'a\u001b[31m\nb' }] }));
+    assert.equal(error.message, 'a [31m b');
+  });
+
+  it('guard text-length: cuts an error or a page of a proxy at 512 characters', () => {
+    const long = 'x'.repeat(600);
+    for (const text of [long, { errors: [{ code: 'X', message: long }] }])
+      assert.equal(parseErrorBody(body(text)).message.length, 512);
   });
 
   it('never throws and stays short', () => {

@@ -98,7 +98,7 @@ describe('manifest', () => {
     assert.deepEqual(manifest.layers, [read(LAYER)]);
   });
 
-  it('keeps foreign layers apart', () => {
+  it('guard foreign-layers: keeps foreign layers apart', () => {
     const foreign = { ...written('far', FOREIGN_TYPE), urls: ['http://169.254.169.254/'] };
     const manifest = parseManifest(
       bytesOf({ ...IMAGE, mediaType: DOCKER_MANIFEST, layers: [foreign, LAYER] }),
@@ -147,6 +147,10 @@ describe('manifest', () => {
     );
     assert.equal(parseManifest(bytesOf(IMAGE), 'application/json').mediaType, OCI_MANIFEST);
     assert.equal(parseManifest(bytesOf(IMAGE), undefined).mediaType, OCI_MANIFEST);
+  });
+
+  it('guard manifest-type: refuses what neither header nor document calls a manifest', () => {
+    const bare = { schemaVersion: 2, config: CONFIG, layers: [] };
     refuses('MANIFEST_UNSUPPORTED', bare, 'application/json');
     refuses('MANIFEST_UNSUPPORTED', bare, undefined);
     refuses('MANIFEST_UNSUPPORTED', { ...bare, mediaType: 'text/html' }, 'text/html');

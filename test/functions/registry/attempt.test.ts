@@ -1,10 +1,56 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 
-import { credentials, NEVER, open, rejection, serve } from './setting.ts';
+import { attemptRequest } from '../../../functions/registry/attempt.ts';
+import type { Authorizer } from '../../../functions/registry/authorizer.ts';
+import { openGate } from '../../../functions/registry/gate.ts';
+import type { ClientParts } from '../../../functions/registry/request.ts';
+import { SYSTEM_TIMING } from '../../../functions/registry/timing.ts';
+import { openTransport } from '../../../functions/registry/transport.ts';
+import { credentials, NEVER, open, QUICK, rejection, serve } from './setting.ts';
+
+/** Parts of a client that would present a token to whomever it asks. */
+function eagerParts(t: TestContext, registry: string): ClientParts {
+  const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
+  t.after(() => {
+    transport.close();
+  });
+  const used = { header: 'Bearer eager', way: 'preemptive', settled: () => undefined } as const;
+  const authorizer: Partial<Authorizer> = {
+    authorize: () => Promise.resolve(used),
+    accepted: () => undefined,
+  };
+  return {
+    side: 'source',
+    registry: new URL(registry),
+    transport,
+    authorizer: authorizer as Authorizer,
+    gateOf: () => openGate({ timing: SYSTEM_TIMING }),
+    timing: SYSTEM_TIMING,
+    retryPolicy: QUICK,
+    random: () => 0,
+    onExchange: () => undefined,
+    deadlineAtMs: undefined,
+  };
+}
 
 describe('attempt', () => {
-  it('presents nothing at a host that a redirect leads to, although that asks for it', async (t) => {
+  it('guard request-origin: presents authorization at the registry’s own origin only', async (t) => {
+    const server = await serve(t, (_request, response) => response.end());
+    const other = await serve(t, (_request, response) => response.end());
+    const parts = eagerParts(t, server.url);
+    for (const target of ['/v2/', new URL('/v2/', other.url)]) {
+      const request = { kind: 'ping', operation: 'ping', method: 'GET', target } as const;
+      const scope = { path: 'org/app', actions: 'pull' } as const;
+      const options = { attempt: 1, keepOpen: false };
+      await attemptRequest(parts, { ...request, scope }, options, NEVER);
+    }
+    assert.equal(server.seen[0]?.authorization, 'Bearer eager');
+    assert.equal(other.seen.length, 1);
+    assert.equal(other.seen[0]?.authorization, undefined);
+  });
+
+  it('guard redirect-authorization: presents nothing at a host that a redirect leads to', async (t) => {
     const thief = await serve(t, (_request, response) => {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="give me"' }).end();
     });
@@ -40,7 +86,7 @@ describe('attempt', () => {
     assert.equal(hops, 6);
   });
 
-  it('follows no redirect of what it sends', async (t) => {
+  it('guard redirect-method: follows no redirect of what it sends', async (t) => {
     const server = await serve(t, (request, response) => {
       request.resume().on('end', () => response.writeHead(307, { location: '/elsewhere' }).end());
     });

@@ -135,6 +135,15 @@ describe('authorizer', () => {
     assert.equal(await one.authorizer.refused(used, PULL, 'Basic realm="r"'), true);
   });
 
+  it('guard credentials-refused: has a refused credential read again', async () => {
+    const one = rig({ 'r.example.com': BASIC });
+    await challenged(one, 'Basic realm="r"');
+    assert.deepEqual(one.credentials.refusals, []);
+    const used = await one.authorizer.authorize(PULL, NEVER);
+    await one.authorizer.refused(used, PULL, 'Basic realm="r"');
+    assert.deepEqual(one.credentials.refusals, ['r.example.com']);
+  });
+
   it('prefers Bearer to Basic, in any order', async () => {
     const one = rig({ 'r.example.com': BASIC });
     await challenged(one, `Basic realm="r", ${CHALLENGE}`);
@@ -169,7 +178,7 @@ describe('authorizer', () => {
     used.settled();
   });
 
-  it('withholds credentials from a realm that is not trusted, and asks it anonymously without', async () => {
+  it('guard token-realm-host: withholds credentials from a realm that is not trusted', async () => {
     const elsewhere = CHALLENGE.replace(
       'https://r.example.com/token',
       'https://auth.evil.org/token',

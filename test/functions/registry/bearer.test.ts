@@ -128,26 +128,38 @@ describe('bearer tokens', () => {
     assert.equal(asks, 1);
   });
 
-  it('shares no token between realms, services, scopes and credentials', async () => {
-    const { asked, ask } = realm();
-    const tokens = bearerTokens(fakeTiming());
-    const questions: readonly TokenQuestion[] = [
-      QUESTION,
-      { ...QUESTION, realm: new URL('https://auth.example.com/token?x=2') },
-      { ...QUESTION, service: undefined },
-      { ...QUESTION, scopes: ['repository:a:pull,push'] },
-      { ...QUESTION, scopes: ['repository:b:pull'] },
-      { ...QUESTION, credential: BASIC },
-      { ...QUESTION, credential: { ...BASIC, password: 'other' } },
-      { ...QUESTION, credential: { kind: 'google', token: 'pä' } },
-    ];
-    const given: string[] = [];
-    for (const question of questions) given.push((await tokens.token(question, ask, NEVER)).token);
-    assert.equal(new Set(given).size, questions.length);
-    assert.equal(asked.length, questions.length);
-    for (const question of questions) await tokens.token(question, ask, NEVER);
-    assert.equal(asked.length, questions.length);
-  });
+  const keys: readonly (readonly [string, readonly Partial<TokenQuestion>[]])[] = [
+    [
+      'realm',
+      [
+        { realm: new URL('https://auth.example.com/token?x=2') },
+        { realm: new URL('https://auth.example.org/token?x=1') },
+      ],
+    ],
+    ['service', [{ service: undefined }, { service: 'other.example.com' }]],
+    ['scope', [{ scopes: ['repository:a:pull,push'] }, { scopes: ['repository:b:pull'] }]],
+    [
+      'credential',
+      [
+        { credential: BASIC },
+        { credential: { ...BASIC, password: 'other' } },
+        { credential: { kind: 'google', token: 'pä' } },
+      ],
+    ],
+  ];
+  for (const [part, changes] of keys) {
+    it(`guard token-cache-${part}: shares no token where the ${part} differs`, async () => {
+      const { asked, ask } = realm();
+      const tokens = bearerTokens(fakeTiming());
+      const questions = [QUESTION, ...changes.map((change) => ({ ...QUESTION, ...change }))];
+      const given: string[] = [];
+      for (const question of questions)
+        given.push((await tokens.token(question, ask, NEVER)).token);
+      assert.equal(new Set(given).size, questions.length);
+      for (const question of questions) await tokens.token(question, ask, NEVER);
+      assert.equal(asked.length, questions.length);
+    });
+  }
 
   it('forgets a token that was refused, and no other', async () => {
     const { ask } = realm();

@@ -38,9 +38,12 @@ describe('network fault', () => {
     );
   });
 
-  it('gives on nothing but code and message', () => {
+  it('guard raw-error: gives on nothing but code and message', () => {
     const shown = inspect(networkFault(failed('ECONNRESET')), { depth: 10 });
     assert.ok(!shown.includes('top-secret'));
+  });
+
+  it('guard control-characters: says what the other side said in plain characters', () => {
     assert.equal(networkFault(failed('X', 'a\u0007b')).message, 'a b (X)');
   });
 

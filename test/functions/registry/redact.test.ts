@@ -13,22 +13,6 @@ describe('redaction', () => {
     ],
     ['https://user:pass@ghcr.io/v2/', 'https://ghcr.io/v2/'],
     [
-      'https://r.example.com/v2/a/blobs/uploads/7f3c?_state=secret&digest=sha256:00',
-      'https://r.example.com/v2/a/blobs/uploads/REDACTED?_state=REDACTED&digest=sha256:00',
-    ],
-    [
-      'https://europe-docker.pkg.dev/artifacts-uploads/namespaces/p/repositories/r/uploads/AF-opaque',
-      'https://europe-docker.pkg.dev/artifacts-uploads/namespaces/p/repositories/r/uploads/REDACTED',
-    ],
-    [
-      'https://europe-docker.pkg.dev/artifacts-downloads/namespaces/p/repositories/r/downloads/AB',
-      'https://europe-docker.pkg.dev/artifacts-downloads/namespaces/p/repositories/r/downloads/REDACTED',
-    ],
-    [
-      'https://cdn.example.com/blob?X-Amz-Signature=abc&X-Amz-Credential=def',
-      'https://cdn.example.com/blob?X-Amz-Signature=REDACTED&X-Amz-Credential=REDACTED',
-    ],
-    [
       'https://r/v2/a/blobs/uploads/?mount=sha256:00&from=b',
       'https://r/v2/a/blobs/uploads/?mount=sha256:00&from=b',
     ],
@@ -39,6 +23,24 @@ describe('redaction', () => {
       assert.equal(redactUrl(url), expected);
     });
   }
+
+  it('guard redact-session: hides who may go on with an upload or a download', () => {
+    const google = 'https://europe-docker.pkg.dev';
+    const cases: readonly (readonly [string, string])[] = [
+      ['https://r.example.com/v2/a/blobs/uploads/', '7f3c'],
+      [`${google}/artifacts-uploads/namespaces/p/repositories/r/uploads/`, 'AF-opaque'],
+      [`${google}/artifacts-downloads/namespaces/p/repositories/r/downloads/`, 'AB/CD'],
+    ];
+    for (const [path, session] of cases)
+      assert.equal(redactUrl(`${path}${session}?digest=x`), `${path}REDACTED?digest=x`);
+  });
+
+  it('guard redact-query: hides what signs a URL', () => {
+    assert.equal(
+      redactUrl('https://cdn.example.com/blob?X-Amz-Signature=abc&digest=sha256:00&_state=def'),
+      'https://cdn.example.com/blob?X-Amz-Signature=REDACTED&digest=sha256:00&_state=REDACTED',
+    );
+  });
 
   it('shows no value of an unknown parameter, no user and no control character', () => {
     const secret = fc.stringMatching(/^[a-z]{12,20}$/);

@@ -30,7 +30,7 @@ function refuses(code: FaultCode, action: () => unknown): void {
 }
 
 describe('redirect policy', () => {
-  it('keeps authorization for the exact origin only', () => {
+  it('guard redirect-authorization: keeps authorization for the exact origin only', () => {
     const cases: readonly (readonly [string, boolean])[] = [
       ['/v2/a/other', true],
       ['https://r.example.com/x', true],
@@ -106,7 +106,7 @@ describe('redirect policy', () => {
 });
 
 describe('upload location', () => {
-  it('stays at the origin with authorization, or goes to another https host without', () => {
+  it('guard upload-authorization: keeps authorization at the origin, and goes without elsewhere', () => {
     assert.deepEqual(uploadLocation(BLOB, '/artifacts-uploads/x'), {
       url: new URL('https://r.example.com/artifacts-uploads/x'),
       authorize: true,

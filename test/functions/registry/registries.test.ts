@@ -186,7 +186,7 @@ describe('registries', () => {
     assert.equal(from.counter.total, 3);
   });
 
-  it('uses credentials only for sources that it is allowed to', async (t) => {
+  it('guard source-credentials: uses credentials only for sources that it is allowed to', async (t) => {
     const from = await plain(t);
     seed(from, 'org/app', 'v1');
     seed(from, 'org/other', 'v1');
@@ -209,7 +209,7 @@ describe('registries', () => {
     );
   });
 
-  it('never gives the credentials of one side to the other', async (t) => {
+  it('guard side-credentials: never gives the credentials of one side to the other', async (t) => {
     const server = await serve(t, (_request, response) => response.end('{"tags":[]}'));
     const registries = open(t, [server.host], {
       google: [server.host],
@@ -266,7 +266,7 @@ describe('registries', () => {
     assert.equal(thief.seen.length, 0);
   });
 
-  it('presents nothing where a redirect leads, and again at home', async (t) => {
+  it('guard redirect-authorization: presents nothing where a redirect leads, and again at home', async (t) => {
     const cdn = await serve(t, (request, response) => {
       if (request.url === '/back') response.writeHead(302, { location: `${home.url}/end` }).end();
       else response.end('{"tags":["far"]}');
@@ -439,12 +439,12 @@ describe('registries', () => {
     assert.equal(registries.destination({ host: 'gcr.io', path: 'p/app' }).google, true);
   });
 
-  it('refuses a path that is none before it becomes a URL', (t) => {
+  it('guard repository-path: refuses a path that is none before it becomes a URL', (t) => {
     const registries = open(t, []);
     assert.throws(() => registries.source({ host: 'ghcr.io', path: '../x' }), /repository path/);
   });
 
-  it('trusts over TLS whom the system trusts, and sources by the given certificates too', async (t) => {
+  it('guard tls-verification: trusts whom the system trusts, and sources by given certificates too', async (t) => {
     const at = await registry(t, { tls: TEST_TLS });
     seed(at, 'org/app', 'v1');
     const name = { host: at.host, path: 'org/app' };

@@ -90,7 +90,7 @@ describe('tags', () => {
     assert.deepEqual(await repository(t, at.host).listTags(NEVER), { tags: [], map: undefined });
   });
 
-  it('leaves out what is no tag, and counts each once', async (t) => {
+  it('guard listed-tag: leaves out what is no tag, and counts each once', async (t) => {
     const at = await paged(t, [
       { body: JSON.stringify({ tags: ['ok', '../x', 'ok', 7, 'a b', ''] }) },
     ]);

@@ -402,6 +402,22 @@ describe('transport', () => {
     assert.equal(server.connections(), 1);
   });
 
+  it('guard proxy-variables: goes to the registry itself, whatever proxy is named', async (t) => {
+    const proxy = await serve(t, (_request, response) => response.end('from the proxy'));
+    const server = await serve(t, (_request, response) => response.end('from the registry'));
+    for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']) {
+      const before = process.env[name];
+      process.env[name] = proxy.url;
+      t.after(() => {
+        if (before === undefined) Reflect.deleteProperty(process.env, name);
+        else process.env[name] = before;
+      });
+    }
+    const response = await transport(t).send(get(server.url), NEVER);
+    assert.equal(String(await bytesOf(response.chunks)), 'from the registry');
+    assert.equal(proxy.connections(), 0);
+  });
+
   it('keeps what it presents out of its faults', async (t) => {
     const url = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
     const fault = await rejection(

@@ -50,7 +50,7 @@ describe('admission', () => {
     );
   });
 
-  it('speaks http only where the event and the operator both say so', () => {
+  it('guard insecure-sources: speaks http only where the event and the operator both say so', () => {
     const insecureSources = [parseImagePattern('ghcr.io/*')];
     assert.equal(admit(sampleEvent({ insecure: true }), rules).insecure, false);
     assert.equal(admit(sampleEvent(), { ...rules, insecureSources }).insecure, false);
@@ -60,41 +60,58 @@ describe('admission', () => {
     );
   });
 
+  it('refuses a malformed image', () => {
+    assert.throws(
+      () => admit(sampleEvent({ image: 'UPPER' }), rules),
+      (error) => isFault(error, 'REFERENCE_INVALID') && error.field === 'data.image',
+    );
+  });
+
   const refused: readonly [
+    guard: string,
     name: string,
     data: Parameters<typeof sampleEvent>[0],
     change: Partial<AdmissionRules>,
     expected: string,
   ][] = [
     [
+      'allowed-sources',
       'a source that is not allowed',
       {},
       { allowedSources: [parseImagePattern('quay.io/*')] },
       'SOURCE_FORBIDDEN data.image',
     ],
     [
+      'source-in-destination',
       'a source within the destination',
       { image: 'europe-docker.pkg.dev/acme/mirror/ghcr.io/x' },
       {},
       'SOURCE_FORBIDDEN data.image',
     ],
-    ['a malformed image', { image: 'UPPER' }, {}, 'REFERENCE_INVALID data.image'],
-    ['a path without a grant', { destination: 'x' }, {}, 'DESTINATION_FORBIDDEN data.destination'],
     [
+      'allowed-destinations',
+      'a path without a grant',
+      { destination: 'x' },
+      {},
+      'DESTINATION_FORBIDDEN data.destination',
+    ],
+    [
+      'allowed-destinations',
       'a path granted to another namespace',
       { destination: 'x/y' },
       { allowedDestinations: [parseDestinationGrant('team-a=x/*')] },
       'DESTINATION_FORBIDDEN data.destination',
     ],
     [
+      'repository-path',
       'a path that climbs',
       { destination: '../other' },
       { allowedDestinations: [parseDestinationGrant('*=*')] },
       'REFERENCE_INVALID data.destination',
     ],
   ];
-  for (const [name, data, change, expected] of refused) {
-    it(`refuses ${name}`, () => {
+  for (const [guard, name, data, change, expected] of refused) {
+    it(`guard ${guard}: refuses ${name}`, () => {
       assert.throws(
         () => admit(sampleEvent(data), { ...rules, ...change }),
         (error) => isFault(error) && `${error.code} ${error.field ?? ''}` === expected,

@@ -101,7 +101,7 @@ describe('hand-off', () => {
     assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '2.0'] }), signal), 'started');
   });
 
-  it('declines an event that does not fit into a variable, without asking', async () => {
+  it('guard event-variable: declines an event over 16 KiB without asking', async () => {
     const { port, calls } = api([]);
     const tags = Array.from({ length: 200 }, (_, n) => `${n}`.padStart(100, 'x'));
     const large = sampleEvent({ tags });
@@ -139,6 +139,19 @@ describe('event variable', () => {
     it(`refuses ${name}`, () => {
       assert.throws(
         () => readEventVariable(text),
+        (error) => isFault(error, code),
+      );
+    });
+  }
+
+  for (const [guard, data, code] of [
+    ['event-tags', { tags: new Array<string>(1001).fill('a') }, 'EVENT_TOO_LARGE'],
+    ['pattern-count', { exclusionList: new Array<string>(26).fill('a') }, 'EVENT_INVALID'],
+    ['pattern-length', { exclusionList: ['x'.repeat(513)] }, 'EVENT_INVALID'],
+  ] as const) {
+    it(`guard ${guard}: is no way round the limits of an event`, () => {
+      assert.throws(
+        () => readEventVariable(eventVariable(sampleEvent(data))),
         (error) => isFault(error, code),
       );
     });

@@ -48,6 +48,20 @@ describe('fault fields', () => {
     });
   }
 
+  const secrets: readonly (readonly [guard: string, text: string, shown: string])[] = [
+    ['log-user', 'GET https://user:hidden@r.example/x failed', 'GET https://r.example/x failed'],
+    ['log-query', 'GET https://r.example/x?sig=hidden failed', 'GET https://r.example/x?… failed'],
+    ['log-token', 'sent Bearer hidden-token and Basic aGlkZGVuOng=', 'sent Bearer … and Basic …'],
+  ];
+  for (const [guard, text, shown] of secrets) {
+    it(`guard ${guard}: shows no secret of a message, a cause, a field or a stack`, () => {
+      const fault = new Fault('NETWORK', text, { field: text, cause: new Error(text) });
+      const { message, field, causes } = faultFields(fault);
+      assert.deepEqual([message, field, causes], [shown, shown, [`Error: ${shown}`]]);
+      assert.ok(stackTrace(fault)?.startsWith(`Fault: ${shown}\n`));
+    });
+  }
+
   it('keeps the frames of a stack and cleans its first line', () => {
     const error = new Error('GET https://u:p@r.example/x?sig=1\nsecond line');
     const stack = stackTrace(error) ?? '';
