@@ -14,13 +14,18 @@ import type { EventResult } from './event-work.ts';
 export function remainsOf(event: MirrorEvent, result: EventResult): readonly EncodedEvent[] {
   if (result.decision.action === 'acknowledge') return [];
   const { report, fault } = result;
-  if (report === undefined) return [deadLetter(encodeEvent(event), fault ?? UNKNOWN)];
-  const cause = report.records.find(isUnfinished)?.fault ?? UNKNOWN;
+  if (report === undefined) return [deadLetter(encodeEvent(event), isTold(fault) ? fault : OUT_OF_TIME)];
+  const cause = report.records.find(isUnfinished)?.fault;
   return batchesOf(event, report.unfinished, MAX_TAGS).map((batch) =>
-    deadLetter(encodeEvent(batch), cause),
+    deadLetter(encodeEvent(batch), isTold(cause) ? cause : OUT_OF_TIME),
   );
 }
 
-const UNKNOWN = new Fault('DEADLINE_EXCEEDED', 'the task ended before the work', {
+const OUT_OF_TIME = new Fault('DEADLINE_EXCEEDED', 'the task ended before the work', {
   operation: 'mirror repository',
 });
+
+/** What was cut in the middle was cut by the end of the task's time, as what had not begun was. */
+function isTold(fault: Fault | undefined): fault is Fault {
+  return fault !== undefined && fault.code !== 'ABORTED';
+}

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { LogLine } from '../../infra/local/child.ts';
 import { startMetadata } from '../../infra/local/metadata/metadata.ts';
 import { RunApiRefusal } from '../../infra/local/run-api/refusal.ts';
 import { startRunApi, type LocalRunApi } from '../../infra/local/run-api/server.ts';
 import { taskProcess } from '../../infra/local/run-api/task-process.ts';
 import { TOPICS } from '../../infra/local/pubsub/topology.ts';
+import { runEntry } from './entry.ts';
 import { deploy, PROJECT, type Deployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
@@ -15,13 +17,15 @@ const JOB = `projects/${PROJECT}/locations/europe-west1/jobs/mirror`;
 interface WithJob extends Deployment {
   readonly api: LocalRunApi;
   readonly jobLines: readonly LogLine[];
+  /** Runs the job's entry by hand, as an operator does; it must exit 0. */
+  readonly runJob: (...args: readonly string[]) => Promise<void>;
 }
 
 /** A deployment whose job is a real process, started through the Run API. */
 async function withJob(
   env: Readonly<Record<string, string>>,
   work: (deployment: WithJob) => Promise<void>,
-  job: { readonly maxRetries?: number } = {},
+  job: { readonly maxRetries?: number; readonly taskTimeoutSeconds?: number } = {},
 ): Promise<void> {
   const metadata = await startMetadata();
   const jobLines: LogLine[] = [];
@@ -62,11 +66,20 @@ async function withJob(
     GOOGLE_CLOUD_PROJECT: PROJECT,
     DEAD_LETTER_TOPIC: TOPICS.deadLetter,
     TASK_MAX_RETRIES: String(job.maxRetries ?? 0),
+    TASK_TIMEOUT_SECONDS: String(job.taskTimeoutSeconds ?? 60),
     PUBSUB_EMULATOR_HOST: pubsub.host,
     METADATA_SERVER_DETECTION: 'none',
   });
   try {
-    await work({ ...deployment, api, jobLines });
+    await work({
+      ...deployment,
+      api,
+      jobLines,
+      runJob: async (...args) => {
+        const { code, stdout } = await runEntry('functions/job.ts', args, jobEnv);
+        assert.equal(code, 0, stdout);
+      },
+    });
   } finally {
     await api.close();
     await deployment.close();
@@ -148,28 +161,88 @@ describe('hand-off to the job', () => {
     });
   });
 
-  it('puts aside what remains after the last attempt of the task', TIMEOUT, async () => {
-    await withJob(
-      { JOB_THRESHOLD_BYTES: '0' },
-      async (deployment) => {
-        const { registries, publish, event, settled, api, deadLetters } = deployment;
-        await registries.push('org/app', '1.0');
-        await registries.push('org/app', '1.1');
-        registries.source.faults.add({
-          path: /manifests\/1\.1/,
-          times: Number.POSITIVE_INFINITY,
-          effect: { kind: 'answer', status: 500 },
-        });
-        await publish(event('org/app'));
-        await settled();
-        await api.idle();
-        assert.deepEqual(registries.destination.store.tags('m/org/app'), ['1.0']);
-        assert.equal(api.executions[0]?.succeeded, false);
-        const letters = deadLetters();
-        assert.equal(letters.length, 1);
-        assert.equal(letters[0]?.attributes['error-code'], 'SERVER_ERROR');
-      },
-      { maxRetries: 1 },
-    );
-  });
+  it(
+    'puts aside what remains after the last attempt, and a republish ends the work',
+    TIMEOUT,
+    async () => {
+      await withJob(
+        { JOB_THRESHOLD_BYTES: '0' },
+        async (deployment) => {
+          const { registries, publish, event, settled, api, requireMirrored } = deployment;
+          await registries.push('org/app', '1.0');
+          await registries.push('org/app', '1.1');
+          const outage = registries.source.faults.add({
+            path: /manifests\/1\.1/,
+            times: Number.POSITIVE_INFINITY,
+            effect: { kind: 'answer', status: 500 },
+          });
+          await publish(event('org/app'));
+          await settled();
+          await api.idle();
+          assert.deepEqual(registries.destination.store.tags('m/org/app'), ['1.0']);
+          assert.equal(api.executions[0]?.succeeded, false);
+          assert.equal(deployment.jobLines.filter(({ entry }) => entry === 'event').length, 2);
+          assert.deepEqual(lettersOf(deployment), [['SERVER_ERROR', ['1.1']]]);
+
+          outage.remove();
+          await deployment.runJob(
+            ...['--drain', TOPICS.deadLetter, '--drain-idle', '1s'],
+            ...['--republish', TOPICS.events, '--filter', 'code=SERVER_ERROR'],
+          );
+          await settled();
+          await api.idle();
+          await requireMirrored('org/app');
+          assert.equal(api.executions.length, 2);
+          assert.equal(undrained(deployment), 0);
+          assert.deepEqual(lettersOf(deployment).length, 1);
+        },
+        { maxRetries: 1 },
+      );
+    },
+  );
+
+  it(
+    'puts aside what remains when its task nears its timeout, and a drain ends the work',
+    TIMEOUT,
+    async () => {
+      await withJob(
+        { JOB_THRESHOLD_BYTES: '0' },
+        async (deployment) => {
+          const { registries, publish, event, settled, api, requireMirrored } = deployment;
+          for (const tag of ['1.0', '1.1']) await registries.push('org/app', tag);
+          const outage = registries.source.faults.add({
+            path: /manifests\/1\.1/,
+            times: Number.POSITIVE_INFINITY,
+            effect: { kind: 'stall', at: 'head' },
+          });
+          await publish(event('org/app'));
+          await settled();
+          await api.idle();
+          assert.equal(api.executions[0]?.succeeded, false);
+          assert.deepEqual(lettersOf(deployment), [['DEADLINE_EXCEEDED', ['1.1']]]);
+
+          outage.remove();
+          await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '1s');
+          await requireMirrored('org/app');
+          assert.equal(undrained(deployment), 0);
+        },
+        { taskTimeoutSeconds: 4 },
+      );
+    },
+  );
 });
+
+/** Code and tags of every dead letter. */
+function lettersOf({ deadLetters }: Deployment): readonly (readonly [unknown, unknown])[] {
+  return deadLetters().map(({ attributes, data }) => [
+    attributes['error-code'],
+    decodeEvent(receivedEvent({ attributes, data: Buffer.from(data) })).data.tags,
+  ]);
+}
+
+/** Dead letters that nobody has taken. */
+function undrained({ pubsub }: Deployment): number | undefined {
+  const name = `projects/${PROJECT}/subscriptions/${TOPICS.deadLetter}`;
+  const subscription = pubsub.view.subscription(name);
+  return subscription && subscription.undelivered + subscription.outstanding;
+}

@@ -65,7 +65,10 @@ export interface Deployment {
   /** Resolves when no message of either lane is undelivered or under way. */
   readonly settled: () => Promise<void>;
   /** Messages of the dead-letter topic. */
-  readonly deadLetters: () => readonly { readonly attributes: Readonly<Record<string, string>> }[];
+  readonly deadLetters: () => readonly {
+    readonly attributes: Readonly<Record<string, string>>;
+    readonly data: Uint8Array;
+  }[];
   /** Event about a repository of the source. */
   readonly event: (repository: string, data?: Partial<MirrorRequest>, time?: Date) => MirrorEvent;
   /** Fails unless the destination has exactly the source's tags and every byte can be read. */

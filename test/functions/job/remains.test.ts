@@ -31,6 +31,22 @@ describe('what remains of an event', () => {
     assert.deepEqual(decodeEvent(receivedEvent(message)).data.tags, ['a', 'b']);
   });
 
+  it('has one code for what the end of the time cut, begun or not', () => {
+    for (const code of ['ABORTED', 'DEADLINE_EXCEEDED'] as const) {
+      const record = sampleRecord({ tag: 'a', outcome: 'failed', fault: new Fault(code, 'x') });
+      const report = sampleReport([record]);
+      const decision = decideAfterWork(event, report, false);
+      const messages = remainsOf(event, { decision, report, durationMs: 1 });
+      assert.deepEqual(
+        messages.map(({ attributes }) => attributes['error-code']),
+        ['DEADLINE_EXCEEDED'],
+      );
+    }
+    const fault = new Fault('ABORTED', 'x');
+    const [message] = remainsOf(event, { decision: decideAfterFault(fault), fault, durationMs: 1 });
+    assert.equal(message?.attributes['error-code'], 'DEADLINE_EXCEEDED');
+  });
+
   it('is all of it where nothing could be planned', () => {
     const fault = new Fault('SERVER_ERROR', 'x');
     const [message] = remainsOf(event, { decision: decideAfterFault(fault), fault, durationMs: 1 });
