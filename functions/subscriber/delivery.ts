@@ -126,16 +126,20 @@ function structuredEvent(
   }
 }
 
-/** The attributes that an unwrapped push turned into headers, and the framework into an object. */
+/** Members of the framework's object that were no attribute of the message. */
+const NO_ATTRIBUTE: ReadonlySet<string> = new Set(['data', 'datacontenttype', 'traceparent']);
+
+/**
+ * The attributes that an unwrapped push turned into headers, and the framework into an object:
+ * those of CloudEvents, extensions included. Others do not reach a function.
+ */
 function ceAttributes(event: Fields): Readonly<Record<string, string>> {
-  const names = ['specversion', 'id', 'type', 'source', 'subject', 'time'];
+  const own = Object.entries(event).filter(
+    (entry): entry is [string, string] =>
+      !NO_ATTRIBUTE.has(entry[0]) && textOf(entry[1]) !== undefined,
+  );
   return {
-    ...Object.fromEntries(
-      names.flatMap((name) => {
-        const value = textOf(event[name]);
-        return value === undefined ? [] : [[`ce-${name}`, value]];
-      }),
-    ),
+    ...Object.fromEntries(own.map(([name, value]) => [`ce-${name}`, value])),
     'Content-Type': 'application/json',
   };
 }

@@ -108,6 +108,15 @@ describe('delivery', () => {
     assert.deepEqual(delivery.data, encoded.data);
   });
 
+  it('keeps extensions, and takes nothing of the request for an attribute', () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const extended = { ...binary, partitionkey: 'p', datacontenttype: 'x/y', traceparent };
+    assert.deepEqual(readDelivery(extended).attributes, {
+      ...encoded.attributes,
+      'ce-partitionkey': 'p',
+    });
+  });
+
   it('keeps the message of a wrapped push and what its envelope tells', () => {
     const delivery = readDelivery(pushed);
     assert.deepEqual(delivery.attributes, encoded.attributes);
