@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { encodeEvent } from '../../functions/contract/codec.ts';
 import { buildManifest } from '../../infra/local/images/image.ts';
+import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
 import { PROJECT, withDeployment } from './subscriber-rig.ts';
 
@@ -45,14 +47,22 @@ describe('delivery', () => {
       await publish(event('org/app'));
       await settled();
       const there = tagsOf(registries.destination, 'm/org/app');
-      assert.deepEqual(Object.keys(there), ['1.0', '1.1', '1.2']);
+      const { huge: _huge, ...good } = tagsOf(registries.source, 'org/app');
+      assert.deepEqual(there, good);
+      const { url } = registries.destination;
+      const { problems } = await verifyRepository({ url, repository: 'm/org/app' });
+      assert.deepEqual(problems, []);
       const [line, ...more] = deployment.eventLines();
       assert.deepEqual(more, []);
       assert.equal(line?.['decisionReason'], 'PermanentFailures');
       assert.equal(line['failed'], 1);
       assert.equal(line['copied'], 3);
       const tag = deployment.lines.find(({ outcome }) => outcome === 'failed');
-      assert.equal(tag?.['code'], 'MANIFEST_TOO_LARGE');
+      assert.equal(tag?.['tag'], 'huge');
+      assert.equal(tag['code'], 'MANIFEST_TOO_LARGE');
+      assert.equal(tag['entry'], 'tag');
+      // Acknowledged for good: nothing waits for another attempt.
+      assert.deepEqual(Object.fromEntries(deployment.events.answers), { 204: 1 });
       assert.deepEqual(deployment.deadLetters(), []);
     });
   });
@@ -70,6 +80,10 @@ describe('delivery', () => {
       await settled();
       await requireMirrored('org/app');
       assert.ok(deployment.eventLines({ decision: 'retry' }).length > 0);
+      assert.equal(deployment.eventLines({ decision: 'acknowledge' }).length, 1);
+      // What had succeeded is not copied again.
+      const { counter } = registries.destination;
+      assert.equal(counter.count({ method: 'PUT', kind: 'manifest' }), 2);
       assert.deepEqual(deployment.deadLetters(), []);
     });
   });
@@ -78,16 +92,21 @@ describe('delivery', () => {
     await withDeployment({}, async (deployment) => {
       const { registries, publish, event, settled, requireMirrored, admin } = deployment;
       const before = new Date();
-      await registries.push('org/app', '1.0');
+      for (const tag of ['1.0', '1.1']) await registries.push('org/app', tag);
       await publish(event('org/app'));
       await settled();
-      registries.destination.store.deleteTag('m/org/app', '1.0');
+      await requireMirrored('org/app');
+      assert.equal(registries.destination.store.deleteTag('m/org/app', '1.0'), true);
       await admin.subscription('events').seek(before);
       await deployment.pubsub.view.until(
         (view) =>
           (view.subscription(`projects/${PROJECT}/subscriptions/events`)?.acknowledged ?? 0) === 2,
       );
       await requireMirrored('org/app');
+      // What was still there is left alone.
+      const { counter } = registries.destination;
+      assert.equal(counter.count({ method: 'PUT', kind: 'manifest' }), 3);
+      assert.deepEqual(deployment.deadLetters(), []);
     });
   });
 
@@ -138,8 +157,15 @@ describe('message that can never succeed', () => {
           'SOURCE_FORBIDDEN data.image',
         ].sort(),
       );
-      const forbidden = letters.find((own) => own['error-code'] === 'SOURCE_FORBIDDEN');
-      assert.equal(forbidden?.['ce-id'], good.id);
+      const forbidden = deadLetters().find(
+        (letter) => letter.attributes['error-code'] === 'SOURCE_FORBIDDEN',
+      );
+      const own = encodeEvent(good);
+      assert.deepEqual(
+        { ...forbidden?.attributes },
+        { ...own.attributes, 'error-code': 'SOURCE_FORBIDDEN', 'error-field': 'data.image' },
+      );
+      assert.deepEqual(Buffer.from(forbidden?.data ?? ''), own.data);
       assert.equal(deployment.eventLines({ decision: 'dead-letter' }).length, 7);
     });
   });
