@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import type { RegistryProcess } from '../../infra/local/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
 import { findCrane, findRegsync, findSkopeo } from '../real/servers/tools.ts';
-import type { Command } from './measurement.ts';
+import { measure, type Command, type Measurement } from './measurement.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -15,6 +15,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export interface Route {
   /** `HOST/REPOSITORY` */
   readonly source: string;
+  /** Repositories like it, for a process that has been at work before. */
+  readonly warmUp?: readonly string[];
   readonly sourceHost: string;
   /** `HOST/PATH` that the mirror writes below. */
   readonly destinationRegistry: string;
@@ -25,97 +27,93 @@ export interface Route {
 export interface Contender {
   readonly name: string;
   readonly version: string;
-  /** The command for a route; may write a configuration file first. */
-  readonly command: (route: Route) => Promise<Command>;
+  /** Mirrors the route's repository, once. */
+  readonly run: (route: Route, registries: readonly RegistryProcess[]) => Promise<Measurement>;
 }
 
 /** Tags or jobs at once that every contender is given, where it takes such a number. */
-const PARALLEL = 4;
+export const PARALLEL = 4;
 
-/** Our one-shot command, bundled as it is in the image. */
-export async function ourselves(): Promise<Contender> {
-  const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-bench-'));
+/** A contender that is a command; what makes it may write a configuration file first. */
+export function byCommand(
+  name: string,
+  version: string,
+  command: (route: Route) => Command,
+): Contender {
+  return {
+    name,
+    version,
+    run: async (route, registries) => measure(command(route), registries),
+  };
+}
+
+/** Our one-shot command, bundled into this folder as it is in the image. */
+export async function ourselves(folder: string): Promise<Contender> {
   await promisify(execFile)(process.execPath, [
     join(root, 'infra/bundle.mjs'),
     `--out=${folder}`,
     'job',
   ]);
-  return {
-    name: 'imagerepo-mirror',
-    version: 'this checkout',
-    command: async ({ source, destinationRegistry }) =>
-      Promise.resolve([
-        process.execPath,
-        // As in the image: young objects are few and short-lived, a small nursery saves memory.
-        '--max-semi-space-size=1',
-        join(folder, 'job.js'),
-        `--image=${source}`,
-        `--destination-registry=${destinationRegistry}`,
-        '--referrers=false',
-        `--tag-workers=${PARALLEL}`,
-        '-o',
-        'json',
-      ]),
-  };
+  return byCommand(
+    'imagerepo-mirror',
+    'this checkout',
+    ({ source, destinationRegistry }): Command => [
+      process.execPath,
+      // As in the image: young objects are few and short-lived, a small nursery saves memory.
+      '--max-semi-space-size=1',
+      join(folder, 'job.js'),
+      `--image=${source}`,
+      `--destination-registry=${destinationRegistry}`,
+      '--referrers=false',
+      `--tag-workers=${PARALLEL}`,
+      '-o',
+      'json',
+    ],
+  );
 }
 
-/** The peers found on this machine, each with the flags that favour it. */
-export async function peers(): Promise<readonly Contender[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-bench-'));
+/** The peers found on this machine, each with the flags that favour it; their files go to `folder`. */
+export function peers(folder: string): readonly Contender[] {
   const [crane, regsync, skopeo] = [findCrane(), findRegsync(), findSkopeo()];
-  return [
-    ...(isFound(crane)
-      ? [
-          {
-            name: 'crane cp -a',
-            version: crane.version,
-            command: async ({ source, destinationRegistry }: Route): Promise<Command> =>
-              Promise.resolve([
-                crane.path,
-                'copy',
-                '--insecure',
-                '--all-tags',
-                `--jobs=${PARALLEL}`,
-                source,
-                `${destinationRegistry}/crane`,
-              ]),
-          },
-        ]
-      : []),
-    ...(isFound(regsync)
-      ? [
-          {
-            name: 'regsync once',
-            version: regsync.version,
-            command: async (route: Route): Promise<Command> => {
-              const file = join(folder, `regsync-${Date.now()}.yml`);
-              await writeFile(file, regsyncConfig(route));
-              return [regsync.path, 'once', '--config', file];
-            },
-          },
-        ]
-      : []),
-    ...(isFound(skopeo)
-      ? [
-          {
-            name: 'skopeo sync',
-            version: skopeo.version,
-            command: async ({ source, destinationRegistry }: Route): Promise<Command> =>
-              Promise.resolve([
-                skopeo.path,
-                'sync',
-                '--all',
-                '--src=docker',
-                '--dest=docker',
-                '--src-tls-verify=false',
-                '--dest-tls-verify=false',
-                source,
-                `${destinationRegistry}/skopeo`,
-              ]),
-          },
-        ]
-      : []),
-  ];
+  const found: Contender[] = [];
+  if (isFound(crane)) {
+    found.push(
+      byCommand('crane cp -a', crane.version, ({ source, destinationRegistry }) => [
+        crane.path,
+        'copy',
+        '--insecure',
+        '--all-tags',
+        `--jobs=${PARALLEL}`,
+        source,
+        `${destinationRegistry}/crane`,
+      ]),
+    );
+  }
+  if (isFound(regsync)) {
+    found.push(
+      byCommand('regsync once', regsync.version, (route) => {
+        const file = join(folder, `regsync-${Date.now()}.yml`);
+        writeFileSync(file, regsyncConfig(route));
+        return [regsync.path, 'once', '--config', file];
+      }),
+    );
+  }
+  if (isFound(skopeo)) {
+    found.push(
+      byCommand('skopeo sync', skopeo.version, ({ source, destinationRegistry }) => [
+        skopeo.path,
+        'sync',
+        '--all',
+        '--src=docker',
+        '--dest=docker',
+        '--src-tls-verify=false',
+        '--dest-tls-verify=false',
+        source,
+        `${destinationRegistry}/skopeo`,
+      ]),
+    );
+  }
+  return found;
 }
 
 /** Plain HTTP chosen outright and no limit on requests: as fast as regsync goes. */

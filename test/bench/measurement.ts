@@ -23,6 +23,9 @@ export type Command = readonly [string, ...string[]];
 /** How often the peak memory is looked at; it only grows, so the last look is the peak. */
 const LOOK_MS = 10;
 
+/** What the contender itself cost. */
+export type Timed = Pick<Measurement, 'wallSeconds' | 'cpuSeconds' | 'peakBytes'>;
+
 /**
  * Runs a command to its end.
  * @throws Error with the end of its output when it fails
@@ -30,11 +33,18 @@ const LOOK_MS = 10;
 export async function measure(
   command: Command,
   registries: readonly RegistryProcess[],
-  env: Readonly<Record<string, string>> = {},
+): Promise<Measurement> {
+  return measureWork(async () => runTimed(command), registries);
+}
+
+/** Adds what the registries saw of some work to what it cost. */
+export async function measureWork(
+  work: () => Promise<Timed>,
+  registries: readonly RegistryProcess[],
 ): Promise<Measurement> {
   for (const registry of registries) await registry.reset();
   const before = await Promise.all(registries.map(async (registry) => registry.figures()));
-  const timed = await runTimed(command, env);
+  const timed = await work();
   const after = await Promise.all(registries.map(async (registry) => registry.figures()));
   const loads = after.map(
     ({ cpuMs }, index) => (cpuMs - (before[index]?.cpuMs ?? 0)) / 1000 / timed.wallSeconds,
@@ -48,14 +58,11 @@ export async function measure(
 }
 
 /** The shell's own `time` tells what the kernel accounted to the finished process. */
-async function runTimed(
-  command: Command,
-  env: Readonly<Record<string, string>>,
-): Promise<Pick<Measurement, 'wallSeconds' | 'cpuSeconds' | 'peakBytes'>> {
+async function runTimed(command: Command): Promise<Timed> {
   const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null';
   const child = spawn('bash', ['-c', script, 'bash', ...command], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...env, LC_ALL: 'C' },
+    env: { ...process.env, LC_ALL: 'C' },
   });
   let peakBytes = 0;
   const looking = setInterval(() => {
@@ -75,18 +82,25 @@ async function runTimed(
   return { wallSeconds: wall ?? 0, cpuSeconds: (user ?? 0) + (system ?? 0), peakBytes };
 }
 
-/** Largest VmHWM among a process's children (Linux, proc(5)); 0 where that cannot be read. */
+/** Largest VmHWM among a process's children; 0 where that cannot be read. */
 function peakOfChildren(pid: number): number {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-    return Math.max(
-      0,
-      ...children.map((child) => {
-        const status = readFileSync(`/proc/${child}/status`, 'utf8');
-        return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
-      }),
-    );
+    return Math.max(0, ...children.map((child) => peakBytesOf(Number(child))));
   } catch {
     return 0;
   }
+}
+
+/** VmHWM of a process (Linux, proc(5)). */
+export function peakBytesOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+}
+
+/** User and system time of a process so far: fields 14 and 15 of its stat, in ticks of 10 ms (Linux, proc(5)). */
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const [, , , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(user) + Number(system)) / 100;
 }

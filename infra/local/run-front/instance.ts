@@ -22,6 +22,11 @@ export interface Instance {
   readonly gone: Promise<number>;
 }
 
+/** A container that is a process of this machine. */
+export interface InstanceProcess extends Instance {
+  readonly pid: number;
+}
+
 /** Starts a container and waits until it listens. */
 export type StartInstance = () => Promise<Instance>;
 
@@ -37,7 +42,9 @@ export interface InstanceProcessOptions {
 }
 
 /** Starts a container as a process of its own. @throws Error where it ends before it listens */
-export async function startInstanceProcess(options: InstanceProcessOptions): Promise<Instance> {
+export async function startInstanceProcess(
+  options: InstanceProcessOptions,
+): Promise<InstanceProcess> {
   const child = spawn(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', ...options.command],
@@ -70,6 +77,7 @@ export async function startInstanceProcess(options: InstanceProcessOptions): Pro
   const port = await listening;
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
     gone,
     kill: () => {
       child.kill('SIGKILL');
