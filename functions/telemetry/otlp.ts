@@ -99,7 +99,7 @@ async function open(options: OtlpOptions): Promise<Opened> {
       new library.PeriodicExportingMetricReader({
         exporter: new library.OTLPMetricExporter({
           url: `${options.endpoint.replace(/\/$/, '')}/v1/metrics`,
-          headers: async () => headersFor(options),
+          headers: async () => exportHeaders(options),
           timeoutMillis: EXPORT_TIMEOUT_MS,
         }),
         exportIntervalMillis: NEVER_MS,
@@ -162,8 +162,14 @@ function resourceAttributes({ projectId, serviceName }: OtlpOptions): Record<str
   };
 }
 
-/** Google's token goes to Google's hosts only. Must not throw: the exporter does not expect it. */
-async function headersFor({ endpoint, accessToken }: OtlpOptions): Promise<Record<string, string>> {
+/**
+ * Headers of an export: Google's token, for Google's hosts over https only. Never throws: the
+ * exporter does not expect it, and an export without a token is refused and told.
+ */
+export async function exportHeaders({
+  endpoint,
+  accessToken,
+}: Pick<OtlpOptions, 'endpoint' | 'accessToken'>): Promise<Record<string, string>> {
   const { hostname, protocol } = new URL(endpoint);
   if (protocol !== 'https:' || !hostname.endsWith('.googleapis.com')) return {};
   try {

@@ -12,7 +12,9 @@ import { sampleEvent } from '../subscriber/samples.ts';
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
 const options = { subscription: 'drain', maxMessages: 10, maxExtensionSeconds: 600, idleMs: 300 };
 
-function taker(onMessage: (message: PulledMessage) => void): Taker & { received: number } {
+function taker(
+  onMessage: (message: PulledMessage) => void,
+): Taker & { received: number; idle: boolean } {
   const self = {
     received: 0,
     idle: true,
@@ -43,6 +45,31 @@ describe('pull until idle', () => {
       });
       assert.equal(taking.received, 3);
       await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 3);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('waits for what is under way, however long nothing comes', async () => {
+    const broker = await startBroker('drain');
+    try {
+      await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+      const steps: string[] = [];
+      const taking = taker((message) => {
+        taking.idle = false;
+        setTimeout(() => {
+          steps.push('worked');
+          message.ack();
+          taking.idle = true;
+        }, 4 * options.idleMs);
+      });
+      await pullUntilIdle(broker.client, taking, {
+        ...options,
+        signal: new AbortController().signal,
+      });
+      steps.push('ended');
+      assert.deepEqual(steps, ['worked', 'ended']);
+      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
     } finally {
       await broker.close();
     }

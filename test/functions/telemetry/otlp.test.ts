@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
-import { otlpMetrics, type OtlpMetrics } from '../../../functions/telemetry/otlp.ts';
+import { exportHeaders, otlpMetrics, type OtlpMetrics } from '../../../functions/telemetry/otlp.ts';
 import { keptLines } from '../subscriber/samples.ts';
 
 interface Received {
@@ -162,5 +162,33 @@ describe('OTLP metrics', () => {
       },
       () => 403,
     );
+  });
+});
+
+describe('headers of an export', () => {
+  const accessToken = async (): Promise<string> => Promise.resolve('t-1');
+
+  it("bear Google's token for Google's endpoint", async () => {
+    const endpoint = 'https://telemetry.googleapis.com';
+    assert.deepEqual(await exportHeaders({ endpoint, accessToken }), {
+      authorization: 'Bearer t-1',
+    });
+  });
+
+  for (const endpoint of [
+    'http://telemetry.googleapis.com',
+    'https://telemetry.googleapis.com.example.org',
+    'https://nogoogleapis.com',
+    'http://127.0.0.1:4318',
+  ]) {
+    it(`bear none for ${endpoint}`, async () => {
+      assert.deepEqual(await exportHeaders({ endpoint, accessToken }), {});
+    });
+  }
+
+  it('bear none where none is to be had', async () => {
+    const refused = async (): Promise<string> => Promise.reject(new Error('no metadata server'));
+    const endpoint = 'https://telemetry.googleapis.com';
+    assert.deepEqual(await exportHeaders({ endpoint, accessToken: refused }), {});
   });
 });

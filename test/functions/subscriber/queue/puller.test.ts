@@ -49,6 +49,45 @@ describe('puller', () => {
     }
   });
 
+  it('leases no more than it may, and goes on as messages are settled', async () => {
+    const broker = await startBroker('drain');
+    try {
+      const count = 7;
+      for (let n = 0; n < count; n++) {
+        await topicPublisher(broker.client, 'drain').publish(
+          encodeEvent(sampleEvent({ tags: [String(n)] })),
+        );
+      }
+      let [held, mostHeld, settled] = [0, 0, 0];
+      const { promise: all, resolve } = Promise.withResolvers<undefined>();
+      const puller = await pullSubscription(broker.client, 'drain', {
+        maxMessages: 2,
+        maxExtensionSeconds: 600,
+        onMessage: (message) => {
+          held += 1;
+          mostHeld = Math.max(mostHeld, held);
+          setTimeout(() => {
+            held -= 1;
+            message.ack();
+            settled += 1;
+            if (settled === count) resolve(undefined);
+          }, 100);
+        },
+        onFault: (fault) => {
+          assert.fail(fault);
+        },
+      });
+      await all;
+      await puller.close();
+      assert.equal(mostHeld, 2);
+      await broker.pubsub.view.until(
+        (view) => view.subscription(SUBSCRIPTION)?.acknowledged === count,
+      );
+    } finally {
+      await broker.close();
+    }
+  });
+
   it('tells that the subscription is not there', async () => {
     const broker = await startBroker();
     try {
