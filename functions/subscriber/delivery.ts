@@ -1,5 +1,5 @@
 import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
-import type { MirrorEvent } from '../contract/event.ts';
+import { MAX_ACCEPTED_BYTES, type MirrorEvent } from '../contract/event.ts';
 import { Fault } from '../fault.ts';
 import { readFluxEvent } from './flux-event.ts';
 
@@ -57,6 +57,13 @@ export function decodeDelivery(
   options: { readonly acceptFluxEvents: boolean },
 ): MirrorEvent | undefined {
   const { received, data } = delivery;
+  // guard: event-size
+  if (data.length > MAX_ACCEPTED_BYTES) {
+    throw new Fault('EVENT_TOO_LARGE', `the data has ${data.length} bytes`, {
+      operation: 'decode event',
+      field: 'data',
+    });
+  }
   if (received.type !== undefined) return decodeEvent(received);
   if (data.length === 0) {
     throw new Fault('EVENT_UNDECODABLE', 'the message has neither attributes nor data', {

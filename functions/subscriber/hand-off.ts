@@ -39,6 +39,14 @@ export function eventVariable(event: MirrorEvent): string {
  * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE`
  */
 export function readEventVariable(text: string): MirrorEvent {
+  const sizeBytes = Buffer.byteLength(text);
+  // guard: event-variable
+  if (sizeBytes > MAX_EVENT_BYTES) {
+    throw new Fault('EVENT_TOO_LARGE', `${EVENT_VARIABLE} has ${sizeBytes} bytes, over 16 KiB`, {
+      operation: 'decode event',
+      field: EVENT_VARIABLE,
+    });
+  }
   try {
     return decodeEvent(JSON.parse(text) as ReceivedEvent);
   } catch (error) {

@@ -102,6 +102,22 @@ describe('delivery', () => {
     });
   }
 
+  it('guard event-size: refuses more than 1 MiB in whatever form it comes', () => {
+    const data = { ...event.data, later: 'x'.repeat(1024 * 1024) };
+    const body = JSON.stringify({ ...binary, data });
+    const structured = {
+      attributes: { 'content-type': 'application/cloudevents+json' },
+      data: Buffer.from(body).toString('base64'),
+    };
+    for (const incoming of [{ ...binary, data }, Buffer.from(body), { message: structured }])
+      assert.equal(code(incoming), 'EVENT_TOO_LARGE data');
+    const flux = readDelivery(Buffer.from(JSON.stringify({ later: data.later })));
+    assert.throws(
+      () => decodeDelivery(flux, { acceptFluxEvents: true }),
+      (error) => isFault(error, 'EVENT_TOO_LARGE'),
+    );
+  });
+
   it('rebuilds the message of an unwrapped push byte for byte', () => {
     const delivery = readDelivery(binary);
     assert.deepEqual(delivery.attributes, encoded.attributes);

@@ -144,6 +144,14 @@ describe('event variable', () => {
     });
   }
 
+  it('guard event-variable: refuses a variable over 16 KiB', () => {
+    const event = { ...sampleEvent({}), later: 'x'.repeat(MAX_EVENT_BYTES) };
+    assert.throws(
+      () => readEventVariable(eventVariable(event)),
+      (error) => isFault(error, 'EVENT_TOO_LARGE'),
+    );
+  });
+
   for (const [guard, data, code] of [
     ['event-tags', { tags: new Array<string>(1001).fill('a') }, 'EVENT_TOO_LARGE'],
     ['pattern-count', { exclusionList: new Array<string>(26).fill('a') }, 'EVENT_INVALID'],
