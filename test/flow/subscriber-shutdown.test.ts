@@ -50,6 +50,32 @@ for (const [name, options] of entries) {
       },
     );
 
+    it('hands back in time what hangs at SIGTERM', TIMEOUT, async () => {
+      await withDeployment(options, async (deployment) => {
+        const { registries, publish, event, settled, requireMirrored, events } = deployment;
+        for (const repository of REPOSITORIES) await registries.push(repository, '1.0');
+        const hanging = registries.source.faults.add({
+          kind: 'manifest',
+          times: Number.POSITIVE_INFINITY,
+          effect: { kind: 'stall', at: 'head' },
+        });
+        for (const repository of REPOSITORIES) await publish(event(repository));
+        await until(() => hanging.struck >= 2);
+        const [instance] = events.instances;
+        const toldMs = performance.now();
+        const stopped = events.stop(instance!);
+        hanging.remove();
+        await stopped;
+        assert.ok(performance.now() - toldMs < 10_000);
+        assert.equal(await instance!.gone, 0);
+        await settled();
+        for (const repository of REPOSITORIES) await requireMirrored(repository);
+        // Neither had moved on: both answers ask for redelivery, and none is a dropped connection.
+        assert.deepEqual(Object.fromEntries(events.answers), { 500: 2, 204: 2 });
+        assert.deepEqual(deployment.deadLetters(), []);
+      });
+    });
+
     it(
       'loses nothing when it is killed, and shows no tag that cannot be pulled',
       TIMEOUT,
