@@ -32,8 +32,6 @@ export interface Admission {
   readonly source: RepositoryName;
   /** Whether the source is spoken to over plain http. */
   readonly insecure: boolean;
-  /** Whether credentials of the docker config may be used: the source is in `ALLOWED_SOURCES`. */
-  readonly withCredentials: boolean;
   /** Path below the destination's host, that of the registry included. */
   readonly destinationPath: string;
 }
@@ -59,7 +57,6 @@ export function admit({ data }: MirrorEvent, rules: AdmissionRules): Admission {
   return {
     source,
     insecure: isInsecure(data, rules),
-    withCredentials: allowed,
     destinationPath: at('data.image', () => requirePath([...base, path].join('/'))),
   };
 }
