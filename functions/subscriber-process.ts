@@ -16,8 +16,8 @@ export interface SubscriberProcess {
   shutDown(): Promise<void>;
 }
 
-/** Cloud Run kills 10 s after SIGTERM; half a second is left for the exit itself. */
-export const SHUTDOWN_MS = 9_500;
+/** Cloud Run kills 10 s after SIGTERM; a second is left for the answers and the exit itself. */
+export const SHUTDOWN_MS = 9_000;
 
 /** Opens the process's service: everything but the way in which messages come. */
 export function openSubscriberProcess(

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { TOPICS } from '../../infra/local/pubsub/topology.ts';
 import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
-import { FROM_SOURCE, until, withDeployment, type DeploymentOptions } from './subscriber-rig.ts';
+import {
+  FROM_SOURCE,
+  PROJECT,
+  until,
+  withDeployment,
+  type DeploymentOptions,
+} from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const REPOSITORIES = ['org/a', 'org/b'];
@@ -127,3 +134,31 @@ for (const [name, options] of entries) {
     });
   });
 }
+
+describe('end of an instance whose topic does not answer', () => {
+  it('comes in time, and the messages come again', TIMEOUT, async () => {
+    await withDeployment({ env: { TAG_WORKERS: '1' } }, async (deployment) => {
+      const { registries, publish, event, settled, requireMirrored, events, pubsub } = deployment;
+      for (let n = 0; n < 8; n++) await registries.push('org/a', `1.0.${n}`);
+      pubsub.disturbances.add({
+        kind: 'slow',
+        method: 'Publish',
+        resource: `projects/${PROJECT}/topics/${TOPICS.bulk}`,
+        delayMs: 60_000,
+      });
+      registries.source.set({ rttMs: 200 });
+      await publish(event('org/a'));
+      await until(() => Object.keys(tagsOf(registries.destination, 'm/org/a')).length > 0);
+      const [instance] = events.instances;
+      const toldMs = performance.now();
+      await events.stop(instance!);
+      assert.ok(performance.now() - toldMs < 10_000);
+      assert.equal(await instance!.gone, 0);
+      registries.source.set({ rttMs: 0 });
+      await settled();
+      await requireMirrored('org/a');
+      assert.deepEqual(Object.fromEntries(events.answers), { 503: 1, 204: 1 });
+      assert.deepEqual(deployment.deadLetters(), []);
+    });
+  });
+});
