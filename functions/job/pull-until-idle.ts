@@ -24,6 +24,12 @@ export interface PullUntilIdleOptions {
 }
 
 /**
+ * How a pull ended. `empty`: nothing came any more. `full`: nothing could come any more, since what
+ * is kept is as much as may be leased; more may stand behind it. `stopped`: by the signal.
+ */
+export type PullEnding = 'empty' | 'full' | 'stopped';
+
+/**
  * Pulls a subscription into a taker until it is empty or the signal aborts.
  * @throws Fault `PULL_FAILED` after what is under way has ended
  */
@@ -31,8 +37,8 @@ export async function pullUntilIdle(
   client: QueueClient,
   taker: Taker,
   options: PullUntilIdleOptions,
-): Promise<void> {
-  const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
+): Promise<PullEnding> {
+  const { promise: ended, resolve: end } = Promise.withResolvers<PullEnding>();
   let failure: Fault | undefined;
   let lastMs = performance.now();
   const puller = await pullSubscription(client, options.subscription, {
@@ -44,25 +50,26 @@ export async function pullUntilIdle(
     },
     onFault: (fault) => {
       failure = fault;
-      end(undefined);
+      end('stopped');
     },
   });
   const look = setInterval(
     () => {
       if (!taker.idle) lastMs = performance.now();
-      else if (performance.now() - lastMs >= options.idleMs) end(undefined);
+      else if (performance.now() - lastMs >= options.idleMs) end(puller.full ? 'full' : 'empty');
     },
     Math.min(1000, options.idleMs / 4),
   );
   const stop = (): void => {
-    end(undefined);
+    end('stopped');
   };
   options.signal.addEventListener('abort', stop, { once: true });
   if (options.signal.aborted) stop();
-  await ended;
+  const ending = await ended;
   clearInterval(look);
   options.signal.removeEventListener('abort', stop);
   await taker.stop();
   await puller.close();
   if (failure !== undefined) throw failure;
+  return ending;
 }

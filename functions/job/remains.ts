@@ -14,7 +14,8 @@ import type { EventResult } from './event-work.ts';
 export function remainsOf(event: MirrorEvent, result: EventResult): readonly EncodedEvent[] {
   if (result.decision.action === 'acknowledge') return [];
   const { report, fault } = result;
-  if (report === undefined) return [deadLetter(encodeEvent(event), isTold(fault) ? fault : OUT_OF_TIME)];
+  if (report === undefined)
+    return [deadLetter(encodeEvent(event), isTold(fault) ? fault : OUT_OF_TIME)];
   const cause = report.records.find(isUnfinished)?.fault;
   return batchesOf(event, report.unfinished, MAX_TAGS).map((batch) =>
     deadLetter(encodeEvent(batch), isTold(cause) ? cause : OUT_OF_TIME),

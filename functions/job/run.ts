@@ -16,7 +16,7 @@ import { Drain } from './drain.ts';
 import { runEvent, taskAttempt } from './event-run.ts';
 import { executeEvent } from './event-work.ts';
 import { mirrorImages } from './images.ts';
-import { pullUntilIdle } from './pull-until-idle.ts';
+import { pullUntilIdle, type PullEnding } from './pull-until-idle.ts';
 import { Republishing } from './republish.ts';
 
 /** Where a run writes. */
@@ -38,8 +38,11 @@ export interface RunParts {
   readonly streams: RunStreams;
 }
 
-/** Messages leased at once: enough to see most older events of an object beside its newest. */
-const MAX_LEASED_MESSAGES = 1000;
+/**
+ * Messages leased at once: most older events of an object are seen beside its newest, and what is
+ * kept (other dead letters, failures) seldom stands before the rest. At 2 KiB each, 20 MiB.
+ */
+const MAX_LEASED_MESSAGES = 10_000;
 /** Longest lease where the task has no timeout: the longest task there is is a week, Cloud Run's own default a day. */
 const MAX_LEASE_SECONDS = 24 * 3600;
 /** Before a task's timeout this is left for publishing what remains, at most a tenth of it. */
@@ -147,7 +150,8 @@ async function runDrain(parts: RunParts): Promise<number> {
         return decision.action === 'acknowledge' ? 'done' : 'transient';
       },
     });
-    await pullUntilIdle(queue, drain, pullOptions(config, deadline));
+    const ending = await pullUntilIdle(queue, drain, pullOptions(config, deadline));
+    tellIfFull(ending, logger);
     const { counts } = drain;
     logger.info(
       `drained ${counts.received} messages: ${counts.executed} events executed, ` +
@@ -168,14 +172,15 @@ async function runRepublish(parts: RunParts, topic: string): Promise<number> {
     const publisher = publisherOf(queue, topic);
     if (publisher === undefined) return 1;
     const republishing = new Republishing(publisher, { codes: config.filter }, logger);
-    await pullUntilIdle(queue, republishing, pullOptions(config, deadline));
+    const ending = await pullUntilIdle(queue, republishing, pullOptions(config, deadline));
+    tellIfFull(ending, logger);
     const { counts } = republishing;
     logger.info(
       `republished ${counts.republished} of ${counts.received} messages to ${topic}, ` +
         `${counts.handedBack} handed back`,
       { entry: 'republish', ...counts },
     );
-    return counts.failed > 0 || deadline.signal.aborted ? 1 : 0;
+    return counts.failed > 0 || ending !== 'empty' ? 1 : 0;
   } finally {
     progress.end();
     deadline.release();
@@ -261,6 +266,15 @@ function pullOptions(
     idleMs: config.drainIdleMs,
     signal: deadline.signal,
   };
+}
+
+/** What is kept hides what may stand behind it: the run ended, and is not complete. */
+function tellIfFull(ending: PullEnding, logger: Logger): void {
+  if (ending !== 'full') return;
+  logger.warning(
+    'as many messages are kept as can be leased: there may be more behind them, ' +
+      'which come once these are executed, republished or purged',
+  );
 }
 
 function report(result: RunResult, config: JobConfig, print: (line: string) => void): void {

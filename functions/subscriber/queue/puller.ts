@@ -28,6 +28,8 @@ export interface PullOptions {
 
 /** A subscription being pulled. */
 export interface Puller {
+  /** Whether as much is leased as may be: nothing more comes until something is settled. */
+  readonly full: boolean;
   /** Pulls no more, and sends what was settled; what was not is handed back. */
   close(): Promise<void>;
 }
@@ -44,6 +46,9 @@ const CLOSE_TIMEOUT_MS = 2000;
  */
 const OPENING_MS = 1000;
 
+/** Most bytes of data that are leased at once: the client's own default. */
+const MAX_LEASED_BYTES = 100 * 1024 * 1024;
+
 /** Pulls a subscription, by its id or full name, until it is closed. @throws Fault `PULL_FAILED` */
 export async function pullSubscription(
   client: QueueClient,
@@ -53,18 +58,37 @@ export async function pullSubscription(
   const pubsub = await client.get();
   const { Duration } = await import('./library.ts');
   const subscription = pubsub.subscription(subscriptionName, {
-    flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
+    flowControl: {
+      maxMessages: options.maxMessages,
+      maxBytes: MAX_LEASED_BYTES,
+      allowExcessMessages: false,
+    },
     maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
     closeOptions: { behavior: 'NACK', timeout: Duration.from({ milliseconds: CLOSE_TIMEOUT_MS }) },
   });
+  const leased = { messages: 0, bytes: 0 };
+  const add = (message: Message, sign: 1 | -1): void => {
+    leased.messages += sign;
+    leased.bytes += sign * message.length;
+  };
   subscription.on('message', (message: Message) => {
-    options.onMessage(pulled(message));
+    add(message, 1);
+    options.onMessage(
+      pulled(message, () => {
+        add(message, -1);
+      }),
+    );
   });
   subscription.on('error', (error: unknown) => {
     options.onFault(pullFault(error, subscriptionName));
   });
   const openedAtMs = performance.now();
-  return { close: async () => closed(subscription, openedAtMs) };
+  return {
+    get full() {
+      return leased.messages >= options.maxMessages || leased.bytes >= MAX_LEASED_BYTES;
+    },
+    close: async () => closed(subscription, openedAtMs),
+  };
 }
 
 async function closed(subscription: Subscription, openedAtMs: number): Promise<void> {
@@ -73,16 +97,18 @@ async function closed(subscription: Subscription, openedAtMs: number): Promise<v
   subscription.removeAllListeners();
 }
 
-function pulled(message: Message): PulledMessage {
+function pulled(message: Message, onSettled: () => void): PulledMessage {
   return {
     id: message.id,
     attributes: message.attributes,
     data: message.data,
     ack: () => {
       message.ack();
+      onSettled();
     },
     nack: () => {
       message.nack();
+      onSettled();
     },
   };
 }

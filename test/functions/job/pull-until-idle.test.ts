@@ -39,10 +39,11 @@ describe('pull until idle', () => {
       const taking = taker((message) => {
         message.ack();
       });
-      await pullUntilIdle(broker.client, taking, {
+      const ending = await pullUntilIdle(broker.client, taking, {
         ...options,
         signal: new AbortController().signal,
       });
+      assert.equal(ending, 'empty');
       assert.equal(taking.received, 3);
       await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 3);
     } finally {
@@ -75,6 +76,25 @@ describe('pull until idle', () => {
     }
   });
 
+  it('tells that what is kept leaves no place for more', async () => {
+    const broker = await startBroker('drain');
+    try {
+      for (let n = 0; n < 5; n++) {
+        await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+      }
+      const kept: PulledMessage[] = [];
+      const taking = taker((message) => kept.push(message));
+      const ending = await pullUntilIdle(broker.client, taking, {
+        ...options,
+        maxMessages: 3,
+        signal: new AbortController().signal,
+      });
+      assert.deepEqual([ending, kept.length], ['full', 3]);
+    } finally {
+      await broker.close();
+    }
+  });
+
   it('ends at once when it is told to', async () => {
     const broker = await startBroker('drain');
     try {
@@ -89,7 +109,7 @@ describe('pull until idle', () => {
         },
       );
       controller.abort();
-      await ended;
+      assert.equal(await ended, 'stopped');
     } finally {
       await broker.close();
     }

@@ -273,6 +273,33 @@ describe('drain', () => {
     assert.equal(broker.pubsub.view.subscription(name)?.undelivered, 2);
   });
 
+  it('finds the dead letters of a code behind thousands of others', async () => {
+    const crowd = await startBroker('dead', 'again');
+    process.env['PUBSUB_EMULATOR_HOST'] = crowd.pubsub.host;
+    try {
+      const message = encodeEvent(sampleEvent({ tags: ['again'] }));
+      const wanted = 20;
+      const letters = [
+        ...Array.from({ length: 1500 }, () => deadLetter(message, { code: 'EVENT_INVALID' })),
+        ...Array.from({ length: wanted }, () => deadLetter(message, { code: 'SOURCE_FORBIDDEN' })),
+      ];
+      const dead = topicPublisher(crowd.client, 'dead');
+      await Promise.all(letters.map(async (letter) => dead.publish(letter)));
+      const { code, stdout } = await runJob(
+        [
+          ...['--drain', 'dead', '--drain-idle', '1s'],
+          ...['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'],
+        ],
+        { GOOGLE_CLOUD_PROJECT: PROJECT },
+      );
+      const last = linesOf(stdout).find(({ entry }) => entry === 'republish');
+      assert.deepEqual([last?.['republished'], last?.['handedBack'], code], [wanted, 1500, 0]);
+    } finally {
+      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+      await crowd.close();
+    }
+  });
+
   it('fails where the subscription is not there', async () => {
     await assert.rejects(runJob(['--drain', 'absent'], env()), (error) =>
       isFault(error, 'PULL_FAILED'),
