@@ -50,6 +50,8 @@ function pushRequest(request: IncomingMessage): PushRequest {
     // Cloud Run's front end sends both forms; a proxy may send on the older one alone.
     traceparent:
       headerOf(request, 'traceparent') ?? traceparentOf(headerOf(request, 'x-cloud-trace-context')),
+    // Of an unwrapped push with metadata (cloud.google.com/pubsub/docs/payload-unwrapping).
+    messageId: headerOf(request, 'x-goog-pubsub-message-id'),
   };
 }
 

@@ -45,6 +45,8 @@ export interface PushRequest {
   readonly executionId?: string | undefined;
   /** W3C Trace Context of the request. */
   readonly traceparent?: string | undefined;
+  /** Pub/Sub's id of the message, where its metadata comes as headers. */
+  readonly messageId?: string | undefined;
 }
 
 /** What came of executing an event. */
@@ -282,12 +284,13 @@ function requestFields(
   request: PushRequest,
   projectId: string | undefined,
 ): Record<string, unknown> {
+  const messageId = delivery.messageId ?? request.messageId;
   return {
     ...traceFields(delivery.traceparent ?? request.traceparent, projectId),
     ...(request.executionId === undefined
       ? {}
       : { 'logging.googleapis.com/labels': { execution_id: request.executionId } }),
-    ...(delivery.messageId === undefined ? {} : { messageId: delivery.messageId }),
+    ...(messageId === undefined ? {} : { messageId }),
     ...(delivery.deliveryAttempt === undefined
       ? {}
       : { deliveryAttempt: delivery.deliveryAttempt }),

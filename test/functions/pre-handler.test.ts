@@ -87,11 +87,16 @@ describe('pre-handler', () => {
     }
   });
 
-  it('tells the function its arrival, execution and trace', async () => {
+  it('tells the function its arrival, execution, trace and message', async () => {
     const beforeMs = Date.now();
-    await send('POST', { 'function-execution-id': 'e-1', traceparent: '00-t' }, 'x');
+    await send(
+      'POST',
+      { 'function-execution-id': 'e-1', traceparent: '00-t', 'x-goog-pubsub-message-id': 'm-1' },
+      'x',
+    );
     const { request, headers } = seen.at(-1) ?? {};
-    assert.equal(request?.executionId, 'e-1');
+    assert.equal(request?.messageId, 'm-1');
+    assert.equal(request.executionId, 'e-1');
     assert.equal(request.traceparent, '00-t');
     assert.ok(request.arrivedAtMs >= beforeMs);
     await send('POST', {}, 'x');

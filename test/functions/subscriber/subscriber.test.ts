@@ -268,6 +268,19 @@ describe('subscriber', () => {
     assert.deepEqual(line['logging.googleapis.com/labels'], { execution_id: 'e-1' });
   });
 
+  it('names the message in its lines, wrapped or not', async () => {
+    const { subscriber, lines } = rig(() => sampleReport());
+    const { id, type, source, subject, time, data } = sampleEvent();
+    const unwrapped = { specversion: '1.0', id, type, source, subject, time, data };
+    const request = { arrivedAtMs: Date.now(), messageId: 'm-2' };
+    await subscriber.handle(unwrapped, request);
+    await subscriber.handle(wrapped(sampleEvent()), request);
+    assert.deepEqual(
+      lines.filter(({ entry }) => entry === 'event').map(({ messageId }) => messageId),
+      ['m-2', 'm-1'],
+    );
+  });
+
   it('acknowledges an event of Flux that asks for nothing', async () => {
     const { subscriber, works, letters } = rig(() => sampleReport(), { acceptFluxEvents: true });
     const flux = {
