@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
+import { eventVariable } from '../../functions/subscriber/hand-off.ts';
 import type { LogLine } from '../../infra/local/child.ts';
 import { startMetadata } from '../../infra/local/metadata/metadata.ts';
 import { RunApiRefusal } from '../../infra/local/run-api/refusal.ts';
 import { startRunApi, type LocalRunApi } from '../../infra/local/run-api/server.ts';
 import { taskProcess } from '../../infra/local/run-api/task-process.ts';
 import { TOPICS } from '../../infra/local/pubsub/topology.ts';
-import { runEntry } from './entry.ts';
-import { deploy, PROJECT, type Deployment } from './subscriber-rig.ts';
+import { runEntry, startEntry } from './entry.ts';
+import { deploy, PROJECT, until, type Deployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const JOB = `projects/${PROJECT}/locations/europe-west1/jobs/mirror`;
@@ -17,6 +18,7 @@ const JOB = `projects/${PROJECT}/locations/europe-west1/jobs/mirror`;
 interface WithJob extends Deployment {
   readonly api: LocalRunApi;
   readonly jobLines: readonly LogLine[];
+  readonly jobEnv: Readonly<Record<string, string>>;
   /** Runs the job's entry by hand, as an operator does; it must exit 0. */
   readonly runJob: (...args: readonly string[]) => Promise<void>;
 }
@@ -75,6 +77,7 @@ async function withJob(
       ...deployment,
       api,
       jobLines,
+      jobEnv,
       runJob: async (...args) => {
         const { code, stdout } = await runEntry('functions/job.ts', args, jobEnv);
         assert.equal(code, 0, stdout);
@@ -230,6 +233,33 @@ describe('hand-off to the job', () => {
       );
     },
   );
+
+  it('puts aside what remains when its last attempt is told to end', TIMEOUT, async () => {
+    await withJob({}, async (deployment) => {
+      const { registries, event, requireMirrored } = deployment;
+      for (const tag of ['1.0', '1.1']) await registries.push('org/app', tag);
+      const hanging = registries.source.faults.add({
+        path: /manifests\/1\.1/,
+        times: Number.POSITIVE_INFINITY,
+        effect: { kind: 'stall', at: 'head' },
+      });
+      const { child, ended } = startEntry('functions/job.ts', [], {
+        ...deployment.jobEnv,
+        EVENT: eventVariable(event('org/app')),
+        CLOUD_RUN_TASK_ATTEMPT: '0',
+      });
+      await until(
+        () => hanging.struck > 0 && registries.destination.store.tags('m/org/app').includes('1.0'),
+      );
+      child.kill('SIGTERM');
+      assert.equal((await ended).code, 1);
+      assert.deepEqual(lettersOf(deployment), [['DEADLINE_EXCEEDED', ['1.1']]]);
+
+      hanging.remove();
+      await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '1s');
+      await requireMirrored('org/app');
+    });
+  });
 });
 
 /** Code and tags of every dead letter. */
