@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { Fault, isFault, type FaultCode } from '../../../functions/fault.ts';
 import { run } from '../../../functions/job/run.ts';
 import type { ReportDocument } from '../../../functions/report/report-document.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
@@ -279,12 +279,14 @@ describe('drain', () => {
     try {
       const message = encodeEvent(sampleEvent({ tags: ['again'] }));
       const wanted = 20;
-      const letters = [
-        ...Array.from({ length: 1500 }, () => deadLetter(message, { code: 'EVENT_INVALID' })),
-        ...Array.from({ length: wanted }, () => deadLetter(message, { code: 'SOURCE_FORBIDDEN' })),
+      const codes = [
+        ...Array<FaultCode>(1500).fill('EVENT_INVALID'),
+        ...Array<FaultCode>(wanted).fill('SOURCE_FORBIDDEN'),
       ];
       const dead = topicPublisher(crowd.client, 'dead');
-      await Promise.all(letters.map(async (letter) => dead.publish(letter)));
+      await Promise.all(
+        codes.map(async (code) => dead.publish(deadLetter(message, new Fault(code, 'x')))),
+      );
       const { code, stdout } = await runJob(
         [
           ...['--drain', 'dead', '--drain-idle', '1s'],
