@@ -4,7 +4,7 @@
 // would else parse megabytes for nothing.
 //   node infra/bundle.mjs [--report] [--out=FOLDER] [ENTRY…]
 // No ENTRY: all of them. FOLDER is dist/ unless told. --report prints what is in each bundle.
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isBuiltin } from 'node:module';
@@ -47,6 +47,30 @@ const builtins = {
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)});`,
       loader: 'js',
     }));
+  },
+};
+
+/** What the service's answers and its requests' bodies are of. */
+const MEDIA_TYPES =
+  /^(application\/(json|octet-stream|x-www-form-urlencoded)|text\/(plain|html)|multipart\/form-data)$/;
+
+/**
+ * Leaves out of the framework's tables what is compiled at every cold start and never looked up: the
+ * charsets that are not Unicode (JSON is UTF-8, RFC 8259 section 8.1; a body in another charset is
+ * answered 415) and media types that no request has.
+ */
+const tables = {
+  name: 'tables',
+  setup(plugin) {
+    plugin.onLoad(
+      { filter: /[\\/]iconv-lite[\\/]encodings[\\/](dbcs-data|sbcs-data-generated)\.js$/ },
+      () => ({ contents: '' }),
+    );
+    plugin.onLoad({ filter: /[\\/]mime-db[\\/]db\.json$/ }, ({ path }) => {
+      const all = Object.entries(JSON.parse(readFileSync(path, 'utf8')));
+      const kept = Object.fromEntries(all.filter(([type]) => MEDIA_TYPES.test(type)));
+      return { contents: JSON.stringify(kept), loader: 'json' };
+    });
   },
 };
 
@@ -108,7 +132,7 @@ async function bundle(folder, names) {
       format: 'esm',
       banner: { js: banner },
       external,
-      plugins: [builtins, kubernetesClient],
+      plugins: [builtins, tables, kubernetesClient],
       minifySyntax: true,
       minifyWhitespace: true,
       // Names of classes and functions stay: stacks in Error Reporting are read by people.
