@@ -86,7 +86,7 @@ describe('engine', () => {
     );
   });
 
-  it('guard source-credentials: uses them for no other', async () => {
+  it('uses them for no other', async () => {
     await assert.rejects(
       withEngine({ DOCKER_CONFIG_FILE: dockerConfig() }, async (engine) =>
         mirror(engine, 'demo/api'),

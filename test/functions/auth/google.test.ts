@@ -51,7 +51,8 @@ describe('Google credentials', () => {
   ];
 
   for (const [host, google] of hosts) {
-    it(`guard google-hosts-only: ${google ? 'presents' : 'withholds'} the token ${google ? 'to' : 'from'} '${host}'`, async () => {
+    const does = google ? 'presents the token to' : 'guard google-hosts-only: withholds it from';
+    it(`${does} '${host}'`, async () => {
       const tokens = counting();
       const credentials = googleCredentials(googleHosts(['127.0.0.1:5000']), tokens);
       const expected = google ? { kind: 'google', token: 'token-1' } : undefined;
