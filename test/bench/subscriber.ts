@@ -32,10 +32,15 @@ const UNCHANGED_REPOSITORIES = 50;
 const SHARED_TAGS = 2000;
 /** Base layers of those images. */
 const SHARED_BASES = 20;
+/** A base layer and an image's own, in the proportion that images of services have (some 60 and 20 MB). */
+const BASE_BYTES = 60 * KIB;
+const OWN_BYTES = 20 * KIB;
 /** Processes that share it. */
 const PROCESSES = 4;
-/** Round trip to both registries in that run, as between regions. */
-const RTT_MS = 20;
+/** Round trips to both registries in those runs: as between regions, and so far that no machine is the bound. */
+const RTTS_MS = [20, 100];
+/** Events before those runs: Pub/Sub has widened its push window, and all instances have started. */
+const WARM_UP_EVENTS = 100;
 /** Above this share of all cores the machine was the bound, not the processes. */
 const RIG_BOUND_LOAD = 0.8;
 
@@ -235,7 +240,7 @@ interface SharedRun {
   readonly machineLoad: number;
 }
 
-/** 2,000 tags by fan-out: one process, then four. */
+/** 2,000 tags by fan-out: one process, then four; farther away where this machine was the bound. */
 async function sharedRepository(serve: string): Promise<readonly Line[]> {
   const source = await startRegistryProcess([]);
   try {
@@ -244,45 +249,56 @@ async function sharedRepository(serve: string): Promise<readonly Line[]> {
         repository: 'bench/shared',
         tag: `1.${tag}.0`,
         layers: [
-          { seed: `base-${tag % SHARED_BASES}`, sizeBytes: 64 * KIB },
-          { seed: `own-${tag}`, sizeBytes: 4 * KIB },
+          { seed: `base-${tag % SHARED_BASES}`, sizeBytes: BASE_BYTES },
+          { seed: `own-${tag}`, sizeBytes: OWN_BYTES },
         ],
       });
     }
-    await source.set({ rttMs: RTT_MS });
-    const one = await sharedBy(1, serve, source);
-    const four = await sharedBy(PROCESSES, serve, source);
-    const ratio = four.wallSeconds / one.wallSeconds;
-    const rigBound = four.machineLoad > RIG_BOUND_LOAD;
-    const distinctBytes = one.uploadedBytes;
-    return [
-      {
-        name: `${SHARED_TAGS} tags by ${PROCESSES} processes: bytes uploaded / by one`,
-        measured: (four.uploadedBytes / distinctBytes).toFixed(3),
-        bound: '≤ 1.1',
-        kept: four.uploadedBytes <= 1.1 * distinctBytes,
-      },
-      {
-        name: 'manifests read from the source / images',
-        measured: (four.manifestGets / SHARED_TAGS).toFixed(3),
-        bound: '≤ 1.05',
-        kept: four.manifestGets <= 1.05 * SHARED_TAGS,
-      },
-      {
-        name: `wall (RTT ${RTT_MS} ms) / one process`,
-        measured: `${ratio.toFixed(2)} (${four.wallSeconds.toFixed(1)} s / ${one.wallSeconds.toFixed(1)} s${rigBound ? ', this machine was the bound' : ''})`,
-        ...(rigBound ? {} : { bound: '≤ 0.4', kept: ratio <= 0.4 }),
-      },
-    ];
+    const layers = [{ seed: 'warm-up', sizeBytes: KIB }];
+    await source.putSyntheticImage({ repository: 'bench/warm-up', tag: '1.0.0', layers });
+    const lines: Line[] = [];
+    for (const rttMs of RTTS_MS) {
+      const one = await sharedBy(1, serve, source, rttMs);
+      const four = await sharedBy(PROCESSES, serve, source, rttMs);
+      lines.push(...linesOf(one, four, rttMs));
+      if (four.machineLoad <= RIG_BOUND_LOAD) break;
+    }
+    return lines;
   } finally {
     await source.close();
   }
+}
+
+function linesOf(one: SharedRun, four: SharedRun, rttMs: number): readonly Line[] {
+  const what = `${SHARED_TAGS} tags by ${PROCESSES} processes, RTT ${rttMs} ms`;
+  const ratio = four.wallSeconds / one.wallSeconds;
+  const rigBound = four.machineLoad > RIG_BOUND_LOAD;
+  return [
+    {
+      name: `${what}: bytes uploaded / by one`,
+      measured: (four.uploadedBytes / one.uploadedBytes).toFixed(3),
+      bound: '≤ 1.1',
+      kept: four.uploadedBytes <= 1.1 * one.uploadedBytes,
+    },
+    {
+      name: `${what}: manifests read from the source / images`,
+      measured: (four.manifestGets / SHARED_TAGS).toFixed(3),
+      bound: '≤ 1.05',
+      kept: four.manifestGets <= 1.05 * SHARED_TAGS,
+    },
+    {
+      name: `${what}: wall / one process`,
+      measured: `${ratio.toFixed(2)} (${four.wallSeconds.toFixed(1)} s / ${one.wallSeconds.toFixed(1)} s${rigBound ? ', this machine was the bound' : ''})`,
+      ...(rigBound ? {} : { bound: '≤ 0.4', kept: ratio <= 0.4 }),
+    },
+  ];
 }
 
 async function sharedBy(
   processes: number,
   serve: string,
   source: RegistryProcess,
+  rttMs: number,
 ): Promise<SharedRun> {
   const destination = await startRegistryProcess(['--personality=artifact-registry']);
   const pubsub = await startPubsub({ duplicateShare: 0, backoffFactor: 0.01 });
@@ -308,19 +324,27 @@ async function sharedBy(
       eventsEndpoint: front.url,
       bulkEndpoint: front.url,
     });
-    await destination.set({ rttMs: RTT_MS });
-    await source.reset();
+    for (const registry of [source, destination]) await registry.set({ rttMs });
+    const quiet = async (): Promise<void> => {
+      await pubsub.view.until((view) =>
+        [TOPICS.events, TOPICS.bulk].every((name) => {
+          const lane = view.subscription(`projects/bench/subscriptions/${name}`);
+          return (
+            lane !== undefined && lane.acknowledged > 0 && lane.undelivered + lane.outstanding === 0
+          );
+        }),
+      );
+    };
+    const small = messageOf(eventAbout(source, 'bench/warm-up'));
+    for (const topic of [TOPICS.events, TOPICS.bulk]) {
+      for (let n = 0; n < WARM_UP_EVENTS; n++) await admin.topic(topic).publishMessage(small);
+    }
+    await quiet();
+    for (const registry of [source, destination]) await registry.reset();
     const coresBefore = cpus();
     const startedMs = performance.now();
     await admin.topic(TOPICS.events).publishMessage(messageOf(eventAbout(source, 'bench/shared')));
-    await pubsub.view.until((view) =>
-      [TOPICS.events, TOPICS.bulk].every((name) => {
-        const lane = view.subscription(`projects/bench/subscriptions/${name}`);
-        return (
-          lane !== undefined && lane.acknowledged > 0 && lane.undelivered + lane.outstanding === 0
-        );
-      }),
-    );
+    await quiet();
     const wallMs = performance.now() - startedMs;
     const after = await Promise.all([source.figures(), destination.figures()]);
     return {

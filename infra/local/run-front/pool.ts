@@ -26,9 +26,10 @@ export class InstancePool {
     return this.#ready;
   }
 
-  /** A slot with room, that of a new instance where all are full; undefined: no more may start. */
+  /** The least busy slot with room, that of a new instance where all are full; undefined: no more may start. */
   take(): Slot | undefined {
-    for (const slot of this.#slots) if (slot.inFlight < this.#concurrency) return slot;
+    const [idlest] = [...this.#slots].sort((a, b) => a.inFlight - b.inFlight);
+    if (idlest !== undefined && idlest.inFlight < this.#concurrency) return idlest;
     return this.#slots.size < this.#maxInstances ? this.#add() : undefined;
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { Instance } from '../../../../infra/local/run-front/instance.ts';
-import { InstancePool } from '../../../../infra/local/run-front/pool.ts';
+import { InstancePool, type Slot } from '../../../../infra/local/run-front/pool.ts';
 
 function instances(): { start: () => Promise<Instance>; started: (() => void)[] } {
   const started: (() => void)[] = [];
@@ -37,6 +37,23 @@ describe('instance pool', () => {
     assert.equal(started.length, 2);
     assert.equal(taken[0], taken[1]);
     assert.equal(pool.take(), undefined);
+  });
+
+  it('gives the next request to the least busy', () => {
+    const pool = new InstancePool(instances().start, 2, 2);
+    const take = (): Slot => {
+      const slot = pool.take();
+      assert.ok(slot !== undefined);
+      slot.inFlight += 1;
+      return slot;
+    };
+    const first = take();
+    take();
+    const second = take();
+    assert.notEqual(second, first);
+    second.inFlight = 0;
+    first.inFlight = 1;
+    assert.equal(pool.take(), second);
   });
 
   it('starts another in place of one that went away or was taken out', async () => {
