@@ -1,4 +1,5 @@
-// Measures what tests must not assert: `npm run bench -- [copy|memory|bridge|subscriber]… [--json] [--check]`.
+// Measures what tests must not assert:
+// `npm run bench -- [copy|memory|bridge|subscriber]… [--runs N] [--json] [--check]`.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -45,7 +46,8 @@ async function run(names: readonly string[], options: BenchOptions): Promise<num
 }
 
 const argv = process.argv.slice(2);
-const names = argv.filter((argument) => !argument.startsWith('-'));
+const firstOption = argv.findIndex((argument) => argument.startsWith('-'));
+const names = firstOption === -1 ? argv : argv.slice(0, firstOption);
 try {
   const unknown = names.find((name) => !(benchmarks as readonly string[]).includes(name));
   if (unknown !== undefined) {
@@ -61,11 +63,7 @@ try {
       ),
     );
   } else {
-    const options = parseOptions(
-      table,
-      argv.filter((argument) => argument.startsWith('-')),
-      {},
-    );
+    const options = parseOptions(table, argv.slice(names.length), {});
     const missed = await run(names.length > 0 ? names : benchmarks, options);
     process.exitCode = options.check && missed > 0 ? 1 : 0;
   }
