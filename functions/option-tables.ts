@@ -40,7 +40,7 @@ export const mirrorOptions = {
     default: 4,
     min: 1,
     max: 64,
-    sentence: 'Tags of one ImageRepository copied at once; as many are read ahead.',
+    sentence: 'Tags of one ImageRepository whose blobs are begun at once; as many are read ahead.',
   }),
   allowedSources: list({
     flag: '--allowed-source',

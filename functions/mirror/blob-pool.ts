@@ -31,6 +31,8 @@ export interface BlobWish {
   readonly missedAtMark?: number;
   /** Told the bytes that this wish sends, as they go. */
   readonly onBytes?: (count: number) => void;
+  /** Told, perhaps more than once, that its bytes are being sent, or that another's are waited for. */
+  readonly onUnderWay?: () => void;
 }
 
 /** How a wish was fulfilled. */
@@ -88,6 +90,7 @@ export class BlobPool {
       if (this.knowledge.hasBlob(destination, blob.digest, wish.missedAtMark)) return KNOWN;
       const running = this.#transfers.get(key);
       if (running === undefined) return this.#lead(key, wish, signal);
+      wish.onUnderWay?.();
       const ending = await running.flight.join(signal);
       if (ending.ok) {
         if (running.destination !== destination.name) continue;
@@ -147,6 +150,7 @@ export class BlobPool {
         blob,
         async (inner) => {
           stream = await this.#startStream(wish, blob, inner);
+          wish.onUnderWay?.();
           return open(source, blob, inner);
         },
         {

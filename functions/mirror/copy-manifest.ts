@@ -1,6 +1,6 @@
 import { Fault, isFault } from '../fault.ts';
 import { blobsOf } from '../oci/manifest.ts';
-import type { BlobPool } from './blob-pool.ts';
+import type { BlobPool, BlobWish } from './blob-pool.ts';
 import type { Deadline } from './deadline.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
 import type { Descriptor, DestinationRepository, PutAnswer, SourceRepository } from './ports.ts';
@@ -43,16 +43,34 @@ export class ManifestCopy {
   /**
    * Brings everything that a manifest names: its blobs, and its children, each pushed by digest
    * after its own parts.
+   * @param onUnderWay told when every blob of a manifest without children is there or being sent
    * @throws Fault the gravest of its parts
    */
-  async bringParts(node: ManifestNode, walk: Walk, tally: Tally): Promise<void> {
+  async bringParts(
+    node: ManifestNode,
+    walk: Walk,
+    tally: Tally,
+    onUnderWay?: () => void,
+  ): Promise<void> {
     const { children } = node.manifest;
     if (node.manifest.kind === 'index') enterIndex(walk, children);
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#context.signal, stop.signal]);
+    const named = blobsOf(node.manifest);
+    const waiting = new Set(named);
+    const underWay = (blob: Descriptor): void => {
+      if (waiting.delete(blob) && waiting.size + children.length === 0) onUnderWay?.();
+    };
     const blobs = settle(
-      blobsOf(node.manifest),
-      async (blob) => this.#bringBlob(blob, tally, signal),
+      named,
+      async (blob) =>
+        this.#bringBlob(blob, tally, signal, {
+          onUnderWay: () => {
+            underWay(blob);
+          },
+        }).finally(() => {
+          underWay(blob);
+        }),
       {
         concurrency: BLOB_CONCURRENCY,
         operation: 'copy blob',
@@ -72,11 +90,17 @@ export class ManifestCopy {
   /**
    * Brings everything that a tag's manifest names, once for all tags of the event that have it.
    * @returns `shared` where another tag's work brought it
+   * @param onUnderWay as that of {@link bringParts}
    * @throws Fault the gravest of its parts
    */
-  async bringBody(node: ManifestNode, walk: Walk, tally: Tally): Promise<'brought' | 'shared'> {
+  async bringBody(
+    node: ManifestNode,
+    walk: Walk,
+    tally: Tally,
+    onUnderWay?: () => void,
+  ): Promise<'brought' | 'shared'> {
     const shared = await this.#join(this.#bodies, node.digest, async () =>
-      this.bringParts(node, walk, tally),
+      this.bringParts(node, walk, tally, onUnderWay),
     );
     return shared ? 'shared' : 'brought';
   }
@@ -158,19 +182,11 @@ export class ManifestCopy {
     blob: Descriptor,
     tally: Tally,
     signal: AbortSignal,
-    missedAtMark?: number,
+    how: Pick<BlobWish, 'missedAtMark' | 'onUnderWay'> = {},
   ): Promise<void> {
     const { source, destination, pool, deadline, turn, onBytes } = this.#context;
     const result = await pool.bring(
-      {
-        source,
-        destination,
-        blob,
-        turn,
-        deadline,
-        onBytes,
-        ...(missedAtMark === undefined ? {} : { missedAtMark }),
-      },
+      { source, destination, blob, turn, deadline, onBytes, ...how },
       signal,
     );
     tally.blob(result, blob.sizeBytes);
@@ -195,10 +211,14 @@ export class ManifestCopy {
       await this.bringParts(node, walk, tally);
       return;
     }
-    await settle(namedBlobs, async (blob) => this.#bringBlob(blob, tally, signal, mark), {
-      concurrency: BLOB_CONCURRENCY,
-      operation: 'copy blob',
-    });
+    await settle(
+      namedBlobs,
+      async (blob) => this.#bringBlob(blob, tally, signal, { missedAtMark: mark }),
+      {
+        concurrency: BLOB_CONCURRENCY,
+        operation: 'copy blob',
+      },
+    );
     await settle(namedChildren, async (child) => this.bringChild(child, walk, tally), {
       concurrency: CHILD_CONCURRENCY,
       operation: 'copy manifest',

@@ -5,7 +5,7 @@ import type { Clock } from './ports.ts';
 import type { Slots } from './slots.ts';
 import type { ManifestNode, ReadTag } from './source-manifests.ts';
 import type { Tally } from './tally.ts';
-import { walkFrom, type ManifestBudget } from './walk.ts';
+import { walkFrom, type ManifestBudget, type Walk } from './walk.ts';
 
 /** A manifest that was read so long ago is asked for again before its tag is pushed, milliseconds. */
 export const FRESH_MS = 5000;
@@ -19,7 +19,7 @@ export interface TagWork {
   readonly previousDigest: string | undefined;
   readonly budget: ManifestBudget;
   readonly tally: Tally;
-  /** One is taken while its parts are brought; undefined: it waits for none. */
+  /** One is taken until its parts are on their way; undefined: it waits for none. */
   readonly slots?: Slots;
 }
 
@@ -54,7 +54,7 @@ export async function copyTag(
   copy: ManifestCopy,
   clock: Clock,
 ): Promise<TagEnding> {
-  const { tag, tally, budget, slots } = work;
+  const { tag, tally, budget } = work;
   let { previousDigest } = work;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const read = await context.read.takeTag(tag, context.signal);
@@ -63,8 +63,7 @@ export async function copyTag(
     if (node.digest === previousDigest) return identical(node.digest);
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
-    const bring = async (): Promise<'brought' | 'shared'> => copy.bringBody(node, walk, tally);
-    const body = known ? 'shared' : await (slots?.run(bring) ?? bring());
+    const body = known ? 'shared' : await bringInTurn(node, walk, work, copy);
     const guard = await beforePush(tag, read, previousDigest, context, clock);
     if (!guard.ok) {
       if (guard.why === 'gone') return LOST;
@@ -90,6 +89,20 @@ export async function copyTag(
     operation: 'copy tag',
     side: 'source',
   });
+}
+
+async function bringInTurn(
+  node: ManifestNode,
+  walk: Walk,
+  { slots, tally }: TagWork,
+  copy: ManifestCopy,
+): Promise<'brought' | 'shared'> {
+  const giveBack = await slots?.take();
+  try {
+    return await copy.bringBody(node, walk, tally, giveBack);
+  } finally {
+    giveBack?.();
+  }
 }
 
 const LOST: TagEnding = { outcome: 'lost', reason: 'GoneFromSource' };

@@ -4,7 +4,7 @@ import { DEFAULT_MUTABLE_TAGS } from './verification.ts';
 
 /** How repositories are mirrored, for all events of a process. */
 export interface MirrorOptions {
-  /** `TAG_WORKERS`: tags of one repository copied at once, 1 or more. Default 4. */
+  /** `TAG_WORKERS`: tags of one repository whose blobs are begun at once, 1 or more. Default 4. */
   readonly tagWorkers: number;
   /** Tells what would be done; nothing is changed. Default false. */
   readonly dryRun: boolean;

@@ -1,4 +1,4 @@
-/** So many pieces of work run at once; the others wait in the order of their coming. */
+/** So many are taken at once; who comes later waits, in the order of coming. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -8,20 +8,21 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Runs the work when a slot is free, and frees it however the work ends. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Waits for a slot; the result gives it back, once however often it is called. */
+  async take(): Promise<() => void> {
     if (this.#free > 0) this.#free -= 1;
     else {
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
       });
     }
-    try {
-      return await work();
-    } finally {
+    let taken = true;
+    return () => {
+      if (!taken) return;
+      taken = false;
       const next = this.#waiting.shift();
       if (next === undefined) this.#free += 1;
       else next();
-    }
+    };
   }
 }

@@ -39,12 +39,12 @@ export interface WorkContext {
   readonly tagWorkers: number;
 }
 
-/** Tags under way for each whose parts are brought: one is read ahead of it, one is pushed behind it. */
+/** Tags for each whose blobs are begun: one is read ahead of it, one has its blobs on their way. */
 const STAGES = 3;
 
 /**
- * Copies tags, the parts of `tagWorkers` at once, and lets signatures and referrers follow each.
- * What fails fails its own tag.
+ * Copies tags, begins the blobs of `tagWorkers` at once, and lets signatures and referrers follow
+ * each. What fails fails its own tag.
  * @returns the records of the tags that no delivery is long enough for; all others are in the ledger
  */
 export async function carryOut(

@@ -396,7 +396,7 @@ variable "workers" {
 }
 
 variable "tag_workers" {
-  description = "Tags of one ImageRepository copied at once; as many are read ahead."
+  description = "Tags of one ImageRepository whose blobs are begun at once; as many are read ahead."
   type        = number
   default     = 4
   nullable    = false

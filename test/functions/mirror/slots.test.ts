@@ -3,33 +3,46 @@ import { describe, it } from 'node:test';
 
 import { Slots } from '../../../functions/mirror/slots.ts';
 
+/** What has been taken, in the order of its coming, each with what gives it back. */
+function takers(slots: Slots, count: number): { taken: number[]; giveBack: (() => void)[] } {
+  const taken: number[] = [];
+  const giveBack: (() => void)[] = [];
+  for (let index = 0; index < count; index += 1) {
+    void slots.take().then((give) => {
+      taken.push(index);
+      giveBack[index] = give;
+    });
+  }
+  return { taken, giveBack };
+}
+
+const settled = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 describe('slots', () => {
-  it('run so much at once, the others in the order of their coming', async () => {
-    const slots = new Slots(2);
-    const begun: number[] = [];
-    const ends = [0, 1, 2, 3].map(() => Promise.withResolvers<number>());
-    const works = ends.map(async ({ promise }, index) =>
-      slots.run(async () => {
-        begun.push(index);
-        return promise;
-      }),
-    );
-    await Promise.resolve();
-    assert.deepEqual(begun, [0, 1]);
-    ends[1]?.resolve(1);
-    assert.equal(await works[1], 1);
-    assert.deepEqual(begun, [0, 1, 2]);
-    for (const { resolve } of ends) resolve(7);
-    assert.deepEqual(await Promise.all(works), [7, 1, 7, 7]);
-    assert.deepEqual(begun, [0, 1, 2, 3]);
+  it('are so many, and who comes later waits in the order of coming', async () => {
+    const { taken, giveBack } = takers(new Slots(2), 4);
+    await settled();
+    assert.deepEqual(taken, [0, 1]);
+    giveBack[1]?.();
+    await settled();
+    assert.deepEqual(taken, [0, 1, 2]);
+    giveBack[0]?.();
+    await settled();
+    assert.deepEqual(taken, [0, 1, 2, 3]);
   });
 
-  it('are free again after work that failed', async () => {
+  it('are given back once, however often that is said', async () => {
     const slots = new Slots(1);
-    await assert.rejects(
-      slots.run(async () => Promise.reject(new Error('no'))),
-      /no/,
-    );
-    assert.equal(await slots.run(async () => Promise.resolve('yes')), 'yes');
+    const { taken, giveBack } = takers(slots, 3);
+    await settled();
+    giveBack[0]?.();
+    giveBack[0]?.();
+    await settled();
+    assert.deepEqual(taken, [0, 1]);
+    giveBack[1]?.();
+    await settled();
+    giveBack[2]?.();
+    assert.deepEqual(taken, [0, 1, 2]);
+    (await slots.take())();
   });
 });

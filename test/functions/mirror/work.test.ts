@@ -74,6 +74,19 @@ describe('carrying out', () => {
     assert.equal(Object.values(outcomes(await mirrored)).length, 12);
   });
 
+  it('begins further tags when all blobs of the first are on their way', async () => {
+    const rig = new Rig();
+    const held = Promise.withResolvers<undefined>();
+    rig.destination.onChunk = async () => held.promise;
+    for (let tag = 0; tag < 3; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
+    const mirrored = rig.mirror({}, { options: { tagWorkers: 1 } });
+    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    assert.equal(rig.destination.mostUploads, 6);
+    held.resolve(undefined);
+    const all = { v0: 'copied', v1: 'copied', v2: 'copied' };
+    assert.deepEqual(outcomes(await mirrored), all);
+  });
+
   it('begins no tag that needs blobs in the last ninth, but retags', async () => {
     const rig = new Rig();
     const image = imageWith('there', 1);
