@@ -63,7 +63,7 @@ describe('drain', () => {
         await publish({ attributes, data: Buffer.from('{') }, BACKLOG);
 
         registries.source.set({ rttMs: 150 });
-        const args = ['--drain', BACKLOG, '--drain-idle', '1s', '--workers', '2'];
+        const args = ['--drain', BACKLOG, '--drain-idle', '4s', '--workers', '2'];
         const first = startEntry('functions/job.ts', args, env);
         await until(() =>
           repositories.some(
@@ -100,7 +100,7 @@ describe('drain', () => {
         times: Number.POSITIVE_INFINITY,
         effect: { kind: 'answer', status: 503 },
       });
-      const args = ['--drain', BACKLOG, '--drain-idle', '1s'];
+      const args = ['--drain', BACKLOG, '--drain-idle', '4s'];
       const first = await runEntry('functions/job.ts', args, env);
       const { received, executed, handedBack } = summaryOf(first) ?? {};
       // Kept, it neither came again nor held the drain's end up.
@@ -130,7 +130,7 @@ describe('replay of dead letters', () => {
       const codes = deadLetters().map((letter) => letter.attributes['error-code']);
       assert.deepEqual(codes.sort(), ['EVENT_INVALID', 'SOURCE_FORBIDDEN']);
 
-      const args = ['--drain', TOPICS.deadLetter, '--drain-idle', '1s'];
+      const args = ['--drain', TOPICS.deadLetter, '--drain-idle', '4s'];
       const republish = ['--republish', BACKLOG, '--filter', 'code=SOURCE_FORBIDDEN'];
       const ended = await runEntry('functions/job.ts', [...args, ...republish], env);
       assert.equal(ended.code, 0, ended.stdout);
@@ -145,7 +145,7 @@ describe('replay of dead letters', () => {
 
       const drained = await runEntry(
         'functions/job.ts',
-        ['--drain', BACKLOG, '--drain-idle', '1s'],
+        ['--drain', BACKLOG, '--drain-idle', '4s'],
         env,
       );
       assert.equal(drained.code, 0, drained.stdout);

@@ -189,7 +189,7 @@ describe('hand-off to the job', () => {
 
           outage.remove();
           await deployment.runJob(
-            ...['--drain', TOPICS.deadLetter, '--drain-idle', '1s'],
+            ...['--drain', TOPICS.deadLetter, '--drain-idle', '4s'],
             ...['--republish', TOPICS.events, '--filter', 'code=SERVER_ERROR'],
           );
           await settled();
@@ -225,7 +225,7 @@ describe('hand-off to the job', () => {
           assert.deepEqual(lettersOf(deployment), [['DEADLINE_EXCEEDED', ['1.1']]]);
 
           outage.remove();
-          await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '1s');
+          await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '4s');
           await requireMirrored('org/app');
           assert.equal(undrained(deployment), 0);
         },
@@ -256,7 +256,7 @@ describe('hand-off to the job', () => {
       assert.deepEqual(lettersOf(deployment), [['DEADLINE_EXCEEDED', ['1.1']]]);
 
       hanging.remove();
-      await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '1s');
+      await deployment.runJob('--drain', TOPICS.deadLetter, '--drain-idle', '4s');
       await requireMirrored('org/app');
     });
   });
