@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,34 +13,13 @@ import {
 } from '../../infra/local/registry/registry-process.ts';
 import { ourService } from './service.ts';
 import { ratioInWords, ratioOf, spreadOf } from './statistics.ts';
+import { tableOf, type Bound, type Row } from './table.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 /** A registry that used more of a core than this was the bound, not the contender. */
 const RIG_BOUND_LOAD = 0.8;
-
-/** One line of the table. */
-interface Row {
-  readonly scenario: string;
-  readonly contender: string;
-  readonly requests: number;
-  readonly uploadedMib: number;
-  readonly wallSeconds: ReturnType<typeof spreadOf>;
-  readonly cpuSeconds: number;
-  readonly peakMib: number;
-  /** Ours divided by this one's, run by run. */
-  readonly ratio: string;
-  readonly rigBound: boolean;
-}
-
-/** A bound and whether it was kept. */
-interface Bound {
-  readonly name: string;
-  readonly bound: string;
-  readonly measured: string;
-  readonly kept: boolean;
-}
 
 const rows: Row[] = [];
 const bounds: Bound[] = [];
@@ -79,7 +59,9 @@ export async function bench(options: BenchOptions): Promise<number> {
     contenders: [us, ...others].map(({ name, version }) => `${name} ${version}`),
   };
   process.stdout.write(
-    options.json ? `${JSON.stringify({ header, rows, bounds }, null, 2)}\n` : tableOf(header),
+    options.json
+      ? `${JSON.stringify({ header, rows, bounds }, null, 2)}\n`
+      : tableOf(header, rows, bounds),
   );
   return bounds.filter(({ kept }) => !kept).length;
 }
@@ -174,18 +156,24 @@ async function bigBlob(
     layers: [{ seed: 'big', sizeBytes: GIB }],
   });
   const route = routeOf(open, destination, repository);
-  const { digest } = await layerOf(open, repository, 'big');
+  const { digest, size } = await layerOf(open, repository, 'big');
+  const blobUrl = `${open.url}/v2/${repository}/blobs/${digest}`;
   const yardstick = byCommand('node:http', process.version, () => [
     process.execPath,
-    join(dirname(fileURLToPath(import.meta.url)), 'node-http.ts'),
-    `${open.url}/v2/${repository}/blobs/${digest}`,
-    destination.url,
-    'bench/rig/http',
-    digest,
+    fileBeside('node-http.ts'),
+    ...[blobUrl, destination.url, 'bench/rig/http', digest],
   ]);
-  const craneOnly = others.filter(({ name }) => name.startsWith('crane'));
+  const curl = spawnSync('curl', ['--version'], { encoding: 'utf8' });
+  const pipe = byCommand('curl | curl', '', () => [
+    ...(['bash', fileBeside('curl-pipe.sh')] as const),
+    ...[blobUrl, destination.url, 'bench/rig/curl', digest, String(size)],
+  ]);
+  const peersOfOne = [
+    ...(curl.status === 0 ? [pipe] : []),
+    ...others.filter(({ name }) => name.startsWith('crane')),
+  ];
   const scenario = 'one blob of 1 GiB';
-  await compete(scenario, us, [yardstick, ...craneOnly], route, [open, destination], async () =>
+  await compete(scenario, us, [yardstick, ...peersOfOne], route, [open, destination], async () =>
     destination.clear(),
   );
   await open.close();
@@ -264,6 +252,10 @@ function routeOf(source: RegistryProcess, destination: RegistryProcess, reposito
   };
 }
 
+function fileBeside(name: string): string {
+  return join(dirname(fileURLToPath(import.meta.url)), name);
+}
+
 async function setRtt(rttMs: number, ...registries: readonly RegistryProcess[]): Promise<void> {
   for (const registry of registries) await registry.set({ rttMs });
 }
@@ -272,11 +264,13 @@ async function layerOf(
   registry: RegistryProcess,
   repository: string,
   tag: string,
-): Promise<{ readonly digest: string }> {
+): Promise<{ readonly digest: string; readonly size: number }> {
   const response = await fetch(`${registry.url}/v2/${repository}/manifests/${tag}`, {
     headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
   });
-  const { layers } = (await response.json()) as { readonly layers: readonly { digest: string }[] };
+  const { layers } = (await response.json()) as {
+    readonly layers: readonly { readonly digest: string; readonly size: number }[];
+  };
   if (layers[0] === undefined) throw new Error(`${repository}:${tag} has no layer`);
   return layers[0];
 }
@@ -289,27 +283,4 @@ function rowOf(scenario: string, contender: string): Row {
 
 function bound(name: string, wanted: string, measured: number | string, kept: boolean): void {
   bounds.push({ name, bound: wanted, measured: String(measured), kept });
-}
-
-function tableOf(header: object): string {
-  const lines = Object.entries(header).map(([name, value]) => `${name}: ${String(value)}`);
-  for (const scenario of new Set(rows.map((row) => row.scenario))) {
-    lines.push('', scenario);
-    for (const row of rows.filter((one) => one.scenario === scenario)) {
-      const { median, min, max } = row.wallSeconds;
-      lines.push(
-        `  ${row.contender.padEnd(18)} ${row.requests.toFixed(0).padStart(5)} req ` +
-          `${row.uploadedMib.toFixed(1).padStart(7)} MiB  wall ${median.toFixed(2)} s ` +
-          `(${min.toFixed(2)}…${max.toFixed(2)})  cpu ${row.cpuSeconds.toFixed(2)} s  ` +
-          `peak ${row.peakMib.toFixed(0)} MiB  ` +
-          (row.ratio === '' ? '' : `ours/this ${row.ratio}`) +
-          (row.rigBound ? '  rig-bound' : ''),
-      );
-    }
-  }
-  lines.push('', 'bounds');
-  for (const { name, bound: wanted, measured, kept } of bounds) {
-    lines.push(`  ${kept ? 'kept  ' : 'MISSED'} ${name}: ${measured} (${wanted})`);
-  }
-  return `${lines.join('\n')}\n`;
 }
