@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,6 +17,7 @@ import type {
 import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
 import type { BenchOptions } from './main.ts';
+import { peakBytesOf } from './measurement.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const PROJECT = 'bench-project';
@@ -94,7 +95,6 @@ async function measure(
     const noChange = await scanWithoutChange(kubernetes, pubsub, bridge);
     const latencies = await change(kubernetes, pubsub);
     const catchUpSeconds = await catchUp(kubernetes, pubsub);
-    const status = readFileSync(`/proc/${bridge.child.pid ?? 0}/status`, 'utf8');
     const sorted = latencies.sort((a, b) => a - b);
     return {
       listSeconds,
@@ -103,7 +103,7 @@ async function measure(
       changeP50Ms: sorted[Math.floor(sorted.length * 0.5)] ?? Number.NaN,
       changeP99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN,
       catchUpSeconds,
-      peakMib: (Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024) / MIB,
+      peakMib: peakBytesOf(bridge.child.pid ?? 0) / MIB,
       cpuSeconds: await bridge.cpuSeconds(),
     };
   } finally {

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +9,7 @@ import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.t
 import { eventOf } from '../../functions/contract/event.ts';
 import { freePort } from '../../infra/local/child.ts';
 import type { BenchOptions } from './main.ts';
+import { peakBytesOf } from './measurement.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
@@ -112,8 +113,7 @@ async function peakOf(
     if (refused !== undefined) throw new Error(`a delivery was answered ${refused}`);
     const { uploadedBytes } = await destination.figures();
     if (uploadedBytes < WORKERS * TAG_WORKERS * LAYER_BYTES) throw new Error('not all was copied');
-    const status = readFileSync(`/proc/${child.pid ?? 0}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+    return peakBytesOf(child.pid ?? 0);
   } finally {
     child.kill('SIGTERM');
   }
