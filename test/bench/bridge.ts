@@ -1,10 +1,9 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import { PubSub } from '@google-cloud/pubsub';
 
@@ -16,10 +15,10 @@ import type {
 } from '../../infra/local/kubernetes/object.ts';
 import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
+import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { peakBytesOf } from './measurement.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const PROJECT = 'bench-project';
 const OBJECTS = 10_000;
 /** Changes a second, each of Flux's three patches, for so long. */
@@ -123,17 +122,10 @@ interface Bundled {
 
 /** The bundle, with the options of the image and of the manifests. */
 function startBundled(folder: string, kubeconfig: string, host: string): Bundled {
-  const bundles = join(folder, 'dist');
-  const built = spawnSync(process.execPath, [
-    join(root, 'infra/bundle.mjs'),
-    `--out=${bundles}`,
-    'bridge',
-  ]);
-  if (built.status !== 0) throw new Error(built.stderr.toString());
   const child = spawn(
     process.execPath,
     [
-      join(bundles, 'bridge.js'),
+      bundleInto(join(folder, 'dist'), 'bridge'),
       ...['--kubeconfig', kubeconfig, '--project', PROJECT, '--replay-rate', '0'],
       ...['--resync-interval', '0'],
       ...['--metrics-addr', '127.0.0.1:0', '--health-addr', '127.0.0.1:0'],

@@ -1,15 +1,11 @@
-import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { join } from 'node:path';
 
 import type { RegistryProcess } from '../../infra/local/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
 import { findCrane, findRegsync, findSkopeo } from '../real/servers/tools.ts';
+import { bundleInto } from './bundle.ts';
 import { measure, type Command, type Measurement } from './measurement.ts';
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /** A repository at both sides, spoken to over http. */
 export interface Route {
@@ -48,12 +44,8 @@ export function byCommand(
 }
 
 /** Our one-shot command, bundled into this folder as it is in the image. */
-export async function ourselves(folder: string): Promise<Contender> {
-  await promisify(execFile)(process.execPath, [
-    join(root, 'infra/bundle.mjs'),
-    `--out=${folder}`,
-    'job',
-  ]);
+export function ourselves(folder: string): Contender {
+  const job = bundleInto(folder, 'job');
   return byCommand(
     'imagerepo-mirror',
     'this checkout',
@@ -61,7 +53,7 @@ export async function ourselves(folder: string): Promise<Contender> {
       process.execPath,
       // As in the image: young objects are few and short-lived, a small nursery saves memory.
       '--max-semi-space-size=1',
-      join(folder, 'job.js'),
+      job,
       `--image=${source}`,
       `--destination-registry=${destinationRegistry}`,
       '--referrers=false',

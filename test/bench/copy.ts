@@ -30,8 +30,8 @@ let runsOfEach = 0;
 export async function bench(options: BenchOptions): Promise<number> {
   runsOfEach = options.runs;
   const folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
-  const us = await ourselves(join(folder, 'bundle'));
-  const service = await ourService(join(folder, 'service'));
+  const us = ourselves(join(folder, 'bundle'));
+  const service = ourService(join(folder, 'service'));
   const others = peers(folder);
   const source = await startRegistryProcess(['--bearer']);
   const destination = await startRegistryProcess(['--personality=artifact-registry']);

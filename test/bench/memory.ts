@@ -1,13 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
 import { freePort } from '../../infra/local/child.ts';
+import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { peakBytesOf } from './measurement.ts';
 import {
@@ -15,7 +15,6 @@ import {
   type RegistryProcess,
 } from '../../infra/local/registry/registry-process.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const MIB = 1024 ** 2;
 
 /** Terraform's `workers` and `tag_workers`, its defaults. */
@@ -35,14 +34,9 @@ export async function bench(options: BenchOptions): Promise<number> {
   const source = await startRegistryProcess([]);
   const destination = await startRegistryProcess(['--discard-blobs']);
   try {
-    const built = spawnSync(process.execPath, [
-      join(root, 'infra/bundle.mjs'),
-      `--out=${bundles}`,
-      'serve',
-    ]);
-    if (built.status !== 0) throw new Error(built.stderr.toString());
+    const serve = bundleInto(bundles, 'serve');
     await fill(source);
-    const peakMib = (await peakOf(join(bundles, 'serve.js'), source, destination)) / MIB;
+    const peakMib = (await peakOf(serve, source, destination)) / MIB;
     const { highestConcurrency } = await source.figures();
     report(peakMib, highestConcurrency, options);
     return peakMib <= BOUND_MIB ? 0 : 1;

@@ -1,35 +1,25 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
 import {
   startInstanceProcess,
   type InstanceProcess,
 } from '../../infra/local/run-front/instance.ts';
+import { bundleInto } from './bundle.ts';
 import { PARALLEL, type Contender, type Route } from './contenders.ts';
 import { cpuSecondsOf, measureWork, peakBytesOf, type Timed } from './measurement.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Our service, bundled into this folder as it is in the image: a process of its own each time, which
  * has mirrored the route's other repositories before. From the event to its answer.
  */
-export async function ourService(folder: string): Promise<Contender> {
-  await promisify(execFile)(process.execPath, [
-    join(root, 'infra/bundle.mjs'),
-    `--out=${folder}`,
-    'serve',
-  ]);
+export function ourService(folder: string): Contender {
+  const serve = bundleInto(folder, 'serve');
   return {
     name: 'our service',
     version: 'this checkout',
     run: async (route, registries) => {
       const instance = await startInstanceProcess({
-        command: ['--max-semi-space-size=1', join(folder, 'serve.js')],
+        command: ['--max-semi-space-size=1', serve],
         env: {
           NODE_ENV: 'production',
           LOCAL: 'true',

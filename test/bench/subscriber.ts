@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { cpus, tmpdir, type CpuInfo } from 'node:os';
@@ -18,6 +18,7 @@ import {
 } from '../../infra/local/registry/registry-process.ts';
 import { startRunFront } from '../../infra/local/run-front/front.ts';
 import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
+import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { ratioOf, spreadOf } from './statistics.ts';
 
@@ -55,13 +56,7 @@ interface Line {
 export async function bench(options: BenchOptions): Promise<number> {
   const bundles = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
   try {
-    const built = spawnSync(process.execPath, [
-      join(root, 'infra/bundle.mjs'),
-      `--out=${bundles}`,
-      'serve',
-    ]);
-    if (built.status !== 0) throw new Error(built.stderr.toString());
-    const serve = join(bundles, 'serve.js');
+    const serve = bundleInto(bundles, 'serve');
     const lines = [
       ...(await coldStart(serve, options.runs)),
       ...(await unchangedEvents(serve)),

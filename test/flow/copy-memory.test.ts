@@ -22,7 +22,7 @@ describe('memory of the one-shot command', () => {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-memory-'));
-    us = await ourselves(folder);
+    us = ourselves(folder);
     source = await startRegistryProcess([]);
     destination = await startRegistryProcess([
       '--personality=artifact-registry',
