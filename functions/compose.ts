@@ -3,16 +3,22 @@ import { readFileSync } from 'node:fs';
 import { chain, type Credentials } from './auth/credential.ts';
 import { dockerConfig } from './auth/docker-config.ts';
 import { googleCredentials, googleHosts, googleTokens, type GoogleTokens } from './auth/google.ts';
+import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts';
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
-import { BlobPool } from './mirror/blob-pool.ts';
+import { BlobCopier } from './mirror/copy-blob.ts';
 import { FirstQuestion } from './mirror/first-question.ts';
 import { Knowledge } from './mirror/knowledge.ts';
 import { mirrorRepository } from './mirror/mirror-repository.ts';
 import type { MirrorOptions } from './mirror/options.ts';
+import { TagTurns } from './mirror/tag-turns.ts';
 import { refuseOption } from './options/option.ts';
 import type { JsonCall } from './registry/json-call.ts';
-import { createRegistries, type Registries } from './registry/registries.ts';
+import {
+  createRegistries,
+  type Registries,
+  type RegistriesOptions,
+} from './registry/registries.ts';
 import type { AdmissionRules } from './subscriber/admission.ts';
 import type { EndableProcess } from './subscriber/delivery-deadline.ts';
 import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
@@ -34,6 +40,8 @@ export interface Engine {
   readonly logger: Logger;
   /** Writes and sends what was counted, now and then; call it at the end of every event. */
   flush(): Promise<void>;
+  /** What is under way or waits, in words; empty where nothing is. */
+  openWork(): readonly string[];
   /** Small JSON calls with the process's Google token. */
   readonly googleApi: JsonApi;
   /** Writes and sends what was counted, and ends all connections. */
@@ -55,6 +63,14 @@ export interface EngineOptions {
   readonly serviceName?: string;
   /** Write lines of entry `requests`. Default true. */
   readonly countRequests?: boolean;
+  /** The time of all that waits. Default: the machine's. */
+  readonly timing?: Timing | undefined;
+  /** 0 … 1, for jitter. Default: `Math.random`. */
+  readonly random?: (() => number) | undefined;
+  /** Opens what requests to registries go through. Default: the network. */
+  readonly openTransport?: RegistriesOptions['openTransport'];
+  /** Is told of the places that transfers wait for and hold. Default: nobody. */
+  readonly placeObserver?: PlaceObserver | undefined;
 }
 
 /** Wires the engine: credentials by host, registries, the pool of blobs. */
@@ -63,7 +79,8 @@ export function composeEngine(
   plainLogger: Logger,
   options: EngineOptions = {},
 ): Engine {
-  const clock = Date.now;
+  const { timing = SYSTEM_TIMING } = options;
+  const clock = (): number => timing.now();
   const tokens = googleTokens();
   const otlp = otlpOf(config, options.serviceName ?? 'imagerepo-mirror', plainLogger, tokens);
   const logger =
@@ -73,9 +90,11 @@ export function composeEngine(
           otlp.record(fields);
         });
   const requests = requestTally(logger, clock);
-  const registries = registriesOf(config, tokens, requests);
-  const pool = new BlobPool({ knowledge: new Knowledge(clock), clock });
+  const registries = registriesOf(config, tokens, requests, options);
+  const { random, placeObserver } = options;
+  const pool = new BlobCopier({ knowledge: new Knowledge(clock), timing, random, placeObserver });
   const firstQuestion = new FirstQuestion();
+  const tagTurns = new TagTurns(clock);
   const { host } = parseDestinationRegistry(config.destinationRegistry);
   const mirrorOptions = mirrorOptionsOf(config, options.dryRun ?? false);
 
@@ -95,6 +114,7 @@ export function composeEngine(
         ),
         pool,
         firstQuestion,
+        tagTurns,
         clock,
         deadline,
         ...(delegation === undefined ? {} : { delegation }),
@@ -112,6 +132,11 @@ export function composeEngine(
       requests.flush();
       await otlp?.flush();
     },
+    openWork: () => [
+      ...pool.openWork(),
+      ...(tagTurns.size === 0 ? [] : [`${tagTurns.size} tags whose push is under way`]),
+      ...registries.openWork(),
+    ],
     googleApi: googleApi(registries.callJson, tokens),
     close: async () => {
       if (options.countRequests !== false) requests.finish();
@@ -146,7 +171,7 @@ export function composeService(
     flush: async () => engine.flush(),
     end,
     logger: engine.logger,
-    clock: Date.now,
+    timing: SYSTEM_TIMING,
   });
   return {
     subscriber,
@@ -191,6 +216,7 @@ function registriesOf(
   config: MirrorConfig,
   tokens: GoogleTokens,
   requests: RequestTally,
+  { timing, random, openTransport, placeObserver }: EngineOptions,
 ): Registries {
   const isGoogle = googleHosts(config.googleRegistryHosts);
   const { dockerConfigFile, sourceCaFile } = config;
@@ -212,6 +238,10 @@ function registriesOf(
     onExchange: (exchange) => {
       requests.add(exchange);
     },
+    timing,
+    random,
+    openTransport,
+    placeObserver,
   });
 }
 

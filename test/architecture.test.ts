@@ -72,12 +72,14 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 /** Who may import whom, by folder: a folder imports itself and the folders listed. */
 const leaves = [
   'functions/fault.ts',
+  'functions/concurrency.ts',
   'functions/options/',
   'functions/contract/',
   'functions/oci/',
 ];
 const directions: readonly (readonly [string, readonly string[]])[] = [
   ['functions/fault.ts', []],
+  ['functions/concurrency.ts', ['functions/fault.ts']],
   ['functions/options/', ['functions/fault.ts']],
   ['functions/contract/', ['functions/fault.ts']],
   ['functions/oci/', ['functions/fault.ts']],

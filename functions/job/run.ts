@@ -1,4 +1,5 @@
 import { composeEngine, publisherOf, type Engine } from '../compose.ts';
+import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Environment, JobConfig } from '../config.ts';
 import { refuseOption } from '../options/option.ts';
 import { progressLine, type Progress } from '../report/progress.ts';
@@ -251,7 +252,7 @@ function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
     timeoutMs === 0
       ? Number.POSITIVE_INFINITY
       : timeoutMs - Math.min(TIMEOUT_MARGIN_MS, timeoutMs / 10);
-  return deliveryDeadline(Date.now(), wholeMs, end, Date.now);
+  return deliveryDeadline(Date.now(), wholeMs, end, SYSTEM_TIMING);
 }
 
 function pullOptions(

@@ -1,30 +1,47 @@
+import { SingleFlight } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import { blobsOf } from '../oci/manifest.ts';
-import type { BlobPool, BlobWish } from './blob-pool.ts';
+import type { BlobCopier, BlobWish } from './copy-blob.ts';
 import type { Deadline } from './deadline.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
-import type { Descriptor, DestinationRepository, PutAnswer, SourceRepository } from './ports.ts';
+import type {
+  Clock,
+  Descriptor,
+  DestinationRepository,
+  PutAnswer,
+  SourceRepository,
+} from './ports.ts';
 import { settle, settleAll } from './settle.ts';
 import type { ManifestNode, SourceManifests } from './source-manifests.ts';
-import type { Turn } from './stream-lanes.ts';
+import type { TagTurns } from './tag-turns.ts';
 import type { Tally } from './tally.ts';
 import { enterIndex, stepInto, type Walk } from './walk.ts';
 
-/** Blobs of one manifest on their way at once: what a registry's gate lets through at most. */
+/** Blobs of one manifest on their way at once: what a registry's limiter lets start at most. */
 const BLOB_CONCURRENCY = 32;
 /** Children of a tag's index at once; of an index below, two: memory grows with their product. */
 const CHILD_CONCURRENCY = 8;
 const NESTED_CONCURRENCY = 2;
 
+const NEVER_ABORTED = new AbortController().signal;
+
 /** What copying needs to know of its event. */
 export interface CopyContext {
   readonly source: SourceRepository;
   readonly destination: DestinationRepository;
-  readonly pool: BlobPool;
+  readonly pool: BlobCopier;
   readonly read: SourceManifests;
   readonly there: DestinationManifests;
   readonly deadline: Deadline;
-  readonly turn: Turn;
+  readonly tagTurns: TagTurns;
+  readonly clock: Clock;
+  readonly onDrift: 'overwrite' | 'report';
+  /** When the destination was asked for its tags, ms since 1970. */
+  readonly listedAtMs: number;
+  /** A wrong belief that a tag is missing would break a promise: each push is preceded by a look. */
+  readonly looksBeforeEveryPush: boolean;
+  /** The event, for sharing streams out fairly. */
+  readonly event: object;
   readonly signal: AbortSignal;
   /** Told the bytes sent, as they go. */
   readonly onBytes: (count: number) => void;
@@ -33,8 +50,8 @@ export interface CopyContext {
 /** Copies manifests with all that they name, in the order in which readers may see them. */
 export class ManifestCopy {
   readonly #context: CopyContext;
-  readonly #children = new Map<string, Promise<void>>();
-  readonly #bodies = new Map<string, Promise<void>>();
+  readonly #children = new SingleFlight<void>();
+  readonly #bodies = new SingleFlight<void>();
 
   constructor(context: CopyContext) {
     this.#context = context;
@@ -144,27 +161,21 @@ export class ManifestCopy {
 
   /** Does the work, or waits for whoever does it already; true: it was waited for. */
   async #join(
-    running: Map<string, Promise<void>>,
+    running: SingleFlight<void>,
     digest: string,
     work: () => Promise<void>,
   ): Promise<boolean> {
+    const { signal } = this.#context;
     for (;;) {
-      const other = running.get(digest);
-      if (other === undefined) break;
+      const joined = running.has(digest);
       try {
-        await other;
-        return true;
-      } catch {
-        // Whose walk failed may have had less budget, or worse luck: try it oneself.
+        // All callers are of this event, and the work ends with its signal: its own fault says more.
+        await running.run(digest, NEVER_ABORTED, work);
+        return joined;
+      } catch (error) {
+        if (!joined || signal.aborted) throw error;
+        // The other caller's attempt failed, perhaps on its own manifest limit. Try again ourselves.
       }
-    }
-    const own = work();
-    running.set(digest, own);
-    try {
-      await own;
-      return false;
-    } finally {
-      running.delete(digest);
     }
   }
 
@@ -184,9 +195,9 @@ export class ManifestCopy {
     signal: AbortSignal,
     how: Pick<BlobWish, 'missedAtMark' | 'onUnderWay'> = {},
   ): Promise<void> {
-    const { source, destination, pool, deadline, turn, onBytes } = this.#context;
-    const result = await pool.bring(
-      { source, destination, blob, turn, deadline, onBytes, ...how },
+    const { source, destination, pool, deadline, event, onBytes } = this.#context;
+    const result = await pool.copy(
+      { source, destination, blob, event, deadline, onBytes, ...how },
       signal,
     );
     tally.blob(result, blob.sizeBytes);

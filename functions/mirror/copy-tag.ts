@@ -1,14 +1,11 @@
+import type { Semaphore } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
-import type { Clock } from './ports.ts';
-import type { Slots } from './slots.ts';
 import type { ManifestNode, ReadTag } from './source-manifests.ts';
 import type { Tally } from './tally.ts';
 import { walkFrom, type ManifestBudget, type Walk } from './walk.ts';
 
-/** A manifest that was read so long ago is asked for again before its tag is pushed, milliseconds. */
-export const FRESH_MS = 5000;
 /** A tag that moves under the work is read anew so often in all. */
 export const MAX_ATTEMPTS = 3;
 
@@ -20,7 +17,7 @@ export interface TagWork {
   readonly budget: ManifestBudget;
   readonly tally: Tally;
   /** One is taken until its parts are on their way; undefined: it waits for none. */
-  readonly slots?: Slots;
+  readonly slots?: Semaphore;
 }
 
 /** What came of it. */
@@ -30,7 +27,13 @@ export interface TagEnding {
     'copied' | 'retagged' | 'overwritten' | 'skipped' | 'drifted' | 'lost'
   >;
   readonly reason:
-    'Missing' | 'DigestPresent' | 'Moved' | 'Identical' | 'TagImmutable' | 'GoneFromSource';
+    | 'Missing'
+    | 'DigestPresent'
+    | 'Moved'
+    | 'Identical'
+    | 'TagImmutable'
+    | 'DriftReported'
+    | 'GoneFromSource';
   readonly digest?: string;
   readonly previousDigest?: string;
   readonly fault?: Fault;
@@ -38,52 +41,40 @@ export interface TagEnding {
   readonly node?: ManifestNode;
 }
 
-type Guard =
-  | { readonly ok: true; readonly previousDigest: string | undefined }
-  | { readonly ok: false; readonly why: 'moved' | 'gone' | 'identical' };
-
 /**
- * Copies one tag: reads its manifest, brings all that it names, looks whether the tag still is what
- * was read, and pushes it last. What moved meanwhile is done again, at most {@link MAX_ATTEMPTS}
- * times in all.
+ * Copies one tag: reads its manifest, brings all that it names, looks once more at both sides and
+ * pushes it last. What moved meanwhile is planned again, at most {@link MAX_ATTEMPTS} times in all.
  * @throws Fault `TAG_MOVING`, and whatever its parts throw
  */
 export async function copyTag(
   work: TagWork,
   context: CopyContext,
   copy: ManifestCopy,
-  clock: Clock,
 ): Promise<TagEnding> {
-  const { tag, tally, budget } = work;
-  let { previousDigest } = work;
+  const { tag, budget } = work;
+  let there: DestinationTag = { digest: work.previousDigest, learntAtMs: context.listedAtMs };
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const read = await context.read.takeTag(tag, context.signal);
     if (read === undefined) return LOST;
     const { node } = read;
-    if (node.digest === previousDigest) return identical(node.digest);
+    if (node.digest === there.digest) return identical(node.digest);
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
-    const body = known ? 'shared' : await bringInTurn(node, walk, work, copy);
-    const guard = await beforePush(tag, read, previousDigest, context, clock);
-    if (!guard.ok) {
-      if (guard.why === 'gone') return LOST;
-      if (guard.why === 'identical') return identical(node.digest);
-      continue;
-    }
-    ({ previousDigest } = guard);
-    try {
-      await copy.push(tag, node, walk, tally);
-    } catch (error) {
-      if (isFault(error, 'TAG_IMMUTABLE')) return immutable(tag, node, error, context);
-      throw error;
-    }
-    const done = { digest: node.digest, node };
-    if (previousDigest !== undefined) {
-      return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...done };
-    }
-    return body === 'shared'
-      ? { outcome: 'retagged', reason: 'DigestPresent', ...done }
-      : { outcome: 'copied', reason: 'Missing', ...done };
+    const body = known ? 'shared' : await bringInTurn(node, walk, work, context, copy);
+    const pushed = await context.tagTurns.run(
+      context.destination,
+      tag,
+      context.signal,
+      async (): Promise<TagEnding | DestinationTag> => {
+        const look = await lastLook(tag, read, there, context);
+        if (look.ending !== undefined) return look.ending;
+        if (look.moved) return look.there;
+        const { digest: previousDigest } = look.there;
+        return await push(work, { node, walk, body, previousDigest }, context, copy);
+      },
+    );
+    if ('outcome' in pushed) return pushed;
+    there = pushed;
   }
   throw new Fault('TAG_MOVING', `the tag ${tag} moved ${MAX_ATTEMPTS} times`, {
     operation: 'copy tag',
@@ -91,13 +82,96 @@ export async function copyTag(
   });
 }
 
+/** What the destination has under a tag, and when that was learnt (ms since 1970). */
+interface DestinationTag {
+  readonly digest: string | undefined;
+  readonly learntAtMs: number;
+}
+
+interface Look {
+  /** Set where there is nothing to push. */
+  readonly ending?: TagEnding;
+  /** Either side has changed: the tag is read and planned again. */
+  readonly moved: boolean;
+  readonly there: DestinationTag;
+}
+
+/**
+ * The last look before a push. The source is asked where its manifest was read more than 5 s ago;
+ * the destination where the push overwrites, where nothing may be overwritten, where its list was
+ * cut, and where the list is older than 5 s. OCI has no conditional PUT: what is left is the time
+ * since the last of these answers.
+ */
+async function lastLook(
+  tag: string,
+  read: ReadTag,
+  planned: DestinationTag,
+  context: CopyContext,
+): Promise<Look> {
+  const { source, destination, signal, tagTurns, clock } = context;
+  const { digest } = read.node;
+  const looksHere = tagTurns.isStale(destination, tag, read.readAtMs);
+  const looksThere =
+    planned.digest !== undefined ||
+    context.looksBeforeEveryPush ||
+    tagTurns.isStale(destination, tag, planned.learntAtMs);
+  const nowMs = clock();
+  const [here, head] = await Promise.all([
+    looksHere ? source.headManifest(tag, signal) : undefined,
+    looksThere ? destination.headManifest(tag, signal) : undefined,
+  ]);
+  const there = looksThere ? { digest: head?.digest, learntAtMs: nowMs } : planned;
+  if (looksHere && here === undefined) return { ending: LOST, moved: false, there };
+  if (looksHere && here?.digest !== digest) return { moved: true, there };
+  if (there.digest === digest) return { ending: identical(digest), moved: false, there };
+  if (there.digest === undefined || there.digest === planned.digest) return { moved: false, there };
+  if (context.onDrift === 'report') {
+    const previousDigest = there.digest;
+    const ending = { outcome: 'drifted', reason: 'DriftReported', digest, previousDigest } as const;
+    return { ending, moved: false, there };
+  }
+  return { moved: true, there };
+}
+
+interface Push {
+  readonly node: ManifestNode;
+  readonly walk: Walk;
+  readonly body: 'brought' | 'shared';
+  readonly previousDigest: string | undefined;
+}
+
+async function push(
+  { tag, tally }: TagWork,
+  { node, walk, body, previousDigest }: Push,
+  context: CopyContext,
+  copy: ManifestCopy,
+): Promise<TagEnding> {
+  try {
+    await copy.push(tag, node, walk, tally);
+  } catch (error) {
+    if (isFault(error, 'TAG_IMMUTABLE')) return await immutable(tag, node, error, context);
+    throw error;
+  } finally {
+    // A push without an answer may have arrived all the same.
+    context.tagTurns.pushed(context.destination, tag);
+  }
+  const done = { digest: node.digest, node };
+  if (previousDigest !== undefined) {
+    return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...done };
+  }
+  return body === 'shared'
+    ? { outcome: 'retagged', reason: 'DigestPresent', ...done }
+    : { outcome: 'copied', reason: 'Missing', ...done };
+}
+
 async function bringInTurn(
   node: ManifestNode,
   walk: Walk,
   { slots, tally }: TagWork,
+  { signal }: CopyContext,
   copy: ManifestCopy,
 ): Promise<'brought' | 'shared'> {
-  const giveBack = await slots?.take();
+  const giveBack = await slots?.acquire(signal);
   try {
     return await copy.bringBody(node, walk, tally, giveBack);
   } finally {
@@ -109,30 +183,6 @@ const LOST: TagEnding = { outcome: 'lost', reason: 'GoneFromSource' };
 
 function identical(digest: string): TagEnding {
   return { outcome: 'skipped', reason: 'Identical', digest };
-}
-
-/**
- * The last look before a push: at the destination where the push overwrites, at the source where
- * its manifest was read a while ago. OCI has no conditional PUT; what is left is the time of one
- * request.
- */
-async function beforePush(
-  tag: string,
-  read: ReadTag,
-  previousDigest: string | undefined,
-  context: CopyContext,
-  clock: Clock,
-): Promise<Guard> {
-  const { source, destination, signal } = context;
-  const stale = clock() - read.readAtMs > FRESH_MS;
-  const [there, here] = await Promise.all([
-    previousDigest === undefined ? undefined : destination.headManifest(tag, signal),
-    stale ? source.headManifest(tag, signal) : undefined,
-  ]);
-  if (stale && here === undefined) return { ok: false, why: 'gone' };
-  if (stale && here?.digest !== read.node.digest) return { ok: false, why: 'moved' };
-  if (there?.digest === read.node.digest) return { ok: false, why: 'identical' };
-  return { ok: true, previousDigest: there?.digest };
 }
 
 /** The destination forbids moving the tag: is it what it should be all the same? */

@@ -10,8 +10,10 @@ export type Taken = 'taken' | 'declined';
 
 /**
  * Where work goes that is too much for one delivery. The decisions are made here, in this order:
- * brake, hand-off where the threshold is 0, fan-out, manifests, hand-off by bytes; the effects are
- * the implementer's. Work without a delegation (the job's own) stays where it is.
+ * brake, hand-off where the threshold is 0, manifests and bytes of the first batch, hand-off by
+ * bytes, fan-out; the effects are the implementer's. Nothing is published before the last of them,
+ * so that an event that fails here is whole when it comes again. Work without a delegation (the
+ * job's own) stays where it is.
  */
 export interface Delegation {
   /** Most distinct missing bytes that are copied here; 0 hands everything off, -1 nothing. */
@@ -37,9 +39,9 @@ export interface Share {
 }
 
 /**
- * Decides who does the work: everything goes to the job where the threshold is 0; all but the
- * first batch goes to others by their number alone, before any manifest is read; what is left goes
- * to the job where its distinct missing bytes exceed the threshold.
+ * Decides who does the work: everything goes to the job where the threshold is 0, or where the
+ * distinct missing bytes of the first batch alone exceed it; of what is left, all but the first
+ * batch goes to others, by the number of tags.
  */
 export async function shareOut(
   work: readonly WorkStep[],
@@ -49,35 +51,27 @@ export async function shareOut(
 ): Promise<Share> {
   if (delegation === undefined || work.length === 0) return { own: work, delegated: [] };
   const all = work.map(({ tag }) => tag);
-  const { jobThresholdBytes } = delegation;
-  if (jobThresholdBytes === 0 && (await taken(delegation, 'EverythingHandedOff'))) {
-    return { own: [], delegated: all, handOffReason: 'EverythingHandedOff' };
-  }
-  const kept = await fanOut(all, delegation);
-  const own = all.slice(0, kept);
-  const delegated = all.slice(kept);
-  if (jobThresholdBytes > 0) {
-    const bytes = await missingBytes(own, jobThresholdBytes, context, tagWorkers);
-    const onlyOwn = delegated.length > 0 ? own : undefined;
-    if (bytes > jobThresholdBytes && (await taken(delegation, 'TooManyBytes', onlyOwn))) {
-      return { own: [], delegated: all, handOffReason: 'TooManyBytes' };
-    }
-  }
-  return { own: work.slice(0, kept), delegated };
-}
-
-/** @returns how many of the tags stay, from the first on */
-async function fanOut(tags: readonly string[], delegation: Delegation): Promise<number> {
   const { batchTags } = delegation;
-  if (batchTags === 0 || tags.length <= batchTags) return tags.length;
-  const answer = await delegation.fanOut(tags.slice(batchTags));
-  return answer === 'taken' ? batchTags : tags.length;
+  const reason = await handOffReason(all, delegation, context, tagWorkers);
+  if (reason !== undefined && (await delegation.handOff(reason, undefined)) === 'taken') {
+    return { own: [], delegated: all, handOffReason: reason };
+  }
+  if (batchTags === 0 || all.length <= batchTags) return { own: work, delegated: [] };
+  const others = all.slice(batchTags);
+  if ((await delegation.fanOut(others)) === 'declined') return { own: work, delegated: [] };
+  return { own: work.slice(0, batchTags), delegated: others };
 }
 
-async function taken(
-  delegation: Delegation,
-  reason: HandOffReason,
-  tags?: readonly string[],
-): Promise<boolean> {
-  return (await delegation.handOff(reason, tags)) === 'taken';
+/** Why the job should do all of it; undefined: it need not. */
+async function handOffReason(
+  tags: readonly string[],
+  { jobThresholdBytes, batchTags }: Delegation,
+  context: CopyContext,
+  tagWorkers: number,
+): Promise<HandOffReason | undefined> {
+  if (jobThresholdBytes === 0) return 'EverythingHandedOff';
+  if (jobThresholdBytes < 0) return undefined;
+  const first = batchTags === 0 ? tags : tags.slice(0, batchTags);
+  const bytes = await missingBytes(first, jobThresholdBytes, context, tagWorkers);
+  return bytes > jobThresholdBytes ? 'TooManyBytes' : undefined;
 }

@@ -1,3 +1,4 @@
+import { SingleFlight } from '../concurrency.ts';
 import type { ReferrersAnswer, SourceRepository } from './ports.ts';
 
 /**
@@ -5,9 +6,10 @@ import type { ReferrersAnswer, SourceRepository } from './ports.ts';
  * the API is found out by one request, not by one per tag.
  */
 export class FirstQuestion {
-  readonly #first = new Map<string, Promise<unknown>>();
+  readonly #first = new SingleFlight<ReferrersAnswer>();
+  readonly #answered = new Set<string>();
 
-  /** Asks, after the host's first question was answered. @throws Fault of the port */
+  /** Asks, after the host's first question was answered. @throws Fault of the port, the signal's */
   async ask(
     source: SourceRepository,
     digest: string,
@@ -16,29 +18,18 @@ export class FirstQuestion {
     const [host = ''] = source.name.split('/', 1);
     for (;;) {
       if (!mayAsk(source)) return 'unsupported';
-      const first = this.#first.get(host);
-      if (first === undefined) return this.#askFirst(host, source, digest, signal);
-      const answered = await first.then(
-        () => true,
-        () => false,
-      );
-      if (answered && mayAsk(source)) return source.listReferrers(digest, signal);
-    }
-  }
-
-  async #askFirst(
-    host: string,
-    source: SourceRepository,
-    digest: string,
-    signal: AbortSignal,
-  ): Promise<ReferrersAnswer> {
-    const asking = source.listReferrers(digest, signal);
-    this.#first.set(host, asking);
-    try {
-      return await asking;
-    } catch (error) {
-      this.#first.delete(host);
-      throw error;
+      if (this.#answered.has(host)) return source.listReferrers(digest, signal);
+      const joined = this.#first.has(host);
+      try {
+        const { value } = await this.#first.run(host, signal, async (shared) =>
+          source.listReferrers(digest, shared),
+        );
+        this.#answered.add(host);
+        if (!joined) return value;
+      } catch (error) {
+        // What failed another's first question says nothing of this one.
+        if (!joined || signal.aborted) throw error;
+      }
     }
   }
 }

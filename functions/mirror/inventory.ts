@@ -22,10 +22,11 @@ export interface SourceInventory {
 /** What the destination has. */
 export interface DestinationInventory {
   /**
-   * `map`: digests of all tags and manifests; `partial`: a cut map, presences count; `names`: tag
-   * names only; `heads`: only the requested tags were asked.
+   * `map`: digests of all tags and manifests; `partial`: a cut map, presences count; `completed`: a
+   * cut map whose tags another API told; `names`: tag names only; `heads`: only the requested tags
+   * were asked.
    */
-  readonly kind: 'map' | 'partial' | 'names' | 'heads';
+  readonly kind: 'map' | 'partial' | 'completed' | 'names' | 'heads';
   readonly tagCount: number;
   readonly factOf: (tag: string) => DestinationFact;
   /** Whether a manifest is there: undefined where the inventory cannot tell. */
@@ -98,6 +99,7 @@ export function withTagDigests(
   const tagged = new Set(digests.values());
   return {
     ...inventory,
+    kind: 'completed',
     tagCount: digests.size,
     factOf: (tag) => {
       const digest = digests.get(tag);

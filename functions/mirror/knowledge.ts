@@ -19,8 +19,6 @@ export class Knowledge {
   readonly #manifests = new Map<string, Map<string, number>>();
   /** Whether a host keeps the list of referrers itself (header `OCI-Subject`). */
   readonly #acknowledging = new Map<string, boolean>();
-  /** Subjects, by repository name, whose referrers could not be copied yet. */
-  readonly #owed = new Map<string, Set<string>>();
   #facts = 0;
   #mark = 0;
 
@@ -104,20 +102,6 @@ export class Knowledge {
     this.#acknowledging.set(host, acknowledged);
   }
 
-  /** Referrers of this subject could not be copied: a later event does it, though its tag is unchanged. */
-  oweReferrers(repository: string, subject: string): void {
-    const owed = this.#owed.get(repository) ?? new Set();
-    if (owed.size < MAX_OWED) owed.add(subject);
-    this.#owed.set(repository, owed);
-  }
-
-  /** Takes the subjects whose referrers are owed; who fails again owes again. */
-  takeOwedReferrers(repository: string): ReadonlySet<string> {
-    const owed = this.#owed.get(repository) ?? new Set();
-    this.#owed.delete(repository);
-    return owed;
-  }
-
   #isFresh(atMs: number): boolean {
     return this.#clock() - atMs < BELIEVED_MS;
   }
@@ -136,9 +120,6 @@ export class Knowledge {
     }
   }
 }
-
-/** Subjects remembered per repository; more are found again by the follow-up and the resync. */
-const MAX_OWED = 1000;
 
 interface Learnt {
   readonly atMs: number;

@@ -2,8 +2,9 @@ import pMap from 'p-map';
 
 import type { MirrorRequest } from '../contract/event.ts';
 import { selectTags } from '../contract/selection.ts';
-import type { BlobPool } from './blob-pool.ts';
+import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import { brake, type BrakeReport } from './brake.ts';
+import type { BlobCopier } from './copy-blob.ts';
 import { ManifestCopy, type CopyContext } from './copy-manifest.ts';
 import type { Deadline } from './deadline.ts';
 import { shareOut, type Delegation } from './delegation.ts';
@@ -21,6 +22,7 @@ import { ReferrerCopy } from './referrers.ts';
 import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
+import type { TagTurns } from './tag-turns.ts';
 import { Tally } from './tally.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestBudget } from './walk.ts';
@@ -39,9 +41,11 @@ export interface MirrorPorts {
   readonly source: SourceRepository;
   readonly destination: DestinationRepository;
   /** One for the process. */
-  readonly pool: BlobPool;
+  readonly pool: BlobCopier;
   /** One for the process. */
   readonly firstQuestion: FirstQuestion;
+  /** One for the process. */
+  readonly tagTurns: TagTurns;
   readonly clock: Clock;
   readonly deadline: Deadline;
   /** Where work goes that is too much; absent: nowhere. */
@@ -112,13 +116,14 @@ class Mirroring {
     const plan = await this.#ledger.phase('plan', async () =>
       this.#plan(candidates.tags, here, lists.destination),
     );
-    return this.#carryOut(plan, candidates, here);
+    return this.#carryOut(plan, candidates, here, startedAtMs);
   }
 
   async #carryOut(
     plan: Planned,
     candidates: Candidates,
     here: SourceInventory,
+    listedAtMs: number,
   ): Promise<MirrorReport> {
     const facts = {
       sourceTagCount: here.listed ? here.tags.length : 0,
@@ -131,7 +136,7 @@ class Mirroring {
 
     const { clock, delegation } = this.#ports;
     const { tagWorkers } = this.#options;
-    const context = this.#context(plan.there);
+    const context = this.#context(plan.there, listedAtMs);
     const share = await this.#ledger.phase('delegate', async () =>
       shareOut(work, delegation, context, tagWorkers),
     );
@@ -140,8 +145,6 @@ class Mirroring {
       return this.#draw({ ...facts, ending: 'handed-off', handOffReason, delegated });
     }
     const copy = new ManifestCopy(context);
-    // Taken before the copy: what cannot be copied now is owed to the next event.
-    const owed = this.#options.referrers ? this.#takeOwed() : [];
     const referrers = this.#options.referrers
       ? this.#referrerCopy(context, copy, candidates, here, plan.there)
       : undefined;
@@ -151,7 +154,7 @@ class Mirroring {
     const handedOff = await this.#handOffSlow(tooSlow);
     if (referrers !== undefined) {
       await this.#ledger.phase('follow', async () =>
-        this.#followUnchanged(referrers, plan, candidates, context, owed),
+        this.#followUnchanged(referrers, plan, candidates, context),
       );
     }
     return this.#draw({
@@ -177,7 +180,7 @@ class Mirroring {
       sourceInventory: here,
       destinationInventory: there,
       policy: {
-        verified: verifiedTags(verify, mutableTags),
+        verified: this.#verified(verifiedTags(verify, mutableTags)),
         onDrift,
         hasManifest: (digest) => pool.knowledge.hasManifest(destination.name, digest),
       },
@@ -198,6 +201,12 @@ class Mirroring {
     return { steps, there: answered.destinationInventory, brake: braked.report };
   }
 
+  /** A signature tag that is asked for by name grows without moving its image: it is always compared. */
+  #verified(verified: (tag: string) => boolean): (tag: string) => boolean {
+    if (this.#requested === undefined) return verified;
+    return (tag) => verified(tag) || parseReferrerTag(tag) !== undefined;
+  }
+
   /** Records what stays as it is; the rest is the work. */
   #recordUntouched(steps: readonly DecidedStep[]): readonly WorkStep[] {
     const { dryRun } = this.#options;
@@ -209,8 +218,9 @@ class Mirroring {
     return inOrder(work);
   }
 
-  #context(there: DestinationInventory): CopyContext {
-    const { source, destination, pool, clock, deadline, observer } = this.#ports;
+  #context(there: DestinationInventory, listedAtMs: number): CopyContext {
+    const { source, destination, pool, tagTurns, clock, deadline, observer } = this.#ports;
+    const { onDrift } = this.#options;
     return {
       source,
       destination,
@@ -218,13 +228,18 @@ class Mirroring {
       read: new SourceManifests(source, clock),
       there: new DestinationManifests(destination, there, pool.knowledge),
       deadline,
-      turn: this,
+      tagTurns,
+      clock,
+      onDrift,
+      listedAtMs,
+      looksBeforeEveryPush: onDrift === 'report' || there.kind === 'partial',
+      event: this,
       signal: this.#signal,
       onBytes: (count) => observer?.onBytes?.(count),
     };
   }
 
-  /** Blobs that no delivery is long enough for go to the job; without one, their tags fail. */
+  /** Blobs that this whole delivery was too short for go to the job; without one, their tags fail. */
   async #handOffSlow(records: readonly TagRecord[]): Promise<readonly string[]> {
     const tags = records.map(({ tag }) => tag);
     const { delegation } = this.#ports;
@@ -257,18 +272,12 @@ class Mirroring {
     });
   }
 
-  #takeOwed(): readonly string[] {
-    const { pool, destination } = this.#ports;
-    return [...pool.knowledge.takeOwedReferrers(destination.name)];
-  }
-
   /** Signatures and referrers of what stayed as it was, as far as the event's reason asks for it. */
   async #followUnchanged(
     referrers: ReferrerCopy,
     { steps, there }: Planned,
     { signatures, wishedSubjects }: Candidates,
     context: CopyContext,
-    owed: readonly string[],
   ): Promise<void> {
     const { subjects, unanswered } = await unchangedSubjects({
       reason: this.#wish.reason,
@@ -277,12 +286,10 @@ class Mirroring {
       inventory: there,
       context,
       clock: this.#ports.clock,
-      owed: [...owed, ...wishedSubjects],
+      wished: wishedSubjects,
       isFollowed: (digest) => referrers.isFollowed(digest),
     });
-    const { pool, destination } = this.#ports;
-    for (const { tag, fault, subject } of unanswered) {
-      if (subject !== undefined) pool.knowledge.oweReferrers(destination.name, subject);
+    for (const { tag, fault } of unanswered) {
       this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
     }
     await pMap(

@@ -1,11 +1,13 @@
 import pMap from 'p-map';
 
 import { blobsOf } from '../oci/manifest.ts';
-import { PACED_BLOB_BYTES } from './deadline.ts';
 import type { CopyContext } from './copy-manifest.ts';
 import type { Descriptor } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+
+/** Blobs under 4 MiB are not looked up: what they add to a threshold of GiB is not worth a request. */
+const LOOK_UP_FROM_BYTES = 4 * 1024 * 1024;
 
 /** Few at a time, because each answer may make the next question needless. */
 const LOOK_UP_CONCURRENCY = 4;
@@ -72,7 +74,7 @@ async function lookUp(
   let sumBytes = 0;
   for (const { sizeBytes } of missing.values()) sumBytes += Math.max(sizeBytes, 0);
   const large = [...missing.values()]
-    .filter(({ sizeBytes }) => sizeBytes >= PACED_BLOB_BYTES)
+    .filter(({ sizeBytes }) => sizeBytes >= LOOK_UP_FROM_BYTES)
     .sort((a, b) => b.sizeBytes - a.sizeBytes);
   await pMap(
     large,

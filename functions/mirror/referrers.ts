@@ -84,8 +84,7 @@ export class ReferrerCopy {
 
   /**
    * Follows a subject, once an event: its signature tags and those of its children are compared and
-   * copied, its referrers united from the API and the fallback tag. Failures are told per follower,
-   * and the subject is remembered as owed.
+   * copied, its referrers united from the API and the fallback tag. Failures are told per follower.
    */
   async follow(subject: Subject): Promise<void> {
     const digests = [subject.digest, ...subject.childDigests].filter(
@@ -109,11 +108,11 @@ export class ReferrerCopy {
 
   /** Copies one signature tag where it is missing or has grown. */
   async #followTag({ tag, subject: named }: SignatureTag, subject: Subject): Promise<void> {
-    await this.#tell(tag, named, subject, async (tally) => this.#copyTag(tag, subject, tally));
+    await this.#tell(tag, named, async (tally) => this.#copyTag(tag, subject, tally));
   }
 
   async #copyTag(tag: string, subject: Subject, tally: Tally): Promise<TagEnding | undefined> {
-    const { context, copy, clock } = this.#of;
+    const { context, copy } = this.#of;
     const { source, destination, signal } = context;
     const listed = this.#of.destinationFactOf(tag);
     const there =
@@ -132,13 +131,13 @@ export class ReferrerCopy {
       if (digest === there) return { outcome: 'skipped', reason: 'Identical', digest };
     }
     const work = { tag, previousDigest: there, budget: subject.budget, tally };
-    return copyTag(work, context, copy, clock);
+    return copyTag(work, context, copy);
   }
 
   /** Unites and copies the referrers; their list is told under the name of its fallback tag. */
   async #followReferrers(subject: Subject): Promise<void> {
     const tag = referrersTag(subject.digest);
-    await this.#tell(tag, subject.digest, subject, async (tally) => {
+    await this.#tell(tag, subject.digest, async (tally) => {
       const found = await this.#copyReferrers(subject.digest, subject, tally, 1);
       if (!found) return undefined;
       const changed = tally.progressed;
@@ -225,21 +224,16 @@ export class ReferrerCopy {
   async #tell(
     tag: string,
     named: string,
-    subject: Subject,
     work: (tally: Tally) => Promise<TagEnding | undefined>,
   ): Promise<void> {
-    const { context, clock, onFollower } = this.#of;
+    const { clock, onFollower } = this.#of;
     const startedAtMs = clock();
     const tally = new Tally();
     let ending: Follower['ending'] | undefined;
     try {
       ending = await work(tally);
     } catch (error) {
-      const fault = toFault(error, 'copy referrers');
-      ending = { outcome: 'failed', fault };
-      if (fault.disposition === 'transient') {
-        context.pool.knowledge.oweReferrers(context.destination.name, subject.digest);
-      }
+      ending = { outcome: 'failed', fault: toFault(error, 'copy referrers') };
     }
     if (ending !== undefined) onFollower({ tag, subject: named, ending, tally, startedAtMs });
   }

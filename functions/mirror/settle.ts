@@ -53,6 +53,6 @@ function throwGravest(faults: readonly Fault[]): void {
 }
 
 function gravity(fault: Fault): number {
-  if (fault.code === 'ABORTED') return 0;
+  if (fault.code === 'ABORTED' || fault.code === 'DEADLINE_EXCEEDED') return 0;
   return fault.disposition === 'permanent' ? 2 : 1;
 }

@@ -36,8 +36,8 @@ export interface SubjectSearch {
   readonly inventory: DestinationInventory;
   readonly context: CopyContext;
   readonly clock: Clock;
-  /** Subjects whose referrers an earlier event could not copy, or this one asks for. */
-  readonly owed: readonly string[];
+  /** Subjects whose referrers this event asks for by name. */
+  readonly wished: readonly string[];
   readonly isFollowed: (digest: string) => boolean;
 }
 
@@ -56,14 +56,14 @@ export interface Unanswered {
 
 /**
  * Finds the unchanged manifests whose signatures and referrers this event compares: those under
- * its skipped tags, those that signature tags name, and those that are owed. Where the inventory
+ * its skipped tags, those that signature tags name, and those that are wished for. Where the inventory
  * tells no digest the destination is asked, one HEAD each.
  */
 export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSubjects> {
-  const { context, owed } = search;
+  const { context, wished } = search;
   const scope = followScope(search.reason);
   const unanswered: Unanswered[] = [];
-  const tagged = new Set(owed);
+  const tagged = new Set(wished);
   if (scope !== 'none') {
     for (const digest of await taggedDigests(search, unanswered)) tagged.add(digest);
   }
@@ -92,9 +92,9 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
 function isInScope(
   digest: string,
   scope: FollowScope,
-  { inventory, clock, owed }: SubjectSearch,
+  { inventory, clock, wished }: SubjectSearch,
 ): boolean {
-  if (scope === 'all' || owed.includes(digest)) return true;
+  if (scope === 'all' || wished.includes(digest)) return true;
   const uploadedAtMs = inventory.uploadedAtMs(digest);
   return uploadedAtMs === undefined || clock() - uploadedAtMs < YOUNG_MS;
 }

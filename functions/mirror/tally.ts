@@ -1,4 +1,4 @@
-import type { BlobResult } from './blob-pool.ts';
+import type { BlobResult } from './copy-blob.ts';
 import { NO_BLOBS, type BlobCounts } from './outcome.ts';
 
 /** Counts what one tag moved. */

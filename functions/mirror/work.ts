@@ -1,6 +1,7 @@
 import pMap from 'p-map';
 
 import { newestFirst } from '../contract/selection.ts';
+import { abortFault, Semaphore } from '../concurrency.ts';
 import { Fault, toFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
@@ -10,7 +11,6 @@ import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
 import { failedRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
-import { Slots } from './slots.ts';
 import { Tally } from './tally.ts';
 import { ManifestBudget } from './walk.ts';
 
@@ -52,7 +52,7 @@ export async function carryOut(
   of: WorkContext,
 ): Promise<readonly TagRecord[]> {
   const tooSlow: TagRecord[] = [];
-  const slots = new Slots(of.tagWorkers);
+  const slots = new Semaphore(of.tagWorkers);
   await pMap(
     work,
     async (step) => {
@@ -64,7 +64,7 @@ export async function carryOut(
   return tooSlow;
 }
 
-async function copyOne(step: WorkStep, of: WorkContext, slots: Slots): Promise<TagRecord> {
+async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promise<TagRecord> {
   const { context, copy, clock, ledger, referrers } = of;
   const { tag } = step;
   const startedAtMs = clock();
@@ -73,12 +73,7 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Slots): Promise<T
   const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
   try {
     requireTime(step, context);
-    const ending = await copyTag(
-      { tag, previousDigest, budget, tally, slots },
-      context,
-      copy,
-      clock,
-    );
+    const ending = await copyTag({ tag, previousDigest, budget, tally, slots }, context, copy);
     const record = tagRecord(tag, ending, tally, clock() - startedAtMs);
     ledger.record(record);
     if (ending.node !== undefined) await referrers?.follow(subjectOf(ending.node, budget));
@@ -95,10 +90,8 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Slots): Promise<T
 
 /** A tag that needs blobs is not begun when none may start any more. */
 function requireTime({ action }: WorkStep, { deadline, signal }: CopyContext): void {
-  if (signal.aborted) {
-    throw new Fault('ABORTED', 'the work was interrupted', { operation: 'copy tag' });
-  }
-  if (action === 'retag' || deadline.untilLastStartMs() > 0) return;
+  if (signal.aborted) throw abortFault(signal);
+  if (action === 'retag' || !deadline.lastStart.aborted) return;
   throw new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to begin a tag', {
     operation: 'copy tag',
   });

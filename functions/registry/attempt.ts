@@ -1,6 +1,6 @@
 import type { AccessScope, Authorization } from './authorizer.ts';
 import { failure, type Answer } from './failure.ts';
-import { exchangeOnce } from './gated-exchange.ts';
+import { exchangeOnce } from './round-trip.ts';
 import { isRedirect, nextHop } from './redirect-policy.ts';
 import {
   isOpen,

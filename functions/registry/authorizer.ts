@@ -3,7 +3,7 @@ import { isFault } from '../fault.ts';
 import { basicHeader, type AskRealm, type BearerTokens, type IssuedToken } from './bearer.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import { judgeRealm, requireTrustedRealm } from './realm-policy.ts';
-import { raceSignal } from './timing.ts';
+import { raceSignal } from '../concurrency.ts';
 
 /** What a request may do, in the words of the token specification. */
 export interface AccessScope {

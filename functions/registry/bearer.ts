@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 
 import type { Credential } from '../auth/credential.ts';
+import { SingleFlight, timeLimit, type Timing } from '../concurrency.ts';
 import { Fault } from '../fault.ts';
 import type { Answer } from './failure.ts';
 import { codeOfStatus } from './failure.ts';
-import { raceSignal, type Timing } from './timing.ts';
 
 /** What a token is asked for with; all of it is the key of its cache. */
 export interface TokenQuestion {
@@ -58,48 +58,49 @@ const TOKEN_BUDGET_MS = 60_000;
 const MAX_TOKENS = 10_000;
 
 interface Entry {
-  readonly token: Promise<string>;
-  value?: string;
-  goodUntilMs: number;
+  readonly token: string;
+  readonly goodUntilMs: number;
 }
 
 /** A cache of tokens, keyed by realm, service, scope and credential. */
 export function bearerTokens(timing: Timing): BearerTokens {
   const entries = new Map<string, Entry>();
+  const questions = new SingleFlight<string>();
 
-  function start(key: string, question: TokenQuestion, ask: AskRealm): Entry {
-    const entry: Entry = {
-      goodUntilMs: Infinity,
-      // Of nobody's signal: whoever asked first may go while others wait for the answer.
-      token: fetchToken(question, ask, AbortSignal.timeout(TOKEN_BUDGET_MS)).then(
-        ({ token, lifeMs }) => {
-          entry.value = token;
-          entry.goodUntilMs =
-            timing.now() + (lifeMs <= SHORT_LIFE_MS ? lifeMs / 2 : lifeMs - MARGIN_MS);
-          return token;
-        },
-      ),
-    };
-    entry.token.catch(() => {
-      if (entries.get(key) === entry) entries.delete(key);
-    });
-    entries.set(key, entry);
-    const [oldest] = entries.keys();
-    if (entries.size > MAX_TOKENS && oldest !== undefined) entries.delete(oldest);
-    return entry;
+  async function ask(
+    key: string,
+    question: TokenQuestion,
+    realm: AskRealm,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const limit = timeLimit(timing, TOKEN_BUDGET_MS);
+    try {
+      const within = AbortSignal.any([signal, limit.signal]);
+      const { token, lifeMs } = await fetchToken(question, realm, within);
+      const keptMs = lifeMs <= SHORT_LIFE_MS ? lifeMs / 2 : lifeMs - MARGIN_MS;
+      entries.set(key, { token, goodUntilMs: timing.now() + keptMs });
+      const [oldest] = entries.keys();
+      if (entries.size > MAX_TOKENS && oldest !== undefined) entries.delete(oldest);
+      return token;
+    } finally {
+      limit.release();
+    }
   }
 
   return {
-    async token(question, ask, signal) {
+    async token(question, realm, signal) {
       const key = cacheKey(question);
       const known = entries.get(key);
-      const entry =
-        known !== undefined && timing.now() < known.goodUntilMs ? known : start(key, question, ask);
-      const cached = entry.value !== undefined;
-      return { token: await raceSignal(entry.token, signal), cached };
+      if (known !== undefined && timing.now() < known.goodUntilMs) {
+        return { token: known.token, cached: true };
+      }
+      const { value: token } = await questions.run(key, signal, async (shared) =>
+        ask(key, question, realm, shared),
+      );
+      return { token, cached: false };
     },
     forget(token) {
-      for (const [key, entry] of entries) if (entry.value === token) entries.delete(key);
+      for (const [key, entry] of entries) if (entry.token === token) entries.delete(key);
     },
   };
 }

@@ -6,7 +6,7 @@ import { hashFor, hashMatches } from '../oci/digest.ts';
 import { isOpen, type OpenAnswer } from './request.ts';
 import { failure, located, type Answer, type Asked } from './failure.ts';
 import { redactUrl } from './redact.ts';
-import { abortFault, type Timing } from './timing.ts';
+import { abortFault, type Timing } from '../concurrency.ts';
 
 /** What is read. */
 export interface BlobToRead {
@@ -46,104 +46,130 @@ export async function readBlob(
   options: BlobReaderOptions,
   signal: AbortSignal,
 ): Promise<Readable | undefined> {
-  const ended = new AbortController();
-  const both = AbortSignal.any([signal, ended.signal]);
-  const first = await options.open(0, both);
-  if (!isOpen(first)) {
-    if (first.status === 404) return undefined;
-    throw failure(first, options.asked);
-  }
-  try {
-    checkWhole(first, options);
-  } catch (error) {
-    first.discard();
-    throw error;
-  }
-  return new BlobStream(download(options, first, both), () => {
-    ended.abort();
-    first.discard();
-  });
+  const download = new Download(options, signal);
+  return (await download.begin()) ? new BlobStream(download) : undefined;
 }
 
-/** The verified chunks of a blob, over as many connections as it takes. */
-async function* download(
-  options: BlobReaderOptions,
-  first: OpenAnswer,
-  signal: AbortSignal,
-): AsyncGenerator<Buffer, void, undefined> {
-  const { blob, timing, asked } = options;
-  const hash = hashFor(blob.digest);
-  let answer = first;
-  let skipBytes = 0;
-  let readBytes = 0;
-  let resumes = 0;
-  let withheld: Buffer | undefined;
-  let movedAtMs = timing.now();
-  for (;;) {
-    try {
-      for await (const chunk of answer.chunks) {
-        const fresh = skipBytes === 0 ? chunk : chunk.subarray(Math.min(skipBytes, chunk.length));
-        skipBytes -= chunk.length - fresh.length;
-        if (fresh.length === 0) continue;
-        readBytes += fresh.length;
-        // guard: blob-too-long
-        if (readBytes > blob.sizeBytes) throw wrongSize(readBytes, options, answer);
-        hash.update(fresh);
-        if (withheld !== undefined) yield withheld;
-        withheld = fresh;
-        // After the yield: the time in which nobody wanted bytes is no stall.
-        movedAtMs = timing.now();
-      }
-      if (readBytes < blob.sizeBytes) {
-        throw new Fault('NETWORK', `the body ended after ${readBytes} of ${blob.sizeBytes} bytes`);
-      }
-      break;
-    } catch (error) {
-      if (!isFault(error, 'NETWORK', 'TIMEOUT')) throw error;
-      const stalledMs = timing.now() - movedAtMs;
-      const hopeless = resumes >= MAX_RESUMES || stalledMs > MAX_STALL_MS || signal.aborted;
-      if (hopeless || !options.mayResume) throw located(error, asked, answer.url);
-      resumes += 1;
-      const next = await resume(options, readBytes, signal);
-      answer = next.answer;
-      skipBytes = next.skipBytes;
+/** One blob over as many connections as it takes; it has at most one open answer, its own to let go. */
+class Download {
+  readonly #options: BlobReaderOptions;
+  readonly #ended = new AbortController();
+  readonly #signal: AbortSignal;
+  #answer: OpenAnswer | undefined;
+
+  constructor(options: BlobReaderOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = AbortSignal.any([signal, this.#ended.signal]);
+  }
+
+  /** Asks for the first byte. False: the blob is not there. */
+  async begin(): Promise<boolean> {
+    const first = await this.#options.open(0, this.#signal);
+    if (!isOpen(first)) {
+      if (first.status === 404) return false;
+      throw failure(first, this.#options.asked);
     }
+    this.#answer = first;
+    try {
+      checkWhole(first, this.#options);
+    } catch (error) {
+      this.letGo();
+      throw error;
+    }
+    return true;
   }
-  verify(hash, resumes, options, answer);
-  if (withheld !== undefined) yield withheld;
-}
 
-interface Resumed {
-  readonly answer: OpenAnswer;
-  /** Bytes at the beginning that were read before. */
-  readonly skipBytes: number;
-}
+  /** Ends whatever is open or being opened. */
+  letGo(): void {
+    this.#ended.abort();
+    this.#answer?.discard();
+    this.#answer = undefined;
+  }
 
-/** Goes back to the registry's own URL: a store's signed URL may have run out. */
-async function resume(
-  options: BlobReaderOptions,
-  offsetBytes: number,
-  signal: AbortSignal,
-): Promise<Resumed> {
-  const { blob, asked } = options;
-  const answer = await options.open(offsetBytes, signal);
-  if (!isOpen(answer)) throw failure(answer, asked);
-  if (answer.status === 200) {
-    checkWhole(answer, options);
-    return { answer, skipBytes: offsetBytes };
+  /** The verified chunks. */
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    const { blob, timing, asked } = this.#options;
+    const hash = hashFor(blob.digest);
+    let skipBytes = 0;
+    let readBytes = 0;
+    let resumes = 0;
+    let withheld: Buffer | undefined;
+    let movedAtMs = timing.now();
+    for (;;) {
+      const answer = this.#current();
+      try {
+        for await (const chunk of answer.chunks) {
+          const fresh = skipBytes === 0 ? chunk : chunk.subarray(Math.min(skipBytes, chunk.length));
+          skipBytes -= chunk.length - fresh.length;
+          if (fresh.length === 0) continue;
+          readBytes += fresh.length;
+          // guard: blob-too-long
+          if (readBytes > blob.sizeBytes) throw wrongSize(readBytes, this.#options, answer);
+          hash.update(fresh);
+          if (withheld !== undefined) yield withheld;
+          withheld = fresh;
+          // After the yield: the time in which nobody wanted bytes is no stall.
+          movedAtMs = timing.now();
+        }
+        if (readBytes < blob.sizeBytes) {
+          throw new Fault(
+            'NETWORK',
+            `the body ended after ${readBytes} of ${blob.sizeBytes} bytes`,
+          );
+        }
+        break;
+      } catch (error) {
+        if (!isFault(error, 'NETWORK', 'TIMEOUT')) throw error;
+        const stalledMs = timing.now() - movedAtMs;
+        const hopeless = resumes >= MAX_RESUMES || stalledMs > MAX_STALL_MS || this.#signal.aborted;
+        if (hopeless || !this.#options.mayResume) throw located(error, asked, answer.url);
+        resumes += 1;
+        skipBytes = await this.#resume(readBytes);
+      }
+    }
+    verify(hash, resumes, this.#options, this.#current());
+    if (withheld !== undefined) yield withheld;
   }
-  const range = `bytes ${offsetBytes}-${blob.sizeBytes - 1}/${blob.sizeBytes}`;
-  // guard: content-range
-  if (answer.header('content-range') !== range) {
-    answer.discard();
-    throw new Fault('RESPONSE_INVALID', 'the registry answers with another range than asked for', {
-      operation: asked.operation,
-      side: asked.side,
-      url: redactUrl(answer.url),
-      status: answer.status,
-    });
+
+  /**
+   * Goes back to the registry's own URL: a store's signed URL may have run out.
+   * @returns bytes at the beginning of the new answer that were read before
+   */
+  async #resume(offsetBytes: number): Promise<number> {
+    const { blob, asked } = this.#options;
+    this.#answer?.discard();
+    this.#answer = undefined;
+    const answer = await this.#options.open(offsetBytes, this.#signal);
+    if (!isOpen(answer)) throw failure(answer, asked);
+    this.#answer = answer;
+    if (this.#signal.aborted) {
+      this.letGo();
+      throw abortFault(this.#signal);
+    }
+    if (answer.status === 200) {
+      checkWhole(answer, this.#options);
+      return offsetBytes;
+    }
+    const range = `bytes ${offsetBytes}-${blob.sizeBytes - 1}/${blob.sizeBytes}`;
+    // guard: content-range
+    if (answer.header('content-range') !== range)
+      throw new Fault(
+        'RESPONSE_INVALID',
+        'the registry answers with another range than asked for',
+        {
+          operation: asked.operation,
+          side: asked.side,
+          url: redactUrl(answer.url),
+          status: answer.status,
+        },
+      );
+    return 0;
   }
-  return { answer, skipBytes: 0 };
+
+  #current(): OpenAnswer {
+    if (this.#answer === undefined) throw abortFault(this.#signal);
+    return this.#answer;
+  }
 }
 
 /** A whole answer announces the descriptor's size, where it announces one, and no encoding. */
@@ -199,15 +225,15 @@ function wrongSize(bytes: number, { blob, asked }: BlobReaderOptions, answer: Op
  * has asked for before it ends a connection that gives none.
  */
 class BlobStream extends Readable {
+  readonly #download: Download;
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
-  readonly #letGo: () => void;
   #reading = false;
 
-  constructor(chunks: AsyncGenerator<Buffer, void, undefined>, letGo: () => void) {
+  constructor(download: Download) {
     // Chunks stay apart: a stream of bytes would copy what lies ready into one buffer.
     super({ objectMode: true, highWaterMark: READY_CHUNKS });
-    this.#chunks = chunks;
-    this.#letGo = letGo;
+    this.#download = download;
+    this.#chunks = download.chunks();
   }
 
   override _read(): void {
@@ -224,7 +250,7 @@ class BlobStream extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#letGo();
+    this.#download.letGo();
     callback(error);
   }
 

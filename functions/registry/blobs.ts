@@ -49,7 +49,6 @@ export function openBlob(
         ? { headers: { range: `bytes=${offsetBytes}-${blob.sizeBytes - 1}` } }
         : {}),
       scope: target.scope,
-      sizeBytes: blob.sizeBytes - offsetBytes,
     },
     signal,
   );

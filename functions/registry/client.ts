@@ -10,7 +10,7 @@ import {
 } from './request.ts';
 import { NO_RETRY, retryDelayMs } from './retry-policy.ts';
 import { markSentInFull, wasSentInFull } from './sent-in-full.ts';
-import { sleep } from './timing.ts';
+import { sleep } from '../concurrency.ts';
 
 /** One side's client of one registry host. */
 export interface RegistryClient {

@@ -135,7 +135,10 @@ class BlobUpload {
     throw failure(started.answer, { operation: 'start upload', side: 'destination' });
   }
 
-  /** Bytes are opened before a place at the gate is taken: who waits for them holds nothing. */
+  /**
+   * The first bytes are there before the upload asks for its start: from then on the upload holds a
+   * place, and a source that is slow to begin, or that must be resumed, would hold it for long.
+   */
   async #send(location: NextHop, open: OpenBlob): Promise<void> {
     const { sizeBytes } = this.#blob;
     if (sizeBytes === 0) {
@@ -146,6 +149,7 @@ class BlobUpload {
     // Its error may come before anybody reads.
     stream.on('error', () => undefined);
     try {
+      await firstBytes(stream);
       const body = { stream, sizeBytes, onBytes: this.#options.onBytes };
       await this.#finish(location, body);
     } finally {
@@ -175,6 +179,34 @@ class BlobUpload {
       return false;
     }
   }
+}
+
+/** Waits until a stream has bytes ready, or has ended. @throws what the stream does */
+function firstBytes(stream: Readable): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (stream.errored !== null) {
+      reject(stream.errored);
+      return;
+    }
+    const done = (): void => {
+      stream.off('readable', done);
+      stream.off('end', done);
+      stream.off('error', fail);
+      stream.off('close', closed);
+      resolve();
+    };
+    const fail = (error: Error): void => {
+      done();
+      reject(error);
+    };
+    const closed = (): void => {
+      fail(new Fault('ABORTED', 'the download was given up'));
+    };
+    stream.on('readable', done);
+    stream.on('end', done);
+    stream.on('error', fail);
+    stream.on('close', closed);
+  });
 }
 
 function requireEmpty(digest: string): void {

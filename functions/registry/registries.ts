@@ -1,5 +1,6 @@
 import { ANONYMOUS, type Credentials } from '../auth/credential.ts';
 import type { GoogleHosts, GoogleTokens } from '../auth/google.ts';
+import { SYSTEM_TIMING, TokenBucket, type PlaceObserver, type Timing } from '../concurrency.ts';
 import type { RepositoryName } from '../contract/destination.ts';
 import { requirePath } from '../contract/destination.ts';
 import { Fault, type Side } from '../fault.ts';
@@ -16,15 +17,13 @@ import { bearerTokens, type AskRealm, type BearerTokens } from './bearer.ts';
 import { openClient, type RegistryClient } from './client.ts';
 import { destinationRepository } from './destination-repository.ts';
 import type { OnExchange } from './exchange.ts';
-import { openGate, type Gate } from './gate.ts';
 import { newHostMemory, type HostMemory } from './host-memory.ts';
 import { jsonCall, type JsonCall } from './json-call.ts';
+import { AdaptiveLimiter, ARTIFACT_REGISTRY_RATE } from './limiter.ts';
 import type { ClientParts } from './request.ts';
 import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
 import { sourceRepository } from './source-repository.ts';
-import { SYSTEM_TIMING, type Timing } from './timing.ts';
-import { ARTIFACT_REGISTRY_RATE, tokenBucket, type TokenBucket } from './token-bucket.ts';
-import { openTransport, type Transport } from './transport.ts';
+import { openTransport, type Transport, type TransportOptions } from './transport.ts';
 
 /** What the registries of a process are made of. */
 export interface RegistriesOptions {
@@ -57,6 +56,10 @@ export interface RegistriesOptions {
   readonly bodyIdleMs?: number | undefined;
   /** Longest wait for a connection. Default: 10 s. */
   readonly connectMs?: number | undefined;
+  /** Opens what requests go through, one for each side and one for other APIs. Default: the network. */
+  readonly openTransport?: ((options: TransportOptions) => Transport) | undefined;
+  /** Is told of the places that requests wait for and hold. Default: nobody. */
+  readonly placeObserver?: PlaceObserver | undefined;
 }
 
 /** What a repository is opened for. */
@@ -75,6 +78,8 @@ export interface Registries {
   destination(name: RepositoryName, scope?: WorkScope): DestinationRepository;
   /** Small JSON calls to other APIs (Cloud Run), by the same transport and address rules. */
   readonly callJson: JsonCall;
+  /** What is under way or waits, in words; empty where nothing is. */
+  openWork(): readonly string[];
   /** Ends all connections. */
   close(): void;
 }
@@ -92,11 +97,11 @@ const PAGE_SIZE = 1_000;
  */
 export function createRegistries(options: RegistriesOptions): Registries {
   // Google's quota counts the project: all its registries, on either side, share one bucket.
-  const googleBucket = tokenBucket(ARTIFACT_REGISTRY_RATE);
+  const googleBucket = new TokenBucket(ARTIFACT_REGISTRY_RATE);
   const source = new SideClients('source', options, googleBucket);
   const destination = new SideClients('destination', options, googleBucket);
   const timing = options.timing ?? SYSTEM_TIMING;
-  const api = openTransport({ addresses: addressRules(options) });
+  const api = (options.openTransport ?? openTransport)({ addresses: addressRules(options) });
   const callJson = jsonCall(api);
   return {
     source(name, scope = {}) {
@@ -118,6 +123,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
       });
     },
     callJson,
+    openWork: () => [...source.openWork(), ...destination.openWork()],
     close() {
       source.close();
       destination.close();
@@ -152,14 +158,14 @@ function tagApi(
   return (signal) => listTagDigests(api, name, location, memory, signal);
 }
 
-/** The clients of one side: its connections, gates, tokens and what its hosts taught. */
+/** The clients of one side: its connections, limiters, tokens and what its hosts taught. */
 class SideClients {
   readonly #side: Side;
   readonly #options: RegistriesOptions;
   readonly #transport: Transport;
   readonly #tokens: BearerTokens;
   readonly #timing: Timing;
-  readonly #gates = new Map<string, Gate>();
+  readonly #limiters = new Map<string, AdaptiveLimiter>();
   readonly #memories = new Map<string, HostMemory>();
   readonly #authorizers = new Map<Credentials, Map<string, Authorizer>>();
   readonly #googleBucket: TokenBucket;
@@ -170,7 +176,7 @@ class SideClients {
     this.#options = options;
     this.#timing = options.timing ?? SYSTEM_TIMING;
     this.#tokens = bearerTokens(this.#timing);
-    this.#transport = openTransport({
+    this.#transport = (options.openTransport ?? openTransport)({
       addresses: addressRules(options),
       caCertificates: side === 'source' ? options.sourceCaCertificates : undefined,
       idleMs: options.idleMs,
@@ -199,7 +205,7 @@ class SideClients {
       side: this.#side,
       registry,
       transport: this.#transport,
-      gateOf: (origin) => this.#gateOf(origin),
+      limiterOf: (origin) => this.#limiterOf(origin),
       timing: this.#timing,
       retryPolicy: this.#options.retryPolicy ?? RETRY_POLICY,
       random: this.#options.random ?? Math.random,
@@ -218,16 +224,23 @@ class SideClients {
     return remembered(this.#memories, registry.origin, newHostMemory);
   }
 
+  openWork(): readonly string[] {
+    return [...this.#limiters].flatMap(([origin, { load }]) =>
+      load === 0 ? [] : [`${load} requests of the ${this.#side} ${origin}`],
+    );
+  }
+
   close(): void {
     this.#transport.close();
   }
 
-  #gateOf(origin: string): Gate {
-    return remembered(this.#gates, origin, () => {
+  #limiterOf(origin: string): AdaptiveLimiter {
+    return remembered(this.#limiters, origin, () => {
       const google = this.#options.isGoogle(new URL(origin).host);
-      return openGate({
+      return new AdaptiveLimiter({
         timing: this.#timing,
         bucket: google ? this.#googleBucket : undefined,
+        observer: this.#options.placeObserver,
       });
     });
   }

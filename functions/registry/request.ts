@@ -2,9 +2,9 @@ import type { Side } from '../fault.ts';
 import type { AccessScope, Authorizer } from './authorizer.ts';
 import type { ExchangeKind, OnExchange } from './exchange.ts';
 import type { Answer } from './failure.ts';
-import type { Gate } from './gate.ts';
+import type { AdaptiveLimiter } from './limiter.ts';
 import type { RetryPolicy } from './retry-policy.ts';
-import type { Timing } from './timing.ts';
+import type { Timing } from '../concurrency.ts';
 import type { StreamBody } from './stream-sender.ts';
 import type { Transport } from './transport.ts';
 
@@ -21,8 +21,6 @@ export interface RegistryRequest {
   readonly body?: Buffer | StreamBody;
   /** What is to be allowed; undefined: nothing is presented (a capability URL, a foreign host). */
   readonly scope: AccessScope | undefined;
-  /** Expected size of what moves, for the attempt's budget. Default 0. */
-  readonly sizeBytes?: number;
   /** Cap of the answer's body. Default 64 KiB. */
   readonly maxBytes?: number;
   /** False: an answer that redirects is refused. Default true, for GET and HEAD. */
@@ -45,8 +43,8 @@ export interface ClientParts {
   readonly registry: URL;
   readonly transport: Transport;
   readonly authorizer: Authorizer;
-  /** The gate of an origin: a registry, a realm or a store behind a redirect. */
-  readonly gateOf: (origin: string) => Gate;
+  /** The starts of an origin: a registry, a realm or a store behind a redirect. */
+  readonly limiterOf: (origin: string) => AdaptiveLimiter;
   readonly timing: Timing;
   readonly retryPolicy: RetryPolicy;
   /** 0 … 1, for jitter. */

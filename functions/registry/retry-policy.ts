@@ -1,3 +1,4 @@
+import { backoffMs } from '../concurrency.ts';
 import type { Fault } from '../fault.ts';
 
 /** How often and after what wait a request is sent again. */
@@ -14,7 +15,7 @@ export interface RetryPolicy {
 
 /**
  * 4 tries within about 4 s: what outlives that is redelivered by Pub/Sub in minutes. A throttled
- * request waits for its gate, which knows how long, and is tried more often.
+ * request waits for its limiter, which knows how long, and is tried more often.
  */
 export const RETRY_POLICY: RetryPolicy = {
   maxAttempts: 4,
@@ -37,7 +38,7 @@ export function isPassingStatus(status: number): boolean {
 /**
  * The wait before the next try, in milliseconds; undefined: there is none. Full jitter, so that
  * requests which failed together do not come back together. A throttled request is not delayed
- * here: its gate is closed for as long as the registry asked.
+ * here: its origin's starts are closed for as long as the registry asked.
  * @param attempt number of tries so far, from 1
  * @param random 0 … 1
  */
@@ -59,11 +60,6 @@ export function retryDelayMs(
     default:
       return undefined;
   }
-}
-
-/** Full jitter: random in 0 … min(max, base · 2^(attempt-1)). */
-export function backoffMs(policy: RetryPolicy, attempt: number, random: number): number {
-  return Math.round(random * Math.min(policy.maxMs, policy.baseMs * 2 ** (attempt - 1)));
 }
 
 /** Artifact Registry's quota text: its quotas count whole minutes. */

@@ -11,7 +11,7 @@ import { getManifest, headManifest, type Target } from './manifests.ts';
 import { parseRemaining, RESERVED_PULLS } from './rate-limit.ts';
 import { listReferrers } from './referrers.ts';
 import { listTags } from './tags.ts';
-import type { Timing } from './timing.ts';
+import type { Timing } from '../concurrency.ts';
 
 /** What a source repository is made of. */
 export interface SourceParts {

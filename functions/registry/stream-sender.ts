@@ -33,28 +33,35 @@ export interface StreamSender {
   readonly gaveAll: boolean;
 }
 
-/** A sender that begins at {@link StreamSender.send}. */
+/**
+ * A sender that begins at {@link StreamSender.send}.
+ * @param onFlow told when the connection took the first bytes
+ */
 export function streamSender(
   request: ClientRequest,
   body: StreamBody,
   idle: IdleTimer,
+  onFlow: () => void = () => undefined,
 ): StreamSender {
-  return new Sender(request, body, idle);
+  return new Sender(request, body, idle, onFlow);
 }
 
 class Sender implements StreamSender {
   readonly #request: ClientRequest;
   readonly #body: StreamBody;
   readonly #idle: IdleTimer;
+  readonly #onFlow: () => void;
+  #flows = false;
   #pendingBytes = 0;
   #stopped = false;
   #gaveAll = false;
   #wake: () => void = () => undefined;
 
-  constructor(request: ClientRequest, body: StreamBody, idle: IdleTimer) {
+  constructor(request: ClientRequest, body: StreamBody, idle: IdleTimer, onFlow: () => void) {
     this.#request = request;
     this.#body = body;
     this.#idle = idle;
+    this.#onFlow = onFlow;
   }
 
   get gaveAll(): boolean {
@@ -94,10 +101,18 @@ class Sender implements StreamSender {
 
   #taken(count: number): void {
     this.#pendingBytes -= count;
-    this.#body.onBytes?.(count);
+    this.#flow(count);
     if (this.#pendingBytes > 0) this.#idle.wait();
     else this.#idle.rest();
     this.#wake();
+  }
+
+  #flow(count: number): void {
+    this.#body.onBytes?.(count);
+    this.#idle.moved(count);
+    if (this.#flows) return;
+    this.#flows = true;
+    this.#onFlow();
   }
 
   #room(): Promise<void> {
@@ -115,8 +130,8 @@ class Sender implements StreamSender {
         if (this.#stopped) resolve(false);
       };
       const done = (): void => {
-        this.#body.onBytes?.(lastChunk?.length ?? 0);
-        this.#idle.wait();
+        this.#flow(lastChunk?.length ?? 0);
+        this.#idle.restart();
         resolve(true);
       };
       this.#idle.wait();

@@ -11,7 +11,7 @@ import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
 import { streamSender, type StreamBody, type StreamSender } from './stream-sender.ts';
-import { abortFault } from './timing.ts';
+import { abortFault } from '../concurrency.ts';
 
 /** One exchange: nothing is followed, repeated or decoded. */
 export interface TransportRequest {
@@ -19,8 +19,10 @@ export interface TransportRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | StreamBody | undefined;
-  /** The whole exchange, the response's body included, ends within this. */
-  readonly budgetMs: number;
+  /** The whole exchange, the response's body included, ends within this. Default: the idle limits alone end it. */
+  readonly budgetMs?: number | undefined;
+  /** Is told once that the connection took bytes of a stream; an answer may come without it. */
+  readonly onBodyFlow?: (() => void) | undefined;
 }
 
 /** The head of an answer, and its body as it comes. */
@@ -66,7 +68,7 @@ const CONNECT_MS = 10_000;
 const MAX_HEAD_BYTES = 16 * 1024;
 /** How much the HTTP parser takes at all, so that the check above is ours to make. */
 const PARSER_HEAD_BYTES = 64 * 1024;
-/** Idle connections kept per host: what the gate lets through at once. */
+/** Idle connections kept per host: what the limiter lets start at once. */
 const MAX_FREE_SOCKETS = 32;
 const USER_AGENT = 'imagerepo-mirror';
 
@@ -178,9 +180,13 @@ class Exchange {
   #staleCode = '';
 
   #watch(resolve: (response: TransportResponse) => void): void {
-    const budget = setTimeout(() => {
-      this.#fail(new Fault('TIMEOUT', `not done within ${this.#request.budgetMs} ms`));
-    }, this.#request.budgetMs);
+    const { budgetMs } = this.#request;
+    const budget =
+      budgetMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            this.#fail(new Fault('TIMEOUT', `not done within ${budgetMs} ms`));
+          }, budgetMs);
     const onAbort = (): void => {
       this.#fail(abortFault(this.#signal));
     };
@@ -268,6 +274,7 @@ class Exchange {
       this.#bodyIdle.wait();
       for await (const chunk of response as AsyncIterable<Buffer>) {
         this.#bodyIdle.rest();
+        this.#bodyIdle.moved(chunk.length);
         yield chunk;
         this.#bodyIdle.wait();
       }
@@ -286,7 +293,7 @@ class Exchange {
     this.#cleanups.push(() => {
       body.stream.destroy();
     });
-    this.#sender = streamSender(request, body, this.#idle);
+    this.#sender = streamSender(request, body, this.#idle, this.#request.onBodyFlow);
     this.#sender.send().then(
       (sent) => {
         this.#bodySent = sent;

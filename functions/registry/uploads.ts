@@ -93,7 +93,6 @@ export async function finishUpload(
       headers: { 'content-type': 'application/octet-stream' },
       body,
       scope: location.authorize ? target.scope : undefined,
-      sizeBytes: blob.sizeBytes,
     },
     signal,
   );

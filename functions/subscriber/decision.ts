@@ -4,12 +4,16 @@ import type { MirrorReport } from '../mirror/report.ts';
 
 /**
  * What becomes of a delivery. `acknowledge`: it is done, or repeating it cannot help. `continue`:
- * the same event is published again, its work goes on there. `batch`: these tags are published as a
- * batch of their own. `dead-letter`: it can never succeed. `retry`: Pub/Sub delivers it again.
+ * some of it is done, these unfinished tags are published and go on elsewhere. `batch`: these tags are
+ * published as a batch of their own. `dead-letter`: it can never succeed. `retry`: Pub/Sub delivers it again.
  */
 export type Decision =
   | { readonly action: 'acknowledge'; readonly reason: AcknowledgeReason }
-  | { readonly action: 'continue'; readonly reason: 'DeadlinePassed' }
+  | {
+      readonly action: 'continue';
+      readonly reason: 'DeadlinePassed' | 'TransientFailures';
+      readonly tags: readonly string[];
+    }
   | {
       readonly action: 'batch';
       readonly reason: 'BatchUnfinished';
@@ -87,9 +91,13 @@ export function decideAfterWork(
       reason: report.counts.failed === 0 ? 'Finished' : 'PermanentFailures',
     };
   }
-  if (!report.interrupted) return { action: 'retry', reason: 'TransientFailures' };
-  if (!report.progressed) return { action: 'retry', reason: 'NoProgress' };
-  if (!canContinue) return { action: 'retry', reason: 'NoBulkTopic' };
+  const { interrupted, progressed } = report;
+  if (!progressed) {
+    return { action: 'retry', reason: interrupted ? 'NoProgress' : 'TransientFailures' };
+  }
+  if (!canContinue) {
+    return { action: 'retry', reason: interrupted ? 'NoBulkTopic' : 'TransientFailures' };
+  }
   const continuation = event.data.continuation ?? 0;
   if (continuation >= MAX_CONTINUATIONS) {
     return {
@@ -102,7 +110,12 @@ export function decideAfterWork(
       ),
     };
   }
-  return { action: 'continue', reason: 'DeadlinePassed' };
+  // The event itself would not do: a redelivery finds the tags there and passes over their followers.
+  return {
+    action: 'continue',
+    reason: interrupted ? 'DeadlinePassed' : 'TransientFailures',
+    tags: report.unfinished,
+  };
 }
 
 /** Decides about a delivery whose event could not be read or whose work could not begin. */

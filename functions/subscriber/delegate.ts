@@ -1,3 +1,4 @@
+import { timeLimit, type Timing } from '../concurrency.ts';
 import type { MirrorEvent } from '../contract/event.ts';
 import type { Delegation } from '../mirror/delegation.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -18,14 +19,32 @@ export interface DelegationLimits {
   readonly jobThresholdBytes: number;
 }
 
+/** Longest call of the job's API after the delivery's end, which leaves 60 s of Pub/Sub's 600. */
+const LATE_HAND_OFF_MS = 20_000;
+
 /** Gives an event's surplus to the job and to the bulk topic. Faults of either are the event's. */
 export function delegationOf(
   event: MirrorEvent,
-  { bulk, handOff }: Delegates,
-  limits: DelegationLimits,
+  {
+    bulk,
+    handOff,
+    limits,
+    timing,
+  }: Delegates & { readonly limits: DelegationLimits; readonly timing: Timing },
   logger: Logger,
   signal: AbortSignal,
 ): Delegation {
+  /** What the deadline has cut is handed off after it, in a time of its own. */
+  async function start(part: MirrorEvent, by: HandOff): Promise<keyof typeof HAND_OFF_WORDS> {
+    if (!signal.aborted) return by.start(part, signal);
+    const late = timeLimit(timing, LATE_HAND_OFF_MS);
+    try {
+      return await by.start(part, late.signal);
+    } finally {
+      late.release();
+    }
+  }
+
   return {
     jobThresholdBytes: handOff === undefined ? -1 : limits.jobThresholdBytes,
     batchTags: bulk === undefined ? 0 : limits.batchTags,
@@ -33,7 +52,7 @@ export function delegationOf(
       if (handOff === undefined) return 'declined';
       const given = tags === undefined ? [event] : batchesOf(event, tags, tags.length);
       for (const part of given) {
-        const started = await handOff.start(part, signal);
+        const started = await start(part, handOff);
         logger.notice(`the job ${HAND_OFF_WORDS[started]} ${event.data.image}`, {
           handOffReason: reason,
           handOff: started,

@@ -1,13 +1,18 @@
+import type { Timing } from '../concurrency.ts';
+import { Fault } from '../fault.ts';
 import type { Deadline } from '../mirror/deadline.ts';
 import type { Clock } from '../mirror/ports.ts';
 
 /** The deadline of one delivery, and the signal that leaves its transfers. */
 export interface DeliveryDeadline extends Deadline {
-  /** Aborts at the end of the delivery's time, or earlier where the process must end. */
+  /**
+   * Aborts at the end of the delivery's time with `DEADLINE_EXCEEDED`, or with `ABORTED` where the
+   * process must end earlier.
+   */
   readonly signal: AbortSignal;
   /** Whether that has happened, or no new blob may start any more. */
   readonly passed: () => boolean;
-  /** Frees the timer; call it when the delivery has been answered. */
+  /** Frees the timers; call it when the delivery has been answered. */
   readonly release: () => void;
 }
 
@@ -26,54 +31,64 @@ export interface ProcessEnd {
  */
 export const END_GRACE_MS = 7_000;
 
-/** Longest delay that a timer takes; longer ones are armed again. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** In the last ninth of a delivery no blob starts: 60 s of 540 (design §9). */
+const LAST_START = 8 / 9;
+/**
+ * A blob that began in the first third and was cut needs two thirds of a delivery and more: to begin
+ * it again would most likely end as before.
+ */
+const EARLY = 1 / 3;
 
 /**
- * Counts a delivery's time from the arrival of its request. In the last ninth no new blob starts.
+ * Counts a delivery's time from the arrival of its request.
  * @param wholeMs `DEADLINE_SECONDS`, in milliseconds; infinite: until the process must end
  */
 export function deliveryDeadline(
   arrivedAtMs: number,
   wholeMs: number,
   end: ProcessEnd,
-  clock: Clock,
+  timing: Timing,
 ): DeliveryDeadline {
-  const controller = new AbortController();
-  const endAtMs = (): number => {
-    const toldAtMs = end.toldAtMs();
-    const ownMs = arrivedAtMs + wholeMs;
-    return toldAtMs === undefined ? ownMs : Math.min(ownMs, toldAtMs + END_GRACE_MS);
-  };
-  const untilEndMs = (): number => endAtMs() - clock();
-  const untilLastStartMs = (): number => {
-    if (end.toldAtMs() !== undefined) return 0;
-    return wholeMs === Number.POSITIVE_INFINITY ? wholeMs : untilEndMs() - wholeMs / 9;
-  };
+  const cut = new AbortController();
+  const lastStart = new AbortController();
+  const timers: (() => void)[] = [];
 
-  let timer: NodeJS.Timeout | undefined;
-  const arm = (): void => {
-    clearTimeout(timer);
-    const remainingMs = untilEndMs();
-    if (remainingMs === Number.POSITIVE_INFINITY) return;
-    timer = setTimeout(
-      () => {
-        if (untilEndMs() <= 0) controller.abort();
-        else arm();
-      },
-      Math.min(Math.max(0, remainingMs), LONGEST_TIMER_MS),
-    );
-  };
-  arm();
-  const forget = end.onTold(arm);
+  function at(timeMs: number, action: () => void): void {
+    if (timeMs === Number.POSITIVE_INFINITY) return;
+    const leftMs = timeMs - timing.now();
+    // A timer may be shorter than what is left: Node's end after 24 days.
+    const look = (): void => {
+      if (timing.now() >= timeMs) action();
+      else at(timeMs, action);
+    };
+    timers.push(timing.setTimer(Math.max(0, leftMs), look));
+  }
+
+  function onTold(): void {
+    lastStart.abort();
+    at((end.toldAtMs() ?? timing.now()) + END_GRACE_MS, () => {
+      cut.abort(new Fault('ABORTED', 'the process was told to end'));
+    });
+  }
+
+  at(arrivedAtMs + wholeMs * LAST_START, () => {
+    lastStart.abort();
+  });
+  at(arrivedAtMs + wholeMs, () => {
+    cut.abort(new Fault('DEADLINE_EXCEEDED', 'the delivery ended before the work'));
+  });
+  const forget = end.onTold(onTold);
+  if (end.toldAtMs() !== undefined) onTold();
   return {
-    wholeMs,
-    untilEndMs,
-    untilLastStartMs,
-    signal: controller.signal,
-    passed: () => controller.signal.aborted || untilLastStartMs() <= 0,
+    lastStart: lastStart.signal,
+    earlyUntilMs:
+      wholeMs === Number.POSITIVE_INFINITY
+        ? Number.NEGATIVE_INFINITY
+        : arrivedAtMs + wholeMs * EARLY,
+    signal: cut.signal,
+    passed: () => cut.signal.aborted || lastStart.signal.aborted,
     release: () => {
-      clearTimeout(timer);
+      for (const stop of timers.splice(0)) stop();
       forget();
     },
   };

@@ -1,9 +1,16 @@
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../contract/event.ts';
 
-/** The same event one delivery later: for tracing a new id, everything else as it was. */
-export function continuationOf(event: MirrorEvent): MirrorEvent {
-  const { data } = event;
-  return derived(event, { ...data, continuation: (data.continuation ?? 0) + 1 });
+/**
+ * What a delivery leaves, one delivery later: exactly these tags and followers, in batches. Nothing
+ * else of the event has to be remembered anywhere.
+ */
+export function continuationsOf(
+  event: MirrorEvent,
+  tags: readonly string[],
+  batchTags: number,
+): readonly MirrorEvent[] {
+  const continuation = (event.data.continuation ?? 0) + 1;
+  return inBatches(event, tags, batchTags, { continuation });
 }
 
 /**
@@ -15,6 +22,15 @@ export function batchesOf(
   tags: readonly string[],
   batchTags: number,
 ): readonly MirrorEvent[] {
+  return inBatches(event, tags, batchTags, {});
+}
+
+function inBatches(
+  event: MirrorEvent,
+  tags: readonly string[],
+  batchTags: number,
+  more: Pick<MirrorRequest, 'continuation'>,
+): readonly MirrorEvent[] {
   const { selection: _selection, continuation: _continuation, ...data } = event.data;
   const count = Math.ceil(tags.length / batchTags);
   return Array.from({ length: count }, (_, index) =>
@@ -22,6 +38,7 @@ export function batchesOf(
       event,
       {
         ...data,
+        ...more,
         exclusionList: [],
         tags: tags.slice(index * batchTags, (index + 1) * batchTags),
       },
@@ -30,11 +47,11 @@ export function batchesOf(
   );
 }
 
-function derived(event: MirrorEvent, data: MirrorRequest, batchIndex?: number): MirrorEvent {
+function derived(event: MirrorEvent, data: MirrorRequest, batchIndex: number): MirrorEvent {
   const [, , clusterName = ''] = event.source.split('/');
   const occasion = { clusterName, time: new Date(event.time) };
   return {
-    ...eventOf(data, batchIndex === undefined ? occasion : { ...occasion, batchIndex }),
+    ...eventOf(data, { ...occasion, batchIndex }),
     source: event.source,
     subject: event.subject,
     time: event.time,

@@ -1,7 +1,7 @@
+import type { Timing } from '../concurrency.ts';
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
 import { toFault, type Fault } from '../fault.ts';
-import type { Clock } from '../mirror/ports.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { traceFields } from '../telemetry/trace.ts';
@@ -11,7 +11,7 @@ import { decideAfterFault, decideAfterWork, decideShared, type Decision } from '
 import { delegationOf, type Delegates, type DelegationLimits } from './delegate.ts';
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
-import { batchesOf, continuationOf } from './follow-on.ts';
+import { batchesOf, continuationsOf } from './follow-on.ts';
 import { eventFields, logEvent, logTag, type EventOutcome } from './log-lines.ts';
 import { publishAll, type Publisher } from './queue/publisher.ts';
 import { Redelivery } from './redelivery.ts';
@@ -34,7 +34,7 @@ export interface SubscriberParts extends Delegates {
   readonly flush: () => Promise<void>;
   readonly end: ProcessEnd;
   readonly logger: Logger;
-  readonly clock: Clock;
+  readonly timing: Timing;
 }
 
 /** What is known of the request that brought a message. */
@@ -108,9 +108,9 @@ class Handling {
   }
 
   async run(turns: RepositoryTurns<Executed>): Promise<void> {
-    const { clock, limits, end } = this.#parts;
+    const { timing, limits, end } = this.#parts;
     const { arrivedAtMs } = this.#request;
-    const deadline = deliveryDeadline(arrivedAtMs, limits.deadlineMs, end, clock);
+    const deadline = deliveryDeadline(arrivedAtMs, limits.deadlineMs, end, timing);
     try {
       const { executed, shared } = await this.#takeTurn(turns, deadline);
       this.#conclude(executed, shared);
@@ -152,7 +152,7 @@ class Handling {
         admission,
         deadline,
         deadlineAtMs: this.#request.arrivedAtMs + parts.limits.deadlineMs,
-        delegation: delegationOf(event, parts, parts.limits, logger, signal),
+        delegation: delegationOf(event, parts, logger, signal),
         observer: {
           onRecord: (record) => {
             logTag(logger, event.data.image, record);
@@ -175,7 +175,9 @@ class Handling {
     try {
       switch (decision.action) {
         case 'continue':
-          if (bulk !== undefined) await publishAll(bulk, [continuationOf(event)]);
+          if (bulk !== undefined) {
+            await publishAll(bulk, continuationsOf(event, decision.tags, limits.batchTags));
+          }
           return { decision };
         case 'batch':
           if (bulk !== undefined) {
@@ -204,8 +206,7 @@ class Handling {
   }
 
   #conclude(executed: Executed, shared: boolean): void {
-    const { clock } = this.#parts;
-    const nowMs = clock();
+    const nowMs = this.#parts.timing.now();
     const decision = shared ? decideShared(executed.decision) : executed.decision;
     const outcome: EventOutcome = {
       ...executed,

@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { ANONYMOUS, type Credentials } from '../../functions/auth/credential.ts';
-import { BlobPool } from '../../functions/mirror/blob-pool.ts';
+import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { FirstQuestion } from '../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../functions/mirror/mirror-repository.ts';
 import { DEFAULT_MIRROR_OPTIONS } from '../../functions/mirror/options.ts';
 import type { DestinationRepository, SourceRepository } from '../../functions/mirror/ports.ts';
+import { TagTurns } from '../../functions/mirror/tag-turns.ts';
 import { createRegistries } from '../../functions/registry/registries.ts';
-import type { Timing } from '../../functions/registry/timing.ts';
+import type { Timing } from '../../functions/concurrency.ts';
 import { buildRelease, putRelease, type ReleaseLine } from '../../infra/local/images/release.ts';
 import { storeTarget } from '../../infra/local/images/target.ts';
 import { startRegistry, type LocalRegistry } from '../../infra/local/registry/registry.ts';
@@ -283,8 +284,9 @@ class Scene {
         { exclusionList: [String.raw`^.*\.sig$`], ...wish },
         {
           ...(this.#options.breakEnds?.(ends, { source: this.#source }) ?? ends),
-          pool: new BlobPool({ knowledge: new Knowledge(clock), clock, backOff: () => 0 }),
+          pool: new BlobCopier({ knowledge: new Knowledge(clock), timing }),
           firstQuestion: new FirstQuestion(),
+          tagTurns: new TagTurns(clock),
           clock,
           deadline: NO_DEADLINE,
         },

@@ -27,6 +27,7 @@ export function workParts(
       },
       logger,
       flush: async () => Promise.resolve(),
+      openWork: () => [],
       googleApi: { call: async () => Promise.reject(new Error('not here')) },
       close: async () => Promise.resolve(),
     },

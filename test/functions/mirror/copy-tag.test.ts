@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FRESH_MS } from '../../../functions/mirror/copy-tag.ts';
+import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { blobOf, imageOf, imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
@@ -26,6 +26,7 @@ describe('a tag that is copied quickly', () => {
     whileCopying(rig, FRESH_MS);
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
     assert.equal(rig.source.count('source headManifest'), 0);
+    assert.equal(rig.destination.count('destination headManifest'), 0);
   });
 });
 
@@ -148,6 +149,78 @@ describe('a tag that is overwritten', () => {
     assert.equal(record.reason, 'DriftReported');
     assert.equal(rig.destination.digestOf('v1'), old.manifest.digest);
     assert.equal(rig.source.count('source getManifest'), 0);
+  });
+});
+
+describe('a tag that somebody pushes between list and push', () => {
+  it('is never moved where drift is reported, however fresh the list', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, 0, () => rig.destination.tag('v1', newest));
+    const record = recordOf(await rig.mirror({}, { options: { onDrift: 'report' } }), 'v1');
+    assert.deepEqual([record.outcome, record.reason], ['drifted', 'DriftReported']);
+    assert.equal(record.previousDigest, newest.manifest.digest);
+    assert.equal(rig.destination.digestOf('v1'), newest.manifest.digest);
+  });
+
+  it('is seen where the list is older than 5 s, and planned again', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', old);
+    whileCopying(rig, FRESH_MS + 1, () => {
+      rig.source.tag('v1', fresh);
+      rig.destination.tag('v1', fresh);
+    });
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'skipped');
+    assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+
+  it('is seen where the list was cut', async () => {
+    const rig = new Rig();
+    rig.destination.map = 0;
+    rig.destination.tag('other', old);
+    rig.source.tag('v1', fresh);
+    await rig.mirror();
+    // Once to plan, once before the push.
+    assert.equal(rig.destination.count('destination headManifest v1'), 2);
+  });
+});
+
+describe('two events on one tag of a process', () => {
+  it('never end with what was read before the other pushed', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', old);
+    let second: Promise<unknown> | undefined;
+    whileCopying(rig, 0, () => {
+      rig.source.tag('v1', fresh);
+      second = rig.mirror();
+    });
+    const held = Promise.withResolvers<undefined>();
+    let puts = 0;
+    rig.destination.before.push(async (call) => {
+      if (call !== 'destination putManifest v1') return;
+      puts += 1;
+      // The first push waits for the second event to have read the tag.
+      if (puts === 1) await held.promise;
+    });
+    const first = rig.mirror();
+    while (rig.source.count('source getManifest v1') < 2)
+      await new Promise((resolve) => setImmediate(resolve));
+    held.resolve(undefined);
+    await Promise.all([first, second]);
+    assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);
+  });
+
+  it('ask again for what was read before the other pushed', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', old);
+    whileCopying(rig, 0, () => {
+      rig.source.tag('v1', fresh);
+      rig.destination.tag('v1', fresh);
+      rig.tagTurns.pushed(rig.destination, 'v1');
+    });
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'skipped');
+    assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);
   });
 });
 

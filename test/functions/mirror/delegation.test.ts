@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
+import { Fault } from '../../../functions/fault.ts';
+import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith } from './images.ts';
 import { outcomes, Rig } from './rig.ts';
 
@@ -102,13 +104,28 @@ describe('delegation', () => {
     assert.equal(rig.source.count('source getManifest'), 3);
   });
 
-  it('hands only its own batch off after a fan-out', async () => {
+  it('judges the bytes of the first batch before anything is fanned out', async () => {
     const rig = seeded();
     const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 2 });
     const report = await rig.mirror({}, more);
-    assert.deepEqual(asked, ['fanOut v1.0.0', 'handOff TooManyBytes v3.0.0,v2.0.0']);
+    assert.deepEqual(asked, ['handOff TooManyBytes event']);
+    assert.equal(rig.source.count('source getManifest'), 2);
     assert.equal(report.ending, 'handed-off');
     assert.deepEqual(report.delegated, ['v3.0.0', 'v2.0.0', 'v1.0.0']);
+
+    const declined = delegation({ jobThresholdBytes: MIB, batchTags: 2 }, { handOff: 'declined' });
+    assert.equal((await seeded().mirror({}, declined)).ending, 'fanned-out');
+    assert.deepEqual(declined.asked, ['handOff TooManyBytes event', 'fanOut v1.0.0']);
+  });
+
+  it('publishes nothing where the job cannot be started', async () => {
+    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 2 });
+    const broken: Delegation = {
+      ...more.delegation,
+      handOff: async () => Promise.reject(new Fault('HAND_OFF_FAILED', 'no')),
+    };
+    await assert.rejects(seeded().mirror({}, { delegation: broken }), coded('HAND_OFF_FAILED'));
+    assert.deepEqual(asked, []);
   });
 
   it('does not hand off what the destination turns out to have', async () => {
@@ -123,19 +140,18 @@ describe('delegation', () => {
     assert.equal(rig.destination.count('destination hasBlob'), 1);
   });
 
-  it('gives only the tags to the job whose blob no delivery is long enough for', async () => {
+  it('gives only the tags to the job whose blob began early and was cut', async () => {
     const rig = new Rig();
     rig.slowLink(MIB);
     rig.source
       .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
-      .tag('big', imageOf('big', [blobOf('big', 8 * MIB)]));
+      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
     const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 0 });
-    const report = await rig.mirror({}, { ...more, ...rig.delivery(6000) });
+    const report = await rig.mirror({}, { ...more, ...rig.delivery(30_000) });
     assert.deepEqual(asked, ['handOff BlobTooSlow big']);
     assert.deepEqual(report.handedOff, ['big']);
     assert.deepEqual(outcomes(report), { v1: 'copied' });
     assert.equal(report.ending, 'finished');
-    assert.equal(rig.destination.bytesReceived, report.bytesUploaded);
   });
 
   it('fails them for another delivery where there is no job', async () => {
@@ -143,8 +159,8 @@ describe('delegation', () => {
     rig.slowLink(MIB);
     rig.source
       .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
-      .tag('big', imageOf('big', [blobOf('big', 8 * MIB)]));
-    const report = await rig.mirror({}, rig.delivery(6000));
+      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
+    const report = await rig.mirror({}, rig.delivery(30_000));
     assert.deepEqual(outcomes(report), { v1: 'copied', big: 'failed' });
     assert.deepEqual(report.unfinished, ['big']);
   });

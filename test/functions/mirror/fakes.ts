@@ -247,6 +247,9 @@ export class FakeDestination extends Recorder implements DestinationRepository {
     );
   }
 
+  /** Tells whoever began the last upload that so many bytes went. */
+  tellBytes: (count: number) => void = () => undefined;
+
   async uploadBlob(
     blob: Descriptor,
     open: OpenBlob,
@@ -267,6 +270,7 @@ export class FakeDestination extends Recorder implements DestinationRepository {
           if (there !== undefined) return there;
         }
         const stream = await open(signal);
+        this.tellBytes = (count) => options.onBytes?.(count);
         const chunks: Buffer[] = [];
         for await (const chunk of stream as AsyncIterable<Buffer>) {
           await this.onChunk(chunk.length);

@@ -87,14 +87,6 @@ describe('Knowledge', () => {
     knowledge.setAcknowledges('pkg.dev', true);
     assert.equal(knowledge.acknowledges('pkg.dev'), true);
   });
-
-  it('gives owed subjects away once', () => {
-    const knowledge = new Knowledge(() => 0);
-    knowledge.oweReferrers('repository', DIGEST);
-    knowledge.oweReferrers('repository', DIGEST);
-    assert.deepEqual([...knowledge.takeOwedReferrers('repository')], [DIGEST]);
-    assert.deepEqual([...knowledge.takeOwedReferrers('repository')], []);
-  });
 });
 
 describe('pathOf', () => {

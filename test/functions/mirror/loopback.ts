@@ -1,6 +1,7 @@
 import type { Credentials } from '../../../functions/auth/credential.ts';
 import { ANONYMOUS } from '../../../functions/auth/credential.ts';
-import { BlobPool } from '../../../functions/mirror/blob-pool.ts';
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
+import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
@@ -8,6 +9,7 @@ import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
 import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { createRegistries, type Registries } from '../../../functions/registry/registries.ts';
 import { RETRY_POLICY } from '../../../functions/registry/retry-policy.ts';
 import {
@@ -144,13 +146,19 @@ export class Process {
   readonly #registries: Registries;
   readonly #clock: () => number;
   readonly #firstQuestion = new FirstQuestion();
-  readonly pool: BlobPool;
+  readonly #tagTurns: TagTurns;
+  readonly pool: BlobCopier;
 
   constructor(loopback: Loopback, registries: Registries, clock: () => number) {
     this.#loopback = loopback;
     this.#registries = registries;
     this.#clock = clock;
-    this.pool = new BlobPool({ knowledge: new Knowledge(clock), clock, backOff: () => 0 });
+    this.#tagTurns = new TagTurns(clock);
+    this.pool = new BlobCopier({
+      knowledge: new Knowledge(clock),
+      timing: { ...SYSTEM_TIMING, now: clock },
+      random: () => 0,
+    });
   }
 
   async mirror(
@@ -180,6 +188,7 @@ export class Process {
         ),
         pool: this.pool,
         firstQuestion: this.#firstQuestion,
+        tagTurns: this.#tagTurns,
         clock: this.#clock,
         deadline: more.deadline ?? NO_DEADLINE,
         ...(delegation === undefined ? {} : { delegation }),

@@ -24,7 +24,12 @@ async function contextOf(rig: Rig): Promise<CopyContext> {
     read: new SourceManifests(source, clock),
     there: new DestinationManifests(destination, inventory, knowledge),
     deadline: NO_DEADLINE,
-    turn: rig,
+    tagTurns: rig.tagTurns,
+    clock,
+    onDrift: 'overwrite',
+    listedAtMs: 0,
+    looksBeforeEveryPush: false,
+    event: rig,
     signal: never,
     onBytes: () => undefined,
   };

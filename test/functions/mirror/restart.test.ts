@@ -2,12 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode, type Side } from '../../../functions/fault.ts';
-import {
-  backOff,
-  defaultBackOff,
-  MAX_UPLOAD_ATTEMPTS,
-  mayRestart,
-} from '../../../functions/mirror/restart.ts';
+import { mayRestart } from '../../../functions/mirror/restart.ts';
 
 const ROWS: readonly (readonly [FaultCode, Side, number, boolean])[] = [
   ['SERVER_ERROR', 'destination', 1, true],
@@ -33,32 +28,7 @@ const ROWS: readonly (readonly [FaultCode, Side, number, boolean])[] = [
 describe('mayRestart', () => {
   for (const [code, side, attempt, expected] of ROWS) {
     it(`${code} of the ${side} at attempt ${attempt}: ${expected}`, () => {
-      assert.equal(mayRestart(new Fault(code, '', { side }), attempt, 60_000), expected);
+      assert.equal(mayRestart(new Fault(code, '', { side }), attempt), expected);
     });
   }
-
-  it('is not where the registry wants to be left alone longer than there is time', () => {
-    const fault = new Fault('RATE_LIMITED', '', { side: 'destination', retryAfterMs: 60_001 });
-    assert.equal(mayRestart(fault, 1, 60_000), false);
-    assert.equal(mayRestart(fault, 1, 60_001), true);
-  });
-});
-
-describe('backOff', () => {
-  it('waits at most 3.5 s in total', () => {
-    let mostMs = 0;
-    for (let attempt = 2; attempt <= MAX_UPLOAD_ATTEMPTS; attempt += 1) {
-      mostMs += 500 * 2 ** (attempt - 2);
-      assert.ok(defaultBackOff(attempt) <= 500 * 2 ** (attempt - 2));
-    }
-    assert.equal(mostMs, 3500);
-  });
-
-  it('ends early and quietly when nobody waits any more', async () => {
-    const leaving = new AbortController();
-    const waiting = backOff(60_000, leaving.signal);
-    leaving.abort();
-    await waiting;
-    await backOff(0, leaving.signal);
-  });
 });

@@ -1,6 +1,8 @@
-import { BlobPool } from '../../../functions/mirror/blob-pool.ts';
+import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
+import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
+import { Fault } from '../../../functions/fault.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
@@ -9,6 +11,7 @@ import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/m
 import type { TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { FakeDestination, FakeSource } from './fakes.ts';
 
 /** One process: what lives longer than an event, and a clock that only a test moves. */
@@ -17,11 +20,14 @@ export class Rig {
   readonly clock = (): number => this.nowMs;
   readonly knowledge = new Knowledge(this.clock);
   readonly firstQuestion = new FirstQuestion();
-  readonly pool = new BlobPool({
+  /** Its own clock, the machine's timers; no back-off. */
+  readonly timing: Timing = { ...SYSTEM_TIMING, now: this.clock };
+  readonly pool = new BlobCopier({
     knowledge: this.knowledge,
-    clock: this.clock,
-    backOff: () => 0,
+    timing: this.timing,
+    random: () => 0,
   });
+  readonly tagTurns = new TagTurns(this.clock);
   source = new FakeSource();
   destination = new FakeDestination();
   readonly #checks: (() => void)[] = [];
@@ -44,18 +50,17 @@ export class Rig {
 
   /** A delivery that began now: in the last ninth no blob starts, at the end its signal aborts. */
   delivery(wholeMs: number): { readonly deadline: Deadline; readonly signal: AbortSignal } {
-    const endAtMs = this.nowMs + wholeMs;
+    const startAtMs = this.nowMs;
     const end = new AbortController();
+    const lastStart = new AbortController();
     this.#checks.push(() => {
-      if (this.nowMs >= endAtMs) end.abort();
+      const passedMs = this.nowMs - startAtMs;
+      if (passedMs >= (wholeMs * 8) / 9) lastStart.abort();
+      if (passedMs >= wholeMs) end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
     });
     return {
       signal: end.signal,
-      deadline: {
-        wholeMs,
-        untilEndMs: () => endAtMs - this.nowMs,
-        untilLastStartMs: () => endAtMs - this.nowMs - wholeMs / 9,
-      },
+      deadline: { lastStart: lastStart.signal, earlyUntilMs: startAtMs + wholeMs / 3 },
     };
   }
 
@@ -79,6 +84,7 @@ export class Rig {
         destination: more.destination ?? this.destination,
         pool: this.pool,
         firstQuestion: this.firstQuestion,
+        tagTurns: this.tagTurns,
         clock: this.clock,
         deadline: more.deadline ?? NO_DEADLINE,
         ...(delegation === undefined ? {} : { delegation }),

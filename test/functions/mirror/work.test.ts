@@ -93,11 +93,7 @@ describe('carrying out', () => {
     rig.source.tellsDigests = true;
     rig.source.tag('v1', image).tag('v2', image).tag('v3', imageWith('missing', 1));
     rig.destination.tag('v1', image);
-    const deadline: Deadline = {
-      untilLastStartMs: () => 0,
-      untilEndMs: () => 60_000,
-      wholeMs: 540_000,
-    };
+    const deadline: Deadline = { lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
     const report = await rig.mirror({}, { deadline });
     assert.deepEqual(outcomes(report), { v1: 'skipped', v2: 'retagged', v3: 'failed' });
     assert.equal(recordOf(report, 'v3').fault?.code, 'DEADLINE_EXCEEDED');

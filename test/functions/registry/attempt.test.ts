@@ -3,9 +3,9 @@ import { describe, it, type TestContext } from 'node:test';
 
 import { attemptRequest } from '../../../functions/registry/attempt.ts';
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
-import { openGate } from '../../../functions/registry/gate.ts';
+import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
-import { SYSTEM_TIMING } from '../../../functions/registry/timing.ts';
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { credentials, NEVER, open, QUICK, rejection, serve } from './setting.ts';
 
@@ -25,7 +25,7 @@ function eagerParts(t: TestContext, registry: string): ClientParts {
     registry: new URL(registry),
     transport,
     authorizer: authorizer as Authorizer,
-    gateOf: () => openGate({ timing: SYSTEM_TIMING }),
+    limiterOf: () => new AdaptiveLimiter({ timing: SYSTEM_TIMING }),
     timing: SYSTEM_TIMING,
     retryPolicy: QUICK,
     random: () => 0,

@@ -7,7 +7,7 @@ import { Fault } from '../../../functions/fault.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-reader.ts';
 import type { OpenAnswer } from '../../../functions/registry/request.ts';
-import type { Timing } from '../../../functions/registry/timing.ts';
+import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
 import { bytesOf, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';

@@ -7,10 +7,10 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import { bearerTokens } from '../../../functions/registry/bearer.ts';
 import { blobPath, headBlob, openBlob } from '../../../functions/registry/blobs.ts';
 import { openClient } from '../../../functions/registry/client.ts';
-import { openGate } from '../../../functions/registry/gate.ts';
+import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { Target } from '../../../functions/registry/manifests.ts';
 import { isOpen } from '../../../functions/registry/request.ts';
-import { SYSTEM_TIMING } from '../../../functions/registry/timing.ts';
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { bytesOf, NEVER, QUICK, registry, rejection, serve } from './setting.ts';
 
@@ -22,7 +22,7 @@ function target(t: TestContext, url: string): Target {
   t.after(() => {
     transport.close();
   });
-  const gate = openGate({ timing: SYSTEM_TIMING });
+  const limiter = new AdaptiveLimiter({ timing: SYSTEM_TIMING });
   const tokens = bearerTokens(SYSTEM_TIMING);
   const askRealm = (): Promise<never> => Promise.reject(new Error('no realm'));
   const authorizer = openAuthorizer({
@@ -36,7 +36,7 @@ function target(t: TestContext, url: string): Target {
     registry: new URL(url),
     transport,
     authorizer,
-    gateOf: () => gate,
+    limiterOf: () => limiter,
     timing: SYSTEM_TIMING,
     retryPolicy: QUICK,
     random: Math.random,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 
-import { idleTimer } from '../../../functions/registry/idle-timer.ts';
+import { idleTimer, MIN_MOVED_BYTES } from '../../../functions/registry/idle-timer.ts';
 
 /** A timer of 100 ms over a clock that the test moves. */
 function rig(): {
@@ -29,24 +29,43 @@ function rig(): {
 }
 
 describe('idle timer', () => {
-  it('runs only while we wait, and anew at every wait', () => {
+  it('runs only while we wait, and adds up what does not move', () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {
       const { timer, idle, pass } = rig();
       pass(1000);
       timer.wait();
-      pass(99);
-      timer.wait();
-      pass(99);
+      pass(50);
       timer.rest();
+      timer.moved(MIN_MOVED_BYTES - 1);
       pass(1000);
-      assert.equal(idle(), 0);
       timer.wait();
-      pass(99);
+      pass(49);
       assert.equal(idle(), 0);
       pass(1);
       assert.equal(idle(), 1);
       pass(1000);
+      assert.equal(idle(), 1);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it('begins anew when enough has moved, and for another wait', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { timer, idle, pass } = rig();
+      timer.wait();
+      for (const bytes of [1000, 3096]) {
+        pass(49);
+        timer.moved(bytes);
+      }
+      pass(99);
+      assert.equal(idle(), 0);
+      timer.restart();
+      pass(99);
+      assert.equal(idle(), 0);
+      pass(1);
       assert.equal(idle(), 1);
     } finally {
       mock.timers.reset();

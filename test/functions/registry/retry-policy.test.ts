@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { backoffMs } from '../../../functions/concurrency.ts';
 import {
-  backoffMs,
   isPassingStatus,
   NO_RETRY,
   RETRY_POLICY,

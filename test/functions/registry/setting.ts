@@ -17,7 +17,7 @@ import {
   type Registries,
   type RegistriesOptions,
 } from '../../../functions/registry/registries.ts';
-import type { Timing } from '../../../functions/registry/timing.ts';
+import type { Timing } from '../../../functions/concurrency.ts';
 import {
   startRegistry,
   type LocalRegistry,

@@ -40,6 +40,8 @@ async function rig(t: TestContext, sizeBytes: number, reads = true): Promise<Rig
       last: () => last,
       wait: () => (last = 'wait'),
       rest: () => (last = 'rest'),
+      moved: () => undefined,
+      restart: () => (last = 'wait'),
       stop: () => undefined,
     },
     received: () => received,

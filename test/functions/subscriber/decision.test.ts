@@ -64,6 +64,16 @@ describe('decision after work', () => {
       () => decideAfterWork(event, sampleReport([transient, permanent]), true),
     ],
     [
+      'a transient failure beside what was done',
+      'continue TransientFailures',
+      () => decideAfterWork(event, sampleReport([transient], { progressed: true }), true),
+    ],
+    [
+      'the same without a topic to go on',
+      'retry TransientFailures',
+      () => decideAfterWork(event, sampleReport([transient], { progressed: true }), false),
+    ],
+    [
       'the deadline with progress',
       'continue DeadlinePassed',
       () => decideAfterWork(event, sampleReport([late], { progressed: true }), true),
@@ -131,6 +141,12 @@ describe('decision after work', () => {
     });
   });
 
+  it('goes on with exactly what is unfinished', () => {
+    const records = [sampleRecord(), transient, late, permanent];
+    const decision = decideAfterWork(event, sampleReport(records, { progressed: true }), true);
+    assert.deepEqual(decision.action === 'continue' && decision.tags, ['slow', 'late']);
+  });
+
   it('names the exhausted continuations', () => {
     const decision = decideAfterWork(
       sampleEvent({ continuation: 50 }),
@@ -173,7 +189,7 @@ describe('shared decision', () => {
       'retry NoProgress',
     );
     assert.equal(
-      words(decideShared({ action: 'continue', reason: 'DeadlinePassed' })),
+      words(decideShared({ action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] })),
       'acknowledge Shared',
     );
     assert.equal(

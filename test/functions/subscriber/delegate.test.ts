@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import {
   decodeEvent,
   receivedEvent,
@@ -14,8 +15,9 @@ import { keptLines, sampleEvent } from './samples.ts';
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
 
-function delegation(delegates: Delegates): ReturnType<typeof delegationOf> {
-  return delegationOf(sampleEvent(), delegates, limits, keptLines().logger, signal);
+function delegation(delegates: Delegates, within = signal): ReturnType<typeof delegationOf> {
+  const parts = { ...delegates, limits, timing: SYSTEM_TIMING };
+  return delegationOf(sampleEvent(), parts, keptLines().logger, within);
 }
 
 describe('delegation', () => {
@@ -63,6 +65,23 @@ describe('delegation', () => {
       started.map(({ data }) => data.tags),
       [undefined, ['big']],
     );
+  });
+
+  it('starts the job after the end of a delivery too', async () => {
+    const aborted: boolean[] = [];
+    const given = delegation(
+      {
+        handOff: {
+          start: async (_event, within) => {
+            aborted.push(within.aborted);
+            return Promise.resolve('started');
+          },
+        },
+      },
+      AbortSignal.abort(),
+    );
+    assert.equal(await given.handOff('BlobTooSlow', ['big']), 'taken');
+    assert.deepEqual(aborted, [false]);
   });
 
   it('keeps an event that the job cannot take', async () => {

@@ -1,57 +1,87 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { abortFault } from '../../../functions/concurrency.ts';
 import {
   deliveryDeadline,
   END_GRACE_MS,
   processEnd,
 } from '../../../functions/subscriber/delivery-deadline.ts';
+import { fakeTiming } from '../registry/setting.ts';
+
+const WHOLE_MS = 540_000;
 
 describe('delivery deadline', () => {
-  it('counts from the arrival, and starts no blob in the last ninth', () => {
-    let nowMs = 1_000_000;
-    const clock = (): number => nowMs;
-    const deadline = deliveryDeadline(nowMs - 10_000, 540_000, processEnd(clock), clock);
-    assert.equal(deadline.untilEndMs(), 530_000);
-    assert.equal(deadline.untilLastStartMs(), 470_000);
+  it('counts from the arrival: no blob starts in the last ninth, and then all is cut', async () => {
+    const timing = fakeTiming();
+    const arrivedAtMs = timing.now() - 10_000;
+    const deadline = deliveryDeadline(
+      arrivedAtMs,
+      WHOLE_MS,
+      processEnd(() => timing.now()),
+      timing,
+    );
+    assert.equal(deadline.earlyUntilMs, arrivedAtMs + 180_000);
+    await timing.pass(469_999);
     assert.equal(deadline.passed(), false);
-    nowMs += 470_000;
-    assert.equal(deadline.untilLastStartMs(), 0);
+    await timing.pass(1);
+    assert.equal(deadline.lastStart.aborted, true);
     assert.equal(deadline.passed(), true);
+    await timing.pass(59_999);
     assert.equal(deadline.signal.aborted, false);
-    deadline.release();
-  });
-
-  it('aborts when its time is over', async () => {
-    const end = processEnd(Date.now);
-    const deadline = deliveryDeadline(Date.now(), 20, end, Date.now);
-    await new Promise((resolve) => {
-      deadline.signal.addEventListener('abort', resolve);
-    });
-    assert.equal(deadline.passed(), true);
+    await timing.pass(1);
+    assert.equal(abortFault(deadline.signal).code, 'DEADLINE_EXCEEDED');
     deadline.release();
   });
 
   it('has aborted at once where the time is over already', async () => {
-    const deadline = deliveryDeadline(0, 1000, processEnd(Date.now), Date.now);
-    await new Promise((resolve) => {
-      deadline.signal.addEventListener('abort', resolve);
-    });
+    const timing = fakeTiming();
+    const deadline = deliveryDeadline(
+      0,
+      1000,
+      processEnd(() => timing.now()),
+      timing,
+    );
+    await timing.pass(0);
+    assert.equal(deadline.signal.aborted, true);
     deadline.release();
   });
 
-  it('ends with the process: no new blob, and a few seconds for what is under way', () => {
-    let nowMs = 0;
-    const clock = (): number => nowMs;
-    const end = processEnd(clock);
-    const deadline = deliveryDeadline(0, 540_000, end, clock);
-    nowMs = 100_000;
+  it('ends with the process: no new blob, and a few seconds for what is under way', async () => {
+    const timing = fakeTiming();
+    const end = processEnd(() => timing.now());
+    const deadline = deliveryDeadline(timing.now(), WHOLE_MS, end, timing);
+    await timing.pass(100_000);
     end.tell();
-    nowMs = 101_000;
+    assert.equal(deadline.lastStart.aborted, true);
+    await timing.pass(1000);
     end.tell();
-    assert.equal(deadline.untilLastStartMs(), 0);
-    assert.equal(deadline.untilEndMs(), END_GRACE_MS - 1000);
-    assert.equal(deadline.passed(), true);
+    await timing.pass(END_GRACE_MS - 1001);
+    assert.equal(deadline.signal.aborted, false);
+    await timing.pass(1);
+    assert.equal(abortFault(deadline.signal).code, 'ABORTED');
     deadline.release();
+  });
+
+  it('that begins when the process ends has those seconds too', async () => {
+    const timing = fakeTiming();
+    const end = processEnd(() => timing.now());
+    end.tell();
+    const deadline = deliveryDeadline(timing.now(), Number.POSITIVE_INFINITY, end, timing);
+    assert.equal(deadline.passed(), true);
+    assert.equal(deadline.earlyUntilMs, Number.NEGATIVE_INFINITY);
+    await timing.pass(END_GRACE_MS);
+    assert.equal(deadline.signal.aborted, true);
+    deadline.release();
+  });
+
+  it('does nothing more once it is released', async () => {
+    const timing = fakeTiming();
+    const end = processEnd(() => timing.now());
+    const deadline = deliveryDeadline(timing.now(), WHOLE_MS, end, timing);
+    deadline.release();
+    end.tell();
+    await timing.pass(WHOLE_MS);
+    assert.equal(deadline.passed(), false);
   });
 });

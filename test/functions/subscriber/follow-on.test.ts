@@ -3,16 +3,28 @@ import { describe, it } from 'node:test';
 
 import { decodeEvent, encodeEvent, receivedEvent } from '../../../functions/contract/codec.ts';
 import { TAGS_REQUESTED } from '../../../functions/contract/event.ts';
-import { batchesOf, continuationOf } from '../../../functions/subscriber/follow-on.ts';
+import { batchesOf, continuationsOf } from '../../../functions/subscriber/follow-on.ts';
 import { sampleEvent } from './samples.ts';
 
 describe('continuation', () => {
-  it('is the same event with the next number and another id', () => {
-    const event = { ...sampleEvent({ continuation: 3, reason: 'resync' }), source: '//c/x/y' };
-    const next = continuationOf(event);
-    assert.notEqual(next.id, event.id);
-    assert.deepEqual(next, { ...event, id: next.id, data: { ...event.data, continuation: 4 } });
-    assert.equal(continuationOf(sampleEvent()).data.continuation, 1);
+  it('asks for exactly what is left, with the next number and another id', () => {
+    const data = { continuation: 3, reason: 'resync', selection: { semver: '>=1' } } as const;
+    const event = { ...sampleEvent({ ...data, exclusionList: ['x'] }), source: '//c/x/y' };
+    const left = ['1.0', 'sha256-0.sig', '2.0'];
+    const next = continuationsOf(event, left, 2);
+    assert.deepEqual(
+      next.map((one) => [one.type, one.data.tags, one.data.continuation, one.data.reason]),
+      [
+        [TAGS_REQUESTED, ['1.0', 'sha256-0.sig'], 4, 'resync'],
+        [TAGS_REQUESTED, ['2.0'], 4, 'resync'],
+      ],
+    );
+    for (const { data: given, source, time } of next) {
+      assert.deepEqual([given.selection, given.exclusionList], [undefined, []]);
+      assert.deepEqual([source, time], [event.source, event.time]);
+    }
+    assert.equal(new Set([event, ...next].map(({ id }) => id)).size, 3);
+    assert.equal(continuationsOf(sampleEvent(), ['1.0'], 2)[0]?.data.continuation, 1);
   });
 });
 

@@ -112,7 +112,7 @@ describe('line of an event', () => {
   const severities: readonly [expected: string, outcome: Partial<EventOutcome>][] = [
     ['INFO', { report: sampleReport([]) }],
     ['WARNING', { decision: { action: 'retry', reason: 'TransientFailures' } }],
-    ['NOTICE', { decision: { action: 'continue', reason: 'DeadlinePassed' } }],
+    ['NOTICE', { decision: { action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] } }],
     ['ERROR', { decision: { action: 'acknowledge', reason: 'PermanentFailures' } }],
     [
       'ERROR',

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
-import {
-  attemptBudgetMs,
-  exchangeOnce,
-  type Hop,
-} from '../../../functions/registry/gated-exchange.ts';
-import type { Gate, Verdict } from '../../../functions/registry/gate.ts';
+import { AdaptiveLimiter, type Load, type Permit } from '../../../functions/registry/limiter.ts';
+import { exchangeOnce, type Hop } from '../../../functions/registry/round-trip.ts';
 import {
   isOpen,
   type ClientParts,
@@ -25,36 +22,53 @@ const REQUEST: RegistryRequest = {
   scope: undefined,
 };
 
-/** Parts over a gate that writes down what it is told. */
+type Told = Load | number | 'acquire' | 'free';
+
+/** A limiter that writes down what it is told, and lets everybody start. */
+class ToldLimiter extends AdaptiveLimiter {
+  readonly told: Told[] = [];
+
+  override acquire(): Promise<Permit> {
+    this.told.push('acquire');
+    let held = true;
+    return Promise.resolve({
+      free: () => {
+        if (held) this.told.push('free');
+        held = false;
+      },
+      learn: (load) => this.told.push(load),
+    });
+  }
+
+  override close(pauseMs: number): void {
+    this.told.push(pauseMs);
+  }
+}
+
+/** Parts over a limiter that writes down what it is told. */
 function parts(
   t: TestContext,
   url: string,
 ): ClientParts & {
-  readonly told: (Verdict | number | 'stream' | 'small')[];
+  readonly told: Told[];
   readonly reports: ExchangeReport[];
 } {
-  const told: (Verdict | number | 'stream' | 'small')[] = [];
   const reports: ExchangeReport[] = [];
-  const gate: Gate = {
-    acquire(wish) {
-      told.push(wish.stream ? 'stream' : 'small');
-      return Promise.resolve({ release: (verdict) => told.push(verdict) });
-    },
-    close: (pauseMs) => told.push(pauseMs),
-  };
+  const timing = fakeTiming(Date.parse('2026-05-04T10:00:20Z'));
+  const limiter = new ToldLimiter({ timing });
   const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
   t.after(() => {
     transport.close();
   });
   return {
-    told,
+    told: limiter.told,
     reports,
     side: 'source',
     registry: new URL(url),
     transport,
     authorizer: {} as Authorizer,
-    gateOf: () => gate,
-    timing: fakeTiming(Date.parse('2026-05-04T10:00:20Z')),
+    limiterOf: () => limiter,
+    timing,
     retryPolicy: QUICK,
     random: () => 0,
     onExchange: (report) => reports.push(report),
@@ -66,26 +80,14 @@ function hop(url: string, keepOpen = false): Hop {
   return { url: new URL(url), number: 0, authorization: undefined, attempt: 1, keepOpen };
 }
 
-describe('gated exchange', () => {
-  it('gives an attempt 30 s and a second per MiB', () => {
-    assert.equal(attemptBudgetMs(0), 30_000);
-    assert.equal(attemptBudgetMs(-1), 30_000);
-    assert.equal(attemptBudgetMs(1024 * 1024 * 1024), 30_000 + 1024_000);
-  });
-
-  it('tells the gate how it went', async (t) => {
-    const statuses: readonly (readonly [number, Verdict])[] = [
-      [200, 'answered'],
-      [404, 'answered'],
-      [401, 'answered'],
-      [501, 'answered'],
-    ];
-    for (const [status, verdict] of statuses) {
+describe('round trip', () => {
+  it('gives its place back at the answer and tells how it went', async (t) => {
+    for (const status of [200, 404, 401, 501]) {
       const server = await serve(t, (_request, response) => response.writeHead(status).end());
       const one = parts(t, server.url);
       const answer = await exchangeOnce(one, REQUEST, hop(server.url), NEVER);
       assert.equal(answer.status, status);
-      assert.deepEqual(one.told, ['small', verdict]);
+      assert.deepEqual(one.told, ['acquire', 'free', 'ok']);
     }
   });
 
@@ -111,7 +113,7 @@ describe('gated exchange', () => {
     [503, { 'retry-after': '3' }, JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS' }] }), 3000],
   ] as const;
   for (const [status, headers, body, pauseMs] of throttled) {
-    it(`closes the gate for ${pauseMs} ms at ${status} ${JSON.stringify(headers)}`, async (t) => {
+    it(`closes the origin for ${pauseMs} ms at ${status} ${JSON.stringify(headers)}`, async (t) => {
       const server = await serve(t, (_request, response) =>
         response.writeHead(status, headers).end(body),
       );
@@ -121,7 +123,8 @@ describe('gated exchange', () => {
         'RATE_LIMITED',
       );
       assert.equal(fault.retryAfterMs, pauseMs);
-      assert.deepEqual(one.told, ['small', pauseMs, 'congested']);
+      const atOnce = status === 429 ? [500] : [];
+      assert.deepEqual(one.told, ['acquire', ...atOnce, 'free', pauseMs, 'congested']);
     });
   }
 
@@ -161,21 +164,50 @@ describe('gated exchange', () => {
     );
   });
 
-  it('holds its place while a body flows', async (t) => {
+  it('holds no place while a body flows', async (t) => {
     const server = await serve(t, (_request, response) => response.end('body'));
     const one = parts(t, server.url);
     const answer = await exchangeOnce(one, REQUEST, hop(server.url, true), NEVER);
     assert.ok(isOpen(answer));
-    assert.deepEqual(one.told, ['stream']);
+    assert.deepEqual(one.told, ['acquire', 'free', 'ok']);
     assert.equal(one.reports.length, 0);
     assert.equal(String(await bytesOf(answer.chunks)), 'body');
-    assert.deepEqual(one.told, ['stream', 'answered']);
+    assert.equal(one.told.length, 3);
     assert.equal(one.reports[0]?.receivedBytes, 4);
     const unread = await exchangeOnce(one, REQUEST, hop(server.url, true), NEVER);
     assert.ok(isOpen(unread));
     unread.discard();
-    assert.deepEqual(one.told.slice(2), ['stream', 'abandoned']);
+    assert.equal(one.told.length, 6);
     assert.equal(one.reports.length, 2);
+  });
+
+  it('gives an upload’s place back when its body begins to flow, and still learns its end', async (t) => {
+    const flows = Promise.withResolvers<undefined>();
+    const server = await serve(t, (request, response) => {
+      request.resume();
+      void flows.promise.then(() => response.writeHead(429).end());
+    });
+    const one = parts(t, server.url);
+    const body = { stream: Readable.from([Buffer.alloc(10), Buffer.alloc(10)]), sizeBytes: 20 };
+    const put: RegistryRequest = { ...REQUEST, kind: 'upload', method: 'PUT', body };
+    const sent = rejection(exchangeOnce(one, put, hop(server.url), NEVER), 'RATE_LIMITED');
+    while (!one.told.includes('free')) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(one.told, ['acquire', 'free']);
+    flows.resolve(undefined);
+    await sent;
+    assert.deepEqual(one.told, ['acquire', 'free', 500, 500, 'congested']);
+  });
+
+  it('takes a broken body for congestion', async (t) => {
+    const server = await serve(t, (request, response) => {
+      response.writeHead(200, { 'content-length': '10' }).write('some');
+      setImmediate(() => request.socket.destroy());
+    });
+    const one = parts(t, server.url);
+    const answer = await exchangeOnce(one, REQUEST, hop(server.url, true), NEVER);
+    assert.ok(isOpen(answer));
+    await rejection(bytesOf(answer.chunks), 'NETWORK');
+    assert.deepEqual(one.told, ['acquire', 'free', 'ok', 'congested']);
   });
 
   it('takes a broken connection for congestion, and its own end for nothing', async (t) => {
@@ -187,11 +219,11 @@ describe('gated exchange', () => {
     await rejection(exchangeOnce(one, REQUEST, hop(`${server.url}/break`), NEVER), 'NETWORK');
     const controller = new AbortController();
     const sent = exchangeOnce(one, REQUEST, hop(server.url), controller.signal);
-    setTimeout(() => {
-      controller.abort();
-    }, 20);
+    while (one.told.filter((told) => told === 'free').length < 2)
+      await new Promise((resolve) => setImmediate(resolve));
+    controller.abort();
     await rejection(sent, 'ABORTED');
-    assert.deepEqual(one.told, ['small', 'congested', 'small', 'abandoned']);
+    assert.deepEqual(one.told, ['acquire', 'congested', 'free', 'acquire', 'free', 'aborted']);
     assert.deepEqual(
       one.reports.map(({ status }) => status),
       [0, 200],

@@ -2,7 +2,7 @@ import { Fault } from '../fault.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { readBody, readErrorBody } from './body.ts';
 import { failure, type Answer } from './failure.ts';
-import type { Gate, Slot, Verdict } from './gate.ts';
+import type { AdaptiveLimiter, Load, Permit } from './limiter.ts';
 import {
   bodyBytes,
   isReplayable,
@@ -27,21 +27,21 @@ export interface Hop {
   readonly keepOpen: boolean;
 }
 
-/** Attempt budget: 30 s and a second per MiB; slower than 1 MiB/s is not worth waiting for. */
-const ATTEMPT_BASE_MS = 30_000;
-const ATTEMPT_BYTES_PER_MS = (1024 * 1024) / 1000;
+/**
+ * Longest time for a request without a blob, its answer included. A list page of 32 MiB comes within
+ * it at 280 KiB/s; what stands still is ended earlier by the idle limits. Blobs have no limit in
+ * total: only their idle limits and the delivery's deadline end them.
+ */
+const SMALL_BUDGET_MS = 120_000;
 const DEFAULT_MAX_BYTES = 64 * 1024;
-
-/** How long one attempt may take that moves `sizeBytes`. */
-export function attemptBudgetMs(sizeBytes: number): number {
-  return ATTEMPT_BASE_MS + Math.max(0, sizeBytes) / ATTEMPT_BYTES_PER_MS;
-}
+/** Pause after a 429 until its body has said more, milliseconds: the shortest back-off. */
+const FIRST_PAUSE_MS = 500;
 
 /**
- * Makes one exchange within a slot of its origin's gate. An open answer holds the slot until its
- * body ended or was given up; every other answer is read whole.
+ * Makes one exchange. It holds a place among its origin's starts until the answer's header came, or
+ * until an upload's body begins to flow; never while a body flows.
  * @throws Fault `RATE_LIMITED`, `SERVER_ERROR` and `TIMEOUT` for answers that may pass, and those of
- *   the transport and the gate
+ *   the transport and the limiter
  */
 export async function exchangeOnce(
   parts: ClientParts,
@@ -49,10 +49,9 @@ export async function exchangeOnce(
   hop: Hop,
   signal: AbortSignal,
 ): Promise<OpenAnswer | Answer> {
-  const { transport, gateOf, deadlineAtMs } = parts;
-  const gate = gateOf(hop.url.origin);
-  const stream = hop.keepOpen || !isReplayable(request);
-  const slot = await gate.acquire({ stream, deadlineAtMs }, signal);
+  const { transport, limiterOf, deadlineAtMs } = parts;
+  const limiter = limiterOf(hop.url.origin);
+  const permit = await limiter.acquire(deadlineAtMs, signal);
   const count = counter(parts, request, hop);
   let response: TransportResponse;
   try {
@@ -62,28 +61,36 @@ export async function exchangeOnce(
         url: hop.url,
         headers: headersOf(request, hop),
         body: request.body,
-        budgetMs: attemptBudgetMs(request.sizeBytes ?? 0),
+        ...(hop.keepOpen || !isReplayable(request) ? {} : { budgetMs: SMALL_BUDGET_MS }),
+        onBodyFlow: () => {
+          permit.free();
+        },
       },
       signal,
     );
   } catch (error) {
     count(0, 0);
-    slot.release(signal.aborted ? 'abandoned' : verdictOf(error));
+    permit.learn(signal.aborted ? 'aborted' : loadOf(error));
+    permit.free();
     throw error;
   }
   const { status } = response;
+  // Closed before the place is given back: nobody slips through while the body is read.
+  if (status === 429) limiter.close(FIRST_PAUSE_MS);
+  permit.free();
   if (hop.keepOpen && (status === 200 || status === 206)) {
-    return { status, header: response.header, url: hop.url, ...held(response, slot, count) };
+    permit.learn('ok');
+    return { status, header: response.header, url: hop.url, ...open(response, permit, count) };
   }
-  return readAnswer(parts, request, hop, { response, gate, slot, count });
+  return readAnswer(parts, request, hop, { response, limiter, permit, count });
 }
 
 type Count = (status: number, receivedBytes: number) => void;
 
 interface Received {
   readonly response: TransportResponse;
-  readonly gate: Gate;
-  readonly slot: Slot;
+  readonly limiter: AdaptiveLimiter;
+  readonly permit: Permit;
   readonly count: Count;
 }
 
@@ -92,7 +99,7 @@ async function readAnswer(
   parts: ClientParts,
   request: RegistryRequest,
   hop: Hop,
-  { response, gate, slot, count }: Received,
+  { response, limiter, permit, count }: Received,
 ): Promise<Answer> {
   const { status, header } = response;
   const asked = { operation: request.operation, side: parts.side };
@@ -104,7 +111,7 @@ async function readAnswer(
         : await readErrorBody(response);
   } catch (error) {
     count(status, 0);
-    slot.release(verdictOf(error));
+    permit.learn(loadOf(error));
     throw error;
   }
   count(status, body.length);
@@ -114,12 +121,11 @@ async function readAnswer(
   if (isThrottled(answer)) {
     const { message } = parseErrorBody(body);
     const pauseMs = throttlePauseMs({ retryAfterMs, message }, hop.attempt, nowMs, parts.random());
-    // Closed before the place is given back: nobody slips through.
-    gate.close(pauseMs);
-    slot.release('congested');
+    limiter.close(pauseMs);
+    permit.learn('congested');
     throw failure(answer, asked, 'RATE_LIMITED', pauseMs);
   }
-  slot.release(isPassingStatus(status) ? 'congested' : 'answered');
+  permit.learn(isPassingStatus(status) ? 'congested' : 'ok');
   if (isPassingStatus(status) && !isJudgedByBody(request, answer)) {
     throw failure(answer, asked, undefined, retryAfterMs);
   }
@@ -166,19 +172,19 @@ function counter(parts: ClientParts, request: RegistryRequest, hop: Hop): Count 
   };
 }
 
-/** The body of an open answer, holding its slot until it ended or was given up. */
-function held(
+/** The body of an open answer; it is counted once, when it ended or was given up. */
+function open(
   response: TransportResponse,
-  slot: Slot,
+  permit: Permit,
   count: Count,
 ): Pick<OpenAnswer, 'chunks' | 'discard'> {
   let receivedBytes = 0;
   let over = false;
-  function end(verdict: Verdict): void {
+  function end(load: Load): void {
     if (over) return;
     over = true;
     count(response.status, receivedBytes);
-    slot.release(verdict);
+    if (load === 'congested') permit.learn(load);
   }
   async function* chunks(): AsyncGenerator<Buffer, void, undefined> {
     try {
@@ -186,26 +192,26 @@ function held(
         receivedBytes += chunk.length;
         yield chunk;
       }
-      end('answered');
+      end('ok');
     } catch (error) {
-      end(verdictOf(error));
+      end(loadOf(error));
       throw error;
     } finally {
-      end('abandoned');
+      end('aborted');
     }
   }
   return {
     chunks: chunks(),
     discard() {
       response.discard();
-      end('abandoned');
+      end('aborted');
     },
   };
 }
 
 /** Broken connections at high concurrency are a registry's way to say that it is too much. */
-function verdictOf(error: unknown): Verdict {
+function loadOf(error: unknown): Load {
   return error instanceof Fault && (error.code === 'NETWORK' || error.code === 'TIMEOUT')
     ? 'congested'
-    : 'abandoned';
+    : 'aborted';
 }

@@ -1,0 +1,370 @@
+import type { Readable } from 'node:stream';
+
+import {
+  abortFault,
+  backoffMs,
+  raceSignal,
+  settledWithin,
+  SingleFlight,
+  sleep,
+  type PlaceObserver,
+  type Timing,
+} from '../concurrency.ts';
+import { Fault, isFault, toFault } from '../fault.ts';
+import { UNKNOWN_SIZE } from '../oci/descriptor.ts';
+import type { Deadline } from './deadline.ts';
+import type { Knowledge } from './knowledge.ts';
+import type { BlobArrival, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
+import { mayRestart, RESTART_BACKOFF } from './restart.ts';
+import { UploadScheduler, type LaneWidths } from './upload-scheduler.ts';
+
+/** A blob that is to be at a destination. */
+export interface BlobWish {
+  readonly source: SourceRepository;
+  readonly destination: DestinationRepository;
+  readonly blob: Descriptor;
+  /** The event that wishes; streams are shared out fairly among events. */
+  readonly event: object;
+  readonly deadline: Deadline;
+  /**
+   * Set by self-healing: what was learnt before this mark is not believed, and the bytes are sent
+   * whatever a probe says.
+   */
+  readonly missedAtMark?: number;
+  /** Told the bytes that this wish sends, as they go. */
+  readonly onBytes?: (count: number) => void;
+  /** Told, perhaps more than once, that its bytes are being sent, or that another's are waited for. */
+  readonly onUnderWay?: () => void;
+}
+
+/** How a wish was fulfilled. */
+export interface BlobResult {
+  /** `known`: it took no request, or another's transfer brought it. */
+  readonly arrival: BlobArrival | 'known';
+  /** Bytes sent for this wish; another's transfer counts for the other. */
+  readonly bytesUploaded: number;
+}
+
+/** Options of {@link BlobCopier}. */
+export interface BlobCopierOptions {
+  readonly knowledge: Knowledge;
+  readonly timing: Timing;
+  /** Default: 8 small and 8 large streams. */
+  readonly lanes?: LaneWidths | undefined;
+  /** 0 … 1, for jitter. Default: `Math.random`. */
+  readonly random?: (() => number) | undefined;
+  /** Is told of the places that transfers wait for and hold. Default: nobody. */
+  readonly placeObserver?: PlaceObserver | undefined;
+}
+
+/** Longest wait for a blob that another source's transfer is bringing to the same host. */
+const OTHERS_MS = 60_000;
+/** Such a wait ends earlier where no byte has moved for this long. */
+const OTHERS_STALL_MS = 10_000;
+/** Failures of a joined transfer that may have been those of its leader alone, before a wish takes one as its own. */
+const MAX_JOINED_FAILURES = 3;
+
+/** A transfer that others of its host may wait for. */
+interface Lead {
+  readonly source: string;
+  readonly ended: Promise<void>;
+  /** When a byte last moved; before that, when it began. */
+  movedAtMs: number;
+}
+
+/**
+ * Brings blobs to destinations for all tags and events of the process.
+ *
+ * Wishes of one source repository and one destination repository for one blob share a transfer. A
+ * wish of another repository for a blob that is on its way to the same host waits while its bytes
+ * move, at most a minute where the sources differ, and then mounts it or brings it itself; nobody
+ * is told the fault of another's source.
+ */
+export class BlobCopier {
+  readonly knowledge: Knowledge;
+  readonly #timing: Timing;
+  readonly #random: () => number;
+  readonly #scheduler: UploadScheduler;
+  readonly #observer: PlaceObserver | undefined;
+  readonly #flights = new SingleFlight<BlobResult>();
+  /** When the bytes of a transfer that holds a stream began to flow, ms since 1970. */
+  readonly #flows = new Map<string, number>();
+  /** By host and digest, in the order of beginning. */
+  readonly #leads = new Map<string, Set<Lead>>();
+  /** Wishes that are not fulfilled yet, by transfer. */
+  readonly #wishes = new Map<string, Set<BlobWish>>();
+
+  constructor({ knowledge, timing, lanes, random, placeObserver }: BlobCopierOptions) {
+    this.knowledge = knowledge;
+    this.#timing = timing;
+    this.#random = random ?? Math.random;
+    this.#observer = placeObserver;
+    this.#scheduler = new UploadScheduler(lanes, placeObserver);
+  }
+
+  /** What is under way or waits, in words; empty where nothing is. */
+  openWork(): readonly string[] {
+    const streams = this.#scheduler.load;
+    return [
+      ...[...this.#wishes.keys()].map((key) => `blob ${key}`),
+      ...[...this.#leads.keys()].map((key) => `transfer to ${key}`),
+      ...(streams === 0 ? [] : [`${streams} streams of blobs`]),
+    ];
+  }
+
+  /**
+   * Makes a blob be at the destination.
+   * @throws Fault of the ports; `SOURCE_INCOMPLETE`, `ABORTED`, `DEADLINE_EXCEEDED` (too late to
+   *   begin, or cut), `DELIVERY_TOO_SHORT` (begun early in the delivery and cut by its deadline)
+   */
+  async copy(wish: BlobWish, signal: AbortSignal): Promise<BlobResult> {
+    const key = keyOf(wish);
+    const { knowledge } = this;
+    for (let joinedFailures = 0; ;) {
+      requireRunning(signal);
+      if (knowledge.hasBlob(wish.destination, wish.blob.digest, wish.missedAtMark)) return KNOWN;
+      const joined = this.#flights.has(key);
+      if (joined) wish.onUnderWay?.();
+      try {
+        const { value, first } = await this.#take(key, wish, signal);
+        return first ? value : KNOWN;
+      } catch (error) {
+        const fault = toFault(error, 'copy blob');
+        if (signal.aborted || !joined || !isOfLeader(fault)) throw fault;
+        joinedFailures += 1;
+        if (joinedFailures >= MAX_JOINED_FAILURES) throw fault;
+      }
+    }
+  }
+
+  /** Joins or begins the transfer of a key, and leaves it where it has not begun at the last start. */
+  async #take(
+    key: string,
+    wish: BlobWish,
+    signal: AbortSignal,
+  ): Promise<{ readonly value: BlobResult; readonly first: boolean }> {
+    const { lastStart, earlyUntilMs } = wish.deadline;
+    const tooLate = new AbortController();
+    let cutFlowAtMs = Number.POSITIVE_INFINITY;
+    const onLastStart = (): void => {
+      if (!this.#flows.has(key)) tooLate.abort(lateFault());
+    };
+    const onCut = (): void => {
+      cutFlowAtMs = this.#flows.get(key) ?? Number.POSITIVE_INFINITY;
+    };
+    if (lastStart.aborted) onLastStart();
+    lastStart.addEventListener('abort', onLastStart, { once: true });
+    signal.addEventListener('abort', onCut, { once: true });
+    const wishes = this.#wishes.get(key) ?? new Set();
+    this.#wishes.set(key, wishes.add(wish));
+    try {
+      const own = AbortSignal.any([signal, tooLate.signal]);
+      return await this.#flights.run(key, own, async (shared) =>
+        this.#observed(async () => this.#transfer(key, wish, shared)),
+      );
+    } catch (error) {
+      const cut = signal.aborted && isFault(abortFault(signal), 'DEADLINE_EXCEEDED');
+      throw cut && cutFlowAtMs <= earlyUntilMs ? tooShortFault(wish.blob) : error;
+    } finally {
+      lastStart.removeEventListener('abort', onLastStart);
+      signal.removeEventListener('abort', onCut);
+      wishes.delete(wish);
+      if (wishes.size === 0 && this.#wishes.get(key) === wishes) this.#wishes.delete(key);
+    }
+  }
+
+  #observed<T>(work: () => Promise<T>): Promise<T> {
+    return this.#observer === undefined ? work() : this.#observer.transfer(work);
+  }
+
+  /** One upload, begun again from its first byte where that can help. */
+  async #transfer(key: string, wish: BlobWish, signal: AbortSignal): Promise<BlobResult> {
+    const { destination, source } = wish;
+    const { digest } = wish.blob;
+    const hostKey = `${destination.host} ${digest}`;
+    // No turn passes between the last look for others and the own entry, so that two never begin at once.
+    const others = this.#others(hostKey, wish);
+    for (let wait = others(signal); wait !== undefined; wait = others(signal)) await wait;
+    const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
+    const lead: Lead = { source: source.name, ended, movedAtMs: this.#timing.now() };
+    const leads = this.#leads.get(hostKey) ?? new Set();
+    this.#leads.set(hostKey, leads.add(lead));
+    try {
+      const blob = await sized(source, wish.blob, signal);
+      return await this.#uploadWithRestarts(key, wish, blob, lead, signal);
+    } finally {
+      end(undefined);
+      leads.delete(lead);
+      if (leads.size === 0) this.#leads.delete(hostKey);
+    }
+  }
+
+  /**
+   * Another repository's bytes for this host are on their way: they are waited for, and mounted,
+   * while they move; those of the same source to their end, others a bounded time.
+   * @returns asks for the next wait; undefined: there is nobody to wait for
+   */
+  #others(
+    hostKey: string,
+    { source, missedAtMark }: BlobWish,
+  ): (signal: AbortSignal) => Promise<void> | undefined {
+    const giveUpAtMs = this.#timing.now() + OTHERS_MS;
+    const tried = new Set<Lead>();
+    return (signal) => {
+      if (missedAtMark !== undefined) return undefined;
+      const lead = [...(this.#leads.get(hostKey) ?? [])].find((other) => !tried.has(other));
+      if (lead === undefined) return undefined;
+      tried.add(lead);
+      return lead.source === source.name
+        ? raceSignal(lead.ended, signal)
+        : this.#waitForLead(lead, giveUpAtMs, signal);
+    };
+  }
+
+  async #waitForLead(lead: Lead, giveUpAtMs: number, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const untilMs = Math.min(giveUpAtMs, lead.movedAtMs + OTHERS_STALL_MS);
+      const leftMs = untilMs - this.#timing.now();
+      if (leftMs <= 0 || (await settledWithin(this.#timing, lead.ended, leftMs, signal))) return;
+    }
+  }
+
+  async #uploadWithRestarts(
+    key: string,
+    wish: BlobWish,
+    blob: Descriptor,
+    lead: Lead,
+    signal: AbortSignal,
+  ): Promise<BlobResult> {
+    const { destination, missedAtMark } = wish;
+    for (let attempt = 1; ;) {
+      if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
+      try {
+        return await this.#upload(key, wish, blob, lead, signal);
+      } catch (error) {
+        // Another brought it to the host while this one waited for a stream.
+        if (error === MOUNTABLE) continue;
+        const fault = toFault(error, 'copy blob');
+        if (signal.aborted || !mayRestart(fault, attempt)) throw fault;
+        attempt += 1;
+        await sleep(this.#timing, backoffMs(RESTART_BACKOFF, attempt - 1, this.#random()), signal);
+      }
+    }
+  }
+
+  async #upload(
+    key: string,
+    wish: BlobWish,
+    blob: Descriptor,
+    lead: Lead,
+    signal: AbortSignal,
+  ): Promise<BlobResult> {
+    const { destination, source, event } = wish;
+    const force = wish.missedAtMark !== undefined;
+    const mountFrom = this.knowledge.otherHolder(destination, blob.digest);
+    let giveBack: (() => void) | undefined;
+    try {
+      const arrival = await destination.uploadBlob(
+        blob,
+        async (inner) => {
+          const { sizeBytes } = blob;
+          const [sourceHost = ''] = source.name.split('/', 1);
+          giveBack = await this.#scheduler.acquire({ event, sourceHost, sizeBytes }, inner);
+          if (!force && this.#cameMeanwhile(destination, blob, mountFrom)) throw MOUNTABLE;
+          lead.movedAtMs = this.#timing.now();
+          this.#flows.set(key, lead.movedAtMs);
+          for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
+          return open(source, blob, inner);
+        },
+        {
+          ...(mountFrom === undefined ? {} : { mountFrom }),
+          ...(force ? { force } : {}),
+          onBytes: (count) => {
+            lead.movedAtMs = this.#timing.now();
+            wish.onBytes?.(count);
+          },
+        },
+        signal,
+      );
+      this.knowledge.addBlob(destination, blob.digest);
+      return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
+    } finally {
+      this.#flows.delete(key);
+      giveBack?.();
+    }
+  }
+
+  #cameMeanwhile(
+    destination: DestinationRepository,
+    { digest }: Descriptor,
+    mountFrom: string | undefined,
+  ): boolean {
+    if (this.knowledge.hasBlob(destination, digest)) return true;
+    return mountFrom === undefined && this.knowledge.otherHolder(destination, digest) !== undefined;
+  }
+}
+
+const KNOWN: BlobResult = { arrival: 'known', bytesUploaded: 0 };
+
+/** Thrown through an upload that is not needed any more: the blob is there, or can be mounted. */
+const MOUNTABLE = new Error('the blob came meanwhile');
+
+/** Wishes of one key are for the very same bytes, from the same place to the same place. */
+function keyOf({ source, destination, blob, missedAtMark }: BlobWish): string {
+  const key = `${source.name} ${destination.name} ${blob.digest}`;
+  return missedAtMark === undefined ? key : `${key} again`;
+}
+
+/** @throws Fault the signal's, where it is aborted */
+function requireRunning(signal: AbortSignal): void {
+  if (signal.aborted) throw abortFault(signal);
+}
+
+/** What a leader's own deadline brought about, and says nothing of the blob. */
+function isOfLeader(fault: Fault): boolean {
+  return isFault(fault, 'ABORTED', 'DEADLINE_EXCEEDED', 'DELIVERY_TOO_SHORT', 'RATE_LIMITED');
+}
+
+/** Schema 1 names layers by digest only: their size is asked before the first byte. */
+async function sized(
+  source: SourceRepository,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  if (blob.sizeBytes !== UNKNOWN_SIZE) return blob;
+  const sizeBytes = await source.blobSize(blob.digest, signal);
+  if (sizeBytes === undefined) throw incomplete(source, blob);
+  return { ...blob, sizeBytes };
+}
+
+async function open(
+  source: SourceRepository,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<Readable> {
+  const stream = await source.openBlob(blob, 0, signal);
+  if (stream === undefined) throw incomplete(source, blob);
+  return stream;
+}
+
+function lateFault(): Fault {
+  return new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to start a blob', {
+    operation: 'copy blob',
+  });
+}
+
+function tooShortFault({ digest, sizeBytes }: Descriptor): Fault {
+  return new Fault(
+    'DELIVERY_TOO_SHORT',
+    `a blob of ${sizeBytes} bytes, begun early, was cut by the deadline`,
+    { operation: 'copy blob', digests: [digest] },
+  );
+}
+
+function incomplete(source: SourceRepository, blob: Descriptor): Fault {
+  return new Fault('SOURCE_INCOMPLETE', `${source.name} lacks the blob ${blob.digest}`, {
+    operation: 'get blob',
+    side: 'source',
+    digests: [blob.digest],
+  });
+}

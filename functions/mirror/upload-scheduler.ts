@@ -1,0 +1,149 @@
+import { abortFault, type PlaceObserver } from '../concurrency.ts';
+
+/** Blobs under 1 MiB use a lane of their own, so that configs never wait behind layers. */
+export const SMALL_BLOB_BYTES = 1024 * 1024;
+
+/** Streams of small blobs and of large ones; together the 16 of a process. */
+export interface LaneWidths {
+  readonly small: number;
+  readonly large: number;
+}
+
+/** At most 16 blob streams a process, half of them for blobs under 1 MiB. */
+export const DEFAULT_LANE_WIDTHS: LaneWidths = { small: 8, large: 8 };
+
+/** A wish for one stream. */
+export interface StreamWish {
+  /** The event that wishes; one object an event. */
+  readonly event: object;
+  /** Host of the source's registry. */
+  readonly sourceHost: string;
+  readonly sizeBytes: number;
+}
+
+/**
+ * The bodies: one place per blob, taken once for both sides before either connection is opened, and
+ * kept by a download that is resumed. A free place goes to the source host that holds the fewest, and
+ * of its events to the one that was served longest ago. One host leaves one place of each lane to the
+ * others, since a place that trickles cannot be taken away.
+ */
+export class UploadScheduler {
+  readonly #small: Lane;
+  readonly #large: Lane;
+
+  constructor(widths: LaneWidths = DEFAULT_LANE_WIDTHS, observer?: PlaceObserver) {
+    this.#small = new Lane(widths.small, observer);
+    this.#large = new Lane(widths.large, observer);
+  }
+
+  /** Places that are held, and blobs that wait for one. */
+  get load(): number {
+    return this.#small.load + this.#large.load;
+  }
+
+  /** Waits for a place; the answer gives it back. @throws Fault the signal's */
+  acquire(wish: StreamWish, signal: AbortSignal): Promise<() => void> {
+    const lane = wish.sizeBytes < SMALL_BLOB_BYTES ? this.#small : this.#large;
+    return lane.acquire(wish, signal);
+  }
+}
+
+interface Waiting {
+  readonly wish: StreamWish;
+  readonly grant: () => void;
+}
+
+class Lane {
+  readonly #width: number;
+  readonly #observer: PlaceObserver | undefined;
+  readonly #held = new Map<string, number>();
+  /** In the order of coming. */
+  readonly #waiting = new Set<Waiting>();
+  /** When each event was last served, as a number in the order of serving. */
+  readonly #served = new WeakMap<object, number>();
+  #turn = 0;
+  #taken = 0;
+
+  constructor(width: number, observer: PlaceObserver | undefined) {
+    this.#width = width;
+    this.#observer = observer;
+  }
+
+  get load(): number {
+    return this.#taken + this.#waiting.size;
+  }
+
+  acquire(wish: StreamWish, signal: AbortSignal): Promise<() => void> {
+    this.#observer?.waits('body');
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortFault(signal));
+        return;
+      }
+      const leave = (): void => {
+        this.#waiting.delete(waiting);
+        reject(abortFault(signal));
+      };
+      const waiting: Waiting = {
+        wish,
+        grant: () => {
+          signal.removeEventListener('abort', leave);
+          resolve(this.#take(wish.sourceHost));
+        },
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#waiting.add(waiting);
+      this.#pump();
+    });
+  }
+
+  #take(sourceHost: string): () => void {
+    let held = true;
+    this.#observer?.holds('body');
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#taken -= 1;
+      const left = this.#heldBy(sourceHost) - 1;
+      if (left === 0) this.#held.delete(sourceHost);
+      else this.#held.set(sourceHost, left);
+      this.#observer?.frees('body');
+      this.#pump();
+    };
+  }
+
+  #pump(): void {
+    while (this.#taken < this.#width) {
+      const next = this.#next();
+      if (next === undefined) return;
+      const { event, sourceHost } = next.wish;
+      this.#taken += 1;
+      this.#held.set(sourceHost, this.#heldBy(sourceHost) + 1);
+      this.#turn += 1;
+      this.#served.set(event, this.#turn);
+      this.#waiting.delete(next);
+      next.grant();
+    }
+  }
+
+  /** Who is next: of the source with the fewest places, of the event that waited longest for its turn. */
+  #next(): Waiting | undefined {
+    const mostOfOne = Math.max(1, this.#width - 1);
+    let best: Waiting | undefined;
+    for (const waiting of this.#waiting) {
+      if (this.#heldBy(waiting.wish.sourceHost) >= mostOfOne) continue;
+      if (best === undefined || this.#precedes(waiting.wish, best.wish)) best = waiting;
+    }
+    return best;
+  }
+
+  #precedes(one: StreamWish, other: StreamWish): boolean {
+    const places = this.#heldBy(one.sourceHost) - this.#heldBy(other.sourceHost);
+    if (places !== 0) return places < 0;
+    return (this.#served.get(one.event) ?? 0) < (this.#served.get(other.event) ?? 0);
+  }
+
+  #heldBy(sourceHost: string): number {
+    return this.#held.get(sourceHost) ?? 0;
+  }
+}

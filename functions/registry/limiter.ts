@@ -1,0 +1,201 @@
+import { abortFault, type PlaceObserver, type Timing, type TokenBucket } from '../concurrency.ts';
+import { Fault } from '../fault.ts';
+import { MAX_PAUSE_MS } from './retry-after.ts';
+
+/** Requests at once at the start: enough to learn from, too few to be throttled. */
+const START = 8;
+/** Requests at once at most, per origin: what crane and regsync reach on one host (registries.md §2). */
+const MAX = 32;
+
+/**
+ * Artifact Registry counts 60,000 requests a minute and project (its quotas page), of which Kubernetes saw about
+ * 83 a second granted to one client (kubernetes/registry.k8s.io#153) and has run at 50.
+ */
+export const ARTIFACT_REGISTRY_RATE = { perSecond: 50, burst: 500 };
+
+/** What a request's ending says of its origin's load. */
+export type Load =
+  /** Answered: the window grows. */
+  | 'ok'
+  /** Throttled, refused or broken off by the other side: the window is halved. */
+  | 'congested'
+  /** Ended by us: says nothing. */
+  | 'aborted';
+
+/** A place in an origin's window. */
+export interface Permit {
+  /** Gives the place back; a second call does nothing. */
+  free(): void;
+  /** Learns from the ending, also long after the place was given back. */
+  learn(load: Load): void;
+}
+
+/** Options of {@link AdaptiveLimiter}. */
+export interface LimiterOptions {
+  readonly timing: Timing;
+  /** A rate on top of the number at once. */
+  readonly bucket?: TokenBucket | undefined;
+  readonly observer?: PlaceObserver | undefined;
+}
+
+interface Waiter {
+  readonly deadlineAtMs: number;
+  readonly grant: () => void;
+  readonly refuse: (fault: Fault) => void;
+}
+
+/**
+ * The starts of an origin's requests: a window of those that wait for an answer, moved as TCP moves
+ * its own. It grows by one per answer until the first congestion (a cold image has too few requests
+ * to learn slowly), from then on by one per window of answers, and is halved once per congestion: a
+ * bad ending of a request that began before the last halving belongs to the same congestion.
+ *
+ * A place is held until the answer's header came, or until an upload's body begins to flow; no place
+ * is held while a body flows. So whoever holds a place waits for the network alone, which has its
+ * own limits, and for no other place.
+ */
+export class AdaptiveLimiter {
+  readonly #timing: Timing;
+  readonly #bucket: TokenBucket | undefined;
+  readonly #observer: PlaceObserver | undefined;
+  readonly #queue: Waiter[] = [];
+  #window = START;
+  #inFlight = 0;
+  /** Number of halvings so far. */
+  #epoch = 0;
+  #closedUntilMs = 0;
+  #stopTimer: (() => void) | undefined;
+
+  constructor({ timing, bucket, observer }: LimiterOptions) {
+    this.#timing = timing;
+    this.#bucket = bucket;
+    this.#observer = observer;
+  }
+
+  /** Places that are held, and requests that wait for one. */
+  get load(): number {
+    return this.#inFlight + this.#queue.length;
+  }
+
+  /** Requests that may await an answer at once, 1 to 32. */
+  get window(): number {
+    return Math.floor(this.#window);
+  }
+
+  /**
+   * Waits for a place.
+   * @param deadlineAtMs when the work must have ended, on the timing's clock. Default: never
+   * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, the signal's fault
+   */
+  acquire(deadlineAtMs: number | undefined, signal: AbortSignal): Promise<Permit> {
+    this.#observer?.waits('start');
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortFault(signal));
+        return;
+      }
+      const leave = (): void => {
+        const at = this.#queue.indexOf(waiter);
+        if (at !== -1) this.#queue.splice(at, 1);
+        reject(abortFault(signal));
+        this.#pump();
+      };
+      const settled = (): void => {
+        signal.removeEventListener('abort', leave);
+      };
+      const waiter: Waiter = {
+        deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
+        grant: () => {
+          settled();
+          resolve(this.#permit());
+        },
+        refuse: (fault) => {
+          settled();
+          reject(fault);
+        },
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#queue.push(waiter);
+      this.#pump();
+    });
+  }
+
+  /** Nothing starts for this long (at most 10 minutes): the other side throttles. */
+  close(pauseMs: number): void {
+    const untilMs = this.#timing.now() + Math.min(pauseMs, MAX_PAUSE_MS);
+    this.#closedUntilMs = Math.max(this.#closedUntilMs, untilMs);
+    this.#pump();
+  }
+
+  /** Lets start who may; where only time is in the way, looks again then. */
+  #pump(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    const nowMs = this.#timing.now();
+    if (nowMs < this.#closedUntilMs) {
+      this.#refuseHopeless(nowMs);
+      this.#lookAgainIn(this.#closedUntilMs - nowMs);
+      return;
+    }
+    while (this.#queue.length > 0 && this.#inFlight < this.window) {
+      const waitMs = this.#bucket?.take(nowMs) ?? 0;
+      if (waitMs > 0) {
+        this.#lookAgainIn(waitMs);
+        return;
+      }
+      this.#inFlight += 1;
+      this.#queue.shift()?.grant();
+    }
+  }
+
+  #lookAgainIn(delayMs: number): void {
+    if (this.#queue.length === 0) return;
+    this.#stopTimer = this.#timing.setTimer(delayMs, () => {
+      this.#pump();
+    });
+  }
+
+  /** Who must have ended before the origin opens again is told so at once. */
+  #refuseHopeless(nowMs: number): void {
+    const retryAfterMs = this.#closedUntilMs - nowMs;
+    const hopeless = this.#queue.filter((waiter) => waiter.deadlineAtMs < this.#closedUntilMs);
+    for (const waiter of hopeless) {
+      this.#queue.splice(this.#queue.indexOf(waiter), 1);
+      waiter.refuse(
+        new Fault('RATE_LIMITED', 'the registry asked for a longer pause than there is time', {
+          retryAfterMs,
+        }),
+      );
+    }
+  }
+
+  #permit(): Permit {
+    const epoch = this.#epoch;
+    let held = true;
+    this.#observer?.holds('start');
+    return {
+      free: () => {
+        if (!held) return;
+        held = false;
+        this.#inFlight -= 1;
+        this.#observer?.frees('start');
+        this.#pump();
+      },
+      learn: (load) => {
+        if (load === 'ok') this.#grow();
+        if (load === 'congested' && epoch === this.#epoch) this.#halve();
+      },
+    };
+  }
+
+  #grow(): void {
+    const step = this.#epoch === 0 ? 1 : 1 / this.#window;
+    this.#window = Math.min(MAX, this.#window + step);
+    this.#pump();
+  }
+
+  #halve(): void {
+    this.#window = Math.max(1, this.#window / 2);
+    this.#epoch += 1;
+  }
+}

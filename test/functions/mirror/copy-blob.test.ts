@@ -1,0 +1,416 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.ts';
+import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
+import { coded, never } from './faults.ts';
+import { fakeTiming } from '../registry/setting.ts';
+import { blobOf, imageOf, type Blob } from './images.ts';
+import { recordOf, Rig } from './rig.ts';
+
+/** A delivery in which no blob may start any more. */
+const LATE: Deadline = { lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
+
+class CopierRig {
+  /** Added to the time of {@link timing}. */
+  nowMs = 0;
+  readonly clock = (): number => this.nowMs + this.timing.now();
+  readonly knowledge = new Knowledge(this.clock);
+  readonly timing = fakeTiming(0);
+  readonly blobs = new BlobCopier({
+    knowledge: this.knowledge,
+    timing: { now: this.clock, setTimer: (delayMs, action) => this.#timer(delayMs, action) },
+    random: () => 0,
+  });
+  readonly host = new FakeHost();
+  readonly one = new FakeDestination('p/r/one', 'europe-docker.pkg.dev', this.host);
+  readonly two = new FakeDestination('p/r/two', 'europe-docker.pkg.dev', this.host);
+  readonly source = new FakeSource();
+  readonly blob: Blob;
+
+  constructor(blob: Blob = blobOf('blob')) {
+    this.blob = blob;
+    this.source.add(imageOf('image', [blob]));
+  }
+
+  /** What waits for no time at all needs no test to let it pass. */
+  #timer(delayMs: number, action: () => void): () => void {
+    if (delayMs > 0) return this.timing.setTimer(delayMs, action);
+    const immediate = setImmediate(action);
+    return () => {
+      clearImmediate(immediate);
+    };
+  }
+
+  wish(more: Partial<BlobWish> = {}): BlobWish {
+    return {
+      source: this.source,
+      destination: this.one,
+      blob: this.blob.descriptor,
+      event: this,
+      deadline: NO_DEADLINE,
+      ...more,
+    };
+  }
+}
+
+/** Holds every call that begins with `prefix` until released. */
+function holding(prefix: string): {
+  readonly before: (call: string) => Promise<void>;
+  readonly release: () => void;
+  readonly reached: Promise<void>;
+} {
+  const gate = Promise.withResolvers<undefined>();
+  const reached = Promise.withResolvers<undefined>();
+  return {
+    before: async (call) => {
+      if (!call.startsWith(prefix)) return;
+      reached.resolve(undefined);
+      await gate.promise;
+    },
+    release: () => {
+      gate.resolve(undefined);
+    },
+    reached: reached.promise.then(() => undefined),
+  };
+}
+
+describe('BlobCopier', () => {
+  it('sends a blob once for all who want it at one repository', async () => {
+    const rig = new CopierRig();
+    const results = await Promise.all(
+      Array.from({ length: 5 }, () => rig.blobs.copy(rig.wish(), never)),
+    );
+    assert.deepEqual(
+      results.map(({ arrival, bytesUploaded }) => `${arrival} ${bytesUploaded}`),
+      ['uploaded 100', 'known 0', 'known 0', 'known 0', 'known 0'],
+    );
+    assert.equal(rig.one.bytesReceived, 100);
+  });
+
+  it('mounts it into another repository of the host, which waits for the first', async () => {
+    const rig = new CopierRig();
+    const [first, second] = await Promise.all([
+      rig.blobs.copy(rig.wish(), never),
+      rig.blobs.copy(rig.wish({ destination: rig.two }), never),
+    ]);
+    assert.equal(first.arrival, 'uploaded');
+    assert.equal(second.arrival, 'mounted');
+    assert.deepEqual(rig.two.calls, [
+      `destination uploadBlob ${rig.blob.descriptor.digest} from p/r/one`,
+    ]);
+  });
+
+  it('sends it to each host', async () => {
+    const rig = new CopierRig();
+    const elsewhere = new FakeDestination('p/r/one', 'us-docker.pkg.dev');
+    await Promise.all([
+      rig.blobs.copy(rig.wish(), never),
+      rig.blobs.copy(rig.wish({ destination: elsewhere }), never),
+    ]);
+    assert.equal(rig.one.bytesReceived, 100);
+    assert.equal(elsewhere.bytesReceived, 100);
+  });
+
+  it('asks nothing for a blob that it knows to be there, for 15 minutes', async () => {
+    const rig = new CopierRig();
+    await rig.blobs.copy(rig.wish(), never);
+    rig.nowMs += 15 * 60_000 - 1;
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'known');
+    rig.nowMs += 1;
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'present');
+  });
+
+  it('goes on when the leader leaves, and counts for who stays', async () => {
+    const rig = new CopierRig();
+    const hold = holding('source openBlob');
+    rig.source.before.push(hold.before);
+    const leaving = new AbortController();
+    const leader = rig.blobs.copy(rig.wish(), leaving.signal);
+    const other = rig.blobs.copy(rig.wish(), never);
+    await hold.reached;
+    leaving.abort();
+    await assert.rejects(leader, coded('ABORTED'));
+    hold.release();
+    assert.deepEqual(await other, { arrival: 'uploaded', bytesUploaded: 100 });
+    assert.equal(rig.one.count('destination uploadBlob'), 1);
+  });
+
+  it('gives a transfer up when everybody has left', async () => {
+    const rig = new CopierRig();
+    const hold = holding('source openBlob');
+    rig.source.before.push(hold.before);
+    const leaving = new AbortController();
+    const both = [0, 1].map(() => rig.blobs.copy(rig.wish(), leaving.signal));
+    await hold.reached;
+    leaving.abort();
+    for (const left of both) await assert.rejects(left, coded('ABORTED'));
+    hold.release();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(rig.one.blobs.size, 0);
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
+  });
+
+  it('tells all who share a transfer how it failed, and lets the next try again', async () => {
+    const rig = new CopierRig();
+    rig.source.before.push(failing('source openBlob', 'NETWORK', 1));
+    const results = await Promise.allSettled([1, 2].map(() => rig.blobs.copy(rig.wish(), never)));
+    assert.deepEqual(
+      results.map((result) => result.status === 'rejected' && (result.reason as Fault).code),
+      ['NETWORK', 'NETWORK'],
+    );
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
+  });
+
+  it('tries a blob that the source lacks once for all who wait', async () => {
+    const rig = new CopierRig();
+    rig.source.blobs.clear();
+    const results = await Promise.allSettled(
+      Array.from({ length: 4 }, () => rig.blobs.copy(rig.wish(), never)),
+    );
+    for (const result of results) {
+      assert.equal(
+        result.status === 'rejected' && (result.reason as Fault).code,
+        'SOURCE_INCOMPLETE',
+      );
+    }
+    assert.equal(rig.source.count('source openBlob'), 1);
+  });
+
+  it('sends again what broke at the destination, four times at most', async () => {
+    const rig = new CopierRig();
+    rig.one.before.push(failing('destination commit', 'SERVER_ERROR', 3));
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
+    assert.equal(rig.one.count('destination uploadBlob'), 4);
+
+    const broken = new CopierRig();
+    broken.one.before.push(failing('destination commit', 'SERVER_ERROR'));
+    await assert.rejects(broken.blobs.copy(broken.wish(), never), coded('SERVER_ERROR'));
+    assert.equal(broken.one.count('destination uploadBlob'), 4);
+  });
+
+  it('sends wrong bytes once more, no more', async () => {
+    const rig = new CopierRig();
+    rig.source.before.push(failing('source openBlob', 'DIGEST_MISMATCH'));
+    await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('DIGEST_MISMATCH'));
+    assert.equal(rig.source.count('source openBlob'), 2);
+  });
+
+  it('leaves a broken source to its reader', async () => {
+    const rig = new CopierRig();
+    rig.source.before.push(failing('source openBlob', 'NETWORK'));
+    await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('NETWORK'));
+    assert.equal(rig.source.count('source openBlob'), 1);
+  });
+
+  it('does not send again what nobody wants any more', async () => {
+    const rig = new CopierRig();
+    const leaving = new AbortController();
+    rig.one.before.push((call) => {
+      if (!call.startsWith('destination commit')) return;
+      leaving.abort();
+      throw new Fault('SERVER_ERROR', 'no', { side: 'destination' });
+    });
+    await assert.rejects(rig.blobs.copy(rig.wish(), leaving.signal), coded('ABORTED'));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(rig.one.count('destination uploadBlob'), 1);
+  });
+
+  it('sends what proved to be missing, whatever a probe says, once for all who miss it', async () => {
+    const rig = new CopierRig();
+    await rig.blobs.copy(rig.wish(), never);
+    const missedAtMark = rig.knowledge.mark();
+    const results = await Promise.all([
+      rig.blobs.copy(rig.wish({ missedAtMark }), never),
+      rig.blobs.copy(rig.wish({ missedAtMark }), never),
+    ]);
+    assert.deepEqual(results.map(({ arrival }) => arrival).sort(), ['known', 'uploaded']);
+    assert.equal(rig.one.count('destination uploadBlob'), 2);
+    assert.equal(rig.one.count(`destination uploadBlob ${rig.blob.descriptor.digest} force`), 1);
+  });
+
+  it('asks the size of a blob whose manifest does not tell it', async () => {
+    const rig = new CopierRig();
+    const unsized = { ...rig.blob.descriptor, sizeBytes: -1 };
+    const result = await rig.blobs.copy(rig.wish({ blob: unsized }), never);
+    assert.deepEqual(result, { arrival: 'uploaded', bytesUploaded: 100 });
+    assert.equal(rig.source.count('source blobSize'), 1);
+    rig.source.blobs.clear();
+    const gone = { ...blobOf('gone').descriptor, sizeBytes: -1 };
+    await assert.rejects(
+      rig.blobs.copy(rig.wish({ blob: gone }), never),
+      coded('SOURCE_INCOMPLETE'),
+    );
+  });
+
+  it('runs at most 8 small and 8 large streams, one place of each kept from a single source', async () => {
+    const rig = new CopierRig();
+    const other = new FakeSource('quay.io/org/app');
+    let streams = 0;
+    let most = 0;
+    const watch = async (call: string): Promise<void> => {
+      if (!call.startsWith('source openBlob')) return;
+      streams += 1;
+      most = Math.max(most, streams);
+      for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      streams -= 1;
+    };
+    for (const source of [rig.source, other]) source.before.push(watch);
+    const blobs = Array.from({ length: 40 }, (_none, index) =>
+      blobOf(`blob ${index}`, index % 2 === 0 ? 10 : 1024 * 1024),
+    );
+    for (const source of [rig.source, other]) source.add(imageOf('many', blobs));
+    const copyAll = async (sources: readonly FakeSource[]): Promise<void> => {
+      await Promise.all(
+        blobs.map(async ({ descriptor }, index) => {
+          const source = sources[Math.floor(index / 2) % sources.length]!;
+          await rig.blobs.copy(rig.wish({ source, blob: descriptor }), never);
+        }),
+      );
+    };
+    await copyAll([rig.source]);
+    assert.equal(most, 14);
+    rig.nowMs += 16 * 60_000;
+    rig.one.blobs.clear();
+    await copyAll([rig.source, other]);
+    assert.equal(most, 16);
+  });
+
+  it('starts no blob when it is too late, and asks nothing', async () => {
+    const rig = new CopierRig();
+    await assert.rejects(
+      rig.blobs.copy(rig.wish({ deadline: LATE }), never),
+      coded('DEADLINE_EXCEEDED'),
+    );
+    assert.deepEqual([...rig.source.calls, ...rig.one.calls], []);
+    assert.deepEqual(rig.blobs.openWork(), []);
+  });
+
+  it('leaves what has not begun at the last start, and waits for what flows', async () => {
+    const rig = new CopierRig();
+    const mounting = holding('destination uploadBlob');
+    rig.one.before.push(mounting.before);
+    const lastStart = new AbortController();
+    const deadline: Deadline = { lastStart: lastStart.signal, earlyUntilMs: 0 };
+    const early = rig.blobs.copy(rig.wish({ deadline }), never);
+    await mounting.reached;
+    lastStart.abort();
+    await assert.rejects(early, coded('DEADLINE_EXCEEDED'));
+    mounting.release();
+
+    const flowing = holding('source openBlob');
+    rig.source.before.push(flowing.before);
+    const leader = rig.blobs.copy(rig.wish(), never);
+    await flowing.reached;
+    const late = rig.blobs.copy(rig.wish({ deadline: LATE }), never);
+    flowing.release();
+    assert.deepEqual(
+      (await Promise.all([leader, late])).map(({ arrival }) => arrival),
+      ['uploaded', 'known'],
+    );
+  });
+
+  it('tells apart what began early and was cut by the deadline, by the fact alone', async () => {
+    for (const [reason, earlyUntilMs, code] of [
+      ['DEADLINE_EXCEEDED', 1, 'DELIVERY_TOO_SHORT'],
+      ['DEADLINE_EXCEEDED', -1, 'DEADLINE_EXCEEDED'],
+      // The process was told to end: the next delivery has all its time.
+      ['ABORTED', 1, 'ABORTED'],
+    ] as const) {
+      const rig = new CopierRig();
+      const hold = holding('source openBlob');
+      rig.source.before.push(hold.before);
+      const end = new AbortController();
+      const deadline: Deadline = { lastStart: never, earlyUntilMs };
+      const cut = rig.blobs.copy(rig.wish({ deadline }), end.signal);
+      await hold.reached;
+      end.abort(new Fault(reason, 'the test says so'));
+      await assert.rejects(cut, coded(code));
+      hold.release();
+    }
+  });
+});
+
+describe('a digest whose wish was aborted', () => {
+  it('leaves nothing behind, and comes with the next wish', async () => {
+    const rig = new CopierRig();
+    await assert.rejects(rig.blobs.copy(rig.wish(), AbortSignal.abort()), coded('ABORTED'));
+    assert.deepEqual(rig.blobs.openWork(), []);
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
+    assert.deepEqual(rig.blobs.openWork(), []);
+  });
+
+  it('hangs nobody where a manifest of more than 32 blobs cannot be copied', async () => {
+    const rig = new Rig();
+    const blobs = Array.from({ length: 40 }, (_none, index) => blobOf(`blob ${index}`));
+    rig.source.tag('v1', imageOf('many', blobs));
+    rig.source.blobs.delete(blobs[0]!.descriptor.digest);
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'SOURCE_INCOMPLETE');
+    while (rig.pool.openWork().length > 0) await new Promise((resolve) => setImmediate(resolve));
+    rig.source.tag('v2', imageOf('last', [blobs[39]!]));
+    assert.equal(recordOf(await rig.mirror(), 'v2').outcome, 'copied');
+  });
+});
+
+describe('a blob that other sources bring to the host', () => {
+  it('is waited for while its bytes move, and mounted', async () => {
+    const rig = new CopierRig();
+    const other = new FakeSource('quay.io/org/app').add(imageOf('image', [rig.blob]));
+    const hold = holding('source openBlob');
+    rig.source.before.push(hold.before);
+    const first = rig.blobs.copy(rig.wish(), never);
+    await hold.reached;
+    const second = rig.blobs.copy(rig.wish({ source: other, destination: rig.two }), never);
+    await rig.timing.pass(9_999);
+    hold.release();
+    assert.equal((await first).arrival, 'uploaded');
+    assert.equal((await second).arrival, 'mounted');
+    assert.equal(other.count('source openBlob'), 0);
+  });
+
+  for (const [where, moves, passMs] of [
+    ['stands still for 10 s', false, 10_000],
+    ['takes more than a minute', true, 60_000],
+  ] as const) {
+    it(`is brought by the second source itself where the first ${where}`, async () => {
+      const rig = new CopierRig();
+      const other = new FakeSource('quay.io/org/app').add(imageOf('image', [rig.blob]));
+      const trickling = Promise.withResolvers<undefined>();
+      let chunks = 0;
+      rig.one.onChunk = async () => {
+        chunks += 1;
+        if (chunks === 1) await trickling.promise;
+      };
+      const first = rig.blobs.copy(rig.wish(), never);
+      while (chunks === 0) await new Promise((resolve) => setImmediate(resolve));
+      const second = rig.blobs.copy(rig.wish({ source: other, destination: rig.two }), never);
+      for (let passedMs = 0; passedMs <= passMs; passedMs += 5000) {
+        await rig.timing.pass(5000);
+        if (moves) rig.one.tellBytes(1);
+      }
+      assert.equal((await second).arrival, 'uploaded');
+      trickling.resolve(undefined);
+      assert.equal((await first).arrival, 'uploaded');
+      assert.deepEqual(rig.blobs.openWork(), []);
+    });
+  }
+
+  it('tells nobody the fault of another source', async () => {
+    const rig = new CopierRig();
+    const lacking = ['a', 'b', 'c'].map((name) => new FakeSource(`${name}.io/org/app`));
+    const results = await Promise.allSettled([
+      ...lacking.map((source) => rig.blobs.copy(rig.wish({ source }), never)),
+      rig.blobs.copy(rig.wish(), never),
+    ]);
+    assert.deepEqual(
+      results.map((result) =>
+        result.status === 'fulfilled' ? result.value.arrival : (result.reason as Fault).code,
+      ),
+      ['SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'uploaded'],
+    );
+  });
+});

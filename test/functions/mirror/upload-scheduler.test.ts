@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  DEFAULT_LANE_WIDTHS,
+  SMALL_BLOB_BYTES,
+  UploadScheduler,
+  type StreamWish,
+} from '../../../functions/mirror/upload-scheduler.ts';
+import { coded, never } from './faults.ts';
+
+function wish(event: object, more: Partial<StreamWish> = {}): StreamWish {
+  return { event, sourceHost: 'ghcr.io', sizeBytes: SMALL_BLOB_BYTES, ...more };
+}
+
+/** Lets everything that is ready go on. */
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Asks for places; who has one so far stands in `held`. */
+class Asking {
+  readonly held: string[] = [];
+  readonly #scheduler: UploadScheduler;
+  readonly #ends = new Map<string, () => void>();
+
+  constructor(scheduler: UploadScheduler) {
+    this.#scheduler = scheduler;
+  }
+
+  ask(name: string, asked: StreamWish): void {
+    void this.#scheduler.acquire(asked, never).then((end) => {
+      this.held.push(name);
+      this.#ends.set(name, end);
+    });
+  }
+
+  async end(name: string): Promise<void> {
+    this.#ends.get(name)?.();
+    this.#ends.get(name)?.();
+    await settled();
+  }
+}
+
+describe('UploadScheduler', () => {
+  it('runs at most 16 streams, half of them small ones', async () => {
+    const { small, large } = DEFAULT_LANE_WIDTHS;
+    assert.equal(small + large, 16);
+    const scheduler = new UploadScheduler({ small: 1, large: 3 });
+    const asking = new Asking(scheduler);
+    for (const name of ['a', 'b', 'c']) asking.ask(name, wish({}));
+    asking.ask('small', wish({}, { sizeBytes: SMALL_BLOB_BYTES - 1 }));
+    await settled();
+    assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'small']);
+    await asking.end('a');
+    assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'c', 'small']);
+    for (const name of ['b', 'c', 'small']) await asking.end(name);
+    assert.equal(scheduler.load, 0);
+  });
+
+  it('lets events take turns', async () => {
+    const scheduler = new UploadScheduler({ small: 1, large: 1 });
+    const asking = new Asking(scheduler);
+    const [busy, other] = [{}, {}];
+    asking.ask('busy 1', wish(busy));
+    for (const name of ['busy 2', 'busy 3']) asking.ask(name, wish(busy));
+    asking.ask('other', wish(other));
+    await settled();
+    for (const name of ['busy 1', 'other', 'busy 2']) {
+      assert.equal(asking.held.at(-1), name);
+      await asking.end(name);
+    }
+    assert.equal(asking.held.at(-1), 'busy 3');
+  });
+
+  it('gives a place to the source with the fewest, and never the last one to a source that has all others', async () => {
+    const asking = new Asking(new UploadScheduler({ small: 1, large: 3 }));
+    const event = {};
+    const slow = { sourceHost: 'slow.example' };
+    for (const name of ['slow 1', 'slow 2', 'slow 3']) asking.ask(name, wish(event, slow));
+    await settled();
+    assert.deepEqual(asking.held, ['slow 1', 'slow 2']);
+    for (const name of ['fast 1', 'fast 2']) asking.ask(name, wish(event));
+    await settled();
+    assert.deepEqual(asking.held, ['slow 1', 'slow 2', 'fast 1']);
+    await asking.end('slow 1');
+    assert.equal(asking.held.length, 4);
+    await asking.end('fast 1');
+    assert.equal(asking.held.at(-1), 'fast 2');
+  });
+
+  it('lets who waits leave, and lets nobody in whose signal is aborted', async () => {
+    const scheduler = new UploadScheduler({ small: 1, large: 1 });
+    const end = await scheduler.acquire(wish({}), never);
+    const leaving = new AbortController();
+    const left = scheduler.acquire(wish({}), leaving.signal);
+    leaving.abort();
+    await assert.rejects(left, coded('ABORTED'));
+    await assert.rejects(scheduler.acquire(wish({}), leaving.signal), coded('ABORTED'));
+    end();
+    (await scheduler.acquire(wish({}), never))();
+    assert.equal(scheduler.load, 0);
+  });
+
+  it('tells an observer who waits, holds and frees', async () => {
+    const told: string[] = [];
+    const scheduler = new UploadScheduler(undefined, {
+      transfer: async (work) => work(),
+      waits: (kind) => told.push(`waits ${kind}`),
+      holds: (kind) => told.push(`holds ${kind}`),
+      frees: (kind) => told.push(`frees ${kind}`),
+    });
+    (await scheduler.acquire(wish({}), never))();
+    assert.deepEqual(told, ['waits body', 'holds body', 'frees body']);
+  });
+});

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { TokenBucket } from '../../../functions/concurrency.ts';
+import {
+  AdaptiveLimiter,
+  ARTIFACT_REGISTRY_RATE,
+  type Load,
+  type Permit,
+} from '../../../functions/registry/limiter.ts';
+import { fakeTiming, NEVER, rejection, settle } from './setting.ts';
+
+/** Asks for many places; those granted so far are in the answer. */
+function ask(limiter: AdaptiveLimiter, count: number): Permit[] {
+  const granted: Permit[] = [];
+  for (let asked = 0; asked < count; asked++) {
+    void limiter.acquire(undefined, NEVER).then((permit) => granted.push(permit));
+  }
+  return granted;
+}
+
+function end(permit: Permit | undefined, load: Load): void {
+  permit?.free();
+  permit?.learn(load);
+}
+
+/** Answers `count` requests one after another. */
+async function answer(limiter: AdaptiveLimiter, count: number): Promise<void> {
+  for (let done = 0; done < count; done++) end(await limiter.acquire(undefined, NEVER), 'ok');
+}
+
+describe('adaptive limiter', () => {
+  it('lets 8 pass at the start, and the next when one is done', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const granted = ask(limiter, 10);
+    await settle();
+    assert.equal(granted.length, 8);
+    end(granted[0], 'aborted');
+    end(granted[0], 'aborted');
+    await settle();
+    assert.equal(granted.length, 9);
+  });
+
+  it('grows by one per answer up to 32, and by one per window after a congestion', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    await answer(limiter, 3);
+    const granted = ask(limiter, 40);
+    await settle();
+    assert.equal(granted.length, 8 + 3);
+    const wide = new AdaptiveLimiter({ timing: fakeTiming() });
+    await answer(wide, 100);
+    const most = ask(wide, 40);
+    await settle();
+    assert.equal(most.length, 32);
+    const burnt = new AdaptiveLimiter({ timing: fakeTiming() });
+    end(await burnt.acquire(undefined, NEVER), 'congested');
+    await answer(burnt, 5);
+    const few = ask(burnt, 40);
+    await settle();
+    assert.equal(few.length, 5);
+  });
+
+  it('halves once per congestion, and again at the next', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const burst = ask(limiter, 8);
+    await settle();
+    for (const slot of burst) end(slot, 'congested');
+    const half = ask(limiter, 20);
+    await settle();
+    assert.equal(half.length, 4);
+    for (const slot of half) end(slot, 'congested');
+    await settle();
+    assert.equal(half.length, 4 + 2);
+  });
+
+  it('always lets one pass', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    for (let times = 0; times < 10; times++) {
+      end(await limiter.acquire(undefined, NEVER), 'congested');
+    }
+    const granted = ask(limiter, 2);
+    await settle();
+    assert.equal(granted.length, 1);
+  });
+
+  it('halves at a refusal that comes long after the place was given back', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const upload = await limiter.acquire(undefined, NEVER);
+    upload.free();
+    assert.equal(limiter.load, 0);
+    upload.learn('congested');
+    assert.equal(limiter.window, 4);
+    upload.learn('congested');
+    assert.equal(limiter.window, 4);
+  });
+
+  it('tells an observer who waits, holds and frees', async () => {
+    const told: string[] = [];
+    const limiter = new AdaptiveLimiter({
+      timing: fakeTiming(),
+      observer: {
+        transfer: async (work) => work(),
+        waits: (kind) => told.push(`waits ${kind}`),
+        holds: (kind) => told.push(`holds ${kind}`),
+        frees: (kind) => told.push(`frees ${kind}`),
+      },
+    });
+    end(await limiter.acquire(undefined, NEVER), 'ok');
+    assert.deepEqual(told, ['waits start', 'holds start', 'frees start']);
+  });
+
+  it('closes for all, and opens by itself', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({ timing });
+    limiter.close(5000);
+    const granted = ask(limiter, 1);
+    await timing.pass(4999);
+    assert.equal(granted.length, 0);
+    await timing.pass(1);
+    assert.equal(granted.length, 1);
+  });
+
+  it('believes no pause beyond 10 minutes and shortens none', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({ timing });
+    limiter.close(1e12);
+    limiter.close(1);
+    const granted = ask(limiter, 1);
+    await timing.pass(10 * 60_000 - 1);
+    assert.equal(granted.length, 0);
+    await timing.pass(1);
+    assert.equal(granted.length, 1);
+  });
+
+  it('tells at once who would wait beyond his deadline, before and after', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({ timing });
+    limiter.close(60_000);
+    const deadlineAtMs = timing.now() + 59_999;
+    const fault = await rejection(limiter.acquire(deadlineAtMs, NEVER), 'RATE_LIMITED');
+    assert.equal(fault.retryAfterMs, 60_000);
+    const busy = new AdaptiveLimiter({ timing });
+    const held = ask(busy, 8);
+    await settle();
+    const waiting = busy.acquire(deadlineAtMs, NEVER);
+    busy.close(60_000);
+    await rejection(waiting, 'RATE_LIMITED');
+    assert.equal(held.length, 8);
+  });
+
+  it('takes one from the bucket per request', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({
+      timing,
+      bucket: new TokenBucket({ perSecond: 10, burst: 2 }),
+    });
+    const granted = ask(limiter, 4);
+    await settle();
+    assert.equal(granted.length, 2);
+    await timing.pass(100);
+    assert.equal(granted.length, 3);
+    await timing.pass(100);
+    assert.equal(granted.length, 4);
+  });
+
+  it('forgets who aborts, and lets the next pass', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const held = ask(limiter, 8);
+    await settle();
+    const controller = new AbortController();
+    const leaving = limiter.acquire(undefined, controller.signal);
+    const next = ask(limiter, 1);
+    controller.abort();
+    await rejection(leaving, 'ABORTED');
+    await rejection(limiter.acquire(undefined, controller.signal), 'ABORTED');
+    end(held[0], 'ok');
+    await settle();
+    assert.equal(next.length, 1);
+  });
+
+  it('stays below what Artifact Registry grants', () => {
+    assert.deepEqual(ARTIFACT_REGISTRY_RATE, { perSecond: 50, burst: 500 });
+  });
+});
