@@ -61,6 +61,9 @@ export const FAULTS = {
   SERVER_ERROR: transient('The registry failed; it is tried again.'),
   RESPONSE_INVALID: transient('The registry answered against its protocol.'),
   RESPONSE_TOO_LARGE: permanent('The registry answered with more bytes than the protocol needs.'),
+  LIST_TOO_LARGE: permanent(
+    'The repository lists more than is mirrored (README, "Limits"): remove tags that nobody uses.',
+  ),
   REQUEST_REFUSED: permanent('The registry refuses the request; its message says why.'),
   // Content.
   TAG_INVALID: permanent('The tag breaks the grammar of OCI Distribution and cannot be addressed.'),

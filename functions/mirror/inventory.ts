@@ -38,14 +38,16 @@ export interface DestinationInventory {
 /** Reads the source's list as facts. */
 export function sourceInventory(listing: TagListing): SourceInventory {
   const { tags, map } = listing;
-  const listed = new Set(tags);
+  let names: ReadonlySet<string> | undefined;
+  // A map tells most tags: the set is made only where it does not.
+  const isListed = (tag: string): boolean => (names ??= new Set(tags)).has(tag);
   return {
     tags,
     listed: true,
     factOf: (tag) => {
       const digest = map?.digestOfTag.get(tag);
       if (digest !== undefined) return { state: 'listed', digest };
-      return listed.has(tag) ? { state: 'listed' } : { state: 'gone' };
+      return isListed(tag) ? { state: 'listed' } : { state: 'gone' };
     },
   };
 }

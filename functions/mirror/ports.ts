@@ -27,6 +27,7 @@ export interface ManifestHead {
 
 /** One `tags/list`, all pages. */
 export interface TagListing {
+  /** Each once. */
   readonly tags: readonly string[];
   /**
    * Of a registry that tells digests in its list (Artifact Registry's `manifest` map); undefined

@@ -1,4 +1,5 @@
 import type { RepositoryName } from '../contract/destination.ts';
+import { Fault } from '../fault.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
 import type { HostMemory } from './host-memory.ts';
@@ -17,8 +18,8 @@ export interface ArtifactRegistryApi {
 export const ARTIFACT_REGISTRY_API = 'https://artifactregistry.googleapis.com';
 /** Largest page of the method `tags.list`. */
 const PAGE_SIZE = 1000;
-/** Most pages: a million tags. */
-const MAX_PAGES = 1000;
+/** Most pages: 400,000 tags of 100 characters cost 96 MiB with their digests, as much as any list may. */
+const MAX_PAGES = 400;
 
 const LOCATION_HOST = /^(?:([a-z0-9-]+)-docker\.pkg\.dev|docker\.([a-z0-9-]+)\.rep\.pkg\.dev)$/;
 
@@ -35,6 +36,7 @@ export function locationOf(host: string, standIn: string | undefined): string | 
  * Tag → digest of a whole package, from the method `projects.locations.repositories.packages.tags.list`, which
  * knows no limit of 10,000.
  * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered
+ * @throws Fault `LIST_TOO_LARGE` over {@link MAX_PAGES}, and those of the call
  */
 export async function listTagDigests(
   api: ArtifactRegistryApi,
@@ -49,7 +51,7 @@ export async function listTagDigests(
   const base = `${api.baseUrl}/v1/projects/${project}/locations/${location}/repositories/${name}/packages/${packageName}/tags?pageSize=${PAGE_SIZE}`;
   const found = new Map<string, string>();
   let pageToken = '';
-  for (let page = 0; page < MAX_PAGES; page++) {
+  for (let page = 1; ; page++) {
     const authorization = `Bearer ${await api.accessToken()}`;
     const url = pageToken === '' ? base : `${base}&pageToken=${encodeURIComponent(pageToken)}`;
     const answer = await api.call({ method: 'GET', url, headers: { authorization } }, signal);
@@ -61,9 +63,14 @@ export async function listTagDigests(
     for (const [tag, digest] of readTags(fields['tags'])) found.set(tag, digest);
     const next = fields['nextPageToken'];
     if (typeof next !== 'string' || next === '' || next === pageToken) return found;
+    // guard: tag-api-pages
+    if (page >= MAX_PAGES)
+      throw new Fault('LIST_TOO_LARGE', `the package has more than ${MAX_PAGES * PAGE_SIZE} tags`, {
+        operation: 'list tags',
+        side: 'destination',
+      });
     pageToken = next;
   }
-  return found;
 }
 
 /** `name` ends in `/tags/TAG`, `version` in `/versions/DIGEST`. */

@@ -1,4 +1,3 @@
-import type { ManifestMap } from '../mirror/ports.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
 
@@ -42,17 +41,6 @@ export function manifestMap(page: Fields, tagCount: number, hasNext: boolean): R
     digestOfTag,
     manifests,
     complete: !hasNext && tagCount + manifests.size < INCOMPLETE_FROM,
-  };
-}
-
-/** The maps of all pages as one; several pages are never complete. */
-export function mergeMaps(maps: readonly ReadMap[]): ManifestMap | undefined {
-  const [first, ...rest] = maps;
-  if (first === undefined || rest.length === 0) return first;
-  return {
-    digestOfTag: new Map(maps.flatMap((map) => [...map.digestOfTag])),
-    manifests: new Map(maps.flatMap((map) => [...map.manifests])),
-    complete: false,
   };
 }
 

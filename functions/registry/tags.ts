@@ -1,16 +1,21 @@
-import { Fault } from '../fault.ts';
+import { Fault, toFault } from '../fault.ts';
 import type { TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
-import { manifestMap, mergeMaps, type ReadMap } from './artifact-registry.ts';
+import { manifestMap } from './artifact-registry.ts';
 import type { AccessScope } from './authorizer.ts';
 import type { RegistryClient } from './client.ts';
-import { failure, type Answer } from './failure.ts';
+import { failure, located, type Answer } from './failure.ts';
 import { pages } from './pagination.ts';
+import { TagList, type TagPage } from './tag-list.ts';
 
 /** Largest page: a page of 10,000 multi-arch tags with Artifact Registry's map has 12 MiB. */
 const MAX_PAGE_BYTES = 32 * 1024 * 1024;
-/** Most tags of one repository: beyond it a list is no list but an attack on memory. */
-export const MAX_TAGS = 1_000_000;
+/**
+ * Most values of one page, counted by the commas and brackets of its text: parsed, each takes up to
+ * 64 bytes. A page of 10,000 tags with Artifact Registry's map has 200,000; registries without pages
+ * give all their tags in one.
+ */
+const MAX_PAGE_VALUES = 2_000_000;
 
 /** How to ask for a list. */
 export interface ListTags {
@@ -27,13 +32,13 @@ export interface ListTags {
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
  * answer has it. Names that break the grammar cannot be addressed and are left out.
  * @returns undefined where the repository is not there (404)
+ * @throws Fault `LIST_TOO_LARGE` over the limits of {@link TagList}
  */
 export async function listTags(
   list: ListTags,
   signal: AbortSignal,
 ): Promise<TagListing | undefined> {
-  const found = new Set<string>();
-  const maps: ReadMap[] = [];
+  const found = new TagList();
   const walk = pages();
   let target: string | URL | undefined = listPath(list.path, list.pageSize);
   for (let first = true; target !== undefined; first = false) {
@@ -44,15 +49,14 @@ export async function listTags(
     }
     if (answer.status === 404 && first) return undefined;
     if (answer.status !== 200) throw failure(answer, asked(list));
-    const page = readPage(answer, list);
-    for (const tag of page.tags) found.add(tag);
-    // guard: tag-count
-    if (found.size > MAX_TAGS)
-      throw new Fault('PAGINATION_REFUSED', `the registry lists more than ${MAX_TAGS} tags`);
-    if (page.map !== undefined) maps.push(page.map);
-    target = walk.next(answer.url, answer.header('link'));
+    try {
+      found.add(readPage(answer, list));
+      target = walk.next(answer.url, answer.header('link'));
+    } catch (error) {
+      throw located(toFault(error, 'list tags'), asked(list), answer.url);
+    }
   }
-  return { tags: [...found], map: mergeMaps(maps) };
+  return found.listing();
 }
 
 function listPath(path: string, pageSize: number | undefined): string {
@@ -74,12 +78,8 @@ function askPage(list: ListTags, target: string | URL, signal: AbortSignal): Pro
   );
 }
 
-interface Page {
-  readonly tags: readonly string[];
-  readonly map: ReadMap | undefined;
-}
-
-function readPage(answer: Answer, list: ListTags): Page {
+function readPage(answer: Answer, list: ListTags): TagPage {
+  requireFewValues(answer.body);
   let parsed: unknown;
   try {
     parsed = JSON.parse(answer.body.toString('utf8'));
@@ -94,8 +94,22 @@ function readPage(answer: Answer, list: ListTags): Page {
   return {
     tags: named,
     map: manifestMap(fields, tags.length, answer.header('link') !== undefined),
+    sizeBytes: answer.body.length,
   };
 }
+
+/** Millions of empty lists fit into one page; they are refused before they are parsed. */
+function requireFewValues(body: Buffer): void {
+  let values = 0;
+  for (const byte of body) {
+    if (byte === COMMA || byte === OPEN_BRACKET || byte === OPEN_BRACE) values += 1;
+  }
+  // guard: page-values
+  if (values > MAX_PAGE_VALUES)
+    throw new Fault('LIST_TOO_LARGE', `a page of the list of tags has ${values} values`);
+}
+
+const [COMMA, OPEN_BRACKET, OPEN_BRACE] = Buffer.from(',[{');
 
 function asked(list: ListTags): {
   readonly operation: string;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { isFault } from '../../../functions/fault.ts';
 import {
   listTagDigests,
   locationOf,
@@ -75,6 +76,22 @@ describe('Artifact Registry’s API', () => {
       ],
     );
     assert.equal(one.asked[0]?.headers?.['authorization'], 'Bearer token');
+  });
+
+  it('guard tag-api-pages: refuses a package of more than 400,000 tags', async () => {
+    const one = api(
+      Array.from({ length: 500 }, (_, page) => ({
+        status: 200,
+        body: {
+          tags: [{ name: `x/tags/v${page}`, version: `x/versions/${DIGEST}` }],
+          nextPageToken: `page-${page}`,
+        },
+      })),
+    );
+    await assert.rejects(listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER), (error) =>
+      isFault(error, 'LIST_TOO_LARGE'),
+    );
+    assert.equal(one.asked.length, 400);
   });
 
   it('asks no more where it is closed to us, and again where it only failed', async () => {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { manifestMap, mergeMaps } from '../../../functions/registry/artifact-registry.ts';
+import { manifestMap } from '../../../functions/registry/artifact-registry.ts';
 
 const ONE = `sha256:${'1'.repeat(64)}`;
 const TWO = `sha256:${'2'.repeat(64)}`;
@@ -59,18 +59,6 @@ describe('manifest map', () => {
   it('takes no tag that breaks the grammar', () => {
     const map = manifestMap({ manifest: { [ONE]: { tag: ['../x', 7, 'ok'] } } }, 1, false);
     assert.deepEqual([...(map?.digestOfTag.keys() ?? [])], ['ok']);
-  });
-
-  it('joins pages, which are never complete', () => {
-    const one = manifestMap({ manifest: { [ONE]: ENTRY } }, 1, true);
-    const two = manifestMap({ manifest: { [TWO]: { tag: ['v2'] } } }, 1, false);
-    assert.ok(one !== undefined && two !== undefined);
-    const all = mergeMaps([one, two]);
-    assert.equal(all?.complete, false);
-    assert.equal(all.manifests.size, 2);
-    assert.equal(all.digestOfTag.get('v2'), TWO);
-    assert.equal(mergeMaps([]), undefined);
-    assert.equal(mergeMaps([two]), two);
   });
 
   it('never throws', () => {

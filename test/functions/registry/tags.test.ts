@@ -127,7 +127,7 @@ describe('tags', () => {
     await rejection(repository(t, away.host).listTags(NEVER), 'PAGINATION_REFUSED');
   });
 
-  it('guard tag-count: ends a list of more than a million tags', async (t) => {
+  it('guard tag-count: refuses a list of more than a million tags, naming it', async (t) => {
     let page = 0;
     const at = await serve(t, (_request, response) => {
       page += 1;
@@ -135,8 +135,16 @@ describe('tags', () => {
       const link = page < 5 ? { link: `<?last=${page}>; rel="next"` } : {};
       response.writeHead(200, link).end(JSON.stringify({ tags }));
     });
-    await rejection(repository(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    const fault = await rejection(repository(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
     assert.equal(page, 4);
+    assert.equal(fault.operation, 'list tags');
+    assert.equal(fault.side, 'source');
+    assert.match(fault.url ?? '', /tags\/list/);
+  });
+
+  it('guard page-values: refuses a page of millions of values before it is parsed', async (t) => {
+    const at = await paged(t, [{ body: `{"tags":[[]${',[]'.repeat(1_100_000)}]}` }]);
+    await rejection(repository(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
   });
 
   it('keeps at most 1 KiB a tag', async (t) => {

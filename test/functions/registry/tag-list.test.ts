@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+import { isFault } from '../../../functions/fault.ts';
+import { manifestMap } from '../../../functions/registry/artifact-registry.ts';
+import { MAX_KEPT_BYTES, TagList, type TagPage } from '../../../functions/registry/tag-list.ts';
+
+const ONE = `sha256:${'1'.repeat(64)}`;
+const TWO = `sha256:${'2'.repeat(64)}`;
+const WIDE = { tags: 100, keptBytes: 10_000, readBytes: 10_000 };
+
+function page(tags: readonly string[], manifest?: unknown, hasNext = false): TagPage {
+  const map = manifest === undefined ? undefined : manifestMap({ manifest }, tags.length, hasNext);
+  return { tags, map, sizeBytes: 100 };
+}
+
+function refused(work: () => void): void {
+  assert.throws(work, (error) => isFault(error, 'LIST_TOO_LARGE'));
+}
+
+describe('list of tags', () => {
+  it('counts each tag once', () => {
+    const list = new TagList();
+    list.add(page(['a', 'b']));
+    list.add(page(['b', 'c']));
+    assert.deepEqual(list.listing(), { tags: ['a', 'b', 'c'], map: undefined });
+  });
+
+  it('joins maps, which are never complete over several pages', () => {
+    const list = new TagList();
+    list.add(page(['v1'], { [ONE]: { tag: ['v1'] } }));
+    assert.equal(list.listing().map?.complete, true);
+    list.add(page(['v2'], { [TWO]: { tag: ['v2'], timeUploadedMs: '7' } }));
+    const { map } = list.listing();
+    assert.equal(map?.complete, false);
+    assert.deepEqual(
+      [...map.manifests],
+      [
+        [ONE, undefined],
+        [TWO, 7],
+      ],
+    );
+    assert.equal(map.digestOfTag.get('v2'), TWO);
+  });
+
+  it('guard list-read-bytes: refuses pages without end', () => {
+    const list = new TagList({ ...WIDE, readBytes: 250 });
+    list.add(page([]));
+    list.add(page([]));
+    refused(() => {
+      list.add(page([]));
+    });
+  });
+
+  it('guard list-kept-bytes: refuses what takes too much memory, be it tags or manifests', () => {
+    const tags = new TagList({ ...WIDE, keptBytes: 1000 });
+    refused(() => {
+      tags.add(page(Array.from({ length: 20 }, (_, n) => `v${n}`)));
+    });
+    const manifests = new TagList({ ...WIDE, keptBytes: 1000 });
+    const digests = Array.from({ length: 8 }, (_, n) => `sha256:${`${n}`.repeat(64)}`);
+    refused(() => {
+      manifests.add(page([], Object.fromEntries(digests.map((digest) => [digest, {}]))));
+    });
+  });
+
+  it('takes as much memory as it says', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    const list = new TagList();
+    const taken = fill(list);
+    collect();
+    const grown = process.memoryUsage().heapUsed - before;
+    assert.ok(taken > 300_000, `${taken} tags`);
+    assert.ok(grown < MAX_KEPT_BYTES * 1.25, `${grown} bytes`);
+    assert.ok(list.listing().tags.length >= taken);
+  });
+});
+
+/** Pages of 10,000 tags with a digest each, until no more are taken; how many were. */
+function fill(list: TagList): number {
+  for (let first = 0; ; first += 10_000) {
+    const tags = Array.from({ length: 10_000 }, (_, n) => `v1.20.300-b${first + n}`);
+    const entries = tags.map(
+      (tag, n) =>
+        `"sha256:${(first + n).toString(16).padStart(64, '0')}":` +
+        `{"tag":["${tag}"],"timeUploadedMs":"1700000000000"}`,
+    );
+    const read = JSON.parse(
+      `{"tags":${JSON.stringify(tags)},"manifest":{${entries.join(',')}}}`,
+    ) as {
+      readonly tags: string[];
+      readonly manifest: unknown;
+    };
+    try {
+      list.add(page(read.tags, read.manifest, true));
+    } catch (error) {
+      if (isFault(error, 'LIST_TOO_LARGE')) return first;
+      throw error;
+    }
+  }
+}
