@@ -1,5 +1,7 @@
+import { setImmediate } from 'node:timers/promises';
+
 import { RE2JS, RE2JSSyntaxException } from 're2js';
-import { Range, SemVer, compare } from 'semver';
+import { Range, SemVer } from 'semver';
 
 import { Fault, printable } from '../fault.ts';
 import {
@@ -37,6 +39,18 @@ export const MAX_PATTERNS = 25;
 /** Longest pattern, in characters. */
 export const MAX_PATTERN_LENGTH = 512;
 
+/**
+ * Most instructions that the patterns of one list compile to, together: a tag costs time in
+ * proportion to them. semver.org's own pattern has 67, so that a list of 25 such fits.
+ */
+export const MAX_INSTRUCTIONS = 2000;
+
+/**
+ * Tags are tested until so many instructions were compared with a tag, then other work has its
+ * turn. One takes at most 3.3 µs for a tag of 128 characters (measured with nested repetitions).
+ */
+const INSTRUCTIONS_PER_TURN = 10_000;
+
 /** Flux's default exclusion list (ImageRepository v1, `spec.exclusionList`). */
 export const DEFAULT_EXCLUSION_LIST: readonly string[] = [String.raw`^.*\.sig$`];
 
@@ -48,30 +62,56 @@ export type TagTest = (tag: string) => boolean;
  * @throws Fault `EVENT_INVALID` naming the pattern's field (`FIELD[2]`)
  */
 export function anyMatches(patterns: readonly string[], field: string): TagTest {
-  requirePatterns(patterns, field);
-  const compiled = patterns.map((pattern) => RE2JS.compile(pattern));
-  return (tag) => compiled.some((pattern) => pattern.matcher(tag).find());
+  const list = compile(patterns, field);
+  return (tag) => matches(list, tag);
 }
 
-/** Refuses patterns that RE2 does not take. @throws Fault `EVENT_INVALID` naming the field */
+/**
+ * Refuses patterns that RE2 does not take, and lists that cost too much.
+ * @throws Fault `EVENT_INVALID` naming the field
+ */
 export function requirePatterns(patterns: readonly string[], field: string): void {
+  compile(patterns, field);
+}
+
+/** The patterns of a list, and the instructions that they compile to together. */
+interface PatternList {
+  readonly compiled: readonly RE2JS[];
+  readonly instructions: number;
+}
+
+function compile(patterns: readonly string[], field: string): PatternList {
   // guard: pattern-count
   if (patterns.length > MAX_PATTERNS) {
     throw refusal(field, `has ${patterns.length} patterns, at most ${MAX_PATTERNS} are taken`);
   }
-  patterns.forEach((pattern, index) => {
+  let instructions = 0;
+  const compiled = patterns.map((pattern, index) => {
     const at = `${field}[${index}]`;
     // guard: pattern-length
     if (pattern.length > MAX_PATTERN_LENGTH) {
       throw refusal(at, `is longer than ${MAX_PATTERN_LENGTH} characters`);
     }
-    try {
-      RE2JS.compile(pattern);
-    } catch (error) {
-      const why = error instanceof RE2JSSyntaxException ? error.message : String(error);
-      throw refusal(at, `is no RE2 pattern: ${printable(why)}`);
+    const one = compileOne(pattern, at);
+    instructions += one.programSize();
+    // guard: pattern-cost
+    if (instructions > MAX_INSTRUCTIONS) {
+      const all = index === 0 ? '' : ' with those before it';
+      const why = `compiles to ${instructions} instructions${all}, at most ${MAX_INSTRUCTIONS} are taken`;
+      throw refusal(at, `${why}: shorten it or its repetitions`);
     }
+    return one;
   });
+  return { compiled, instructions };
+}
+
+function compileOne(pattern: string, at: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    const why = error instanceof RE2JSSyntaxException ? error.message : String(error);
+    throw refusal(at, `is no RE2 pattern: ${printable(why)}`);
+  }
 }
 
 /** Reads and validates a selection. @throws Fault `EVENT_INVALID` with the field's path */
@@ -95,29 +135,47 @@ export function readSelection(value: unknown, at: string): Selection {
 }
 
 /**
- * The tags that exclusion list and selection leave, in the given order.
- * @throws Fault `EVENT_INVALID` when a pattern or range is malformed
+ * The tags that exclusion list and selection leave, in the given order. Other work has its turn in
+ * between.
+ * @throws Fault `EVENT_INVALID` when a pattern or range is malformed or costs too much, `ABORTED`
  */
-export function selectTags(
+export async function selectTags(
   tags: readonly string[],
   exclusionList: readonly string[],
   selection: Selection = {},
-): readonly string[] {
-  const excluded = anyMatches(exclusionList, 'exclusionList');
-  const included = anyMatches(selection.include ?? [], 'selection.include');
-  const dropped = anyMatches(selection.exclude ?? [], 'selection.exclude');
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const excluded = compile(exclusionList, 'exclusionList');
+  const included = compile(selection.include ?? [], 'selection.include');
+  const dropped = compile(selection.exclude ?? [], 'selection.exclude');
   const range =
     selection.semver === undefined ? undefined : rangeOf(selection.semver, 'selection.semver');
-  const kept = tags.filter(
-    (tag) =>
-      !excluded(tag) &&
-      (selection.include === undefined || included(tag)) &&
-      !dropped(tag) &&
-      (range === undefined || inRange(tag, range)),
-  );
+  const isKept = (tag: string): boolean =>
+    !matches(excluded, tag) &&
+    (selection.include === undefined || matches(included, tag)) &&
+    !matches(dropped, tag) &&
+    (range === undefined || inRange(tag, range));
+  const instructions = excluded.instructions + included.instructions + dropped.instructions;
+  const tagsPerTurn = Math.max(1, Math.floor(INSTRUCTIONS_PER_TURN / (instructions + 1)));
+  const kept: string[] = [];
+  for (const [index, tag] of tags.entries()) {
+    if (index > 0 && index % tagsPerTurn === 0) await turnOfOthers(signal);
+    if (isKept(tag)) kept.push(tag);
+  }
   if (selection.latest === undefined) return kept;
   const newest = new Set(newestFirst(kept, selection.sortBy).slice(0, selection.latest));
   return kept.filter((tag) => newest.has(tag));
+}
+
+async function turnOfOthers(signal: AbortSignal | undefined): Promise<void> {
+  await setImmediate();
+  if (signal?.aborted === true) {
+    throw new Fault('ABORTED', 'the work was interrupted', { operation: 'select tags' });
+  }
+}
+
+function matches({ compiled }: PatternList, tag: string): boolean {
+  return compiled.some((pattern) => pattern.matcher(tag).find());
 }
 
 /**
@@ -128,19 +186,53 @@ export function newestFirst(
   tags: readonly string[],
   order: SortOrder = 'semver',
 ): readonly string[] {
-  const keyed = tags.map((tag) => ({ tag, version: versionOf(tag), number: numberOf(tag) }));
   const byName = (a: string, b: string): number => (a === b ? 0 : a < b ? 1 : -1);
-  return keyed
+  if (order === 'alphabetical') return [...tags].sort(byName);
+  if (order === 'numerical') {
+    return tags
+      .map((tag) => ({ tag, number: numberOf(tag) }))
+      .sort((a, b) => b.number - a.number || byName(a.tag, b.tag))
+      .map(({ tag }) => tag);
+  }
+  return tags
+    .map((tag) => ({ tag, version: precedenceOf(tag) }))
     .sort((a, b) => {
-      if (order === 'alphabetical') return byName(a.tag, b.tag);
-      if (order === 'numerical') return b.number - a.number || byName(a.tag, b.tag);
       if (a.version !== undefined && b.version !== undefined) {
-        return compare(b.version, a.version) || byName(a.tag, b.tag);
+        return comparePrecedence(b.version, a.version) || byName(a.tag, b.tag);
       }
       if (a.version !== undefined) return -1;
       return b.version !== undefined ? 1 : byName(a.tag, b.tag);
     })
     .map(({ tag }) => tag);
+}
+
+/**
+ * What of a version decides its place: major, minor, patch, then the pre-release's identifiers. A
+ * fifth of the memory of a SemVer, of which a large repository would have hundreds of thousands.
+ */
+type Precedence = readonly (string | number)[];
+
+function precedenceOf(tag: string): Precedence | undefined {
+  const version = versionOf(tag);
+  if (version === undefined) return undefined;
+  return [version.major, version.minor, version.patch, ...version.prerelease];
+}
+
+/** Negative where `a` is older (Semantic Versioning 2.0.0, §11). */
+function comparePrecedence(a: Precedence, b: Precedence): number {
+  for (let at = 0; ; at += 1) {
+    const [one, other] = [a[at], b[at]];
+    if (one === undefined || other === undefined) {
+      if (one === other) return 0;
+      // A version without a pre-release is newer; of two pre-releases the longer one.
+      const shorterIsNewer = at === 3;
+      return (one === undefined) === shorterIsNewer ? 1 : -1;
+    }
+    if (one === other) continue;
+    // Numbers stand below words, and by their value.
+    if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
+    return one < other ? -1 : 1;
+  }
 }
 
 function patternsAt(fields: Fields, name: string, at: string): readonly string[] {

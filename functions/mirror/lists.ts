@@ -59,9 +59,9 @@ export interface Candidates {
 /**
  * Selects the tags to mirror. Signature tags are never among them, and neither exclusion nor
  * selection applies to them; requested tags are final, a signature tag too.
- * @throws Fault `EVENT_INVALID` for a malformed pattern
+ * @throws Fault `EVENT_INVALID` for a malformed pattern, `ABORTED`
  */
-export function candidatesOf(
+export async function candidatesOf(
   source: SourceInventory,
   wish: {
     readonly requested: readonly string[] | undefined;
@@ -69,10 +69,11 @@ export function candidatesOf(
     readonly selection: Selection;
     readonly referrers: boolean;
   },
-): Candidates {
+  signal?: AbortSignal,
+): Promise<Candidates> {
   const { plain, signatures } = partTags(source.listed ? source.tags : []);
   if (wish.requested === undefined) {
-    const tags = selectTags([...new Set(plain)], wish.exclusionList, wish.selection);
+    const tags = await selectTags(plain, wish.exclusionList, wish.selection, signal);
     return { tags, signatures, wishedSubjects: [] };
   }
   const wishedSubjects: string[] = [];

@@ -102,7 +102,7 @@ class Mirroring {
       referrers: this.#options.referrers,
     };
     // Malformed patterns are refused before the first request.
-    selectTags([], wish.exclusionList, selection);
+    await selectTags([], wish.exclusionList, selection);
     const startedAtMs = clock();
     const lists = await this.#ledger.phase('list', async () =>
       takeLists(source, destination, wish, this.#signal),
@@ -112,7 +112,7 @@ class Mirroring {
     }
     if (lists.source === undefined) return this.#sourceLost(lists.destination);
     const here = lists.source;
-    const candidates = candidatesOf(here, wish);
+    const candidates = await candidatesOf(here, wish, this.#signal);
     const plan = await this.#ledger.phase('plan', async () =>
       this.#plan(candidates.tags, here, lists.destination),
     );

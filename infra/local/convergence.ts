@@ -131,7 +131,7 @@ async function wantedOf(progress: ImageProgress, source: Side, target: Side): Pr
   const { exclusionList, selection } = progress.event.data;
   const listed = await listTags(source.client, source.repository);
   const plain = listed.filter((tag) => !SIGNATURE_TAG.test(tag));
-  const tags = [...selectTags(plain, exclusionList, selection)];
+  const tags = [...(await selectTags(plain, exclusionList, selection))];
   const subjects = [];
   for (const tag of listed) {
     const [, hex, suffix] = SIGNATURE_TAG.exec(tag) ?? [];

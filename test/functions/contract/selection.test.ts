@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { rcompare } from 'semver';
+
 import {
   newestFirst,
   requirePatterns,
   selectTags,
   type Selection,
 } from '../../../functions/contract/selection.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { Fault, isFault } from '../../../functions/fault.ts';
 
 const tags = [
   '1.9.9',
@@ -20,6 +22,25 @@ const tags = [
   'main-7',
   'main-12',
 ];
+
+/** Compiles to 1,763 instructions, within the limit. */
+const COSTLY = '(a?){440}$';
+
+/** Turns that other work has while 5,000 tags are selected. */
+async function turnsDuring(exclusionList: readonly string[]): Promise<number> {
+  const many = Array.from({ length: 5000 }, (_, n) => `v${n}`);
+  let turns = 0;
+  let over = false;
+  const count = (): void => {
+    turns += 1;
+    if (!over) setImmediate(count);
+  };
+  setImmediate(count);
+  await selectTags(many, exclusionList).finally(() => {
+    over = true;
+  });
+  return turns;
+}
 
 describe('selectTags', () => {
   for (const [name, exclusionList, selection, kept] of [
@@ -67,8 +88,8 @@ describe('selectTags', () => {
     ['sorts by number', [], { include: ['^main'], latest: 1, sortBy: 'numerical' }, ['main-12']],
     ['sorts by name', [], { include: ['^main'], latest: 1, sortBy: 'alphabetical' }, ['main-7']],
   ] as readonly [string, string[], Selection, string[]][]) {
-    it(name, () => {
-      assert.deepEqual(selectTags(tags, exclusionList, selection), kept);
+    it(name, async () => {
+      assert.deepEqual(await selectTags(tags, exclusionList, selection), kept);
     });
   }
 
@@ -79,40 +100,88 @@ describe('selectTags', () => {
     ['selection.exclude[0]', [], { exclude: ['['] }],
     ['selection.semver', [], { semver: 'one' }],
   ] as readonly [string, string[], Selection][]) {
-    it(`refuses what RE2 or semver do not take in ${field}`, () => {
-      assert.throws(
-        () => selectTags(tags, exclusionList, selection),
+    it(`refuses what RE2 or semver do not take in ${field}`, async () => {
+      await assert.rejects(
+        selectTags(tags, exclusionList, selection),
         (error) =>
           error instanceof Fault && error.code === 'EVENT_INVALID' && error.field === field,
       );
     });
   }
 
-  it('takes time in proportion to the text, whatever the pattern', () => {
+  it('takes time in proportion to the text, whatever the pattern', async () => {
     const evil = `${'a'.repeat(127)}!`;
-    assert.deepEqual(selectTags([evil], ['^(a+)+$'], {}), [evil]);
+    assert.deepEqual(await selectTags([evil], ['^(a+)+$'], {}), [evil]);
+  });
+
+  it('gives other work its turn, the more often the more a tag costs', async () => {
+    assert.ok((await turnsDuring([COSTLY])) > 20 * (await turnsDuring(['^v'])));
+  });
+
+  it('ends when it is told to', async () => {
+    const many = Array.from({ length: 1000 }, (_, n) => `v${n}`);
+    await assert.rejects(selectTags(many, [COSTLY], {}, AbortSignal.abort()), (error) =>
+      isFault(error, 'ABORTED'),
+    );
   });
 });
 
 describe('requirePatterns', () => {
-  for (const [guard, patterns, field] of [
-    ['pattern-count', new Array<string>(26).fill('a'), 'MIRROR_INCLUDE'],
-    ['pattern-length', ['a', 'x'.repeat(513)], 'MIRROR_INCLUDE[1]'],
-  ] as const) {
-    it(`guard ${guard}: refuses more, whoever wrote them`, () => {
-      requirePatterns(new Array<string>(25).fill('x'.repeat(512)), 'MIRROR_INCLUDE');
-      assert.throws(
-        () => {
-          requirePatterns(patterns, 'MIRROR_INCLUDE');
-        },
-        (error) =>
-          error instanceof Fault && error.code === 'EVENT_INVALID' && error.field === field,
-      );
-    });
-  }
+  const refused = (patterns: readonly string[], field: string): void => {
+    assert.throws(
+      () => {
+        requirePatterns(patterns, 'MIRROR_INCLUDE');
+      },
+      (error) => isFault(error, 'EVENT_INVALID') && error.field === field,
+    );
+  };
+
+  it('takes 25 patterns, long ones, and those of 70 instructions each', () => {
+    requirePatterns(['x'.repeat(512)], 'MIRROR_INCLUDE');
+    requirePatterns(new Array<string>(25).fill(SEMVER_ORG), 'MIRROR_INCLUDE');
+  });
+
+  it('guard pattern-count: refuses more, whoever wrote them', () => {
+    refused(new Array<string>(26).fill('a'), 'MIRROR_INCLUDE');
+  });
+
+  it('guard pattern-length: refuses longer ones', () => {
+    refused(['a', 'x'.repeat(513)], 'MIRROR_INCLUDE[1]');
+  });
+
+  it('guard pattern-cost: refuses repetitions that compile to too much, alone or together', () => {
+    refused(['(.{0,30}.{0,30}){0,30}$'], 'MIRROR_INCLUDE[0]');
+    refused([COSTLY, 'a{150}', 'b{150}', 'c'], 'MIRROR_INCLUDE[2]');
+  });
 });
 
+/** The pattern that semver.org suggests for RE2. */
+const SEMVER_ORG = String.raw`^(?P<major>0|[1-9]\d*)\.(?P<minor>0|[1-9]\d*)\.(?P<patch>0|[1-9]\d*)(?:-(?P<prerelease>(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+(?P<buildmetadata>[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`;
+
 describe('newestFirst', () => {
+  it('orders as semver does', () => {
+    // Semantic Versioning 2.0.0, §11, with numbers beyond the first level.
+    const ascending = [
+      '1.0.0-0',
+      '1.0.0-2.a',
+      '1.0.0-11',
+      '1.0.0-alpha',
+      '1.0.0-alpha.1',
+      '1.0.0-alpha.beta',
+      '1.0.0-beta',
+      '1.0.0-beta.2',
+      '1.0.0-beta.11',
+      '1.0.0-rc.1',
+      '1.0.0',
+      '1.0.1-rc',
+      '1.2.0',
+      '1.10.0',
+      '2.0.0',
+    ];
+    assert.deepEqual([...newestFirst(ascending)].reverse(), ascending);
+    assert.deepEqual(newestFirst(ascending), [...ascending].sort(rcompare));
+  });
+
   it('stands versions before the rest, both descending', () => {
     assert.deepEqual(newestFirst(['a', '1.9.0', 'b', '1.10.0', '1.10.0-rc.1', 'v1.10.0']), [
       'v1.10.0',

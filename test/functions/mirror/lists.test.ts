@@ -78,7 +78,7 @@ describe('candidatesOf', () => {
   it('selects, and never signature tags', async () => {
     const source = await listed('v1', 'v2', 'dev', `sha256-${HEX}.sig`, `sha256-${HEX}`);
     assert.ok(source);
-    const candidates = candidatesOf(source, {
+    const candidates = await candidatesOf(source, {
       ...wish,
       exclusionList: ['^dev$'],
       selection: { include: ['^v', '^sha256'] },
@@ -90,7 +90,7 @@ describe('candidatesOf', () => {
   it('takes requested tags as they are', async () => {
     const source = await listed('v1', 'dev', `sha256-${HEX}.sig`);
     assert.ok(source);
-    const candidates = candidatesOf(source, {
+    const candidates = await candidatesOf(source, {
       ...wish,
       requested: ['dev', `sha256-${HEX}.sig`, `sha256-${HEX}`],
       exclusionList: ['.*'],
@@ -99,18 +99,18 @@ describe('candidatesOf', () => {
     assert.deepEqual(candidates.wishedSubjects, [`sha256:${HEX}`]);
   });
 
-  it('takes a requested list of referrers as a tag where none are followed', () => {
+  it('takes a requested list of referrers as a tag where none are followed', async () => {
     const requested = [`sha256-${HEX}`];
     const source = unlistedSource(requested);
-    const candidates = candidatesOf(source, { ...wish, requested, referrers: false });
+    const candidates = await candidatesOf(source, { ...wish, requested, referrers: false });
     assert.deepEqual(candidates.tags, requested);
   });
 
   it('refuses a malformed pattern', async () => {
     const source = await listed('v1');
     assert.ok(source);
-    assert.throws(
-      () => candidatesOf(source, { ...wish, exclusionList: ['('] }),
+    await assert.rejects(
+      candidatesOf(source, { ...wish, exclusionList: ['('] }),
       coded('EVENT_INVALID'),
     );
   });
