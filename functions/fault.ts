@@ -62,7 +62,7 @@ export const FAULTS = {
   RESPONSE_INVALID: transient('The registry answered against its protocol.'),
   RESPONSE_TOO_LARGE: permanent('The registry answered with more bytes than the protocol needs.'),
   LIST_TOO_LARGE: permanent(
-    'The repository lists more than is mirrored (README, "Limits"): remove tags that nobody uses.',
+    'The repository lists more tags than fit into memory: remove those that nobody uses.',
   ),
   REQUEST_REFUSED: permanent('The registry refuses the request; its message says why.'),
   // Content.

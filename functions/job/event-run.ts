@@ -39,9 +39,9 @@ export async function runEvent(
 ): Promise<RunResult> {
   const startedAt = new Date();
   const event = readEventVariable(config.event);
-  const result = await executeEvent(event, parts);
+  const result = await executeEvent(event, { ...parts, keepRecords: config.output === 'json' });
   if (parts.attempt?.isLast === true) await putAside(event, result, parts);
-  const { report, fault, durationMs } = result;
+  const { report, records, fault, durationMs } = result;
   return {
     startedAt,
     finishedAt: new Date(),
@@ -52,6 +52,7 @@ export async function runEvent(
         image: event.data.image,
         durationMs,
         ...(report === undefined ? {} : { report }),
+        ...(records === undefined ? {} : { records }),
         ...(fault === undefined ? {} : { fault }),
       },
     ],

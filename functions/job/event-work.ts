@@ -1,16 +1,19 @@
 import type { Engine } from '../compose.ts';
 import type { MirrorEvent } from '../contract/event.ts';
 import { toFault, type Fault } from '../fault.ts';
+import type { TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import type { Progress } from '../report/progress.ts';
 import { admit } from '../subscriber/admission.ts';
 import { decideAfterFault, decideAfterWork, type Decision } from '../subscriber/decision.ts';
 import type { DeliveryDeadline } from '../subscriber/delivery-deadline.ts';
-import { eventFields, logEvent, logTag } from '../subscriber/log-lines.ts';
+import { eventFields, logEvent, TagLines } from '../subscriber/log-lines.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** What came of one event. */
 export interface EventResult {
+  /** Every tag's record, where {@link EventWorkParts.keepRecords} asks for them. */
+  readonly records?: readonly TagRecord[];
   readonly decision: Decision;
   readonly report?: MirrorReport;
   /** Why nothing could be planned. */
@@ -24,6 +27,8 @@ export interface EventWorkParts {
   readonly deadline: DeliveryDeadline;
   readonly progress: Progress;
   readonly logger: Logger;
+  /** Keep every tag's record, for a report that lists them. Default false. */
+  readonly keepRecords?: boolean;
 }
 
 /**
@@ -32,24 +37,26 @@ export interface EventWorkParts {
  */
 export async function executeEvent(
   event: MirrorEvent,
-  { engine, deadline, progress, logger: root }: EventWorkParts,
+  { logger: root, ...parts }: EventWorkParts,
 ): Promise<EventResult> {
   const startedAtMs = Date.now();
   const logger = root.child(eventFields(event));
-  const result = await attempt(event, { engine, deadline, progress, logger });
+  const result = await attempt(event, { ...parts, logger });
   const nowMs = Date.now();
   const durationMs = nowMs - startedAtMs;
   logEvent(logger, event, { ...result, shared: false, durationMs, nowMs });
-  await engine.flush();
+  await parts.engine.flush();
   return { ...result, durationMs };
 }
 
 async function attempt(
   event: MirrorEvent,
-  { engine, deadline, progress, logger }: EventWorkParts,
+  { engine, deadline, progress, logger, keepRecords = false }: EventWorkParts,
 ): Promise<Omit<EventResult, 'durationMs'>> {
+  const tagLines = new TagLines(logger, event.data.image);
+  const records: TagRecord[] = [];
   try {
-    const report = await engine.doWork({
+    const work = engine.doWork({
       event,
       admission: admit(event, engine.rules),
       deadline,
@@ -57,7 +64,8 @@ async function attempt(
       observer: {
         onRecord: (record) => {
           progress.tag();
-          logTag(logger, event.data.image, record);
+          tagLines.write(record);
+          if (keepRecords) records.push(record);
         },
         onBytes: (count) => {
           progress.bytes(count);
@@ -65,7 +73,11 @@ async function attempt(
       },
       signal: deadline.signal,
     });
-    return { report, decision: decideAfterWork(event, report, false) };
+    const report = await work.finally(() => {
+      tagLines.end();
+    });
+    const decision = decideAfterWork(event, report, false);
+    return { report, decision, ...(keepRecords ? { records } : {}) };
   } catch (error) {
     const fault = toFault(error, 'mirror repository');
     return { fault, decision: decideAfterFault(fault) };

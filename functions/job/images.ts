@@ -49,6 +49,7 @@ async function mirrorImage(
 ): Promise<RepositoryResult> {
   const startedAtMs = Date.now();
   const event = eventOfImage(image, config);
+  const records: TagRecord[] = [];
   try {
     const report = await engine.doWork({
       event,
@@ -58,12 +59,14 @@ async function mirrorImage(
       observer: {
         onRecord: (record) => {
           observer.onRecord(image, record);
+          if (config.output === 'json') records.push(record);
         },
         onBytes: observer.onBytes,
       },
       signal,
     });
-    return { image, report, durationMs: Date.now() - startedAtMs };
+    const durationMs = Date.now() - startedAtMs;
+    return { image, report, durationMs, ...(config.output === 'json' ? { records } : {}) };
   } catch (error) {
     const fault = toFault(error, 'mirror repository');
     return { image, fault, durationMs: Date.now() - startedAtMs };

@@ -58,6 +58,8 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
   const sources = new Map<string, SourceFact>();
   const destinations = new Map<string, DestinationFact>();
   const faults = new Map<string, Fault>();
+  // One for all tags: after an interruption there may be hundreds of thousands.
+  let interrupted: Fault | undefined;
   const plan = (tag: string): Step | DecidedStep => {
     const fault = faults.get(tag);
     if (fault !== undefined) return { tag, action: 'fail', fault };
@@ -83,7 +85,9 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
         try {
           await ask(tag, question, inquiry, sources, destinations);
         } catch (error) {
-          faults.set(tag, toFault(error, 'verify tag'));
+          const fault = toFault(error, 'verify tag');
+          if (fault.code === 'ABORTED') interrupted ??= fault;
+          faults.set(tag, fault.code === 'ABORTED' ? (interrupted ?? fault) : fault);
         }
       },
       { concurrency: QUESTION_CONCURRENCY },

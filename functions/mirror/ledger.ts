@@ -1,5 +1,6 @@
 import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
+import { TagRecords } from './tag-records.ts';
 import type { Tally } from './tally.ts';
 import {
   drawUp,
@@ -35,7 +36,7 @@ export type LedgerFacts = Omit<
 export class Ledger {
   readonly #clock: Clock;
   readonly #observer: MirrorObserver;
-  readonly #records: TagRecord[] = [];
+  readonly #records = new TagRecords();
   readonly #phases: PhaseTime[] = [];
   #bytesUploaded = 0;
   #bytesSaved = 0;
@@ -63,7 +64,7 @@ export class Ledger {
 
   /** A tag is decided. */
   record(record: TagRecord): void {
-    this.#records.push(record);
+    this.#records.add(record);
     this.#observer.onRecord?.(record);
   }
 

@@ -24,6 +24,13 @@ export const OUTCOMES = [
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
+/** Outcomes by which a tag came to be at the destination. */
+export const MIRRORED: ReadonlySet<Outcome> = new Set<Outcome>([
+  'copied',
+  'retagged',
+  'overwritten',
+]);
+
 /** How many tags had each outcome. */
 export type OutcomeCounts = Readonly<Record<Outcome, number>>;
 
@@ -58,16 +65,6 @@ export interface TagRecord {
   /** With `failed` always, with `drifted` where the destination refused. */
   readonly fault?: Fault;
   readonly durationMs: number;
-}
-
-/** The number of records per outcome; outcomes that did not occur are 0. */
-export function countOutcomes(records: Iterable<Pick<TagRecord, 'outcome'>>): OutcomeCounts {
-  const counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<
-    Outcome,
-    number
-  >;
-  for (const { outcome } of records) counts[outcome] += 1;
-  return counts;
 }
 
 /** Whether a record asks for another delivery: its fault is a transient one. */

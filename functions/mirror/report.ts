@@ -1,6 +1,7 @@
 import type { BrakeReport } from './brake.ts';
 import type { HandOffReason } from './delegation.ts';
-import { countOutcomes, isUnfinished, type OutcomeCounts, type TagRecord } from './outcome.ts';
+import type { OutcomeCounts, TagRecord } from './outcome.ts';
+import type { RecordKind, TagRecords } from './tag-records.ts';
 
 /** The phases of mirroring a repository, in their order. */
 export const PHASES = ['list', 'plan', 'delegate', 'copy', 'follow'] as const;
@@ -29,9 +30,15 @@ export interface MirrorReport {
   readonly dryRun: boolean;
   readonly ending: Ending;
   readonly handOffReason?: HandOffReason;
-  /** One per tag, in the order in which they were decided; signatures and referrers after them. */
+  /**
+   * The first 20 of each kind, in the order in which they were decided; an observer is told all.
+   */
   readonly records: readonly TagRecord[];
+  /** How many records there were of each kind. */
+  readonly kinds: readonly RecordKind[];
   readonly counts: OutcomeCounts;
+  /** Signatures and referrers among those that came to the destination. */
+  readonly followers: number;
   /** Tags that the source lists, and those of them that were selected or requested. */
   readonly sourceTagCount: number;
   readonly selectedTagCount: number;
@@ -59,17 +66,13 @@ export interface MirrorReport {
 }
 
 /** What a report is drawn up from. */
-export type ReportFacts = Omit<MirrorReport, 'counts' | 'unfinished' | 'interrupted'>;
+export type ReportFacts = Omit<
+  MirrorReport,
+  'records' | 'kinds' | 'counts' | 'followers' | 'unfinished' | 'interrupted'
+> & { readonly records: TagRecords };
 
 /** Draws the conclusions from the records. */
-export function drawUp(facts: ReportFacts): MirrorReport {
-  const unfinished = facts.records.filter(isUnfinished);
-  return {
-    ...facts,
-    counts: countOutcomes(facts.records),
-    unfinished: unfinished.map(({ tag }) => tag),
-    interrupted: unfinished.some(
-      ({ fault }) => fault?.code === 'DEADLINE_EXCEEDED' || fault?.code === 'ABORTED',
-    ),
-  };
+export function drawUp({ records, ...facts }: ReportFacts): MirrorReport {
+  const { first, kinds, counts, followers, unfinished, interrupted } = records;
+  return { ...facts, records: first, kinds, counts, followers, unfinished, interrupted };
 }

@@ -18,7 +18,7 @@ export interface ArtifactRegistryApi {
 export const ARTIFACT_REGISTRY_API = 'https://artifactregistry.googleapis.com';
 /** Largest page of the method `tags.list`. */
 const PAGE_SIZE = 1000;
-/** Most pages: 400,000 tags of 100 characters cost 96 MiB with their digests, as much as any list may. */
+/** Most pages: 400,000 tags of 20 characters take 61 MiB with their digests. */
 const MAX_PAGES = 400;
 
 const LOCATION_HOST = /^(?:([a-z0-9-]+)-docker\.pkg\.dev|docker\.([a-z0-9-]+)\.rep\.pkg\.dev)$/;

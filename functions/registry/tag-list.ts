@@ -2,14 +2,14 @@ import { Fault } from '../fault.ts';
 import type { TagListing } from '../mirror/ports.ts';
 import type { ReadMap } from './artifact-registry.ts';
 
-/** Most tags of one list; with names of 20 characters they cost 72 MiB. */
+/** Most tags of one list; with names of 20 characters they take 69 MiB. */
 export const MAX_TAGS = 1_000_000;
 
 /**
  * Most memory that one list may take, in bytes by the costs below: a third of a million tags with a
- * digest each. An event holds two lists, and the smallest instance has 512 MiB.
+ * digest each. An event holds two lists, and V8 gives itself a heap of 256 MiB in an instance of 512.
  */
-export const MAX_KEPT_BYTES = 96 * 1024 * 1024;
+export const MAX_KEPT_BYTES = 72 * 1024 * 1024;
 
 /**
  * Most bytes that all pages of one list may have together. Artifact Registry's map needs about
@@ -46,8 +46,8 @@ export interface TagPage {
 /** One list while its pages come in. Of a page only the tags, digests and times are kept. */
 export class TagList {
   readonly #limits: ListLimits;
-  readonly #tags = new Set<string>();
-  readonly #digestOfTag = new Map<string, string>();
+  /** With its digest, where a map tells it: one table for both, since a tag's text costs as much. */
+  readonly #tags = new Map<string, string | undefined>();
   readonly #manifests = new Map<string, number | undefined>();
   #maps = 0;
   #complete = false;
@@ -66,7 +66,7 @@ export class TagList {
       throw tooLarge(`has pages of more than ${this.#limits.readBytes} bytes`);
     for (const tag of tags) {
       if (this.#tags.has(tag)) continue;
-      this.#tags.add(tag);
+      this.#tags.set(tag, undefined);
       this.#keep(TAG_BYTES + tag.length);
     }
     // guard: tag-count
@@ -77,16 +77,15 @@ export class TagList {
 
   /** The whole list. Maps of several pages are never complete. */
   listing(): TagListing {
+    const tags = [...this.#tags.keys()];
+    if (this.#maps === 0) return { tags, map: undefined };
     return {
-      tags: [...this.#tags],
-      map:
-        this.#maps === 0
-          ? undefined
-          : {
-              digestOfTag: this.#digestOfTag,
-              manifests: this.#manifests,
-              complete: this.#maps === 1 && this.#complete,
-            },
+      tags,
+      map: {
+        digestOfTag: withoutUnknown(this.#tags),
+        manifests: this.#manifests,
+        complete: this.#maps === 1 && this.#complete,
+      },
     };
   }
 
@@ -98,8 +97,8 @@ export class TagList {
       this.#manifests.set(digest, uploadedAtMs);
     }
     for (const [tag, digest] of digestOfTag) {
-      if (!this.#digestOfTag.has(tag)) this.#keep(TAG_BYTES + tag.length);
-      this.#digestOfTag.set(tag, digest);
+      if (!this.#tags.has(tag)) this.#keep(TAG_BYTES + tag.length);
+      this.#tags.set(tag, digest);
     }
   }
 
@@ -109,6 +108,18 @@ export class TagList {
     if (this.#keptBytes > this.#limits.keptBytes)
       throw tooLarge(`takes more than ${this.#limits.keptBytes} bytes of memory`);
   }
+}
+
+/** The same table where every tag has a digest, as in a map that was not cut. */
+function withoutUnknown(
+  tags: ReadonlyMap<string, string | undefined>,
+): ReadonlyMap<string, string> {
+  const isKnown = (entry: readonly [string, string | undefined]): entry is [string, string] =>
+    entry[1] !== undefined;
+  for (const entry of tags) {
+    if (!isKnown(entry)) return new Map([...tags].filter(isKnown));
+  }
+  return tags as ReadonlyMap<string, string>;
 }
 
 function tooLarge(why: string): Fault {

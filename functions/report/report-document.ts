@@ -13,6 +13,8 @@ export interface RepositoryResult {
   readonly durationMs: number;
   /** Absent where nothing could be planned. */
   readonly report?: MirrorReport;
+  /** Every tag's record, for a document that lists them. */
+  readonly records?: readonly TagRecord[];
   /** Why nothing could be planned. */
   readonly fault?: Fault;
 }
@@ -118,7 +120,7 @@ export function totalCounts(repositories: readonly RepositoryResult[]): OutcomeC
 }
 
 function repositoryDocument(result: RepositoryResult): RepositoryDocument {
-  const { image, report, fault, durationMs } = result;
+  const { image, report, records = report?.records ?? [], fault, durationMs } = result;
   return {
     image,
     ...(report === undefined
@@ -135,7 +137,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
             mounted: report.blobsMounted,
             present: report.blobsPresent,
           },
-          tags: report.records.map(tagDocument),
+          tags: records.map(tagDocument),
         }),
     ...(fault === undefined ? {} : { error: faultFields(fault) }),
     durationSeconds: seconds(durationMs),

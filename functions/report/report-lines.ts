@@ -1,4 +1,4 @@
-import { printable, type Fault } from '../fault.ts';
+import { FAULTS, printable, type Fault, type FaultCode } from '../fault.ts';
 import { OUTCOMES, type TagRecord } from '../mirror/outcome.ts';
 import { isFailed, totalCounts, type RepositoryResult, type RunResult } from './report-document.ts';
 
@@ -50,16 +50,17 @@ export function summaryLines(run: RunResult): readonly string[] {
 
 /** Each fault code that occurred, how often, and what its reader does next. */
 function advice({ repositories }: RunResult): readonly string[] {
-  const faults = repositories.flatMap(({ fault, report }) => [
-    ...(fault === undefined ? [] : [fault]),
-    ...(report?.records.flatMap((record) => (record.fault === undefined ? [] : [record.fault])) ??
-      []),
-  ]);
-  const codes = [...new Set(faults.map(({ code }) => code))].sort();
-  return codes.map((code) => {
-    const same = faults.filter((fault) => fault.code === code);
-    return `${code} (${same.length}): ${same[0]?.advice ?? ''}`;
-  });
+  const counts = new Map<FaultCode, number>();
+  const add = (code: FaultCode | undefined, count: number): void => {
+    if (code !== undefined) counts.set(code, (counts.get(code) ?? 0) + count);
+  };
+  for (const { fault, report } of repositories) {
+    add(fault?.code, 1);
+    for (const { code, count } of report?.kinds ?? []) add(code, count);
+  }
+  return [...counts]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([code, count]) => `${code} (${count}): ${FAULTS[code].advice}`);
 }
 
 /** `NETWORK at the source, list tags: connection refused (https://…)`. */

@@ -1,7 +1,8 @@
 import type { MirrorEvent } from '../contract/event.ts';
-import type { Fault } from '../fault.ts';
-import type { Outcome, TagRecord } from '../mirror/outcome.ts';
+import { FAULTS, type Fault } from '../fault.ts';
+import { MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
+import { FIRST_OF_A_KIND, KindCounts, type RecordKind } from '../mirror/tag-records.ts';
 import type { LogFields, Logger } from '../telemetry/logger.ts';
 import type { Severity } from '../telemetry/severity.ts';
 import type { Decision } from './decision.ts';
@@ -22,9 +23,6 @@ const SEVERITY: Readonly<Record<Outcome, Severity>> = {
   'would-hold': 'INFO',
 };
 
-/** Outcomes by which a tag came to be at the destination in this delivery. */
-const MIRRORED: ReadonlySet<Outcome> = new Set<Outcome>(['copied', 'retagged', 'overwritten']);
-
 /** Fields that every line about an event has. */
 export function eventFields({ id, type, data }: MirrorEvent): LogFields {
   return {
@@ -39,23 +37,68 @@ export function eventFields({ id, type, data }: MirrorEvent): LogFields {
   };
 }
 
-/** The line of one tag (entry `tag`): every outcome but `skipped` is written at the usual level. */
-export function logTag(logger: Logger, image: string, record: TagRecord): void {
-  const { tag, outcome, fault } = record;
-  const transient = outcome === 'failed' && fault?.disposition === 'transient';
-  const severity = transient ? 'WARNING' : SEVERITY[outcome];
-  logger.log(severity, `${outcome} ${image}:${tag}`, {
-    entry: 'tag',
-    tag,
-    outcome,
-    outcomeReason: record.reason,
-    ...(record.digest === undefined ? {} : { digest: record.digest }),
-    ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
-    ...(record.subject === undefined ? {} : { subject: record.subject }),
-    ...(fault === undefined ? {} : { code: fault.code, error: fault }),
-    bytesUploaded: record.bytesUploaded,
-    durationSeconds: seconds(record.durationMs),
-  });
+/**
+ * The lines of one event's tags (entry `tag`). A tag that was mirrored has a line always; of every
+ * other kind (outcome, reason, fault code) the first 20 have one, and {@link TagLines.end} tells how
+ * many there were.
+ */
+export class TagLines {
+  readonly #logger: Logger;
+  readonly #image: string;
+  readonly #counts = new KindCounts();
+
+  constructor(logger: Logger, image: string) {
+    this.#logger = logger;
+    this.#image = image;
+  }
+
+  /** Writes the line of a tag, or counts it. */
+  write(record: TagRecord): void {
+    const count = this.#counts.add(record);
+    if (count <= FIRST_OF_A_KIND || MIRRORED.has(record.outcome)) this.#line(record);
+  }
+
+  /** Tells what was left out, one line a kind (entry `tag-kind`). */
+  end(): void {
+    for (const kind of this.#counts.kinds) {
+      const { outcome, reason, code, count } = kind;
+      if (count <= FIRST_OF_A_KIND || MIRRORED.has(outcome)) continue;
+      this.#logger.log(
+        severityOfRecord(outcome, code),
+        `${outcome} ${count} tags of ${this.#image} (${reason}), ${FIRST_OF_A_KIND} of them told`,
+        {
+          entry: 'tag-kind',
+          outcome,
+          outcomeReason: reason,
+          ...(code === undefined ? {} : { code }),
+          count,
+          told: FIRST_OF_A_KIND,
+        },
+      );
+    }
+  }
+
+  #line(record: TagRecord): void {
+    const { tag, outcome, fault } = record;
+    this.#logger.log(severityOfRecord(outcome, fault?.code), `${outcome} ${this.#image}:${tag}`, {
+      entry: 'tag',
+      tag,
+      outcome,
+      outcomeReason: record.reason,
+      ...(record.digest === undefined ? {} : { digest: record.digest }),
+      ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
+      ...(record.subject === undefined ? {} : { subject: record.subject }),
+      ...(fault === undefined ? {} : { code: fault.code, error: fault }),
+      bytesUploaded: record.bytesUploaded,
+      durationSeconds: seconds(record.durationMs),
+    });
+  }
+}
+
+/** Every outcome but `skipped` is written at the usual level. */
+function severityOfRecord(outcome: Outcome, code: RecordKind['code']): Severity {
+  const transient = code !== undefined && FAULTS[code].disposition === 'transient';
+  return outcome === 'failed' && transient ? 'WARNING' : SEVERITY[outcome];
 }
 
 /** What the line of an event is written from. */
@@ -144,9 +187,9 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
   const time = `in ${seconds(durationMs).toFixed(1)} s`;
   if (decision.action === 'dead-letter') return `gave up ${data.image}: ${decision.fault.message}`;
   if (report === undefined) return `could not mirror ${data.image}: ${decision.reason} ${time}`;
-  const { failed, held } = report.counts;
-  const done = report.records.filter(({ outcome }) => MIRRORED.has(outcome));
-  const followers = done.filter(({ subject }) => subject !== undefined).length;
+  const { failed, held, copied, retagged, overwritten } = report.counts;
+  const { followers } = report;
+  const done = copied + retagged + overwritten;
   const rest = [
     ...(followers > 0 ? [`${followers} signatures and referrers`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
@@ -162,10 +205,9 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
   ];
   if (report.ending === 'source-lost') return `the source ${data.image} is not there`;
   const tags = data.tags === undefined ? report.selectedTagCount : data.tags.length;
-  return [
-    `mirrored ${done.length - followers} of ${tags} tags of ${data.image} ${time}`,
-    ...rest,
-  ].join(', ');
+  return [`mirrored ${done - followers} of ${tags} tags of ${data.image} ${time}`, ...rest].join(
+    ', ',
+  );
 }
 
 /** The brake is loud, and tells the ways on. */

@@ -12,7 +12,7 @@ import { delegationOf, type Delegates, type DelegationLimits } from './delegate.
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
 import { batchesOf, continuationsOf } from './follow-on.ts';
-import { eventFields, logEvent, logTag, type EventOutcome } from './log-lines.ts';
+import { eventFields, logEvent, TagLines, type EventOutcome } from './log-lines.ts';
 import { publishAll, type Publisher } from './queue/publisher.ts';
 import { Redelivery } from './redelivery.ts';
 import { RepositoryTurns } from './repository-turns.ts';
@@ -146,8 +146,9 @@ class Handling {
   ): Promise<Executed> {
     const { parts, logger } = { parts: this.#parts, logger: this.#logger };
     const { signal } = deadline;
+    const tagLines = new TagLines(logger, event.data.image);
     try {
-      const report = await parts.doWork({
+      const work = parts.doWork({
         event,
         admission,
         deadline,
@@ -155,10 +156,13 @@ class Handling {
         delegation: delegationOf(event, parts, logger, signal),
         observer: {
           onRecord: (record) => {
-            logTag(logger, event.data.image, record);
+            tagLines.write(record);
           },
         },
         signal,
+      });
+      const report = await work.finally(() => {
+        tagLines.end();
       });
       const decision = decideAfterWork(event, report, parts.bulk !== undefined);
       return { report, ...(await this.#carryOut(decision, event)) };

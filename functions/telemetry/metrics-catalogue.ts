@@ -1,5 +1,6 @@
 /**
- * Which structured line a metric is made of: `tag` (one a tag, except skipped ones), `event` (one a
+ * Which structured line a metric is made of: `tag` (one a mirrored tag, and the first 20
+ * of every other kind, skipped ones not counted), `event` (one a
  * delivery), `requests` (one a host and class, at most every 10 s).
  */
 export type Entry = 'tag' | 'event' | 'requests';
@@ -29,7 +30,7 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/tags',
     kind: 'counter',
     unit: '1',
-    help: 'Tags by outcome, except skipped ones.',
+    help: 'Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event.',
     entry: 'tag',
     labels: { outcome: 'outcome' },
   },
@@ -37,7 +38,7 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/tag_failures',
     kind: 'counter',
     unit: '1',
-    help: 'Tags that failed or that the destination refused to move, by fault code.',
+    help: 'Tags that failed or that the destination refused to move, by fault code; at most 20 of a kind an event.',
     entry: 'tag',
     present: 'code',
     labels: { code: 'code', outcome: 'outcome' },

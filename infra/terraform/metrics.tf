@@ -4,13 +4,13 @@
 locals {
   log_metrics = {
     tags = {
-      description = "Tags by outcome, except skipped ones."
+      description = "Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event."
       entry       = "tag"
       unit        = "1"
       labels      = ["outcome"]
     }
     tag_failures = {
-      description = "Tags that failed or that the destination refused to move, by fault code."
+      description = "Tags that failed or that the destination refused to move, by fault code; at most 20 of a kind an event."
       entry       = "tag"
       unit        = "1"
       present     = "code"

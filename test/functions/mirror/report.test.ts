@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import { drawUp } from '../../../functions/mirror/report.ts';
+import { TagRecords } from '../../../functions/mirror/tag-records.ts';
 
 function record(more: Partial<TagRecord>): TagRecord {
   return {
@@ -22,12 +23,14 @@ function failed(tag: string, code: FaultCode): TagRecord {
 }
 
 function draw(records: readonly TagRecord[]): ReturnType<typeof drawUp> {
+  const all = new TagRecords();
+  for (const one of records) all.add(one);
   return drawUp({
     source: 's',
     destination: 'd',
     dryRun: false,
     ending: 'finished',
-    records,
+    records: all,
     sourceTagCount: 0,
     selectedTagCount: 0,
     destinationTagCount: 0,

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
-import { OUTCOMES } from '../../../functions/mirror/outcome.ts';
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
   eventFields,
   logEvent,
-  logTag,
+  TagLines,
   type EventOutcome,
 } from '../../../functions/subscriber/log-lines.ts';
 import { FUNCTION_METRICS } from '../../../functions/telemetry/metrics-catalogue.ts';
@@ -28,26 +28,77 @@ function eventLine(outcome: Partial<EventOutcome>, event = sampleEvent()): Recor
   return lines[0] ?? assert.fail('no line');
 }
 
-describe('line of a tag', () => {
+/** The lines of an event's tags. */
+function tagLines(records: readonly TagRecord[]): readonly Record<string, unknown>[] {
+  const { logger, lines } = keptLines();
+  const tags = new TagLines(logger, 'ghcr.io/x/y');
+  for (const record of records) tags.write(record);
+  tags.end();
+  return lines;
+}
+
+function failed(code: FaultCode, tag = 'v1'): TagRecord {
+  return sampleRecord({ tag, outcome: 'failed', reason: code, fault: new Fault(code, 'why') });
+}
+
+describe('lines of tags', () => {
   for (const outcome of OUTCOMES) {
-    it(`is written for ${outcome}`, () => {
-      const { logger, lines } = keptLines();
-      logTag(logger, 'ghcr.io/x/y', sampleRecord({ outcome }));
-      assert.equal(lines[0]?.['entry'], 'tag');
-      assert.equal(lines[0]['outcome'], outcome);
-      assert.equal(lines[0]['severity'] === 'DEBUG', outcome === 'skipped');
+    it(`are written for ${outcome}`, () => {
+      const [line, ...more] = tagLines([sampleRecord({ outcome })]);
+      assert.deepEqual(more, []);
+      assert.equal(line?.['entry'], 'tag');
+      assert.equal(line['outcome'], outcome);
+      assert.equal(line['severity'] === 'DEBUG', outcome === 'skipped');
     });
   }
 
-  it('is louder for a failure that is not tried again', () => {
-    const { logger, lines } = keptLines();
-    for (const code of ['SERVER_ERROR', 'MANIFEST_TOO_LARGE'] as const) {
-      logTag(logger, 'x', sampleRecord({ outcome: 'failed', fault: new Fault(code, 'why') }));
-    }
+  it('are louder for a failure that is not tried again', () => {
+    const lines = tagLines([failed('SERVER_ERROR'), failed('MANIFEST_TOO_LARGE')]);
     assert.deepEqual(
       lines.map(({ severity, code }) => `${String(severity)} ${String(code)}`),
       ['WARNING SERVER_ERROR', 'ERROR MANIFEST_TOO_LARGE'],
     );
+  });
+
+  it('are the first 20 of a kind and a count', () => {
+    const records = Array.from({ length: 50 }, (_, n) => [
+      failed('NETWORK', `network-${n}`),
+      failed('NOT_FOUND', `missing-${n}`),
+      sampleRecord({ tag: `held-${n}`, outcome: 'held', reason: 'BrakeEngaged' }),
+    ]).flat();
+    const lines = tagLines(records);
+    assert.equal(lines.filter(({ entry }) => entry === 'tag').length, 60);
+    assert.deepEqual(
+      lines.slice(60).map(({ message, severity, entry, outcome, code, count, told }) => ({
+        message,
+        severity,
+        entry,
+        outcome,
+        code,
+        count,
+        told,
+      })),
+      [
+        ['failed', 'NETWORK', 'WARNING', 'NETWORK'],
+        ['failed', 'NOT_FOUND', 'ERROR', 'NOT_FOUND'],
+        ['held', 'BrakeEngaged', 'INFO', undefined],
+      ].map(([outcome, reason, severity, code]) => ({
+        message: `${outcome ?? ''} 50 tags of ghcr.io/x/y (${reason ?? ''}), 20 of them told`,
+        severity,
+        entry: 'tag-kind',
+        outcome,
+        code,
+        count: 50,
+        told: 20,
+      })),
+    );
+  });
+
+  it('leave out no tag that was mirrored', () => {
+    for (const outcome of ['copied', 'retagged', 'overwritten'] as const) {
+      const records = Array.from({ length: 50 }, () => sampleRecord({ outcome }));
+      assert.equal(tagLines(records).length, 50);
+    }
   });
 });
 

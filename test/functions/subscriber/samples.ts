@@ -5,6 +5,7 @@ import {
 } from '../../../functions/contract/event.ts';
 import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import { drawUp, type MirrorReport } from '../../../functions/mirror/report.ts';
+import { TagRecords } from '../../../functions/mirror/tag-records.ts';
 import { createLogger, type Logger } from '../../../functions/telemetry/logger.ts';
 
 /** An event as the bridge publishes it; `tags` make it a batch. */
@@ -47,6 +48,8 @@ export function sampleReport(
 ): MirrorReport {
   const sum = (figure: (record: TagRecord) => number): number =>
     records.reduce((total, record) => total + figure(record), 0);
+  const all = new TagRecords();
+  for (const record of records) all.add(record);
   const report = drawUp({
     bytesUploaded: sum(({ bytesUploaded }) => bytesUploaded),
     blobsUploaded: sum(({ blobs }) => blobs.uploaded),
@@ -57,7 +60,7 @@ export function sampleReport(
     destination: 'r.example/m/ghcr.io/stefanprodan/podinfo',
     dryRun: false,
     ending: 'finished',
-    records,
+    records: all,
     sourceTagCount: records.length,
     selectedTagCount: records.length,
     destinationTagCount: 0,

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, it } from 'node:test';
+
+import { encodeEvent } from '../../functions/contract/codec.ts';
+import { eventOf } from '../../functions/contract/event.ts';
+import { bundleInto } from '../bench/bundle.ts';
+import { peakBytesOf } from '../bench/measurement.ts';
+import { startManyTags, type ManyTags, type ManyTagsRegistry } from './many-tags-server.ts';
+
+const MIB = 1024 * 1024;
+/** What the README promises for {@link TAGS}. */
+const BOUND_MIB = 400;
+const TAGS = 300_000;
+const MILLION = 1_000_000;
+/** The image's flag, and the heap that V8 gives itself in an instance of 512 MiB: half of it. */
+const AS_IN_AN_INSTANCE = '--max-semi-space-size=1 --max-old-space-size=256';
+
+/** A line of the service's log. */
+type Line = Readonly<Record<string, unknown>>;
+
+/** What one delivery left behind. */
+interface Delivered {
+  readonly status: number;
+  readonly peakMib: number;
+  readonly lines: readonly Line[];
+  /** The line of the event. */
+  readonly event: Line;
+}
+
+const ON_LINUX = process.platform === 'linux' ? false : 'VmHWM is read from /proc';
+
+describe('a repository of very many tags', { timeout: 300_000, skip: ON_LINUX }, () => {
+  let folder: string;
+  let serve: string;
+  let source: ManyTagsRegistry;
+  let destination: ManyTagsRegistry;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-many-tags-'));
+    serve = bundleInto(folder, 'serve');
+    source = await startManyTags();
+    destination = await startManyTags();
+  });
+
+  after(async () => {
+    await Promise.all([source.close(), destination.close()]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Starts the service as the image does, delivers one event and ends it. */
+  async function deliver(
+    name: string,
+    lists: { readonly here: ManyTags; readonly there: ManyTags | undefined },
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Delivered> {
+    source.repositories.set(name, lists.here);
+    if (lists.there !== undefined) destination.repositories.set(`m/${name}`, lists.there);
+    const lines: Line[] = [];
+    const child = spawn(process.execPath, [serve], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        PATH: process.env['PATH'],
+        NODE_ENV: 'production',
+        NODE_OPTIONS: AS_IN_AN_INSTANCE,
+        METADATA_SERVER_DETECTION: 'none',
+        PORT: '0',
+        LOCAL: 'true',
+        DESTINATION_REGISTRY: `${destination.host}/m`,
+        DESTINATION_LAYOUT: 'path',
+        JOB_THRESHOLD_BYTES: '-1',
+        ...env,
+      },
+    });
+    try {
+      const port = await portOf(child, lines);
+      const status = await post(port, `${source.host}/${name}`);
+      const peakMib = peakBytesOf(child.pid ?? 0) / MIB;
+      const event = await lineOf(lines, ({ entry }) => entry === 'event');
+      return { status, peakMib, lines, event };
+    } finally {
+      child.kill('SIGTERM');
+    }
+  }
+
+  it(`mirrors ${TAGS} tags with digests in ${BOUND_MIB} MiB, at the log level debug too`, async () => {
+    const list = { tagCount: TAGS, map: true };
+    const lists = { here: list, there: list };
+    const { status, peakMib, lines, event } = await deliver('app/digests', lists, {
+      LOG_LEVEL: 'debug',
+    });
+    assert.equal(status, 204);
+    assert.equal(event['skipped'], TAGS);
+    assert.equal(lines.filter(({ entry }) => entry === 'tag').length, 20);
+    assert.equal(lines.find(({ entry }) => entry === 'tag-kind')?.['count'], TAGS);
+    assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
+  });
+
+  it(`holds all but one of ${TAGS} in ${BOUND_MIB} MiB`, async () => {
+    const { status, peakMib, lines, event } = await deliver(
+      'app/held',
+      { here: { tagCount: TAGS, map: false }, there: undefined },
+      { MAX_MISSING_TAGS: '1' },
+    );
+    assert.equal(status, 204);
+    assert.equal(event['held'], TAGS - 1);
+    assert.equal(lines.filter(({ outcome }) => outcome === 'held').length, 20 + 1);
+    assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
+  });
+
+  it(`mirrors a million tags without digests in ${BOUND_MIB} MiB`, async () => {
+    const list = { tagCount: MILLION, map: false };
+    const { status, peakMib, event } = await deliver('app/million', { here: list, there: list });
+    assert.equal(status, 204);
+    assert.equal(event['skipped'], MILLION);
+    assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
+  });
+
+  it(`refuses a million tags with digests in ${BOUND_MIB} MiB`, async () => {
+    const list = { tagCount: MILLION, map: true };
+    const { status, peakMib, event } = await deliver('app/refused', { here: list, there: list });
+    assert.equal(status, 204);
+    assert.equal(event['code'], 'LIST_TOO_LARGE');
+    assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
+  });
+});
+
+async function portOf(child: ChildProcess, lines: Line[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    if (child.stdout === null) return;
+    createInterface({ input: child.stdout }).on('line', (text) => {
+      const line = JSON.parse(text) as Line;
+      lines.push(line);
+      if (typeof line['port'] === 'number') resolve(line['port']);
+    });
+    child.once('exit', (code) => {
+      reject(new Error(`the service ended with ${String(code)}`));
+    });
+  });
+}
+
+async function post(port: number, image: string): Promise<number> {
+  const time = new Date();
+  const event = encodeEvent(
+    eventOf(
+      {
+        imageRepository: { namespace: 'flow', name: 'many', uid: image },
+        image,
+        revision: '1',
+        tagCount: TAGS,
+        scanTime: time.toISOString(),
+        exclusionList: [],
+        reason: 'changed',
+        insecure: true,
+      },
+      { clusterName: 'flow', time },
+    ),
+  );
+  const response = await fetch(`http://127.0.0.1:${port}/`, {
+    method: 'POST',
+    headers: event.attributes,
+    body: new Uint8Array(event.data),
+  });
+  return response.status;
+}
+
+async function lineOf(lines: readonly Line[], is: (line: Line) => boolean): Promise<Line> {
+  for (;;) {
+    const line = lines.find(is);
+    if (line !== undefined) return line;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
