@@ -38,7 +38,8 @@ export function imageRepositoriesPath(namespace: string | undefined): string {
 /**
  * Lists everything, page by page; each object is stripped before the next page is asked for.
  * Malformed objects are skipped with a log line that names them.
- * @throws Fault `ACCESS_DENIED`, `NOT_FOUND` where the kind is unknown, `NETWORK`, `WATCH_FAILED`
+ * @throws Fault `ACCESS_DENIED`, `NOT_FOUND` where the kind is unknown, `NETWORK`, `WATCH_FAILED`,
+ *   `ABORTED`
  */
 export async function listImageRepositories(
   options: ListOptions,
@@ -46,10 +47,9 @@ export async function listImageRepositories(
   signal: AbortSignal,
 ): Promise<Listing> {
   const uids = new Set<string>();
-  let end = await readPage(options, uids, onObject, undefined);
+  let end = await readPage(options, uids, onObject, undefined, signal);
   while (end.continue !== undefined) {
-    signal.throwIfAborted();
-    end = await readPage(options, uids, onObject, end.continue);
+    end = await readPage(options, uids, onObject, end.continue, signal);
   }
   signal.throwIfAborted();
   return { uids, resourceVersion: end.resourceVersion };
@@ -67,8 +67,9 @@ async function readPage(
   uids: Set<string>,
   onObject: (object: ImageRepository) => void,
   next: string | undefined,
+  signal: AbortSignal,
 ): Promise<PageEnd> {
-  const { items, ...end } = await listPage(options, next);
+  const { items, ...end } = await listPage(options, next, signal);
   for (const item of items) {
     const uid = uidOf(item);
     if (uid !== undefined) uids.add(uid);
@@ -78,12 +79,16 @@ async function readPage(
   return end;
 }
 
-async function listPage(options: ListOptions, next: string | undefined): Promise<Page> {
+async function listPage(
+  options: ListOptions,
+  next: string | undefined,
+  signal: AbortSignal,
+): Promise<Page> {
   const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
   if (options.labelSelector !== '') query.set('labelSelector', options.labelSelector);
   if (next !== undefined) query.set('continue', next);
   const path = `${imageRepositoriesPath(options.namespace)}?${query.toString()}`;
-  const answer = await options.apiServer.send('GET', path);
+  const answer = await options.apiServer.send('GET', path, undefined, { signal });
   if (answer.status !== 200) throw refusalOf(answer, 'list ImageRepositories');
   return pageOf(answer.body);
 }

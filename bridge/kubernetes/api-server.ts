@@ -1,13 +1,10 @@
-import { accessSync, constants } from 'node:fs';
 import http, { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https, { type RequestOptions } from 'node:https';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-
-import { KubeConfig } from '@kubernetes/client-node';
 
 import { Fault, printable } from '../../functions/fault.ts';
+import { loadKubeAccess, type KubeAccess } from './kubeconfig.ts';
 import { ManagedFieldsFilter } from './managed-fields.ts';
+import { CredentialSource } from './user-credentials.ts';
 
 /** HTTP methods that the bridge uses, and the type of the body each sends. */
 const CONTENT_TYPES = {
@@ -25,6 +22,16 @@ export interface ApiAnswer {
   readonly status: number;
   /** The decoded JSON document, or the text where it is none. */
   readonly body: unknown;
+  /** How long the API server asks to be left alone (`Retry-After`), ms; at most 5 minutes. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** How an answer is waited for. */
+export interface SendOptions {
+  /** Default 30,000. */
+  readonly timeoutMs?: number | undefined;
+  /** Ends the wait at once. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Access to one API server. */
@@ -35,10 +42,10 @@ export interface ApiServer {
   readonly namespace: string | undefined;
   /**
    * Sends one request; a 401 is asked again once with credentials read anew.
-   * @param timeoutMs default 30,000
-   * @throws Fault `NETWORK`, `TIMEOUT`, `RESPONSE_TOO_LARGE`, `CREDENTIALS_UNAVAILABLE`
+   * @throws Fault `NETWORK`, `TIMEOUT`, `RESPONSE_TOO_LARGE`, `CREDENTIALS_UNAVAILABLE`,
+   *   `KUBECONFIG_INVALID` where it was changed and is none any more; `ABORTED`
    */
-  send(method: ApiMethod, path: string, body?: object, timeoutMs?: number): Promise<ApiAnswer>;
+  send(method: ApiMethod, path: string, body?: object, options?: SendOptions): Promise<ApiAnswer>;
   /**
    * Opens a GET that answers for as long as it is read. The caller destroys it; `signal` does too.
    * An answer other than 200 is read and returned as one.
@@ -55,29 +62,25 @@ const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 /** As client-go: a broken connection is noticed by the kernel. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** Reads a kubeconfig; called again whenever the API server refuses what it had. */
-export type KubeConfigLoader = () => KubeConfig;
+/** Longest `Retry-After` that is heeded: what is back by then must not wait longer for us. */
+const MAX_RETRY_AFTER_MS = 300_000;
 
 /**
- * Finds the API server: of the kubeconfig file where one is named, else of the pod's service
- * account, else of `~/.kube/config`.
+ * The API server of a kubeconfig, of the pod or of the home folder; see {@link loadKubeAccess}.
  * @throws Fault `KUBECONFIG_INVALID`
  */
 export function connectApiServer(
   kubeconfig: string | undefined,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): ApiServer {
-  return apiServerOf(() => loadKubeConfig(kubeconfig, env));
-}
-
-/** The API server of a kubeconfig's current context. @throws Fault `KUBECONFIG_INVALID` */
-export function apiServerOf(load: KubeConfigLoader): ApiServer {
-  let config = checked(load());
+  const load = (): KubeAccess => loadKubeAccess(kubeconfig, env);
+  let access = load();
+  const source = new CredentialSource();
   const agents = {
     http: new http.Agent({ keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS }),
     https: new https.Agent({ keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS }),
   };
-  const server = serverOf(config);
+  const server = access.config.getCurrentCluster()?.server ?? '';
 
   async function request(
     method: ApiMethod,
@@ -86,8 +89,9 @@ export function apiServerOf(load: KubeConfigLoader): ApiServer {
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     const url = new URL(`${server.replace(/\/$/, '')}${path}`);
-    const options = await withCredentials(config);
-    // A proxy's agent stands; else connections are kept, keyed by the certificates of the request.
+    const { config } = access;
+    const options = await credentialsInTime(withCredentials(access, source), path, signal);
+    // The proxy that a kubeconfig names stands; else connections are kept, keyed by certificates.
     if (config.getCurrentCluster()?.proxyUrl === undefined) {
       options.agent = url.protocol === 'http:' ? agents.http : agents.https;
     }
@@ -104,83 +108,85 @@ export function apiServerOf(load: KubeConfigLoader): ApiServer {
     const response = await request(method, path, body, signal);
     if (response.statusCode !== 401) return response;
     response.resume();
-    // A token that is read from a file is kept for a minute: a rotated one is behind a new reading.
-    config = checked(load());
+    // A rotated token, certificate or file is behind a new reading.
+    access = load();
+    source.forget();
     return request(method, path, body, signal);
   }
 
   return {
     url: server,
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
-    async send(method, path, body, timeoutMs = ANSWER_TIMEOUT_MS) {
-      const signal = AbortSignal.timeout(timeoutMs);
-      return readAnswer(await authorized(method, path, body, signal), path);
+    namespace: access.config.getContextObject(access.config.getCurrentContext())?.namespace,
+    async send(method, path, body, options = {}) {
+      const { timeoutMs = ANSWER_TIMEOUT_MS, signal } = options;
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+      return readAnswer(await authorized(method, path, body, either), path);
     },
     async open(path, signal) {
       const response = await authorized('GET', path, undefined, signal);
       return response.statusCode === 200 ? response : readAnswer(response, path);
     },
     close() {
+      source.close();
       agents.http.destroy();
       agents.https.destroy();
     },
   };
 }
 
-function loadKubeConfig(
-  file: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): KubeConfig {
-  const config = new KubeConfig();
-  const home = join(homedir(), '.kube', 'config');
+/** Credentials, waited for no longer than the signal says: a token file or a plugin may hang. */
+async function credentialsInTime(
+  promise: Promise<RequestOptions>,
+  path: string,
+  signal: AbortSignal,
+): Promise<RequestOptions> {
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  const end = (): void => {
+    const fault = connectionFault(path, signal.reason);
+    reject(fault.code === 'ABORTED' ? fault : unavailable('did not come in time'));
+  };
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
   try {
-    if (file !== undefined) {
-      config.loadFromFile(file);
-    } else if ((env['KUBERNETES_SERVICE_HOST'] ?? '') !== '') {
-      config.loadFromCluster();
-    } else if (isReadable(home)) {
-      config.loadFromFile(home);
-    } else {
-      throw new Error('no --kubeconfig, no service account and no ~/.kube/config');
-    }
-  } catch (error) {
-    throw invalidKubeconfig(file, error instanceof Error ? error.message : String(error));
+    return await Promise.race([promise, ended]);
+  } finally {
+    signal.removeEventListener('abort', end);
   }
-  return config;
 }
 
-function checked(config: KubeConfig): KubeConfig {
-  const cluster = config.getCurrentCluster();
-  if (cluster === null) throw invalidKubeconfig(undefined, 'it has no current context');
-  if (config.getCurrentUser() === null)
-    throw invalidKubeconfig(undefined, 'its context names no user');
-  if (!URL.canParse(cluster.server)) throw invalidKubeconfig(undefined, 'its server is no URL');
-  if (cluster.server.startsWith('http:')) {
-    // As kubectl does: the library refuses http unless TLS, which there is none of, goes unverified.
-    Object.assign(cluster, { skipTLSVerify: true });
-  }
-  return config;
+function unavailable(what: string, cause?: unknown): Fault {
+  return new Fault('CREDENTIALS_UNAVAILABLE', `the credentials for the API server ${what}`, {
+    operation: 'get credentials for the API server',
+    cause,
+  });
 }
 
-function serverOf(config: KubeConfig): string {
-  return config.getCurrentCluster()?.server ?? '';
-}
-
-async function withCredentials(config: KubeConfig): Promise<RequestOptions> {
+async function withCredentials(
+  { config, credentials }: KubeAccess,
+  source: CredentialSource,
+): Promise<RequestOptions> {
   const options: RequestOptions = {};
+  const { token, certificate, key } = await source.get(credentials);
+  const user = config.getCurrentUser();
+  if (user !== null) {
+    // The library builds headers, certificates and a proxy's agent from what the user has.
+    Object.assign(user, {
+      ...(token === undefined ? {} : { token }),
+      ...(certificate === undefined ? {} : { certData: base64(certificate), certFile: undefined }),
+      ...(key === undefined ? {} : { keyData: base64(key), keyFile: undefined }),
+    });
+  }
   try {
     await config.applyToHTTPSOptions(options);
   } catch (error) {
-    throw new Fault(
-      'CREDENTIALS_UNAVAILABLE',
-      'the credentials for the API server cannot be read',
-      {
-        operation: 'read kubeconfig',
-        cause: error,
-      },
-    );
+    throw unavailable('cannot be read', error);
   }
   return options;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
 }
 
 function exchange(
@@ -201,6 +207,7 @@ function exchange(
         headers: {
           ...(options.headers as OutgoingHttpHeaders | undefined),
           accept: 'application/json',
+          'accept-encoding': 'identity',
           'user-agent': 'imagerepo-mirror-bridge',
           ...(contentType === undefined ? {} : { 'content-type': contentType }),
         },
@@ -234,7 +241,18 @@ async function readAnswer(response: IncomingMessage, path: string): Promise<ApiA
     throw connectionFault(path, error);
   }
   const text = Buffer.concat([...kept, filter.end()]).toString('utf8');
-  return { status: response.statusCode ?? 0, body: decoded(text) };
+  return {
+    status: response.statusCode ?? 0,
+    body: decoded(text),
+    retryAfterMs: retryAfterMs(response.headers['retry-after']),
+  };
+}
+
+/** RFC 9110 §10.2.3: seconds, as Kubernetes writes it, or a date, as a proxy may. */
+function retryAfterMs(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : undefined;
 }
 
 function decoded(text: string): unknown {
@@ -251,6 +269,11 @@ export function connectionFault(path: string, error: unknown): Fault {
   const name = error instanceof Error ? error.name : '';
   const code = error instanceof Error && 'code' in error ? String(error.code) : name;
   const timedOut = name === 'TimeoutError' || causeName(error) === 'TimeoutError';
+  if (!timedOut && name === 'AbortError') {
+    return new Fault('ABORTED', 'the request was ended', {
+      operation: `ask the API server for ${pathOf(path)}`,
+    });
+  }
   const message = error instanceof Error ? error.message : String(error);
   return new Fault(
     timedOut ? 'TIMEOUT' : 'NETWORK',
@@ -266,7 +289,7 @@ export function connectionFault(path: string, error: unknown): Fault {
  * name user, verb and resource, `UNAUTHORIZED`, `NOT_FOUND`, `RATE_LIMITED`, else `WATCH_FAILED`.
  */
 export function answerFault(answer: ApiAnswer, operation: string): Fault {
-  const { status, body } = answer;
+  const { status, body, retryAfterMs } = answer;
   const message =
     typeof body === 'object' && body !== null && 'message' in body
       ? String(body.message)
@@ -284,7 +307,11 @@ export function answerFault(answer: ApiAnswer, operation: string): Fault {
             ? 'RATE_LIMITED'
             : 'WATCH_FAILED';
   const said = message === '' ? '' : `: ${printable(message).trim()}`;
-  return new Fault(code, `${operation} was answered ${status}${said}`, { operation, status });
+  return new Fault(code, `${operation} was answered ${status}${said}`, {
+    operation,
+    status,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
 
 function causeName(error: unknown): string {
@@ -293,21 +320,4 @@ function causeName(error: unknown): string {
 
 function pathOf(path: string): string {
   return path.split('?')[0] ?? path;
-}
-
-function isReadable(file: string): boolean {
-  try {
-    accessSync(file, constants.R_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function invalidKubeconfig(file: string | undefined, reason: string): Fault {
-  const which = file === undefined ? 'the kubeconfig' : `kubeconfig ${file}`;
-  return new Fault('KUBECONFIG_INVALID', `${which} cannot be used: ${printable(reason)}`, {
-    operation: 'read kubeconfig',
-    field: '--kubeconfig',
-  });
 }

@@ -40,7 +40,7 @@ export function leaseStore(
   const what = `Lease ${namespace}/${name}`;
   return {
     async read() {
-      const answer = await apiServer.send('GET', `${folder}/${name}`, undefined, timeoutMs);
+      const answer = await apiServer.send('GET', `${folder}/${name}`, undefined, { timeoutMs });
       if (answer.status === 404) return undefined;
       if (answer.status !== 200) throw answerFault(answer, `get ${what}`);
       return recordOf(answer.body);
@@ -49,8 +49,8 @@ export function leaseStore(
       const exists = record.metadata !== undefined;
       const lease = leaseOf(namespace, name, record);
       const answer = exists
-        ? await apiServer.send('PUT', `${folder}/${name}`, lease, timeoutMs)
-        : await apiServer.send('POST', folder, lease, timeoutMs);
+        ? await apiServer.send('PUT', `${folder}/${name}`, lease, { timeoutMs })
+        : await apiServer.send('POST', folder, lease, { timeoutMs });
       // Conflict: written by another since it was read; or not there any more (404).
       if (answer.status === 409 || (exists && answer.status === 404)) return undefined;
       if (answer.status !== 200 && answer.status !== 201) throw refused(answer, exists, what);

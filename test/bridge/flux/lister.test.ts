@@ -70,7 +70,7 @@ describe('listImageRepositories', () => {
       },
       controller.signal,
     );
-    await assert.rejects(listing, { name: 'AbortError' });
+    await faultOfPromise('ABORTED', listing);
     assert.equal(lists() - before, 1);
   });
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -111,6 +113,75 @@ describe('connectApiServer', () => {
     apiServer.close();
   });
 
+  it('asks with the token of a file that the kubeconfig names, and of a plugin', async () => {
+    const token = kubernetes.addUser({ name: 'filed', groups: ['system:masters'] });
+    await written('filed-token', `${token}\n`);
+    const plugin = await written(
+      'plugin.mjs',
+      `console.log(JSON.stringify({ status: { token: ${JSON.stringify(token)} } }));`,
+    );
+    const users = [
+      { token: 'stale', tokenFile: 'filed-token' },
+      { exec: { command: process.execPath, args: [plugin] } },
+    ];
+    for (const user of users) {
+      const apiServer = connectApiServer(
+        await written('by-user', kubeconfigOf(kubernetes.url, user)),
+      );
+      assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
+      assert.equal(kubernetes.requests.at(-1)?.user, 'filed');
+      apiServer.close();
+    }
+  });
+
+  it('ends a request at once with its signal, also while a plugin hangs', async () => {
+    const plugin = await written('hanging.mjs', 'setInterval(() => {}, 1000);');
+    const exec = { command: process.execPath, args: [plugin] };
+    const hanging = connectApiServer(
+      await written('hanging', kubeconfigOf(kubernetes.url, { exec })),
+    );
+    const plain = connectApiServer(
+      await written('admin5', kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken })),
+    );
+    kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
+    await faultOfPromise(
+      'CREDENTIALS_UNAVAILABLE',
+      hanging.send('GET', NAMESPACES, undefined, { timeoutMs: 50 }),
+    );
+    for (const apiServer of [hanging, plain]) {
+      const controller = new AbortController();
+      const asked = apiServer.send('GET', NAMESPACES, undefined, { signal: controller.signal });
+      setImmediate(() => {
+        controller.abort();
+      });
+      await faultOfPromise('ABORTED', asked);
+      await faultOfPromise(
+        'ABORTED',
+        apiServer.send('GET', NAMESPACES, undefined, { signal: controller.signal }),
+      );
+      apiServer.close();
+    }
+  });
+
+  it('asks for bytes as they are, and tells how long to wait', async () => {
+    const seen: (string | undefined)[] = [];
+    const server = createHttpServer((request, response) => {
+      seen.push(request.headers['accept-encoding']);
+      response.writeHead(429, { 'retry-after': seen.length === 1 ? '7' : '86400' });
+      response.end('{}');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const apiServer = connectApiServer(
+      await written('busy', kubeconfigOf(`http://127.0.0.1:${port}`, { token: 'x' })),
+    );
+    assert.equal((await apiServer.send('GET', NAMESPACES)).retryAfterMs, 7000);
+    assert.equal((await apiServer.send('GET', NAMESPACES)).retryAfterMs, 300_000);
+    assert.deepEqual(seen, ['identity', 'identity']);
+    apiServer.close();
+    server.close();
+  });
+
   it('streams what is open and answers what is refused', async () => {
     const file = await written(
       'admin3',
@@ -148,7 +219,10 @@ describe('connectApiServer', () => {
     kubernetes.faults.request({ resource: 'namespaces', answer: 'reset' });
     await faultOfPromise('NETWORK', apiServer.send('GET', NAMESPACES));
     kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
-    await faultOfPromise('TIMEOUT', apiServer.send('GET', NAMESPACES, undefined, 50));
+    await faultOfPromise(
+      'TIMEOUT',
+      apiServer.send('GET', NAMESPACES, undefined, { timeoutMs: 50 }),
+    );
     apiServer.close();
   });
 
