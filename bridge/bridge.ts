@@ -89,7 +89,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
     core.leadership.run(competing.signal),
   ];
   const ticking = setInterval(() => {
-    core.reconciler.tick();
+    if (core.leadership.isLeading()) core.reconciler.tick();
     core.objectEvents.tick();
   }, TICK_MS);
 
@@ -132,7 +132,7 @@ function coreOf(config: BridgeConfig, parts: BridgeParts, namespace: string | un
   const metrics = createMetrics({
     queueDepth: () =>
       Object.fromEntries(URGENCIES.map((urgency) => [urgency, queue.depth(urgency)])),
-    oldestUnpublishedSeconds: () => ageMs(queue.oldestSinceMs()) / 1000,
+    oldestUnpublishedSeconds: () => waitingMs(queue.oldestSinceMs(), leadership) / 1000,
     watchedObjects: () => reconciler.size,
     refusedObjects: () => reconciler.refusedCounts(),
   });
@@ -172,14 +172,16 @@ function coreOf(config: BridgeConfig, parts: BridgeParts, namespace: string | un
     logger,
     metrics,
     now,
-    mayPublish: () => leadership.isLeading(),
+    leadingSinceMs: () => leadership.leadingSinceMs(),
   });
-  const leadership = leadershipOf(config, namespace, {
+  const leadership: LeaderElection = leadershipOf(config, namespace, {
     apiServer,
     logger,
-    queue,
-    reconciler,
-    loop,
+    hasSeenAll: () => reconciler.isSynced,
+    onStarted: () => {
+      reconciler.takeOver();
+      loop.wake();
+    },
     metrics,
     now,
   });
@@ -191,12 +193,15 @@ function readinessOf(core: Core): Pick<ReadinessInput, 'synced' | 'leading' | 'u
     synced: core.reconciler.isSynced,
     leading: core.leadership.isLeading(),
     unpublishedAgeMs: Math.max(
-      ageMs(core.queue.oldestSinceMs(['change', 'follow-up'])),
-      ageMs(core.loop.failingSinceMs()),
+      waitingMs(core.queue.oldestSinceMs(['change', 'follow-up']), core.leadership),
+      waitingMs(core.loop.failingSinceMs(), core.leadership),
     ),
   };
 }
 
-function ageMs(sinceMs: number | undefined): number {
-  return sinceMs === undefined ? 0 : Math.max(0, monotonicNow() - sinceMs);
+/** How long something waits for this replica to publish it: 0 where it does not publish. */
+function waitingMs(sinceMs: number | undefined, leadership: LeaderElection): number {
+  const leadingSinceMs = leadership.leadingSinceMs();
+  if (sinceMs === undefined || leadingSinceMs === undefined) return 0;
+  return Math.max(0, monotonicNow() - Math.max(sinceMs, leadingSinceMs));
 }

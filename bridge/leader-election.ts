@@ -8,11 +8,12 @@ import { sleep } from './sleep.ts';
 /** The bridge's name among controllers. */
 export const CONTROLLER_NAME = 'imagerepo-mirror';
 
-/** When the oldest change was seen that the leader has not published yet, RFC 3339 by its clock. */
-export const OLDEST_UNPUBLISHED = 'imagerepo-mirror.io/oldest-unpublished';
-
 /** client-go's `JitterFactor`: standbys do not come in step. */
 const JITTER_FACTOR = 1.2;
+/** A replica that has seen nothing yet takes the Lease where nobody held it for so many durations. */
+const BLIND_DURATIONS = 2;
+/** How long the process's end waits for the Lease to be given up; it ends by itself otherwise. */
+const RELEASE_TIMEOUT_MS = 2000;
 
 /** What leader election works with. */
 export interface LeaderElectionOptions {
@@ -24,18 +25,16 @@ export interface LeaderElectionOptions {
   readonly retryPeriodMs: number;
   readonly releaseOnCancel: boolean;
   readonly logger: Logger;
-  /** Wall-clock time of the oldest unpublished change, for whoever takes over; undefined: none. */
-  readonly oldestUnpublished: () => Date | undefined;
   /**
-   * This replica leads from now on.
-   * @param sinceMs everything seen since then (monotonic clock) may be unpublished; -Infinity where
-   *   no renewal of a leader before was ever seen
+   * Whether this replica has seen all there is to publish. One that has not leaves the Lease to
+   * those that have, and takes it only where nobody held it for two lease durations; it does not
+   * renew what it took so.
    */
-  readonly onStarted: (sinceMs: number) => void;
+  readonly hasSeenAll: () => boolean;
+  /** This replica leads from now on. */
+  readonly onStarted: () => void;
   /** It does no longer. */
   readonly onStopped: () => void;
-  /** Another replica leads and has published all that was seen before `sinceMs`. */
-  readonly onObserved: (sinceMs: number) => void;
   /** Monotonic clock, ms. */
   readonly now: () => number;
   /** Wall clock. */
@@ -46,6 +45,8 @@ export interface LeaderElectionOptions {
 export interface LeaderElection {
   /** Whether this replica holds the Lease and can be sure that nobody else does. */
   isLeading(): boolean;
+  /** Since when it leads, ms of the monotonic clock; undefined: it does not. */
+  leadingSinceMs(): number | undefined;
   /** Competes, leads and stands by until the signal is aborted; does not release. */
   run(signal: AbortSignal): Promise<void>;
   /** Gives the Lease up, where it is held and that is wanted. */
@@ -75,10 +76,13 @@ class LeaseCompetition implements LeaderElection {
   #observed: LeaseRecord | undefined;
   /** When the record was last seen to have changed. */
   #observedAtMs = 0;
-  /** Whether it was ever seen to change: only then is the time of a renewal known. */
-  #renewalSeen = false;
   #renewedAtMs = -Infinity;
-  #leading = false;
+  /** Since when the Lease is free, as far as was seen; undefined while somebody holds it. */
+  #freeSinceMs: number | undefined;
+  /** Whether it was said that the Lease is free and left to others. */
+  #saidFree = false;
+  /** Undefined: not leading. */
+  #leadingSinceMs: number | undefined;
 
   constructor(options: LeaderElectionOptions) {
     this.#options = options;
@@ -86,24 +90,29 @@ class LeaseCompetition implements LeaderElection {
 
   isLeading(): boolean {
     const { now, renewDeadlineMs } = this.#options;
-    return this.#leading && now() < this.#renewedAtMs + renewDeadlineMs;
+    return this.#leadingSinceMs !== undefined && now() < this.#renewedAtMs + renewDeadlineMs;
+  }
+
+  leadingSinceMs(): number | undefined {
+    return this.isLeading() ? this.#leadingSinceMs : undefined;
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const { logger, identity } = this.#options;
     while (!signal.aborted) {
       let error: unknown;
-      const held = await this.#tryAcquireOrRenew().catch((cause: unknown) => {
+      const held = await this.#tryAcquireOrRenew(signal).catch((cause: unknown) => {
         error = cause;
         return false;
       });
+      if (isAborted(signal)) return;
       if (error !== undefined) {
         const fault = toFault(error, 'renew Lease');
         logger.error('cannot reach the Lease; trying again', { error: fault });
       }
       // Lost to another: at once. Not reached: after the renew deadline.
       const own = error !== undefined || this.#observed?.holderIdentity === identity;
-      if (this.#leading && !held && !(own && this.isLeading())) {
+      if (this.#leadingSinceMs !== undefined && !held && !(own && this.isLeading())) {
         logger.error('lost the Lease; standing by', { identity });
         this.#stepDown();
       }
@@ -113,21 +122,26 @@ class LeaseCompetition implements LeaderElection {
 
   async release(): Promise<void> {
     const { store, identity, releaseOnCancel, logger, wallNow } = this.#options;
-    const record = this.#observed;
-    const held = this.#leading && record?.holderIdentity === identity;
+    const held = this.#leadingSinceMs !== undefined;
     this.#stepDown();
     if (!held || !releaseOnCancel) return;
     const at = microTime(wallNow());
+    const signal = AbortSignal.timeout(RELEASE_TIMEOUT_MS);
     try {
-      await store.write({
-        ...record,
-        holderIdentity: '',
-        // As client-go: the field must be positive.
-        leaseDurationSeconds: 1,
-        acquireTime: at,
-        renewTime: at,
-        annotations: this.#annotationsAfter(record),
-      });
+      // Read again: whether a renewal that the end interrupted was written is not known.
+      const record = await store.read(signal);
+      if (record?.holderIdentity !== identity) return;
+      await store.write(
+        {
+          ...record,
+          holderIdentity: '',
+          // As client-go: the field must be positive.
+          leaseDurationSeconds: 1,
+          acquireTime: at,
+          renewTime: at,
+        },
+        signal,
+      );
       logger.info('released the Lease', { identity });
     } catch (error) {
       logger.warning('could not release the Lease', { error });
@@ -135,49 +149,56 @@ class LeaseCompetition implements LeaderElection {
   }
 
   /** Tries to make, take or renew the Lease. */
-  async #tryAcquireOrRenew(): Promise<boolean> {
+  async #tryAcquireOrRenew(signal: AbortSignal): Promise<boolean> {
     const { store, identity, logger, now, onStarted } = this.#options;
     const startedMs = now();
-    const before = await store.read();
-    if (before === undefined) this.#observed = undefined;
-    else this.#observe(before);
-    if (before !== undefined && before.holderIdentity !== identity && this.#isHeld(before)) {
-      return false;
-    }
-    const sinceMs = before === undefined ? -Infinity : this.#unpublishedSinceMs(before);
-    const written = await store.write(this.#recordAfter(before));
+    const before = await store.read(signal);
+    this.#observe(before);
+    const free = before === undefined || !this.#isHeld(before);
+    if (!free && before.holderIdentity !== identity) return false;
+    if (!this.#mayHold()) return false;
+    const written = await store.write(this.#recordAfter(before), signal);
     if (written === undefined) return false;
     // What was written may be as old as the beginning of the try.
     this.#renewedAtMs = startedMs;
     this.#observed = written;
     this.#observedAtMs = now();
-    this.#renewalSeen = true;
-    if (!this.#leading) {
-      this.#leading = true;
+    this.#freeSinceMs = undefined;
+    if (this.#leadingSinceMs === undefined) {
+      this.#leadingSinceMs = startedMs;
       logger.info('became leader', { identity, transitions: written.leaseTransitions });
-      onStarted(sinceMs);
+      onStarted();
     }
     return true;
   }
 
-  #observe(record: LeaseRecord): void {
-    const { now, identity, onObserved } = this.#options;
+  #observe(record: LeaseRecord | undefined): void {
+    const { now } = this.#options;
     const before = this.#observed;
     this.#observed = record;
-    if (before !== undefined && sameRecord(before, record)) return;
-    if (before !== undefined) this.#renewalSeen = true;
-    this.#observedAtMs = now();
-    if (record.holderIdentity !== identity) onObserved(this.#unpublishedSinceMs(record));
+    if (record !== undefined && (before === undefined || !sameRecord(before, record))) {
+      this.#observedAtMs = now();
+    }
+    if (record !== undefined && this.#isHeld(record)) {
+      this.#freeSinceMs = undefined;
+      this.#saidFree = false;
+    } else this.#freeSinceMs ??= now();
   }
 
-  /** From when on what was seen may be unpublished, by what the leader last wrote. */
-  #unpublishedSinceMs(record: LeaseRecord): number {
-    if (!this.#renewalSeen) return -Infinity;
-    const oldest = Date.parse(record.annotations[OLDEST_UNPUBLISHED] ?? '');
-    const renewed = Date.parse(record.renewTime);
-    // Both are of the leader's clock: only their difference is used.
-    const ageMs = Number.isNaN(oldest) || Number.isNaN(renewed) ? 0 : Math.max(0, renewed - oldest);
-    return this.#observedAtMs - ageMs - this.#options.leaseDurationMs;
+  /** Whether this replica may take or renew a Lease that nobody else holds. */
+  #mayHold(): boolean {
+    const { hasSeenAll, leaseDurationMs, logger, now, identity } = this.#options;
+    if (hasSeenAll()) return true;
+    // Held by this replica: it ends with its duration, so that one that has seen all can take it.
+    if (this.#freeSinceMs === undefined) return false;
+    if (now() - this.#freeSinceMs >= BLIND_DURATIONS * leaseDurationMs) return true;
+    if (!this.#saidFree) {
+      this.#saidFree = true;
+      logger.info('the Lease is free; it is left to others until the first list is complete', {
+        identity,
+      });
+    }
+    return false;
   }
 
   #isHeld(record: LeaseRecord): boolean {
@@ -190,34 +211,33 @@ class LeaseCompetition implements LeaderElection {
     const at = microTime(wallNow());
     const own = before?.holderIdentity === identity;
     return {
+      ...before,
       holderIdentity: identity,
       leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
       acquireTime: own ? before.acquireTime : at,
       renewTime: at,
       leaseTransitions: before === undefined ? 0 : before.leaseTransitions + (own ? 0 : 1),
-      annotations: this.#annotationsAfter(before),
-      metadata: before?.metadata,
     };
   }
 
-  #annotationsAfter(before: LeaseRecord | undefined): Readonly<Record<string, string>> {
-    const { [OLDEST_UNPUBLISHED]: _replaced, ...others } = before?.annotations ?? {};
-    const oldest = this.#options.oldestUnpublished();
-    return oldest === undefined ? others : { ...others, [OLDEST_UNPUBLISHED]: microTime(oldest) };
-  }
-
   #stepDown(): void {
-    if (!this.#leading) return;
-    this.#leading = false;
+    if (this.#leadingSinceMs === undefined) return;
+    this.#leadingSinceMs = undefined;
     this.#options.onStopped();
   }
 
   /** Until the next try; a leader whose time runs out looks again in time to step down. */
   #waitMs(): number {
     const { retryPeriodMs, renewDeadlineMs, now } = this.#options;
-    if (!this.#leading) return retryPeriodMs * (1 + Math.random() * (JITTER_FACTOR - 1));
+    if (this.#leadingSinceMs === undefined)
+      return retryPeriodMs * (1 + Math.random() * (JITTER_FACTOR - 1));
     return Math.max(1, Math.min(retryPeriodMs, this.#renewedAtMs + renewDeadlineMs - now()));
   }
+}
+
+/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 function sameRecord(left: LeaseRecord, right: LeaseRecord): boolean {

@@ -8,24 +8,20 @@ import type { ApiServer } from './kubernetes/api-server.ts';
 import { leaseStore } from './kubernetes/leases.ts';
 import { createLeaderElection, leaseName, type LeaderElection } from './leader-election.ts';
 import type { Metrics } from './metrics.ts';
-import type { PublishLoop } from './publish-loop.ts';
-import type { PublishQueue } from './publish-queue.ts';
-import type { Reconciler } from './reconciler.ts';
 
 /** What leadership works with. */
 export interface LeadershipParts {
   readonly apiServer: ApiServer;
   readonly logger: Logger;
-  readonly queue: PublishQueue;
-  readonly reconciler: Reconciler;
-  readonly loop: PublishLoop;
-  readonly metrics: Metrics;
+  /** Whether the first list of ImageRepositories is complete. */
+  readonly hasSeenAll: () => boolean;
+  readonly onStarted: () => void;
+  readonly metrics: Pick<Metrics, 'leader'>;
   readonly now: () => number;
 }
 
 /**
- * Leader election where it is on, else this process always leads. What another leader has published
- * leaves the queue; what it may not have published is published when this one takes over.
+ * Leader election where it is on, else this process always leads.
  * @throws Fault `OPTION_INVALID` when no namespace is known for the Lease
  */
 export function leadershipOf(
@@ -33,20 +29,19 @@ export function leadershipOf(
   namespace: string | undefined,
   parts: LeadershipParts,
 ): LeaderElection {
-  const { queue, reconciler, loop, metrics, now, logger } = parts;
+  const { metrics, now, logger } = parts;
   const name = leaseName(config.watchLabelSelector);
   if (!config.enableLeaderElection) {
     metrics.leader.set({ name }, 1);
+    const startedMs = now();
     return {
       isLeading: () => true,
+      leadingSinceMs: () => startedMs,
       run: () => Promise.resolve(),
       release: () => Promise.resolve(),
     };
   }
   metrics.leader.set({ name }, 0);
-  function published(sinceMs: number): void {
-    for (const event of queue.prune(sinceMs)) reconciler.assumePublished(event);
-  }
   return createLeaderElection({
     store: leaseStore(
       parts.apiServer,
@@ -61,19 +56,14 @@ export function leadershipOf(
     retryPeriodMs: config.retryPeriodMs,
     releaseOnCancel: config.releaseOnCancel,
     logger: logger.child({ logger: 'leader-election' }),
-    oldestUnpublished: () => {
-      const sinceMs = queue.oldestSinceMs();
-      return sinceMs === undefined ? undefined : new Date(Date.now() - (now() - sinceMs));
-    },
-    onStarted: (sinceMs) => {
-      published(sinceMs);
+    hasSeenAll: parts.hasSeenAll,
+    onStarted: () => {
       metrics.leader.set({ name }, 1);
-      loop.wake();
+      parts.onStarted();
     },
     onStopped: () => {
       metrics.leader.set({ name }, 0);
     },
-    onObserved: published,
     now,
     wallNow: () => new Date(),
   });

@@ -30,10 +30,14 @@ export const BRIDGE_METRICS = {
     'Time from the decision to publish a change until Pub/Sub accepted it.',
     [],
   ),
-  queueDepth: gauge('queue_depth', 'Events that wait to be published, by urgency.', ['urgency']),
+  queueDepth: gauge(
+    'queue_depth',
+    'Events that wait to be published, by urgency; on a standby, what it would publish.',
+    ['urgency'],
+  ),
   oldestUnpublished: gauge(
     'oldest_unpublished_event_age_seconds',
-    'Age of the oldest event that waits to be published; 0 where none does.',
+    'Age of the oldest event that waits to be published; 0 where none does, and on a standby.',
     [],
   ),
   watchedObjects: gauge('watched_objects', 'ImageRepositories that are watched.', []),

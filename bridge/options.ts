@@ -13,9 +13,9 @@ export const bridgeOptions = {
   kubeconfig: text({
     flag: '--kubeconfig',
     env: 'KUBECONFIG',
-    placeholder: 'FILE',
+    placeholder: 'FILE[:FILE]',
     sentence:
-      'Access to the API server. Unset: the service account of the pod, else ~/.kube/config.',
+      'Access to the API server; several files, separated by colons, are united as kubectl does. Unset: the service account of the pod, else ~/.kube/config.',
   }),
   watchAllNamespaces: flag({
     flag: '--watch-all-namespaces',
@@ -48,7 +48,7 @@ export const bridgeOptions = {
     flag: '--leader-election-lease-duration',
     env: 'LEADER_ELECTION_LEASE_DURATION',
     default: '35s',
-    sentence: 'How long a standby waits after the last renewal that it saw before it takes over.',
+    sentence: 'How long a standby waits after the last renewal that it saw before it takes over. It then publishes what changed while it stood by, and everything else as on a start.',
   }),
   renewDeadlineMs: duration({
     flag: '--leader-election-renew-deadline',
@@ -167,7 +167,7 @@ export const bridgeOptions = {
     env: 'REPLAY_ON_START',
     default: true,
     sentence:
-      'Publish every object once on start; false: what changed while no replica ran waits for the resync.',
+      'Publish every object once on start, and when a replica takes over; false: what changed while no replica ran waits for the resync.',
   }),
   replayRate: integer({
     flag: '--replay-rate',

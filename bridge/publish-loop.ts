@@ -38,8 +38,8 @@ export interface PublishLoopOptions {
     Metrics,
     'published' | 'publishFailures' | 'publishSeconds' | 'detectionSeconds'
   >;
-  /** Whether this replica may publish at this very moment. */
-  readonly mayPublish: () => boolean;
+  /** Since when this replica publishes, ms of the clock; undefined: at this moment it may not. */
+  readonly leadingSinceMs: () => number | undefined;
   /** Monotonic clock, ms. */
   readonly now: () => number;
   readonly backoff?: BackoffRange;
@@ -117,7 +117,7 @@ export class PublishLoop {
 
   #pump(): void {
     clearTimeout(this.#timer);
-    if (this.#stopped || !this.#options.mayPublish()) return;
+    if (this.#stopped || this.#options.leadingSinceMs() === undefined) return;
     let waitMs = Infinity;
     for (const urgency of this.#draining ? (['change'] as const) : URGENCIES) {
       waitMs = Math.min(waitMs, this.#sendUrgency(urgency));
@@ -197,12 +197,14 @@ export class PublishLoop {
   }
 
   #accept(lane: Lane, waiting: WaitingEvent, event: MirrorEvent, seconds: number): void {
-    const { queue, metrics, source, now } = this.#options;
+    const { queue, metrics, source, now, leadingSinceMs } = this.#options;
     queue.settle(waiting.uid);
     metrics.published.inc({ reason: event.data.reason });
     metrics.publishSeconds.observe({ lane }, seconds);
     if (waiting.urgency === 'change') {
-      metrics.detectionSeconds.observe((now() - waiting.decidedAtMs) / 1000);
+      // What was seen while standing by was another's to publish until then.
+      const sinceMs = Math.max(waiting.sinceMs, leadingSinceMs() ?? waiting.sinceMs);
+      metrics.detectionSeconds.observe((now() - sinceMs) / 1000);
     }
     source.accepted(waiting, event);
   }

@@ -19,9 +19,6 @@ const URGENCY_OF: Readonly<Record<Reason, Urgency>> = {
   initial: 'replay',
 };
 
-/** Reasons that stand for an occasion, not for a difference of states. */
-const OCCASIONS: readonly Reason[] = ['requested', 'resync', 'follow-up'];
-
 /** What is to be published of one object: of its newest state, for the strongest reason. */
 export interface WaitingEvent {
   readonly uid: string;
@@ -29,10 +26,8 @@ export interface WaitingEvent {
   readonly urgency: Urgency;
   /** The newest state decided upon; what is published is the object's state at that moment. */
   readonly state: PublishedState;
-  /** When the oldest of what was merged was decided, ms of a monotonic clock. */
+  /** Since when it waits with this urgency, ms of a monotonic clock. */
   readonly sinceMs: number;
-  /** When this state or occasion was decided upon, ms of a monotonic clock. */
-  readonly decidedAtMs: number;
   readonly requestedAt?: string | undefined;
   readonly resyncSlot?: number | undefined;
 }
@@ -83,7 +78,6 @@ export class PublishQueue {
       urgency: URGENCY_OF[offer.reason],
       state: offer.state,
       sinceMs: offer.nowMs,
-      decidedAtMs: offer.nowMs,
       requestedAt: offer.requestedAt,
       resyncSlot: offer.resyncSlot,
     };
@@ -133,30 +127,21 @@ export class PublishQueue {
     for (const urgency of URGENCIES) this.#waiting[urgency].delete(uid);
   }
 
-  /** Removes what was decided before a moment: another replica has published it. */
-  prune(beforeMs: number): readonly WaitingEvent[] {
-    const old = this.#all().filter((event) => event.decidedAtMs < beforeMs);
-    for (const event of old) this.#waiting[event.urgency].delete(event.uid);
-    return old;
-  }
-
   /** How many wait of an urgency. */
   depth(urgency: Urgency): number {
     return this.#waiting[urgency].size;
   }
 
-  /** When the oldest unpublished event was decided upon; undefined where there is none. */
+  /** Since when the oldest unpublished event waits; undefined where there is none. */
   oldestSinceMs(urgencies: readonly Urgency[] = URGENCIES): number | undefined {
-    let oldest: number | undefined;
-    for (const event of [...this.#all(), ...this.#inFlight.values()]) {
-      if (!urgencies.includes(event.urgency)) continue;
-      oldest = oldest === undefined ? event.sinceMs : Math.min(oldest, event.sinceMs);
+    let oldest = Infinity;
+    for (const urgency of urgencies) {
+      for (const { sinceMs } of this.#waiting[urgency].values()) oldest = Math.min(oldest, sinceMs);
     }
-    return oldest;
-  }
-
-  #all(): WaitingEvent[] {
-    return URGENCIES.flatMap((urgency) => [...this.#waiting[urgency].values()]);
+    for (const { urgency, sinceMs } of this.#inFlight.values()) {
+      if (urgencies.includes(urgency)) oldest = Math.min(oldest, sinceMs);
+    }
+    return oldest === Infinity ? undefined : oldest;
   }
 
   #put(event: WaitingEvent, replaced: WaitingEvent | undefined): void {
@@ -169,16 +154,16 @@ export class PublishQueue {
 
 /** The newer state with the stronger reason and the greater urgency of two events of one object. */
 function merged(older: WaitingEvent, newer: WaitingEvent): WaitingEvent {
-  const more = URGENCIES.indexOf(older.urgency) <= URGENCIES.indexOf(newer.urgency);
-  // The same difference is decided upon at every scan until it is published: it is no newer for it.
-  const repeated = sameState(older.state, newer.state) && !OCCASIONS.includes(newer.reason);
+  const [more, less] =
+    URGENCIES.indexOf(older.urgency) <= URGENCIES.indexOf(newer.urgency)
+      ? [older, newer]
+      : [newer, older];
   return {
     uid: newer.uid,
     reason: strongerReason(older.reason, newer.reason),
-    urgency: more ? older.urgency : newer.urgency,
+    urgency: more.urgency,
     state: newer.state,
-    sinceMs: Math.min(older.sinceMs, newer.sinceMs),
-    decidedAtMs: repeated ? older.decidedAtMs : Math.max(older.decidedAtMs, newer.decidedAtMs),
+    sinceMs: more.urgency === less.urgency ? Math.min(more.sinceMs, less.sinceMs) : more.sinceMs,
     requestedAt: newer.requestedAt ?? older.requestedAt,
     resyncSlot: newer.resyncSlot ?? older.resyncSlot,
   };

@@ -50,6 +50,9 @@ export interface ReconcilerOptions {
   readonly wallNow: () => number;
 }
 
+/** Why an object is published without having changed, and the cause that is counted. */
+const REPEATS = { resync: 'Resync', 'follow-up': 'FollowUp', initial: 'TakenOver' } as const;
+
 /** All that is kept of one object. */
 interface Tracked {
   object: ImageRepository;
@@ -136,13 +139,24 @@ export class Reconciler implements WatchHandler, EventSource {
     this.#decideAgain(this.#forget(uid));
   }
 
-  /** Another replica has published this: it counts as published here too. */
-  assumePublished(event: Pick<WaitingEvent, 'uid' | 'state'>): void {
-    const tracked = this.#tracked.get(event.uid);
-    if (tracked !== undefined) tracked.published = event.state;
+  /**
+   * This replica publishes from now on: everything, as on a first start, since it knows only what it
+   * published itself. What it has not published yet waits in the queue already, what changed while
+   * it stood by with the urgency of a change; the rest is what it published before it stood by.
+   */
+  takeOver(): void {
+    // The replay stands for the resyncs that became due meanwhile.
+    this.#tickedAtMs = this.#options.wallNow();
+    if (!this.#options.replayOnStart) return;
+    for (const tracked of this.#tracked.values()) {
+      if (tracked.published !== undefined) this.#repeat(tracked, 'initial', undefined);
+    }
   }
 
-  /** Offers the resyncs and follow-ups that have become due; to be called about once a second. */
+  /**
+   * Offers the resyncs and follow-ups that have become due; to be called about once a second by a
+   * replica that publishes.
+   */
   tick(): void {
     const { resyncIntervalMs, now, wallNow } = this.#options;
     const wallMs = wallNow();
@@ -204,6 +218,7 @@ export class Reconciler implements WatchHandler, EventSource {
     });
     const tracked = this.#tracked.get(waiting.uid);
     if (tracked === undefined) return;
+    if (waiting.urgency === 'change') this.#scheduleFollowUp(tracked, { image, revision });
     tracked.published = tracked.inFlight ?? waiting.state;
     tracked.inFlight = undefined;
     tracked.baseline = undefined;
@@ -299,7 +314,6 @@ export class Reconciler implements WatchHandler, EventSource {
       tracked.published = evaluation.state;
       return;
     }
-    if (decision.reason === 'changed') this.#scheduleFollowUp(tracked, evaluation.state);
     if (decision.reason === 'initial') this.#layBaseline(tracked, evaluation.state);
     if (decision.reason === 'requested') tracked.requestedAt = requestedAt;
     this.#options.queue.offer({
@@ -328,12 +342,14 @@ export class Reconciler implements WatchHandler, EventSource {
     if (tracked.published === undefined) tracked.baseline ??= state;
   }
 
-  #scheduleFollowUp(tracked: Tracked, state: PublishedState): void {
-    const { followUpMs, now, queue } = this.#options;
-    if (followUpMs === 0) return;
-    const waiting = queue.waiting(tracked.object.uid);
-    // The same change, decided upon again while it waits.
-    if (waiting !== undefined && sameState(waiting.state, state)) return;
+  /** Signatures usually follow an image: what was published with other tags is published again. */
+  #scheduleFollowUp(
+    tracked: Tracked,
+    { image, revision }: Pick<PublishedState, 'image' | 'revision'>,
+  ): void {
+    const { followUpMs, now } = this.#options;
+    const before = tracked.published;
+    if (followUpMs === 0 || (before?.image === image && before.revision === revision)) return;
     tracked.changedAtMs = now();
     tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
   }
@@ -345,13 +361,13 @@ export class Reconciler implements WatchHandler, EventSource {
     this.#repeat(tracked, 'follow-up', undefined);
   }
 
-  #repeat(tracked: Tracked, reason: 'resync' | 'follow-up', slot: number | undefined): void {
+  #repeat(tracked: Tracked, reason: keyof typeof REPEATS, slot: number | undefined): void {
     const { object } = tracked;
     if (object.suspended || object.deleting || tracked.refusal !== undefined) return;
     const evaluation = this.#evaluate(tracked);
     if (evaluation.refusal !== undefined || evaluation.state === undefined) return;
     if (!evaluation.settings.enabled) return;
-    this.#options.metrics.decisions.inc({ cause: reason === 'resync' ? 'Resync' : 'FollowUp' });
+    this.#options.metrics.decisions.inc({ cause: REPEATS[reason] });
     this.#options.queue.offer({
       uid: object.uid,
       reason,

@@ -19,6 +19,8 @@ export interface WrittenEvent {
 export interface WrittenLease {
   readonly holderIdentity?: string;
   readonly leaseTransitions?: number;
+  /** RFC 3339. */
+  readonly renewTime?: string;
 }
 
 /** What the flows need of a Kubernetes, the stand-in or a real API server; namespace `flux-system`. */

@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import type { Cluster } from './cluster.ts';
+import { kubeconfigThrough, serverOf, startTcpProxy } from './tcp-proxy.ts';
 import {
   aWhile,
   eventually,
@@ -183,29 +184,62 @@ export function bridgeFlows(
       await until(name, ['initial@1']);
     });
 
-    it('publishes every change once with two replicas, over a hand-over and a death', async () => {
+    it('loses no change with two replicas, over a hand-over and a death', async () => {
       const name = fresh();
       await cluster.put(name, { revision: '1' });
       const first = await start(ELECTION);
-      await eventually('the first leads', () => leads(first));
+      await until(name, ['initial@1']);
       const second = await start(ELECTION);
       await ready(second);
       await cluster.put(name, { revision: '2' });
-      await eventually('the change is published', () => published(name).includes('changed@2'));
-      // Until renewals have shown the second that all of this is published.
-      await aWhile(4000);
-      const before = published(name);
+      await until(name, ['initial@1', 'changed@2']);
       await first.stop();
       await cluster.put(name, { revision: '3' });
-      await until(name, [...before, 'changed@3']);
+      await eventually('3 is published', () => published(name).includes('changed@3'));
       assert.equal(await leads(second), true);
       const third = await start(ELECTION);
       await ready(third);
       await cluster.put(name, { revision: '4' });
-      await until(name, [...before, 'changed@3', 'changed@4']);
+      await eventually('4 is published', () => published(name).includes('changed@4'));
       const lease = await cluster.lease(LEASE);
       assert.ok((lease?.leaseTransitions ?? 0) >= 1);
       assert.equal(await leads(third), false);
+    });
+
+    it('publishes what only the standby saw, when a leader that sees nothing goes', async () => {
+      const [name, other] = [fresh(), fresh()];
+      await cluster.put(name, { revision: '1' });
+      await cluster.put(other, { revision: '1' });
+      const proxy = await startTcpProxy(await serverOf(cluster.kubeconfig));
+      try {
+        const kubeconfig = `${cluster.kubeconfig}-through-proxy`;
+        const blind = await start(
+          ELECTION,
+          await kubeconfigThrough(proxy, cluster.kubeconfig, kubeconfig),
+        );
+        await eventually('the first leads', () => leads(blind));
+        await until(name, ['initial@1']);
+        const standby = await start(ELECTION);
+        await ready(standby);
+        // Its watch is dead and says nothing; its renewals find new connections.
+        proxy.silence();
+        await cluster.put(name, { revision: '2' });
+        await eventually('the standby sees it', async () =>
+          (await standby.page('/metrics')).body.includes('cause="RevisionChanged"} 1'),
+        );
+        const seenMs = Date.now();
+        await eventually('the leader has renewed for longer than a lease', async () => {
+          const { renewTime = '' } = (await cluster.lease(LEASE)) ?? {};
+          return Date.parse(renewTime) > seenMs + 4000;
+        });
+        assert.equal(await leads(blind), true);
+        assert.deepEqual(published(name), ['initial@1']);
+        await blind.stop();
+        await until(name, ['initial@1', 'changed@2']);
+        await until(other, ['initial@1', 'initial@1']);
+      } finally {
+        await proxy.close();
+      }
     });
   });
 }

@@ -5,7 +5,6 @@ import type { LeaseRecord, LeaseStore } from '../../bridge/kubernetes/leases.ts'
 import {
   createLeaderElection,
   leaseName,
-  OLDEST_UNPUBLISHED,
   type LeaderElection,
 } from '../../bridge/leader-election.ts';
 import { Fault } from '../../functions/fault.ts';
@@ -36,13 +35,13 @@ class MemoryLease {
       },
       write: (record) => {
         check();
-        const version = record.metadata?.['resourceVersion'];
+        const version = record.lease?.metadata?.['resourceVersion'];
         const expected = this.record === undefined ? undefined : String(this.version);
         if (version !== expected) return Promise.resolve(undefined);
         this.version += 1;
         this.writes += 1;
-        const metadata = { ...record.metadata, resourceVersion: String(this.version) };
-        this.record = { ...record, metadata };
+        const metadata = { ...record.lease?.metadata, resourceVersion: String(this.version) };
+        this.record = { ...record, lease: { ...record.lease, metadata } };
         return Promise.resolve(this.record);
       },
     };
@@ -52,11 +51,11 @@ class MemoryLease {
 /** One replica, with clocks of its own. */
 class Replica {
   readonly controller = new AbortController();
-  readonly since: number[] = [];
-  readonly observed: number[] = [];
+  readonly lines: string[] = [];
+  started = 0;
   stopped = 0;
   cut = false;
-  oldest: Date | undefined;
+  seenAll = true;
   readonly election: LeaderElection;
   running: Promise<void> = Promise.resolve();
 
@@ -68,13 +67,14 @@ class Replica {
       renewDeadlineMs: 400,
       retryPeriodMs: 20,
       releaseOnCancel,
-      logger: createLogger({ write: () => undefined }),
-      oldestUnpublished: () => this.oldest,
-      onStarted: (sinceMs) => this.since.push(sinceMs),
+      logger: createLogger({ write: (line) => this.lines.push(line) }),
+      hasSeenAll: () => this.seenAll,
+      onStarted: () => {
+        this.started += 1;
+      },
       onStopped: () => {
         this.stopped += 1;
       },
-      onObserved: (sinceMs) => this.observed.push(sinceMs),
       now: () => performance.now(),
       wallNow: () => new Date(Date.now() + skewMs),
     });
@@ -121,7 +121,7 @@ describe('createLeaderElection', () => {
     assert.equal(record.leaseDurationSeconds, 1);
     assert.equal(record.leaseTransitions, 0);
     assert.match(record.acquireTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
-    assert.deepEqual(one.since, [-Infinity]);
+    assert.equal(one.started, 1);
     await eventually('it is renewed', () => lease.held().renewTime !== record.renewTime);
     assert.equal(lease.held().acquireTime, record.acquireTime);
     await one.stop();
@@ -176,40 +176,42 @@ describe('createLeaderElection', () => {
       assert.equal(two.leads, false, String(skewMs));
       await one.kill();
       await eventually('two leads', () => two.leads);
-      const [sinceMs] = two.since;
-      // Since the last renewal it saw, less one lease duration: both by its own clock.
-      const ageMs = performance.now() - (sinceMs ?? 0);
-      assert.ok(ageMs > 1900 && ageMs < 5000, String(ageMs));
       await two.stop();
     }
   });
 
-  it('takes over since the oldest change that the leader has not published', async () => {
+  it('leaves a free Lease to those that have seen all, and says so', async () => {
     const lease = new MemoryLease();
-    const one = new Replica(lease, 'one', 3_600_000);
-    one.oldest = new Date(Date.now() + 3_600_000 - 60_000);
-    one.start();
-    await eventually('one leads', () => one.leads);
-    assert.ok(lease.held().annotations[OLDEST_UNPUBLISHED] !== undefined);
-    const two = new Replica(lease, 'two').start();
-    await eventually('two saw a renewal', () => two.observed.some((ms) => ms > -Infinity));
-    await one.stop();
-    await eventually('two leads', () => two.leads);
-    const ageMs = performance.now() - (two.since[0] ?? 0);
-    assert.ok(ageMs > 60_000 && ageMs < 66_000, String(ageMs));
-    assert.equal(lease.held().annotations[OLDEST_UNPUBLISHED], undefined);
-    await two.stop();
+    const blind = new Replica(lease, 'blind');
+    blind.seenAll = false;
+    blind.start();
+    await eventually('it said so', () => blind.lines.some((line) => line.includes('left to')));
+    assert.equal(lease.record, undefined);
+    const seeing = new Replica(lease, 'seeing').start();
+    await eventually('the other leads', () => seeing.leads);
+    assert.equal(blind.started, 0);
+    await seeing.stop();
+    blind.seenAll = true;
+    await eventually('it leads when it has seen all', () => blind.leads);
+    await blind.stop();
   });
 
-  it('replays everything after a leader it never saw renew', async () => {
+  it('takes the Lease blind where nobody has held it for two durations, and does not renew it', async () => {
     const lease = new MemoryLease();
-    const one = new Replica(lease, 'one').start();
-    await eventually('one leads', () => one.leads);
-    await one.stop();
-    const two = new Replica(lease, 'two').start();
-    await eventually('two leads', () => two.leads);
-    assert.deepEqual(two.since, [-Infinity]);
-    await two.stop();
+    const blind = new Replica(lease, 'blind');
+    blind.seenAll = false;
+    const startedMs = performance.now();
+    blind.start();
+    await eventually('it leads', () => blind.leads);
+    assert.ok(performance.now() - startedMs >= 2000);
+    const taken = lease.held();
+    // Whoever sees all takes it when its duration is over.
+    const seeing = new Replica(lease, 'seeing').start();
+    await eventually('the other leads', () => seeing.leads);
+    assert.equal(lease.held().leaseTransitions, taken.leaseTransitions + 1);
+    assert.equal(blind.stopped, 1);
+    await seeing.stop();
+    await blind.stop();
   });
 
   it('steps down when it cannot renew, before another may lead', async () => {
@@ -232,7 +234,7 @@ describe('createLeaderElection', () => {
     assert.equal(one.leads, false);
     await two.stop();
     await eventually('one leads again', () => one.leads);
-    assert.ok((one.since[1] ?? -Infinity) > -Infinity);
+    assert.equal(one.started, 2);
     await one.stop();
   });
 
@@ -257,7 +259,7 @@ describe('createLeaderElection', () => {
     lease.record = {
       ...lease.held(),
       holderIdentity: 'thief',
-      metadata: { resourceVersion: String(lease.version) },
+      lease: { metadata: { resourceVersion: String(lease.version) } },
     };
     await eventually('it stepped down', () => one.stopped === 1);
     assert.equal(one.leads, false);
@@ -275,13 +277,15 @@ describe('createLeaderElection', () => {
     lease.version += 1;
     lease.record = {
       ...lease.held(),
-      annotations: { 'example.com/note': 'kept' },
-      metadata: { labels: { a: 'b' }, resourceVersion: String(lease.version) },
+      lease: {
+        metadata: { labels: { a: 'b' }, resourceVersion: String(lease.version) },
+        spec: { strategy: 'kept' },
+      },
     };
     const { writes } = lease;
     await eventually('it is renewed', () => lease.writes > writes + 1);
-    assert.equal(lease.held().annotations['example.com/note'], 'kept');
-    assert.deepEqual(lease.held().metadata?.['labels'], { a: 'b' });
+    assert.equal(lease.held().lease?.spec?.['strategy'], 'kept');
+    assert.deepEqual(lease.held().lease?.metadata?.['labels'], { a: 'b' });
     await one.stop();
   });
 });

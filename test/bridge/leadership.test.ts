@@ -69,19 +69,24 @@ describe('two bridges', () => {
     assert.equal(await leads(standby), false);
   });
 
-  it('hand over at a stop: nothing lost, nothing replayed', async () => {
+  it('hand over at a stop: what changed first, then everything in the bulk lane', async () => {
     for (let index = 0; index < 20; index += 1) put(`app-${index}`);
     const [leader, standby] = await pair(['--replay-rate', '0']);
     await standIns.until(20, 'bulk');
-    // Until the leader's renewals have shown that the replay is published.
-    await aWhile(2500);
-    await leader.stop();
     put('app-3', { revision: '2' });
+    await standIns.until(1);
+    await leader.stop();
+    put('app-4', { revision: '2' });
     await eventually('the second leads', () => leads(standby));
-    const [event] = await standIns.until(1);
-    assert.equal(event?.data.imageRepository.name, 'app-3');
-    await aWhile();
-    assert.equal(standIns.events('bulk').length, 20);
+    // What the first has published already is published again: the second was not told of it.
+    const events = await standIns.until(3);
+    assert.deepEqual(
+      events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`).sort(),
+      ['app-3:changed', 'app-3:changed', 'app-4:changed'],
+    );
+    const replayed = (await standIns.until(38, 'bulk')).slice(20);
+    assert.equal(new Set(replayed.map(({ data }) => data.imageRepository.name)).size, 18);
+    assert.ok(replayed.every(({ data }) => data.reason === 'initial'));
     assert.equal(lease()?.leaseTransitions, 1);
   });
 
@@ -89,7 +94,6 @@ describe('two bridges', () => {
     put('app');
     const [leader, standby] = await pair();
     await standIns.until(1, 'bulk');
-    await aWhile(2500);
     const before = standIns.pubsub.requests('Publish');
     standIns.pubsub.disturbances.add({
       kind: 'refused',
@@ -99,7 +103,7 @@ describe('two bridges', () => {
     });
     put('app', { revision: '2' });
     await eventually('the leader tries', () => standIns.pubsub.requests('Publish') > before + 2);
-    // Longer than the lease duration: only the annotation keeps the change in the standby's queue.
+    // Longer than the lease duration.
     await aWhile(3000);
     await leader.stop();
     standIns.pubsub.disturbances.clear();
@@ -110,6 +114,39 @@ describe('two bridges', () => {
     await aWhile();
     assert.equal(standIns.events().length, 1);
     assert.equal(standIns.events('bulk').length, 1);
+  });
+
+  it('leave the Lease to the one whose list is complete', async () => {
+    put('app');
+    const token = standIns.kubernetes.addUser({ name: 'blind', rules: everything });
+    const kubeconfig = `${standIns.folder}/blind`;
+    await standIns.kubernetes.kubeconfig(kubeconfig, token);
+    standIns.kubernetes.faults.request({
+      verbs: ['list'],
+      user: 'blind',
+      answer: 'hang',
+      times: Infinity,
+    });
+    const blind = await standIns.start(ELECTION, { apiServer: connectApiServer(kubeconfig) });
+    await eventually('it looks at the Lease', () =>
+      blind.lines.some(({ message }) => String(message).includes('left to others')),
+    );
+    assert.equal(lease(), undefined);
+    const seeing = await standIns.start(ELECTION);
+    await eventually('the other leads', () => leads(seeing));
+    await standIns.until(1, 'bulk');
+    assert.equal(await leads(blind), false);
+  });
+
+  it('report no age of what waits while they stand by', async () => {
+    put('app');
+    const [leader, standby] = await pair();
+    put('app', { revision: '2' });
+    await standIns.until(1);
+    const { body } = await standby.page('/metrics');
+    assert.match(body, /^imagerepo_mirror_bridge_oldest_unpublished_event_age_seconds 0$/m);
+    assert.equal((await standby.page('/readyz')).status, 200);
+    await leader.stop();
   });
 
   it('replay everything when the second began to watch after the last renewal', async () => {
@@ -134,7 +171,6 @@ describe('two bridges', () => {
       async () => (await standby.page('/readyz')).status === 200,
     );
     await standIns.until(1, 'bulk');
-    await aWhile(2500);
     // The leader still sees the objects, but can no longer renew.
     standIns.kubernetes.faults.request({
       resource: 'leases',

@@ -53,7 +53,7 @@ class Bench {
       replayRate: 0,
       logger: createLogger({ write: () => undefined }),
       metrics: this.metrics,
-      mayPublish: () => this.mayPublish,
+      leadingSinceMs: () => (this.mayPublish ? 0 : undefined),
       now: () => performance.now(),
       backoff: quick,
       ...options,

@@ -41,7 +41,6 @@ describe('PublishQueue', () => {
     assert.equal(event.urgency, 'change');
     assert.equal(event.state.revision, 'B');
     assert.equal(event.sinceMs, 1);
-    assert.equal(event.decidedAtMs, 2);
     assert.equal(queue.depth('resync'), 0);
   });
 
@@ -54,13 +53,14 @@ describe('PublishQueue', () => {
     assert.equal(queue.waiting('a')?.urgency, 'change');
   });
 
-  it('does not renew the time of a difference that is decided upon again', () => {
+  it('counts the age of what waits from when it waits with that urgency', () => {
     const queue = new PublishQueue();
-    queue.offer(offer('a', 'changed', 1, 'A'));
-    queue.offer(offer('a', 'changed', 100, 'A'));
-    assert.equal(queue.waiting('a')?.decidedAtMs, 1);
-    queue.offer(offer('a', 'requested', 200, 'A'));
-    assert.equal(queue.waiting('a')?.decidedAtMs, 200);
+    queue.offer(offer('a', 'initial', 1, 'A'));
+    queue.offer(offer('a', 'changed', 50, 'B'));
+    queue.offer(offer('a', 'changed', 100, 'C'));
+    assert.equal(queue.waiting('a')?.sinceMs, 50);
+    queue.offer(offer('a', 'resync', 200, 'C'));
+    assert.equal(queue.waiting('a')?.sinceMs, 50);
   });
 
   it('takes nothing of an object of which something is in flight', () => {
@@ -98,16 +98,6 @@ describe('PublishQueue', () => {
     queue.drop('a');
     assert.equal(queue.waiting('a'), undefined);
     assert.equal(queue.oldestSinceMs(), undefined);
-  });
-
-  it('prunes what was decided before a moment, and tells what', () => {
-    const queue = new PublishQueue();
-    queue.offer(offer('a', 'changed', 10));
-    queue.offer(offer('b', 'initial', 20));
-    queue.offer(offer('c', 'changed', 30));
-    assert.deepEqual(uids(queue.prune(30)), ['a', 'b']);
-    assert.deepEqual(uids(queue.take('change', 9)), ['c']);
-    assert.deepEqual(queue.prune(-Infinity), []);
   });
 
   it('tells since when the oldest waits, in flight or not, by urgency', () => {

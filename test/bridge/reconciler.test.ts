@@ -504,21 +504,56 @@ describe('Reconciler, resync and follow-up', () => {
   });
 });
 
-describe('Reconciler, as a standby', () => {
-  it('takes for published what another replica has published', () => {
+describe('Reconciler, when this replica takes over', () => {
+  it('publishes what changed while it stood by as changes, and all else as on a first start', () => {
     const bench = new Bench();
-    bench.list(['a'], ['b']);
-    bench.nowMs = 100_000;
+    bench.list(['a'], ['b'], ['c']);
     bench.see('b', { revision: '2' });
-    for (const event of bench.queue.prune(50_000)) bench.reconciler.assumePublished(event);
+    bench.reconciler.takeOver();
+    assert.deepEqual(bench.reasons(), ['b:changed', 'a:initial', 'c:initial']);
+  });
+
+  it('publishes what it published itself in an earlier term again', () => {
+    const bench = new Bench();
+    bench.list(['a'], ['b'], ['paused', { suspend: true }]);
+    bench.publish();
+    bench.see('b', { revision: '2' });
+    bench.reconciler.takeOver();
     const events = bench.publish();
     assert.deepEqual(
       events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`),
-      ['b:changed'],
+      ['b:changed', 'a:initial'],
     );
-    bench.see('a');
-    bench.see('b', { revision: '2' });
+    bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
     assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('replays nothing where nothing is to be replayed on start', () => {
+    const bench = new Bench({ replayOnStart: false });
+    bench.list(['a'], ['b']);
+    bench.see('b', { revision: '2' });
+    bench.reconciler.takeOver();
+    assert.deepEqual(bench.reasons(), ['b:changed']);
+  });
+
+  it('takes the replay for the resyncs that became due while it stood by', () => {
+    const bench = new Bench({ resyncIntervalMs: HOUR_MS });
+    bench.list(['a']);
+    bench.wallMs += 10 * HOUR_MS;
+    bench.reconciler.takeOver();
+    bench.reconciler.tick();
+    assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('follows up what changed while it stood by', () => {
+    const bench = new Bench({ followUpMs: 10 * MINUTE_MS });
+    bench.list(['a']);
+    bench.see('a', { revision: '2' });
+    bench.nowMs += HOUR_MS;
+    bench.reconciler.takeOver();
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+    bench.pass(10 * MINUTE_MS);
+    assert.deepEqual(bench.reasons(), ['a:follow-up']);
   });
 });
 

@@ -12,7 +12,6 @@ const fresh: LeaseRecord = {
   acquireTime: '2026-08-10T09:00:00.000000Z',
   renewTime: '2026-08-10T09:00:00.000000Z',
   leaseTransitions: 0,
-  annotations: { 'imagerepo-mirror.io/oldest-unpublished': '2026-08-10T08:59:00.000000Z' },
 };
 
 describe('leaseStore', () => {
@@ -33,7 +32,7 @@ describe('leaseStore', () => {
     const made = await store.write(fresh);
     const read = await store.read();
     assert.deepEqual(read, made);
-    const { metadata: _metadata, ...words } = read ?? assert.fail('no Lease');
+    const { lease: _lease, ...words } = read ?? assert.fail('no Lease');
     assert.deepEqual(words, fresh);
   });
 
@@ -46,6 +45,36 @@ describe('leaseStore', () => {
     assert.equal(renewed?.holderIdentity, 'host_2');
     assert.equal(await store.write({ ...read, holderIdentity: 'host_3' }), undefined);
     assert.equal((await store.read())?.holderIdentity, 'host_2');
+  });
+
+  it('keeps what it does not know of a foreign Lease when it takes it over', async () => {
+    const folder = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
+    const foreign = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: {
+        name: 'foreign',
+        labels: { owner: 'other' },
+        annotations: { 'example.com/note': 'kept' },
+      },
+      spec: {
+        holderIdentity: 'other',
+        preferredHolder: 'other',
+        strategy: 'OldestEmulationVersion',
+      },
+    };
+    assert.equal((await apiServer.send('POST', folder, foreign)).status, 201);
+    const store = leaseStore(apiServer, 'flux-system', 'foreign', 5000);
+    const read = (await store.read()) ?? assert.fail('no Lease');
+    const taken = await store.write({ ...read, ...fresh });
+    assert.equal(taken?.holderIdentity, 'host_1');
+    const { body } = await apiServer.send('GET', `${folder}/foreign`);
+    const { metadata, spec } = body as typeof foreign;
+    assert.deepEqual(metadata.labels, foreign.metadata.labels);
+    assert.deepEqual(metadata.annotations, foreign.metadata.annotations);
+    assert.equal(spec.preferredHolder, 'other');
+    assert.equal(spec.strategy, 'OldestEmulationVersion');
+    assert.equal(spec.holderIdentity, 'host_1');
   });
 
   it('says who may not do what', async () => {
