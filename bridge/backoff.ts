@@ -8,7 +8,7 @@ export interface Backoff {
 
 /** Bounds of the waits. */
 export interface BackoffRange {
-  /** First wait, ms. Default 750: `--min-retry-delay` of Flux's controllers. */
+  /** First wait, ms. Default 800, as client-go's reflector. */
   readonly minMs?: number;
   /** Longest wait, ms. Default 30,000: what is back must not wait long for us. */
   readonly maxMs?: number;
@@ -21,7 +21,7 @@ export interface BackoffRange {
  * that replicas do not come in step.
  */
 export function backoff(range: BackoffRange = {}): Backoff {
-  const { minMs = 750, maxMs = 30_000, random = Math.random } = range;
+  const { minMs = 800, maxMs = 30_000, random = Math.random } = range;
   let tries = 0;
   return {
     next() {

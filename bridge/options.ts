@@ -48,7 +48,8 @@ export const bridgeOptions = {
     flag: '--leader-election-lease-duration',
     env: 'LEADER_ELECTION_LEASE_DURATION',
     default: '35s',
-    sentence: 'How long a standby waits after the last renewal that it saw before it takes over. It then publishes what changed while it stood by, and everything else as on a start.',
+    sentence:
+      'How long a standby waits after the last renewal that it saw before it takes over. It then publishes what changed while it stood by, and everything else as on a start.',
   }),
   renewDeadlineMs: duration({
     flag: '--leader-election-renew-deadline',

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 import { Fault, isFault, toFault, type FaultCode } from '../../functions/fault.ts';
-import { backoff, type BackoffRange } from '../backoff.ts';
+import { backoff, type Backoff, type BackoffRange } from '../backoff.ts';
 import { answerFault, connectionFault } from '../kubernetes/api-server.ts';
 import { readLines } from '../kubernetes/lines.ts';
 import { sleep } from '../sleep.ts';
@@ -19,12 +19,20 @@ const WATCH_SECONDS = { min: 300, max: 600 } as const;
 /** The API server sends a bookmark a minute; two missed and a half is a dead connection. */
 const SILENCE_MS = 150_000;
 
+/**
+ * A watch that lived so long and ended is none that failed: a proxy ends idle connections after 10 s
+ * to some minutes.
+ */
+const LIVED_MS = 5000;
+/** As client-go's reflector: after so long without one, the next expiry counts as the first. */
+const RESET_MS = 120_000;
+
 /** HTTP 410: the resourceVersion is older than what the server remembers. */
 const EXPIRED = 410;
 
 /** Answers of a server that is starting, stopping or busy, or of credentials that are being changed. */
 const PASSING: readonly number[] = [401, 403, 429, 500, 502, 503];
-const PASSING_CODES: readonly FaultCode[] = ['NETWORK', 'TIMEOUT'];
+const PASSING_CODES: readonly FaultCode[] = ['NETWORK', 'TIMEOUT', 'CREDENTIALS_UNAVAILABLE'];
 
 /** What the watcher tells of the objects. Nothing in it may throw. */
 export interface WatchHandler {
@@ -55,6 +63,8 @@ export interface WatcherOptions extends ListOptions {
   /** Default 150,000: time without any event, bookmarks included, after which it is opened anew. */
   readonly silenceMs?: number;
   readonly backoff?: BackoffRange;
+  /** Default 5000: how long a watch lives that did not fail. */
+  readonly livedMs?: number;
 }
 
 /**
@@ -74,24 +84,52 @@ export async function watchImageRepositories(
         resourceVersion = await list(options, signal);
       }
       options.onState({ phase: 'watching' });
-      const from = resourceVersion;
-      const ended = await watch(options, from, signal);
-      resourceVersion = ended.resourceVersion;
+      const ended = await watch(options, resourceVersion, signal);
       if (aborted(signal)) return;
+      resourceVersion = ended.resourceVersion;
       options.onRestart(ended.cause);
-      // A watch that told nothing before it ended may end so again at once.
-      if (ended.told) wait.reset();
-      else await sleep(wait.next(), signal);
+      await sleep(pauseMs(ended, wait, options), signal);
     } catch (error) {
       if (aborted(signal)) return;
       const fault = toFault(error, 'watch ImageRepositories');
       options.onRestart('Failed');
       options.onState({ phase: 'waiting', fault });
-      options.logger.error('cannot watch ImageRepositories; trying again', { error: fault });
       if (!isPassing(fault)) resourceVersion = undefined;
-      await sleep(wait.next(), signal);
+      const retryMs = Math.max(wait.next(), fault.retryAfterMs ?? 0);
+      options.logger.error('cannot watch ImageRepositories; trying again', {
+        retrySeconds: inSeconds(retryMs),
+        error: fault,
+      });
+      await sleep(retryMs, signal);
     }
   }
+}
+
+/** How long to wait after a watch has ended before the next one, or the list before it. */
+function pauseMs(ended: WatchEnd, wait: Backoff, options: WatcherOptions): number {
+  if (ended.cause === 'Expired') {
+    // Each costs the API server a whole list, and may come again at once.
+    if (ended.livedMs >= RESET_MS) wait.reset();
+    const retryMs = wait.next();
+    options.logger.warning('the watch is older than the history of the API server; listing anew', {
+      retrySeconds: inSeconds(retryMs),
+    });
+    return retryMs;
+  }
+  const lived = ended.livedMs >= (options.livedMs ?? LIVED_MS);
+  if (lived || ended.told) wait.reset();
+  if (lived) return 0;
+  const retryMs = wait.next();
+  if (!ended.told) {
+    options.logger.warning('the watch ended at once; opening it again', {
+      retrySeconds: inSeconds(retryMs),
+    });
+  }
+  return retryMs;
+}
+
+function inSeconds(ms: number): number {
+  return Math.round(ms / 100) / 10;
 }
 
 /** Whether a fault says nothing about what was seen so far: the watch goes on where it was. */
@@ -122,8 +160,9 @@ interface WatchEnd {
   readonly cause: RestartCause;
   /** To go on from; undefined: everything is to be listed. */
   readonly resourceVersion: string | undefined;
-  /** Whether it told anything before. */
+  /** Whether it told of an object before. */
   readonly told: boolean;
+  readonly livedMs: number;
 }
 
 async function watch(
@@ -136,27 +175,34 @@ async function watch(
     quiet.abort();
   }, options.silenceMs ?? SILENCE_MS);
   let resourceVersion: string | undefined = from;
+  let opened = false;
   let told = false;
+  const openedMs = performance.now();
+  const end = (cause: RestartCause): WatchEnd => ({
+    cause,
+    resourceVersion: cause === 'Expired' ? undefined : resourceVersion,
+    told,
+    livedMs: performance.now() - openedMs,
+  });
   try {
     const response = await open(options, from, AbortSignal.any([signal, quiet.signal]));
+    opened = true;
     for await (const line of readLines(response)) {
       timer.refresh();
       const event = readEvent(line);
-      told = true;
-      resourceVersion = event.resourceVersion ?? resourceVersion;
       tell(event, options);
+      told ||= event.type !== 'BOOKMARK';
+      resourceVersion = event.resourceVersion ?? resourceVersion;
     }
-    return { cause: 'Closed', resourceVersion, told };
+    return end('Closed');
   } catch (error) {
-    if (aborted(signal)) return { cause: 'Closed', resourceVersion, told };
-    if (quiet.signal.aborted) return { cause: 'Silent', resourceVersion, told };
-    if (isFault(error) && error.status === EXPIRED) {
-      return { cause: 'Expired', resourceVersion: undefined, told };
-    }
+    if (aborted(signal)) return end('Closed');
+    if (quiet.signal.aborted) return end('Silent');
+    if (isFault(error) && error.status === EXPIRED) return end('Expired');
     // A connection that breaks while it is read goes on where it was.
     const fault = connectionFault(imageRepositoriesPath(options.namespace), error);
-    if (fault.code !== 'NETWORK' || !told) throw fault;
-    return { cause: 'Closed', resourceVersion, told };
+    if (fault.code === 'NETWORK' && opened) return end('Closed');
+    throw fault;
   } finally {
     clearTimeout(timer);
     quiet.abort();

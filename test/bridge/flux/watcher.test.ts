@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 
 import type { ImageRepository } from '../../../bridge/flux/image-repository.ts';
@@ -294,6 +298,107 @@ describe('watchImageRepositories', () => {
     standIns.kubernetes.faults.request({ verbs: ['list'], answer: 500 });
     watching = new Watching(standIns.kubeconfig, { backoff: { minMs: 60_000, maxMs: 60_000 } });
     await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.stop();
+  });
+});
+
+/** What a server answers a list or a watch. */
+type Answer = (response: ServerResponse) => void;
+
+const EMPTY_LIST = JSON.stringify({ metadata: { resourceVersion: '1' }, items: [] });
+const EXPIRED = JSON.stringify({
+  type: 'ERROR',
+  object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' },
+});
+/** Longer than any test: what is waited for with it does not come. */
+const NEVER = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0 } as const;
+
+describe('watchImageRepositories, at a server of its own', () => {
+  const requests: string[] = [];
+  let answers: { list: Answer; watch: Answer };
+  let kubeconfig: string;
+  let standIns: StandIns;
+  let watching: Watching;
+  const server = createServer((request, response) => {
+    const verb = (request.url ?? '').includes('watch=1') ? 'watch' : 'list';
+    requests.push(verb);
+    answers[verb](response);
+  });
+  before(async () => {
+    standIns = await startStandIns();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    kubeconfig = `${standIns.folder}/own-server`;
+    await writeFile(
+      kubeconfig,
+      JSON.stringify({
+        clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}` } }],
+        users: [{ name: 'u', user: {} }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'x',
+      }),
+    );
+  });
+  beforeEach(() => {
+    requests.length = 0;
+    answers = { list: (response) => response.end(EMPTY_LIST), watch: () => undefined };
+  });
+  afterEach(() => watching.stop());
+  after(async () => {
+    server.close();
+    server.closeAllConnections();
+    await standIns.close();
+  });
+  const said = (words: string): Line | undefined =>
+    watching.lines.find(({ message }) => String(message).includes(words));
+
+  it('waits before it lists again where every watch is told 410, and says so', async () => {
+    answers.watch = (response) => response.end(`${EXPIRED}\n`);
+    watching = new Watching(kubeconfig, { backoff: NEVER });
+    await eventually('it says so', () => said('listing anew') !== undefined);
+    await aWhile();
+    assert.deepEqual(requests, ['list', 'watch']);
+    assert.equal(said('listing anew')?.['retrySeconds'], 3600);
+    assert.deepEqual(watching.restarts, ['Expired']);
+  });
+
+  it('opens a watch at once that lived and was ended without a word', async () => {
+    answers.watch = (response) => {
+      response.flushHeaders();
+      if (requests.length % 2 === 0) response.end();
+      else response.destroy();
+    };
+    watching = new Watching(kubeconfig, { backoff: NEVER, livedMs: 0 });
+    await eventually('ten watches', () => requests.length > 10);
+    assert.equal(requests.filter((verb) => verb === 'list').length, 1);
+    assert.ok(watching.states.every(({ phase }) => phase !== 'waiting'));
+  });
+
+  it('waits before it opens one again that ended at once, and says so', async () => {
+    answers.watch = (response) => response.end();
+    watching = new Watching(kubeconfig, { backoff: NEVER });
+    await eventually('it says so', () => said('ended at once') !== undefined);
+    await aWhile();
+    assert.deepEqual(requests, ['list', 'watch']);
+  });
+
+  it('waits as long as the server asks it to', async () => {
+    answers.list = (response) => {
+      response.writeHead(429, { 'retry-after': '200' });
+      response.end('{}');
+    };
+    watching = new Watching(kubeconfig);
+    await eventually('it waits', () => said('trying again') !== undefined);
+    await aWhile();
+    assert.deepEqual(requests, ['list']);
+    assert.equal(said('trying again')?.['retrySeconds'], 200);
+  });
+
+  it('ends a list that is never answered at once', { timeout: 10_000 }, async () => {
+    answers.list = () => undefined;
+    watching = new Watching(kubeconfig);
+    await eventually('it lists', () => requests.length === 1);
     await watching.stop();
   });
 });
