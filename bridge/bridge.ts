@@ -36,8 +36,11 @@ export interface Bridge {
   /** `HOST:PORT` really bound; undefined where the option is 0. */
   readonly metricsAddress: string | undefined;
   readonly healthAddress: string | undefined;
-  /** Stops watching, waits for what is being published, gives the Lease up. */
-  stop(): Promise<void>;
+  /**
+   * Stops watching, waits for what is being published, gives the Lease up.
+   * @param drainMs how long it waits; default 15,000
+   */
+  stop(drainMs?: number): Promise<void>;
 }
 
 /** Resyncs and follow-ups are looked for once a second. */
@@ -54,12 +57,12 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
   const { apiServer, logger, publisher } = parts;
   const own = config.runtimeNamespace ?? apiServer.namespace;
   const namespace = config.watchAllNamespaces ? undefined : requireNamespace(own);
-  const core = coreOf(config, parts, own);
   const watching = new AbortController();
+  const core = coreOf(config, parts, own, watching.signal);
   const competing = new AbortController();
   let watchState: WatchState = { phase: 'listing' };
 
-  const permissions = checkPermissions(publisher, logger, watching.signal);
+  const permissions = checkPermissions(publisher, logger, watching.signal, parts.backoff);
   const servers = await serveBridge(
     config,
     core.metrics,
@@ -98,11 +101,11 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
   return {
     metricsAddress: servers.metrics?.address,
     healthAddress: servers.health?.address,
-    async stop() {
+    async stop(drainMs = DRAIN_MS) {
       watching.abort();
       clearInterval(ticking);
       // The Lease is renewed meanwhile: what is published is published as its holder.
-      await core.loop.drain(DRAIN_MS);
+      await core.loop.drain(drainMs);
       await core.objectEvents.idle();
       competing.abort();
       await Promise.all(running);
@@ -127,7 +130,12 @@ function monotonicNow(): number {
   return performance.now();
 }
 
-function coreOf(config: BridgeConfig, parts: BridgeParts, namespace: string | undefined): Core {
+function coreOf(
+  config: BridgeConfig,
+  parts: BridgeParts,
+  namespace: string | undefined,
+  signal: AbortSignal,
+): Core {
   const { apiServer, logger, publisher } = parts;
   const now = monotonicNow;
   const queue = new PublishQueue();
@@ -144,6 +152,7 @@ function coreOf(config: BridgeConfig, parts: BridgeParts, namespace: string | un
     mayWrite: () => !config.dryRun && leadership.isLeading(),
     instance: hostname(),
     now: () => new Date(),
+    signal,
   });
   const reconciler: Reconciler = new Reconciler({
     ...config,

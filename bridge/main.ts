@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 
-import { isFault } from '../functions/fault.ts';
-import { createLogger } from '../functions/telemetry/logger.ts';
+import { isFault, toFault } from '../functions/fault.ts';
+import { createLogger, type Logger } from '../functions/telemetry/logger.ts';
+import type { Bridge } from './bridge.ts';
 import { bridgeHelp, readConfig } from './config.ts';
 
 /**
@@ -17,11 +18,20 @@ const V8_FLAGS = [
   '--no-concurrent-sparkplug',
 ];
 
-/** Runs the bridge as a program; the exit code is set, and what holds the process is let go. */
-async function main(argv: readonly string[]): Promise<void> {
+/** How long the Lease is waited for that is given up at a defect. */
+const DEFECT_END_MS = 5000;
+
+/** What a defect finds: where it is told, and what is to be ended in order. */
+interface Running {
+  logger?: Logger;
+  bridge?: Bridge;
+}
+
+/** Runs the bridge as a program; gives the exit code. */
+async function main(argv: readonly string[], running: Running): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) {
     process.stdout.write(bridgeHelp());
-    return;
+    return 0;
   }
   V8_FLAGS.forEach(setFlagsFromString);
   const config = readConfig(argv, process.env);
@@ -30,23 +40,26 @@ async function main(argv: readonly string[]): Promise<void> {
     encoding: config.logEncoding,
     fluxKeys: true,
   });
+  running.logger = logger;
   // The client libraries are large: help and a wrong option do not wait for them.
   const { connectApiServer } = await import('./kubernetes/api-server.ts');
   const apiServer = connectApiServer(config.kubeconfig);
-  const { connectPublisher, dryRunPublisher } = await import('./publisher.ts');
-  const publisher = config.dryRun ? dryRunPublisher(logger) : await connectPublisher(config);
-  const ended = endSignal();
+  const { createPublisher, dryRunPublisher } = await import('./publisher.ts');
+  const signal = endSignal();
+  const publisher = config.dryRun
+    ? dryRunPublisher(logger)
+    : createPublisher({ ...config, signal });
   try {
     if (config.once) {
       const { backfill } = await import('./backfill.ts');
-      process.exitCode = await backfill(config, { apiServer, publisher, logger }, ended);
-    } else {
-      const { startBridge } = await import('./bridge.ts');
-      const bridge = await startBridge(config, { apiServer, publisher, logger });
-      await aborted(ended);
-      logger.info('stopping', { logger: 'setup' });
-      await bridge.stop();
+      return await backfill(config, { apiServer, publisher, logger }, signal);
     }
+    const { startBridge } = await import('./bridge.ts');
+    running.bridge = await startBridge(config, { apiServer, publisher, logger });
+    await aborted(signal);
+    logger.info('stopping', { logger: 'setup' });
+    await running.bridge.stop();
+    return 0;
   } finally {
     await publisher.close();
     apiServer.close();
@@ -73,8 +86,41 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
-  if (!isFault(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) throw error;
-  process.stderr.write(`bridge: ${error.message}\n`);
-  process.exit(2);
-});
+/** What nobody has caught ends the process: one line, the Lease given up, exit code 1. */
+function endAtDefects(running: Running): void {
+  let ending = false;
+  const end = (error: unknown): void => {
+    tellDefect(error, running);
+    if (ending) return;
+    ending = true;
+    setTimeout(() => process.exit(1), DEFECT_END_MS);
+    const stopped = running.bridge?.stop(0) ?? Promise.resolve();
+    stopped.then(
+      () => process.exit(1),
+      () => process.exit(1),
+    );
+  };
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
+}
+
+function tellDefect(error: unknown, { logger }: Running): void {
+  const fault = toFault(error, 'run the bridge');
+  const teller = logger ?? createLogger({ fluxKeys: true });
+  teller.error('the bridge ends at a defect', { logger: 'setup', error: fault });
+}
+
+const running: Running = {};
+endAtDefects(running);
+main(process.argv.slice(2), running).then(
+  // What still waits for an answer that nobody needs any more must not hold the process.
+  (code) => process.exit(code),
+  (error: unknown) => {
+    if (!isFault(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) {
+      tellDefect(error, running);
+      process.exit(1);
+    }
+    process.stderr.write(`bridge: ${error.message}\n`);
+    process.exit(2);
+  },
+);

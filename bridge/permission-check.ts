@@ -1,11 +1,10 @@
+import { toFault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
+import { backoff, type BackoffRange } from './backoff.ts';
 import type { EventPublisher } from './publisher.ts';
 import { sleep } from './sleep.ts';
 
-/** A missing permission is asked for again. */
-const RETRY_MS = 30_000;
-
-/** Whether the credentials may publish, asked from the start until they may. */
+/** Whether the credentials are there and may publish, asked from the start until they may. */
 export interface PermissionCheck {
   /** What was missing when it was last asked, one sentence a topic. */
   missing(): readonly string[];
@@ -16,21 +15,32 @@ export function checkPermissions(
   publisher: Pick<EventPublisher, 'missingPermissions'>,
   logger: Logger,
   signal: AbortSignal,
-  retryMs = RETRY_MS,
+  range?: BackoffRange,
 ): PermissionCheck {
+  const wait = backoff(range);
   let missing: readonly string[] = [];
   async function ask(): Promise<void> {
     while (!signal.aborted) {
-      missing = await publisher.missingPermissions();
-      for (const sentence of missing) {
-        logger.error(`cannot publish: ${sentence}`, { logger: 'setup' });
+      try {
+        missing = await publisher.missingPermissions();
+        for (const sentence of missing) {
+          logger.error(`cannot publish: ${sentence}`, { logger: 'setup' });
+        }
+        if (missing.length === 0) return;
+      } catch (error) {
+        if (isAborted(signal)) return;
+        const fault = toFault(error, 'check permissions');
+        missing = [fault.message];
+        logger.error('cannot publish; asking again', { logger: 'setup', error: fault });
       }
-      if (missing.length === 0) return;
-      await sleep(retryMs, signal);
+      await sleep(wait.next(), signal);
     }
   }
-  ask().catch((error: unknown) => {
-    logger.warning('cannot tell whether publishing is permitted', { logger: 'setup', error });
-  });
+  void ask();
   return { missing: () => missing };
+}
+
+/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }

@@ -1,29 +1,32 @@
-import { PubSub, type Topic } from '@google-cloud/pubsub';
-
-import { encodeEvent } from '../functions/contract/codec.ts';
+import { encodeEvent, type EncodedEvent } from '../functions/contract/codec.ts';
 import type { MirrorEvent } from '../functions/contract/event.ts';
-import { Fault, printable } from '../functions/fault.ts';
-import { refuseOption } from '../functions/options/option.ts';
+import { Fault, isFault } from '../functions/fault.ts';
+import { codeOf, queueClient, type QueueClientOptions } from '../functions/pubsub/client.ts';
+import { MAX_BATCH, topicPublisher } from '../functions/pubsub/publisher.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { Lane } from './publish-queue.ts';
+
+export { MAX_BATCH };
 
 /** Where events go. */
 export interface EventPublisher {
   /**
    * Publishes and waits until the broker has accepted; one outcome an event, in their order:
-   * nothing, or the fault (`PUBLISH_FAILED`, `EVENT_TOO_LARGE`). Never rejects.
+   * nothing, or the fault (`PUBLISH_FAILED`, `CREDENTIALS_UNAVAILABLE`, `EVENT_TOO_LARGE`). Never
+   * rejects.
    */
   publish(lane: Lane, events: readonly MirrorEvent[]): Promise<readonly (Fault | undefined)[]>;
   /**
    * Asks whether the credentials may publish to both topics.
    * @returns a sentence for each topic where they may not, with topic and principal
+   * @throws Fault `CREDENTIALS_UNAVAILABLE`
    */
   missingPermissions(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
 /** Topics as ids or full names. */
-export interface PublisherOptions {
+export interface PublisherOptions extends QueueClientOptions {
   readonly project: string | undefined;
   readonly topic: string;
   readonly bulkTopic: string;
@@ -31,107 +34,77 @@ export interface PublisherOptions {
 
 /** The permission of roles/pubsub.publisher. */
 const PERMISSION = 'pubsub.topics.publish';
-/** Most events a request; the client library itself splits a request that would grow over 9 MiB. */
-export const MAX_BATCH = 100;
-/** Longest a request may take. Publishing takes some 50 ms; retrying is the queue's own part. */
-const TIMEOUT_MS = 20_000;
-/** The client library's own retries are off: there is one layer of them, the queue's. */
-const CALL = { timeout: TIMEOUT_MS, retry: { retryCodes: [] } };
+/** Where the credentials name nobody. */
+const NOBODY = "the bridge's identity";
 /** gRPC status codes. */
 const NOT_FOUND = 5;
 
 /**
- * Finds the project where none is named: that of the events topic's full name, else that of the
- * credentials.
- * @throws Fault `OPTION_INVALID` when neither names one
+ * A publisher to both lanes; `PUBSUB_EMULATOR_HOST` names an emulator. Topics without a project are
+ * of the one named, else of that of the events topic's full name, else of that of the credentials.
  */
-export async function connectPublisher(options: PublisherOptions): Promise<EventPublisher> {
-  const named = options.project ?? /^projects\/([^/]+)\//.exec(options.topic)?.[1];
-  return createPublisher({ ...options, project: named ?? (await detectedProject()) });
-}
-
-async function detectedProject(): Promise<string> {
-  const client = new PubSub();
-  try {
-    return await client.auth.getProjectId();
-  } catch {
-    return refuseOption('--project', 'is not set, and the credentials name none');
-  } finally {
-    await client.close();
-  }
-}
-
-/** The real Pub/Sub client; `PUBSUB_EMULATOR_HOST` names an emulator. One for the whole process. */
 export function createPublisher(options: PublisherOptions): EventPublisher {
-  const client = new PubSub(options.project === undefined ? {} : { projectId: options.project });
-  const settings = {
-    // One flush a batch: nothing waits for company.
-    batching: { maxMessages: MAX_BATCH, maxMilliseconds: 0, maxBytes: 9 * 1024 * 1024 },
-    gaxOpts: CALL,
-  };
-  const topics: Readonly<Record<Lane, Topic>> = {
-    events: client.topic(options.topic, settings),
-    bulk: client.topic(options.bulkTopic, settings),
+  const named = options.project ?? /^projects\/([^/]+)\//.exec(options.topic)?.[1];
+  const client = queueClient(named, options);
+  const names: Readonly<Record<Lane, string>> = { events: options.topic, bulk: options.bulkTopic };
+  // There is one layer of repeating, the queue's.
+  const topics = {
+    events: topicPublisher(client, names.events, { repeats: false }),
+    bulk: topicPublisher(client, names.bulk, { repeats: false }),
   };
 
-  async function missingAt(topic: Topic): Promise<string | undefined> {
+  async function missingAt(topicName: string): Promise<string | undefined> {
+    const { pubsub, inTime, ended } = await client.open();
+    const topic = pubsub.topic(topicName);
     try {
-      const [granted] = await topic.iam.testPermissions([PERMISSION]);
+      const [granted] = await inTime(topic.iam.testPermissions([PERMISSION]));
+      ended(undefined);
       if (granted[PERMISSION] === true) return undefined;
     } catch (error) {
+      ended(error);
       // An emulator has no IAM, and a network that is away will be told by the first publish.
-      if (statusOf(error) !== NOT_FOUND) return undefined;
+      if (codeOf(error) !== NOT_FOUND) return undefined;
     }
-    const who = await principal(client);
+    const who = await inTime(principal(pubsub.auth)).catch(() => NOBODY);
     return `${who} lacks ${PERMISSION} (roles/pubsub.publisher) on ${topic.name}, or the topic does not exist`;
   }
 
   return {
     async publish(lane, events) {
-      return Promise.all(events.map((event) => publishOne(topics[lane], event)));
+      const encoded = events.map(messageOf);
+      const messages = encoded.filter((each): each is EncodedEvent => !isFault(each));
+      const outcomes = [...(messages.length === 0 ? [] : await topics[lane].publishEach(messages))];
+      return encoded.map((each) => (isFault(each) ? each : outcomes.shift()));
     },
     async missingPermissions() {
-      const missing = await Promise.all(Object.values(topics).map(missingAt));
+      const missing = await Promise.all(Object.values(names).map(missingAt));
       return missing.filter((sentence) => sentence !== undefined);
     },
     close: () => client.close(),
   };
 }
 
-async function publishOne(topic: Topic, event: MirrorEvent): Promise<Fault | undefined> {
+/** The message of an event, or why it can be none. */
+function messageOf(event: MirrorEvent): EncodedEvent | Fault {
   try {
-    const { attributes, data } = encodeEvent(event);
-    await topic.publishMessage({ attributes, data });
-    return undefined;
+    return encodeEvent(event);
   } catch (error) {
-    return error instanceof Fault ? error : publishFault(topic, error);
+    if (error instanceof Fault) return error;
+    throw error;
   }
 }
 
-function publishFault(topic: Topic, error: unknown): Fault {
-  const status = statusOf(error);
-  const message = error instanceof Error ? error.message : String(error);
-  return new Fault('PUBLISH_FAILED', `cannot publish to ${topic.name}: ${printable(message)}`, {
-    operation: 'publish event',
-    ...(status === undefined ? {} : { status }),
-  });
-}
-
-function statusOf(error: unknown): number | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'number'
-    ? error.code
-    : undefined;
-}
-
 /** Whom the permission is to be granted to. */
-async function principal(client: PubSub): Promise<string> {
+async function principal(auth: {
+  getCredentials(): Promise<{ readonly client_email?: string }>;
+}): Promise<string> {
   try {
-    const { client_email: email } = await client.auth.getCredentials();
+    const { client_email: email } = await auth.getCredentials();
     if (email !== undefined) return email;
   } catch {
     // The credentials name nobody (workload identity federation): the words below do.
   }
-  return "the bridge's identity";
+  return NOBODY;
 }
 
 /** Says what would be published, and publishes nothing. */

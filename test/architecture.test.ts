@@ -55,7 +55,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'p-map': ['functions/mirror/', 'functions/job'],
   'google-auth-library': ['functions/auth/'],
   '@google-cloud/functions-framework': ['functions/index.ts', 'functions/serve'],
-  '@google-cloud/pubsub': ['bridge/publisher', 'functions/subscriber/queue', 'infra/local/pubsub/'],
+  '@google-cloud/pubsub': ['functions/pubsub/', 'infra/local/pubsub/'],
   '@kubernetes/client-node': ['bridge/'],
   '@opentelemetry/api': ['functions/telemetry/otlp'],
   '@opentelemetry/sdk-metrics': ['functions/telemetry/otlp'],
@@ -85,6 +85,7 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
   ['functions/oci/', ['functions/fault.ts']],
   ['functions/telemetry/', ['functions/fault.ts']],
   ['functions/auth/', [...leaves, 'functions/telemetry/']],
+  ['functions/pubsub/', ['functions/fault.ts', 'functions/contract/', 'functions/auth/library.ts']],
   [
     'functions/registry/',
     [...leaves, 'functions/telemetry/', 'functions/auth/', 'functions/mirror/ports.ts'],
@@ -92,11 +93,23 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
   ['functions/mirror/', [...leaves, 'functions/telemetry/']],
   [
     'functions/subscriber/',
-    [...leaves, 'functions/telemetry/', 'functions/mirror/', 'functions/config.ts'],
+    [
+      ...leaves,
+      'functions/telemetry/',
+      'functions/mirror/',
+      'functions/pubsub/',
+      'functions/config.ts',
+    ],
   ],
   [
     'bridge/',
-    ['functions/contract/', 'functions/telemetry/', 'functions/options/', 'functions/fault.ts'],
+    [
+      'functions/contract/',
+      'functions/telemetry/',
+      'functions/options/',
+      'functions/pubsub/',
+      'functions/fault.ts',
+    ],
   ],
   ['infra/', ['functions/contract/', 'functions/options/', 'functions/fault.ts']],
 ];

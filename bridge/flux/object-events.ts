@@ -22,6 +22,8 @@ export interface ObjectEventsOptions {
   readonly instance: string;
   /** Wall clock. */
   readonly now: () => Date;
+  /** Ends what is being written. */
+  readonly signal: AbortSignal;
 }
 
 /** The name under which the bridge reports. */
@@ -79,6 +81,7 @@ export class ObjectEvents {
     if (this.#writing !== undefined || !this.#options.mayWrite()) return;
     this.#writing = this.#writeDue()
       .catch((error: unknown) => {
+        if (this.#options.signal.aborted) return;
         this.#options.logger.warning('cannot write Kubernetes Events; trying again', { error });
       })
       .finally(() => {
@@ -103,22 +106,22 @@ export class ObjectEvents {
   }
 
   async #write(standing: Standing): Promise<void> {
-    const { apiServer, logger } = this.#options;
+    const { apiServer, logger, signal } = this.#options;
     const { namespace, name } = standing.object;
     const path = `/api/v1/namespaces/${namespace}/events`;
     const at = this.#options.now().toISOString().replace(/\.\d+/, '');
     if (standing.eventName !== undefined) {
-      const { status } = await apiServer.send('PATCH', `${path}/${standing.eventName}`, {
-        count: standing.count + 1,
-        lastTimestamp: at,
-      });
+      const counted = { count: standing.count + 1, lastTimestamp: at };
+      const eventPath = `${path}/${standing.eventName}`;
+      const { status } = await apiServer.send('PATCH', eventPath, counted, { signal });
       if (status === 200) {
         standing.count += 1;
         return;
       }
     }
     const eventName = `${name.slice(0, MAX_NAME_LENGTH)}.${randomBytes(8).toString('hex')}`;
-    const answer = await apiServer.send('POST', path, this.#eventOf(standing, eventName, at));
+    const event = this.#eventOf(standing, eventName, at);
+    const answer = await apiServer.send('POST', path, event, { signal });
     if (answer.status === 201) {
       Object.assign(standing, { eventName, firstAt: at, count: 1 });
     } else {

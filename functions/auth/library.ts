@@ -1,2 +1,2 @@
 // Loaded when a token of Google is first asked for.
-export { GoogleAuth } from 'google-auth-library';
+export { gcpMetadata, GoogleAuth } from 'google-auth-library';

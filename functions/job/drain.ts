@@ -4,8 +4,8 @@ import { toFault, type Fault } from '../fault.ts';
 import { ERROR_CODE, deadLetter } from '../subscriber/dead-letter.ts';
 import { decideAfterFault } from '../subscriber/decision.ts';
 import { decodeDelivery } from '../subscriber/delivery.ts';
-import type { Publisher } from '../subscriber/queue/publisher.ts';
-import type { PulledMessage } from '../subscriber/queue/puller.ts';
+import type { Publisher } from '../pubsub/publisher.ts';
+import type { PulledMessage } from '../pubsub/puller.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Backlog, type BacklogEntry } from './backlog.ts';
 

@@ -2,7 +2,7 @@ import type { JobConfig } from '../config.ts';
 import type { MirrorEvent } from '../contract/event.ts';
 import type { RunResult } from '../report/report-document.ts';
 import { readEventVariable } from '../subscriber/hand-off.ts';
-import type { Publisher } from '../subscriber/queue/publisher.ts';
+import type { Publisher } from '../pubsub/publisher.ts';
 import { executeEvent, type EventResult, type EventWorkParts } from './event-work.ts';
 import { remainsOf } from './remains.ts';
 

@@ -1,6 +1,6 @@
 import type { Fault } from '../fault.ts';
-import type { QueueClient } from '../subscriber/queue/client.ts';
-import { pullSubscription, type PulledMessage } from '../subscriber/queue/puller.ts';
+import type { QueueClient } from '../pubsub/client.ts';
+import { pullSubscription, type PulledMessage } from '../pubsub/puller.ts';
 
 /** What takes pulled messages. */
 export interface Taker {

@@ -1,6 +1,6 @@
 import { ERROR_CODE, replayed } from '../subscriber/dead-letter.ts';
-import type { Publisher } from '../subscriber/queue/publisher.ts';
-import type { PulledMessage } from '../subscriber/queue/puller.ts';
+import type { Publisher } from '../pubsub/publisher.ts';
+import type { PulledMessage } from '../pubsub/puller.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** What of the dead letters is republished. */

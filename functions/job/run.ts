@@ -11,7 +11,7 @@ import {
   type ProcessEnd,
 } from '../subscriber/delivery-deadline.ts';
 import { readEventVariable } from '../subscriber/hand-off.ts';
-import { queueClient, type QueueClient } from '../subscriber/queue/client.ts';
+import { queueClient, type QueueClient } from '../pubsub/client.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { Drain } from './drain.ts';
 import { runEvent, taskAttempt } from './event-run.ts';

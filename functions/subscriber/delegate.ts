@@ -4,7 +4,7 @@ import type { Delegation } from '../mirror/delegation.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { batchesOf } from './follow-on.ts';
 import type { HandOff } from './hand-off.ts';
-import { publishAll, type Publisher } from './queue/publisher.ts';
+import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 
 /** Whom work can be given to; absent members take none. */
 export interface Delegates {

@@ -13,7 +13,7 @@ import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
 import { batchesOf, continuationsOf } from './follow-on.ts';
 import { eventFields, logEvent, TagLines, type EventOutcome } from './log-lines.ts';
-import { publishAll, type Publisher } from './queue/publisher.ts';
+import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 import { Redelivery } from './redelivery.ts';
 import { RepositoryTurns } from './repository-turns.ts';
 import type { DoWork } from './work.ts';

@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import type { Cluster } from './cluster.ts';
-import { kubeconfigThrough, serverOf, startTcpProxy } from './tcp-proxy.ts';
+import { kubeconfigThrough, serverOf, startTcpProxy } from '../tcp-proxy.ts';
 import {
   aWhile,
   eventually,

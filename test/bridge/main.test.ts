@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { leases } from '../../infra/local/kubernetes/resource.ts';
 import { imageRepository } from './objects.ts';
 import { eventually, startStandIns, type StandIns } from './stand-ins.ts';
 
@@ -68,14 +73,118 @@ describe('the bridge’s program', () => {
     });
   }
 
-  it('ends with 2 where no project is known', async () => {
-    const program = start(['--kubeconfig', standIns.kubeconfig], {
-      GOOGLE_CLOUD_PROJECT: '',
-      GOOGLE_APPLICATION_CREDENTIALS: '',
-      HOME: standIns.folder,
+  /** Where the bridge serves its health. */
+  async function healthOf(program: Program): Promise<string> {
+    const served = (): string | undefined =>
+      /serving health.*?"address":"(127\.0\.0\.1:\d+)"/.exec(program.stdout())?.[1];
+    await eventually('it serves', () => served() !== undefined);
+    return served() ?? '';
+  }
+  const serving = ['--metrics-addr', '0', '--health-addr', '127.0.0.1:0'];
+
+  it('waits for credentials, says which in the log and in readiness, and ends at a signal', async () => {
+    const missing = '/nowhere/key.json';
+    const program = start(['--kubeconfig', standIns.kubeconfig, ...serving], {
+      PUBSUB_EMULATOR_HOST: '',
+      GOOGLE_CLOUD_PROJECT: 'test-project',
+      GOOGLE_APPLICATION_CREDENTIALS: missing,
     });
-    assert.equal(await program.ended, 2);
-    assert.match(program.stderr(), /--project/);
+    const health = await healthOf(program);
+    await eventually('readiness says so', async () => {
+      const response = await fetch(`http://${health}/readyz`);
+      return response.status === 503 && (await response.text()).includes(missing);
+    });
+    await eventually('it tries again', () => program.stdout().split(missing).length > 4);
+    for (const line of program.stdout().trimEnd().split('\n')) JSON.parse(line);
+    program.child.kill('SIGTERM');
+    assert.equal(await program.ended, 0);
+    assert.equal(program.stderr(), '');
+  });
+
+  it('ends within a second while a metadata server does not answer', async () => {
+    const metadata = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(metadata, 'listening');
+    const { port } = metadata.address() as AddressInfo;
+    const asked = once(metadata, 'request');
+    const program = start(['--kubeconfig', standIns.kubeconfig, ...serving], {
+      PUBSUB_EMULATOR_HOST: '',
+      GOOGLE_CLOUD_PROJECT: 'test-project',
+      GCE_METADATA_HOST: `127.0.0.1:${port}`,
+      METADATA_SERVER_DETECTION: 'assume-present',
+    });
+    await asked;
+    const toldMs = performance.now();
+    program.child.kill('SIGTERM');
+    assert.equal(await program.ended, 0);
+    // What it would wait for without the signal: 15 s for what is being published, 20 s for a call.
+    assert.ok(performance.now() - toldMs < 10_000);
+    metadata.close();
+    metadata.closeAllConnections();
+  });
+
+  it('ends while a credential plugin hangs, and ends the plugin', async () => {
+    const pid = `${standIns.folder}/plugin-pid`;
+    const plugin = `${standIns.folder}/plugin.mjs`;
+    await writeFile(
+      plugin,
+      `import fs from 'node:fs'; fs.writeFileSync(${JSON.stringify(pid)}, String(process.pid)); setInterval(() => {}, 1000);`,
+    );
+    const kubeconfig = `${standIns.folder}/plugin-kubeconfig`;
+    const written = JSON.parse(await readFile(standIns.kubeconfig, 'utf8')) as object;
+    const user = { exec: { command: process.execPath, args: [plugin] } };
+    await writeFile(kubeconfig, JSON.stringify({ ...written, users: [{ name: 'local', user }] }));
+    const program = start(
+      [
+        ...['--kubeconfig', kubeconfig, '--project', 'test-project', '--enable-leader-election'],
+        ...serving,
+      ],
+      { RUNTIME_NAMESPACE: 'flux-system' },
+    );
+    await eventually('the plugin runs', () => existsSync(pid));
+    program.child.kill('SIGTERM');
+    assert.equal(await program.ended, 0, program.stdout());
+    const child = Number(await readFile(pid, 'utf8'));
+    await eventually('it is gone', () => {
+      try {
+        process.kill(child, 0);
+        return false;
+      } catch {
+        return true;
+      }
+    });
+  });
+
+  it('ends with 1 and one structured line at a rejection that nobody handles, the Lease released', async () => {
+    const trigger = `${standIns.folder}/reject.mjs`;
+    await writeFile(
+      trigger,
+      "process.on('SIGUSR2', () => { Promise.reject(new Error('nobody handles this')); });",
+    );
+    const program = start(
+      [
+        ...['--kubeconfig', standIns.kubeconfig, '--project', 'test-project', ...serving],
+        '--enable-leader-election',
+      ],
+      { RUNTIME_NAMESPACE: 'flux-system', NODE_OPTIONS: `--import=${trigger}` },
+    );
+    await eventually('it leads', () => program.stdout().includes('became leader'));
+    program.child.kill('SIGUSR2');
+    assert.equal(await program.ended, 1);
+    assert.equal(program.stderr(), '');
+    const lines = program.stdout().trimEnd().split('\n');
+    const told = lines
+      .map((line) => JSON.parse(line) as { readonly severity: string; readonly message: string })
+      .filter(({ message }) => message.includes('defect'));
+    assert.deepEqual(
+      told.map(({ severity }) => severity),
+      ['ERROR'],
+    );
+    const lease = standIns.kubernetes.get(
+      'flux-system',
+      'imagerepo-mirror-leader-election',
+      leases,
+    );
+    assert.equal((lease?.['spec'] as { readonly holderIdentity: string }).holderIdentity, '');
   });
 
   it('takes the project of a topic’s full name', async () => {

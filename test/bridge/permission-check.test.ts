@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { checkPermissions } from '../../bridge/permission-check.ts';
+import { Fault } from '../../functions/fault.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { eventually } from './stand-ins.ts';
+import { eventually, quick } from './stand-ins.ts';
 
 function recordingLogger(): { readonly lines: string[]; logger: ReturnType<typeof createLogger> } {
   const lines: string[] = [];
@@ -21,7 +22,7 @@ describe('checkPermissions', () => {
         return Promise.resolve(answers[asked - 1] ?? []);
       },
     };
-    const check = checkPermissions(publisher, logger, new AbortController().signal, 5);
+    const check = checkPermissions(publisher, logger, new AbortController().signal, quick);
     await eventually('something is missing', () => check.missing().length === 1);
     await eventually('nothing is missing', () => check.missing().length === 0);
     assert.equal(asked, 3);
@@ -38,18 +39,29 @@ describe('checkPermissions', () => {
     };
     const controller = new AbortController();
     const { logger } = recordingLogger();
-    const check = checkPermissions(publisher, logger, controller.signal, 3_600_000);
+    const check = checkPermissions(publisher, logger, controller.signal, {
+      minMs: 3_600_000,
+      maxMs: 3_600_000,
+    });
     await eventually('it was asked', () => check.missing().length === 1);
     controller.abort();
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(asked, 1);
   });
 
-  it('survives an answer that fails', async () => {
+  it('says what is missing where the credentials are, and goes on until they come', async () => {
     const { lines, logger } = recordingLogger();
-    const publisher = { missingPermissions: () => Promise.reject(new Error('away')) };
-    const check = checkPermissions(publisher, logger, new AbortController().signal, 5);
-    await eventually('it is told', () => lines.length === 1);
-    assert.deepEqual(check.missing(), []);
+    let away = true;
+    const publisher = {
+      missingPermissions: () =>
+        away
+          ? Promise.reject(new Fault('CREDENTIALS_UNAVAILABLE', 'no metadata server'))
+          : Promise.resolve([]),
+    };
+    const check = checkPermissions(publisher, logger, new AbortController().signal, quick);
+    await eventually('it is told twice', () => lines.length >= 2);
+    assert.deepEqual(check.missing(), ['no metadata server']);
+    away = false;
+    await eventually('nothing is missing', () => check.missing().length === 0);
   });
 });

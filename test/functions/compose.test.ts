@@ -10,7 +10,7 @@ import { isFault } from '../../functions/fault.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
-import { queueClient } from '../../functions/subscriber/queue/client.ts';
+import { queueClient } from '../../functions/pubsub/client.ts';
 import { startRegistries, tagsOf, type Registries } from './registries.ts';
 import { keptLines, sampleEvent } from './subscriber/samples.ts';
 

@@ -49,6 +49,7 @@ describe('ObjectEvents', () => {
       mayWrite,
       instance: 'bridge-0',
       now: () => new Date(nowMs),
+      signal: new AbortController().signal,
     });
   }
 

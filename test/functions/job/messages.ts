@@ -1,6 +1,6 @@
 import { encodeEvent, type EncodedEvent } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import type { PulledMessage } from '../../../functions/subscriber/queue/puller.ts';
+import type { PulledMessage } from '../../../functions/pubsub/puller.ts';
 
 /** A pulled message that remembers how it was settled. */
 export interface KeptMessage extends PulledMessage {

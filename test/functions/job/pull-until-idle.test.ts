@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { isFault } from '../../../functions/fault.ts';
 import { pullUntilIdle, type Taker } from '../../../functions/job/pull-until-idle.ts';
-import { topicPublisher } from '../../../functions/subscriber/queue/publisher.ts';
-import type { PulledMessage } from '../../../functions/subscriber/queue/puller.ts';
-import { PROJECT, startBroker } from '../subscriber/queue/broker.ts';
+import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
+import type { PulledMessage } from '../../../functions/pubsub/puller.ts';
+import { PROJECT, startBroker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;

@@ -12,9 +12,9 @@ import {
   type EndableProcess,
 } from '../../../functions/subscriber/delivery-deadline.ts';
 import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
-import { topicPublisher } from '../../../functions/subscriber/queue/publisher.ts';
+import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
-import { PROJECT, startBroker, type Broker } from '../subscriber/queue/broker.ts';
+import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 
 interface Ran {

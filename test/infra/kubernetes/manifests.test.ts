@@ -23,6 +23,8 @@ const known = [
   ...Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env])),
   // Read by glibc.
   'MALLOC_ARENA_MAX',
+  // Read by Google's authentication library.
+  'METADATA_SERVER_DETECTION',
 ];
 
 function builtFolder(name: string): Promise<readonly Manifest[]> {
@@ -61,6 +63,8 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
     names.filter((name) => !known.includes(name)),
     [],
   );
+  const detection = container.env.find(({ name }) => name === 'METADATA_SERVER_DETECTION');
+  assert.equal(detection?.value, 'assume-present');
   // Throws on a flag or a value that it does not take.
   return readConfig(args, settings);
 }

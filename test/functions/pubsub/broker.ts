@@ -1,7 +1,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 
-import { queueClient, type QueueClient } from '../../../../functions/subscriber/queue/client.ts';
-import { startPubsub, type LocalPubsub } from '../../../../infra/local/pubsub/server.ts';
+import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
+import { startPubsub, type LocalPubsub } from '../../../infra/local/pubsub/server.ts';
 
 /** A local Pub/Sub with a topic and a pull subscription of the same name, and a client to it. */
 export interface Broker {
@@ -31,7 +31,7 @@ export async function startBroker(...topics: readonly string[]): Promise<Broker>
   }
   process.env['PUBSUB_EMULATOR_HOST'] = pubsub.host;
   const client = queueClient(PROJECT);
-  await client.get();
+  await client.open();
   delete process.env['PUBSUB_EMULATOR_HOST'];
   return {
     pubsub,

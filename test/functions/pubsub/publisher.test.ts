@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { encodeEvent } from '../../../../functions/contract/codec.ts';
-import { isFault } from '../../../../functions/fault.ts';
-import { publishAll, topicPublisher } from '../../../../functions/subscriber/queue/publisher.ts';
-import { sampleEvent } from '../samples.ts';
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { publishAll, topicPublisher } from '../../../functions/pubsub/publisher.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
 
 const FULL_NAME = `projects/${PROJECT}/topics/bulk`;

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Message, Subscription } from '@google-cloud/pubsub';
 
-import type { EncodedEvent } from '../../contract/codec.ts';
-import { Fault } from '../../fault.ts';
+import type { EncodedEvent } from '../contract/codec.ts';
+import { Fault } from '../fault.ts';
 import type { QueueClient } from './client.ts';
 
 /** A pulled message, leased until it is settled. */
@@ -55,7 +55,7 @@ export async function pullSubscription(
   subscriptionName: string,
   options: PullOptions,
 ): Promise<Puller> {
-  const pubsub = await client.get();
+  const { pubsub } = await client.open();
   const { Duration } = await import('./library.ts');
   const subscription = pubsub.subscription(subscriptionName, {
     flowControl: {

@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { encodeEvent } from '../../../../functions/contract/codec.ts';
-import type { Fault } from '../../../../functions/fault.ts';
-import { isFault } from '../../../../functions/fault.ts';
-import { topicPublisher } from '../../../../functions/subscriber/queue/publisher.ts';
-import {
-  pullSubscription,
-  type PulledMessage,
-} from '../../../../functions/subscriber/queue/puller.ts';
-import { sampleEvent } from '../samples.ts';
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import type { Fault } from '../../../functions/fault.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
+import { pullSubscription, type PulledMessage } from '../../../functions/pubsub/puller.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker } from './broker.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
