@@ -184,8 +184,8 @@ class BlobUpload {
 /** Waits until a stream has bytes ready, or has ended. @throws what the stream does */
 function firstBytes(stream: Readable): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (stream.errored !== null) {
-      reject(stream.errored);
+    if (stream.destroyed) {
+      reject(stream.errored ?? new Fault('ABORTED', 'the download was given up'));
       return;
     }
     const done = (): void => {

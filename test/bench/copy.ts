@@ -12,6 +12,7 @@ import {
   type RegistryProcess,
 } from '../../infra/local/registry/registry-process.ts';
 import { ourService } from './service.ts';
+import { openSlowLink } from './slow-link.ts';
 import { ratioInWords, ratioOf, spreadOf } from './statistics.ts';
 import { tableOf, type Bound, type Row } from './table.ts';
 
@@ -46,6 +47,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     await unchanged(us, others, source, destination);
     await bigBlob(us, others, discarding);
     await peakMemory(us, source, discarding);
+    await slowLink(us, source, destination);
   } finally {
     await Promise.all([source.close(), destination.close(), discarding.close()]);
     rmSync(folder, { recursive: true, force: true });
@@ -201,6 +203,35 @@ async function peakMemory(
   const { peakBytes } = await us.run(route, [source, destination]);
   const peakMib = peakBytes / MIB;
   bound('VmHWM, one blob of 4 GiB', '≤ 150 MiB', `${peakMib.toFixed(0)} MiB`, peakMib <= 150);
+}
+
+/** 8 blobs of 10 MiB over a link of 1.6 MiB/s: nothing is sent twice because it takes long. */
+async function slowLink(
+  us: Contender,
+  source: RegistryProcess,
+  destination: RegistryProcess,
+): Promise<void> {
+  const repository = 'bench/slow';
+  const layers = Array.from({ length: 8 }, (_none, n) => ({
+    seed: `slow ${n}`,
+    sizeBytes: 10 * MIB,
+  }));
+  await source.putSyntheticImage({ repository, tag: 'slow', layers });
+  await destination.clear();
+  const link = await openSlowLink(destination.host, 1.6 * MIB);
+  try {
+    const route = routeOf(source, { ...destination, host: link.host }, repository);
+    await us.run(route, [source, destination]);
+    const ratio = link.sentBytes / (80 * MIB);
+    bound(
+      '8 blobs of 10 MiB at 1.6 MiB/s: bytes / needed',
+      '≤ 1.02',
+      ratio.toFixed(3),
+      ratio <= 1.02,
+    );
+  } finally {
+    await link.close();
+  }
 }
 
 /** Runs all contenders in turn, A B C A B C …, and adds their rows; our own figures. */
