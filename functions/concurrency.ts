@@ -318,14 +318,21 @@ export class TokenBucket {
 /** The kinds of places: `start` counts requests until their answer, `body` counts streams of blobs. */
 export type PlaceKind = 'start' | 'body';
 
+/** One wish for a place, from its beginning to its end. */
+export interface PlaceWish {
+  /** The place was given. */
+  taken(): void;
+  /** The place was given back. */
+  freed(): void;
+}
+
 /**
  * Is told who waits for places and who holds them, so that tests can hold the rule that nothing
  * waits for a place while it holds one of the same kind. Production has none.
  */
 export interface PlaceObserver {
-  /** Does one transfer; what is told within it is told of that transfer. */
+  /** Does one transfer; what is asked for within it is asked for by that transfer. */
   transfer<T>(work: () => Promise<T>): Promise<T>;
-  waits(kind: PlaceKind): void;
-  holds(kind: PlaceKind): void;
-  frees(kind: PlaceKind): void;
+  /** Somebody waits for a place. */
+  waits(kind: PlaceKind): PlaceWish;
 }

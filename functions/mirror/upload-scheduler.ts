@@ -1,4 +1,4 @@
-import { abortFault, type PlaceObserver } from '../concurrency.ts';
+import { abortFault, type PlaceObserver, type PlaceWish } from '../concurrency.ts';
 
 /** Blobs under 1 MiB use a lane of their own, so that configs never wait behind layers. */
 export const SMALL_BLOB_BYTES = 1024 * 1024;
@@ -74,7 +74,7 @@ class Lane {
   }
 
   acquire(wish: StreamWish, signal: AbortSignal): Promise<() => void> {
-    this.#observer?.waits('body');
+    const place = this.#observer?.waits('body');
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(abortFault(signal));
@@ -88,7 +88,7 @@ class Lane {
         wish,
         grant: () => {
           signal.removeEventListener('abort', leave);
-          resolve(this.#take(wish.sourceHost));
+          resolve(this.#take(wish.sourceHost, place));
         },
       };
       signal.addEventListener('abort', leave, { once: true });
@@ -97,9 +97,9 @@ class Lane {
     });
   }
 
-  #take(sourceHost: string): () => void {
+  #take(sourceHost: string, place: PlaceWish | undefined): () => void {
     let held = true;
-    this.#observer?.holds('body');
+    place?.taken();
     return () => {
       if (!held) return;
       held = false;
@@ -107,7 +107,7 @@ class Lane {
       const left = this.#heldBy(sourceHost) - 1;
       if (left === 0) this.#held.delete(sourceHost);
       else this.#held.set(sourceHost, left);
-      this.#observer?.frees('body');
+      place?.freed();
       this.#pump();
     };
   }

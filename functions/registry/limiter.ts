@@ -1,4 +1,10 @@
-import { abortFault, type PlaceObserver, type Timing, type TokenBucket } from '../concurrency.ts';
+import {
+  abortFault,
+  type PlaceObserver,
+  type PlaceWish,
+  type Timing,
+  type TokenBucket,
+} from '../concurrency.ts';
 import { Fault } from '../fault.ts';
 import { MAX_PAUSE_MS } from './retry-after.ts';
 
@@ -88,7 +94,7 @@ export class AdaptiveLimiter {
    * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, the signal's fault
    */
   acquire(deadlineAtMs: number | undefined, signal: AbortSignal): Promise<Permit> {
-    this.#observer?.waits('start');
+    const wish = this.#observer?.waits('start');
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(abortFault(signal));
@@ -107,7 +113,7 @@ export class AdaptiveLimiter {
         deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
         grant: () => {
           settled();
-          resolve(this.#permit());
+          resolve(this.#permit(wish));
         },
         refuse: (fault) => {
           settled();
@@ -169,16 +175,16 @@ export class AdaptiveLimiter {
     }
   }
 
-  #permit(): Permit {
+  #permit(wish: PlaceWish | undefined): Permit {
     const epoch = this.#epoch;
     let held = true;
-    this.#observer?.holds('start');
+    wish?.taken();
     return {
       free: () => {
         if (!held) return;
         held = false;
         this.#inFlight -= 1;
-        this.#observer?.frees('start');
+        wish?.freed();
         this.#pump();
       },
       learn: (load) => {

@@ -16,6 +16,7 @@ import type { Timing } from '../../functions/concurrency.ts';
 import { buildRelease, putRelease, type ReleaseLine } from '../../infra/local/images/release.ts';
 import { storeTarget } from '../../infra/local/images/target.ts';
 import { startRegistry, type LocalRegistry } from '../../infra/local/registry/registry.ts';
+import { strictPlaces } from '../strict-places.ts';
 import { startEntry } from '../flow/entry.ts';
 import { randomFault, type ChaosFault } from './faults.ts';
 import { Random } from './random.ts';
@@ -74,6 +75,7 @@ class Scene {
   #source!: LocalRegistry;
   #destination!: LocalRegistry;
   #line!: ReleaseLine;
+  readonly #places = strictPlaces();
   #moves = 0;
   #deliveries = 0;
 
@@ -125,6 +127,7 @@ class Scene {
         findings: [
           ...reader.findings,
           ...this.#inequalities(),
+          ...this.#places.violations,
           ...(requests > requestBound ? [`${requests} requests, at most ${requestBound}`] : []),
         ],
       };
@@ -273,6 +276,7 @@ class Scene {
       timing,
       // By the machine's own time, as sockets are: a stall costs a run no more than this.
       idleMs: 400,
+      placeObserver: this.#places,
     });
     const clock = (): number => timing.now();
     const ends: Ends = {
@@ -284,7 +288,11 @@ class Scene {
         { exclusionList: [String.raw`^.*\.sig$`], ...wish },
         {
           ...(this.#options.breakEnds?.(ends, { source: this.#source }) ?? ends),
-          pool: new BlobCopier({ knowledge: new Knowledge(clock), timing }),
+          pool: new BlobCopier({
+            knowledge: new Knowledge(clock),
+            timing,
+            placeObserver: this.#places,
+          }),
           firstQuestion: new FirstQuestion(),
           tagTurns: new TagTurns(clock),
           clock,

@@ -106,9 +106,13 @@ describe('UploadScheduler', () => {
     const told: string[] = [];
     const scheduler = new UploadScheduler(undefined, {
       transfer: async (work) => work(),
-      waits: (kind) => told.push(`waits ${kind}`),
-      holds: (kind) => told.push(`holds ${kind}`),
-      frees: (kind) => told.push(`frees ${kind}`),
+      waits: (kind) => {
+        told.push(`waits ${kind}`);
+        return {
+          taken: () => told.push(`holds ${kind}`),
+          freed: () => told.push(`frees ${kind}`),
+        };
+      },
     });
     (await scheduler.acquire(wish({}), never))();
     assert.deepEqual(told, ['waits body', 'holds body', 'frees body']);

@@ -100,9 +100,13 @@ describe('adaptive limiter', () => {
       timing: fakeTiming(),
       observer: {
         transfer: async (work) => work(),
-        waits: (kind) => told.push(`waits ${kind}`),
-        holds: (kind) => told.push(`holds ${kind}`),
-        frees: (kind) => told.push(`frees ${kind}`),
+        waits: (kind) => {
+          told.push(`waits ${kind}`);
+          return {
+            taken: () => told.push(`holds ${kind}`),
+            freed: () => told.push(`frees ${kind}`),
+          };
+        },
       },
     });
     end(await limiter.acquire(undefined, NEVER), 'ok');
