@@ -256,6 +256,58 @@ describe('blob reader', () => {
     for (let times = 0; times < 10; times++) (await one.openBlob(BLOB, 0, NEVER))?.destroy();
   });
 
+  it('lets go of a resumed download, and keeps no place of its origin', async (t) => {
+    let closed = 0;
+    const server = await serve(t, (request, response) => {
+      if (request.headers.range === undefined) {
+        response.writeHead(200, { 'content-length': String(SIZE) });
+        response.write(CONTENT.subarray(0, 1000), () => request.socket.destroy());
+        return;
+      }
+      const [, from = ''] = /bytes=(\d+)-/.exec(request.headers.range) ?? [];
+      response.on('close', () => (closed += 1));
+      response.writeHead(206, {
+        'content-range': `bytes ${from}-${SIZE - 1}/${SIZE}`,
+        'content-length': String(SIZE - Number(from)),
+      });
+      // Some bytes, and then never one more.
+      response.write(CONTENT.subarray(Number(from), Number(from) + 100_000));
+    });
+    const registries = open(t, [server.host]);
+    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    // More than an origin's window ever holds.
+    for (let broken = 1; broken <= 40; broken += 1) {
+      const stream = await one.openBlob(BLOB, 0, NEVER);
+      assert.ok(stream instanceof Readable);
+      let bytes = 0;
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > 50_000) break;
+      }
+      while (closed < broken) await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.deepEqual(registries.openWork(), []);
+  });
+
+  it('lets go of a resumed answer that is another blob', async (t) => {
+    let closed = 0;
+    const server = await serve(t, (request, response) => {
+      if (request.headers.range === undefined) {
+        response.writeHead(200, { 'content-length': String(SIZE) });
+        response.write(CONTENT.subarray(0, 1000), () => request.socket.destroy());
+        return;
+      }
+      response.on('close', () => (closed += 1));
+      response.writeHead(200, { 'content-length': String(SIZE + 1) }).write('x');
+    });
+    const registries = open(t, [server.host]);
+    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const { fault } = await readSome(one);
+    assert.equal(codeOf(fault), 'SIZE_MISMATCH');
+    while (closed === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(registries.openWork(), []);
+  });
+
   it('ends when the signal aborts', async (t) => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(200, { 'content-length': String(SIZE) }).write(CONTENT.subarray(0, 10));
