@@ -2,6 +2,7 @@ import { readJobConfig } from './config.ts';
 import { jobOptions } from './job-options.ts';
 import { run } from './job/run.ts';
 import { helpText } from './options/help.ts';
+import { ignoreProxyVariables } from './options/proxy-variables.ts';
 import { configured, refused } from './start.ts';
 import { processEnd } from './subscriber/delivery-deadline.ts';
 
@@ -34,6 +35,10 @@ async function main(): Promise<number> {
     return 0;
   }
   const config = configured(() => readJobConfig(process.argv.slice(2), process.env));
+  const ignored = ignoreProxyVariables();
+  if (ignored.length > 0) {
+    process.stderr.write(`proxy variables are ignored: ${ignored.join(', ')}\n`);
+  }
   const end = processEnd(Date.now);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {

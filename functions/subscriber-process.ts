@@ -1,5 +1,6 @@
 import { composeService } from './compose.ts';
 import type { Environment, SubscriberConfig } from './config.ts';
+import { ignoreProxyVariables } from './options/proxy-variables.ts';
 import { processEnd } from './subscriber/delivery-deadline.ts';
 import type { PushRequest } from './subscriber/subscriber.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -26,6 +27,8 @@ export function openSubscriberProcess(
 ): SubscriberProcess {
   const { K_SERVICE: name = 'imagerepo-mirror', K_REVISION: version = 'local' } = env;
   const logger = createLogger({ level: config.logLevel, service: { name, version } });
+  const ignored = ignoreProxyVariables();
+  if (ignored.length > 0) logger.info('proxy variables are ignored', { ignored });
   const end = processEnd(Date.now);
   const service = composeService(config, logger, end, name);
   const underWay = new Set<Promise<void>>();
