@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { isFault, toFault } from '../functions/fault.ts';
 import { ignoreProxyVariables } from '../functions/options/proxy-variables.ts';
 import { createLogger, type Logger } from '../functions/telemetry/logger.ts';
+import { watchdog } from '../functions/watchdog.ts';
 import type { Bridge } from './bridge.ts';
 import { bridgeHelp, readConfig } from './config.ts';
 
@@ -44,6 +45,9 @@ async function main(argv: readonly string[], running: Running): Promise<number> 
   running.logger = logger;
   const ignored = ignoreProxyVariables();
   if (ignored.length > 0) logger.info('proxy variables are ignored', { logger: 'setup', ignored });
+  watchdog.watchEnd(logger);
+  // Open until the process ends.
+  watchdog.begin(config.once ? 'publish every object once' : 'run the bridge', 'standing');
   // The client libraries are large: help and a wrong option do not wait for them.
   const { connectApiServer } = await import('./kubernetes/api-server.ts');
   const apiServer = connectApiServer(config.kubeconfig);

@@ -31,6 +31,7 @@ import type { Logger } from './telemetry/logger.ts';
 import { meteredLogger } from './telemetry/metered-logger.ts';
 import { otlpMetrics, type OtlpMetrics } from './telemetry/otlp.ts';
 import { requestTally, type RequestTally } from './telemetry/request-tally.ts';
+import { watchdog } from './watchdog.ts';
 
 /** The engine of a process with its registries. */
 export interface Engine {
@@ -101,6 +102,7 @@ export function composeEngine(
   const doWork: DoWork = async (work) => {
     const { admission, deadlineAtMs, deadline, delegation, observer } = work;
     const { source } = admission;
+    const end = watchdog.begin(`mirror ${source.host}/${source.path}`);
     return mirrorRepository(
       work.event.data,
       {
@@ -118,11 +120,17 @@ export function composeEngine(
         clock,
         deadline,
         ...(delegation === undefined ? {} : { delegation }),
-        ...(observer === undefined ? {} : { observer }),
+        observer: {
+          ...observer,
+          onBytes: (count) => {
+            watchdog.moved();
+            observer?.onBytes?.(count);
+          },
+        },
       },
       mirrorOptions,
       work.signal,
-    );
+    ).finally(end);
   };
   return {
     rules: config,
@@ -236,6 +244,7 @@ function registriesOf(
     sourceCaCertificates:
       sourceCaFile === undefined ? undefined : readText('SOURCE_CA_FILE', sourceCaFile),
     onExchange: (exchange) => {
+      watchdog.moved();
       requests.add(exchange);
     },
     timing,

@@ -4,6 +4,7 @@ import { readSubscriberConfig } from './config.ts';
 import { takeOverSignals } from './signals.ts';
 import { configured } from './start.ts';
 import { openSubscriberProcess } from './subscriber-process.ts';
+import { watchdog } from './watchdog.ts';
 
 /**
  * The CloudEvent function `mirror`, for a deployment from source: the framework's own command line
@@ -13,6 +14,8 @@ import { openSubscriberProcess } from './subscriber-process.ts';
 const subscriberProcess = configured(() =>
   openSubscriberProcess(readSubscriberConfig([], process.env), process.env),
 );
+watchdog.watchEnd(subscriberProcess.logger);
+watchdog.watchSilence(subscriberProcess.logger);
 
 cloudEvent('mirror', async (event: CloudEvent<unknown>) => {
   await subscriberProcess.handle(event, { arrivedAtMs: Date.now() });

@@ -3,8 +3,9 @@ import { jobOptions } from './job-options.ts';
 import { run } from './job/run.ts';
 import { helpText } from './options/help.ts';
 import { ignoreProxyVariables } from './options/proxy-variables.ts';
-import { configured, refused } from './start.ts';
+import { configured, refused, watched } from './start.ts';
 import { processEnd } from './subscriber/delivery-deadline.ts';
+import { createLogger } from './telemetry/logger.ts';
 
 const HELP = helpText(
   {
@@ -23,7 +24,8 @@ const HELP = helpText(
         '  npm run mirror -- --image ghcr.io/org/app --destination-registry localhost:5000 -o json',
       'A host that --image or --destination-registry names may have a private address and is given\n' +
         'its credentials; loopback is spoken to over http.',
-      'Exit codes: 0 everything is there, 1 something failed, 2 bad usage.',
+      'Exit codes: 0 everything is there, 1 something failed, 2 bad usage, 70 a defect: work that can\n' +
+        'never settle, which standard error names.',
     ],
   },
   jobOptions,
@@ -46,7 +48,11 @@ async function main(): Promise<number> {
     });
   }
   const { stdout, stderr } = process;
-  return run({ config, env: process.env, end, streams: { stdout, stderr } }).catch(refused);
+  const parts = { config, env: process.env, end, streams: { stdout, stderr } };
+  // Structured where the job runs in the cloud, for a person at the command line.
+  const encoding = config.images.length > 0 || stdout.isTTY ? 'console' : 'json';
+  const logger = createLogger({ encoding, write: (line) => stderr.write(line) });
+  return watched('run the job', logger, async () => run(parts).catch(refused));
 }
 
 /** Time for the last lines to be written before a handle that a library left open is overruled. */

@@ -11,6 +11,7 @@ import { currentRequest, preHandler } from './pre-handler.ts';
 import { endOnSignals } from './signals.ts';
 import { configured } from './start.ts';
 import { openSubscriberProcess } from './subscriber-process.ts';
+import { watchdog } from './watchdog.ts';
 
 const FUNCTION = 'mirror';
 
@@ -34,6 +35,8 @@ if (process.argv.includes('--help')) {
 const config = configured(() => readSubscriberConfig(process.argv.slice(2), process.env));
 const subscriberProcess = configured(() => openSubscriberProcess(config, process.env));
 const { logger } = subscriberProcess;
+watchdog.watchEnd(logger);
+watchdog.watchSilence(logger);
 
 cloudEvent(FUNCTION, async (event: CloudEvent<unknown>) => {
   const request = currentRequest.getStore() ?? { arrivedAtMs: Date.now() };

@@ -1,4 +1,5 @@
 import { Fault } from './fault.ts';
+import { watchdog, type WatchdogLog } from './watchdog.ts';
 
 /** Exit code for bad usage, as of every command line of the project. */
 export const USAGE_EXIT_CODE = 2;
@@ -24,4 +25,25 @@ export function refused(error: unknown): number {
   if (!(error instanceof Fault)) throw error;
   process.stderr.write(`${error.message.replaceAll(/\s+/g, ' ')}\n`);
   return error.code === 'OPTION_INVALID' ? USAGE_EXIT_CODE : 1;
+}
+
+/**
+ * Does what a process is there for, watched: where its work can never settle, the process names it
+ * and ends with exit code 70; what has stood still for minutes is told.
+ * @param operation verb and object, for the line that names it
+ */
+export async function watched<T>(
+  operation: string,
+  log: WatchdogLog,
+  work: () => Promise<T>,
+): Promise<T> {
+  watchdog.watchEnd(log);
+  const endWatch = watchdog.watchSilence(log);
+  const end = watchdog.begin(operation, 'standing');
+  try {
+    return await work();
+  } finally {
+    end();
+    endWatch();
+  }
 }

@@ -73,6 +73,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 const leaves = [
   'functions/fault.ts',
   'functions/concurrency.ts',
+  'functions/watchdog.ts',
   'functions/options/',
   'functions/contract/',
   'functions/oci/',
@@ -80,6 +81,7 @@ const leaves = [
 const directions: readonly (readonly [string, readonly string[]])[] = [
   ['functions/fault.ts', []],
   ['functions/concurrency.ts', ['functions/fault.ts']],
+  ['functions/watchdog.ts', ['functions/concurrency.ts']],
   ['functions/options/', ['functions/fault.ts']],
   ['functions/contract/', ['functions/fault.ts']],
   ['functions/oci/', ['functions/fault.ts']],
@@ -109,6 +111,7 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
       'functions/options/',
       'functions/pubsub/',
       'functions/fault.ts',
+      'functions/watchdog.ts',
     ],
   ],
   ['infra/', ['functions/contract/', 'functions/options/', 'functions/fault.ts']],

@@ -1,6 +1,7 @@
 import { SingleFlight } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import { blobsOf } from '../oci/manifest.ts';
+import { watchdog } from '../watchdog.ts';
 import type { BlobCopier, BlobWish } from './copy-blob.ts';
 import type { Deadline } from './deadline.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
@@ -196,11 +197,13 @@ export class ManifestCopy {
     how: Pick<BlobWish, 'missedAtMark' | 'onUnderWay'> = {},
   ): Promise<void> {
     const { source, destination, pool, deadline, event, onBytes } = this.#context;
-    const result = await pool.copy(
-      { source, destination, blob, event, deadline, onBytes, ...how },
-      signal,
-    );
-    tally.blob(result, blob.sizeBytes);
+    const end = watchdog.begin(`copy blob ${blob.digest} of ${source.name}`);
+    try {
+      const wish = { source, destination, blob, event, deadline, onBytes, ...how };
+      tally.blob(await pool.copy(wish, signal), blob.sizeBytes);
+    } finally {
+      end();
+    }
   }
 
   /** Brings again what the registry named; where it named nothing of this manifest, everything. */

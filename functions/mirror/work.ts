@@ -3,6 +3,7 @@ import pMap from 'p-map';
 import { newestFirst } from '../contract/selection.ts';
 import { abortFault, Semaphore } from '../concurrency.ts';
 import { Fault, toFault } from '../fault.ts';
+import { watchdog } from '../watchdog.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
 import type { DecidedStep } from './inquiry.ts';
@@ -71,6 +72,7 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
   const tally = new Tally();
   const budget = new ManifestBudget();
   const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
+  const end = watchdog.begin(`copy tag ${context.source.name}:${tag}`);
   try {
     requireTime(step, context);
     const ending = await copyTag({ tag, previousDigest, budget, tally, slots }, context, copy);
@@ -85,6 +87,7 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
     return record;
   } finally {
     ledger.add(tally);
+    end();
   }
 }
 

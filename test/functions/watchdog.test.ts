@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import type { Timing } from '../../functions/concurrency.ts';
+import { SILENCE_MS, Watchdog, type WatchdogFields } from '../../functions/watchdog.ts';
+import { runEntry } from '../flow/entry.ts';
+
+/** Time that a test moves. */
+class Minutes implements Timing {
+  #nowMs = 0;
+  #timer: { readonly atMs: number; readonly action: () => void } | undefined;
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  setTimer(delayMs: number, action: () => void): () => void {
+    this.#timer = { atMs: this.#nowMs + delayMs, action };
+    return () => {
+      this.#timer = undefined;
+    };
+  }
+
+  pass(minutes: number): void {
+    const endMs = this.#nowMs + minutes * 60_000;
+    while (this.#timer !== undefined && this.#timer.atMs <= endMs) {
+      const { atMs, action } = this.#timer;
+      this.#nowMs = atMs;
+      action();
+    }
+    this.#nowMs = endMs;
+  }
+}
+
+interface Told {
+  readonly message: string;
+  readonly fields: WatchdogFields | undefined;
+}
+
+function watching(): { dog: Watchdog; time: Minutes; told: Told[]; stop: () => void } {
+  const [dog, time, told] = [new Watchdog(), new Minutes(), [] as Told[]];
+  const tell = (message: string, fields?: WatchdogFields): void =>
+    void told.push({ message, fields });
+  return { dog, time, told, stop: dog.watchSilence({ warning: tell, error: tell }, time) };
+}
+
+describe('silence', () => {
+  it('is told once after five minutes, and again after each further five', () => {
+    const { dog, time, told } = watching();
+    dog.begin('copy tag ghcr.io/x/y:1.0');
+    time.pass(4.9);
+    assert.equal(told.length, 0);
+    time.pass(0.2);
+    const fields = { entry: 'watchdog', open: 1, operations: ['copy tag ghcr.io/x/y:1.0'] };
+    const line = (minutes: number): unknown => ({
+      message: `nothing has moved for ${minutes} minutes: copy tag ghcr.io/x/y:1.0`,
+      fields,
+    });
+    assert.deepEqual([...told], [line(5)]);
+    time.pass(4.7);
+    assert.deepEqual([...told], [line(5)]);
+    time.pass(0.3);
+    assert.deepEqual([...told], [line(5), line(10)]);
+  });
+
+  it('is broken by whatever begins, moves or ends', () => {
+    const { dog, time, told } = watching();
+    const ends = [dog.begin('a')];
+    for (const sign of [
+      () => ends.push(dog.begin('b')),
+      () => {
+        dog.moved();
+      },
+      () => {
+        ends.pop()?.();
+      },
+    ]) {
+      time.pass(4);
+      sign();
+    }
+    time.pass(4);
+    assert.deepEqual(told, []);
+    time.pass(1);
+    assert.equal(told.length, 1);
+  });
+
+  it('means nothing where nothing is open but what lasts as long as the process', () => {
+    const { dog, time, told } = watching();
+    dog.begin('run the bridge', 'standing');
+    const end = dog.begin('copy');
+    end();
+    time.pass((3 * SILENCE_MS) / 60_000);
+    assert.deepEqual(told, []);
+  });
+
+  it('is watched no more once the watch has ended', () => {
+    const { dog, time, told, stop } = watching();
+    dog.begin('copy');
+    stop();
+    time.pass(60);
+    assert.deepEqual(told, []);
+  });
+});
+
+describe('a process whose work never settles', () => {
+  const entry = 'test/functions/entries/unsettled.ts';
+
+  it('names it in one structured line and ends with 70', async () => {
+    const { code, stderr } = await runEntry(entry, ['json']);
+    assert.equal(code, 70);
+    const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
+    assert.equal(lines.length, 1);
+    const line = JSON.parse(lines[0] ?? '') as Record<string, unknown>;
+    assert.equal(line['severity'], 'ERROR');
+    assert.equal(line['entry'], 'watchdog');
+    assert.deepEqual(line['operations'], ['run the test', 'copy blob sha256:0 of ghcr.io/x/y']);
+  });
+
+  it('names at most 20 at the command line, and counts the others', async () => {
+    const { code, stderr } = await runEntry(entry, ['console', '50']);
+    assert.equal(code, 70);
+    assert.match(stderr, /copy blob sha256:18 of ghcr\.io\/x\/y; and 31 more/);
+    assert.doesNotMatch(stderr, /sha256:19/);
+  });
+
+  it('is left alone where it settles', async () => {
+    const { code, stdout } = await runEntry('test/functions/entries/settled.ts', []);
+    assert.equal(code, 3);
+    assert.equal(stdout, '');
+  });
+});
