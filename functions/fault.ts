@@ -57,6 +57,9 @@ export const FAULTS = {
   UNAUTHORIZED: transient('Check the credentials for this registry.'),
   FORBIDDEN: transient('Grant the service account access to this repository.'),
   NOT_FOUND: permanent('The registry does not have it.'),
+  SOURCE_LOST: permanent(
+    'The source answers 404 for the whole repository: check that it exists and its credentials.',
+  ),
   RATE_LIMITED: transient('The registry asked for less; it is tried again later.'),
   SERVER_ERROR: transient('The registry failed; it is tried again.'),
   RESPONSE_INVALID: transient('The registry answered against its protocol.'),

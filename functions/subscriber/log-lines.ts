@@ -1,5 +1,5 @@
 import type { MirrorEvent } from '../contract/event.ts';
-import { FAULTS, type Fault } from '../fault.ts';
+import { FAULTS, type Fault, type FaultCode } from '../fault.ts';
 import { MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import { FIRST_OF_A_KIND, KindCounts, type RecordKind } from '../mirror/tag-records.ts';
@@ -88,6 +88,7 @@ export class TagLines {
       ...(record.digest === undefined ? {} : { digest: record.digest }),
       ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
       ...(record.subject === undefined ? {} : { subject: record.subject }),
+      ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies FaultCode } : {}),
       ...(fault === undefined ? {} : { code: fault.code, error: fault }),
       bytesUploaded: record.bytesUploaded,
       durationSeconds: seconds(record.durationMs),
@@ -123,6 +124,7 @@ export function logEvent(logger: Logger, event: MirrorEvent, outcome: EventOutco
     decision: decision.action,
     decisionReason: decision.reason,
     ...(outcome.shared ? { shared: true } : {}),
+    ...(report === undefined || outcome.shared ? {} : sourceLost(event, report)),
     ...(cause === undefined ? {} : { code: cause.code, error: cause }),
     durationSeconds: seconds(durationMs),
     // Another's work is counted in that one's line.
@@ -159,11 +161,24 @@ function reportFields(report: MirrorReport): LogFields {
   };
 }
 
-/** From scan to mirrored: told only where this delivery ended what a change began. */
+/** A source that is not there; where tags had been found in it, an alert counts the line. */
+function sourceLost({ data }: MirrorEvent, report: MirrorReport): LogFields {
+  if (report.ending !== 'source-lost') return {};
+  const announcedTags = data.tags?.length ?? data.tagCount;
+  return {
+    code: 'SOURCE_LOST' satisfies FaultCode,
+    ...(announcedTags > 0 ? { announcedTags } : {}),
+  };
+}
+
+/**
+ * From scan to mirrored: told where this work ended what a change began, also as a batch, a continuation
+ * or an execution of the job.
+ */
 function lag({ data }: MirrorEvent, report: MirrorReport, nowMs: number): LogFields {
   const { copied, retagged, overwritten } = report.counts;
-  const first = data.reason === 'changed' && (data.continuation ?? 0) === 0;
-  if (!first || copied + retagged + overwritten === 0 || report.ending !== 'finished') return {};
+  if (data.reason !== 'changed' || copied + retagged + overwritten === 0) return {};
+  if (report.ending !== 'finished' || report.unfinished.length > 0) return {};
   return { lagSeconds: seconds(Math.max(0, nowMs - Date.parse(data.scanTime))) };
 }
 

@@ -1,9 +1,9 @@
 /**
  * Which structured line a metric is made of: `tag` (one a mirrored tag, and the first 20
  * of every other kind, skipped ones not counted), `event` (one a
- * delivery), `requests` (one a host and class, at most every 10 s).
+ * delivery), `requests` (one a host and class, at most every 10 s), `heartbeat` (one a sign of life).
  */
-export type Entry = 'tag' | 'event' | 'requests';
+export type Entry = 'tag' | 'event' | 'requests' | 'heartbeat';
 
 /** A metric of the functions: a log-based one in Cloud Monitoring, and one of OTLP where opted in. */
 export interface FunctionMetric {
@@ -38,7 +38,7 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/tag_failures',
     kind: 'counter',
     unit: '1',
-    help: 'Tags that failed or that the destination refused to move, by fault code; at most 20 of a kind an event.',
+    help: 'Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event.',
     entry: 'tag',
     present: 'code',
     labels: { code: 'code', outcome: 'outcome' },
@@ -79,6 +79,41 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     labels: { code: 'code', decision: 'decision' },
   },
   {
+    name: 'imagerepo_mirror/sources_lost',
+    kind: 'counter',
+    unit: '1',
+    help: 'Events whose whole source repository is not there although Flux found tags in it.',
+    entry: 'event',
+    present: 'announcedTags',
+    labels: {},
+  },
+  {
+    name: 'imagerepo_mirror/heartbeats',
+    kind: 'counter',
+    unit: '1',
+    help: 'Signs of life that arrived, by cluster: each bridge gives one every 5 minutes.',
+    entry: 'heartbeat',
+    labels: { cluster: 'cluster' },
+  },
+  {
+    name: 'imagerepo_mirror/repositories_watched',
+    kind: 'distribution',
+    unit: '1',
+    help: 'ImageRepositories that the bridge of a cluster watches, by its signs of life.',
+    entry: 'heartbeat',
+    field: 'watched',
+    labels: { cluster: 'cluster' },
+  },
+  {
+    name: 'imagerepo_mirror/repositories_refused',
+    kind: 'distribution',
+    unit: '1',
+    help: 'ImageRepositories that the bridge of a cluster does not publish until they are mended, by its signs of life.',
+    entry: 'heartbeat',
+    field: 'refused',
+    labels: { cluster: 'cluster' },
+  },
+  {
     name: 'imagerepo_mirror/event_duration',
     kind: 'distribution',
     unit: 's',
@@ -91,7 +126,7 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/lag',
     kind: 'distribution',
     unit: 's',
-    help: "Time from Flux's scan to its tags being mirrored; of first deliveries of changes that copied any.",
+    help: "Time from Flux's scan until the last of its tags is mirrored; of changes, also where they were continued, batched or handed to the job.",
     entry: 'event',
     field: 'lagSeconds',
     labels: {},

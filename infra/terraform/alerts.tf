@@ -1,195 +1,187 @@
 # When somebody should look, and what to do then. Each policy's documentation is what the person who is
-# woken reads; it names the commands with this installation's names.
+# woken reads; it names the commands with this installation's names. infra/README.md has the table of
+# situations, and a test evaluates every condition on lines that the product wrote in them.
+#
+# Conditions are PromQL: it sums over the services and the job, it knows what is absent, and its check that a
+# metric exists can be switched off. Cloud Monitoring takes up to 10 minutes to know a new log-based metric,
+# and refuses every other kind of condition on it until then.
+# https://docs.cloud.google.com/monitoring/promql/create-promql-alerts
 locals {
   # Repeating cannot help with these: the delivery is acknowledged, and nothing comes after it. A test
   # compares them with the table of codes.
   permanent_codes = [
-    "ADDRESS_REFUSED", "ANNOTATION_INVALID", "CONTINUATIONS_EXHAUSTED", "DESTINATION_FORBIDDEN", "DIGEST_INVALID",
-    "DOCKER_CONFIG_INVALID", "EVENT_INVALID", "EVENT_TOO_LARGE", "EVENT_UNDECODABLE", "FOREIGN_LAYER_REFUSED",
-    "GRAPH_TOO_LARGE", "INDEX_CHILD_REFUSED", "INDEX_TOO_DEEP", "INSECURE_REFUSED", "KUBECONFIG_INVALID",
-    "LIST_TOO_LARGE", "MANIFEST_INVALID", "MANIFEST_REFUSED", "MANIFEST_TOO_LARGE", "MANIFEST_UNSUPPORTED", "NOT_FOUND",
-    "OPTION_INVALID", "PAGINATION_REFUSED", "REALM_REFUSED", "REDIRECT_REFUSED", "REFERENCE_INVALID",
-    "REQUEST_REFUSED", "RESPONSE_TOO_LARGE", "SOURCE_FORBIDDEN", "SOURCE_INCOMPLETE", "TAG_IMMUTABLE", "TAG_INVALID",
+    "ADDRESS_REFUSED", "ANNOTATION_INVALID", "CONTINUATIONS_EXHAUSTED", "DESTINATION_FORBIDDEN",
+    "DIGEST_INVALID", "DOCKER_CONFIG_INVALID", "EVENT_INVALID", "EVENT_TOO_LARGE", "EVENT_UNDECODABLE",
+    "FOREIGN_LAYER_REFUSED", "GRAPH_TOO_LARGE", "INDEX_CHILD_REFUSED", "INDEX_TOO_DEEP", "INSECURE_REFUSED",
+    "KUBECONFIG_INVALID", "LIST_TOO_LARGE", "MANIFEST_INVALID", "MANIFEST_REFUSED", "MANIFEST_TOO_LARGE",
+    "MANIFEST_UNSUPPORTED", "NOT_FOUND", "OPTION_INVALID", "PAGINATION_REFUSED", "REALM_REFUSED",
+    "REDIRECT_REFUSED", "REFERENCE_INVALID", "REQUEST_REFUSED", "RESPONSE_TOO_LARGE", "SOURCE_FORBIDDEN",
+    "SOURCE_INCOMPLETE", "SOURCE_LOST", "TAG_IMMUTABLE", "TAG_INVALID",
   ]
-  any_permanent_code = "one_of(${join(", ", [for code in local.permanent_codes : "\"${code}\""])})"
 
-  # Lines come from the services and from the job: a condition looks at one kind of resource.
+  # Lines come from the services and from the job.
   writers = {
-    "services" = "resource.type=\"cloud_run_revision\""
-    "job"      = "resource.type=\"cloud_run_job\""
+    "services" = "cloud_run_revision"
+    "job"      = "cloud_run_job"
   }
-  lane_subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=one_of(${join(", ", [
-    for name in values(local.service_names) : "\"${name}\""
-  ])})"
 
-  # What a condition of `log` looks at, in `of` the services or the job.
+  # Log-based metrics in PromQL. https://docs.cloud.google.com/monitoring/promql/promql-mapping
+  promql_metric = "logging_googleapis_com:user_${local.metric_prefix}"
+
+  # What a condition looks at: a metric's increase within a window, of services and job, grouped, above a limit.
   log_alerts = {
     permanent-failures = {
-      metric   = "tag_failures"
-      filter   = "metric.labels.outcome=\"failed\" AND metric.labels.code=${local.any_permanent_code}"
-      aligner  = "ALIGN_DELTA"
-      period   = 600
+      of       = [{ metric = "tag_failures", labels = { outcome = "failed", code = local.permanent_codes } }]
+      by       = ["code"]
+      window   = "10m"
       duration = 0
-      limit    = 0
-      by       = ["metric.labels.code"]
+      logs     = "jsonPayload.entry=\"tag\" AND jsonPayload.outcome=\"failed\" AND jsonPayload.code=(${join(" OR ", [for code in local.permanent_codes : "\"${code}\""])})"
     }
     failed-events = {
-      metric   = "event_failures"
-      filter   = "metric.labels.decision=\"acknowledge\""
-      aligner  = "ALIGN_DELTA"
-      period   = 600
+      # SOURCE_LOST has an alert of its own.
+      of       = [{ metric = "event_failures", labels = { decision = "acknowledge", code = [for code in local.permanent_codes : code if code != "SOURCE_LOST"] } }]
+      by       = ["code"]
+      window   = "10m"
       duration = 0
-      limit    = 0
-      by       = ["metric.labels.code"]
+      logs     = "jsonPayload.entry=\"event\" AND jsonPayload.decision=\"acknowledge\" AND jsonPayload.code:*"
+    }
+    lost-sources = {
+      of       = [{ metric = "sources_lost", labels = {} }]
+      by       = []
+      window   = "10m"
+      duration = 0
+      logs     = "jsonPayload.entry=\"event\" AND jsonPayload.announcedTags>0 AND jsonPayload.code=\"SOURCE_LOST\""
     }
     lasting-failures = {
-      metric = "tag_failures"
-      filter = "metric.labels.outcome=\"failed\""
-      # One failure heals by redelivery; failures in every window of an hour do not.
-      aligner  = "ALIGN_DELTA"
-      period   = 900
+      # Of tags, and of whole repositories: a list that answers 401 has no tags. A delivery takes 9 minutes at
+      # most and comes again after 10 at most, so what fails on fails in every half hour.
+      of = [
+        { metric = "tag_failures", labels = { outcome = "failed" } },
+        { metric = "event_failures", labels = { decision = "retry" } },
+      ]
+      by       = ["code"]
+      window   = "30m"
       duration = 3600
-      limit    = 0
-      by       = ["metric.labels.code"]
+      logs     = "jsonPayload.code:* AND (jsonPayload.outcome=\"failed\" OR jsonPayload.decision=\"retry\")"
     }
     drift = {
-      metric   = "tags"
-      filter   = "metric.labels.outcome=\"drifted\""
-      aligner  = "ALIGN_DELTA"
-      period   = 600
-      duration = 0
-      limit    = 0
+      of       = [{ metric = "tags", labels = { outcome = "drifted" } }]
       by       = []
+      window   = "10m"
+      duration = 0
+      logs     = "jsonPayload.entry=\"tag\" AND jsonPayload.outcome=\"drifted\""
     }
     held-tags = {
-      metric   = "tags_held"
-      filter   = null
-      aligner  = "ALIGN_PERCENTILE_99"
-      period   = 600
-      duration = 0
-      limit    = 0
+      of       = [{ metric = "tags_held_sum", labels = {} }]
       by       = []
-    }
-    lag = {
-      metric   = "lag"
-      filter   = null
-      aligner  = "ALIGN_PERCENTILE_95"
-      period   = 600
+      window   = "10m"
       duration = 0
-      limit    = var.alert_thresholds.lag_minutes * 60
-      by       = []
+      logs     = "jsonPayload.entry=\"event\" AND jsonPayload.held>0"
     }
   }
 
-  log_conditions = {
-    for name, alert in local.log_alerts : name => {
-      for writer, resource in local.writers : "${alert.metric} of the ${writer}" => {
-        filter      = join(" AND ", compact([resource, "metric.type=\"${local.metric_type}/${alert.metric}\"", alert.filter]))
-        aligner     = alert.aligner
-        reducer     = startswith(alert.aligner, "ALIGN_PERCENTILE") ? "REDUCE_MAX" : "REDUCE_SUM"
-        by          = alert.by
-        period      = alert.period
-        duration    = alert.duration
-        comparison  = "COMPARISON_GT"
-        limit       = alert.limit
-        absent      = false
-        denominator = null
-      }
-      # Lag and the brake are told by deliveries, which the job has none of.
-      if writer == "services" || !contains(["lag", "held-tags"], name)
-    }
+  # `increase(metric{…}[window])` of each writer, added up by the labels.
+  log_queries = {
+    for name, alert in local.log_alerts : name => join("\nor\n", flatten([
+      for each in alert.of : [
+        for writer in values(local.writers) : format(
+          "sum%s (increase(%s_%s{%s}[%s])) > 0",
+          length(alert.by) == 0 ? "" : " by (${join(", ", alert.by)})", local.promql_metric, each.metric,
+          join(",", concat(
+            ["monitored_resource=\"${writer}\""],
+            [for label, value in each.labels : can(tostring(value)) ? "${label}=\"${value}\"" : "${label}=~\"${join("|", value)}\""],
+          )),
+          alert.window,
+        )
+      ]
+    ]))
   }
 
-  product_conditions = {
-    dead-letters = {
-      "dead letters wait" = {
-        filter      = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${var.name}-dead-letter\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\""
-        aligner     = "ALIGN_MAX"
-        reducer     = "REDUCE_SUM"
-        by          = []
-        period      = 300
-        duration    = 0
-        comparison  = "COMPARISON_GT"
-        limit       = 0
-        absent      = false
-        denominator = null
+  subscriptions_of_events = concat(values(local.service_names), var.accept_flux_events ? ["${var.name}-flux-events"] : [])
+  event_subscriptions     = "monitored_resource=\"pubsub_subscription\",subscription_id=~\"${join("|", local.subscriptions_of_events)}\""
+
+  # 429 is a lane at its limit of instances: Pub/Sub waits and comes again. What the service itself asks to have
+  # again it has said in a line of its own, and is no refused push.
+  pushes         = "sum(increase(pubsub_googleapis_com:subscription_push_request_count{${local.event_subscriptions},response_code!~\"429|resource_exhausted\"}[10m]))"
+  refused_pushes = "sum(increase(pubsub_googleapis_com:subscription_push_request_count{${local.event_subscriptions},response_class!=\"ack\",response_code!~\"429|resource_exhausted\"}[10m]))"
+  asked_again    = "(sum(increase(${local.promql_metric}_events{monitored_resource=\"cloud_run_revision\",decision=~\"retry|failed\"}[10m])) or vector(0))"
+
+  queries = merge(
+    { for name, query in local.log_queries : name => { query = query, duration = local.log_alerts[name].duration, logs = local.log_alerts[name].logs } },
+    {
+      lag = {
+        query = join("\nor\n", [
+          for writer in values(local.writers) :
+          "histogram_quantile(0.95, sum by (le) (increase(${local.promql_metric}_lag_bucket{monitored_resource=\"${writer}\"}[10m]))) > ${var.alert_thresholds.lag_minutes * 60}"
+        ])
+        duration = 0
+        logs     = "jsonPayload.entry=\"event\" AND jsonPayload.lagSeconds>${var.alert_thresholds.lag_minutes * 60}"
       }
-    }
-    waiting = {
-      "the oldest event waits" = {
-        filter      = "${local.lane_subscriptions} AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
-        aligner     = "ALIGN_MAX"
-        reducer     = "REDUCE_MAX"
-        by          = ["resource.labels.subscription_id"]
-        period      = 300
-        duration    = 600
-        comparison  = "COMPARISON_GT"
-        limit       = var.alert_thresholds.oldest_event_minutes * 60
-        absent      = false
-        denominator = null
+      dead-letters = {
+        query    = "max(pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${var.name}-dead-letter\"}) > 0"
+        duration = 0
+        logs     = "jsonPayload.entry=\"event\" AND jsonPayload.decision=\"dead-letter\""
       }
-    }
-    silence = {
-      # Either the topic has no figures at all, or they are zeros.
-      "no figures of the events topic" = {
-        filter      = local.published
-        aligner     = "ALIGN_DELTA"
-        reducer     = "REDUCE_SUM"
-        by          = []
-        period      = 3600
-        duration    = var.alert_thresholds.silence_hours * 3600
-        comparison  = null
-        limit       = null
-        absent      = true
-        denominator = null
+      waiting = {
+        query    = "max by (subscription_id) (pubsub_googleapis_com:subscription_oldest_unacked_message_age{${local.event_subscriptions}}) > ${var.alert_thresholds.oldest_event_minutes * 60}"
+        duration = 600
+        logs     = "jsonPayload.entry=\"event\" AND jsonPayload.decision=\"retry\""
       }
-      "nothing published" = {
-        filter      = local.published
-        aligner     = "ALIGN_DELTA"
-        reducer     = "REDUCE_SUM"
-        by          = []
-        period      = var.alert_thresholds.silence_hours * 3600
-        duration    = 0
-        comparison  = "COMPARISON_LT"
-        limit       = 1
-        absent      = false
-        denominator = null
+      failed-jobs = {
+        query    = "sum(increase(run_googleapis_com:job_completed_execution_count{monitored_resource=\"cloud_run_job\",job_name=\"${local.job_name}\",result=\"failed\"}[10m])) > 0"
+        duration = 0
+        logs     = "resource.type=\"cloud_run_job\" AND severity>=WARNING"
       }
-    }
-    failed-jobs = {
-      "executions that failed" = {
-        filter      = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.job_name}\" AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
-        aligner     = "ALIGN_DELTA"
-        reducer     = "REDUCE_SUM"
-        by          = []
-        period      = 300
-        duration    = 0
-        comparison  = "COMPARISON_GT"
-        limit       = 0
-        absent      = false
-        denominator = null
+      refused-pushes = {
+        query    = "(${local.refused_pushes} - ${local.asked_again}) / ${local.pushes} > 0.5"
+        duration = 1800
+        logs     = "resource.type=\"cloud_run_revision\" AND severity>=WARNING"
       }
-    }
-    refused-pushes = {
-      "more than half of the pushes are not acknowledged" = {
-        filter      = "${local.pushes} AND metric.labels.response_class!=\"ack\""
-        aligner     = "ALIGN_DELTA"
-        reducer     = "REDUCE_SUM"
-        by          = ["resource.labels.subscription_id"]
-        period      = 600
-        duration    = 1800
-        comparison  = "COMPARISON_GT"
-        limit       = 0.5
-        absent      = false
-        denominator = local.pushes
+    },
+    {
+      # One for each bridge, also for one that has never given a sign of life. The figures are the subscriber's:
+      # what arrived, not what was sent.
+      for cluster in keys(var.bridge_principals) : "silent-bridge ${cluster}" => {
+        query    = "absent_over_time(${local.promql_metric}_heartbeats{monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])\nor\nsum(increase(${local.promql_metric}_heartbeats{monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])) < 0.5"
+        duration = 0
+        logs     = "jsonPayload.entry=\"heartbeat\" AND jsonPayload.cluster=\"${cluster}\""
       }
-    }
+    },
+  )
+
+  # Section of infra/README.md, for the link.
+  runbook_sections = {
+    dead-letters       = "dead-letters"
+    drift              = "drift"
+    failed-events      = "fault-codes"
+    failed-jobs        = "the-job-does-every-copy"
+    held-tags          = "held-tags"
+    lag                = "metrics-and-alerts"
+    lasting-failures   = "fault-codes"
+    lost-sources       = "lost-sources"
+    permanent-failures = "fault-codes"
+    refused-pushes     = "metrics-and-alerts"
+    silent-bridge      = "a-silent-bridge"
+    waiting            = "metrics-and-alerts"
   }
 
-  published = "resource.type=\"pubsub_topic\" AND resource.labels.topic_id=\"${local.service_names["events"]}\" AND metric.type=\"pubsub.googleapis.com/topic/send_request_count\""
-  pushes    = "${local.lane_subscriptions} AND metric.type=\"pubsub.googleapis.com/subscription/push_request_count\""
+  alerts = merge(local.alert_texts, {
+    for cluster in keys(var.bridge_principals) : "silent-bridge ${cluster}" => {
+      title    = "the bridge of ${cluster} has been silent for ${var.alert_thresholds.silence_minutes} min"
+      severity = "ERROR"
+      text     = <<-E
+        A bridge publishes a sign of life every 5 minutes, with the name of its cluster (`CLUSTER_NAME`: it must be `${cluster}`), and the
+        service counts what arrives. None arrived: the bridge is not running, not leader anywhere, or may not publish.
 
-  alerts = {
+        1. `kubectl -n imagerepo-mirror get pods,lease` and the pods' logs: a refused publish names topic and principal.
+        2. Its principal in `bridge_principals`; `gcloud pubsub topics get-iam-policy ${local.service_names["events"]} --project ${var.project_id}`.
+        3. If every bridge is silent, look at the service: the alerts "pushes are refused" and "events wait".
+        4. The cluster is gone for good: take it out of `bridge_principals`.
+      E
+    }
+  })
+
+  alert_texts = {
     dead-letters = {
       title    = "events ended as dead letters"
       severity = "ERROR"
@@ -197,7 +189,7 @@ locals {
         An event could not be mirrored: the subscriber gave it up (attribute `error-code` says why, `error-field` where), or
         Pub/Sub did after ${local.max_delivery_attempts} attempts (attribute `CloudPubSubDeadLetterSourceDeliveryCount`).
 
-        1. Read them without taking them: `gcloud pubsub subscriptions pull ${var.name}-dead-letter --project ${var.project_id} --limit 20 --format json`
+        1. Read them (they are hidden for a minute, then back): `gcloud pubsub subscriptions pull ${var.name}-dead-letter --project ${var.project_id} --limit 20 --format json`
         2. Mend the cause: the code is explained in the log line of the same event, and in infra/README.md.
         3. Send them again: `gcloud run jobs execute ${local.job_name} --project ${var.project_id} --region ${var.region} --args=--drain,${var.name}-dead-letter,--republish,${var.name}-bulk`
 
@@ -235,12 +227,25 @@ locals {
         mending, annotate the ImageRepository with `imagerepo-mirror.io/requestedAt="$(date -u +%FT%TZ)"`.
       E
     }
+    lost-sources = {
+      title    = "a source that had tags is not there"
+      severity = "ERROR"
+      text     = <<-E
+        The registry answers 404 for a repository in which Flux found tags. Registries that hide private repositories say so where
+        credentials have expired or lack a permission; or it was deleted, renamed or made private. Nothing is deleted at the destination.
+
+        1. Which: `jsonPayload.code="SOURCE_LOST"` in the logs of ${var.name}; `jsonPayload.image` is the repository.
+        2. Try its credentials: `crane ls IMAGE`, with the docker config of the secret. A new version of the secret is read within 5 minutes.
+        3. Then annotate the ImageRepository with `imagerepo-mirror.io/requestedAt="$(date -u +%FT%TZ)"`; the next change and the
+           next resync ask again by themselves.
+      E
+    }
     lasting-failures = {
-      title    = "tags have been failing for an hour"
+      title    = "tags or repositories have been failing for an hour"
       severity = "WARNING"
       text     = <<-E
-        Failures of the label `code` in every quarter of the last hour. Deliveries repeat, so nothing is lost yet; after
-        ${local.max_delivery_attempts} attempts (about 16 hours) events become dead letters.
+        Failures of the label `code`, of tags or of whole repositories, throughout the last hour. Deliveries repeat, so nothing is
+        lost yet; after ${local.max_delivery_attempts} attempts (about 16 hours) events become dead letters.
 
         `UNAUTHORIZED`, `FORBIDDEN`: credentials of the source (a new version of the secret is read within 5 minutes) or the mirror's
         role on the destination. `RATE_LIMITED`: the source's limit; fewer instances or credentials. `NETWORK`, `TIMEOUT`,
@@ -273,19 +278,9 @@ locals {
       title    = "95 % of changes take longer than ${var.alert_thresholds.lag_minutes} min to be mirrored"
       severity = "WARNING"
       text     = <<-E
-        Time from Flux's scan to mirrored. The dashboard's "How long does it take" shows where: waiting (age of the oldest event)
+        Time from Flux's scan until the last of its tags is mirrored, also where the work was continued, divided into batches or
+        handed to the job. The dashboard's "How long does it take" shows where: waiting (age of the oldest event)
         or copying (duration). Large images and slow sources copy for minutes; a lane at its limit of instances waits.
-      E
-    }
-    silence = {
-      title    = "no event was published for ${var.alert_thresholds.silence_hours} h"
-      severity = "ERROR"
-      text     = <<-E
-        The bridge publishes each object every 12 h even if nothing changes: it is not running, not leader anywhere, or may not publish.
-
-        1. `kubectl -n imagerepo-mirror get pods,lease` and the pods' logs: a refused publish names topic and principal.
-        2. The principal must be in `bridge_principals`; `gcloud pubsub topics get-iam-policy ${local.service_names["events"]} --project ${var.project_id}`.
-        3. With `--resync-interval 0` or no ImageRepository, silence is right: raise `alert_thresholds.silence_hours` or disable this alert.
       E
     }
     failed-jobs = {
@@ -299,14 +294,14 @@ locals {
       E
     }
     refused-pushes = {
-      title    = "most pushes are not acknowledged"
+      title    = "pushes are refused"
       severity = "ERROR"
       text     = <<-E
-        More than half of the deliveries of a subscription have been refused for half an hour. By label `response_class`:
+        More than half of the deliveries have failed for half an hour without the service having asked for redelivery. What is
+        refused for want of a free instance (429) is not counted: that is a backfill. On the dashboard, "Pushes by answer":
 
-        `remote_server_4xx`: 403 is the push identity (role run.invoker, audience), 404 the service's URL, 429 no free instance: normal
-        during a backfill. `remote_server_5xx`: the service asks for redelivery; its log says why. `deadline_exceeded`,
-        `unreachable`: the service does not answer; look whether its newest revision starts.
+        `remote_server_4xx`: 403 is the push identity (role run.invoker, audience), 404 the service's URL. `remote_server_5xx`,
+        `deadline_exceeded`, `unreachable`: the service does not answer; look whether its newest revision starts.
       E
     }
   }
@@ -326,73 +321,37 @@ resource "google_monitoring_alert_policy" "this" {
     mime_type = "text/markdown"
     subject   = "${var.name}: ${each.value.title}"
     content   = each.value.text
+
+    links {
+      display_name = "Log lines"
+      url = format(
+        "https://console.cloud.google.com/logs/query;query=%s?project=%s",
+        replace(urlencode("${local.log_filter} AND ${local.queries[each.key].logs}"), "+", "%20"), var.project_id,
+      )
+    }
+
+    dynamic "links" {
+      for_each = var.runbook_url[*]
+      content {
+        display_name = "Runbook"
+        url          = "${links.value}#${local.runbook_sections[split(" ", each.key)[0]]}"
+      }
+    }
   }
 
   alert_strategy {
     auto_close = "604800s"
   }
 
-  dynamic "conditions" {
-    for_each = { for name, condition in merge(local.log_conditions, local.product_conditions)[each.key] : name => condition if !condition.absent }
-    content {
-      display_name = conditions.key
-      condition_threshold {
-        filter             = conditions.value.filter
-        comparison         = conditions.value.comparison
-        threshold_value    = conditions.value.limit
-        duration           = "${conditions.value.duration}s"
-        denominator_filter = conditions.value.denominator
-
-        aggregations {
-          alignment_period     = "${conditions.value.period}s"
-          per_series_aligner   = conditions.value.aligner
-          cross_series_reducer = conditions.value.reducer
-          group_by_fields      = conditions.value.by
-        }
-
-        dynamic "denominator_aggregations" {
-          for_each = conditions.value.denominator[*]
-          content {
-            alignment_period     = "${conditions.value.period}s"
-            per_series_aligner   = conditions.value.aligner
-            cross_series_reducer = conditions.value.reducer
-            group_by_fields      = conditions.value.by
-          }
-        }
-
-        trigger {
-          count = 1
-        }
-      }
+  conditions {
+    display_name = each.value.title
+    condition_prometheus_query_language {
+      query                     = local.queries[each.key].query
+      duration                  = "${local.queries[each.key].duration}s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
     }
   }
 
-  dynamic "conditions" {
-    for_each = { for name, condition in merge(local.log_conditions, local.product_conditions)[each.key] : name => condition if condition.absent }
-    content {
-      display_name = conditions.key
-      condition_absent {
-        filter   = conditions.value.filter
-        duration = "${conditions.value.duration}s"
-
-        aggregations {
-          alignment_period     = "${conditions.value.period}s"
-          per_series_aligner   = conditions.value.aligner
-          cross_series_reducer = conditions.value.reducer
-          group_by_fields      = conditions.value.by
-        }
-
-        trigger {
-          count = 1
-        }
-      }
-    }
-  }
-
-  # Last of all: see local.service_names.
-  depends_on = [
-    google_cloud_run_v2_job.mirror,
-    google_logging_metric.this,
-    google_pubsub_subscription.lane,
-  ]
+  depends_on = [google_logging_metric.this]
 }

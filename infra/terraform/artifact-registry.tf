@@ -1,12 +1,18 @@
 locals {
-  # HOST/PROJECT/REPOSITORY[/PATH], as the variable's validation has it; "LOCATION-docker.pkg.dev", or
-  # "docker.LOCATION.rep.pkg.dev" of a regional endpoint.
+  # HOST/PROJECT/REPOSITORY[/PATH], as the variable's validation has it.
   destination_parts = split("/", var.destination_registry)
   destination = {
-    location = replace(replace(replace(local.destination_parts[0], "-docker.pkg.dev", ""), "docker.", ""), ".rep.pkg.dev", "")
+    location = regex(local.registry_host, local.destination_parts[0])[0]
     project  = local.destination_parts[1]
     name     = local.destination_parts[2]
   }
+
+  # The location in a host's name: "LOCATION-docker.pkg.dev", or "docker.LOCATION.rep.pkg.dev" of a regional
+  # endpoint. https://docs.cloud.google.com/artifact-registry/docs/repositories/repo-locations
+  registry_host = "^(?:docker\\.)?([a-z0-9-]+?)(?:-docker\\.pkg\\.dev|\\.rep\\.pkg\\.dev)$"
+
+  # A key is of one location, and the repository's may be another than the services': europe, not europe-west1.
+  repository_kms_key_name = try(coalesce(var.destination_repository.kms_key_name, var.kms_key_name), null)
 }
 
 resource "google_artifact_registry_repository" "destination" {
@@ -18,13 +24,17 @@ resource "google_artifact_registry_repository" "destination" {
   description   = "Images mirrored by ${var.name}; every tag that Flux detects"
   format        = "DOCKER"
   labels        = local.labels
-  kms_key_name  = var.kms_key_name
+  kms_key_name  = local.repository_kms_key_name
 
   deletion_policy = local.deletion_policy
 
-  docker_config {
-    # A tag that moves at the source is then reported as drift instead of being overwritten.
-    immutable_tags = var.destination_repository.immutable_tags
+  # A tag that moves at the source is then reported as drift instead of being overwritten. The API answers
+  # without a block that says no more than false, which a plan would want to add for ever.
+  dynamic "docker_config" {
+    for_each = var.destination_repository.immutable_tags ? [1] : []
+    content {
+      immutable_tags = true
+    }
   }
 
   vulnerability_scanning_config {
@@ -77,6 +87,17 @@ data "google_artifact_registry_repository" "existing" {
       error_message = "destination_registry names the repository ${local.destination.name}, whose format is ${self.format}: images need DOCKER."
     }
   }
+}
+
+# Who pulls: the nodes of clusters, mostly. In a project of their own, nodes may read nothing of this one.
+resource "google_artifact_registry_repository_iam_member" "destination_reader" {
+  for_each = toset(var.destination_readers)
+
+  project    = local.destination.project
+  location   = local.destination.location
+  repository = local.destination_repository_id
+  role       = "roles/artifactregistry.reader"
+  member     = each.key
 }
 
 locals {

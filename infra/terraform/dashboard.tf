@@ -8,8 +8,14 @@ locals {
   own_topics        = "one_of(${join(", ", [for name in concat(values(local.service_names), ["${var.name}-dead-letter", "${var.name}-flux-events"]) : "\"${name}\""])})"
   own_subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=${local.own_topics}"
 
-  # The sum of a distribution has no aligner; PromQL knows it. https://docs.cloud.google.com/monitoring/promql/promql-mapping
-  promql_metric = "logging_googleapis_com:user_${local.metric_prefix}"
+  # Lines are the services' and the job's. The sum of a distribution has no aligner; PromQL knows it.
+  writer_filters = { for writer, type in local.writers : writer => "resource.type=\"${type}\"" }
+  sum_queries = {
+    for writer, type in local.writers : writer => {
+      for metric in ["tags_held", "tags_skipped", "bytes_uploaded", "bytes_saved"] :
+      metric => "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"${type}\"}[$${__interval}]))"
+    }
+  }
 
   # Each question's charts; a line is a metric of a resource, with how it is aligned, reduced and grouped,
   # or a PromQL query.
@@ -29,16 +35,16 @@ locals {
         },
         {
           title = "Deliveries by decision", unit = "1"
-          lines = [{
-            name   = "$${metric.labels.decision}"
+          lines = [for writer, resource in local.writer_filters : {
+            name   = "$${metric.labels.decision} (${writer})"
             metric = "${local.metric_type}/events"
-            of     = local.writers["services"]
+            of     = resource
             stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.decision"]
           }]
         },
         {
           title = "Tags by outcome", unit = "1"
-          lines = [for writer, resource in local.writers : {
+          lines = [for writer, resource in local.writer_filters : {
             name   = "$${metric.labels.outcome} (${writer})"
             metric = "${local.metric_type}/tags"
             of     = resource
@@ -47,9 +53,31 @@ locals {
         },
         {
           title = "Held by the brake, and unchanged", unit = "1"
-          lines = [for metric in ["tags_held", "tags_skipped"] : {
-            name   = metric
-            promql = "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
+          lines = flatten([for writer, queries in local.sum_queries : [for metric in ["tags_held", "tags_skipped"] : {
+            name   = "${metric} (${writer})"
+            promql = queries[metric]
+          }]])
+        },
+      ]
+    },
+    {
+      question = "What never comes?"
+      answer   = "A bridge gives a sign of life every 5 minutes, with the number of ImageRepositories that it watches, and of those that it does not publish (a wrong annotation, two images with one destination; the object has a Warning Event that says why). An object that is missing from both is in another namespace or shard, or has never been scanned."
+      charts = [
+        {
+          title = "Signs of life by cluster", unit = "1"
+          lines = [{
+            name   = "$${metric.labels.cluster}"
+            metric = "${local.metric_type}/heartbeats"
+            of     = local.writer_filters["services"]
+            stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.cluster"]
+          }]
+        },
+        {
+          title = "ImageRepositories watched, and never published", unit = "1"
+          lines = [for metric in ["repositories_watched", "repositories_refused"] : {
+            name   = "" # the labels of the query
+            promql = "max by (cluster) (increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[15m]) / increase(${local.promql_metric}_${metric}_count{monitored_resource=\"cloud_run_revision\"}[15m]))"
           }]
         },
       ]
@@ -60,19 +88,19 @@ locals {
       charts = [
         {
           title = "From Flux's scan to mirrored", unit = "s"
-          lines = [for percentile in ["50", "95", "99"] : {
-            name   = "${percentile} %"
+          lines = flatten([for writer, resource in local.writer_filters : [for percentile in ["50", "95", "99"] : {
+            name   = "${percentile} % (${writer})"
             metric = "${local.metric_type}/lag"
-            of     = local.writers["services"]
+            of     = resource
             stat   = ["ALIGN_DELTA", "REDUCE_PERCENTILE_${percentile}"], by = []
-          }]
+          }]])
         },
         {
           title = "Duration of a delivery (95 %)", unit = "s"
-          lines = [{
-            name   = "$${metric.labels.decision}"
+          lines = [for writer, resource in local.writer_filters : {
+            name   = "$${metric.labels.decision} (${writer})"
             metric = "${local.metric_type}/event_duration"
-            of     = local.writers["services"]
+            of     = resource
             stat   = ["ALIGN_DELTA", "REDUCE_PERCENTILE_95"], by = ["metric.labels.decision"]
           }]
         },
@@ -84,7 +112,7 @@ locals {
       charts = [
         {
           title = "Tags by fault code", unit = "1"
-          lines = [for writer, resource in local.writers : {
+          lines = [for writer, resource in local.writer_filters : {
             name   = "$${metric.labels.code} (${writer})"
             metric = "${local.metric_type}/tag_failures"
             of     = resource
@@ -93,10 +121,10 @@ locals {
         },
         {
           title = "Deliveries by fault code", unit = "1"
-          lines = [{
-            name   = "$${metric.labels.code}"
+          lines = [for writer, resource in local.writer_filters : {
+            name   = "$${metric.labels.code} (${writer})"
             metric = "${local.metric_type}/event_failures"
-            of     = local.writers["services"]
+            of     = resource
             stat   = ["ALIGN_DELTA", "REDUCE_SUM"], by = ["metric.labels.code"]
           }]
         },
@@ -159,10 +187,10 @@ locals {
       charts = [
         {
           title = "Bytes sent to the destination, and saved", unit = "By"
-          lines = [for metric in ["bytes_uploaded", "bytes_saved"] : {
-            name   = metric
-            promql = "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
-          }]
+          lines = flatten([for writer, queries in local.sum_queries : [for metric in ["bytes_uploaded", "bytes_saved"] : {
+            name   = "${metric} (${writer})"
+            promql = queries[metric]
+          }]])
         },
         {
           title = "Billed time of instances", unit = "s"
@@ -175,9 +203,9 @@ locals {
         },
         {
           title = "Requests to registries by host and class", unit = "1"
-          lines = [{
-            name   = null # the labels of the query
-            promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{monitored_resource=\"cloud_run_revision\"}[$${__interval}]))"
+          lines = [for type in values(local.writers) : {
+            name   = "" # the labels of the query
+            promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{monitored_resource=\"${type}\"}[$${__interval}]))"
           }]
         },
         {
@@ -189,48 +217,64 @@ locals {
             stat   = ["ALIGN_MEAN", "REDUCE_SUM"], by = []
           }]
         },
+        {
+          title = "Growth of the destination repository in a week", unit = "By"
+          lines = [{
+            name   = local.destination.name
+            promql = "sum(delta(artifactregistry_googleapis_com:repository_size{monitored_resource=\"artifactregistry.googleapis.com/Repository\",repository_id=\"${local.destination.name}\"}[7d]))"
+          }]
+        },
       ]
     },
   ]
 
-  # A question takes a heading of 3 rows and a row of charts of 16, on a grid of 48 columns.
+  # A question takes a heading of 3 rows and a row of charts of 16, on a grid of 48 columns. The API answers
+  # without what is 0, "" or [], and a plan would want to set it for ever: it is left out.
   dashboard_tiles = flatten([
     for row, group in local.dashboard : concat(
       [{
-        xPos = 0, yPos = row * 19, width = 48, height = 3
-        widget = {
-          title = group.question
-          text  = { content = group.answer, format = "MARKDOWN" }
-        }
+        for key, value in {
+          xPos = 0, yPos = row * 19, width = 48, height = 3
+          widget = {
+            title = group.question
+            text  = { content = group.answer, format = "MARKDOWN" }
+          }
+        } : key => value if value != 0
       }],
       [for column, chart in group.charts : {
-        xPos = column * floor(48 / length(group.charts)), yPos = row * 19 + 3, width = floor(48 / length(group.charts)), height = 16
-        widget = {
-          title = chart.title
-          xyChart = {
-            yAxis = { scale = "LINEAR" }
-            dataSets = [for line in chart.lines : {
-              plotType       = "LINE"
-              targetAxis     = "Y1"
-              legendTemplate = line.name == null ? "" : line.name
-              timeSeriesQuery = merge(
-                { unitOverride = chart.unit },
-                can(line.promql) ? { prometheusQuery = line.promql } : null,
-                can(line.promql) ? null : {
-                  timeSeriesFilter = {
-                    filter = "metric.type=\"${line.metric}\" AND ${line.of}"
-                    aggregation = {
-                      alignmentPeriod    = "300s"
-                      perSeriesAligner   = line.stat[0]
-                      crossSeriesReducer = line.stat[1]
-                      groupByFields      = line.by
-                    }
-                  }
-                },
-              )
-            }]
+        for key, value in {
+          xPos = column * floor(48 / length(group.charts)), yPos = row * 19 + 3, width = floor(48 / length(group.charts)), height = 16
+          widget = {
+            title = chart.title
+            xyChart = {
+              yAxis = { scale = "LINEAR" }
+              dataSets = [for line in chart.lines : {
+                for name, part in {
+                  plotType       = "LINE"
+                  targetAxis     = "Y1"
+                  legendTemplate = line.name
+                  timeSeriesQuery = merge(
+                    { unitOverride = chart.unit },
+                    can(line.promql) ? { prometheusQuery = line.promql } : null,
+                    can(line.promql) ? null : {
+                      timeSeriesFilter = {
+                        filter = "metric.type=\"${line.metric}\" AND ${line.of}"
+                        aggregation = {
+                          for argument, setting in {
+                            alignmentPeriod    = "300s"
+                            perSeriesAligner   = line.stat[0]
+                            crossSeriesReducer = line.stat[1]
+                            groupByFields      = line.by
+                          } : argument => setting if length(setting) > 0
+                        }
+                      }
+                    },
+                  )
+                } : name => part if part != ""
+              }]
+            }
           }
-        }
+        } : key => value if value != 0
       }],
     )
   ])

@@ -27,6 +27,9 @@ resource "google_service_account_iam_member" "agent_push_token" {
   service_account_id = google_service_account.push.name
   role               = "roles/iam.serviceAccountTokenCreator"
   member             = local.pubsub_agent
+
+  # The first topic of a project makes the agent.
+  depends_on = [google_pubsub_topic.dead_letter]
 }
 
 # --- mirror: the services and the job
@@ -107,51 +110,50 @@ locals {
   # https://docs.cloud.google.com/iam/docs/workload-identity-federation
   direct_member = "principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s"
 
-  annotated_bridges = {
-    for cluster, principal in var.bridge_principals : cluster => principal if principal.annotated
-  }
-
-  # Cluster → who publishes from it. Those with an annotated service account share one of Google's.
-  bridge_members = merge(
-    {
-      for cluster, principal in var.bridge_principals : cluster => (
-        principal.member != null ? principal.member : format(
-          local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
-        )
+  # Who publishes, each once: two clusters of one project have one identity, and a grant for each of them
+  # would be one grant, which goes with the first cluster that is removed.
+  bridge_members = setunion(
+    toset([
+      for principal in values(var.bridge_principals) : principal.member != null ? principal.member : format(
+        local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
       ) if !principal.annotated
-    },
-    length(local.annotated_bridges) == 0 ? {} : { "annotated service account" = google_service_account.bridge[0].member },
+    ]),
+    # Annotated Kubernetes service accounts act as this one of Google's; its name is known before it is made.
+    length(local.annotated_members) == 0 ? toset([]) : toset(["serviceAccount:${local.bridge_account_id}@${var.project_id}.iam.gserviceaccount.com"]),
   )
 
-  flux_event_members = {
-    for cluster, principal in var.flux_event_principals : cluster => (
-      principal.member != null ? principal.member : format(
-        local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
-      )
-    )
-  }
+  # Kubernetes service accounts that may act as Google's, each once.
+  annotated_members = toset([
+    for principal in values(var.bridge_principals) :
+    "serviceAccount:${principal.project_id}.svc.id.goog[${principal.namespace}/${principal.service_account}]" if principal.annotated
+  ])
+  bridge_account_id = "${var.name}-bridge"
 
-  bridge_grants = merge([
-    for lane in local.lanes : { for cluster, member in local.bridge_members : "${cluster}/${lane}" => { lane = lane, member = member } }
-  ]...)
+  flux_event_members = toset([
+    for principal in values(var.flux_event_principals) : principal.member != null ? principal.member : format(
+      local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
+    )
+  ])
+
+  bridge_grants = { for pair in setproduct(local.lanes, local.bridge_members) : "${pair[0]} ${pair[1]}" => { lane = pair[0], member = pair[1] } }
 }
 
 resource "google_service_account" "bridge" {
-  count = length(local.annotated_bridges) == 0 ? 0 : 1
+  count = length(local.annotated_members) == 0 ? 0 : 1
 
   project      = var.project_id
-  account_id   = "${var.name}-bridge"
+  account_id   = local.bridge_account_id
   display_name = "${var.name}: bridges with an annotated service account"
 
   depends_on = [google_project_service.this]
 }
 
 resource "google_service_account_iam_member" "bridge" {
-  for_each = local.annotated_bridges
+  for_each = local.annotated_members
 
   service_account_id = google_service_account.bridge[0].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "serviceAccount:${each.value.project_id}.svc.id.goog[${each.value.namespace}/${each.value.service_account}]"
+  member             = each.key
 }
 
 resource "google_pubsub_topic_iam_member" "bridge_publisher" {
@@ -161,6 +163,8 @@ resource "google_pubsub_topic_iam_member" "bridge_publisher" {
   topic   = google_pubsub_topic.lane[each.value.lane].id
   role    = "roles/pubsub.publisher"
   member  = each.value.member
+
+  depends_on = [google_service_account.bridge]
 }
 
 # --- build: whoever deploys, where that is not Terraform (examples/bootstrap makes the account)

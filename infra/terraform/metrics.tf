@@ -10,7 +10,7 @@ locals {
       labels      = ["outcome"]
     }
     tag_failures = {
-      description = "Tags that failed or that the destination refused to move, by fault code; at most 20 of a kind an event."
+      description = "Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event."
       entry       = "tag"
       unit        = "1"
       present     = "code"
@@ -43,6 +43,33 @@ locals {
       present     = "code"
       labels      = ["code", "decision"]
     }
+    sources_lost = {
+      description = "Events whose whole source repository is not there although Flux found tags in it."
+      entry       = "event"
+      unit        = "1"
+      present     = "announcedTags"
+      labels      = []
+    }
+    heartbeats = {
+      description = "Signs of life that arrived, by cluster: each bridge gives one every 5 minutes."
+      entry       = "heartbeat"
+      unit        = "1"
+      labels      = ["cluster"]
+    }
+    repositories_watched = {
+      description = "ImageRepositories that the bridge of a cluster watches, by its signs of life."
+      entry       = "heartbeat"
+      unit        = "1"
+      field       = "watched"
+      labels      = ["cluster"]
+    }
+    repositories_refused = {
+      description = "ImageRepositories that the bridge of a cluster does not publish until they are mended, by its signs of life."
+      entry       = "heartbeat"
+      unit        = "1"
+      field       = "refused"
+      labels      = ["cluster"]
+    }
     event_duration = {
       description = "Time from the arrival of a delivery to its answer."
       entry       = "event"
@@ -51,7 +78,7 @@ locals {
       labels      = ["decision"]
     }
     lag = {
-      description = "Time from Flux's scan to its tags being mirrored; of first deliveries of changes that copied any."
+      description = "Time from Flux's scan until the last of its tags is mirrored; of changes, also where they were continued, batched or handed to the job."
       entry       = "event"
       unit        = "s"
       field       = "lagSeconds"
@@ -112,8 +139,7 @@ locals {
     "By" = { scale = 1024, growth_factor = 4, num_finite_buckets = 20 }  # 1 KiB to 1 PiB
   }
 
-  # Names, not references: the metrics are made first and the alerts last, because Cloud Monitoring takes
-  # some seconds to know a metric.
+  # Names, not references: the metrics need not wait for what they count.
   service_names = { for lane in local.lanes : lane => "${var.name}-${lane}" }
   job_name      = "${var.name}-job"
   log_filter = join(" AND ", [
@@ -161,5 +187,14 @@ resource "google_logging_metric" "this" {
     }
   }
 
+  # The provider changes a metric's name by making another and leaving the first where it was.
+  lifecycle {
+    replace_triggered_by = [terraform_data.metric_prefix]
+  }
+
   depends_on = [google_project_service.this]
+}
+
+resource "terraform_data" "metric_prefix" {
+  input = local.metric_prefix
 }

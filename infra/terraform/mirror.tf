@@ -74,6 +74,14 @@ resource "google_cloud_run_v2_service" "mirror" {
   deletion_protection = var.deletion_protection
   labels              = local.labels
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization[*]
+    content {
+      use_default = binary_authorization.value == "default" ? true : null
+      policy      = binary_authorization.value == "default" ? null : binary_authorization.value
+    }
+  }
+
   template {
     service_account                  = google_service_account.mirror.email
     timeout                          = "${local.timeout_seconds}s"
@@ -192,6 +200,14 @@ resource "google_cloud_run_v2_job" "mirror" {
   name                = "${var.name}-job"
   deletion_protection = var.deletion_protection
   labels              = local.labels
+
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization[*]
+    content {
+      use_default = binary_authorization.value == "default" ? true : null
+      policy      = binary_authorization.value == "default" ? null : binary_authorization.value
+    }
+  }
 
   template {
     task_count  = 1

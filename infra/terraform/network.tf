@@ -11,6 +11,8 @@ resource "google_compute_address" "egress" {
   name        = "${var.name}-egress"
   description = "What sources see of ${var.name}; allow it there"
   labels      = local.labels
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_router" "egress" {
@@ -20,6 +22,8 @@ resource "google_compute_router" "egress" {
   region  = var.region
   name    = "${var.name}-egress"
   network = var.network.network
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_router_nat" "egress" {

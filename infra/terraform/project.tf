@@ -14,11 +14,13 @@ locals {
     ],
     local.uses_secrets ? ["secretmanager.googleapis.com"] : [],
     var.network == null ? [] : ["compute.googleapis.com"],
-    var.kms_key_name == null ? [] : ["cloudkms.googleapis.com"],
+    length(local.kms_agents) == 0 ? [] : ["cloudkms.googleapis.com"],
+    var.binary_authorization == null ? [] : ["binaryauthorization.googleapis.com"],
     var.otlp ? ["telemetry.googleapis.com"] : [],
   ))
 
-  # What `terraform destroy` may take with it: nothing, until deletion_protection is applied as false.
+  # What Terraform may delete of what holds images or messages: nothing, until deletion_protection is applied
+  # as false. deletion.tf keeps the rest in place with it.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
   labels = merge({ "app" = "imagerepo-mirror", "managed-by" = "terraform" }, var.labels)

@@ -14,6 +14,10 @@ locals {
   # How far back a seek can go.
   topic_retention = "604800s" # 7 days
 
+  # The job extends its leases itself while it works. Whoever reads by hand has the messages for as long as
+  # this, and the job that is to send them again finds none until then.
+  dead_letter_ack_deadline_seconds = 60
+
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
@@ -111,7 +115,7 @@ resource "google_pubsub_subscription" "dead_letter" {
   project                    = var.project_id
   name                       = "${var.name}-dead-letter"
   topic                      = google_pubsub_topic.dead_letter.id
-  ack_deadline_seconds       = local.ack_deadline_seconds
+  ack_deadline_seconds       = local.dead_letter_ack_deadline_seconds
   message_retention_duration = "2678400s" # 31 days, the maximum
   labels                     = local.labels
 

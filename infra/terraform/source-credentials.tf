@@ -30,18 +30,14 @@ resource "google_secret_manager_secret" "docker_config" {
   deletion_protection = var.deletion_protection
 
   replication {
-    dynamic "auto" {
-      for_each = var.kms_key_name == null ? [1] : []
-      content {}
-    }
-    # A regional key cannot serve replicas elsewhere.
-    dynamic "user_managed" {
-      for_each = var.kms_key_name == null ? [] : [1]
-      content {
-        replicas {
-          location = var.region
-          customer_managed_encryption {
-            kms_key_name = var.kms_key_name
+    # In the region that reads it and nowhere else, as the messages and the images are.
+    user_managed {
+      replicas {
+        location = var.region
+        dynamic "customer_managed_encryption" {
+          for_each = var.kms_key_name[*]
+          content {
+            kms_key_name = customer_managed_encryption.value
           }
         }
       }

@@ -28,8 +28,13 @@ variable "image" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/[^/@:]+/[^/@:]+/[^@:]+@sha256:[0-9a-f]{64}$", var.image))
+    condition     = can(regex("^([a-z0-9-]+-docker\\.pkg\\.dev|docker\\.[a-z0-9-]+\\.rep\\.pkg\\.dev)/[^/@:]+/[^/@:]+/[^@:]+@sha256:[0-9a-f]{64}$", var.image))
     error_message = "image is LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME@sha256:DIGEST: by digest, because a tag may be another image tomorrow, and without a tag beside it."
+  }
+
+  validation {
+    condition     = !endswith(var.image, "@sha256:0000000000000000000000000000000000000000000000000000000000000000")
+    error_message = "image has the digest of the examples, all zeros, which no image has: take the one that the build prints."
   }
 }
 
@@ -98,7 +103,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Whether Terraform refuses to delete the repository, the topics and subscriptions, the services, the job and the secret. To uninstall, apply false first."
+  description = "Whether Terraform refuses to delete the installation or a part of it that holds images, messages or credentials, before anything of it is deleted; a change that would make it anew is refused by the plan. To uninstall, apply false first."
   type        = bool
   default     = true
   nullable    = false
@@ -111,8 +116,15 @@ variable "enable_apis" {
   nullable    = false
 }
 
+variable "grant_service_agents" {
+  description = "Whether the module lets the project's own service agents use the key and pull the image of another project. These are the project's, not the installation's: of several installations in a project one grants them, and whoever removes that one hands it on first."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "kms_key_name" {
-  description = "Cloud KMS key that topics, repository, secret, services and job are encrypted with: projects/P/locations/L/keyRings/R/cryptoKeys/K, in the region and the destination's location. Null: Google's keys."
+  description = "Cloud KMS key that topics, repository, secret, services and job are encrypted with: projects/P/locations/L/keyRings/R/cryptoKeys/K, in the region. A repository in another location has its own: destination_repository.kms_key_name. Null: Google's keys."
   type        = string
   default     = null
 
@@ -163,6 +175,17 @@ variable "network" {
   }
 }
 
+variable "binary_authorization" {
+  description = "Policy of Binary Authorization that images of the services and the job must satisfy: default for the project's, or projects/P/platforms/cloudRun/policies/NAME. Null: none is asked."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.binary_authorization == null ? true : can(regex("^(default|projects/[^/]+/platforms/cloudRun/policies/[^/]+)$", var.binary_authorization))
+    error_message = "binary_authorization is default or projects/P/platforms/cloudRun/policies/NAME."
+  }
+}
+
 # --- image: who deploys
 
 variable "image_managed_by_build" {
@@ -196,6 +219,7 @@ variable "destination_repository" {
     create: make it here; false: it exists, somebody else's Terraform has it.
     immutable_tags: tags cannot be moved; a moved tag at the source is reported as drift.
     vulnerability_scanning: each pushed image is billed, also those that nobody runs.
+    kms_key_name: its key, where it is not in the region (europe): kms_key_name otherwise.
     cleanup: delete tags older than older_than (seconds with an s), but the keep_count newest versions of each
     image. A mirror copies back what is cleaned while it is still selected: it needs mirroring.latest, and
     keep_count ten times that (an index, its platforms and its signatures are versions each). dry_run only logs.
@@ -204,6 +228,7 @@ variable "destination_repository" {
     create                 = optional(bool, true)
     immutable_tags         = optional(bool, false)
     vulnerability_scanning = optional(bool, false)
+    kms_key_name           = optional(string)
     cleanup = optional(object({
       older_than = string
       keep_count = number
@@ -233,14 +258,34 @@ variable "destination_repository" {
 
   validation {
     condition = var.destination_repository.create ? true : (
-      !var.destination_repository.immutable_tags && !var.destination_repository.vulnerability_scanning && var.destination_repository.cleanup == null
+      !var.destination_repository.immutable_tags && !var.destination_repository.vulnerability_scanning
+      && var.destination_repository.cleanup == null && var.destination_repository.kms_key_name == null
     )
-    error_message = "destination_repository.create = false leaves the repository as it is: immutable_tags, vulnerability_scanning and cleanup are its owner's."
+    error_message = "destination_repository.create = false leaves the repository as it is: immutable_tags, vulnerability_scanning, kms_key_name and cleanup are its owner's."
+  }
+
+  validation {
+    condition     = var.destination_repository.kms_key_name == null ? true : can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.destination_repository.kms_key_name))
+    error_message = "destination_repository.kms_key_name is projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version."
   }
 
   validation {
     condition     = !(var.destination_repository.immutable_tags && var.destination_repository.cleanup != null)
     error_message = "destination_repository: immutable tags cannot be deleted, so immutable_tags and cleanup exclude each other."
+  }
+}
+
+variable "destination_readers" {
+  description = "Who may pull what is mirrored: IAM members such as serviceAccount:NODES@PROJECT.iam.gserviceaccount.com, those of clusters' nodes above all. Where several installations share a repository, name them in one."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition = alltrue([
+      for member in var.destination_readers : can(regex("^(principal|principalSet|serviceAccount|user|group|domain):", member))
+    ])
+    error_message = "destination_readers holds IAM members such as serviceAccount:NODES@PROJECT.iam.gserviceaccount.com; never everybody."
   }
 }
 
@@ -447,8 +492,9 @@ variable "memory" {
 
 variable "bridge_principals" {
   description = <<-E
-    Bridges that may publish, by a name for each cluster. Direct Workload Identity (the default) needs the cluster's
-    project_id and project_number; annotated = true uses the Google service account of the output
+    Bridges that may publish, by the name of each cluster, its CLUSTER_NAME: an alert fires where one of them falls
+    silent. Direct Workload Identity (the default) needs the cluster's project_id and project_number, both known to a
+    plan; annotated = true uses the Google service account of the output
     bridge_service_account instead, which the Kubernetes service account is annotated with; member is any other
     IAM member, for clusters outside of Google Cloud.
   E
@@ -539,12 +585,23 @@ variable "notification_channels" {
   }
 }
 
+variable "runbook_url" {
+  description = "Where you keep infra/README.md, such as https://github.com/my-org/imagerepo-mirror/blob/v1/infra/README.md: every alert links to its section. Null: alerts link to their log lines alone."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.runbook_url == null ? true : can(regex("^https://[^#]+$", var.runbook_url))
+    error_message = "runbook_url is an https address without a fragment."
+  }
+}
+
 variable "alert_thresholds" {
-  description = "When alerts open: age of the oldest event that is not done, time from Flux's scan to mirrored (95th percentile), and hours without any event (the bridge resyncs each object every 12 h)."
+  description = "When alerts open: age of the oldest event that is not done, time from Flux's scan to mirrored (95th percentile), and minutes without a sign of life of a bridge (it gives one every 5)."
   type = object({
     oldest_event_minutes = optional(number, 60)
     lag_minutes          = optional(number, 15)
-    silence_hours        = optional(number, 20)
+    silence_minutes      = optional(number, 15)
   })
   default  = {}
   nullable = false
@@ -555,8 +612,8 @@ variable "alert_thresholds" {
   }
 
   validation {
-    condition     = var.alert_thresholds.silence_hours >= 1 && var.alert_thresholds.silence_hours <= 23
-    error_message = "alert_thresholds.silence_hours is from 1 to 23: Cloud Monitoring looks back 23.5 h for what is absent."
+    condition     = var.alert_thresholds.silence_minutes >= 10 && var.alert_thresholds.silence_minutes <= 1440
+    error_message = "alert_thresholds.silence_minutes is from 10 (two signs of life) to 1440 (Cloud Monitoring looks back no further)."
   }
 }
 

@@ -5,6 +5,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   project_id           = "my-project"
   region               = "europe-west1"
   image                = "europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -127,11 +130,6 @@ run "services" {
     ])
     error_message = "What is not said is left to the code's default, not set to nothing."
   }
-
-  assert {
-    condition     = alltrue([for s in google_cloud_run_v2_service.mirror : s.deletion_protection]) && google_cloud_run_v2_job.mirror.deletion_protection
-    error_message = "Nothing is deleted by accident."
-  }
 }
 
 run "job" {
@@ -165,10 +163,28 @@ run "destination" {
     condition     = length(google_artifact_registry_repository.destination[0].cleanup_policies) == 0 && one(google_artifact_registry_repository.destination[0].vulnerability_scanning_config).enablement_config == "DISABLED"
     error_message = "Nothing is cleaned and nothing is scanned unless asked for."
   }
+}
+
+run "nothing_is_deleted_by_accident" {
+  command = plan
+
+  variables {
+    deletion_protection = null # the default
+  }
+
+  assert {
+    condition     = alltrue([for s in google_cloud_run_v2_service.mirror : s.deletion_protection]) && google_cloud_run_v2_job.mirror.deletion_protection
+    error_message = "The services and the job are protected."
+  }
 
   assert {
     condition     = google_artifact_registry_repository.destination[0].deletion_policy == "PREVENT" && alltrue([for t in google_pubsub_topic.lane : t.deletion_policy == "PREVENT"])
-    error_message = "Images and messages are not deleted by accident."
+    error_message = "Images and messages are protected."
+  }
+
+  assert {
+    condition     = alltrue([for guard in terraform_data.deletion_guard : guard.input == "protected"])
+    error_message = "The guards refuse before anything is deleted."
   }
 }
 
@@ -185,7 +201,7 @@ run "optional_parts_are_absent" {
 
 run "watching" {
   assert {
-    condition     = length(google_logging_metric.this) == 14 && length(google_monitoring_alert_policy.this) == 11
+    condition     = length(google_logging_metric.this) == 18 && length(google_monitoring_alert_policy.this) == 11
     error_message = "All metrics and alerts are there."
   }
 
@@ -200,7 +216,7 @@ run "watching" {
   }
 
   assert {
-    condition     = alltrue([for tile in jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles : tile.xPos + tile.width <= 48])
+    condition     = alltrue([for tile in jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles : try(tile.xPos, 0) + tile.width <= 48])
     error_message = "The dashboard fits its grid."
   }
 

@@ -32,6 +32,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   project_id           = "my-project"
   region               = "europe-west1"
   image                = "europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -106,22 +109,22 @@ run "bridges_of_three_kinds" {
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["prod-eu/events"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"
+    condition     = google_pubsub_topic_iam_member.bridge_publisher["events principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"
     error_message = "The direct principal names the cluster's pool, namespace and service account."
   }
 
   assert {
-    condition     = google_service_account_iam_member.bridge["prod-us"].member == "serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"
+    condition     = google_service_account_iam_member.bridge["serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"].member == "serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"
     error_message = "The annotated service account may act as Google's."
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["annotated service account/bulk"].member == "serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"
+    condition     = google_pubsub_topic_iam_member.bridge_publisher["bulk serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"].member == "serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"
     error_message = "The annotated bridges publish as their Google service account."
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["on-prem/events"].member == "serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"
+    condition     = google_pubsub_topic_iam_member.bridge_publisher["events serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"].member == "serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"
     error_message = "Any other member is taken as it is."
   }
 
@@ -136,6 +139,27 @@ run "bridges_of_three_kinds" {
   }
 }
 
+run "clusters_of_one_project_share_a_grant" {
+  variables {
+    bridge_principals = {
+      a = { project_id = "clusters", project_number = "222222222222" }
+      b = { project_id = "clusters", project_number = "222222222222" }
+      c = { project_id = "clusters", annotated = true }
+      d = { project_id = "clusters", annotated = true }
+    }
+  }
+
+  assert {
+    condition     = length(google_pubsub_topic_iam_member.bridge_publisher) == 4 && length(google_service_account_iam_member.bridge) == 1
+    error_message = "One identity is granted once, so that no cluster takes it away from another."
+  }
+
+  assert {
+    condition     = length([for name in keys(google_monitoring_alert_policy.this) : name if startswith(name, "silent-bridge ")]) == 4
+    error_message = "Each cluster has its own alert."
+  }
+}
+
 run "flux_publishes_by_its_own_topic" {
   variables {
     accept_flux_events    = true
@@ -143,7 +167,7 @@ run "flux_publishes_by_its_own_topic" {
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.flux_events_publisher["prod"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"
+    condition     = google_pubsub_topic_iam_member.flux_events_publisher["principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"
     error_message = "notification-controller's principal publishes."
   }
 

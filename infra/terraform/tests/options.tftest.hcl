@@ -5,6 +5,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   project_id           = "my-project"
   region               = "europe-west1"
   image                = "europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -299,8 +302,7 @@ run "no_apis" {
 
 run "two_installations_in_a_project" {
   variables {
-    name                = "mirror-dev"
-    deletion_protection = false
+    name = "mirror-dev"
   }
 
   assert {

@@ -60,7 +60,13 @@ run "mistakes_1" {
     # channel by name
     notification_channels = ["on-call"]
     # silence longer than monitoring looks back
-    alert_thresholds = { silence_hours = 24 }
+    alert_thresholds = { silence_minutes = 1441 }
+    # reader who is everybody
+    destination_readers = ["allUsers"]
+    # policy by its short name
+    binary_authorization = "my-policy"
+    # runbook by path
+    runbook_url = "infra/README.md"
   }
 
   expect_failures = [
@@ -86,7 +92,20 @@ run "mistakes_1" {
     var.flux_event_principals,
     var.notification_channels,
     var.alert_thresholds,
+    var.destination_readers,
+    var.binary_authorization,
+    var.runbook_url,
   ]
+}
+
+run "image_of_the_examples" {
+  command = plan
+
+  variables {
+    image = "europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+
+  expect_failures = [var.image]
 }
 
 run "mistakes_2" {

@@ -49,6 +49,7 @@ describe('lines of tags', () => {
       assert.equal(line?.['entry'], 'tag');
       assert.equal(line['outcome'], outcome);
       assert.equal(line['severity'] === 'DEBUG', outcome === 'skipped');
+      assert.equal(line['code'], outcome === 'lost' ? 'NOT_FOUND' : undefined);
     });
   }
 
@@ -138,8 +139,12 @@ describe('line of an event', () => {
       () => eventLine({ report: sampleReport([sampleRecord({ outcome: 'skipped' })]) }),
     ],
     [
-      'it is a continuation',
-      () => eventLine({ report: sampleReport([sampleRecord()]) }, sampleEvent({ continuation: 1 })),
+      'something is left',
+      () => eventLine({ report: sampleReport([sampleRecord()], { unfinished: ['2.0'] }) }),
+    ],
+    [
+      'the rest was divided into batches',
+      () => eventLine({ report: sampleReport([sampleRecord()], { ending: 'fanned-out' }) }),
     ],
     [
       'it is a resync',
@@ -153,6 +158,29 @@ describe('line of an event', () => {
       assert.equal(line()['lagSeconds'], undefined);
     });
   }
+
+  for (const [name, data] of [
+    ['a continuation', { continuation: 1 }],
+    ['a batch', { tags: ['1.0'] }],
+  ] as const) {
+    it(`tells the lag where ${name} ends what a change began`, () => {
+      const line = eventLine({ report: sampleReport([sampleRecord()]) }, sampleEvent(data));
+      assert.equal(line['lagSeconds'], 10);
+    });
+  }
+
+  it('counts a source that is not there, and the tags that it had', () => {
+    const report = sampleReport([], { ending: 'source-lost' });
+    const lost = eventLine({ report }, sampleEvent({ tagCount: 7 }));
+    assert.equal(lost['code'], 'SOURCE_LOST');
+    assert.equal(lost['announcedTags'], 7);
+    const empty = eventLine({ report }, sampleEvent({ tagCount: 0 }));
+    assert.equal(empty['code'], 'SOURCE_LOST');
+    assert.equal('announcedTags' in empty, false);
+    const asked = eventLine({ report }, sampleEvent({ tagCount: 0, tags: ['1.0'] }));
+    assert.equal(asked['announcedTags'], 1);
+    assert.equal('code' in eventLine({ report, shared: true }), false);
+  });
 
   it("leaves another delivery's figures to its line", () => {
     const line = eventLine({ report: sampleReport([sampleRecord()]), shared: true });
@@ -194,7 +222,8 @@ describe('line of an event', () => {
   it('carries every field that a metric extracts', () => {
     const fault = new Fault('SERVER_ERROR', 'x');
     const report = sampleReport([sampleRecord(), sampleRecord({ outcome: 'held' })]);
-    const line = eventLine({ report, fault });
+    const lost = sampleReport([], { ending: 'source-lost' });
+    const line = { ...eventLine({ report: lost }), ...eventLine({ report, fault }) };
     const fields = FUNCTION_METRICS.filter(({ entry }) => entry === 'event').flatMap(
       ({ field, present, labels }) => [field, present, ...Object.values(labels)],
     );

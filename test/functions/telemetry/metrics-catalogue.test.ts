@@ -17,7 +17,7 @@ describe('metrics catalogue', () => {
   });
 
   it('has labels of bounded values only', () => {
-    const bounded = ['outcome', 'code', 'decision', 'reason', 'host', 'class', 'side'];
+    const bounded = ['outcome', 'code', 'decision', 'reason', 'host', 'class', 'side', 'cluster'];
     for (const { labels } of FUNCTION_METRICS) {
       for (const field of Object.values(labels)) assert.ok(bounded.includes(field), field);
     }

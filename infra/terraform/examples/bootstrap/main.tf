@@ -24,6 +24,7 @@ resource "google_project_service" "this" {
     "cloudresourcemanager.googleapis.com", # Terraform looks the project up
     "containeranalysis.googleapis.com",    # keeps the provenance of builds
     "iam.googleapis.com",
+    "storage.googleapis.com",
   ])
 
   service            = each.key
@@ -33,27 +34,49 @@ resource "google_project_service" "this" {
 # The mirror's own image. Tags move (deployed-NAME), so they are not immutable; digests are what is deployed.
 resource "google_artifact_registry_repository" "images" {
   location        = var.region
-  repository_id   = "images"
+  repository_id   = var.repository_id
   description     = "Own images; mirrored ones have a repository of their own"
   format          = "DOCKER"
-  deletion_policy = "PREVENT"
+  labels          = var.labels
+  kms_key_name    = var.kms_key_name
+  deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
   depends_on = [google_project_service.this]
 }
 
+# Who pulls the mirror's image besides Cloud Run: the nodes that the bridge runs on.
+resource "google_artifact_registry_repository_iam_member" "image_reader" {
+  for_each = toset(var.image_readers)
+
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.reader"
+  member     = each.key
+}
+
 resource "google_service_account" "build" {
-  account_id   = "imagerepo-mirror-build"
-  display_name = "imagerepo-mirror: Cloud Build"
+  account_id   = "${var.name}-build"
+  display_name = "${var.name}: Cloud Build"
 
   depends_on = [google_project_service.this]
 }
 
 # Sources that `gcloud builds submit` uploads.
 resource "google_storage_bucket" "source" {
-  name                        = "${var.project_id}-imagerepo-mirror-source"
+  name                        = coalesce(var.bucket, "${var.project_id}-${var.name}-source")
   location                    = var.region
+  labels                      = var.labels
+  force_destroy               = !var.deletion_protection
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
+  deletion_policy             = var.deletion_protection ? "PREVENT" : "DELETE"
+
+  dynamic "encryption" {
+    for_each = var.kms_key_name[*]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   lifecycle_rule {
     condition {
@@ -63,6 +86,8 @@ resource "google_storage_bucket" "source" {
       type = "Delete"
     }
   }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_storage_bucket_iam_member" "build_reads_source" {
@@ -96,4 +121,23 @@ resource "google_service_account_iam_member" "build_acts_as_itself" {
   service_account_id = google_service_account.build.name
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.build.member
+}
+
+# Refuses `terraform destroy` before anything is gone: see infra/terraform/deletion.tf.
+resource "terraform_data" "deletion_guard" {
+  input = var.deletion_protection ? "protected" : "free"
+
+  provisioner "local-exec" {
+    when    = destroy
+    command = self.input == "protected" ? "echo deletion_protection is true: nothing was deleted. Apply it as false first. && exit 1" : "exit 0"
+  }
+
+  depends_on = [
+    google_artifact_registry_repository.images,
+    google_artifact_registry_repository_iam_member.build_pushes,
+    google_artifact_registry_repository_iam_member.image_reader,
+    google_project_iam_member.build,
+    google_service_account_iam_member.build_acts_as_itself,
+    google_storage_bucket_iam_member.build_reads_source,
+  ]
 }

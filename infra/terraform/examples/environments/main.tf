@@ -25,6 +25,7 @@ module "dev" {
   destination_registry = "${var.region}-docker.pkg.dev/${var.dev.project_id}/mirror"
   allowed_sources      = ["ghcr.io/my-org/*"]
   labels               = { environment = "dev" }
+  deletion_protection  = var.deletion_protection
 
   bridge_principals = {
     dev = { project_id = var.dev.cluster_project_id, project_number = var.dev.cluster_project_number }
@@ -39,6 +40,7 @@ module "prod" {
   image                = var.image
   destination_registry = "${var.region}-docker.pkg.dev/${var.prod.project_id}/mirror"
   labels               = { environment = "prod" }
+  deletion_protection  = var.deletion_protection
 
   # The ImageRepositories of the prod cluster name dev's repository.
   allowed_sources     = ["${module.dev.destination_registry}/*"]

@@ -60,6 +60,7 @@ module "imagerepo_mirror" {
     static_address = false # the network has a NAT with an address that sources allow
   }
 
+  deletion_protection   = var.deletion_protection
   enable_apis           = false
   notification_channels = [data.google_monitoring_notification_channel.on_call.name]
   labels                = { team = "platform", cost-center = "4711" }

@@ -43,3 +43,10 @@ variable "build_service_account" {
   description = "Account that Cloud Build deploys as."
   type        = string
 }
+
+variable "deletion_protection" {
+  description = "Whether nothing of it can be deleted. To uninstall: terraform apply -var deletion_protection=false, then terraform destroy with the same."
+  type        = bool
+  default     = true
+  nullable    = false
+}

@@ -25,6 +25,8 @@ module "imagerepo_mirror" {
   destination_registry = "europe-west1-docker.pkg.dev/${var.project_id}/mirror"
   allowed_sources      = ["ghcr.io/my-org/*", "docker.io/library/*"]
 
+  deletion_protection = var.deletion_protection
+
   # Who publishes: the bridge of one GKE cluster, by its own identity.
   bridge_principals = {
     prod = { project_id = var.project_id, project_number = var.project_number }

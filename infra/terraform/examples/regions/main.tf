@@ -30,5 +30,6 @@ module "imagerepo_mirror" {
   bridge_principals    = each.value.bridge_principals
   # Messages stay in the region.
   allowed_persistence_regions = [each.key]
+  deletion_protection         = var.deletion_protection
   labels                      = { region = each.key }
 }

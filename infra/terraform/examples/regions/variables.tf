@@ -23,3 +23,10 @@ variable "regions" {
     }))
   }))
 }
+
+variable "deletion_protection" {
+  description = "Whether nothing of it can be deleted. To uninstall: terraform apply -var deletion_protection=false, then terraform destroy with the same."
+  type        = bool
+  default     = true
+  nullable    = false
+}

@@ -3,6 +3,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   dev   = { project_id = "mirror-dev", cluster_project_id = "clusters-dev", cluster_project_number = "333333333333" }
   prod  = { project_id = "mirror-prod", cluster_project_id = "clusters-prod", cluster_project_number = "444444444444" }
   image = "europe-west1-docker.pkg.dev/images/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"

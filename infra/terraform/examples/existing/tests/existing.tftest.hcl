@@ -9,6 +9,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   project_id            = "my-project"
   registry_project_id   = "registry-project"
   cluster_project_id    = "clusters-eu"

@@ -3,6 +3,9 @@ mock_provider "google" {
 }
 
 variables {
+  # A run applies, and what it has applied is taken away after it.
+  deletion_protection = false
+
   project_id      = "my-project"
   image           = "europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:1111111111111111111111111111111111111111111111111111111111111111"
   allowed_sources = ["ghcr.io/my-org/*"]

@@ -1,0 +1,487 @@
+import assert from 'node:assert/strict';
+import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+
+import { startGoogleApis, type GoogleApis } from '../../stand-ins/google-apis/google-apis.ts';
+import { scratchFolder } from '../scratch.ts';
+import { MODULE } from './configuration.ts';
+import { missingTerraform, Root, writeRoot } from './terraform.ts';
+import { GOLDEN, watchingOf } from './watching.ts';
+
+/**
+ * The module, its examples and every optional part, applied with the real provider. It waits for minutes
+ * (10 s for an account, 9 s for the APIs, 3 s for a grant), so `npm test` leaves it to a run of its own.
+ */
+const missing =
+  process.env['APPLY_TERRAFORM'] === 'true'
+    ? missingTerraform()
+    : 'APPLY_TERRAFORM is not true: a step of .ci/run';
+const skip = missing ?? false;
+
+const IMAGE = `europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:${'ab'.repeat(32)}`;
+const KEY = 'projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/k';
+const KEY_OF_EUROPE = 'projects/keys/locations/europe/keyRings/r/cryptoKeys/k';
+
+interface Stage {
+  readonly apis: GoogleApis;
+  readonly terraform: string;
+}
+
+/** A stand-in, and a copy of the module that Terraform may write beside. */
+async function stage(t: TestContext): Promise<Stage> {
+  const apis = await startGoogleApis();
+  t.after(() => apis.close());
+  const folder = scratchFolder(t);
+  const terraform = join(folder, 'terraform');
+  cpSync(MODULE, terraform, { recursive: true });
+  return { apis, terraform };
+}
+
+async function example({ apis, terraform }: Stage, name: string): Promise<Root> {
+  const root = new Root(join(terraform, 'examples', name), apis);
+  await root.init();
+  return root;
+}
+
+/** A root that calls the module with these arguments. */
+async function called({ apis, terraform }: Stage, args: object): Promise<Root> {
+  const folder = join(terraform, '..', 'root');
+  writeRoot(folder, terraform, { ...REQUIRED, ...args });
+  const root = new Root(folder, apis);
+  await root.init();
+  return root;
+}
+
+/** Changes the module's arguments of such a root. */
+function change(root: Root, { terraform }: Stage, args: object): void {
+  writeRoot(root.folder, terraform, { ...REQUIRED, ...args });
+}
+
+const REQUIRED = {
+  project_id: 'my-project',
+  region: 'europe-west1',
+  image: IMAGE,
+  destination_registry: 'europe-west1-docker.pkg.dev/my-project/mirror',
+  allowed_sources: ['ghcr.io/my-org/*'],
+};
+
+/** What the operator has made before: keys, repositories, networks, channels, secrets. */
+function prepare({ cloud }: GoogleApis): void {
+  cloud.enable('keys', 'cloudkms.googleapis.com');
+  for (const key of [KEY, KEY_OF_EUROPE]) cloud.resources.set(`kms/${key}`, { name: key });
+  // `gcloud beta services identity create`, as infra/README.md has it.
+  for (const product of ['pubsub', 'artifactregistry', 'secretmanager']) {
+    cloud.makeAgent('my-project', `${product}.googleapis.com`);
+  }
+  for (const api of ['artifactregistry', 'secretmanager']) {
+    for (const project of ['my-project', 'images-project'])
+      cloud.enable(project, `${api}.googleapis.com`);
+  }
+  const images = 'projects/images-project/locations/europe-west1/repositories/images';
+  cloud.resources.set(`artifactregistry/${images}`, { name: images, format: 'DOCKER' });
+  cloud.resources.set('secretmanager/projects/my-project/secrets/authorities', {
+    name: 'projects/my-project/secrets/authorities',
+    replication: { automatic: {} },
+  });
+  cloud.resources.set('secretmanager/projects/my-project/secrets/authorities/versions/1', {
+    state: 'ENABLED',
+  });
+}
+
+function number(apis: GoogleApis, project: string): string {
+  return apis.cloud.numberOf(project);
+}
+
+/** A second plan finds nothing to do. */
+async function settled(root: Root, ...args: readonly string[]): Promise<void> {
+  const { code, output } = await root.plan(...args);
+  assert.equal(code, 0, output);
+}
+
+/** What Terraform has made, without what it leaves to others: enabled APIs are no resources here. */
+function left(apis: GoogleApis): readonly string[] {
+  return [...apis.cloud.resources.keys()].filter((name) => !name.includes('/operations/'));
+}
+
+/** Protected: `destroy` fails and changes nothing. Unprotected: it takes everything. */
+async function uninstall(
+  root: Root,
+  variables: readonly string[],
+  before: readonly string[],
+): Promise<void> {
+  const made = left(root.apis);
+  const state = await root.state();
+  const changes = root.apis.changes.length;
+  const refused = await root.destroy(...variables);
+  assert.equal(refused.code, 1);
+  assert.match(refused.output, /nothing was deleted/);
+  assert.deepEqual(root.apis.changes.slice(changes), [], 'nothing at all was changed');
+  assert.deepEqual(left(root.apis), made);
+  assert.deepEqual(
+    (await root.state()).filter((address) => !address.includes('terraform_data.')),
+    state.filter((address) => !address.includes('terraform_data.')),
+  );
+  const free = [...variables, '-var=deletion_protection=false'];
+  await root.apply(...free);
+  const destroyed = await root.destroy(...free);
+  assert.equal(destroyed.code, 0, destroyed.output);
+  assert.deepEqual(left(root.apis), before);
+  assert.deepEqual(await root.state(), []);
+}
+
+describe('examples', { skip, concurrency: 4 }, () => {
+  it('bootstrap: applied in one go, settled, protected, uninstalled', async (t) => {
+    const staged = await stage(t);
+    const root = await example(staged, 'bootstrap');
+    const variables = ['-var=project_id=my-project', '-var=region=europe-west1'];
+    const readers = '-var=image_readers=["group:nodes@example.com"]';
+    await root.apply(...variables, readers);
+    await settled(root, ...variables, readers);
+    assert.ok(
+      staged.apis.cloud.grants(
+        'artifactregistry/projects/my-project/locations/europe-west1/repositories/images',
+        'group:nodes@example.com',
+        'roles/artifactregistry.reader',
+      ),
+    );
+    await uninstall(root, [...variables, readers], []);
+  });
+
+  it('minimal: applied in one go, settled, protected, uninstalled', async (t) => {
+    const staged = await stage(t);
+    const root = await example(staged, 'minimal');
+    const variables = [
+      '-var=project_id=my-project',
+      `-var=project_number=${number(staged.apis, 'my-project')}`,
+      `-var=image=${IMAGE}`,
+    ];
+    await root.apply(...variables);
+    await settled(root, ...variables);
+    const made = `${JSON.stringify(watchingOf(staged.apis), undefined, 2)}\n`;
+    if (process.env['UPDATE_GOLDEN'] === 'true') writeFileSync(GOLDEN, made);
+    else
+      assert.equal(readFileSync(GOLDEN, 'utf8'), made, 'UPDATE_GOLDEN=true keeps what is made now');
+    await uninstall(root, variables, []);
+  });
+
+  it('existing: applied in one go, settled, protected, uninstalled', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    const { cloud } = apis;
+    for (const api of [
+      'artifactregistry',
+      'iam',
+      'logging',
+      'monitoring',
+      'pubsub',
+      'run',
+      'secretmanager',
+    ]) {
+      cloud.enable('my-project', `${api}.googleapis.com`);
+    }
+    cloud.enable('registry-project', 'artifactregistry.googleapis.com');
+    cloud.enable('cluster-project', 'container.googleapis.com');
+    const repository = 'projects/registry-project/locations/europe-west1/repositories/images';
+    cloud.resources.set(`artifactregistry/${repository}`, { name: repository, format: 'DOCKER' });
+    const cluster = 'projects/cluster-project/locations/europe-west1/clusters/prod';
+    cloud.resources.set(`container/${cluster}`, {
+      name: 'prod',
+      location: 'europe-west1',
+      status: 'RUNNING',
+      legacyAbac: {},
+      networkConfig: {},
+      nodePoolDefaults: {},
+      shieldedNodes: {},
+    });
+    const channel = 'projects/my-project/notificationChannels/42';
+    cloud.resources.set(`monitoring/${channel}`, {
+      name: channel,
+      displayName: 'on-call',
+      type: 'email',
+    });
+    const secret = 'projects/my-project/secrets/registry-credentials';
+    cloud.resources.set(`secretmanager/${secret}`, {
+      name: secret,
+      replication: { automatic: {} },
+    });
+    cloud.resources.set(`secretmanager/${secret}/versions/1`, { state: 'ENABLED' });
+    const builder = 'imagerepo-mirror-build@my-project.iam.gserviceaccount.com';
+    cloud.resources.set(`iam/projects/my-project/serviceAccounts/${builder}`, { email: builder });
+    const before = left(apis);
+    const root = await example(staged, 'existing');
+    const variables = [
+      '-var=project_id=my-project',
+      '-var=registry_project_id=registry-project',
+      '-var=cluster_project_id=cluster-project',
+      '-var=cluster_name=prod',
+      '-var=network=projects/my-project/global/networks/shared',
+      '-var=subnetwork=projects/my-project/regions/europe-west1/subnetworks/egress',
+      `-var=image=${IMAGE}`,
+      `-var=build_service_account=${builder}`,
+    ];
+    await root.apply(...variables);
+    await settled(root, ...variables);
+    // A deployment by Cloud Build moves the tag; Terraform follows, and is settled again.
+    cloud.resources.set(
+      'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
+      {
+        tags: [
+          {
+            name: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags/deployed-imagerepo-mirror`,
+            version: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/versions/sha256:${'cd'.repeat(32)}`,
+          },
+        ],
+      },
+    );
+    await root.apply(...variables);
+    await settled(root, ...variables);
+    cloud.resources.delete(
+      'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
+    );
+    await uninstall(root, variables, before);
+  });
+
+  it('environments: applied in one go, settled, protected, uninstalled', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    prepare(apis);
+    // The dev project's image is prod's, too.
+    const images = 'projects/dev-project/locations/europe-west1/repositories/images';
+    apis.cloud.enable('dev-project', 'artifactregistry.googleapis.com');
+    apis.cloud.resources.set(`artifactregistry/${images}`, { name: images, format: 'DOCKER' });
+    const before = left(apis);
+    const root = await example(staged, 'environments');
+    const variables = ['dev', 'prod'].map(
+      (one) =>
+        `-var=${one}=${JSON.stringify({
+          project_id: `${one}-project`,
+          cluster_project_id: `${one}-clusters`,
+          cluster_project_number: number(apis, `${one}-clusters`),
+        })}`,
+    );
+    variables.push(`-var=image=${IMAGE.replace('my-project', 'dev-project')}`);
+    await root.apply(...variables);
+    await settled(root, ...variables);
+    await uninstall(root, variables, before);
+  });
+
+  it('regions: two installations of a project; removing one keeps the other whole', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    const root = await example(staged, 'regions');
+    const clusters = {
+      a: { project_id: 'clusters', project_number: number(apis, 'clusters') },
+      b: { project_id: 'clusters', project_number: number(apis, 'clusters') },
+    };
+    const one = { 'europe-west1': { short_name: 'eu-west', bridge_principals: clusters } };
+    const both = { ...one, 'us-east1': { short_name: 'us-east', bridge_principals: clusters } };
+    const variables = [
+      '-var=project_id=my-project',
+      `-var=image=${IMAGE}`,
+      '-var=allowed_sources=["ghcr.io/my-org/*"]',
+    ];
+    await root.apply(
+      ...variables,
+      `-var=regions=${JSON.stringify(both)}`,
+      '-var=deletion_protection=false',
+    );
+    await settled(
+      root,
+      ...variables,
+      `-var=regions=${JSON.stringify(both)}`,
+      '-var=deletion_protection=false',
+    );
+    const granted = apis.cloud.allGrants().filter((grant) => grant.includes('eu-west'));
+    await root.apply(
+      ...variables,
+      `-var=regions=${JSON.stringify(one)}`,
+      '-var=deletion_protection=false',
+    );
+    assert.deepEqual(
+      apis.cloud.allGrants().filter((grant) => !grant.includes('us-east')),
+      granted,
+    );
+    assert.equal(
+      left(apis).some((name) => name.includes('us-east')),
+      false,
+    );
+    await root.apply(...variables, `-var=regions=${JSON.stringify(one)}`);
+    await uninstall(root, [...variables, `-var=regions=${JSON.stringify(one)}`], []);
+  });
+});
+
+/** Every optional part on. */
+function everything(apis: GoogleApis): object {
+  const principal = { project_id: 'clusters', project_number: number(apis, 'clusters') };
+  return {
+    image: IMAGE.replace('my-project', 'images-project'),
+    destination_registry: 'europe-docker.pkg.dev/my-project/mirror/below',
+    destination_repository: {
+      immutable_tags: true,
+      vulnerability_scanning: true,
+      kms_key_name: KEY_OF_EUROPE,
+    },
+    destination_readers: ['group:nodes@example.com'],
+    labels: { team: 'platform' },
+    kms_key_name: KEY,
+    allowed_persistence_regions: ['europe-west1'],
+    network: {
+      network: 'projects/my-project/global/networks/own',
+      subnetwork: 'projects/my-project/regions/europe-west1/subnetworks/egress',
+    },
+    binary_authorization: 'default',
+    source_credentials: {},
+    source_ca_secret_id: 'authorities',
+    source_repositories: ['projects/images-project/locations/europe-west1/repositories/images'],
+    mirroring: {
+      latest: 20,
+      include: ['^v'],
+      log_level: 'debug',
+      allowed_destinations: { apps: ['team/*'] },
+    },
+    bridge_principals: {
+      a: principal,
+      b: principal,
+      c: { project_id: 'clusters', annotated: true },
+      d: { project_id: 'clusters', annotated: true },
+      e: { member: 'group:outside@example.com' },
+    },
+    accept_flux_events: true,
+    flux_event_principals: { a: principal, b: principal },
+    runbook_url: 'https://example.com/infra/README.md',
+    otlp: true,
+  };
+}
+
+describe('the module with every optional part', { skip, concurrency: 4 }, () => {
+  it('is applied in one go and settled, switched off, and on again', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    prepare(apis);
+    const all = everything(apis);
+    const root = await called(staged, { ...all, deletion_protection: false });
+    await root.apply();
+    await settled(root);
+    change(root, staged, { deletion_protection: false });
+    await root.apply();
+    await settled(root);
+    change(root, staged, { ...all, deletion_protection: false });
+    await root.apply();
+    await settled(root);
+  });
+
+  it('removing one entry of a map keeps what the others have', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    prepare(apis);
+    const all = everything(apis) as {
+      readonly bridge_principals: Readonly<Record<string, unknown>>;
+      readonly flux_event_principals: Readonly<Record<string, unknown>>;
+    };
+    const root = await called(staged, all);
+    await root.apply();
+    const granted = apis.cloud.allGrants();
+    const { a: _a, c: _c, ...bridges } = all.bridge_principals;
+    const { a: _flux, ...flux } = all.flux_event_principals;
+    change(root, staged, { ...all, bridge_principals: bridges, flux_event_principals: flux });
+    await root.apply();
+    assert.deepEqual(apis.cloud.allGrants(), granted, 'b, d and e publish as before');
+    await settled(root);
+    const { e: _e, ...withoutOutside } = bridges;
+    change(root, staged, {
+      ...all,
+      bridge_principals: withoutOutside,
+      flux_event_principals: flux,
+    });
+    await root.apply();
+    assert.deepEqual(
+      apis.cloud.allGrants(),
+      granted.filter((grant) => !grant.endsWith('group:outside@example.com')),
+    );
+  });
+});
+
+describe('deletion protection', { skip, concurrency: 4 }, () => {
+  it('refuses a change of what the installation is while planning, and deletes nothing of a part', async (t) => {
+    const staged = await stage(t);
+    const { apis } = staged;
+    const parts = { source_credentials: {}, accept_flux_events: true };
+    const root = await called(staged, parts);
+    await root.apply();
+    const made = left(apis);
+
+    change(root, staged, { ...parts, name: 'another-name' });
+    const renamed = await root.plan();
+    assert.equal(renamed.code, 1);
+    assert.match(renamed.output, /would\s+delete what is there and make it anew/);
+
+    for (const part of ['source_credentials', 'accept_flux_events'] as const) {
+      const { [part]: _gone, ...others } = parts;
+      change(root, staged, others);
+      await assert.rejects(root.apply(), /nothing\s+was deleted/);
+      for (const name of made) assert.ok(left(apis).includes(name), name);
+    }
+
+    change(root, staged, { ...parts, deletion_protection: false });
+    await root.apply();
+    change(root, staged, { ...parts, deletion_protection: false, name: 'another-name' });
+    await root.apply();
+    assert.equal(
+      left(apis).some((name) => /imagerepo[-_]mirror/.test(name)),
+      false,
+      left(apis).join('\n'),
+    );
+    change(root, staged, { ...parts, name: 'another-name' });
+    await root.apply();
+    change(root, staged, parts);
+    assert.equal((await root.plan()).code, 1, 'and the new name is protected as the old one was');
+  });
+});
+
+describe('the guards against deletion', () => {
+  it('depend on every resource of the module', () => {
+    const text = readFileSync(join(MODULE, 'deletion.tf'), 'utf8');
+    const guarded = [...text.matchAll(/^ {4}(google_\w+\.\w+),$/gm)].map(([, address]) => address);
+    const declared = readdirResources();
+    assert.deepEqual(guarded, declared);
+  });
+});
+
+describe('service agents', { skip, concurrency: 4 }, () => {
+  it('are granted by one installation of a project alone where there are several', async (t) => {
+    const staged = await stage(t);
+    const { apis, terraform } = staged;
+    prepare(apis);
+    const shared = {
+      kms_key_name: KEY,
+      image: IMAGE.replace('my-project', 'images-project'),
+      deletion_protection: false,
+    };
+    const root = await called(staged, shared);
+    await root.apply();
+    const second = new Root(join(terraform, '..', 'second'), apis);
+    writeRoot(second.folder, terraform, {
+      ...REQUIRED,
+      ...shared,
+      name: 'second-mirror',
+      destination_registry: 'europe-west1-docker.pkg.dev/my-project/second',
+      grant_service_agents: false,
+    });
+    await second.init();
+    const granted = apis.cloud.allGrants();
+    await second.apply();
+    const destroyed = await second.destroy();
+    assert.equal(destroyed.code, 0, destroyed.output);
+    assert.deepEqual(apis.cloud.allGrants(), granted);
+  });
+});
+
+function readdirResources(): readonly string[] {
+  return globSync('*.tf', { cwd: MODULE })
+    .flatMap((file) => [
+      ...readFileSync(join(MODULE, file), 'utf8').matchAll(/^resource "(google_\w+)" "(\w+)"/gm),
+    ])
+    .map(([, type, name]) => `${type ?? ''}.${name ?? ''}`)
+    .sort();
+}

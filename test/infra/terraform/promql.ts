@@ -1,0 +1,230 @@
+/** One series of an instant vector; of samples: what was added within every window that is looked at. */
+export interface Series {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** Samples by the metric's name. */
+export type Samples = ReadonlyMap<string, readonly Series[]>;
+
+/**
+ * Evaluates PromQL, as far as the module's alerts speak it: selectors, `increase`, `absent_over_time`,
+ * `sum` and `max` with `by`, `histogram_quantile`, `vector`, `or`, arithmetic and comparisons. All samples lie
+ * within the window, so that `increase` gives their sum.
+ * https://prometheus.io/docs/prometheus/latest/querying/basics/
+ */
+export function evaluatePromql(query: string, samples: Samples): readonly Series[] {
+  const tokens =
+    query.match(
+      /"(?:[^"\\]|\\.)*"|\d+(?:\.\d+)?[smhd]?|[A-Za-z_][\w:]*|=~|!~|!=|>=|<=|[-+*/()[\]{},=<>]/g,
+    ) ?? [];
+  const reader = new QueryReader(tokens, samples);
+  const result = reader.alternatives();
+  if (!reader.ended) throw new Error(`a query that is not understood: ${query} at ${reader.rest}`);
+  return vectorOf(result);
+}
+
+type Value = number | readonly Series[];
+
+function vectorOf(value: Value): readonly Series[] {
+  return typeof value === 'number' ? [{ labels: {}, value }] : value;
+}
+
+class QueryReader {
+  readonly #tokens: readonly string[];
+  readonly #samples: Samples;
+  #at = 0;
+
+  constructor(tokens: readonly string[], samples: Samples) {
+    this.#tokens = tokens;
+    this.#samples = samples;
+  }
+
+  get ended(): boolean {
+    return this.#at === this.#tokens.length;
+  }
+
+  get rest(): string {
+    return this.#tokens.slice(this.#at).join(' ');
+  }
+
+  /** `or`: the series of the left, and those of the right that have other labels. */
+  alternatives(): Value {
+    let left = this.#comparison();
+    while (this.#takes('or')) {
+      const [first, second] = [vectorOf(left), vectorOf(this.#comparison())];
+      const seen = new Set(first.map(({ labels }) => keyOf(labels)));
+      left = [...first, ...second.filter(({ labels }) => !seen.has(keyOf(labels)))];
+    }
+    return left;
+  }
+
+  /** A comparison with a number keeps the series that satisfy it. */
+  #comparison(): Value {
+    const left = this.#sum();
+    const operator = ['>', '<', '>=', '<='].find((one) => this.#takes(one));
+    if (operator === undefined) return left;
+    const limit = this.#sum();
+    if (typeof limit !== 'number') throw new Error('only a number is compared with');
+    return vectorOf(left).filter(({ value }) =>
+      operator.startsWith('>')
+        ? value > limit || (operator === '>=' && value === limit)
+        : value < limit || (operator === '<=' && value === limit),
+    );
+  }
+
+  #sum(): Value {
+    let left = this.#product();
+    for (;;) {
+      if (this.#takes('-')) left = combine(left, this.#product(), (a, b) => a - b);
+      else if (this.#takes('+')) left = combine(left, this.#product(), (a, b) => a + b);
+      else return left;
+    }
+  }
+
+  #product(): Value {
+    let left = this.#atom();
+    while (this.#takes('/')) left = combine(left, this.#atom(), (a, b) => a / b);
+    return left;
+  }
+
+  #atom(): Value {
+    const token = this.#next();
+    if (/^\d/.test(token)) return Number(token);
+    if (token === '(') {
+      const inner = this.alternatives();
+      this.#expect(')');
+      return inner;
+    }
+    switch (token) {
+      case 'sum':
+        return this.#aggregate((values) => values.reduce((total, value) => total + value, 0));
+      case 'max':
+        return this.#aggregate((values) => Math.max(...values));
+      case 'increase':
+        return this.#argument();
+      case 'vector':
+        return vectorOf(this.#argument());
+      case 'absent_over_time':
+        return vectorOf(this.#argument()).length === 0 ? [{ labels: {}, value: 1 }] : [];
+      case 'histogram_quantile': {
+        this.#expect('(');
+        const quantile = Number(this.#next());
+        this.#expect(',');
+        const buckets = vectorOf(this.alternatives());
+        this.#expect(')');
+        return quantileOf(quantile, buckets);
+      }
+      default:
+        return this.#selector(token);
+    }
+  }
+
+  #argument(): Value {
+    this.#expect('(');
+    const inner = this.alternatives();
+    this.#expect(')');
+    return inner;
+  }
+
+  #aggregate(of: (values: readonly number[]) => number): readonly Series[] {
+    const by: string[] = [];
+    if (this.#takes('by')) {
+      this.#expect('(');
+      while (!this.#takes(')')) {
+        by.push(this.#next());
+        this.#takes(',');
+      }
+    }
+    const groups = new Map<string, { labels: Record<string, string>; values: number[] }>();
+    for (const { labels, value } of vectorOf(this.#argument())) {
+      const kept = Object.fromEntries(by.map((name) => [name, labels[name] ?? '']));
+      const group = groups.get(keyOf(kept)) ?? { labels: kept, values: [] };
+      group.values.push(value);
+      groups.set(keyOf(kept), group);
+    }
+    return [...groups.values()].map(({ labels, values }) => ({ labels, value: of(values) }));
+  }
+
+  #selector(name: string): readonly Series[] {
+    const matchers: ((labels: Series['labels']) => boolean)[] = [];
+    if (this.#takes('{')) {
+      while (!this.#takes('}')) {
+        const label = this.#next();
+        const operator = this.#next();
+        const value = JSON.parse(this.#next()) as string;
+        matchers.push((labels) => matchesLabel(labels[label] ?? '', operator, value));
+        this.#takes(',');
+      }
+    }
+    if (this.#takes('[')) {
+      this.#next();
+      this.#expect(']');
+    }
+    return (this.#samples.get(name) ?? []).filter(({ labels }) =>
+      matchers.every((matches) => matches(labels)),
+    );
+  }
+
+  #next(): string {
+    const token = this.#tokens[this.#at];
+    if (token === undefined) throw new Error('a query ends too early');
+    this.#at += 1;
+    return token;
+  }
+
+  #takes(token: string): boolean {
+    if (this.#tokens[this.#at] !== token) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  #expect(token: string): void {
+    if (!this.#takes(token)) throw new Error(`a query lacks ${token} before ${this.rest}`);
+  }
+}
+
+function matchesLabel(label: string, operator: string, value: string): boolean {
+  // A regular expression matches the whole label.
+  const whole = new RegExp(`^(?:${value})$`);
+  switch (operator) {
+    case '=':
+      return label === value;
+    case '!=':
+      return label !== value;
+    case '=~':
+      return whole.test(label);
+    case '!~':
+      return !whole.test(label);
+    default:
+      throw new Error(`a matcher that is not understood: ${operator}`);
+  }
+}
+
+/** Series of the same labels, or each with a number. */
+function combine(left: Value, right: Value, of: (a: number, b: number) => number): Value {
+  if (typeof left === 'number' && typeof right === 'number') return of(left, right);
+  if (typeof right === 'number') {
+    return vectorOf(left).map(({ labels, value }) => ({ labels, value: of(value, right) }));
+  }
+  const others = new Map(right.map(({ labels, value }) => [keyOf(labels), value]));
+  return vectorOf(left).flatMap(({ labels, value }) => {
+    const other = others.get(keyOf(labels));
+    return other === undefined ? [] : [{ labels, value: of(value, other) }];
+  });
+}
+
+function keyOf(labels: Series['labels']): string {
+  return JSON.stringify(Object.entries(labels).sort());
+}
+
+/** The upper bound of the bucket that the quantile falls into; within it nothing is known. */
+function quantileOf(quantile: number, buckets: readonly Series[]): readonly Series[] {
+  const sorted = buckets
+    .map(({ labels, value }) => ({ bound: Number(labels['le']), value }))
+    .sort((a, b) => a.bound - b.bound);
+  const total = sorted.at(-1)?.value ?? 0;
+  if (total === 0) return [];
+  const found = sorted.find(({ value }) => value >= quantile * total);
+  return found === undefined ? [] : [{ labels: {}, value: found.bound }];
+}
