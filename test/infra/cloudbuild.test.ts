@@ -107,7 +107,7 @@ describe('the build', () => {
   it('checks, then builds one image, with verified provenance', () => {
     assert.deepEqual(
       build.steps.map(({ id }) => id),
-      ['install', 'check', 'image', 'plan', 'deploy'],
+      ['check', 'image', 'plan', 'deploy'],
     );
     assert.deepEqual(build.images, ['${_IMAGE}:${_TAG}']);
     assert.equal(build.options['requestedVerifyOption'], 'VERIFIED');
@@ -121,9 +121,17 @@ describe('the build', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as {
       readonly scripts: Readonly<Record<string, string>>;
     };
-    for (const { entrypoint, args } of build.steps) {
-      if (entrypoint === 'npm' && args[0] === 'run') assert.ok((args[1] ?? '') in scripts);
-    }
+    const named = build.steps.flatMap(({ args }) => [
+      ...args.join(' ').matchAll(/npm run ([\w-]+)/g),
+    ]);
+    assert.ok(named.length > 0);
+    for (const [, name] of named) assert.ok((name ?? '') in scripts, name);
+  });
+
+  it('is checked unless it is told not to be', (t) => {
+    const { calls } = runStep(t, 'cloudbuild.yaml', 'check', {});
+    assert.deepEqual(calls, ['ci --no-audit --no-fund', 'run check']);
+    assert.deepEqual(runStep(t, 'cloudbuild.yaml', 'check', { _CHECK: 'false' }).calls, []);
   });
 
   it('plans and deploys only where it is told to', (t) => {
@@ -256,13 +264,49 @@ describe('the deployment', () => {
     ]);
   });
 
-  it('only moves the tag before Terraform was applied', (t) => {
+  it('is in the region of the build unless another is said', (t) => {
+    for (const [given, region] of [
+      [{}, 'us-east1'],
+      [{ _REGION: 'asia-east1' }, 'asia-east1'],
+    ] as const) {
+      const { calls } = runStep(
+        t,
+        file,
+        'deploy',
+        { LOCATION: 'us-east1', _IMAGE: 'host/project/images/mirror', ...given },
+        {},
+        { digest: DIGEST },
+      );
+      assert.equal(calls.filter((call) => call.includes(`--region=${region}`)).length, 4);
+    }
+  });
+
+  for (const [what, first, fails] of [
+    ['nothing is there', 'false', 'ERROR: (gcloud.run.jobs.describe) Cannot find job [x].'],
+    ['it may not be seen', 'true', "ERROR: PERMISSION_DENIED: Permission 'run.jobs.get' denied"],
+    ['the region is none', 'true', 'ERROR: Could not resolve host: eu-west9-run.googleapis.com'],
+  ] as const) {
+    it(`fails and moves no tag where ${what}`, (t) => {
+      const { status, calls } = runStep(
+        t,
+        file,
+        'deploy',
+        { _IMAGE: 'host/project/images/mirror', _FIRST: first },
+        { 'jobs describe': { fails } },
+        { digest: DIGEST },
+      );
+      assert.equal(status, 1);
+      assert.equal(calls.length, 1);
+    });
+  }
+
+  it('only moves the tag before Terraform was applied, where that is said', (t) => {
     const { status, calls } = runStep(
       t,
       file,
       'deploy',
-      { _IMAGE: 'host/project/images/mirror' },
-      { 'jobs describe': undefined },
+      { _IMAGE: 'host/project/images/mirror', _FIRST: 'true' },
+      { 'jobs describe': { fails: 'ERROR: (gcloud.run.jobs.describe) Cannot find job [x].' } },
       { digest: DIGEST },
     );
     assert.equal(status, 0);
@@ -347,14 +391,14 @@ interface StepRun {
 /**
  * Runs a step's script as Cloud Build would, with a gcloud that writes down its arguments and answers
  * by `answers`: part of the arguments → what it prints, one answer a call and the last one again;
- * undefined: it fails.
+ * `fails`: it fails with these words.
  */
 function runStep(
   t: TestContext,
   file: string,
   id: string,
   substitutions: Readonly<Record<string, string>>,
-  answers: Readonly<Record<string, readonly string[] | undefined>> = {},
+  answers: Readonly<Record<string, readonly string[] | { readonly fails: string }>> = {},
   workspace: Readonly<Record<string, string>> = {},
 ): StepRun {
   const folder = scratchFolder(t);
@@ -380,6 +424,7 @@ function runStep(
   writeFileSync(program, `#!${process.execPath}\n${STAND_IN}`);
   chmodSync(program, 0o755);
   writeFileSync(join(folder, 'terraform'), readFileSync(program), { mode: 0o755 });
+  writeFileSync(join(folder, 'npm'), readFileSync(program), { mode: 0o755 });
   writeFileSync(join(folder, 'sleep'), '#!/bin/sh\n', { mode: 0o755 });
   const { status } = spawnSync('bash', ['-euc', script], {
     cwd: folder,
@@ -412,7 +457,10 @@ fs.appendFileSync(folder + '/calls', call + '\\n');
 const found = JSON.parse(fs.readFileSync(folder + '/answers.json', 'utf8')).find(([part]) => call.includes(part));
 if (found !== undefined) {
   const [part, lines] = found;
-  if (lines == null) process.exit(1);
+  if (lines.fails !== undefined) {
+    process.stderr.write(lines.fails + '\\n');
+    process.exit(1);
+  }
   const earlier = before.filter((line) => line.includes(part)).length;
   process.stdout.write(lines[Math.min(earlier, lines.length - 1)] + '\\n');
 }
