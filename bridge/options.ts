@@ -7,6 +7,8 @@ const TOPIC = /^(projects\/[^/\s]+\/topics\/)?[a-zA-Z][\w.~+%-]{2,254}$/;
 
 /** What may stand between the slashes of an event's source. */
 const CLUSTER_NAME = /^[\w.~-]{1,100}$/;
+/** Letters, digits and hyphens, with a domain before a colon where the project has one. */
+const PROJECT = /^([a-z0-9.-]+:)?[a-z0-9-]+$/i;
 
 /** Every option of the bridge; those that Flux's controllers have too bear their names and defaults. */
 export const bridgeOptions = {
@@ -112,6 +114,9 @@ export const bridgeOptions = {
     env: 'GOOGLE_CLOUD_PROJECT',
     placeholder: 'PROJECT',
     sentence: 'Project of topics named without one. Unset: that of the credentials.',
+    check: (value) => {
+      if (!PROJECT.test(value)) throw new Error(`wants a project's id, not '${value}'`);
+    },
   }),
   topic: text({
     flag: '--topic',

@@ -37,6 +37,8 @@ export interface Manifest {
       readonly metadata: { readonly labels: Readonly<Record<string, string>> };
       readonly spec: {
         readonly serviceAccountName: string;
+        readonly priorityClassName?: string;
+        readonly nodeSelector?: Readonly<Record<string, string>>;
         readonly securityContext: object;
         readonly containers: readonly [Container];
       };
@@ -51,7 +53,13 @@ export const OVERLAYS = [
 ] as const;
 
 /** Components that a user may add to an overlay. */
-const COMPONENTS = ['components/pod-monitoring', 'components/pod-monitor'] as const;
+const COMPONENTS = [
+  'components/priority-class',
+  'components/pod-monitoring',
+  'components/rules',
+  'components/pod-monitor',
+  'components/prometheus-rule',
+] as const;
 
 /** Where the manifests are. */
 export const KUBERNETES = join(ROOT, 'infra/kubernetes');
@@ -69,6 +77,38 @@ export async function build(kubectl: Found, folder: string): Promise<readonly Ma
   return parseAllDocuments(await kustomize(kubectl, folder)).map(
     (document) => document.toJS() as Manifest,
   );
+}
+
+/** The digest of an image that is set from above. */
+export const DIGEST = `sha256:${'ab'.repeat(32)}`;
+
+/** What `bridge_principals` and Terraform's outputs say, set in a kustomization above, as the README does. */
+export const SETTINGS = { GOOGLE_CLOUD_PROJECT: 'my-project', CLUSTER_NAME: 'prod' };
+
+/** A kustomization above a folder that sets image, project and cluster; returns its folder. */
+export function setFromAbove(scratch: string, name: string, workload: string): string {
+  const folder = join(scratch, 'above');
+  mkdirSync(folder, { recursive: true });
+  const env = Object.entries(SETTINGS).map(([key, value]) => ({ name: key, value }));
+  const kustomization = {
+    resources: [relative(folder, join(KUBERNETES, name))],
+    images: [
+      { name: 'imagerepo-mirror', newName: 'host/project/images/imagerepo-mirror', digest: DIGEST },
+    ],
+    patches: [
+      {
+        target: { kind: workload },
+        patch: JSON.stringify({
+          apiVersion: workload === 'Job' ? 'batch/v1' : 'apps/v1',
+          kind: workload,
+          metadata: { name: 'any' },
+          spec: { template: { spec: { containers: [{ name: 'bridge', env }] } } },
+        }),
+      },
+    ],
+  };
+  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+  return folder;
 }
 
 /** A kustomization in `scratch` that adds all components to an overlay; returns its folder. */

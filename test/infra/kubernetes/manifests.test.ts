@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 
 import { readConfig, type BridgeConfig } from '../../../bridge/config.ts';
+import { BRIDGE_METRICS } from '../../../bridge/metrics.ts';
 import { bridgeOptions } from '../../../bridge/options.ts';
 import type { OptionTable } from '../../../functions/options/option.ts';
 import { required, skipUnless } from '../../real/servers/found.ts';
@@ -10,8 +11,11 @@ import { findKubectl } from '../../real/servers/tools.ts';
 import { scratchFolder } from '../scratch.ts';
 import {
   build,
+  DIGEST,
   KUBERNETES,
   OVERLAYS,
+  SETTINGS,
+  setFromAbove,
   withComponents,
   type Container,
   type Manifest,
@@ -57,7 +61,8 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
   const [container] = podOf(only(manifests, kind)).spec.containers;
   const [script, ...args] = container.args;
   assert.equal(script, '/app/bridge.js');
-  const settings = settingsOf(manifests, container);
+  const settings: Record<string, string> = { ...settingsOf(manifests, container) };
+  for (const { name, value } of container.env) if (value !== undefined) settings[name] = value;
   const names = [...Object.keys(settings), ...container.env.map(({ name }) => name)];
   assert.deepEqual(
     names.filter((name) => !known.includes(name)),
@@ -65,22 +70,67 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
   );
   const detection = container.env.find(({ name }) => name === 'METADATA_SERVER_DETECTION');
   assert.equal(detection?.value, 'assume-present');
+  // Kubernetes puts values for $(NAME), and leaves it as it is where there is none.
+  const expanded = args.map((argument) =>
+    argument.replace(/\$\((\w+)\)/g, (whole, name: string) => settings[name] ?? whole),
+  );
   // Throws on a flag or a value that it does not take.
-  return readConfig(args, settings);
+  return readConfig(expanded, settings);
+}
+
+/** What a folder becomes where image, project and cluster are set above it. */
+function builtFromAbove(t: TestContext, name: string, kind: string): Promise<readonly Manifest[]> {
+  return build(required(search), setFromAbove(scratchFolder(t), name, kind));
 }
 
 describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
   for (const overlay of OVERLAYS) {
-    it(`start the bridge of ${overlay} with options that it has`, async () => {
-      const config = configOf(await builtFolder(overlay), 'Deployment');
+    it(`start the bridge of ${overlay} with options that it has`, async (t) => {
+      const manifests = await builtFromAbove(t, overlay, 'Deployment');
+      const config = configOf(manifests, 'Deployment');
       assert.equal(config.enableLeaderElection, true);
       assert.equal(config.once, false);
       assert.equal(config.project, 'my-project');
       assert.equal(config.clusterName, 'prod');
       assert.equal(config.topic, 'imagerepo-mirror-events');
       assert.equal(config.bulkTopic, 'imagerepo-mirror-bulk');
+      assert.equal(
+        podOf(only(manifests, 'Deployment')).spec.containers[0].image,
+        `host/project/images/imagerepo-mirror@${DIGEST}`,
+        'the image that is set above applies',
+      );
     });
+  }
 
+  for (const [folder, kind] of [
+    ...OVERLAYS.map((overlay) => [overlay, 'Deployment'] as const),
+    ['backfill', 'Job'] as const,
+  ]) {
+    for (const name of Object.keys(SETTINGS) as (keyof typeof SETTINGS)[]) {
+      it(`stop the start of ${folder} where ${name} is not set, with its name`, async (t) => {
+        const manifests = await builtFromAbove(t, folder, kind);
+        const { env } = podOf(only(manifests, kind)).spec.containers[0];
+        (env as { name: string }[]).splice(
+          env.findIndex((each) => each.name === name),
+          1,
+        );
+        assert.throws(() => configOf(manifests, kind), new RegExp(`\\$\\(${name}\\)`));
+      });
+    }
+
+    it(`have no image, project or cluster of their own in ${folder}`, async () => {
+      const manifests = await builtFolder(folder);
+      const text = JSON.stringify(manifests);
+      assert.doesNotMatch(text, /my-project|"prod"|sha256:0/);
+      assert.equal(podOf(only(manifests, kind)).spec.containers[0].image, 'imagerepo-mirror:unset');
+      assert.deepEqual(podOf(only(manifests, kind)).spec.nodeSelector, {
+        'kubernetes.io/os': 'linux',
+        'kubernetes.io/arch': 'amd64',
+      });
+    });
+  }
+
+  for (const overlay of OVERLAYS) {
     it(`grant ${overlay} what the bridge needs and no more`, async () => {
       const manifests = await builtFolder(overlay);
       const rules = manifests
@@ -144,16 +194,15 @@ describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
     assert.deepEqual(annotations, [
       undefined,
       {
-        'iam.gke.io/gcp-service-account':
-          'imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com',
+        'iam.gke.io/gcp-service-account': 'unset@unset.iam.gserviceaccount.com',
       },
     ]);
   });
 
-  it('run the backfill once, as the bridge itself', async () => {
-    const backfill = await builtFolder('backfill');
+  it('run the backfill once, as the bridge itself', async (t) => {
+    const backfill = await builtFromAbove(t, 'backfill', 'Job');
     const [overlay] = OVERLAYS;
-    const bridge = await builtFolder(overlay);
+    const bridge = await builtFromAbove(t, overlay, 'Deployment');
     const config = configOf(backfill, 'Job');
     assert.equal(config.once, true);
     assert.deepEqual(
@@ -232,5 +281,38 @@ describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
         assert.equal(labels[key], value);
       }
     }
+  });
+
+  it('give the bridge a priority where that component is added', async (t) => {
+    const [overlay] = OVERLAYS;
+    const manifests = await build(required(search), withComponents(scratchFolder(t), overlay));
+    assert.equal(
+      podOf(only(manifests, 'Deployment')).spec.priorityClassName,
+      only(manifests, 'PriorityClass').metadata.name,
+    );
+  });
+
+  it('alert on metrics that the bridge has, alike for both kinds of Prometheus', async (t) => {
+    const [overlay] = OVERLAYS;
+    const manifests = await build(required(search), withComponents(scratchFolder(t), overlay));
+    const rules = only(manifests, 'Rules').spec as unknown as {
+      readonly groups: readonly { readonly rules: readonly { readonly expr: string }[] }[];
+    };
+    assert.deepEqual(only(manifests, 'PrometheusRule').spec, rules);
+    const names = rules.groups.flatMap((group) =>
+      group.rules.flatMap(({ expr }) => expr.match(/\b(imagerepo_mirror|leader_election)_\w+/g)),
+    );
+    const known: readonly string[] = Object.values(BRIDGE_METRICS).map(({ name }) => name);
+    assert.equal(names.length, 4);
+    assert.deepEqual(
+      names.filter((name) => !known.includes(name ?? '')),
+      [],
+    );
+  });
+
+  it('keep the namespace when Flux prunes', async () => {
+    const [overlay] = OVERLAYS;
+    const namespace = only(await builtFolder(overlay), 'Namespace');
+    assert.equal(namespace.metadata.annotations?.['kustomize.toolkit.fluxcd.io/prune'], 'disabled');
   });
 });
