@@ -122,15 +122,18 @@ async function lastLook(
   ]);
   const there = looksThere ? { digest: head?.digest, learntAtMs: nowMs } : planned;
   if (looksHere && here === undefined) return { ending: LOST, moved: false, there };
-  if (looksHere && here?.digest !== digest) return { moved: true, there };
-  if (there.digest === digest) return { ending: identical(digest), moved: false, there };
-  if (there.digest === undefined || there.digest === planned.digest) return { moved: false, there };
-  if (context.onDrift === 'report') {
+  const movedHere = looksHere && here?.digest !== digest;
+  if (!movedHere && there.digest === digest) {
+    return { ending: identical(digest), moved: false, there };
+  }
+  const movedThere = there.digest !== undefined && there.digest !== planned.digest;
+  // Whatever the source has become meanwhile: what somebody else pushed stays.
+  if (movedThere && context.onDrift === 'report') {
     const previousDigest = there.digest;
     const ending = { outcome: 'drifted', reason: 'DriftReported', digest, previousDigest } as const;
     return { ending, moved: false, there };
   }
-  return { moved: true, there };
+  return { moved: movedHere || movedThere, there };
 }
 
 interface Push {
