@@ -4,10 +4,21 @@
  */
 export type Disposition = 'transient' | 'permanent';
 
-interface FaultEntry {
+/**
+ * Who makes a repetition succeed. `nobody`: bytes or grammar, which stay what they are. `operator`:
+ * an option, a credential, a permission or a server has to be changed. `time`: it passes.
+ */
+export type Mender = 'nobody' | 'operator' | 'time';
+
+/** What the table says of a fault. */
+export interface FaultEntry {
+  readonly mendedBy: Mender;
+  /** `permanent` where nobody can mend it, else `transient`. */
   readonly disposition: Disposition;
   /** What the reader of the log line does next. */
   readonly advice: string;
+  /** What is said instead where the destination failed. */
+  readonly atDestination?: FaultEntry;
 }
 
 /**
@@ -16,93 +27,111 @@ interface FaultEntry {
  */
 export const FAULTS = {
   // What a user wrote.
-  OPTION_INVALID: permanent('Correct the option that the message names.'),
-  KUBECONFIG_INVALID: permanent('Name a readable kubeconfig file with a current context.'),
-  ANNOTATION_INVALID: permanent('Correct the annotation; the object is not published until then.'),
-  DOCKER_CONFIG_INVALID: permanent(
-    'Provide a docker config with plain auths, no credential helpers.',
+  OPTION_INVALID: operator('Correct the option that the message names.'),
+  KUBECONFIG_INVALID: operator('Name a readable kubeconfig file with a current context.'),
+  ANNOTATION_INVALID: operator('Correct the annotation; the object is not published until then.'),
+  DOCKER_CONFIG_INVALID: operator(
+    'Provide a docker config with plain auths, no credential helpers (DOCKER_CONFIG_FILE).',
   ),
-  REFERENCE_INVALID: permanent('Use a registry/repository name of the OCI grammar.'),
+  REFERENCE_INVALID: nobody('Use a registry/repository name of the OCI grammar.'),
   // What an event carries.
-  EVENT_UNDECODABLE: permanent(
+  EVENT_UNDECODABLE: nobody(
     'The message is no JSON CloudEvent; see its copy in the dead-letter topic.',
   ),
-  EVENT_INVALID: permanent('The field named by error-field has the wrong shape.'),
-  EVENT_TOO_LARGE: permanent(
+  EVENT_INVALID: nobody('The field named by error-field has the wrong shape.'),
+  EVENT_TOO_LARGE: nobody(
     'Publish smaller batches: 1 MiB, 1,000 tags, 25 patterns of 512 characters.',
   ),
-  SOURCE_FORBIDDEN: permanent('Add the source to ALLOWED_SOURCES if it is meant to be mirrored.'),
-  DESTINATION_FORBIDDEN: permanent('Add the path to ALLOWED_DESTINATIONS of that namespace.'),
-  CONTINUATIONS_EXHAUSTED: permanent(
+  SOURCE_FORBIDDEN: operator('Add the source to ALLOWED_SOURCES if it is meant to be mirrored.'),
+  DESTINATION_FORBIDDEN: operator('Add the path to ALLOWED_DESTINATIONS of that namespace.'),
+  CONTINUATIONS_EXHAUSTED: operator(
     'Run the job for this repository: it has no deadline of minutes.',
   ),
   // The way to a registry.
-  NETWORK: transient('The connection failed; it is tried again.'),
-  TIMEOUT: transient('The registry did not answer in time; it is tried again.'),
-  ABORTED: transient('The work was interrupted; it goes on with the next delivery.'),
-  DEADLINE_EXCEEDED: transient('The delivery ended before the work; it goes on with the next one.'),
-  DELIVERY_TOO_SHORT: transient(
+  NETWORK: time('The connection failed; it is tried again.'),
+  TIMEOUT: time('The registry did not answer in time; it is tried again.'),
+  ABORTED: time('The work was interrupted; it goes on with the next delivery.'),
+  DEADLINE_EXCEEDED: time('The delivery ended before the work; it goes on with the next one.'),
+  DELIVERY_TOO_SHORT: operator(
     'The blob takes longer than a whole delivery: let the job copy it (JOB_THRESHOLD_BYTES).',
   ),
-  ADDRESS_REFUSED: permanent(
+  ADDRESS_REFUSED: operator(
     'The host is not a public address; name it in PRIVATE_HOSTS if it may be.',
   ),
-  REDIRECT_REFUSED: permanent('The registry redirected where credentials or bytes must not go.'),
-  REALM_REFUSED: permanent('The token realm is not one that this registry may name.'),
-  PAGINATION_REFUSED: permanent('The registry paged its list without end or to another host.'),
-  INSECURE_REFUSED: permanent(
-    'An https registry answered with an http address: correct its proxy.',
+  REDIRECT_REFUSED: operator(
+    'The registry redirected where credentials or bytes must not go: correct it or its proxy.',
   ),
+  REALM_REFUSED: operator(
+    'The token realm is not one that this registry may name: correct the registry, or give the realm ' +
+      'the same entry in DOCKER_CONFIG_FILE.',
+  ),
+  PAGINATION_REFUSED: operator(
+    'The registry paged its list without end or to another host: correct it or its proxy.',
+  ),
+  INSECURE_REFUSED: operator('An https registry answered with an http address: correct its proxy.'),
   // What a registry answered.
-  UNAUTHORIZED: transient('Check the credentials for this registry.'),
-  FORBIDDEN: transient('Grant the service account access to this repository.'),
-  NOT_FOUND: permanent('The registry does not have it.'),
-  SOURCE_LOST: permanent(
+  UNAUTHORIZED: {
+    ...operator('Check the credentials for this registry (DOCKER_CONFIG_FILE, ALLOWED_SOURCES).'),
+    atDestination: operator('Check the credentials for the destination registry.'),
+  },
+  FORBIDDEN: {
+    ...operator('Give the credentials for this registry the right to pull from the repository.'),
+    atDestination: operator(
+      'Grant the service account roles/artifactregistry.writer on the destination repository.',
+    ),
+  },
+  NOT_FOUND: {
+    ...nobody('The registry does not have it.'),
+    atDestination: operator(
+      'Create the destination repository, or correct DESTINATION_REGISTRY; it is tried again.',
+    ),
+  },
+  SOURCE_LOST: nobody(
     'The source answers 404 for the whole repository: check that it exists and its credentials.',
   ),
-  RATE_LIMITED: transient('The registry asked for less; it is tried again later.'),
-  SERVER_ERROR: transient('The registry failed; it is tried again.'),
-  RESPONSE_INVALID: transient('The registry answered against its protocol.'),
-  RESPONSE_TOO_LARGE: permanent('The registry answered with more bytes than the protocol needs.'),
-  LIST_TOO_LARGE: permanent(
+  RATE_LIMITED: time('The registry asked for less; it is tried again later.'),
+  SERVER_ERROR: time('The registry failed; it is tried again.'),
+  RESPONSE_INVALID: time('The registry answered against its protocol.'),
+  RESPONSE_TOO_LARGE: operator(
+    'The registry answered with more bytes than the protocol needs: correct it or its proxy.',
+  ),
+  LIST_TOO_LARGE: nobody(
     'The repository lists more tags than fit into memory: remove those that nobody uses.',
   ),
-  REQUEST_REFUSED: permanent('The registry refuses the request; its message says why.'),
+  REQUEST_REFUSED: operator('The registry refuses the request; its message says why.'),
   // Content.
-  TAG_INVALID: permanent('The tag breaks the grammar of OCI Distribution and cannot be addressed.'),
-  DIGEST_INVALID: permanent('The digest breaks the grammar of the OCI image specification.'),
-  DIGEST_MISMATCH: transient('The bytes do not have the announced digest; nothing was published.'),
-  SIZE_MISMATCH: transient('The bytes do not have the announced size; nothing was published.'),
-  MANIFEST_TOO_LARGE: permanent('Manifests over 4 MiB are not mirrored.'),
-  MANIFEST_INVALID: permanent('The manifest is ambiguous or malformed; rebuild the image.'),
-  MANIFEST_UNSUPPORTED: permanent('This manifest format is not mirrored.'),
-  INDEX_TOO_DEEP: permanent('Indexes are followed 4 levels deep.'),
-  GRAPH_TOO_LARGE: permanent('One tag may reach 1,000 manifests.'),
-  SOURCE_INCOMPLETE: permanent(
+  TAG_INVALID: nobody('The tag breaks the grammar of OCI Distribution and cannot be addressed.'),
+  DIGEST_INVALID: nobody('The digest breaks the grammar of the OCI image specification.'),
+  DIGEST_MISMATCH: time('The bytes do not have the announced digest; nothing was published.'),
+  SIZE_MISMATCH: time('The bytes do not have the announced size; nothing was published.'),
+  MANIFEST_TOO_LARGE: nobody('Manifests over 4 MiB are not mirrored.'),
+  MANIFEST_INVALID: nobody('The manifest is ambiguous or malformed; rebuild the image.'),
+  MANIFEST_UNSUPPORTED: nobody('This manifest format is not mirrored.'),
+  INDEX_TOO_DEEP: nobody('Indexes are followed 4 levels deep.'),
+  GRAPH_TOO_LARGE: nobody('One tag may reach 1,000 manifests.'),
+  SOURCE_INCOMPLETE: nobody(
     'The source lacks a part that its manifest names; push the image again.',
   ),
-  FOREIGN_LAYER_REFUSED: permanent('The destination wants the bytes of a non-distributable layer.'),
-  INDEX_CHILD_REFUSED: permanent(
-    'The destination refuses an index whose children are no manifests.',
-  ),
-  MANIFEST_REFUSED: permanent('The destination refuses the manifest; its message says why.'),
-  TAG_IMMUTABLE: permanent('The destination forbids moving this tag; allow it or push a new tag.'),
-  DESTINATION_INCOMPLETE: transient(
+  FOREIGN_LAYER_REFUSED: nobody('The destination wants the bytes of a non-distributable layer.'),
+  INDEX_CHILD_REFUSED: nobody('The destination refuses an index whose children are no manifests.'),
+  MANIFEST_REFUSED: nobody('The destination refuses the manifest; its message says why.'),
+  TAG_IMMUTABLE: nobody('The destination forbids moving this tag; allow it or push a new tag.'),
+  DESTINATION_INCOMPLETE: time(
     'The destination lost a blob while it was in use; it is sent again.',
   ),
-  TAG_MOVING: transient('The source tag moved again and again while it was copied.'),
+  TAG_MOVING: time('The source tag moved again and again while it was copied.'),
   // The cloud around.
-  CREDENTIALS_UNAVAILABLE: transient('No access token could be had; check the service account.'),
-  PUBLISH_FAILED: transient('Check that the topic exists and grants roles/pubsub.publisher.'),
-  PULL_FAILED: transient('Check that the subscription exists and grants roles/pubsub.subscriber.'),
-  HAND_OFF_FAILED: transient(
+  CREDENTIALS_UNAVAILABLE: operator('No access token could be had; check the service account.'),
+  PUBLISH_FAILED: operator('Check that the topic exists and grants roles/pubsub.publisher.'),
+  PULL_FAILED: operator('Check that the subscription exists and grants roles/pubsub.subscriber.'),
+  HAND_OFF_FAILED: operator(
     'Check that the job exists and grants roles/run.jobsExecutorWithOverrides.',
   ),
-  WATCH_FAILED: transient('The API server ended the watch; it is opened again.'),
-  ACCESS_DENIED: transient('Grant the permission that the message names.'),
-  LEASE_LOST: transient('Another replica leads; this one stands by.'),
+  WATCH_FAILED: time('The API server ended the watch; it is opened again.'),
+  ACCESS_DENIED: operator('Grant the permission that the message names.'),
+  LEASE_LOST: time('Another replica leads; this one stands by.'),
   // What must not happen.
-  INTERNAL: transient('A defect of imagerepo-mirror: please report it with this line.'),
+  INTERNAL: operator('A defect of imagerepo-mirror: please report it with this line.'),
 } as const satisfies Record<string, FaultEntry>;
 
 /** A stable fault code; see {@link FAULTS} for what each asks of its reader. */
@@ -161,14 +190,19 @@ export class Fault extends Error {
     this.retryAfterMs = context.retryAfterMs;
   }
 
+  /** Who can mend it, by the one table. */
+  get mendedBy(): Mender {
+    return entryOf(this).mendedBy;
+  }
+
   /** Whether repeating the work later can help, by the one table. */
   get disposition(): Disposition {
-    return FAULTS[this.code].disposition;
+    return entryOf(this).disposition;
   }
 
   /** What the reader does next, by the one table. */
   get advice(): string {
-    return FAULTS[this.code].advice;
+    return entryOf(this).advice;
   }
 }
 
@@ -196,10 +230,19 @@ export function printable(text: string): string {
   return clean;
 }
 
-function transient(advice: string): { readonly disposition: 'transient'; readonly advice: string } {
-  return { disposition: 'transient', advice };
+function entryOf({ code, side }: Pick<Fault, 'code' | 'side'>): FaultEntry {
+  const entry: FaultEntry = FAULTS[code];
+  return side === 'destination' ? (entry.atDestination ?? entry) : entry;
 }
 
-function permanent(advice: string): { readonly disposition: 'permanent'; readonly advice: string } {
-  return { disposition: 'permanent', advice };
+function nobody(advice: string): FaultEntry & { readonly mendedBy: 'nobody' } {
+  return { mendedBy: 'nobody', disposition: 'permanent', advice };
+}
+
+function operator(advice: string): FaultEntry & { readonly mendedBy: 'operator' } {
+  return { mendedBy: 'operator', disposition: 'transient', advice };
+}
+
+function time(advice: string): FaultEntry & { readonly mendedBy: 'time' } {
+  return { mendedBy: 'time', disposition: 'transient', advice };
 }

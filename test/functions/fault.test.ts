@@ -12,29 +12,42 @@ describe('fault', () => {
     assert.equal(new Fault('TAG_INVALID', 'x').disposition, 'permanent');
   });
 
-  it('is transient for the network, 429, 5xx, and 401 and 403', () => {
-    for (const code of [
-      'NETWORK',
-      'RATE_LIMITED',
-      'SERVER_ERROR',
-      'UNAUTHORIZED',
-      'FORBIDDEN',
-    ] as const) {
-      assert.equal(FAULTS[code].disposition, 'transient', code);
+  it('is permanent for bytes and grammar alone: what nobody can mend', () => {
+    const permanent = Object.entries(FAULTS)
+      .filter(([, { disposition }]) => disposition === 'permanent')
+      .map(([code]) => code);
+    assert.deepEqual(permanent.sort(), [
+      'DIGEST_INVALID',
+      'EVENT_INVALID',
+      'EVENT_TOO_LARGE',
+      'EVENT_UNDECODABLE',
+      'FOREIGN_LAYER_REFUSED',
+      'GRAPH_TOO_LARGE',
+      'INDEX_CHILD_REFUSED',
+      'INDEX_TOO_DEEP',
+      'LIST_TOO_LARGE',
+      'MANIFEST_INVALID',
+      'MANIFEST_REFUSED',
+      'MANIFEST_TOO_LARGE',
+      'MANIFEST_UNSUPPORTED',
+      'NOT_FOUND',
+      'REFERENCE_INVALID',
+      'SOURCE_INCOMPLETE',
+      'TAG_IMMUTABLE',
+      'TAG_INVALID',
+    ]);
+    for (const { disposition, mendedBy } of Object.values(FAULTS)) {
+      assert.equal(disposition === 'permanent', mendedBy === 'nobody');
     }
   });
 
-  it('is permanent for oversized, refused and incomplete content and for broken grammar', () => {
-    for (const code of [
-      'MANIFEST_TOO_LARGE',
-      'MANIFEST_UNSUPPORTED',
-      'SOURCE_INCOMPLETE',
-      'TAG_INVALID',
-      'DIGEST_INVALID',
-      'EVENT_INVALID',
-    ] as const) {
-      assert.equal(FAULTS[code].disposition, 'permanent', code);
-    }
+  it('lets an operator create the destination repository that is not there', () => {
+    const [source, destination] = (['source', 'destination'] as const).map(
+      (side) => new Fault('NOT_FOUND', 'x', { side }),
+    );
+    assert.deepEqual([source?.disposition, source?.mendedBy], ['permanent', 'nobody']);
+    assert.deepEqual([destination?.disposition, destination?.mendedBy], ['transient', 'operator']);
+    assert.match(destination?.advice ?? '', /DESTINATION_REGISTRY/);
   });
 
   it('has an advice for every code, one sentence long', () => {

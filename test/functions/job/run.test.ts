@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
@@ -240,6 +243,50 @@ describe('drain', () => {
         tagsOf(registries.destination, `m/${repository}`),
         tagsOf(registries.source, repository),
       );
+    }
+  });
+
+  it('hands back what an operator can mend: the last copy is not acknowledged', async () => {
+    const own = await startBroker('letters');
+    const config = join(mkdtempSync(join(tmpdir(), 'drain-')), 'config.json');
+    writeFileSync(config, '{"auths": {}}');
+    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
+    try {
+      const image = `${registries.source.host}/demo/api`;
+      await topicPublisher(own.client, 'letters').publish(
+        deadLetter(encodeEvent(sampleEvent({ image })), { code: 'RATE_LIMITED', field: undefined }),
+      );
+      const argv = ['--drain', 'letters', '--drain-idle', '1s', '--docker-config', config];
+      const lane = env();
+      const refused = registries.destination.faults.add({
+        path: /\/blobs\/uploads/,
+        times: Number.POSITIVE_INFINITY,
+        effect: {
+          kind: 'answer',
+          status: 404,
+          errors: [{ code: 'NAME_UNKNOWN', message: 'no such repository' }],
+        },
+      });
+      const left = (): number | undefined =>
+        own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/letters`)?.acknowledged;
+      const drained = async (): Promise<readonly unknown[]> => {
+        const { code, stdout } = await runJob(argv, {
+          ...lane,
+          DESTINATION_REGISTRY: `${registries.destination.host}/mended`,
+          ALLOWED_SOURCES: `${registries.source.host}/*`,
+        });
+        const last = linesOf(stdout).find(({ entry }) => entry === 'drain');
+        return [code, last?.['executed'], last?.['handedBack'], left()];
+      };
+      assert.deepEqual(await drained(), [1, 0, 1, 0]);
+      refused.remove();
+      writeFileSync(config, '{"credsStore": "desktop"}');
+      assert.deepEqual(await drained(), [1, 0, 1, 0]);
+      writeFileSync(config, '{"auths": {}}');
+      assert.deepEqual(await drained(), [0, 1, 0, 1]);
+    } finally {
+      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+      await own.close();
     }
   });
 

@@ -198,8 +198,30 @@ describe('subscriber', () => {
       await failingWith(new Fault('SERVER_ERROR', 'x')).push(sampleEvent()),
       'redeliver',
     );
-    assert.equal(await failingWith(new Fault('ADDRESS_REFUSED', 'x')).push(sampleEvent()), 'ack');
+    assert.equal(await failingWith(new Fault('TAG_INVALID', 'x')).push(sampleEvent()), 'ack');
   });
+
+  for (const [code, side] of [
+    ['DOCKER_CONFIG_INVALID', 'source'],
+    ['NOT_FOUND', 'destination'],
+    ['ADDRESS_REFUSED', 'source'],
+    ['REALM_REFUSED', 'source'],
+    ['INSECURE_REFUSED', 'source'],
+    ['REDIRECT_REFUSED', 'source'],
+    ['REQUEST_REFUSED', 'destination'],
+  ] as const) {
+    it(`asks again for what an operator can mend: ${code} at the ${side}`, async () => {
+      const fault = new Fault(code, 'x', { side });
+      const whole = rig(() => {
+        throw fault;
+      });
+      assert.equal(await whole.push(sampleEvent()), 'redeliver');
+      const ofOneTag = rig(() =>
+        sampleReport([sampleRecord(), sampleRecord({ tag: 'bad', outcome: 'failed', fault })]),
+      );
+      assert.equal(await ofOneTag.push(sampleEvent()), 'redeliver');
+    });
+  }
 
   it('retries a defect, and tells it with its stack', async () => {
     const { push, lines } = rig(() => {
