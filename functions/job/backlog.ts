@@ -1,4 +1,5 @@
-import { REVISION_CHANGED, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
+import { newestOf, objectKey, type Arrival } from '../contract/newest.ts';
 
 /** Work of the drain: an event, and the messages that it stands for. */
 export interface BacklogEntry<M> {
@@ -7,13 +8,17 @@ export interface BacklogEntry<M> {
   readonly messages: readonly M[];
 }
 
+interface Received<M> extends Arrival {
+  readonly message: M;
+}
+
 /**
  * Events that wait for a worker. Of `revision.changed` events of one object only the newest is
- * kept, with the strongest reason among them; every `tags.requested` is. What is being executed is
- * no longer here, so that a later event of its object is executed after it.
+ * executed, with the strongest reason among them; every `tags.requested` is. What is being executed
+ * is no longer here, so that a later event of its object is executed after it.
  */
 export class Backlog<M> {
-  readonly #objects = new Map<string, BacklogEntry<M>>();
+  readonly #objects = new Map<string, [Received<M>, ...Received<M>[]]>();
   #batches: BacklogEntry<M>[] = [];
 
   /** How many events wait. */
@@ -21,25 +26,24 @@ export class Backlog<M> {
     return this.#objects.size + this.#batches.length;
   }
 
-  add(event: MirrorEvent, message: M): void {
+  /** @param arrivedAtMs when the event came to the broker, milliseconds since 1970 */
+  add(event: MirrorEvent, message: M, arrivedAtMs: number): void {
     if (event.type !== REVISION_CHANGED) {
       this.#batches.push({ event, messages: [message] });
       return;
     }
-    const { uid } = event.data.imageRepository;
-    const waiting = this.#objects.get(uid);
-    this.#objects.set(
-      uid,
-      waiting === undefined ? { event, messages: [message] } : merged(waiting, event, message),
-    );
+    const received = { event, message, arrivedAtMs };
+    const waiting = this.#objects.get(objectKey(event));
+    if (waiting === undefined) this.#objects.set(objectKey(event), [received]);
+    else waiting.push(received);
   }
 
   /** The next event that `mayStart` allows, in the order of arrival; whole repositories first. */
   take(mayStart: (event: MirrorEvent) => boolean): BacklogEntry<M> | undefined {
-    for (const [uid, entry] of this.#objects) {
-      if (!mayStart(entry.event)) continue;
-      this.#objects.delete(uid);
-      return entry;
+    for (const [key, received] of this.#objects) {
+      if (!mayStart(received[0].event)) continue;
+      this.#objects.delete(key);
+      return entryOf(received);
     }
     const index = this.#batches.findIndex(({ event }) => mayStart(event));
     return index === -1 ? undefined : this.#batches.splice(index, 1)[0];
@@ -47,18 +51,13 @@ export class Backlog<M> {
 
   /** Takes all that waits. */
   clear(): readonly BacklogEntry<M>[] {
-    const all = [...this.#objects.values(), ...this.#batches];
+    const all = [...[...this.#objects.values()].map(entryOf), ...this.#batches];
     this.#objects.clear();
     this.#batches = [];
     return all;
   }
 }
 
-function merged<M>(waiting: BacklogEntry<M>, event: MirrorEvent, message: M): BacklogEntry<M> {
-  const newest = Date.parse(event.time) >= Date.parse(waiting.event.time) ? event : waiting.event;
-  const reason = strongerReason(waiting.event.data.reason, event.data.reason);
-  return {
-    event: { ...newest, data: { ...newest.data, reason } },
-    messages: [...waiting.messages, message],
-  };
+function entryOf<M>(received: readonly [Received<M>, ...Received<M>[]]): BacklogEntry<M> {
+  return { event: newestOf(received).event, messages: received.map(({ message }) => message) };
 }

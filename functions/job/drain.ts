@@ -78,7 +78,7 @@ export class Drain {
     }
     if (event === undefined) message.ack();
     else {
-      this.#backlog.add(event, message);
+      this.#backlog.add(event, message, message.publishedAtMs);
       this.#startWaiting();
     }
   }

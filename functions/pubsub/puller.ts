@@ -9,6 +9,8 @@ import type { QueueClient } from './client.ts';
 /** A pulled message, leased until it is settled. */
 export interface PulledMessage extends EncodedEvent {
   readonly id: string;
+  /** When the broker took it, by the broker's clock, milliseconds since 1970. */
+  readonly publishedAtMs: number;
   /** It is done. */
   ack(): void;
   /** It is for another delivery. */
@@ -100,6 +102,7 @@ async function closed(subscription: Subscription, openedAtMs: number): Promise<v
 function pulled(message: Message, onSettled: () => void): PulledMessage {
   return {
     id: message.id,
+    publishedAtMs: message.publishTime.getTime(),
     attributes: message.attributes,
     data: message.data,
     ack: () => {

@@ -1,4 +1,5 @@
 import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { newestOf, objectKey } from '../contract/newest.ts';
 import { Fault } from '../fault.ts';
 
 /** A whole-repository event that wants to be executed. */
@@ -17,6 +18,8 @@ export interface Turn<R> {
 }
 
 interface Waiting<R> extends Entrant<R> {
+  /** When it entered, milliseconds since 1970. */
+  readonly arrivedAtMs: number;
   /** Its execution begins: from now on the signal is the execution's business. */
   readonly stay: () => void;
   readonly settle: (turn: Promise<Turn<R>>) => void;
@@ -32,6 +35,12 @@ interface Waiting<R> extends Entrant<R> {
  */
 export class RepositoryTurns<R> {
   readonly #waiting = new Map<string, Waiting<R>[]>();
+  readonly #clock: () => number;
+
+  /** @param clock milliseconds since 1970; an event's own time counts only until it arrives */
+  constructor(clock: () => number = Date.now) {
+    this.#clock = clock;
+  }
 
   /**
    * @param key source and destination
@@ -52,6 +61,7 @@ export class RepositoryTurns<R> {
       };
       const waiting: Waiting<R> = {
         ...entrant,
+        arrivedAtMs: this.#clock(),
         stay,
         settle: (turn) => {
           turn.finally(stay).then(resolve, reject);
@@ -102,20 +112,17 @@ function groupOf<R>(
   readonly event: MirrorEvent;
   readonly followers: readonly Waiting<R>[];
 } {
-  const uid = first.event.data.imageRepository.uid;
-  const ofObject = queue.filter(({ event }) => event.data.imageRepository.uid === uid);
-  const leader = ofObject.reduce((newest, waiting) =>
-    Date.parse(waiting.event.time) >= Date.parse(newest.event.time) ? waiting : newest,
+  const object = objectKey(first.event);
+  const others = queue.filter(
+    (waiting) => waiting !== first && objectKey(waiting.event) === object,
   );
-  const reason = ofObject
-    .map(({ event }) => event.data.reason)
-    .reduce((strongest, other) => strongerReason(strongest, other));
-  const event: MirrorEvent = { ...leader.event, data: { ...leader.event.data, reason } };
+  const { newest: leader, event } = newestOf([first, ...others]);
+  const { reason } = event.data;
   const digest = configurationDigest(event.data);
   const followers = queue.filter(
     (waiting) =>
       waiting !== leader &&
-      (ofObject.includes(waiting) ||
+      (objectKey(waiting.event) === object ||
         (configurationDigest(waiting.event.data) === digest &&
           strongerReason(waiting.event.data.reason, reason) === reason)),
   );

@@ -7,12 +7,16 @@ export interface KeptMessage extends PulledMessage {
   settled: 'leased' | 'acked' | 'nacked';
 }
 
+/** When messages of the tests were published: after every event of theirs. */
+export const PUBLISHED_AT_MS = Date.UTC(2026, 7, 11);
+
 /** A message as a subscription gives it. */
 export function messageOf(content: MirrorEvent | EncodedEvent, id = 'm'): KeptMessage {
   const encoded = 'attributes' in content ? content : encodeEvent(content);
   const message: KeptMessage = {
     ...encoded,
     id,
+    publishedAtMs: PUBLISHED_AT_MS,
     settled: 'leased',
     ack: () => {
       message.settled = 'acked';

@@ -33,7 +33,7 @@ function rig(): {
   executed: string[];
   end: (error?: Error) => Promise<void>;
 } {
-  const turns = new RepositoryTurns<string>();
+  const turns = new RepositoryTurns<string>(() => Date.UTC(2026, 7, 11));
   const executed: string[] = [];
   const open: ((error?: Error) => void)[] = [];
   return {
@@ -95,6 +95,31 @@ describe('repository turns', () => {
       (await Promise.all(waiting)).map(({ result, shared }) => `${result} ${String(shared)}`),
       ['4 resync true', '4 resync false', '4 resync true'],
     );
+  });
+
+  it('is not led by an event that claims to come from the future', async () => {
+    const { enter, executed, end } = rig();
+    const running = enter(event(1));
+    const forged = { ...event(2), time: '9999-01-01T00:00:00Z' };
+    const waiting = [enter(forged), enter(event(3))];
+    await end();
+    await end();
+    await running;
+    assert.deepEqual(executed, ['1 changed', '3 changed']);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ shared }) => shared),
+      [true, false],
+    );
+  });
+
+  it('keeps objects of one uid and different sources apart', async () => {
+    const { enter, executed, end } = rig();
+    const running = enter(event(1));
+    const other = { ...event(2, { exclusionList: ['x'] }), source: '//other/namespaces/n/x' };
+    const waiting = [enter(other), enter(event(3))];
+    for (let turn = 0; turn < 3; turn++) await end();
+    await Promise.all([running, ...waiting]);
+    assert.deepEqual(executed, ['1 changed', '2 changed', '3 changed']);
   });
 
   it('shares with another object only what asks for the same, with no stronger reason', async () => {

@@ -1,0 +1,45 @@
+import { strongerReason, type MirrorEvent } from './event.ts';
+
+/** An event, and when it came here by a clock of ours. */
+export interface Arrival {
+  readonly event: MirrorEvent;
+  /** Milliseconds since 1970. */
+  readonly arrivedAtMs: number;
+}
+
+/**
+ * How far a cluster's clock may be ahead of ours, in milliseconds. Kubernetes asks for no more of its
+ * nodes than NTP gives (seconds); this leaves room for a node without it.
+ */
+const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+/** What events replace each other by: one object of one cluster, and the image that it had. */
+export function objectKey({ source, data }: MirrorEvent): string {
+  return JSON.stringify([source, data.imageRepository.uid, data.image]);
+}
+
+/**
+ * Of events of one object the newest, and the event to execute for all: that one with the strongest
+ * reason among them. An event's own time counts only within its arrival: one that claims to come
+ * from the future is older than any that does not. Of equal times the later arrival is newer.
+ * @param arrivals in the order of arrival, of equal {@link objectKey}; at least one
+ */
+export function newestOf<A extends Arrival>(
+  arrivals: readonly [A, ...A[]],
+): { readonly newest: A; readonly event: MirrorEvent } {
+  const newest = arrivals.reduce((found, other) => (isOlder(other, found) ? found : other));
+  const reason = arrivals
+    .map(({ event }) => event.data.reason)
+    .reduce((strongest, other) => strongerReason(strongest, other));
+  return { newest, event: { ...newest.event, data: { ...newest.event.data, reason } } };
+}
+
+function isOlder(left: Arrival, right: Arrival): boolean {
+  return timeOf(left) < timeOf(right);
+}
+
+function timeOf({ event, arrivedAtMs }: Arrival): number {
+  const timeMs = Date.parse(event.time);
+  if (timeMs > arrivedAtMs + CLOCK_TOLERANCE_MS) return Number.NEGATIVE_INFINITY;
+  return Math.min(timeMs, arrivedAtMs);
+}

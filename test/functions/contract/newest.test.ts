@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { newestOf, objectKey, type Arrival } from '../../../functions/contract/newest.ts';
+import type { Reason } from '../../../functions/contract/event.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
+
+const MINUTE_MS = 60_000;
+const NOON_MS = Date.UTC(2026, 7, 10, 12);
+
+/** An event of `minute` after noon that arrived so many minutes after noon. */
+function arrival(
+  revision: string,
+  minute: number,
+  arrivedMinute = minute,
+  reason?: Reason,
+): Arrival {
+  const time = new Date(NOON_MS + minute * MINUTE_MS).toISOString();
+  return {
+    event: sampleEvent({ revision, ...(reason === undefined ? {} : { reason }) }, time),
+    arrivedAtMs: NOON_MS + arrivedMinute * MINUTE_MS,
+  };
+}
+
+describe('newest of an object', () => {
+  const cases: readonly (readonly [string, readonly [Arrival, ...Arrival[]], string])[] = [
+    [
+      'is the newest, in whatever order they came',
+      [arrival('new', 2, 3), arrival('old', 1, 4)],
+      'new',
+    ],
+    [
+      'is the later arrival of equal times',
+      [arrival('first', 1, 2), arrival('second', 1, 3)],
+      'second',
+    ],
+    [
+      'is never one of the far future',
+      [arrival('forged', 9e6, 5), arrival('genuine', 1, 6)],
+      'genuine',
+    ],
+    [
+      'is not one of the far future that came last',
+      [arrival('genuine', 1), arrival('forged', 60, 2)],
+      'genuine',
+    ],
+    [
+      'may be of a clock that is minutes ahead',
+      [arrival('old', 1, 1), arrival('ahead', 6, 2)],
+      'ahead',
+    ],
+    [
+      'counts a time ahead as its arrival',
+      [arrival('ahead', 6, 2), arrival('later', 3, 3)],
+      'later',
+    ],
+    ['is the later of two of the far future', [arrival('a', 90, 1), arrival('b', 60, 2)], 'b'],
+  ];
+  for (const [name, arrivals, revision] of cases) {
+    it(name, () => {
+      assert.equal(newestOf(arrivals).event.data.revision, revision);
+    });
+  }
+
+  it('has the strongest reason of all', () => {
+    const { newest, event } = newestOf([
+      arrival('old', 1, 1, 'requested'),
+      arrival('new', 2, 2, 'changed'),
+    ]);
+    assert.equal(event.data.reason, 'requested');
+    assert.equal(newest.event.data.reason, 'changed');
+  });
+});
+
+describe('object key', () => {
+  it('tells source, uid and image apart', () => {
+    const event = sampleEvent();
+    const others = [
+      { ...event, source: 'x' },
+      sampleEvent({ image: 'ghcr.io/org/other' }),
+      sampleEvent({ imageRepository: { ...event.data.imageRepository, uid: 'u-2' } }),
+    ];
+    assert.equal(objectKey(sampleEvent({ revision: 'other' })), objectKey(event));
+    assert.equal(new Set([event, ...others].map(objectKey)).size, 4);
+  });
+});
