@@ -24,7 +24,7 @@ import type { EndableProcess } from './subscriber/delivery-deadline.ts';
 import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
 import { matchesImage } from './subscriber/image-pattern.ts';
 import { queueClient, type QueueClient } from './pubsub/client.ts';
-import { topicPublisher, type Publisher } from './pubsub/publisher.ts';
+import { topicPublisher, type TopicPublisher } from './pubsub/publisher.ts';
 import { createSubscriber, type Subscriber } from './subscriber/subscriber.ts';
 import type { DoWork } from './subscriber/work.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -191,7 +191,10 @@ export function composeService(
 }
 
 /** A publisher to a topic; undefined where none is configured. */
-export function publisherOf(queue: QueueClient, topic: string | undefined): Publisher | undefined {
+export function publisherOf(
+  queue: QueueClient,
+  topic: string | undefined,
+): TopicPublisher | undefined {
   return topic === undefined ? undefined : topicPublisher(queue, topic);
 }
 

@@ -24,8 +24,9 @@ const HELP = helpText(
         '  npm run mirror -- --image ghcr.io/org/app --destination-registry localhost:5000 -o json',
       'A host that --image or --destination-registry names may have a private address and is given\n' +
         'its credentials; loopback is spoken to over http.',
-      'Exit codes: 0 everything is there, 1 something failed, 2 bad usage, 70 a defect: work that can\n' +
-        'never settle, which standard error names.',
+      'Exit codes of --image: 0 everything is there, 1 something failed, drifted or was lost, 2 bad usage.\n' +
+        'Of EVENT and --drain: 0 nothing is left that another run could do, 1 something is, 2 bad usage.\n' +
+        'Of all: 70 a defect: work that can never settle, which standard error names.',
     ],
   },
   jobOptions,

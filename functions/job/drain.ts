@@ -17,6 +17,8 @@ export interface DrainParts {
   /** `--workers`: events executed at once. */
   readonly workers: number;
   readonly acceptFluxEvents: boolean;
+  /** Say what would be done: every message is handed back, none is published. */
+  readonly dryRun: boolean;
   /** Executes one event; never throws. */
   readonly execute: (event: MirrorEvent) => Promise<WorkEnding>;
   /** Takes what can never succeed; undefined: it is kept and handed back. */
@@ -24,7 +26,7 @@ export interface DrainParts {
   readonly logger: Logger;
 }
 
-/** What became of the messages of a drain. */
+/** What became of the messages of a drain; of a dry run what would have. */
 export interface DrainCounts {
   readonly received: number;
   /** Events executed to their end. */
@@ -32,6 +34,8 @@ export interface DrainCounts {
   /** Older events of an object that a newer one replaced. */
   readonly replaced: number;
   readonly deadLettered: number;
+  /** Messages that are not done: to be tried again, refused by the dead-letter topic, or not begun. */
+  readonly undone: number;
   /** Messages kept and handed back at the end. */
   readonly handedBack: number;
 }
@@ -45,8 +49,9 @@ export class Drain {
   readonly #backlog = new Backlog<PulledMessage>();
   readonly #running = new Map<BacklogEntry<PulledMessage>, Promise<void>>();
   readonly #putting = new Set<Promise<void>>();
+  /** Handed back at the end. */
   readonly #kept: PulledMessage[] = [];
-  readonly #counts = { received: 0, executed: 0, replaced: 0, deadLettered: 0 };
+  readonly #counts = { received: 0, executed: 0, replaced: 0, deadLettered: 0, undone: 0 };
   #stopped = false;
 
   constructor(parts: DrainParts) {
@@ -66,7 +71,7 @@ export class Drain {
   receive(message: PulledMessage): void {
     this.#counts.received += 1;
     if (this.#stopped) {
-      this.#kept.push(message);
+      this.#leave(message);
       return;
     }
     let event: MirrorEvent | undefined;
@@ -76,7 +81,7 @@ export class Drain {
       this.#putAside(message, toFault(error, 'decode event'));
       return;
     }
-    if (event === undefined) message.ack();
+    if (event === undefined) this.#done(message);
     else {
       this.#backlog.add(event, message, message.publishedAtMs);
       this.#startWaiting();
@@ -86,7 +91,7 @@ export class Drain {
   /** Starts nothing more, waits for what runs, and hands back all that is not done. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const { messages } of this.#backlog.clear()) this.#kept.push(...messages);
+    for (const { messages } of this.#backlog.clear()) this.#leave(...messages);
     await Promise.all(this.#running.values());
     await Promise.all(this.#putting);
     for (const message of this.#kept) message.nack();
@@ -119,7 +124,7 @@ export class Drain {
   async #run({ event, messages }: BacklogEntry<PulledMessage>): Promise<void> {
     const ending = await this.#parts.execute(event);
     if (ending === 'transient') {
-      this.#kept.push(...messages);
+      this.#leave(...messages);
       return;
     }
     if (ending !== 'done') {
@@ -128,12 +133,23 @@ export class Drain {
     }
     this.#counts.executed += 1;
     this.#counts.replaced += messages.length - 1;
-    for (const message of messages) message.ack();
+    for (const message of messages) this.#done(message);
+  }
+
+  /** It is done; a dry run has done nothing. */
+  #done(message: PulledMessage): void {
+    if (this.#parts.dryRun) this.#kept.push(message);
+    else message.ack();
+  }
+
+  #leave(...messages: readonly PulledMessage[]): void {
+    this.#counts.undone += messages.length;
+    this.#kept.push(...messages);
   }
 
   /** A message that can never succeed goes to the dead-letter topic, unless it came from there. */
   #putAside(message: PulledMessage, fault: Fault): void {
-    const { deadLetters, logger } = this.#parts;
+    const { deadLetters, dryRun, logger } = this.#parts;
     const never = decideAfterFault(fault).action === 'dead-letter';
     logger.error(`message ${message.id} cannot succeed: ${fault.message}`, {
       messageId: message.id,
@@ -141,6 +157,11 @@ export class Drain {
       error: fault,
     });
     if (!never || deadLetters === undefined || message.attributes[ERROR_CODE] !== undefined) {
+      this.#leave(message);
+      return;
+    }
+    if (dryRun) {
+      this.#counts.deadLettered += 1;
       this.#kept.push(message);
       return;
     }
@@ -149,8 +170,12 @@ export class Drain {
         this.#counts.deadLettered += 1;
         message.ack();
       },
-      () => {
-        this.#kept.push(message);
+      (error: unknown) => {
+        logger.warning(`message ${message.id} could not be put aside`, {
+          messageId: message.id,
+          error,
+        });
+        this.#leave(message);
       },
     );
     this.#putting.add(putting);

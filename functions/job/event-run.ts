@@ -26,8 +26,16 @@ export function taskAttempt(
   return { number, isLast: number >= maxRetries };
 }
 
+/** What came of the event of `EVENT`. */
+export interface EventRun {
+  readonly result: RunResult;
+  /** Whether another attempt has nothing to do: it is done, can never be, or is a dead letter. */
+  readonly settled: boolean;
+}
+
 /**
- * Executes the event of `EVENT`. On the last attempt, what remains goes to the dead-letter topic.
+ * Executes the event of `EVENT`. What remains goes to the dead-letter topic: on the last attempt, and
+ * on any of a task where no attempt can succeed. A dry run publishes nothing.
  * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` before anything is done
  */
 export async function runEvent(
@@ -36,13 +44,16 @@ export async function runEvent(
     readonly deadLetters: Publisher | undefined;
     readonly attempt: TaskAttempt | undefined;
   },
-): Promise<RunResult> {
+): Promise<EventRun> {
   const startedAt = new Date();
   const event = readEventVariable(config.event);
-  const result = await executeEvent(event, { ...parts, keepRecords: config.output === 'json' });
-  if (parts.attempt?.isLast === true) await putAside(event, result, parts);
-  const { report, records, fault, durationMs } = result;
-  return {
+  const done = await executeEvent(event, { ...parts, keepRecords: config.output === 'json' });
+  const { action } = done.decision;
+  const never = action === 'dead-letter' && parts.attempt !== undefined;
+  const isOver = never || parts.attempt?.isLast === true;
+  const buried = isOver && !config.dryRun && (await putAside(event, done, parts));
+  const { report, records, fault, durationMs } = done;
+  const result: RunResult = {
     startedAt,
     finishedAt: new Date(),
     dryRun: config.dryRun,
@@ -57,25 +68,29 @@ export async function runEvent(
       },
     ],
   };
+  return { result, settled: action === 'acknowledge' || (never && buried) };
 }
 
+/** @returns whether the dead-letter topic has all that remains */
 async function putAside(
   event: MirrorEvent,
   result: EventResult,
   { deadLetters, logger }: EventWorkParts & { readonly deadLetters: Publisher | undefined },
-): Promise<void> {
+): Promise<boolean> {
   const remains = remainsOf(event, result);
-  if (remains.length === 0) return;
+  if (remains.length === 0) return true;
   if (deadLetters === undefined) {
     logger.error(`what remains of ${event.data.image} is not put aside: no DEAD_LETTER_TOPIC`);
-    return;
+    return false;
   }
   try {
     await Promise.all(remains.map(async (message) => deadLetters.publish(message)));
     logger.error(`what remains of ${event.data.image} is in the dead-letter topic`, {
       messages: remains.length,
     });
+    return true;
   } catch (error) {
     logger.error(`what remains of ${event.data.image} could not be put aside`, { error });
+    return false;
   }
 }

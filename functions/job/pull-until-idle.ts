@@ -1,6 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Fault } from '../fault.ts';
 import type { QueueClient } from '../pubsub/client.ts';
-import { pullSubscription, type PulledMessage } from '../pubsub/puller.ts';
+import { pullSubscription, type PulledMessage, type Puller } from '../pubsub/puller.ts';
+import { hasMessage, type SubscriptionFacts } from '../pubsub/subscription.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /** What takes pulled messages. */
 export interface Taker {
@@ -13,24 +17,28 @@ export interface Taker {
 
 /** How a subscription is emptied. */
 export interface PullUntilIdleOptions {
-  readonly subscription: string;
+  readonly subscription: SubscriptionFacts;
   /** Most messages leased at once, those that are kept included. */
   readonly maxMessages: number;
   readonly maxExtensionSeconds: number;
   /** It is empty when nothing was received for so long and nothing is under way, milliseconds. */
   readonly idleMs: number;
+  readonly logger: Logger;
   /** Ends the pull early. */
   readonly signal: AbortSignal;
 }
 
 /**
- * How a pull ended. `empty`: nothing came any more. `full`: nothing could come any more, since what
- * is kept is as much as may be leased; more may stand behind it. `stopped`: by the signal.
+ * How a pull ended. `empty`: nothing came any more, and the broker says so. `full`: nothing could
+ * come any more, since what is kept is as much as may be leased; more may stand behind it.
+ * `not-empty`: nothing came although there are messages. `stopped`: by the signal.
  */
-export type PullEnding = 'empty' | 'full' | 'stopped';
+export type PullEnding = 'empty' | 'full' | 'not-empty' | 'stopped';
 
 /**
- * Pulls a subscription into a taker until it is empty or the signal aborts.
+ * Pulls a subscription into a taker until it is empty or the signal aborts. The broker is asked
+ * before it is called empty: a dead connection brings nothing either. Where nothing came at all, what
+ * another reader may hold is waited for.
  * @throws Fault `PULL_FAILED` after what is under way has ended
  */
 export async function pullUntilIdle(
@@ -38,38 +46,114 @@ export async function pullUntilIdle(
   taker: Taker,
   options: PullUntilIdleOptions,
 ): Promise<PullEnding> {
-  const { promise: ended, resolve: end } = Promise.withResolvers<PullEnding>();
+  const { subscription, signal } = options;
+  const quiet = new Quiet(taker);
+  const failed = new AbortController();
+  const ended = AbortSignal.any([signal, failed.signal]);
   let failure: Fault | undefined;
-  let lastMs = performance.now();
-  const puller = await pullSubscription(client, options.subscription, {
+  const puller = await pullSubscription(client, subscription.name, {
     maxMessages: options.maxMessages,
     maxExtensionSeconds: options.maxExtensionSeconds,
     onMessage: (message) => {
-      lastMs = performance.now();
+      quiet.received += 1;
       taker.receive(message);
     },
     onFault: (fault) => {
       failure = fault;
-      end('stopped');
+      failed.abort();
     },
   });
-  const look = setInterval(
-    () => {
-      if (!taker.idle) lastMs = performance.now();
-      else if (performance.now() - lastMs >= options.idleMs) end(puller.full ? 'full' : 'empty');
-    },
-    Math.min(1000, options.idleMs / 4),
-  );
-  const stop = (): void => {
-    end('stopped');
-  };
-  options.signal.addEventListener('abort', stop, { once: true });
-  if (options.signal.aborted) stop();
-  const ending = await ended;
-  clearInterval(look);
-  options.signal.removeEventListener('abort', stop);
-  await taker.stop();
-  await puller.close();
+  let ending: PullEnding = 'stopped';
+  try {
+    ending = await untilEmpty(client, puller, quiet, options, ended);
+  } catch (error) {
+    if (!ended.aborted) throw error;
+  } finally {
+    await taker.stop();
+    await puller.close();
+  }
   if (failure !== undefined) throw failure;
   return ending;
+}
+
+/** Whether a pull saw all there was; if not, it is said. */
+export function endedWell(ending: PullEnding, subscription: string, logger: Logger): boolean {
+  switch (ending) {
+    case 'empty':
+      return true;
+    case 'full':
+      // What is kept hides what may stand behind it.
+      logger.warning(
+        'as many messages are kept as can be leased: there may be more behind them, ' +
+          'which come once these are executed, republished or purged',
+      );
+      return false;
+    case 'not-empty':
+      logger.warning(
+        `${subscription} is not empty, but nothing came any more: another reader takes its messages, ` +
+          'or they wait for the back-off of its retry policy; run this again later',
+      );
+      return false;
+    case 'stopped':
+      logger.warning(`stopped before ${subscription} was empty; run this again`);
+      return false;
+  }
+}
+
+async function untilEmpty(
+  client: QueueClient,
+  puller: Puller,
+  quiet: Quiet,
+  { subscription, idleMs, logger }: PullUntilIdleOptions,
+  signal: AbortSignal,
+): Promise<PullEnding> {
+  await quiet.last(idleMs, signal);
+  if (quiet.received === 0 && subscription.comesBackMs > idleMs) {
+    logger.notice(
+      `nothing was received from ${subscription.name} so far; messages that another reader took come ` +
+        `back within ${subscription.comesBackMs / 1000} s, which are waited for`,
+    );
+    await quiet.last(idleMs, signal, subscription.comesBackMs);
+  }
+  const isFull = (): boolean => puller.full;
+  for (;;) {
+    if (isFull()) return 'full';
+    const before = quiet.received;
+    const waits = await hasMessage(client, subscription.name, signal);
+    const came = (): boolean => quiet.received > before;
+    if (!waits && !came()) return 'empty';
+    await quiet.last(idleMs, signal);
+    if (waits && !came() && !isFull()) return 'not-empty';
+  }
+}
+
+/** Knows for how long nothing came while nothing was under way. */
+class Quiet {
+  /** Messages so far. */
+  received = 0;
+  readonly #taker: Taker;
+
+  constructor(taker: Taker) {
+    this.#taker = taker;
+  }
+
+  /**
+   * Waits until it has been quiet for so long.
+   * @param firstMs until the first message, where that is longer
+   * @throws the signal's reason
+   */
+  async last(idleMs: number, signal: AbortSignal, firstMs = idleMs): Promise<void> {
+    let seen = this.received;
+    let sinceMs = performance.now();
+    const none = seen;
+    for (;;) {
+      await delay(Math.min(1000, idleMs / 4), undefined, { signal });
+      if (this.received !== seen || !this.#taker.idle) {
+        seen = this.received;
+        sinceMs = performance.now();
+      } else if (performance.now() - sinceMs >= (seen === none ? firstMs : idleMs)) {
+        return;
+      }
+    }
+  }
 }

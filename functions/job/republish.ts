@@ -1,12 +1,19 @@
+import { Fault } from '../fault.ts';
 import { ERROR_CODE, replayed } from '../subscriber/dead-letter.ts';
-import type { Publisher } from '../pubsub/publisher.ts';
+import type { TopicPublisher } from '../pubsub/publisher.ts';
 import type { PulledMessage } from '../pubsub/puller.ts';
-import type { Logger } from '../telemetry/logger.ts';
+import type { LogFields, Logger } from '../telemetry/logger.ts';
 
-/** What of the dead letters is republished. */
-export interface RepublishFilter {
-  /** Fault codes; empty: every message. */
+/** What dead letters are republished with. */
+export interface RepublishParts {
+  readonly publisher: Pick<TopicPublisher, 'publish'>;
+  /** Fault codes of the messages that are republished; empty: of every one. */
   readonly codes: readonly string[];
+  /** Say what would be done: every message is handed back, none is published. */
+  readonly dryRun: boolean;
+  /** Told that what is published comes back: the topic is the subscription's own. */
+  readonly onLoop: (fault: Fault) => void;
+  readonly logger: Logger;
 }
 
 /**
@@ -33,19 +40,19 @@ export interface RepublishCounts {
  * do not match are kept leased, so that they do not come back at once, and handed back at the end.
  */
 export class Republishing {
-  readonly #publisher: Publisher;
-  readonly #filter: RepublishFilter;
-  readonly #logger: Logger;
+  readonly #parts: RepublishParts;
   readonly #kept: PulledMessage[] = [];
   readonly #publishing = new Set<Promise<void>>();
+  /** Ids of the messages that were published here, and of those that came and are not yet done. */
+  readonly #published = new Set<string>();
+  readonly #here = new Set<string>();
+  #looping = false;
   #received = 0;
   #republished = 0;
   #failed = 0;
 
-  constructor(publisher: Publisher, filter: RepublishFilter, logger: Logger) {
-    this.#publisher = publisher;
-    this.#filter = filter;
-    this.#logger = logger;
+  constructor(parts: RepublishParts) {
+    this.#parts = parts;
   }
 
   /** Whether nothing is being published; messages that are kept do not count. */
@@ -65,12 +72,21 @@ export class Republishing {
   /** Takes a message. */
   receive(message: PulledMessage): void {
     this.#received += 1;
-    const { codes } = this.#filter;
-    if (codes.length > 0 && !codes.includes(message.attributes[ERROR_CODE] ?? '')) {
+    const { codes, dryRun, logger } = this.#parts;
+    if (this.#published.has(message.id)) this.#tellLoop();
+    const wanted = codes.length === 0 || codes.includes(message.attributes[ERROR_CODE] ?? '');
+    if (!wanted || this.#looping) {
       this.#kept.push(message);
       return;
     }
-    const publishing = this.#publish(message);
+    if (dryRun) {
+      this.#republished += 1;
+      this.#kept.push(message);
+      logger.info(`would republish message ${message.id}`, lineFields(message));
+      return;
+    }
+    this.#here.add(message.id);
+    const publishing = this.#publish(message).finally(() => this.#here.delete(message.id));
     this.#publishing.add(publishing);
     void publishing.then(() => this.#publishing.delete(publishing));
   }
@@ -82,21 +98,36 @@ export class Republishing {
   }
 
   async #publish(message: PulledMessage): Promise<void> {
+    const { publisher, logger } = this.#parts;
     try {
-      await this.#publisher.publish(replayed(message));
+      const id = await publisher.publish(replayed(message));
+      this.#published.add(id);
       this.#republished += 1;
       message.ack();
-      this.#logger.info(`republished message ${message.id}`, {
-        messageId: message.id,
-        code: message.attributes[ERROR_CODE] ?? '',
-      });
+      logger.info(`republished message ${message.id}`, lineFields(message));
+      if (this.#here.has(id)) this.#tellLoop();
     } catch (error) {
       this.#failed += 1;
       this.#kept.push(message);
-      this.#logger.warning(`message ${message.id} could not be republished`, {
-        messageId: message.id,
+      logger.warning(`message ${message.id} could not be republished`, {
+        ...lineFields(message),
         error,
       });
     }
   }
+
+  #tellLoop(): void {
+    if (this.#looping) return;
+    this.#looping = true;
+    this.#parts.onLoop(
+      new Fault('OPTION_INVALID', '--republish names the topic of the drained subscription', {
+        operation: 'republish',
+        field: '--republish',
+      }),
+    );
+  }
+}
+
+function lineFields(message: PulledMessage): LogFields {
+  return { messageId: message.id, code: message.attributes[ERROR_CODE] ?? '' };
 }

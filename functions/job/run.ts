@@ -1,6 +1,7 @@
 import { composeEngine, publisherOf, type Engine } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Environment, JobConfig } from '../config.ts';
+import type { Fault } from '../fault.ts';
 import { refuseOption } from '../options/option.ts';
 import { progressLine, type Progress } from '../report/progress.ts';
 import { isFailed, reportDocument, type RunResult } from '../report/report-document.ts';
@@ -12,12 +13,14 @@ import {
 } from '../subscriber/delivery-deadline.ts';
 import { readEventVariable } from '../subscriber/hand-off.ts';
 import { queueClient, type QueueClient } from '../pubsub/client.ts';
+import { topicPublisher } from '../pubsub/publisher.ts';
+import { fullTopicName, readSubscription } from '../pubsub/subscription.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { Drain } from './drain.ts';
 import { runEvent, taskAttempt } from './event-run.ts';
 import { executeEvent } from './event-work.ts';
 import { mirrorImages } from './images.ts';
-import { pullUntilIdle, type PullEnding } from './pull-until-idle.ts';
+import { endedWell, pullUntilIdle } from './pull-until-idle.ts';
 import { Republishing } from './republish.ts';
 
 /** Where a run writes. */
@@ -51,15 +54,16 @@ const TIMEOUT_MARGIN_MS = 60_000;
 
 /**
  * Does what the configuration says.
- * @returns the exit code: 0, or 1 where something failed
+ * @returns the exit code: 0, or 1 where another run has something to do; of `--image` also where a tag
+ *   is not at the destination as it is at the source
  * @throws Fault `OPTION_INVALID` before anything is done; `PULL_FAILED`
  */
 export async function run(parts: RunParts): Promise<number> {
   const { config } = parts;
   if (config.images.length > 0) return runImages(parts);
   if (config.event !== undefined) return runOneEvent(parts, config.event);
-  if (config.republish !== undefined) return runRepublish(parts, config.republish);
-  return runDrain(parts);
+  const { drain = '', republish } = config;
+  return republish === undefined ? runDrain(parts, drain) : runRepublish(parts, drain, republish);
 }
 
 async function runImages(parts: RunParts): Promise<number> {
@@ -98,7 +102,7 @@ async function runImages(parts: RunParts): Promise<number> {
     );
     progress.end();
     report(result, config, print);
-    return exitCode(result, config);
+    return isComplete(result) ? 0 : 1;
   } finally {
     progress.end();
     await engine.close();
@@ -113,7 +117,7 @@ async function runOneEvent(parts: RunParts, event: string): Promise<number> {
     return refuseOption('EVENT', error instanceof Error ? error.message : String(error));
   }
   return withEngine(parts, async ({ engine, deadline, progress, logger, queue }) => {
-    const result = await runEvent(
+    const { result, settled } = await runEvent(
       { ...config, event },
       {
         engine,
@@ -126,17 +130,19 @@ async function runOneEvent(parts: RunParts, event: string): Promise<number> {
     );
     progress.end();
     if (config.output === 'json') report(result, config, printer(streams));
-    return exitCode(result, config);
+    return settled ? 0 : 1;
   });
 }
 
-async function runDrain(parts: RunParts): Promise<number> {
+async function runDrain(parts: RunParts, subscription: string): Promise<number> {
   const { config } = parts;
-  return withEngine(parts, async ({ engine, deadline, progress, logger, queue }) => {
-    let failed = 0;
+  return withEngine(parts, async (machinery) => {
+    const { engine, deadline, progress, logger, queue } = machinery;
+    let failedEvents = 0;
     const drain = new Drain({
       workers: config.workers,
       acceptFluxEvents: config.acceptFluxEvents,
+      dryRun: config.dryRun,
       logger,
       deadLetters: publisherOf(queue, config.deadLetterTopic),
       execute: async (event) => {
@@ -146,42 +152,66 @@ async function runDrain(parts: RunParts): Promise<number> {
           progress,
           logger,
         });
-        if (decision.action !== 'acknowledge' || (done?.counts.failed ?? 1) > 0) failed += 1;
+        if ((done?.counts.failed ?? 1) > 0) failedEvents += 1;
         if (decision.action === 'dead-letter') return { never: decision.fault };
         return decision.action === 'acknowledge' ? 'done' : 'transient';
       },
     });
-    const ending = await pullUntilIdle(queue, drain, pullOptions(config, deadline));
-    tellIfFull(ending, logger);
+    const facts = await readSubscription(queue, subscription, deadline.signal);
+    const ending = await pullUntilIdle(queue, drain, {
+      ...pullOptions(config),
+      subscription: facts,
+      signal: deadline.signal,
+      logger,
+    });
     const { counts } = drain;
+    const done = config.dryRun ? 'would be ' : '';
     logger.info(
-      `drained ${counts.received} messages: ${counts.executed} events executed, ` +
-        `${counts.replaced} replaced by newer ones, ${counts.deadLettered} put aside, ` +
-        `${counts.handedBack} handed back`,
-      { entry: 'drain', ...counts, failedEvents: failed },
+      `${config.dryRun ? 'looked at' : 'drained'} ${counts.received} messages: ` +
+        `${counts.executed} events ${done}executed, ${counts.replaced} ${done}replaced by newer ones, ` +
+        `${counts.deadLettered} ${done}put aside, ${counts.handedBack} handed back`,
+      { entry: 'drain', dryRun: config.dryRun, ending, ...counts, failedEvents },
     );
-    return failed + counts.handedBack + counts.deadLettered > 0 ? 1 : 0;
+    return endedWell(ending, subscription, logger) && counts.undone === 0 ? 0 : 1;
   });
 }
 
-async function runRepublish(parts: RunParts, topic: string): Promise<number> {
+async function runRepublish(parts: RunParts, subscription: string, topic: string): Promise<number> {
   const { config } = parts;
   const { logger, progress } = logOf(parts);
   const queue = queueClient(config.projectId);
   const deadline = deadlineOf(parts);
+  const looped = new AbortController();
+  let loop: Fault | undefined;
   try {
-    const publisher = publisherOf(queue, topic);
-    if (publisher === undefined) return 1;
-    const republishing = new Republishing(publisher, { codes: config.filter }, logger);
-    const ending = await pullUntilIdle(queue, republishing, pullOptions(config, deadline));
-    tellIfFull(ending, logger);
+    const facts = await readSubscription(queue, subscription, deadline.signal);
+    if (facts.topic === (await fullTopicName(queue, topic))) {
+      refuseOption('--republish', `${topic} is the topic of ${subscription}: it would never end`);
+    }
+    const republishing = new Republishing({
+      publisher: topicPublisher(queue, topic),
+      codes: config.filter,
+      dryRun: config.dryRun,
+      onLoop: (fault) => {
+        loop = fault;
+        looped.abort();
+      },
+      logger,
+    });
+    const ending = await pullUntilIdle(queue, republishing, {
+      ...pullOptions(config),
+      subscription: facts,
+      signal: AbortSignal.any([deadline.signal, looped.signal]),
+      logger,
+    });
     const { counts } = republishing;
     logger.info(
-      `republished ${counts.republished} of ${counts.received} messages to ${topic}, ` +
-        `${counts.handedBack} handed back`,
-      { entry: 'republish', ...counts },
+      `${config.dryRun ? 'would republish' : 'republished'} ${counts.republished} of ` +
+        `${counts.received} messages to ${topic}, ${counts.handedBack} handed back`,
+      { entry: 'republish', dryRun: config.dryRun, ending, ...counts },
     );
-    return counts.failed > 0 || ending !== 'empty' ? 1 : 0;
+    if (loop !== undefined) throw loop;
+    return endedWell(ending, subscription, logger) && counts.failed === 0 ? 0 : 1;
   } finally {
     progress.end();
     deadline.release();
@@ -255,27 +285,16 @@ function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
   return deliveryDeadline(Date.now(), wholeMs, end, SYSTEM_TIMING);
 }
 
-function pullOptions(
-  config: JobConfig,
-  deadline: DeliveryDeadline,
-): Parameters<typeof pullUntilIdle>[2] {
+function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {
+  readonly maxMessages: number;
+  readonly maxExtensionSeconds: number;
+  readonly idleMs: number;
+} {
   return {
-    subscription: config.drain ?? '',
     maxMessages: MAX_LEASED_MESSAGES,
-    maxExtensionSeconds:
-      config.taskTimeoutSeconds === 0 ? MAX_LEASE_SECONDS : config.taskTimeoutSeconds,
-    idleMs: config.drainIdleMs,
-    signal: deadline.signal,
+    maxExtensionSeconds: taskTimeoutSeconds === 0 ? MAX_LEASE_SECONDS : taskTimeoutSeconds,
+    idleMs: drainIdleMs,
   };
-}
-
-/** What is kept hides what may stand behind it: the run ended, and is not complete. */
-function tellIfFull(ending: PullEnding, logger: Logger): void {
-  if (ending !== 'full') return;
-  logger.warning(
-    'as many messages are kept as can be leased: there may be more behind them, ' +
-      'which come once these are executed, republished or purged',
-  );
 }
 
 function report(result: RunResult, config: JobConfig, print: (line: string) => void): void {
@@ -283,10 +302,12 @@ function report(result: RunResult, config: JobConfig, print: (line: string) => v
   else summaryLines(result).forEach(print);
 }
 
-/** A tag that was asked for by name and is not at the source is a failure of the run. */
-function exitCode({ repositories }: RunResult, { tags }: JobConfig): number {
-  const lost = tags.length > 0 && repositories.some((one) => (one.report?.counts.lost ?? 0) > 0);
-  return lost || repositories.some(isFailed) ? 1 : 0;
+/** Whether everything that was asked for is at the destination as it is at the source. */
+function isComplete({ repositories }: RunResult): boolean {
+  return repositories.every((one) => {
+    const { lost = 0, drifted = 0, held = 0 } = one.report?.counts ?? {};
+    return !isFailed(one) && lost + drifted + held === 0;
+  });
 }
 
 function printer({ stdout }: RunStreams): (line: string) => void {

@@ -8,11 +8,13 @@ import { CALL_TIMEOUT_MS, codeOf, type QueueClient } from './client.ts';
 /** Sends messages that must not get lost: it returns when the broker has them. */
 export interface Publisher {
   /** @throws Fault `PUBLISH_FAILED`, `CREDENTIALS_UNAVAILABLE`: the message may or may not be there */
-  publish(message: EncodedEvent): Promise<void>;
+  publish(message: EncodedEvent): Promise<unknown>;
 }
 
-/** A publisher of many messages at once. */
+/** A publisher to a topic of Pub/Sub, of many messages at once too. */
 export interface TopicPublisher extends Publisher {
+  /** @returns the message's id, which its readers see too */
+  publish(message: EncodedEvent): Promise<string>;
   /**
    * Sends messages in one request for each 100, and waits until the broker has accepted them.
    * @returns one outcome a message, in their order: nothing, or the fault. Never rejects.
@@ -55,9 +57,8 @@ export function topicPublisher(
     return topic;
   }
 
-  async function publishEach(
-    messages: readonly EncodedEvent[],
-  ): Promise<readonly (Fault | undefined)[]> {
+  /** The id of each message, or why it has none. */
+  async function send(messages: readonly EncodedEvent[]): Promise<readonly (string | Fault)[]> {
     try {
       const { pubsub, inTime, ended } = await client.open();
       const topic = topicOf(pubsub);
@@ -69,7 +70,7 @@ export function topicPublisher(
       const failed = results.find((result) => result.status === 'rejected');
       ended(failed?.reason);
       return results.map((result) =>
-        result.status === 'rejected' ? publishFault(result.reason, topic.name) : undefined,
+        result.status === 'rejected' ? publishFault(result.reason, topic.name) : result.value,
       );
     } catch (error) {
       const fault = error instanceof Fault ? error : publishFault(error, topicName);
@@ -78,10 +79,14 @@ export function topicPublisher(
   }
 
   return {
-    publishEach,
+    async publishEach(messages) {
+      const outcomes = await send(messages);
+      return outcomes.map((outcome) => (outcome instanceof Fault ? outcome : undefined));
+    },
     async publish(message) {
-      const [fault] = await publishEach([message]);
-      if (fault !== undefined) throw fault;
+      const [outcome = ''] = await send([message]);
+      if (outcome instanceof Fault) throw outcome;
+      return outcome;
     },
   };
 }

@@ -15,13 +15,14 @@ interface Rig {
   readonly end: (ending: WorkEnding) => Promise<void>;
 }
 
-function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept'): Rig {
+function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dryRun = false): Rig {
   const started: MirrorEvent[] = [];
   const letters: EncodedEvent[] = [];
   const ends: ((ending: WorkEnding) => void)[] = [];
   const drain = new Drain({
     workers,
     acceptFluxEvents: false,
+    dryRun,
     execute: async (event) => {
       started.push(event);
       return new Promise((resolve) => ends.push(resolve));
@@ -70,6 +71,7 @@ describe('drain', () => {
       executed: 3,
       replaced: 0,
       deadLettered: 0,
+      undone: 0,
       handedBack: 0,
     });
   });
@@ -114,6 +116,35 @@ describe('drain', () => {
     await drain.stop();
     assert.equal(message.settled, 'nacked');
     assert.equal(drain.counts.handedBack, 1);
+    assert.equal(drain.counts.undone, 1);
+  });
+
+  it('hands everything back in a dry run, publishes nothing, and counts what would be', async () => {
+    const { drain, letters, end } = rig(4, 'kept', true);
+    const messages = [
+      messageOf(of('a', 'ghcr.io/x/a')),
+      messageOf(of('b', 'ghcr.io/x/b')),
+      messageOf(of('c', 'ghcr.io/x/c')),
+      messageOf({ attributes: {}, data: Buffer.from('{') }),
+    ];
+    for (const message of messages) drain.receive(message);
+    await end('done');
+    await end('transient');
+    await end({ never: new Fault('SOURCE_FORBIDDEN', 'x') });
+    await drain.stop();
+    assert.deepEqual(
+      messages.map(({ settled }) => settled),
+      ['nacked', 'nacked', 'nacked', 'nacked'],
+    );
+    assert.deepEqual(letters, []);
+    assert.deepEqual(drain.counts, {
+      received: 4,
+      executed: 1,
+      replaced: 0,
+      deadLettered: 2,
+      undone: 1,
+      handedBack: 4,
+    });
   });
 
   it('puts aside what can never succeed', async () => {

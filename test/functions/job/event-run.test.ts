@@ -3,7 +3,13 @@ import { describe, it } from 'node:test';
 
 import type { EncodedEvent } from '../../../functions/contract/codec.ts';
 import { Fault, isFault } from '../../../functions/fault.ts';
-import { runEvent, taskAttempt, type TaskAttempt } from '../../../functions/job/event-run.ts';
+import {
+  runEvent,
+  taskAttempt,
+  type EventRun,
+  type TaskAttempt,
+} from '../../../functions/job/event-run.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { readJobConfig } from '../../../functions/config.ts';
 import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
 import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
@@ -14,17 +20,24 @@ const failing = sampleReport([
   sampleRecord({ outcome: 'failed', fault: new Fault('SERVER_ERROR', 'x') }),
 ]);
 
+interface Ran extends EventRun {
+  readonly letters: EncodedEvent[];
+}
+
 async function run(
   attempt: TaskAttempt | undefined,
-  report = failing,
-  event = EVENT,
-): Promise<{ letters: EncodedEvent[]; result: Awaited<ReturnType<typeof runEvent>> }> {
+  report: MirrorReport | Fault = failing,
+  { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
+): Promise<Ran> {
   const letters: EncodedEvent[] = [];
-  const config = readJobConfig([], { DESTINATION_REGISTRY: 'r.example/m', EVENT });
-  const result = await runEvent(
+  const config = readJobConfig(argv, { DESTINATION_REGISTRY: 'r.example/m', EVENT });
+  const ran = await runEvent(
     { ...config, event },
     {
-      ...workParts(() => report),
+      ...workParts(() => {
+        if (report instanceof Fault) throw report;
+        return report;
+      }),
       attempt,
       deadLetters: {
         publish: async (message) => {
@@ -34,7 +47,7 @@ async function run(
       },
     },
   );
-  return { letters, result };
+  return { letters, ...ran };
 }
 
 describe('run of one event', () => {
@@ -54,8 +67,31 @@ describe('run of one event', () => {
     assert.equal(result.repositories[0]?.image, 'ghcr.io/stefanprodan/podinfo');
   });
 
+  it('publishes nothing in a dry run', async () => {
+    const { letters } = await run({ number: 3, isLast: true }, failing, { argv: ['--dry-run'] });
+    assert.deepEqual(letters, []);
+  });
+
+  it('is settled by what is acknowledged: permanent failures are not for another attempt', async () => {
+    const permanent = sampleReport([
+      sampleRecord({ outcome: 'failed', fault: new Fault('MANIFEST_INVALID', 'x') }),
+    ]);
+    assert.equal((await run({ number: 0, isLast: false }, permanent)).settled, true);
+    assert.equal((await run({ number: 0, isLast: false }, failing)).settled, false);
+    assert.equal((await run({ number: 3, isLast: true }, failing)).settled, false);
+  });
+
+  it('puts aside at once what no attempt of the task can do', async () => {
+    const never = new Fault('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
+    const task = await run({ number: 0, isLast: false }, never);
+    assert.deepEqual([task.letters.length, task.settled], [1, true]);
+    // By hand it is told, and nobody else is told.
+    const byHand = await run(undefined, never);
+    assert.deepEqual([byHand.letters.length, byHand.settled], [0, false]);
+  });
+
   it('refuses an event that is none before anything is done', async () => {
-    await assert.rejects(run(undefined, failing, '{'), (error) =>
+    await assert.rejects(run(undefined, failing, { event: '{' }), (error) =>
       isFault(error, 'EVENT_UNDECODABLE'),
     );
   });

@@ -3,14 +3,36 @@ import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { isFault } from '../../../functions/fault.ts';
-import { pullUntilIdle, type Taker } from '../../../functions/job/pull-until-idle.ts';
+import {
+  pullUntilIdle,
+  type PullUntilIdleOptions,
+  type Taker,
+} from '../../../functions/job/pull-until-idle.ts';
+import { readSubscription } from '../../../functions/pubsub/subscription.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import type { PulledMessage } from '../../../functions/pubsub/puller.ts';
-import { PROJECT, startBroker } from '../pubsub/broker.ts';
-import { sampleEvent } from '../subscriber/samples.ts';
+import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
+import { keptLines, sampleEvent } from '../subscriber/samples.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
-const options = { subscription: 'drain', maxMessages: 10, maxExtensionSeconds: 600, idleMs: 300 };
+const NEVER = new AbortController().signal;
+const IDLE_MS = 300;
+
+/** Options of a pull from `drain`. */
+async function optionsOf(
+  { client }: Broker,
+  own: Partial<PullUntilIdleOptions> = {},
+): Promise<PullUntilIdleOptions> {
+  return {
+    subscription: await readSubscription(client, 'drain', NEVER),
+    maxMessages: 10,
+    maxExtensionSeconds: 600,
+    idleMs: IDLE_MS,
+    logger: keptLines().logger,
+    signal: NEVER,
+    ...own,
+  };
+}
 
 function taker(
   onMessage: (message: PulledMessage) => void,
@@ -39,10 +61,7 @@ describe('pull until idle', () => {
       const taking = taker((message) => {
         message.ack();
       });
-      const ending = await pullUntilIdle(broker.client, taking, {
-        ...options,
-        signal: new AbortController().signal,
-      });
+      const ending = await pullUntilIdle(broker.client, taking, await optionsOf(broker));
       assert.equal(ending, 'empty');
       assert.equal(taking.received, 3);
       await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 3);
@@ -62,12 +81,9 @@ describe('pull until idle', () => {
           steps.push('worked');
           message.ack();
           taking.idle = true;
-        }, 4 * options.idleMs);
+        }, 4 * IDLE_MS);
       });
-      await pullUntilIdle(broker.client, taking, {
-        ...options,
-        signal: new AbortController().signal,
-      });
+      await pullUntilIdle(broker.client, taking, await optionsOf(broker));
       steps.push('ended');
       assert.deepEqual(steps, ['worked', 'ended']);
       await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
@@ -84,11 +100,11 @@ describe('pull until idle', () => {
       }
       const kept: PulledMessage[] = [];
       const taking = taker((message) => kept.push(message));
-      const ending = await pullUntilIdle(broker.client, taking, {
-        ...options,
-        maxMessages: 3,
-        signal: new AbortController().signal,
-      });
+      const ending = await pullUntilIdle(
+        broker.client,
+        taking,
+        await optionsOf(broker, { maxMessages: 3 }),
+      );
       assert.deepEqual([ending, kept.length], ['full', 3]);
     } finally {
       await broker.close();
@@ -102,11 +118,7 @@ describe('pull until idle', () => {
       const ended = pullUntilIdle(
         broker.client,
         taker(() => undefined),
-        {
-          ...options,
-          idleMs: 600_000,
-          signal: controller.signal,
-        },
+        await optionsOf(broker, { idleMs: 600_000, signal: controller.signal }),
       );
       controller.abort();
       assert.equal(await ended, 'stopped');
@@ -115,18 +127,83 @@ describe('pull until idle', () => {
     }
   });
 
-  it('fails where the subscription is not there', async () => {
-    const broker = await startBroker();
+  it('waits for what another reader took, where nothing came at all', async () => {
+    const broker = await startBroker('drain');
     try {
+      await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+      await takeOne(broker);
+      const { logger, lines } = keptLines();
+      const taking = taker((message) => {
+        message.ack();
+      });
+      const options = await optionsOf(broker, { logger });
+      // The default of Pub/Sub, which the other reader's lease has too.
+      assert.equal(options.subscription.comesBackMs, 10_000);
+      assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
+      assert.equal(taking.received, 1);
+      assert.equal(lines.filter(({ severity }) => severity === 'NOTICE').length, 1);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('tells that messages wait which do not come', async () => {
+    const broker = await startBroker('drain');
+    try {
+      await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+      broker.pubsub.disturbances.add({
+        method: 'StreamingPull',
+        kind: 'refused',
+        status: 'UNAVAILABLE',
+        times: Number.POSITIVE_INFINITY,
+      });
+      const subscription = { name: 'drain', topic: undefined, comesBackMs: 0 };
+      const ending = await pullUntilIdle(
+        broker.client,
+        taker(() => undefined),
+        await optionsOf(broker, { subscription }),
+      );
+      assert.equal(ending, 'not-empty');
+      const left = broker.pubsub.view.subscription(SUBSCRIPTION);
+      assert.deepEqual([left?.undelivered, left?.outstanding], [1, 0]);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('calls nothing empty that does not answer any more', async () => {
+    const broker = await startBroker('drain');
+    try {
+      broker.pubsub.disturbances.add({
+        method: 'Pull',
+        kind: 'refused',
+        status: 'UNAVAILABLE',
+        times: Number.POSITIVE_INFINITY,
+      });
+      const subscription = { name: 'drain', topic: undefined, comesBackMs: 0 };
       await assert.rejects(
         pullUntilIdle(
           broker.client,
           taker(() => undefined),
-          {
-            ...options,
-            idleMs: 600_000,
-            signal: new AbortController().signal,
-          },
+          await optionsOf(broker, { subscription }),
+        ),
+        (error) => isFault(error, 'PULL_FAILED'),
+      );
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('fails where the subscription goes away', async () => {
+    const broker = await startBroker('drain');
+    try {
+      const options = await optionsOf(broker, { idleMs: 600_000 });
+      await broker.admin.subscription('drain').delete();
+      await assert.rejects(
+        pullUntilIdle(
+          broker.client,
+          taker(() => undefined),
+          options,
         ),
         (error) => isFault(error, 'PULL_FAILED'),
       );
@@ -135,3 +212,20 @@ describe('pull until idle', () => {
     }
   });
 });
+
+/** Takes a message as another reader does, which neither settles it nor extends its lease. */
+async function takeOne({ admin }: Broker): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    admin.request(
+      {
+        client: 'SubscriberClient',
+        method: 'pull',
+        reqOpts: { subscription: SUBSCRIPTION, maxMessages: 1 },
+      },
+      (error) => {
+        if (error === null) resolve();
+        else reject(error);
+      },
+    );
+  });
+}

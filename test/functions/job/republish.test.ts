@@ -12,31 +12,81 @@ const event = encodeEvent(sampleEvent());
 const letter = (code: 'EVENT_INVALID' | 'SOURCE_FORBIDDEN'): ReturnType<typeof messageOf> =>
   messageOf(deadLetter(event, { code, field: 'data.image' }));
 
-function rig(codes: readonly string[], fails = false): [Republishing, EncodedEvent[]] {
+interface Rig {
+  readonly republishing: Republishing;
+  readonly published: EncodedEvent[];
+  readonly loops: Fault[];
+}
+
+function rig(
+  codes: readonly string[],
+  { fails = false, dryRun = false }: { fails?: boolean; dryRun?: boolean } = {},
+): Rig {
   const published: EncodedEvent[] = [];
-  const publisher = {
-    publish: async (message: EncodedEvent): Promise<void> => {
-      if (fails) throw new Fault('PUBLISH_FAILED', 'x');
-      published.push(message);
-      return Promise.resolve();
+  const loops: Fault[] = [];
+  const republishing = new Republishing({
+    publisher: {
+      publish: async (message) => {
+        if (fails) throw new Fault('PUBLISH_FAILED', 'x');
+        return Promise.resolve(`new-${published.push(message)}`);
+      },
     },
-  };
-  return [new Republishing(publisher, { codes }, keptLines().logger), published];
+    codes,
+    dryRun,
+    onLoop: (fault) => loops.push(fault),
+    logger: keptLines().logger,
+  });
+  return { republishing, published, loops };
 }
 
 describe('republishing', () => {
   it('publishes a dead letter as it was before', async () => {
-    const [republishing, published] = rig([]);
+    const { republishing, published, loops } = rig([]);
     const message = letter('EVENT_INVALID');
     republishing.receive(message);
     await settled();
     assert.deepEqual(published, [event]);
     assert.equal(message.settled, 'acked');
     assert.equal(republishing.idle, true);
+    assert.deepEqual(loops, []);
+  });
+
+  it('publishes nothing in a dry run, and hands everything back', async () => {
+    const { republishing, published } = rig(['EVENT_INVALID'], { dryRun: true });
+    const messages = [letter('EVENT_INVALID'), letter('SOURCE_FORBIDDEN')];
+    for (const message of messages) republishing.receive(message);
+    await republishing.stop();
+    assert.deepEqual(published, []);
+    assert.deepEqual(
+      messages.map(({ settled }) => settled),
+      ['nacked', 'nacked'],
+    );
+    const { republished, handedBack } = republishing.counts;
+    assert.deepEqual([republished, handedBack], [1, 2]);
+  });
+
+  it('stops where what it published comes back, and loses nothing', async () => {
+    const { republishing, published, loops } = rig([]);
+    const [first, back, next] = [
+      letter('EVENT_INVALID'),
+      messageOf(event, 'new-1'),
+      messageOf(event, 'new-0'),
+    ];
+    republishing.receive(first);
+    await settled();
+    republishing.receive(back);
+    republishing.receive(next);
+    await republishing.stop();
+    assert.deepEqual(
+      loops.map(({ code, field }) => [code, field]),
+      [['OPTION_INVALID', '--republish']],
+    );
+    assert.equal(published.length, 1);
+    assert.deepEqual([first.settled, back.settled, next.settled], ['acked', 'nacked', 'nacked']);
   });
 
   it('keeps what does not match, and hands it back at the end', async () => {
-    const [republishing, published] = rig(['SOURCE_FORBIDDEN']);
+    const { republishing, published } = rig(['SOURCE_FORBIDDEN']);
     const [other, matching, bare] = [
       letter('EVENT_INVALID'),
       letter('SOURCE_FORBIDDEN'),
@@ -60,7 +110,7 @@ describe('republishing', () => {
   });
 
   it('hands back what could not be published', async () => {
-    const [republishing] = rig([], true);
+    const { republishing } = rig([], { fails: true });
     const message = letter('EVENT_INVALID');
     republishing.receive(message);
     await republishing.stop();

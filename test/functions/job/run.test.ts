@@ -16,6 +16,7 @@ import {
 } from '../../../functions/subscriber/delivery-deadline.ts';
 import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
+import { buildManifest } from '../../../infra/local/images/image.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
@@ -131,6 +132,24 @@ describe('run of images', () => {
     assert.equal(Object.keys(tagsOf(registries.destination, 'e/demo/legacy')).length, 3);
   });
 
+  it('exits 1 where a tag is not as it is at the source: drifted, or lost', async () => {
+    await runJob([...image('demo/api'), ...into('drift')]);
+    const { store } = registries.destination;
+    const wrong = store.digestOfTag('drift/demo/api', '1.0.1') ?? '';
+    store.setTag('drift/demo/api', '1.0.0', wrong);
+    const drifted = await runJob([...image('demo/api'), ...into('drift'), '--on-drift', 'report']);
+    assert.match(drifted.stdout, /^drifted +\S+:1\.0\.0/m);
+    assert.equal(drifted.code, 1);
+    registries.source.faults.add({
+      path: /demo\/api\/manifests\/1\.0\.1/,
+      times: 1,
+      effect: { kind: 'answer', status: 404, errors: [{ code: 'MANIFEST_UNKNOWN', message: 'x' }] },
+    });
+    const lost = await runJob([...image('demo/api'), ...into('lost')]);
+    assert.match(lost.stdout, /^lost +\S+:1\.0\.1/m);
+    assert.equal(lost.code, 1);
+  });
+
   it('exits 1 when it is interrupted', async () => {
     const end = processEnd(Date.now);
     registries.source.set({ rttMs: 100 });
@@ -177,6 +196,26 @@ describe('run of an event', () => {
         .map(({ entry }) => entry)
         .filter((entry) => entry !== 'requests'),
       ['tag', 'event'],
+    );
+  });
+
+  it('does not have Cloud Run repeat what was acknowledged', async () => {
+    const repository = 'demo/permanent';
+    await registries.push(repository, '1.0');
+    const huge = buildManifest('application/vnd.oci.image.index.v1+json', {
+      manifests: [],
+      annotations: { padding: 'x'.repeat(4 * 1024 * 1024) },
+    });
+    registries.source.store.putManifest(repository, huge, 'huge');
+    const event = sampleEvent({ image: `${registries.source.host}/${repository}` });
+    const { code, stdout } = await runJob([], {
+      ...env(eventVariable(event)),
+      CLOUD_RUN_TASK_ATTEMPT: '0',
+    });
+    const line = linesOf(stdout).find(({ entry }) => entry === 'event');
+    assert.deepEqual(
+      [line?.['decisionReason'], line?.['failed'], code],
+      ['PermanentFailures', 1, 0],
     );
   });
 
@@ -237,7 +276,7 @@ describe('drain', () => {
       [4, 3, 1, 0],
       stdout,
     );
-    assert.equal(code, 1);
+    assert.equal(code, 0);
     for (const repository of ['demo/api', 'demo/web', 'demo/legacy']) {
       assert.deepEqual(
         tagsOf(registries.destination, `m/${repository}`),
@@ -289,6 +328,65 @@ describe('drain', () => {
       await own.close();
     }
   });
+
+  it('changes nothing in a dry run, of a drain and of a republication', async () => {
+    const own = await startBroker('dry', 'target');
+    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
+    try {
+      const image = `${registries.source.host}/demo/api`;
+      const dry = topicPublisher(own.client, 'dry');
+      await dry.publish(encodeEvent(sampleEvent({ image })));
+      await dry.publish({ attributes: {}, data: Buffer.from('{') });
+      const lane = {
+        ...env(),
+        DESTINATION_REGISTRY: `${registries.destination.host}/dry`,
+        DEAD_LETTER_TOPIC: 'target',
+      };
+      const argv = ['--drain', 'dry', '--drain-idle', '1s', '--dry-run'];
+      const drained = await runJob(argv, lane);
+      const said = linesOf(drained.stdout).find(({ entry }) => entry === 'drain');
+      const { executed, deadLettered, handedBack } = said ?? {};
+      assert.deepEqual([drained.code, executed, deadLettered, handedBack], [0, 1, 1, 2]);
+      const republished = await runJob([...argv, '--republish', 'target'], lane);
+      const told = linesOf(republished.stdout).find(({ entry }) => entry === 'republish');
+      assert.deepEqual([republished.code, told?.['republished'], told?.['handedBack']], [0, 2, 2]);
+      assert.deepEqual(tagsOf(registries.destination, 'dry/demo/api'), {});
+      assert.deepEqual(own.pubsub.view.messages(`projects/${PROJECT}/topics/target`), []);
+      const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/dry`);
+      assert.equal(left?.acknowledged, 0);
+    } finally {
+      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+      await own.close();
+    }
+  });
+
+  for (const mayRead of [true, false]) {
+    it(`refuses to republish onto the drained topic, ${mayRead ? '' : 'not '}told its name`, async () => {
+      const own = await startBroker('loop');
+      process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
+      try {
+        if (!mayRead) {
+          own.pubsub.disturbances.add({
+            method: 'GetSubscription',
+            kind: 'refused',
+            status: 'PERMISSION_DENIED',
+          });
+        }
+        await topicPublisher(own.client, 'loop').publish(encodeEvent(sampleEvent()));
+        await assert.rejects(
+          runJob(['--drain', 'loop', '--drain-idle', '1s', '--republish', 'loop'], {
+            GOOGLE_CLOUD_PROJECT: PROJECT,
+          }),
+          (error) => isFault(error, 'OPTION_INVALID'),
+        );
+        const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/loop`);
+        assert.equal((left?.undelivered ?? 0) + (left?.outstanding ?? 0), 1);
+      } finally {
+        process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+        await own.close();
+      }
+    });
+  }
 
   it('republishes the dead letters of a code, and leaves the others', async () => {
     const dead = topicPublisher(broker.client, 'dead');

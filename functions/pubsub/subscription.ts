@@ -1,0 +1,138 @@
+import { Fault, printable } from '../fault.ts';
+import { CALL_TIMEOUT_MS, codeOf, type OpenClient, type QueueClient } from './client.ts';
+
+/** What is known of a subscription before it is pulled. */
+export interface SubscriptionFacts {
+  /** As it was named: an id or a full name. */
+  readonly name: string;
+  /** Full name of its topic; undefined: the process may pull it, but not read what it is. */
+  readonly topic: string | undefined;
+  /**
+   * When a message that another reader took or handed back comes again at the latest, milliseconds:
+   * the longer of the acknowledgement deadline and the longest back-off of the retry policy.
+   */
+  readonly comesBackMs: number;
+}
+
+/** Longest acknowledgement deadline and longest back-off that Pub/Sub takes (Subscription, RetryPolicy). */
+const LONGEST_MS = 600_000;
+
+/** `google.rpc.Code`. */
+const PERMISSION_DENIED = 7;
+
+/**
+ * Reads a subscription, which proves that the broker is there: a stream that is opened to a broker
+ * that says nothing looks like one of an empty subscription.
+ * @throws Fault `PULL_FAILED` where nobody answers, the subscription is not there, or it pushes;
+ *   `CREDENTIALS_UNAVAILABLE`, `ABORTED`
+ */
+export async function readSubscription(
+  client: QueueClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<SubscriptionFacts> {
+  const open = await client.open();
+  const subscription = open.pubsub.subscription(name);
+  try {
+    const [found] = await answered(
+      open,
+      subscription.getMetadata({ timeout: CALL_TIMEOUT_MS }),
+      signal,
+    );
+    const endpoint = found.pushConfig?.pushEndpoint ?? '';
+    if (endpoint !== '') throw pullFault(name, `it pushes to ${endpoint} and cannot be pulled`);
+    const backoff = found.retryPolicy?.maximumBackoff?.seconds ?? 0;
+    return {
+      name,
+      topic: found.topic ?? undefined,
+      comesBackMs: 1000 * Math.max(found.ackDeadlineSeconds ?? 0, Number(backoff)),
+    };
+  } catch (error) {
+    // An answer all the same: roles/pubsub.subscriber may pull, and not read.
+    if (codeOf(error) === PERMISSION_DENIED) {
+      return { name, topic: undefined, comesBackMs: LONGEST_MS };
+    }
+    throw pullFault(name, error);
+  }
+}
+
+/**
+ * Whether a message can be had now; it is handed back.
+ * @throws Fault `PULL_FAILED` where nobody answers; `CREDENTIALS_UNAVAILABLE`, `ABORTED`
+ */
+export async function hasMessage(
+  client: QueueClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const open = await client.open();
+  const subscription = open.pubsub.subscription(name);
+  const call = async <T>(method: string, request: object): Promise<T> =>
+    answered(
+      open,
+      new Promise<T>((resolve, reject) => {
+        subscription.request<T>(
+          {
+            client: 'SubscriberClient',
+            method,
+            reqOpts: { subscription: subscription.name, ...request },
+            gaxOpts: { timeout: CALL_TIMEOUT_MS },
+          },
+          (error, answer) => {
+            if (error === null) resolve(answer as T);
+            else reject(error);
+          },
+        );
+      }),
+      signal,
+    );
+  try {
+    const { receivedMessages = [] } = await call<{
+      receivedMessages?: readonly { readonly ackId: string }[];
+    }>('pull', { maxMessages: 1, returnImmediately: true });
+    const ackIds = receivedMessages.map(({ ackId }) => ackId);
+    if (ackIds.length > 0) await call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 });
+    return ackIds.length > 0;
+  } catch (error) {
+    throw pullFault(name, error);
+  }
+}
+
+/** Full name of a topic. */
+export async function fullTopicName(client: QueueClient, topic: string): Promise<string> {
+  const { pubsub } = await client.open();
+  return pubsub.topic(topic).name;
+}
+
+/** The answer to a call, or the end of the wait for it. */
+async function answered<T>(
+  { inTime, ended }: OpenClient,
+  call: Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => {
+    reject(new Fault('ABORTED', 'the work was interrupted', { operation: 'pull messages' }));
+  };
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const answer = await Promise.race([inTime(call), aborted]);
+    ended(undefined);
+    return answer;
+  } catch (error) {
+    if (!signal.aborted) ended(error);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
+function pullFault(name: string, error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new Fault('PULL_FAILED', `pull ${name}: ${printable(text)}`, {
+    operation: 'pull messages',
+  });
+}

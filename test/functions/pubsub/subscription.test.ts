@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+
+import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { isFault } from '../../../functions/fault.ts';
+import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
+import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
+import {
+  fullTopicName,
+  hasMessage,
+  readSubscription,
+} from '../../../functions/pubsub/subscription.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
+import { PROJECT, startBroker, type Broker } from './broker.ts';
+
+const NEVER = new AbortController().signal;
+
+/** A client of whatever listens there. */
+async function clientOf(host: string): Promise<QueueClient> {
+  const before = process.env['PUBSUB_EMULATOR_HOST'];
+  process.env['PUBSUB_EMULATOR_HOST'] = host;
+  const client = queueClient(PROJECT, { timeoutMs: 500 });
+  await client.open();
+  if (before === undefined) delete process.env['PUBSUB_EMULATOR_HOST'];
+  else process.env['PUBSUB_EMULATOR_HOST'] = before;
+  return client;
+}
+
+describe('subscription', () => {
+  let broker: Broker;
+  before(async () => {
+    broker = await startBroker('one');
+  });
+  after(async () => broker.close());
+
+  it('tells its topic, and when what another reader took comes back', async () => {
+    assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
+      name: 'one',
+      topic: `projects/${PROJECT}/topics/one`,
+      comesBackMs: 10_000,
+    });
+    assert.equal(await fullTopicName(broker.client, 'one'), `projects/${PROJECT}/topics/one`);
+    await broker.admin.createSubscription('one', 'slow', {
+      retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 300 } },
+    });
+    const { comesBackMs } = await readSubscription(broker.client, 'slow', NEVER);
+    assert.equal(comesBackMs, 300_000);
+  });
+
+  it('takes a refusal to be read for an answer', async () => {
+    const disturbance = {
+      method: 'GetSubscription',
+      kind: 'refused',
+      status: 'PERMISSION_DENIED',
+    } as const;
+    broker.pubsub.disturbances.add(disturbance);
+    assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
+      name: 'one',
+      topic: undefined,
+      comesBackMs: 600_000,
+    });
+  });
+
+  it('refuses one that is not there, and one that pushes', async () => {
+    await broker.admin.createSubscription('one', 'pushing', {
+      pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' },
+    });
+    for (const name of ['absent', 'pushing']) {
+      await assert.rejects(readSubscription(broker.client, name, NEVER), (error) =>
+        isFault(error, 'PULL_FAILED'),
+      );
+    }
+  });
+
+  it('tells whether a message waits, and leaves it there', async () => {
+    await broker.admin.createSubscription('one', 'waiting');
+    assert.equal(await hasMessage(broker.client, 'waiting', NEVER), false);
+    await topicPublisher(broker.client, 'one').publish(encodeEvent(sampleEvent()));
+    assert.equal(await hasMessage(broker.client, 'waiting', NEVER), true);
+    assert.equal(await hasMessage(broker.client, 'waiting', NEVER), true);
+  });
+});
+
+describe('broker that is not there', () => {
+  it('is none that accepts connections and says nothing', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const client = await clientOf(`127.0.0.1:${(silent.address() as AddressInfo).port}`);
+    await assert.rejects(readSubscription(client, 'one', NEVER), (error) =>
+      isFault(error, 'PULL_FAILED'),
+    );
+    await assert.rejects(readSubscription(client, 'one', AbortSignal.abort()), (error) =>
+      isFault(error, 'ABORTED'),
+    );
+    await client.close();
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+
+  it('is none that refuses connections', async () => {
+    const client = await clientOf('127.0.0.1:9');
+    await assert.rejects(readSubscription(client, 'one', NEVER), (error) =>
+      isFault(error, 'PULL_FAILED'),
+    );
+    await assert.rejects(hasMessage(client, 'one', NEVER), (error) =>
+      isFault(error, 'PULL_FAILED'),
+    );
+    await client.close();
+  });
+});
