@@ -1,6 +1,10 @@
+import { subscribe } from 'node:diagnostics_channel';
+import type { IncomingMessage } from 'node:http';
+
 import { cloudEvent, type CloudEvent } from '@google-cloud/functions-framework';
 
 import { readSubscriberConfig } from './config.ts';
+import { boundBody } from './push-body.ts';
 import { takeOverSignals } from './signals.ts';
 import { configured } from './start.ts';
 import { openSubscriberProcess } from './subscriber-process.ts';
@@ -16,6 +20,12 @@ const subscriberProcess = configured(() =>
 );
 watchdog.watchEnd(subscriberProcess.logger);
 watchdog.watchSilence(subscriberProcess.logger);
+
+// The framework reads bodies of a gigabyte, and whatever compression makes of them; it shows a request
+// to nobody, and this is before it sees one (nodejs.org/api/diagnostics_channel, "HTTP").
+subscribe('http.server.request.start', (message) => {
+  boundBody((message as { readonly request: IncomingMessage }).request);
+});
 
 cloudEvent('mirror', async (event: CloudEvent<unknown>) => {
   await subscriberProcess.handle(event, { arrivedAtMs: Date.now() });

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 
+import { boundBody, saysTooLarge } from './push-body.ts';
 import type { PushRequest } from './subscriber/subscriber.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { traceparentOf } from './telemetry/trace.ts';
@@ -30,6 +31,12 @@ export function preHandler({ framework, handle, logger }: Behind): RequestListen
       refuseMethod(request, response, logger);
       return;
     }
+    // guard: body-size
+    if (saysTooLarge(request.headers)) {
+      refuseBody(request, response, logger);
+      return;
+    }
+    boundBody(request);
     currentRequest.run(push, () => {
       if (isEmpty(request)) {
         answer(handle(bodiless(request), push), response);
@@ -66,6 +73,13 @@ function refuseMethod(request: IncomingMessage, response: ServerResponse, logger
     ...(reads ? {} : { allow: 'GET, HEAD, POST' }),
   });
   response.end(method === 'GET' ? 'imagerepo-mirror takes CloudEvents by POST.\n' : undefined);
+}
+
+/** No push of Pub/Sub: nothing of it is read. */
+function refuseBody(request: IncomingMessage, response: ServerResponse, logger: Logger): void {
+  const messageBytes = Number(request.headers['content-length']);
+  logger.warning(`a body of ${messageBytes} bytes is refused`, { messageBytes });
+  response.writeHead(413, { connection: 'close' }).end();
 }
 
 function isEmpty({ headers }: IncomingMessage): boolean {

@@ -8,6 +8,7 @@ import { readSubscriberConfig } from './config.ts';
 import { helpText } from './options/help.ts';
 import { subscriberOptions } from './option-tables.ts';
 import { currentRequest, preHandler } from './pre-handler.ts';
+import { MAX_HEAD_BYTES } from './push-body.ts';
 import { endOnSignals } from './signals.ts';
 import { configured } from './start.ts';
 import { openSubscriberProcess } from './subscriber-process.ts';
@@ -55,6 +56,8 @@ server.on(
     handle: async (incoming, request) => subscriberProcess.handle(incoming, request),
   }),
 );
+// Node reads it when a connection comes; the framework has no option for it.
+(server as typeof server & { maxHeaderSize: number }).maxHeaderSize = MAX_HEAD_BYTES;
 // A delivery may take as long as Cloud Run lets it; the deadline is our own.
 server.setTimeout(0);
 server.requestTimeout = 0;

@@ -36,6 +36,21 @@ describe('dead letter', () => {
     assert.ok(Buffer.byteLength(letter.attributes['error-field'] ?? '') <= 1024);
   });
 
+  it('is cut where it would be too large for Pub/Sub, and says so, once', () => {
+    const large = { attributes: message.attributes, data: Buffer.alloc(10_000_000 - 100) };
+    const letter = deadLetter(large, { code: 'EVENT_TOO_LARGE', field: 'data' });
+    const sizeBytes = letter.data.length + Object.entries(letter.attributes).flat().join('').length;
+    assert.ok(sizeBytes <= 10_000_000 && sizeBytes > 9_900_000, String(sizeBytes));
+    assert.deepEqual(letter.attributes, {
+      ...message.attributes,
+      'error-code': 'EVENT_TOO_LARGE',
+      'error-field': 'data',
+      'error-data-bytes': '9999900',
+    });
+    const again = deadLetter(replayed(letter), { code: 'EVENT_INVALID', field: 'x'.repeat(100) });
+    assert.equal(again.attributes['error-data-bytes'], '9999900');
+  });
+
   it('comes back as it was', () => {
     const letter = deadLetter(message, { code: 'EVENT_INVALID', field: 'data' });
     const forwarded = {
