@@ -219,15 +219,39 @@ export function toFault(error: unknown, operation: string): Fault {
 }
 
 /**
+ * What acts on a terminal or breaks a line instead of being shown: control characters (C0, DEL, C1),
+ * line and paragraph separators, and the marks, embeddings and isolates of writing direction
+ * (Unicode Standard Annex 9, "Directional Formatting Characters").
+ */
+const ACTING = String.raw`\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069`;
+const ACTING_RUNS = new RegExp(`[${ACTING}]+`, 'g');
+const ACTING_IN_LINES = new RegExp(`(?!\n)[${ACTING}]`, 'g');
+
+/**
  * Text of another party made fit for a log line, an error or a view: control characters are
  * removed and it is cut at 512 characters.
  */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- removing control characters is the purpose
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]+/g, ' '); // guard: control-characters, without: const clean = text;
+  const clean = oneLine(text);
   // guard: text-length
   if (clean.length > 512) return `${clean.slice(0, 511)}…`;
   return clean;
+}
+
+/** Text of any length without what acts on a terminal or breaks the line. */
+export function oneLine(text: string): string {
+  return text.replace(ACTING_RUNS, ' '); // guard: control-characters, without: return text;
+}
+
+/**
+ * JSON in which nothing acts on a terminal, whatever the strings in it: it is escaped, so that a
+ * parser reads the same values.
+ */
+export function shownJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(
+    ACTING_IN_LINES, // guard: control-characters, without: /$^/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function entryOf({ code, side }: Pick<Fault, 'code' | 'side'>): FaultEntry {

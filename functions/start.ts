@@ -1,4 +1,4 @@
-import { Fault } from './fault.ts';
+import { Fault, oneLine } from './fault.ts';
 import { watchdog, type WatchdogLog } from './watchdog.ts';
 
 /** Exit code for bad usage, as of every command line of the project. */
@@ -23,7 +23,7 @@ export function configured<T>(read: () => T): T {
  */
 export function refused(error: unknown): number {
   if (!(error instanceof Fault)) throw error;
-  process.stderr.write(`${error.message.replaceAll(/\s+/g, ' ')}\n`);
+  process.stderr.write(`${oneLine(error.message)}\n`);
   return error.code === 'OPTION_INVALID' ? USAGE_EXIT_CODE : 1;
 }
 

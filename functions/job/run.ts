@@ -1,7 +1,7 @@
 import { composeEngine, publisherOf, type Engine } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Environment, JobConfig } from '../config.ts';
-import type { Fault } from '../fault.ts';
+import { oneLine, shownJson, type Fault } from '../fault.ts';
 import { refuseOption } from '../options/option.ts';
 import { progressLine, type Progress } from '../report/progress.ts';
 import { isFailed, reportDocument, type RunResult } from '../report/report-document.ts';
@@ -101,7 +101,7 @@ async function runImages(parts: RunParts): Promise<number> {
       interrupted.signal,
     );
     progress.end();
-    report(result, config, print);
+    report(result, config, streams);
     return isComplete(result) ? 0 : 1;
   } finally {
     progress.end();
@@ -129,7 +129,7 @@ async function runOneEvent(parts: RunParts, event: string): Promise<number> {
       },
     );
     progress.end();
-    if (config.output === 'json') report(result, config, printer(streams));
+    if (config.output === 'json') report(result, config, streams);
     return settled ? 0 : 1;
   });
 }
@@ -297,9 +297,9 @@ function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {
   };
 }
 
-function report(result: RunResult, config: JobConfig, print: (line: string) => void): void {
-  if (config.output === 'json') print(JSON.stringify(reportDocument(result), undefined, 2));
-  else summaryLines(result).forEach(print);
+function report(result: RunResult, { output }: JobConfig, streams: RunStreams): void {
+  if (output === 'json') streams.stdout.write(`${shownJson(reportDocument(result), 2)}\n`);
+  else summaryLines(result).forEach(printer(streams));
 }
 
 /** Whether everything that was asked for is at the destination as it is at the source. */
@@ -312,6 +312,6 @@ function isComplete({ repositories }: RunResult): boolean {
 
 function printer({ stdout }: RunStreams): (line: string) => void {
   return (line) => {
-    stdout.write(`${line}\n`);
+    stdout.write(`${oneLine(line)}\n`);
   };
 }

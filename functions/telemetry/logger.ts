@@ -1,3 +1,4 @@
+import { oneLine, shownJson } from '../fault.ts';
 import { faultFields, stackTrace } from './fault-fields.ts';
 import { fluxLevel, isWritten, type LogLevel, type Severity } from './severity.ts';
 
@@ -55,7 +56,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     const time = now().toISOString();
     if (encoding === 'console') return consoleLine(time, severity, message, fields);
     const { error, ...rest } = fields;
-    return JSON.stringify({
+    return shownJson({
       message,
       severity,
       time,
@@ -113,5 +114,7 @@ function consoleLine(time: string, severity: Severity, message: string, fields: 
     .map(([name, value]) => `${name}=${String(value)}`);
   const cause = error === undefined ? undefined : faultFields(error);
   const reason = cause === undefined ? [] : [`${cause.code}: ${cause.message}`];
-  return [`${time.slice(11, 19)} ${severity.padEnd(7)} ${message}`, ...reason, ...pairs].join('  ');
+  return oneLine(
+    [`${time.slice(11, 19)} ${severity.padEnd(7)} ${message}`, ...reason, ...pairs].join('  '),
+  );
 }

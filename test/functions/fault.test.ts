@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FAULTS, Fault, isFault, printable, toFault } from '../../functions/fault.ts';
+import {
+  FAULTS,
+  Fault,
+  isFault,
+  oneLine,
+  printable,
+  shownJson,
+  toFault,
+} from '../../functions/fault.ts';
 
 describe('fault', () => {
   it('takes its disposition and advice from the one table', () => {
@@ -78,6 +86,18 @@ describe('fault', () => {
 describe('printable', () => {
   it('guard control-characters: removes control characters, line ends and direction marks', () => {
     assert.equal(printable('a\u001b[31mb\r\nc\u202ed\u2028e'), 'a [31mb c d e');
+    assert.equal(printable('a\u2066b\u2069c\u200fd\u061ce\u009b31mf'), 'a b c d e 31mf');
+    assert.equal(oneLine(`${'x'.repeat(600)}\u001b]0;title\u0007`), `${'x'.repeat(600)} ]0;title `);
+  });
+
+  it('guard control-characters: escapes them in JSON, whose values stay', () => {
+    const value = { 'a\u009bkey': ['x\u202ey', 'line\u2028end', '\u001b[2J', 'plain ü\n'] };
+    for (const indent of [undefined, 2]) {
+      const shown = shownJson(value, indent);
+      // eslint-disable-next-line no-control-regex -- these are looked for
+      assert.doesNotMatch(shown, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/);
+      assert.deepEqual(JSON.parse(shown), value);
+    }
   });
 
   it('guard text-length: cuts at 512 characters', () => {

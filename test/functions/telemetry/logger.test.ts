@@ -27,6 +27,21 @@ describe('logger', () => {
     ]);
   });
 
+  for (const encoding of ['json', 'console'] as const) {
+    it(`guard control-characters: lets nothing of them through as ${encoding}`, () => {
+      const { options, written } = lines({ encoding });
+      const logger = createLogger(options).child({ name: 'evil\u001b]0;x\u0007\u009b2J' });
+      logger.error('seen\u202e of\nme', {
+        namespace: 'a\u2066b',
+        error: new Fault('NETWORK', 'x\u001b[31my'),
+      });
+      // eslint-disable-next-line no-control-regex -- these are looked for
+      const acting = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e\u2066]/;
+      assert.doesNotMatch(written.join(''), acting);
+      assert.equal(written.join('').split('\n').length, 2);
+    });
+  }
+
   it('keeps quiet below its level', () => {
     const { options, written } = lines({ level: 'warning' });
     const logger = createLogger(options);
