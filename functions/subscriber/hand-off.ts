@@ -107,19 +107,25 @@ interface Execution {
 }
 
 /**
- * Whether an execution that has not ended does this event's work: created after the event (it will
+ * How far a cluster's clock may be from Cloud Run's, in milliseconds: where only both can be compared,
+ * an execution must be younger than the event by more.
+ */
+const CLOCK_MARGIN_MS = 5 * 60_000;
+
+/**
+ * Whether an execution that has not ended does this event's work: begun after the event (it will
  * list the source after it), same image and configuration, no weaker reason, and all of the
  * event's tags where it has them.
  */
 function covers({ createTime, completionTime, event }: Execution, wanted: MirrorEvent): boolean {
   if (completionTime !== undefined || event === undefined) return false;
-  if (!(Date.parse(createTime) > Date.parse(wanted.time))) return false;
   let given: MirrorEvent;
   try {
     given = readEventVariable(event);
   } catch {
     return false;
   }
+  if (!isBegunAfter(wanted, given, Date.parse(createTime))) return false;
   const { reason } = given.data;
   return (
     given.data.image === wanted.data.image &&
@@ -127,6 +133,16 @@ function covers({ createTime, completionTime, event }: Execution, wanted: Mirror
     strongerReason(reason, wanted.data.reason) === reason &&
     coversTags(given.data.tags, wanted.data.tags)
   );
+}
+
+/**
+ * Whether an execution began after an event was made. The event that it was given is compared where
+ * one clock wrote the times of both, that of their cluster; it cannot be from long after the execution.
+ */
+function isBegunAfter(wanted: MirrorEvent, given: MirrorEvent, createdAtMs: number): boolean {
+  const [wantedMs, givenMs] = [Date.parse(wanted.time), Date.parse(given.time)];
+  const oneClock = given.source === wanted.source && givenMs <= createdAtMs + CLOCK_MARGIN_MS;
+  return (oneClock && givenMs >= wantedMs) || createdAtMs > wantedMs + CLOCK_MARGIN_MS;
 }
 
 function coversTags(

@@ -73,12 +73,25 @@ describe('hand-off', () => {
   });
 
   const event = sampleEvent();
+
+  /** An execution of an event, by the times of day of both; the event that is wanted is of 09:00:03. */
+  function created(createTime: string, time: string, source = event.source): unknown {
+    const given = { ...sampleEvent({}, `2026-08-10T${time}Z`), source };
+    return execution(given, { createTime: `2026-08-10T${createTime}Z` });
+  }
+
   const covering: readonly [name: string, executions: readonly unknown[], covered: boolean][] = [
     ['the same event', [execution(event)], true],
     ['a stronger reason', [execution(sampleEvent({ reason: 'requested' }))], true],
     ['a weaker reason', [execution(sampleEvent({ reason: 'initial' }))], false],
     ['one that has ended', [execution(event, { completionTime: '2026-08-10T09:01:00Z' })], false],
-    ['one older than the event', [execution(event, { createTime: '2026-08-10T09:00:00Z' })], false],
+    ['the same event of a clock that is ahead', [created('09:00:00', '09:00:03')], true],
+    ['an older event', [created('08:50:02', '08:50:00')], false],
+    ['an older event, begun soon after by another clock', [created('09:01:00', '08:50:00')], false],
+    ['an older event, begun minutes after', [created('09:06:00', '08:50:00')], true],
+    ['a newer event', [created('09:00:30', '09:00:20')], true],
+    ["another cluster's event, begun soon after", [created('09:01:00', '09:00:50', 'x')], false],
+    ['an event that claims to come from the future', [created('08:59:00', '23:00:00')], false],
     ['another image', [execution(sampleEvent({ image: 'quay.io/x/y' }))], false],
     ['another selection', [execution(sampleEvent({ selection: { latest: 3 } }))], false],
     ['another destination', [execution(sampleEvent({ destination: 'x' }))], false],
