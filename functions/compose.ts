@@ -1,11 +1,13 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { chain, type Credentials } from './auth/credential.ts';
-import { dockerConfig } from './auth/docker-config.ts';
+import { dockerConfig, requireDockerConfig } from './auth/docker-config.ts';
 import { googleCredentials, googleHosts, googleTokens, type GoogleTokens } from './auth/google.ts';
 import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts';
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
+import { isFault } from './fault.ts';
 import { BlobCopier } from './mirror/copy-blob.ts';
 import { FirstQuestion } from './mirror/first-question.ts';
 import { Knowledge } from './mirror/knowledge.ts';
@@ -231,6 +233,7 @@ function registriesOf(
 ): Registries {
   const isGoogle = googleHosts(config.googleRegistryHosts);
   const { dockerConfigFile, sourceCaFile } = config;
+  if (dockerConfigFile !== undefined) checkDockerConfig(dockerConfigFile);
   const google = googleCredentials(isGoogle, tokens);
   const credentials: Credentials =
     dockerConfigFile === undefined
@@ -244,8 +247,7 @@ function registriesOf(
     googleTokens: tokens,
     privateHosts: [...config.privateHosts, ...config.namedHosts, host],
     loopback: config.local,
-    sourceCaCertificates:
-      sourceCaFile === undefined ? undefined : readText('SOURCE_CA_FILE', sourceCaFile),
+    sourceCaCertificates: sourceCaFile === undefined ? undefined : readCertificates(sourceCaFile),
     onExchange: (exchange) => {
       watchdog.moved();
       requests.add(exchange);
@@ -300,11 +302,34 @@ function googleApi(call: JsonCall, tokens: GoogleTokens): JsonApi {
   };
 }
 
-function readText(option: string, path: string): string {
+/** A config that cannot be read stops the start; it is read again when it is used. */
+function checkDockerConfig(path: string): void {
   try {
-    return readFileSync(path, 'utf8');
+    requireDockerConfig(path);
   } catch (error) {
-    const { code = 'unreadable' } = error as NodeJS.ErrnoException;
-    return refuseOption(option, `cannot be read: ${path} (${code})`);
+    if (!isFault(error)) throw error;
+    refuseOption('DOCKER_CONFIG_FILE', `(--docker-config): ${path}: ${error.message}`);
   }
+}
+
+/** Node ignores what is no certificate, and then trusts nobody new. */
+function readCertificates(path: string): string {
+  const refuse = (reason: string): never =>
+    refuseOption('SOURCE_CA_FILE', `(--source-ca-file): ${path} ${reason}`);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return refuse(`cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`);
+  }
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) refuse('holds no certificate in PEM');
+  for (const [index, block] of blocks.entries()) {
+    try {
+      new X509Certificate(block);
+    } catch {
+      refuse(`holds no readable certificate at place ${index + 1}`);
+    }
+  }
+  return text;
 }

@@ -1,3 +1,4 @@
+import { googleHosts } from './auth/google.ts';
 import { canonicalImageName, parseDestinationRegistry } from './contract/destination.ts';
 import type { Verify } from './contract/event.ts';
 import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
@@ -16,7 +17,7 @@ type SubscriberOptions = OptionValues<typeof subscriberOptions>;
 type JobOptions = OptionValues<typeof jobOptions>;
 
 /** Options whose meaning is in {@link Combined}. */
-type Parts = 'include' | 'exclude' | 'semver' | 'latest';
+type Parts = 'include' | 'exclude' | 'semver' | 'latest' | 'destinationRegistry';
 
 /** What options mean together. */
 interface Combined {
@@ -24,6 +25,8 @@ interface Combined {
   readonly selection: Selection;
   /** Hosts of the images that the operator names: they may be private and are given credentials. */
   readonly namedHosts: readonly string[];
+  /** `HOST[/PATH]`, its host in the canonical form. */
+  readonly destinationRegistry: string;
 }
 
 /** Configuration that every entry has. */
@@ -63,8 +66,9 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const images = values.images.map((image) => inOption('--image', () => canonicalImageName(image)));
   const hosts = images.map((image) => image.slice(0, image.indexOf('/')));
   requireOneMode(values);
+  requireEffect(values, argv);
   const combined = combine(values, hosts, values.republish === undefined);
-  const inside = images.find((image) => liesWithin(image, values.destinationRegistry));
+  const inside = images.find((image) => liesWithin(image, combined.destinationRegistry));
   // guard: image-in-destination
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
   const { verifyTags } = values;
@@ -103,6 +107,19 @@ function requireOneMode({
   }
 }
 
+/** Flags that mean nothing beside another, or without it: who gives one expects that it does something. */
+function requireEffect(values: JobOptions, argv: readonly string[]): void {
+  const given = (flag: string): boolean =>
+    argv.some((argument) => argument === flag || argument.startsWith(`${flag}=`));
+  if (given('--drain-idle') && values.drain === undefined) {
+    refuseOption('--drain-idle', 'needs --drain');
+  }
+  const selecting = ['--include', '--exclude', '--semver', '--latest'].find(given);
+  if (selecting !== undefined && values.tags.length > 0) {
+    refuseOption(selecting, 'selects nothing beside --tag, which names the tags');
+  }
+}
+
 /** Checks options against each other. */
 function combine(
   values: Omit<MirrorOptions, 'verifyTags'>,
@@ -110,18 +127,15 @@ function combine(
   needsDestination = true,
 ): Combined {
   const given = needsDestination || values.destinationRegistry !== '';
-  if (given)
-    inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
-      parseDestinationRegistry(values.destinationRegistry),
-    );
-  const overlapping = values.allowedSources.find((pattern) =>
-    overlaps(pattern, values.destinationRegistry),
-  );
+  const destinationRegistry = given ? readDestination(values) : '';
+  const overlapping = given
+    ? values.allowedSources.find((pattern) => overlaps(pattern, destinationRegistry))
+    : undefined;
   // guard: source-overlap
   if (overlapping !== undefined) {
     refuseOption(
       'ALLOWED_SOURCES',
-      `has '${overlapping.text}', which overlaps the destination ${values.destinationRegistry}`,
+      `has '${overlapping.text}', which overlaps the destination ${destinationRegistry}`,
     );
   }
   inOption('MUTABLE_TAGS', () => {
@@ -130,7 +144,21 @@ function combine(
   return {
     selection: selectionOf(values),
     namedHosts: [...new Set(namedHosts)],
+    destinationRegistry,
   };
+}
+
+function readDestination(values: Omit<MirrorOptions, 'verifyTags'>): string {
+  const { host, path } = inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
+    parseDestinationRegistry(values.destinationRegistry),
+  );
+  if (values.insecureDestination && googleHosts()(host)) {
+    refuseOption(
+      '--insecure-destination (INSECURE_DESTINATION)',
+      `has no effect: ${host} is spoken to over TLS only`,
+    );
+  }
+  return path === '' ? host : `${host}/${path}`;
 }
 
 /** The selection that the four `MIRROR_…` options say. */

@@ -1,5 +1,6 @@
 import { VERIFY } from './contract/event.ts';
 import { parseRepublishFilter } from './job/republish.ts';
+import { requireTag } from './oci/reference.ts';
 import { mirrorOptions, resourceName, TOPIC } from './option-tables.ts';
 import { choice, duration, flag, integer, list, text } from './options/option.ts';
 
@@ -16,6 +17,7 @@ export const jobOptions = {
   tags: list({
     flag: '--tag',
     placeholder: 'TAG',
+    item: requireTag,
     sentence: 'Mirror exactly these tags of every --image instead of those selected.',
   }),
   event: text({
@@ -46,6 +48,7 @@ export const jobOptions = {
   drainIdleMs: duration({
     flag: '--drain-idle',
     default: '60s',
+    min: '1s',
     sentence: 'With --drain: end when nothing was received for so long and nothing is under way.',
   }),
   taskTimeoutSeconds: integer({

@@ -1,5 +1,6 @@
 import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
+import { canonicalHost } from './contract/host.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
 import { LOG_LEVELS } from './telemetry/severity.ts';
@@ -117,6 +118,7 @@ export const mirrorOptions = {
     flag: '--private-host',
     env: 'PRIVATE_HOSTS',
     placeholder: 'HOST',
+    item: canonicalHost,
     sentence: 'Hosts that may have private addresses; metadata and link-local ones never may.',
   }),
   insecureSources: list({
@@ -124,7 +126,8 @@ export const mirrorOptions = {
     env: 'INSECURE_SOURCES',
     placeholder: 'PATTERN',
     item: parseImagePattern,
-    sentence: 'Sources that may be spoken to over plain http where their ImageRepository says so.',
+    sentence:
+      'Sources that may be spoken to over plain http where their ImageRepository says so; of --image, are.',
   }),
   insecureDestination: flag({
     flag: '--insecure-destination',
@@ -196,9 +199,7 @@ export const mirrorOptions = {
     placeholder: 'URL',
     sentence:
       'Metrics are sent there too (OTLP over HTTP), such as https://telemetry.googleapis.com. Unset: log lines alone.',
-    check: (value) => {
-      if (!URL.canParse(value)) throw new Error(`is no URL: '${value}'`);
-    },
+    check: webUrl,
   }),
   projectId: text({
     env: 'GOOGLE_CLOUD_PROJECT',
@@ -235,9 +236,7 @@ export const subscriberOptions = {
     placeholder: 'URL',
     default: 'https://run.googleapis.com',
     sentence: 'Where the Cloud Run Admin API is spoken to.',
-    check: (value) => {
-      if (!URL.canParse(value)) throw new Error(`is no URL: '${value}'`);
-    },
+    check: webUrl,
   }),
   deadlineSeconds: integer({
     env: 'DEADLINE_SECONDS',
@@ -264,8 +263,16 @@ export const subscriberOptions = {
 
 /** A host that is this machine: Google credentials go to no other host that an option names. */
 function loopbackHost(value: string): string {
-  if (/^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(value)) return value;
+  const host = canonicalHost(value);
+  if (/^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host)) return host;
   throw new Error(`takes loopback hosts only, not '${value}'`);
+}
+
+/** `localhost:4317` is a URL too, of the scheme `localhost`. */
+function webUrl(value: string): void {
+  if (!/^https?:\/\/[^/]/.test(value) || !URL.canParse(value)) {
+    throw new Error(`wants a URL that begins with https:// or http://, not '${value}'`);
+  }
 }
 
 /** A check that a value has the form of a resource's name. */

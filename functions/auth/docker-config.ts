@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
+import { canonicalHost } from '../contract/host.ts';
 import { Fault, printable } from '../fault.ts';
 import type { Credential, Credentials } from './credential.ts';
 
@@ -90,15 +92,31 @@ export function findAuth(auths: DockerAuths, host: string): Credential | undefin
 }
 
 async function readAuths(path: string): Promise<DockerAuths> {
+  return parsedFile(await readFile(path).catch(unreadable));
+}
+
+/**
+ * Reads a docker config once, at the start of a process.
+ * @throws Fault `DOCKER_CONFIG_INVALID`
+ */
+export function requireDockerConfig(path: string): void {
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = readFileSync(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw new Fault('DOCKER_CONFIG_INVALID', `cannot read the docker config (${code})`, {
-      operation: 'read docker config',
-    });
+    return unreadable(error);
   }
+  parsedFile(bytes);
+}
+
+function unreadable(error: unknown): never {
+  const { code = 'unreadable' } = error as NodeJS.ErrnoException;
+  throw new Fault('DOCKER_CONFIG_INVALID', `cannot read the docker config (${code})`, {
+    operation: 'read docker config',
+  });
+}
+
+function parsedFile(bytes: Buffer): DockerAuths {
   if (bytes.length > MAX_BYTES) throw invalid(`has ${bytes.length} bytes`);
   return parseDockerConfig(bytes.toString('utf8'));
 }
@@ -137,8 +155,12 @@ function text(entry: Fields, name: string, field: string): string {
 
 /** Host (with its port) of a key; a key may be a URL. */
 function hostOf(key: string): string {
-  const bare = key.replace(/^https?:\/\//, '');
-  return (bare.split('/', 1)[0] ?? '').toLowerCase();
+  const host = key.replace(/^https?:\/\//, '').split('/', 1)[0] ?? '';
+  try {
+    return canonicalHost(host);
+  } catch {
+    return host.toLowerCase();
+  }
 }
 
 function isPresent(value: unknown): boolean {

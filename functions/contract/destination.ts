@@ -1,4 +1,5 @@
 import { Fault, printable } from '../fault.ts';
+import { canonicalHost, DOCKER_HUB, isDockerHub } from './host.ts';
 
 /** How a destination path is made of an image name. */
 export const DESTINATION_LAYOUTS = ['host-path', 'path', 'name'] as const;
@@ -17,18 +18,19 @@ const MAX_NAME_LENGTH = 255;
 /** OCI Distribution 1.1, "Pulling manifests": the grammar of `<name>`. */
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const HOST =
-  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/;
 
 /**
- * Splits a canonical image name (`registry/repository`, no tag, no digest, no scheme).
+ * Splits a canonical image name (`registry/repository`, no tag, no digest, no scheme); the host comes
+ * in its canonical form.
  * @throws Fault `REFERENCE_INVALID`
  */
 export function parseImageName(image: string): RepositoryName {
   const slash = image.indexOf('/');
-  const host = image.slice(0, Math.max(slash, 0));
+  const host = hostOf(image.slice(0, Math.max(slash, 0)));
   const path = image.slice(slash + 1);
   // guard: image-name
-  if (slash < 1 || !HOST.test(host) || !PATH.test(path) || image.length > MAX_NAME_LENGTH) {
+  if (host === undefined || !PATH.test(path) || image.length > MAX_NAME_LENGTH) {
     throw new Fault(
       'REFERENCE_INVALID',
       `'${printable(image)}' is no registry/repository without tag, digest or scheme`,
@@ -46,14 +48,14 @@ export function parseImageName(image: string): RepositoryName {
 export function canonicalImageName(image: string): string {
   const [first = '', ...rest] = image.split('/');
   const named = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost');
-  const host = named ? first : 'docker.io';
-  const path = named ? rest.join('/') : image;
-  const hub = host === 'docker.io' || host === 'index.docker.io';
-  const name = hub
-    ? `index.docker.io/${path.includes('/') ? path : `library/${path}`}`
-    : `${host}/${path}`;
-  parseImageName(name);
-  return name;
+  const { host, path } = parseImageName(named ? image : `${DOCKER_HUB}/${image}`);
+  if (!isDockerHub(host)) return `${host}/${path}`;
+  return `${DOCKER_HUB}/${path.includes('/') ? path : `library/${path}`}`;
+}
+
+/** The canonical form of a host; undefined: it is none. */
+function hostOf(text: string): string | undefined {
+  return HOST.test(text) && URL.canParse(`https://${text}/`) ? canonicalHost(text) : undefined;
 }
 
 /**
@@ -70,10 +72,10 @@ export function parseDestinationRegistry(registry: string): {
     throw new Fault('REFERENCE_INVALID', reason, { operation: 'parse destination registry' });
   };
   if (registry === '') refuse('is empty: name the registry to mirror into');
-  const [host = '', ...segments] = registry.split('/');
+  const [first = '', ...segments] = registry.split('/');
   const path = segments.join('/');
   if (registry.includes('://')) refuse(`'${printable(registry)}' must not have a scheme`);
-  if (!HOST.test(host)) refuse(`'${printable(registry)}' does not begin with a host`);
+  const host = hostOf(first) ?? refuse(`'${printable(registry)}' does not begin with a host`);
   if (segments.length > 0 && !PATH.test(path)) {
     refuse(`'${printable(registry)}' has a path outside the OCI grammar`);
   }
@@ -92,9 +94,16 @@ export function destinationPath(image: string, layout: DestinationLayout): strin
   const { host, path } = parseImageName(image);
   if (layout === 'path') return path;
   if (layout === 'name') return path.slice(path.lastIndexOf('/') + 1);
-  const written = host === 'index.docker.io' ? 'docker.io' : host;
-  const below = `${written.toLowerCase().replace(':', '_').replace(/[[\]]/g, '').replaceAll(':', '-')}/${path}`;
+  const below = `${host === DOCKER_HUB ? 'docker.io' : pathOfHost(host)}/${path}`;
   return requirePath(below);
+}
+
+/** A host as the first part of a path: `localhost_5000`; of an IPv6 address `fd00--1_5000`. */
+function pathOfHost(host: string): string {
+  const [, address, port = ''] = /^\[(.+)\](?::(\d+))?$/.exec(host) ?? [];
+  if (address === undefined) return host.replace(':', '_');
+  const digits = address.replace(/^:/, '0:').replace(/:$/, ':0').replaceAll(':', '-');
+  return port === '' ? digits : `${digits}_${port}`;
 }
 
 /** A path of the OCI grammar. @throws Fault `REFERENCE_INVALID` */

@@ -8,6 +8,7 @@ import { NO_DEADLINE } from '../mirror/deadline.ts';
 import type { TagRecord } from '../mirror/outcome.ts';
 import type { RepositoryResult, RunResult } from '../report/report-document.ts';
 import { admit } from '../subscriber/admission.ts';
+import { matchesImage } from '../subscriber/image-pattern.ts';
 
 /** Told what happens during a run. */
 export interface RunObserver {
@@ -74,7 +75,7 @@ async function mirrorImage(
 }
 
 /** The event that asks for what the command line says; it belongs to no object of a cluster. */
-function eventOfImage(image: string, { tags, verify }: JobConfig): MirrorEvent {
+function eventOfImage(image: string, { tags, verify, insecureSources }: JobConfig): MirrorEvent {
   const time = new Date();
   return eventOf(
     {
@@ -87,6 +88,8 @@ function eventOfImage(image: string, { tags, verify }: JobConfig): MirrorEvent {
       reason: 'requested',
       ...(tags.length === 0 ? {} : { tags: [...new Set(tags)] }),
       ...(verify === undefined ? {} : { verify }),
+      // Here the operator says so, by --insecure-source.
+      insecure: insecureSources.some((pattern) => matchesImage(pattern, image)),
     },
     { clusterName: 'command-line', time },
   );

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { Fault, FAULTS } from '../fault.ts';
 import { ERROR_CODE, replayed } from '../subscriber/dead-letter.ts';
 import type { TopicPublisher } from '../pubsub/publisher.ts';
 import type { PulledMessage } from '../pubsub/puller.ts';
@@ -22,7 +22,9 @@ export interface RepublishParts {
  */
 export function parseRepublishFilter(text: string): string {
   const [, code] = /^code=([A-Z_]+)$/.exec(text) ?? [];
-  if (code === undefined) throw new Error(`wants code=FAULT_CODE, not '${text}'`);
+  if (code === undefined || !(code in FAULTS)) {
+    throw new Error(`wants code=FAULT_CODE, a code of infra/README.md, not '${text}'`);
+  }
   return code;
 }
 

@@ -36,7 +36,7 @@ interface Words {
   readonly sentence: string;
 }
 
-/** A text; an empty one counts as given. */
+/** A text. */
 export function text<const D extends string | undefined = undefined>(
   words: Words & { readonly default?: D; readonly check?: (value: string) => void },
 ): Option<D extends string ? string : string | undefined> {
@@ -66,11 +66,21 @@ export function integer(
   };
 }
 
-/** A Go duration such as `12h`, `1m30s` or `750ms`, read as milliseconds; `0` is none. */
-export function duration(words: Words & { readonly default: string }): Option<number> {
+/**
+ * A Go duration such as `12h`, `1m30s` or `750ms`, read as milliseconds; `0` is none.
+ * `min`: the shortest that is taken, as a user would write it. Default: none.
+ */
+export function duration(
+  words: Words & { readonly default: string; readonly min?: string },
+): Option<number> {
+  const { min = '0' } = words;
   return {
     ...shape({ placeholder: 'DURATION', ...words }, words.default),
-    read: ([value = '']) => parseDurationMs(value),
+    read: ([value = '']) => {
+      const ms = parseDurationMs(value);
+      if (ms < parseDurationMs(min)) throw new Error(`wants at least ${min}, not '${value}'`);
+      return ms;
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import type { Option, OptionTable, OptionValues } from './option.ts';
 
 /**
  * Reads a table's options from the command line and the environment; flag beats variable beats
- * default. An empty variable counts as unset.
+ * default. An empty variable counts as unset; whatever else holds no value is refused.
  *
  * @param argv arguments after the program's name; `--flag value`, `--flag=value`, `--switch`
  * @throws Fault `OPTION_INVALID` with the option's name as field, for an unknown or malformed one
@@ -38,7 +38,12 @@ function textsOf(
   if (fromFlag !== undefined) return [fromFlag, option.flag ?? name];
   const fromEnv = option.env === undefined ? undefined : env[option.env];
   const split = (value: string): readonly string[] => (option.repeatable ? words(value) : [value]);
-  if (fromEnv !== undefined && fromEnv !== '') return [split(fromEnv), option.env ?? name];
+  if (fromEnv !== undefined && fromEnv !== '') {
+    const texts = split(fromEnv);
+    // A list of nothing would mean what no list means: any source, for instance.
+    if (texts.every((text) => text.trim() === '')) throw withoutValue(option.env ?? name);
+    return [texts, option.env ?? name];
+  }
   const fallback = option.default === undefined ? [] : split(option.default);
   return [fallback, option.flag ?? option.env ?? name];
 }
@@ -68,10 +73,8 @@ function flagsOf(table: OptionTable, argv: readonly string[]): Map<string, strin
     const { name, option } = found;
     let value: string | undefined = rest.length > 0 ? rest.join('=') : undefined;
     if (value === undefined && option.placeholder === '') value = 'true';
-    value ??= argv[++index];
-    if (value === undefined) {
-      throw new Fault('OPTION_INVALID', `${written} wants a value`, { field: written });
-    }
+    value ??= valueAfter(argv[++index], byFlag);
+    if (value === undefined || value.trim() === '') throw withoutValue(written);
     const before = given.get(name);
     if (before !== undefined && !option.repeatable) {
       throw new Fault('OPTION_INVALID', `${written} is given twice`, { field: written });
@@ -79,6 +82,18 @@ function flagsOf(table: OptionTable, argv: readonly string[]): Map<string, strin
     given.set(name, [...(before ?? []), value]);
   }
   return given;
+}
+
+/** What stands after a flag; another flag is no value of it. */
+function valueAfter(
+  next: string | undefined,
+  byFlag: ReadonlyMap<string, unknown>,
+): string | undefined {
+  return next !== undefined && byFlag.has(next.split('=', 1)[0] ?? '') ? undefined : next;
+}
+
+function withoutValue(name: string): Fault {
+  return new Fault('OPTION_INVALID', `${name} wants a value`, { field: name });
 }
 
 function unknownOption(argument: string, flags: readonly string[]): Fault {

@@ -1,3 +1,5 @@
+import { canonicalHost, DOCKER_HUB, isDockerHub } from '../contract/host.ts';
+
 /**
  * A pattern of image names such as `ghcr.io/my-org/*`. A `*` stands for any characters: in the host
  * for any but `/`, in the path for any at all, so that a trailing `/*` means everything below. A
@@ -24,7 +26,7 @@ export function parseImagePattern(text: string): ImagePattern {
   if (!/^[a-z0-9._/*-]*$/.test(path) || (segments.length > 0 && path === '')) {
     throw new Error(`has a path outside the OCI grammar: '${text}'`);
   }
-  return { text, canonical: `${canonicalHost(host)}/${segments.length === 0 ? '*' : path}` };
+  return { text, canonical: `${canonicalPatternHost(host)}/${segments.length === 0 ? '*' : path}` };
 }
 
 /** Whether an image name (`registry/repository`) falls under the pattern. */
@@ -103,11 +105,13 @@ function withStars(pattern: string, positions: readonly number[]): readonly numb
 
 function canonicalName(name: string): string {
   const [host = '', ...segments] = name.split('/');
-  return [canonicalHost(host), ...segments].join('/');
+  return [canonicalPatternHost(host), ...segments].join('/');
 }
 
-/** Docker Hub has two names in use; Flux canonicalises to the longer one. */
-function canonicalHost(host: string): string {
-  const lower = host.toLowerCase();
-  return lower === 'docker.io' ? 'index.docker.io' : lower;
+/** Of a pattern's host with a star only the letters and the end are known. */
+function canonicalPatternHost(host: string): string {
+  const form = host.includes('*')
+    ? host.toLowerCase().replace(/\.?(:443)?$/, '')
+    : canonicalHost(host);
+  return isDockerHub(form) ? DOCKER_HUB : form;
 }

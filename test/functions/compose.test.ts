@@ -133,12 +133,30 @@ describe('engine', () => {
     assert.deepEqual(hosts, new Set([registries.source.host, registries.destination.host]));
   });
 
-  it('refuses certificates that cannot be read', () => {
-    assert.throws(
-      () => composeEngine(config({ SOURCE_CA_FILE: join(folder, 'absent') }), keptLines().logger),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === 'SOURCE_CA_FILE',
-    );
-  });
+  for (const [option, name, text] of [
+    ['SOURCE_CA_FILE', 'that is absent', undefined],
+    ['SOURCE_CA_FILE', 'that is empty', ''],
+    ['SOURCE_CA_FILE', 'without a certificate', '-----BEGIN PRIVATE KEY-----\nx\n'],
+    [
+      'SOURCE_CA_FILE',
+      'with a broken certificate',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    ],
+    ['DOCKER_CONFIG_FILE', 'that is absent', undefined],
+    ['DOCKER_CONFIG_FILE', 'that is empty', ''],
+    ['DOCKER_CONFIG_FILE', 'that is no JSON', 'auths:'],
+    ['DOCKER_CONFIG_FILE', 'with a credential helper', '{"credsStore": "desktop"}'],
+  ] as const) {
+    it(`refuses a file of ${option} ${name}, at the start`, () => {
+      const file = join(folder, 'option');
+      rmSync(file, { force: true });
+      if (text !== undefined) writeFileSync(file, text);
+      assert.throws(
+        () => composeEngine(config({ [option]: file }), keptLines().logger),
+        (error) => isFault(error, 'OPTION_INVALID') && error.field === option,
+      );
+    });
+  }
 });
 
 describe('publisher of a topic', () => {

@@ -67,6 +67,16 @@ describe('subscriber configuration', () => {
     ['a job that is no resource', { JOB: 'mirror' }, /^JOB$/],
     ['a topic that is none', { BULK_TOPIC: 'a b' }, /^BULK_TOPIC$/],
     ['an API that is no URL', { RUN_API_ENDPOINT: 'run' }, /^RUN_API_ENDPOINT$/],
+    ['an API without scheme', { RUN_API_ENDPOINT: 'localhost:80' }, /^RUN_API_ENDPOINT$/],
+    [
+      'a collector without scheme',
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4317' },
+      /^OTEL_EXPORTER_OTLP_ENDPOINT$/,
+    ],
+    ['a list of sources that is empty', { ALLOWED_SOURCES: ' , ' }, /^ALLOWED_SOURCES$/],
+    ['a private host with a scheme', { PRIVATE_HOSTS: 'https://r.corp' }, /^PRIVATE_HOSTS$/],
+    ['a private host with a path', { PRIVATE_HOSTS: 'r.corp/x' }, /^PRIVATE_HOSTS$/],
+    ['http to Google', { INSECURE_DESTINATION: 'true' }, /INSECURE_DESTINATION/],
   ];
   for (const [name, env, field] of refused) {
     it(`refuses ${name}`, () => {
@@ -76,6 +86,38 @@ describe('subscriber configuration', () => {
       );
     });
   }
+});
+
+describe('hosts of options', () => {
+  it('have one form, however they are written', () => {
+    const config = readJobConfig(
+      [
+        '--image',
+        'GHCR.io:443/org/app',
+        '--image',
+        '[0:0::1]:5000/app',
+        '--private-host',
+        'R.corp.',
+      ],
+      {
+        DESTINATION_REGISTRY: 'EUROPE-docker.pkg.dev.:443/acme/mirror',
+        GOOGLE_REGISTRY_HOSTS: 'LocalHost:5001',
+      },
+    );
+    assert.equal(config.destinationRegistry, REGISTRY);
+    assert.deepEqual(config.images, ['ghcr.io/org/app', '[::1]:5000/app']);
+    assert.deepEqual(config.namedHosts, ['ghcr.io', '[::1]:5000']);
+    assert.deepEqual(config.privateHosts, ['r.corp']);
+    assert.deepEqual(config.googleRegistryHosts, ['localhost:5001']);
+  });
+
+  it('guard source-overlap: are compared in that form', () => {
+    const env = { DESTINATION_REGISTRY: 'R.example/m', ALLOWED_SOURCES: 'r.example.:443/m/*' };
+    assert.equal(
+      refusedField(() => readSubscriberConfig([], env)),
+      'ALLOWED_SOURCES',
+    );
+  });
 });
 
 describe('allowed sources', () => {
@@ -132,6 +174,15 @@ describe('job configuration', () => {
     ['words for workers', ['--workers', 'x'], /^--workers$/],
     ['an unknown flag', ['--imgae', 'x'], /^--imgae$/],
     ['an unknown form', ['-o', 'yaml'], /^--output$/],
+    ['a tag that is none', ['--image', 'alpine', '--tag', '1.0,1.1'], /^--tag$/],
+    ['an idle time without a drain', ['--image', 'alpine', '--drain-idle=5s'], /^--drain-idle$/],
+    ['an idle time of nothing', ['--drain', 'sub', '--drain-idle', '0'], /^--drain-idle$/],
+    ['a selection beside tags', ['--image', 'alpine', '--tag=3', '--semver=>1'], /^--semver$/],
+    [
+      'a code that is none',
+      ['--drain', 'sub', '--republish', 'top', '--filter', 'code=TYPO'],
+      /^--filter$/,
+    ],
   ];
   for (const [name, argv, field] of refused) {
     it(`refuses ${name}`, () => {

@@ -21,10 +21,12 @@ describe('destinationPath', () => {
     ['registry:5000/app', 'registry_5000/app', 'app', 'app'],
     ['127.0.0.1:15000/org/app', '127.0.0.1_15000/org/app', 'org/app', 'app'],
     ['Registry.Example.com/a/b/c', 'registry.example.com/a/b/c', 'a/b/c', 'c'],
-    ['[::1]:5000/app', '--1_5000/app', 'app', 'app'],
+    ['GHCR.io.:443/org/app', 'ghcr.io/org/app', 'org/app', 'app'],
+    ['[::1]:5000/app', '0--1_5000/app', 'app', 'app'],
+    ['[FD00:0:0::2]/app', 'fd00--2/app', 'app', 'app'],
   ] as const) {
     it(`puts ${image} where each layout wants it`, () => {
-      if (!image.startsWith('[')) assert.equal(destinationPath(image, 'host-path'), hostPath);
+      assert.equal(destinationPath(image, 'host-path'), hostPath);
       assert.equal(destinationPath(image, 'path'), path);
       assert.equal(destinationPath(image, 'name'), name);
     });
@@ -70,6 +72,8 @@ describe('canonicalImageName', () => {
     ['ghcr.io/org/app', 'ghcr.io/org/app'],
     ['localhost/app', 'localhost/app'],
     ['registry:5000/app', 'registry:5000/app'],
+    ['Docker.io:443/alpine', 'index.docker.io/library/alpine'],
+    ['GHCR.io./org/app', 'ghcr.io/org/app'],
   ] as const) {
     it(`makes ${written} ${canonical}`, () => {
       assert.equal(canonicalImageName(written), canonical);

@@ -20,9 +20,11 @@ async function mirror(
     works.push(work);
     return doWork(work);
   });
+  const config = readJobConfig(['--destination-registry', 'r.example/m', ...argv], {});
+  const { insecureSources } = config;
   const result = await mirrorImages(
-    readJobConfig(['--destination-registry', 'r.example/m', ...argv], {}),
-    engine,
+    config,
+    { ...engine, rules: { ...engine.rules, insecureSources } },
     {
       onRecord: (image, { tag }) => told.push(`${image}:${tag}`),
       onBytes: (count) => told.push(`${count} bytes`),
@@ -45,6 +47,20 @@ describe('images of the command line', () => {
     assert.equal(work.event.data.verify, 'none');
     assert.equal(work.admission.destinationPath, 'm/docker.io/library/alpine');
     assert.equal(work.delegation, undefined);
+  });
+
+  it('are spoken to over http where the operator says so', async () => {
+    const { works } = await mirror(
+      ['--image', 'r.corp:5000/a', '--image', 'ghcr.io/a/b', '--insecure-source', 'R.corp:5000/*'],
+      () => sampleReport(),
+    );
+    assert.deepEqual(
+      works.map(({ admission }) => [admission.source.host, admission.insecure]),
+      [
+        ['r.corp:5000', true],
+        ['ghcr.io', false],
+      ],
+    );
   });
 
   it('are told as they go', async () => {

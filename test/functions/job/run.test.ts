@@ -320,7 +320,7 @@ describe('drain', () => {
       assert.deepEqual(await drained(), [1, 0, 1, 0]);
       refused.remove();
       writeFileSync(config, '{"credsStore": "desktop"}');
-      assert.deepEqual(await drained(), [1, 0, 1, 0]);
+      await assert.rejects(drained(), (error) => isFault(error, 'OPTION_INVALID'));
       writeFileSync(config, '{"auths": {}}');
       assert.deepEqual(await drained(), [0, 1, 0, 1]);
     } finally {

@@ -92,12 +92,23 @@ describe('parseOptions', () => {
     ['a word that is no choice', ['--level=loud'], '--level'],
     ['a switch that is neither', ['--once=maybe'], '--once'],
     ['a missing value', ['--topic'], '--topic'],
+    ['an empty value', ['--topic='], '--topic'],
+    ['an empty value of its own', ['--topic', ''], '--topic'],
+    ['an empty value of a list', ['--tag', ' '], '--tag'],
+    ['a flag in place of a value', ['--topic', '--once'], '--topic'],
     ['a flag given twice', ['--topic=a', '--topic=b'], '--topic'],
   ] as const) {
     it(`refuses ${name} by its name`, () => {
       assert.equal(refused(argv).field, field);
     });
   }
+
+  it('refuses a list of the environment that holds nothing', () => {
+    for (const value of [',', ' ', '\n', ' , ,']) {
+      assert.equal(refused([], { TAGS: value }).field, 'TAGS', JSON.stringify(value));
+    }
+    assert.equal(refused([], { TOPIC: ' ' }).field, 'TOPIC');
+  });
 
   it('names the environment variable where that is the wrong one', () => {
     assert.equal(refused([], { WORKERS: 'x' }).field, 'WORKERS');
