@@ -10,7 +10,7 @@ import {
   startInstanceProcess,
   type InstanceProcess,
 } from '../../infra/local/run-front/instance.ts';
-import { PROJECT, startBroker, type Broker } from '../functions/subscriber/queue/broker.ts';
+import { PROJECT, startBroker, type Broker } from '../functions/pubsub/broker.ts';
 import { FROM_SOURCE } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 60_000 };
