@@ -2,12 +2,13 @@ import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
 import { toFault, type Fault } from '../functions/fault.ts';
 import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { backoff, type BackoffRange } from './backoff.ts';
+import { attempt, type AttemptOptions } from './attempts.ts';
+import type { BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
 import { DestinationClaims } from './destination-claims.ts';
 import { enterClaim, evaluate, isScanned, type EvaluationContext } from './evaluation.ts';
 import type { ImageRepository } from './flux/image-repository.ts';
-import { listImageRepositories } from './flux/lister.ts';
+import { listImageRepositories, type ListOptions } from './flux/lister.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
 import { objectFields } from './log-fields.ts';
 import { createPacer } from './pacer.ts';
@@ -22,17 +23,20 @@ export interface BackfillParts {
   readonly logger: Logger;
   /** Default: see {@link BackoffRange}. */
   readonly backoff?: BackoffRange;
+  /** Default: see {@link AttemptOptions}. */
+  readonly tellMs?: number;
 }
 
 /** How many objects came to what. */
 interface Tally {
   published: number;
   skipped: number;
+  /** Of what was made no event, and of what was not accepted. */
   failed: number;
+  /** Events that were not accepted. */
+  refused: number;
 }
 
-/** Tries of one batch before it counts as failed: some 20 s with waits of 0.75 s, doubled. */
-const MAX_TRIES = 6;
 /** Progress is told this often. */
 const PROGRESS_MS = 5000;
 
@@ -49,35 +53,48 @@ export async function backfill(
   signal: AbortSignal,
 ): Promise<number> {
   const { logger } = parts;
-  const tally: Tally = { published: 0, skipped: 0, failed: 0 };
-  const missing = await parts.publisher.missingPermissions();
-  for (const sentence of missing) logger.error(`cannot publish: ${sentence}`);
-  if (missing.length > 0) return 1;
-  const objects: ImageRepository[] = [];
+  const tally: Tally = { published: 0, skipped: 0, failed: 0, refused: 0 };
+  const patience = { ...parts, timeoutMs: config.timeoutMs, signal };
+  let objects: readonly ImageRepository[];
   try {
-    await listImageRepositories(
-      listOptions(config, parts),
-      (object) => objects.push(object),
-      signal,
+    const missing = await attempt('credentials that may publish', patience, () =>
+      parts.publisher.missingPermissions(),
     );
+    for (const sentence of missing) logger.error(`cannot publish: ${sentence}`);
+    if (missing.length > 0) return 1;
+    objects = await listed(listOptions(config, parts), patience);
   } catch (error) {
-    if (signal.aborted) return 1;
-    logger.error('cannot list ImageRepositories', { error: toFault(error, 'backfill') });
+    const fault = toFault(error, 'backfill');
+    if (fault.code === 'OPTION_INVALID') throw fault;
+    if (!signal.aborted) logger.error('nothing was published', { error: fault });
     return 1;
   }
   const events = eventsOf(objects, config, logger, tally);
-  await publishAll(events, config, parts, tally, signal);
+  await publishAll(events, config, parts, tally, patience);
   const left = events.length - tally.published;
+  const untried = left - tally.refused;
   const { published, skipped, failed } = tally;
   const verb = config.dryRun ? 'would publish' : 'published';
-  logger.info(`${verb} ${published} events; ${skipped} skipped, ${failed} failed`, { ...tally });
+  const rest = untried > 0 ? `, ${untried} not tried` : '';
+  logger.info(`${verb} ${published} events; ${skipped} skipped, ${failed} failed${rest}`, {
+    ...{ published, skipped, failed, untried },
+  });
   return failed > 0 || left > 0 ? 1 : 0;
 }
 
-function listOptions(
-  config: BridgeConfig,
-  parts: BackfillParts,
-): Parameters<typeof listImageRepositories>[0] {
+/** All objects; a list that fails midway begins anew. */
+function listed(
+  options: ListOptions,
+  patience: AttemptOptions,
+): Promise<readonly ImageRepository[]> {
+  return attempt('the list of ImageRepositories', patience, async (signal) => {
+    const objects: ImageRepository[] = [];
+    await listImageRepositories(options, (object) => objects.push(object), signal);
+    return objects;
+  });
+}
+
+function listOptions(config: BridgeConfig, parts: BackfillParts): ListOptions {
   const { apiServer, logger } = parts;
   const own = config.runtimeNamespace ?? apiServer.namespace;
   const namespace = config.watchAllNamespaces
@@ -149,8 +166,9 @@ async function publishAll(
   config: BridgeConfig,
   parts: BackfillParts,
   tally: Tally,
-  signal: AbortSignal,
+  patience: AttemptOptions,
 ): Promise<void> {
+  const { signal } = patience;
   const now = (): number => performance.now();
   const pacer = createPacer(config.replayRate, now());
   let toldAtMs = now();
@@ -164,7 +182,8 @@ async function publishAll(
     const batch = events.slice(done, done + count);
     pacer.spend(batch.length);
     done += batch.length;
-    await publishBatch(batch, parts, tally, signal);
+    // Nobody accepts anything any more: the rest would wait as long in vain.
+    if (!(await publishBatch(batch, parts, tally, patience))) return;
     if (now() - toldAtMs >= PROGRESS_MS) {
       toldAtMs = now();
       parts.logger.info(`progress: ${done} of ${events.length} events`, { ...tally });
@@ -172,27 +191,43 @@ async function publishAll(
   }
 }
 
+/**
+ * Publishes events until all are accepted, those apart that can never be.
+ * @returns false where they were not, within the time there is
+ */
 async function publishBatch(
   batch: readonly MirrorEvent[],
   parts: BackfillParts,
   tally: Tally,
-  signal: AbortSignal,
-): Promise<void> {
-  const wait = backoff(parts.backoff);
+  patience: AttemptOptions,
+): Promise<boolean> {
   let left = batch;
-  for (let tries = 1; left.length > 0; tries += 1) {
-    const outcomes = await parts.publisher.publish('bulk', left);
-    const again: MirrorEvent[] = [];
-    left.forEach((event, index) => {
-      const fault = outcomes[index];
-      if (fault === undefined) tally.published += 1;
-      else if (fault.disposition === 'permanent' || tries === MAX_TRIES || signal.aborted) {
-        tally.failed += 1;
-        tellFailure(event, fault, parts.logger);
-      } else again.push(event);
+  const fail = (event: MirrorEvent, fault: Fault): void => {
+    tally.failed += 1;
+    tally.refused += 1;
+    tellFailure(event, fault, parts.logger);
+  };
+  try {
+    await attempt('Pub/Sub to accept events', patience, async () => {
+      const outcomes = await parts.publisher.publish('bulk', left);
+      const again: MirrorEvent[] = [];
+      let refusal: Fault | undefined;
+      left.forEach((event, index) => {
+        const fault = outcomes[index];
+        if (fault === undefined) tally.published += 1;
+        else if (fault.disposition === 'permanent') fail(event, fault);
+        else {
+          again.push(event);
+          refusal = fault;
+        }
+      });
+      left = again;
+      if (refusal !== undefined) throw refusal;
     });
-    left = again;
-    if (left.length > 0) await sleep(wait.next(), signal);
+    return true;
+  } catch (error) {
+    for (const event of left) fail(event, toFault(error, 'backfill'));
+    return false;
   }
 }
 

@@ -19,6 +19,7 @@ export function readConfig(
 ): BridgeConfig {
   const config = parseOptions(bridgeOptions, argv, env);
   requireLeaseTimes(config);
+  if (config.timeoutMs === 0) refuseOption('--timeout', 'must not be 0');
   if (!config.once) {
     if (config.names.length > 0) refuseOption('--name', 'is for --once');
     if (config.tags.length > 0) refuseOption('--tags', 'is for --once');
@@ -55,7 +56,10 @@ export function bridgeHelp(): string {
   return helpText(
     {
       title: 'imagerepo-mirror bridge: tells Pub/Sub when a Flux ImageRepository has changed',
-      usage: ['bridge [OPTION]…', 'bridge --once [--name NAMESPACE/NAME]… [--tags TAG[,TAG]]…'],
+      usage: [
+        'bridge [OPTION]…',
+        'bridge --once [--timeout 5m] [--name NAMESPACE/NAME]… [--tags TAG[,TAG]]…',
+      ],
       after: [
         `Examples:
   bridge --project my-project --topic events --bulk-topic bulk --enable-leader-election

@@ -211,6 +211,13 @@ export const bridgeOptions = {
     sentence: 'With --once and --name: mirror exactly these tags.',
     item: tagNames,
   }),
+  timeoutMs: duration({
+    flag: '--timeout',
+    env: 'TIMEOUT',
+    default: '5m',
+    sentence:
+      'With --once: how long it goes on while the API server or Pub/Sub is away or busy, or credentials are missing; counted anew for the list and for each request.',
+  }),
   verify: choice({
     flag: '--verify',
     env: 'VERIFY',

@@ -80,12 +80,14 @@ export function queueClient(
   const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
   let current: Promise<PubSub> | undefined;
   let unanswered = 0;
+  let again = false;
 
   function giveUp(client: Promise<PubSub>): void {
     // Of several calls that failed at once the first has done it already.
     if (current !== client) return;
     current = undefined;
     unanswered = 0;
+    again = true;
     void closed(client);
   }
 
@@ -97,7 +99,7 @@ export function queueClient(
 
   return {
     async open() {
-      const client = (current ??= load(projectId, options.keepaliveMs ?? KEEPALIVE_MS));
+      const client = (current ??= load(projectId, options.keepaliveMs ?? KEEPALIVE_MS, again));
       let pubsub: PubSub;
       try {
         pubsub = await within(ready(client), timeoutMs, options.signal);
@@ -124,10 +126,14 @@ export function queueClient(
   };
 }
 
-async function load(projectId: string | undefined, keepaliveMs: number): Promise<PubSub> {
+async function load(
+  projectId: string | undefined,
+  keepaliveMs: number,
+  again: boolean,
+): Promise<PubSub> {
   const { PubSub, gcpMetadata } = await import('./library.ts');
   // Whether there is a metadata server is remembered for ever; it may have come since.
-  gcpMetadata.resetIsAvailableCache();
+  if (again) gcpMetadata.resetIsAvailableCache();
   const channel: Readonly<Record<string, number>> = {
     'grpc.keepalive_time_ms': keepaliveMs,
     'grpc.keepalive_timeout_ms': Math.min(keepaliveMs, KEEPALIVE_TIMEOUT_MS),

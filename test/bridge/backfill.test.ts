@@ -30,13 +30,18 @@ describe('backfill', () => {
   async function run(
     args: readonly string[] = [],
     signal = new AbortController().signal,
+    tellMs = 60_000,
   ): Promise<number> {
     const config = readConfig(['--once', '--project', 'test-project', ...args], {});
     const apiServer = connectApiServer(standIns.kubeconfig);
     const logger = createLogger({ write: (line) => lines.push(JSON.parse(line) as Line) });
     const publisher = config.dryRun ? dryRunPublisher(logger) : createPublisher(config);
     try {
-      return await backfill(config, { apiServer, publisher, logger, backoff: quick }, signal);
+      return await backfill(
+        config,
+        { apiServer, publisher, logger, backoff: quick, tellMs },
+        signal,
+      );
     } finally {
       await publisher.close();
       apiServer.close();
@@ -118,8 +123,55 @@ describe('backfill', () => {
     assert.equal(await run(), 0);
     assert.deepEqual(names(), ['app', 'team-app']);
     standIns.pubsub.disturbances.add({ ...refusal, times: Infinity });
-    assert.equal(await run(), 1);
-    assert.equal(summary()['failed'], 2);
+    const refused = standIns.pubsub.requests('Publish');
+    assert.equal(await run(['--timeout', '500ms']), 1);
+    // Once the first batch has waited in vain the rest is not tried.
+    assert.equal(Number(summary()['failed']) + Number(summary()['untried']), 2);
+    assert.ok(standIns.pubsub.requests('Publish') - refused > 1);
+  });
+
+  it('gives the rest up once nothing was accepted for the whole time', async () => {
+    for (let index = 0; index < 120; index += 1) put(`many-${index}`);
+    standIns.pubsub.disturbances.add({
+      kind: 'refused',
+      method: 'Publish',
+      status: 'UNAVAILABLE',
+      times: Infinity,
+    });
+    assert.equal(await run(['--timeout', '300ms', '--replay-rate', '0']), 1);
+    const { published, failed, untried } = summary();
+    assert.deepEqual([published, failed, untried], [0, 100, 22]);
+  });
+
+  for (const answer of [429, 503, 410, 'reset'] as const) {
+    it(`begins its list anew where a page of it meets ${answer}`, async () => {
+      for (let index = 0; index < 600; index += 1) put(`many-${index}`, { revision: '' });
+      const { faults } = standIns.kubernetes;
+      // The first page is served; the second, behind its continue token, is not.
+      faults.request({ verbs: ['list'], delayMs: 1 });
+      faults.request({ verbs: ['list'], answer });
+      assert.equal(await run(), 0);
+      assert.deepEqual(names(), ['app', 'team-app']);
+    });
+  }
+
+  it('gives up a list that is never answered, and says meanwhile what it waits for', async () => {
+    standIns.kubernetes.faults.request({ verbs: ['list'], answer: 'hang', times: Infinity });
+    assert.equal(await run(['--timeout', '1s'], undefined, 50), 1);
+    const told = lines.map(({ message }) => String(message));
+    assert.ok(told.includes('waiting for the list of ImageRepositories'), told.join());
+    assert.equal(told.at(-1), 'nothing was published');
+    assert.equal((lines.at(-1)?.['error'] as { readonly code: string }).code, 'TIMEOUT');
+  });
+
+  it('ends at once when it is told to, while it waits', { timeout: 20_000 }, async () => {
+    standIns.kubernetes.faults.request({ verbs: ['list'], answer: 'hang', times: Infinity });
+    const controller = new AbortController();
+    const running = run([], controller.signal);
+    setTimeout(() => {
+      controller.abort();
+    }, 300);
+    assert.equal(await running, 1);
   });
 
   it('stops before it begins where it may not publish or list', async () => {

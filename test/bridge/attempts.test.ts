@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { attempt, type AttemptOptions } from '../../bridge/attempts.ts';
+import { Fault } from '../../functions/fault.ts';
+import { createLogger } from '../../functions/telemetry/logger.ts';
+import { faultOfPromise } from './faults.ts';
+import { eventually, quick } from './stand-ins.ts';
+
+function patience(more: Partial<AttemptOptions> = {}): AttemptOptions & { lines: string[] } {
+  const lines: string[] = [];
+  return {
+    lines,
+    timeoutMs: 60_000,
+    signal: new AbortController().signal,
+    logger: createLogger({ write: (line) => lines.push(line) }),
+    backoff: quick,
+    ...more,
+  };
+}
+/** Fails so many times, then gives how often it was tried. */
+function failing(times: number, fault: Fault): () => Promise<number> {
+  let tries = 0;
+  return () => {
+    tries += 1;
+    return tries > times ? Promise.resolve(tries) : Promise.reject(fault);
+  };
+}
+const never = (): Promise<never> => new Promise(() => undefined);
+
+describe('attempt', () => {
+  const passing: readonly Fault[] = [
+    new Fault('NETWORK', 'cut'),
+    new Fault('CREDENTIALS_UNAVAILABLE', 'late'),
+    new Fault('PUBLISH_FAILED', 'away'),
+    new Fault('RATE_LIMITED', 'busy', { status: 429 }),
+    new Fault('WATCH_FAILED', 'expired', { status: 410 }),
+    new Fault('WATCH_FAILED', 'starting', { status: 503 }),
+  ];
+  for (const fault of passing) {
+    it(`goes on after ${fault.code} ${fault.message}`, async () => {
+      assert.equal(await attempt('it', patience(), failing(3, fault)), 4);
+    });
+  }
+
+  for (const [code, status] of [
+    ['ACCESS_DENIED', 403],
+    ['NOT_FOUND', 404],
+    ['UNAUTHORIZED', 401],
+  ] as const) {
+    it(`ends at once at ${code}`, async () => {
+      await faultOfPromise(
+        code,
+        attempt('it', patience(), failing(1, new Fault(code, 'no', { status }))),
+      );
+    });
+  }
+
+  it('ends with the last fault when its time is over', async () => {
+    const fault = new Fault('NETWORK', 'cut');
+    const given = await faultOfPromise(
+      'NETWORK',
+      attempt('it', patience({ timeoutMs: 100 }), failing(Infinity, fault)),
+    );
+    assert.equal(given, fault);
+    await faultOfPromise('TIMEOUT', attempt('it', patience({ timeoutMs: 50 }), never));
+  });
+
+  it('ends at once with its signal', async () => {
+    const controller = new AbortController();
+    const waiting = attempt('it', patience({ signal: controller.signal }), never);
+    controller.abort();
+    await faultOfPromise('ABORTED', waiting);
+    await faultOfPromise('ABORTED', attempt('it', patience({ signal: controller.signal }), never));
+  });
+
+  it('says what it waits for, and why', async () => {
+    const controller = new AbortController();
+    const options = patience({ signal: controller.signal, tellMs: 5 });
+    let tries = 0;
+    const waiting = attempt('the list', options, () => {
+      tries += 1;
+      return tries === 1 ? Promise.reject(new Fault('NETWORK', 'cut')) : never();
+    });
+    await eventually('it is said', () =>
+      options.lines.some((line) => line.includes('waiting for the list') && line.includes('cut')),
+    );
+    controller.abort();
+    await faultOfPromise('ABORTED', waiting);
+  });
+});
