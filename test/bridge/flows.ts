@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 
+import type { BridgeParts } from '../../bridge/bridge.ts';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import type { Cluster } from './cluster.ts';
@@ -52,10 +53,12 @@ export function bridgeFlows(
     async function start(
       args: readonly string[] = [],
       kubeconfig = cluster.kubeconfig,
+      parts: Partial<BridgeParts> = {},
     ): Promise<RunningBridge> {
       const started = await startRunning(connectApiServer(kubeconfig), args, {
         // Slow enough for a real API server to come back between two tries.
         backoff: { minMs: 50, maxMs: 500 },
+        ...parts,
       });
       running.push(started);
       return started;
@@ -182,6 +185,23 @@ export function bridgeFlows(
       await cluster.grant({ ...leases, verbs: ['get', 'create', 'update'] });
       await eventually('it leads', () => leads(bridge));
       await until(name, ['initial@1']);
+    });
+
+    it('publishes what changed while its connections were dead', async () => {
+      const name = fresh();
+      await cluster.put(name, { revision: '1' });
+      const proxy = await startTcpProxy(await serverOf(cluster.kubeconfig));
+      try {
+        const kubeconfig = `${cluster.kubeconfig}-dead`;
+        await kubeconfigThrough(proxy, cluster.kubeconfig, kubeconfig);
+        await start([], kubeconfig, { silenceMs: 2000 });
+        await until(name, ['initial@1']);
+        proxy.silence();
+        await cluster.put(name, { revision: '2' });
+        await until(name, ['initial@1', 'changed@2']);
+      } finally {
+        await proxy.close();
+      }
     });
 
     it('loses no change with two replicas, over a hand-over and a death', async () => {
