@@ -104,7 +104,7 @@ export const FAULTS = {
   DIGEST_INVALID: nobody('The digest breaks the grammar of the OCI image specification.'),
   DIGEST_MISMATCH: time('The bytes do not have the announced digest; nothing was published.'),
   SIZE_MISMATCH: time('The bytes do not have the announced size; nothing was published.'),
-  MANIFEST_TOO_LARGE: nobody('Manifests over 4 MiB are not mirrored.'),
+  MANIFEST_TOO_LARGE: nobody('Manifests over 4 MiB or of over 2,000 layers are not mirrored.'),
   MANIFEST_INVALID: nobody('The manifest is ambiguous or malformed; rebuild the image.'),
   MANIFEST_UNSUPPORTED: nobody('This manifest format is not mirrored.'),
   INDEX_TOO_DEEP: nobody('Indexes are followed 4 levels deep.'),

@@ -9,6 +9,8 @@ import { refuseDoubledKeys } from './strict-json.ts';
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Most children of one index: ten times the largest seen in the wild, and the budget of a tag. */
 export const MAX_CHILDREN = 1000;
+/** Most layers or blobs of one manifest: fifteen times what Docker can run (127). */
+export const MAX_LAYERS = 2000;
 
 /** A manifest as a graph: what it needs to be there before it can be pushed. */
 export interface Manifest {
@@ -119,6 +121,7 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
   refuseForeignFields(document, ['manifests', 'fsLayers', 'blobs', 'history']);
   requireSchemaVersion(document, 2);
   const config = descriptor(document['config'], 'config');
+  requireFewLayers(document['layers']);
   const layers = descriptors(document['layers'], 'layers');
   return {
     ...nothing(document, 'image', mediaType),
@@ -150,6 +153,7 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
 function artifactManifest(document: Fields, mediaType: string): Manifest {
   refuseForeignFields(document, ['manifests', 'layers', 'config', 'fsLayers', 'history']);
   const blobs = document['blobs'];
+  requireFewLayers(blobs);
   return {
     ...nothing(document, 'artifact', mediaType),
     layers: blobs === undefined || blobs === null ? [] : distinct(descriptors(blobs, 'blobs')),
@@ -162,6 +166,7 @@ function schema1Manifest(document: Fields, mediaType: string): Manifest {
   requireSchemaVersion(document, 1);
   const fsLayers = document['fsLayers'];
   if (!Array.isArray(fsLayers)) throw invalid('has no fsLayers');
+  requireFewLayers(fsLayers);
   const layers = fsLayers.map((layer: unknown, index): Descriptor => ({
     mediaType: 'application/octet-stream',
     digest: digestAt(isFields(layer) ? layer['blobSum'] : undefined, `fsLayers[${index}].blobSum`),
@@ -183,6 +188,15 @@ function nothing(document: Fields, kind: ManifestKind, mediaType: string): Manif
     subject: undefined,
     annotations: annotations(document['annotations']),
   };
+}
+
+/** Counted before they are read: every layer is held in memory until its manifest is pushed. */
+function requireFewLayers(list: unknown): void {
+  // guard: manifest-layers
+  if (Array.isArray(list) && list.length > MAX_LAYERS)
+    throw new Fault('MANIFEST_TOO_LARGE', `manifest of ${list.length} layers`, {
+      operation: 'parse manifest',
+    });
 }
 
 /** Fields of another kind of manifest make a document ambiguous. */

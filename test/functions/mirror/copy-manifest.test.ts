@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { MAX_LAYERS } from '../../../functions/oci/manifest.ts';
 import {
   blobOf,
   digestOf,
@@ -118,6 +119,16 @@ describe('formats', () => {
     assert.equal(rig.destination.manifests.size, 1001);
     const tooMany = indexOf([indexOf(many(0, 998)), child(998), child(999)]);
     assert.equal(await copied(new Rig(), tooMany), 'GRAPH_TOO_LARGE');
+  });
+
+  it('copies a manifest of 2,000 layers, and refuses one of more', async () => {
+    const layers = Array.from({ length: MAX_LAYERS + 1 }, (_none, n) => blobOf(`layer ${n}`, 32));
+    const rig = new Rig();
+    assert.equal(await copied(rig, imageOf('most', layers.slice(1))), 'copied');
+    assert.equal(rig.destination.blobs.size, MAX_LAYERS + 1);
+    const refusing = new Rig();
+    assert.equal(await copied(refusing, imageOf('more', layers)), 'MANIFEST_TOO_LARGE');
+    assert.equal(refusing.destination.blobs.size, 0);
   });
 
   it('copies the bytes as they are', async () => {

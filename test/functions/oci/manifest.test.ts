@@ -10,6 +10,7 @@ import {
   blobsOf,
   manifestDigest,
   MAX_CHILDREN,
+  MAX_LAYERS,
   MAX_MANIFEST_BYTES,
   parseManifest,
 } from '../../../functions/oci/manifest.ts';
@@ -192,6 +193,19 @@ describe('manifest', () => {
       OCI_INDEX,
     );
     assert.equal(children.length, MAX_CHILDREN);
+  });
+
+  it('guard manifest-layers: refuses more than 2,000 layers, in every format', () => {
+    const many = Array.from({ length: MAX_LAYERS + 1 }, (_, n) => ({
+      ...LAYER,
+      digest: `sha256:${n.toString(16).padStart(64, '0')}`,
+    }));
+    refuses('MANIFEST_TOO_LARGE', { ...IMAGE, layers: many }, OCI_MANIFEST);
+    refuses('MANIFEST_TOO_LARGE', { blobs: many }, OCI_ARTIFACT);
+    const fsLayers = many.map(({ digest }) => ({ blobSum: digest }));
+    refuses('MANIFEST_TOO_LARGE', { schemaVersion: 1, fsLayers }, DOCKER_SCHEMA1);
+    const most = { ...IMAGE, layers: many.slice(1) };
+    assert.equal(parseManifest(bytesOf(most), OCI_MANIFEST).layers.length, MAX_LAYERS);
   });
 
   it('guard descriptor-digest: refuses digests that could become paths', () => {
