@@ -86,7 +86,7 @@ export const FAULTS = {
       'Create the destination repository, or correct DESTINATION_REGISTRY; it is tried again.',
     ),
   },
-  SOURCE_LOST: nobody(
+  SOURCE_LOST: operator(
     'The source answers 404 for the whole repository: check that it exists and its credentials.',
   ),
   RATE_LIMITED: time('The registry asked for less; it is tried again later.'),

@@ -12,7 +12,7 @@ locals {
   permanent_codes = [
     "DIGEST_INVALID", "EVENT_INVALID", "EVENT_TOO_LARGE", "EVENT_UNDECODABLE", "FOREIGN_LAYER_REFUSED", "GRAPH_TOO_LARGE",
     "INDEX_CHILD_REFUSED", "INDEX_TOO_DEEP", "LIST_TOO_LARGE", "MANIFEST_INVALID", "MANIFEST_REFUSED", "MANIFEST_TOO_LARGE",
-    "MANIFEST_UNSUPPORTED", "NOT_FOUND", "REFERENCE_INVALID", "SOURCE_INCOMPLETE", "SOURCE_LOST", "TAG_IMMUTABLE", "TAG_INVALID",
+    "MANIFEST_UNSUPPORTED", "NOT_FOUND", "REFERENCE_INVALID", "SOURCE_INCOMPLETE", "TAG_IMMUTABLE", "TAG_INVALID",
   ]
 
   # Lines come from the services and from the job.
@@ -34,8 +34,7 @@ locals {
       logs     = "jsonPayload.entry=\"tag\" AND jsonPayload.outcome=\"failed\" AND jsonPayload.code=(${join(" OR ", [for code in local.permanent_codes : "\"${code}\""])})"
     }
     failed-events = {
-      # SOURCE_LOST has an alert of its own.
-      of       = [{ metric = "event_failures", labels = { decision = "acknowledge", code = [for code in local.permanent_codes : code if code != "SOURCE_LOST"] } }]
+      of       = [{ metric = "event_failures", labels = { decision = "acknowledge", code = local.permanent_codes } }]
       by       = ["code"]
       window   = "10m"
       duration = 0
