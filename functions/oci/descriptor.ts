@@ -1,3 +1,5 @@
+import { hasDigest } from './digest.ts';
+
 /**
  * A content descriptor (OCI Image 1.1, "Content Descriptors"): what a manifest says of its parts.
  * `sizeBytes` is {@link UNKNOWN_SIZE} where the format tells none (Docker schema 1).
@@ -7,6 +9,20 @@ export interface Descriptor {
   /** `sha256:` + 64 hex digits, or `sha512:` + 128. */
   readonly digest: string;
   readonly sizeBytes: number;
+  /** The content itself in base64, where the manifest embeds it; see {@link embeddedBytes}. */
+  readonly data?: string;
+  /** It names URLs of third parties where the content lies too. */
+  readonly hasUrls?: boolean;
+}
+
+/**
+ * The content that a descriptor embeds (OCI Image 1.1, "Embedded Content"); undefined where there is
+ * none, or where it has not the size and digest of the descriptor.
+ */
+export function embeddedBytes({ data, digest, sizeBytes }: Descriptor): Buffer | undefined {
+  if (data === undefined) return undefined;
+  const bytes = Buffer.from(data, 'base64');
+  return bytes.length === sizeBytes && hasDigest(bytes, digest) ? bytes : undefined;
 }
 
 /** Size of a part whose manifest tells none: Docker schema 1 names its layers by digest only. */

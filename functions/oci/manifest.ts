@@ -1,7 +1,16 @@
 import { Fault, printable } from '../fault.ts';
 import { UNKNOWN_SIZE, type Descriptor } from './descriptor.ts';
-import { digestOf, isDigest, type DigestAlgorithm } from './digest.ts';
-import { essence, isForeignLayer, manifestKind, type ManifestKind } from './media-types.ts';
+import { digestOf, isDigest, parseDigest, type DigestAlgorithm } from './digest.ts';
+import {
+  DOCKER_SCHEMA1,
+  DOCKER_SCHEMA1_SIGNED,
+  essence,
+  isForeignLayer,
+  manifestKind,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  type ManifestKind,
+} from './media-types.ts';
 import { schema1Payload } from './schema1.ts';
 import { refuseDoubledKeys } from './strict-json.ts';
 
@@ -22,7 +31,10 @@ export interface Manifest {
   readonly config: Descriptor | undefined;
   /** Blobs that are copied, each digest once; the config and foreign layers are not among them. */
   readonly layers: readonly Descriptor[];
-  /** Layers that lie at third parties' URLs: never fetched, never copied. */
+  /**
+   * Layers of a non-distributable type that name third parties' URLs: never fetched, never copied.
+   * Without URLs the bytes can only be at the source, and the layer is one like any.
+   */
   readonly foreignLayers: readonly Descriptor[];
   /** Manifests of an index. */
   readonly children: readonly Descriptor[];
@@ -38,8 +50,10 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * Reads a manifest. A document that can be read as two things is refused, because two readers
  * would see two images (CVE-2021-41190): an index with layers, a key twice or in another case, a
- * `mediaType` that contradicts the Content-Type.
- * @param contentType of the answer; where it is no manifest's type, the document's `mediaType` decides
+ * `mediaType` that contradicts the Content-Type. Everything else that Go's clients read is read: a
+ * `null` is an absent field, and what names no list names an empty one.
+ * @param contentType of the answer; where it is no manifest's type, the document's `mediaType`
+ *   decides, and without one the fields that only one kind of manifest has
  * @throws Fault `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`, `MANIFEST_TOO_LARGE`, `GRAPH_TOO_LARGE`, `DIGEST_INVALID`
  */
 export function parseManifest(bytes: Buffer, contentType: string | undefined): Manifest {
@@ -79,6 +93,23 @@ export function manifestDigest(
   return digestOf(schema1Payload(bytes, parseDocument(bytes)), algorithm);
 }
 
+/**
+ * Whether these bytes can be the manifest of that digest: they hash to it, or they are a signed
+ * schema 1 document, whose digest covers its payload only. Never throws: what a proxy sent in a
+ * manifest's place is not parsed as one before it has the digest.
+ */
+export function mayHaveDigest(bytes: Buffer, digest: string): boolean {
+  const { algorithm } = parseDigest(digest);
+  if (digestOf(bytes, algorithm) === digest) return true;
+  try {
+    const document = parseDocument(bytes);
+    if (document['schemaVersion'] !== 1) return false;
+    return digestOf(schema1Payload(bytes, document), algorithm) === digest;
+  } catch {
+    return false;
+  }
+}
+
 /** Everything of a manifest that is copied as a blob: config, layers, index entries that are none. */
 export function blobsOf(manifest: Manifest): readonly Descriptor[] {
   const config = manifest.config === undefined ? [] : [manifest.config];
@@ -105,7 +136,7 @@ function parseDocument(bytes: Buffer): Fields {
 
 /** Content-Type and `mediaType` contradict only where both are manifest types. */
 function decideMediaType(document: Fields, announced: string): string {
-  const own = document['mediaType'];
+  const own = document['mediaType'] ?? undefined;
   if (own !== undefined && typeof own !== 'string')
     throw invalid('has a mediaType that is no text');
   const announcedKind = manifestKind(announced);
@@ -114,7 +145,21 @@ function decideMediaType(document: Fields, announced: string): string {
   // guard: manifest-media-type
   if (contradicts) throw invalid(`is announced as ${announced} and calls itself ${own ?? ''}`);
   if (announcedKind !== undefined) return announced;
-  return own ?? announced;
+  return own ?? mediaTypeOfFields(document) ?? announced;
+}
+
+/**
+ * The type of a document that nothing names, by the fields that only one kind has. OCI's types allow
+ * a document without `mediaType` (OCI Image 1.1, "Image Manifest", "Image Index"), Docker's do not.
+ */
+function mediaTypeOfFields(document: Fields): string | undefined {
+  const version = document['schemaVersion'];
+  if (version === 1 && Array.isArray(document['fsLayers'])) {
+    return document['signatures'] === undefined ? DOCKER_SCHEMA1 : DOCKER_SCHEMA1_SIGNED;
+  }
+  if (version !== 2) return undefined;
+  if (isFields(document['config'])) return OCI_MANIFEST;
+  return Array.isArray(document['manifests']) ? OCI_INDEX : undefined;
 }
 
 function imageManifest(document: Fields, mediaType: string): Manifest {
@@ -122,13 +167,13 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
   requireSchemaVersion(document, 2);
   const config = descriptor(document['config'], 'config');
   requireFewLayers(document['layers']);
-  const layers = descriptors(document['layers'], 'layers');
+  const layers = descriptors(document['layers'] ?? [], 'layers');
   return {
     ...nothing(document, 'image', mediaType),
     artifactType: optionalText(document['artifactType']) ?? config.mediaType,
     config,
-    layers: distinct(layers.filter((layer) => !isForeignLayer(layer.mediaType))), // guard: foreign-layers, without: layers: distinct(layers),
-    foreignLayers: distinct(layers.filter((layer) => isForeignLayer(layer.mediaType))),
+    layers: distinct(layers.filter((layer) => !isForeign(layer))), // guard: foreign-layers, without: layers: distinct(layers),
+    foreignLayers: distinct(layers.filter(isForeign)),
     subject: optionalDescriptor(document['subject'], 'subject'),
   };
 }
@@ -136,7 +181,7 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
 function indexManifest(document: Fields, mediaType: string): Manifest {
   refuseForeignFields(document, ['layers', 'config', 'fsLayers', 'blobs', 'history']);
   requireSchemaVersion(document, 2);
-  const entries = descriptors(document['manifests'], 'manifests');
+  const entries = descriptors(orEmpty(document['manifests']), 'manifests');
   // guard: index-children
   if (entries.length > MAX_CHILDREN)
     throw new Fault('GRAPH_TOO_LARGE', `index of ${entries.length} entries`, {
@@ -144,19 +189,18 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
     });
   return {
     ...nothing(document, 'index', mediaType),
-    children: distinct(entries.filter((entry) => manifestKind(entry.mediaType) !== undefined)),
-    blobChildren: distinct(entries.filter((entry) => manifestKind(entry.mediaType) === undefined)),
+    children: distinct(entries.filter(isManifest)),
+    blobChildren: distinct(entries.filter((entry) => !isManifest(entry))),
     subject: optionalDescriptor(document['subject'], 'subject'),
   };
 }
 
 function artifactManifest(document: Fields, mediaType: string): Manifest {
   refuseForeignFields(document, ['manifests', 'layers', 'config', 'fsLayers', 'history']);
-  const blobs = document['blobs'];
-  requireFewLayers(blobs);
+  requireFewLayers(document['blobs']);
   return {
     ...nothing(document, 'artifact', mediaType),
-    layers: blobs === undefined || blobs === null ? [] : distinct(descriptors(blobs, 'blobs')),
+    layers: distinct(descriptors(document['blobs'] ?? [], 'blobs')),
     subject: optionalDescriptor(document['subject'], 'subject'),
   };
 }
@@ -164,7 +208,7 @@ function artifactManifest(document: Fields, mediaType: string): Manifest {
 function schema1Manifest(document: Fields, mediaType: string): Manifest {
   refuseForeignFields(document, ['manifests', 'layers', 'config', 'blobs']);
   requireSchemaVersion(document, 1);
-  const fsLayers = document['fsLayers'];
+  const fsLayers = orEmpty(document['fsLayers']);
   if (!Array.isArray(fsLayers)) throw invalid('has no fsLayers');
   requireFewLayers(fsLayers);
   const layers = fsLayers.map((layer: unknown, index): Descriptor => ({
@@ -201,14 +245,33 @@ function requireFewLayers(list: unknown): void {
 
 /** Fields of another kind of manifest make a document ambiguous. */
 function refuseForeignFields(document: Fields, names: readonly string[]): void {
-  const found = names.find((name) => document[name] !== undefined);
+  const found = names.find((name) => (document[name] ?? undefined) !== undefined);
   // guard: manifest-ambiguous
   if (found !== undefined) throw invalid(`has the field '${found}' of another kind of manifest`);
 }
 
+/** A document without a version is what its type says; one of another version is not. */
 function requireSchemaVersion(document: Fields, version: number): void {
-  if (document['schemaVersion'] !== version) throw invalid(`has no schemaVersion ${version}`);
+  const own = document['schemaVersion'] ?? version;
+  if (own !== version) throw invalid(`has no schemaVersion ${version}`);
 }
+
+/** Go writes an empty list as `null`. A list that is absent stays so: another document has that form. */
+function orEmpty(list: unknown): unknown {
+  return list === null ? [] : list;
+}
+
+function isForeign({ mediaType, hasUrls }: Descriptor): boolean {
+  return isForeignLayer(mediaType) && hasUrls === true;
+}
+
+/** An entry of an index that tells no type is a manifest: that is what an index lists. */
+function isManifest({ mediaType }: Descriptor): boolean {
+  return mediaType === UNTYPED || manifestKind(mediaType) !== undefined;
+}
+
+/** Type of a part whose manifest tells none. */
+const UNTYPED = 'application/octet-stream';
 
 function descriptors(value: unknown, path: string): readonly Descriptor[] {
   if (!Array.isArray(value)) throw invalid(`has no list '${path}'`);
@@ -221,15 +284,22 @@ function optionalDescriptor(value: unknown, path: string): Descriptor | undefine
 
 function descriptor(value: unknown, path: string): Descriptor {
   if (!isFields(value)) throw invalid(`has no descriptor '${path}'`);
-  const mediaType = value['mediaType'];
+  const mediaType = value['mediaType'] ?? '';
   const sizeBytes = value['size'];
   // RFC 6838 allows 127 characters on either side of the slash.
-  if (typeof mediaType !== 'string' || mediaType === '' || mediaType.length > 255) {
+  if (typeof mediaType !== 'string' || mediaType.length > 255) {
     throw invalid(`has no media type at '${path}'`);
   }
   const usable = typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
   if (!usable) throw invalid(`has no size at '${path}'`);
-  return { mediaType, digest: digestAt(value['digest'], path), sizeBytes };
+  const { data, urls } = value;
+  return {
+    mediaType: mediaType === '' ? UNTYPED : mediaType,
+    digest: digestAt(value['digest'], path),
+    sizeBytes,
+    ...(typeof data === 'string' && data !== '' ? { data } : {}),
+    ...(Array.isArray(urls) && urls.length > 0 ? { hasUrls: true } : {}),
+  };
 }
 
 function digestAt(value: unknown, path: string): string {

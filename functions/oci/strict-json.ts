@@ -23,9 +23,12 @@ const DECISIVE = new Set(
   ].map((name) => name.toLowerCase()),
 );
 
+/** Maps of free text, whose keys decide nothing, whatever they are called. */
+const ANNOTATIONS = 'annotations';
+
 /**
  * Refuses a JSON text in which one object has a decisive key twice, or one that differs from its
- * proper spelling by case only.
+ * proper spelling by case only. What stands in annotations is left alone.
  * @param text JSON that parses
  * @throws Fault `MANIFEST_INVALID`
  */
@@ -40,35 +43,30 @@ export function refuseDoubledKeys(text: string): void {
 
 /** The first doubled decisive key; undefined where there is none. */
 function doubledKey(text: string): string | undefined {
-  const open: (Set<string> | undefined)[] = [];
+  const nesting = new Nesting();
   let expectsKey = false;
   for (let at = 0; at < text.length; at++) {
     switch (text[at]) {
       case '{':
-        open.push(new Set());
-        expectsKey = true;
-        break;
       case '[':
-        open.push(undefined);
-        expectsKey = false;
+        expectsKey = text[at] === '{';
+        nesting.open(expectsKey);
         break;
       case '}':
       case ']':
-        open.pop();
+        nesting.close();
         expectsKey = false;
         break;
       case ',':
-        expectsKey = open.at(-1) !== undefined;
+        expectsKey = nesting.comma();
         break;
       case '"': {
         const end = endOfString(text, at);
         if (expectsKey) {
           const key = String(JSON.parse(text.slice(at, end + 1))).toLowerCase();
-          const keys = open.at(-1);
-          if (keys?.has(key) === true && DECISIVE.has(key)) return key;
-          keys?.add(key);
-          expectsKey = false;
+          if (nesting.isDoubled(key)) return key;
         }
+        expectsKey = false;
         at = end;
         break;
       }
@@ -76,6 +74,42 @@ function doubledKey(text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** The objects and lists that are open, and the keys of each. */
+class Nesting {
+  readonly #open: { readonly keys: Set<string>; readonly isObject: boolean }[] = [];
+  /** Depth of the annotations that are being read; 0: none are. */
+  #annotationsAt = 0;
+  #lastKey = '';
+
+  /** Whether a key comes after the comma that was just read. */
+  comma(): boolean {
+    this.#lastKey = '';
+    return this.#open.at(-1)?.isObject === true;
+  }
+
+  open(isObject: boolean): void {
+    this.#open.push({ keys: new Set(), isObject });
+    const begins = isObject && this.#lastKey === ANNOTATIONS && this.#annotationsAt === 0;
+    if (begins) this.#annotationsAt = this.#open.length;
+    this.#lastKey = '';
+  }
+
+  close(): void {
+    if (this.#open.length === this.#annotationsAt) this.#annotationsAt = 0;
+    this.#open.pop();
+  }
+
+  /** Notes a key of the innermost object. True: it is a decisive one, and was there before. */
+  isDoubled(key: string): boolean {
+    this.#lastKey = key;
+    const keys = this.#open.at(-1)?.keys;
+    if (keys === undefined || this.#annotationsAt > 0 || !DECISIVE.has(key)) return false;
+    if (keys.has(key)) return true;
+    keys.add(key);
+    return false;
+  }
 }
 
 /** Index of the quote that closes the string that opens at `start`. */

@@ -2,7 +2,13 @@ import { Fault, isFault, type FaultCode } from '../fault.ts';
 import type { ManifestBytes, ManifestHead, PutAnswer } from '../mirror/ports.ts';
 import { isDigest, parseDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
-import { manifestDigest, MAX_MANIFEST_BYTES, parseManifest } from '../oci/manifest.ts';
+import {
+  manifestDigest,
+  mayHaveDigest,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  type Manifest,
+} from '../oci/manifest.ts';
 import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import type { AccessScope } from './authorizer.ts';
@@ -140,24 +146,53 @@ function manifestPath(target: Target, reference: string): string {
   return `/v2/${target.path}/manifests/${requireReference(reference)}`;
 }
 
+/** The digest comes first: bytes that have it are the manifest, others are a broken transfer, whatever they are. */
 function readManifest(target: Target, reference: string, answer: Answer): ManifestBytes {
   const { body: bytes } = answer;
-  const contentType = answer.header('content-type');
-  const { mediaType } = parseManifest(bytes, contentType);
   const wanted = isDigest(reference) ? reference : undefined;
-  const algorithm = wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm;
-  const digest = manifestDigest(bytes, mediaType, algorithm);
+  const header = answer.header('docker-content-digest');
+  const announced = header !== undefined && isDigest(header) ? header : undefined;
   // guard: manifest-digest
-  if (wanted !== undefined && wanted !== digest)
+  if (wanted !== undefined && !mayHaveDigest(bytes, wanted))
     throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
-  const announced = answer.header('docker-content-digest');
-  const contradicts =
-    announced !== undefined &&
-    isDigest(announced) &&
-    announced !== manifestDigest(bytes, mediaType, parseDigest(announced).algorithm);
   // guard: announced-digest
-  if (contradicts) throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
-  return { mediaType, digest, bytes };
+  if (announced !== undefined && !mayHaveDigest(bytes, announced))
+    throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
+  const { mediaType } = parseAnswer(target, answer, (wanted ?? announced) !== undefined);
+  const digestIn = (digest: string): string =>
+    manifestDigest(bytes, mediaType, parseDigest(digest).algorithm);
+  // guard: manifest-digest
+  if (wanted !== undefined && digestIn(wanted) !== wanted)
+    throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
+  // guard: announced-digest
+  if (announced !== undefined && digestIn(announced) !== announced)
+    throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');
+  return { mediaType, digest: wanted ?? manifestDigest(bytes, mediaType), bytes };
+}
+
+/**
+ * Reads the document. Where no digest proves the bytes, what is no manifest at all (the page of a
+ * proxy, an error document under 200) says nothing of the image.
+ * @throws Fault `RESPONSE_INVALID`, and those of {@link parseManifest}
+ */
+function parseAnswer(target: Target, answer: Answer, isProven: boolean): Manifest {
+  try {
+    return parseManifest(answer.body, answer.header('content-type'));
+  } catch (error) {
+    const unread = isFault(error, 'MANIFEST_INVALID', 'MANIFEST_UNSUPPORTED');
+    if (isProven || !unread || looksLikeManifest(answer.body)) throw error;
+    throw failure(answer, asked(target, 'get manifest'), 'RESPONSE_INVALID');
+  }
+}
+
+/** Every manifest says which schema it has, or which type it is of. */
+function looksLikeManifest(body: Buffer): boolean {
+  try {
+    const document = JSON.parse(body.toString('utf8')) as Readonly<Record<string, unknown>> | null;
+    return document?.['schemaVersion'] !== undefined || document?.['mediaType'] !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Codes that say that something the manifest names is missing. */

@@ -9,6 +9,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import {
   blobsOf,
   manifestDigest,
+  mayHaveDigest,
   MAX_CHILDREN,
   MAX_LAYERS,
   MAX_MANIFEST_BYTES,
@@ -106,8 +107,89 @@ describe('manifest', () => {
       DOCKER_MANIFEST,
     );
     assert.deepEqual(manifest.layers, [read(LAYER)]);
-    assert.deepEqual(manifest.foreignLayers, [read(foreign)]);
+    assert.deepEqual(manifest.foreignLayers, [{ ...read(foreign), hasUrls: true }]);
     assert.ok(!blobsOf(manifest).some(({ digest }) => digest === foreign.digest));
+  });
+
+  it('takes a layer of a foreign type without URLs as one like any: its bytes are at the source', () => {
+    for (const urls of [undefined, null, []]) {
+      const layer = { ...written('here', FOREIGN_TYPE), urls };
+      const manifest = parseManifest(bytesOf({ ...IMAGE, layers: [layer, LAYER] }), OCI_MANIFEST);
+      assert.deepEqual(manifest.layers, [read(layer), read(LAYER)]);
+      assert.deepEqual(manifest.foreignLayers, []);
+    }
+    const mirrored = { ...LAYER, urls: ['https://example.com/layer'] };
+    const manifest = parseManifest(bytesOf({ ...IMAGE, layers: [mirrored] }), OCI_MANIFEST);
+    assert.deepEqual(manifest.layers, [{ ...read(LAYER), hasUrls: true }]);
+  });
+
+  const liberal: readonly (readonly [string, unknown, string | undefined, string])[] = [
+    ['no layers', { ...IMAGE, layers: undefined }, OCI_MANIFEST, OCI_MANIFEST],
+    ['null for no layers', { ...IMAGE, layers: null }, OCI_MANIFEST, OCI_MANIFEST],
+    ['null for no manifests', { ...INDEX, manifests: null }, OCI_INDEX, OCI_INDEX],
+    ['null for no blobs', { mediaType: OCI_ARTIFACT, blobs: null }, OCI_ARTIFACT, OCI_ARTIFACT],
+    [
+      'fields of other kinds that are null',
+      { ...IMAGE, manifests: null, fsLayers: null, blobs: null, history: null, subject: null },
+      OCI_MANIFEST,
+      OCI_MANIFEST,
+    ],
+    [
+      'an index with null for an image’s fields',
+      { ...INDEX, config: null, layers: null, annotations: null },
+      OCI_INDEX,
+      OCI_INDEX,
+    ],
+    ['a mediaType that is null', { ...IMAGE, mediaType: null }, OCI_MANIFEST, OCI_MANIFEST],
+    ['no schema version', { ...IMAGE, schemaVersion: undefined }, OCI_MANIFEST, OCI_MANIFEST],
+    [
+      'no media type of a layer',
+      { ...IMAGE, layers: [{ ...LAYER, mediaType: '' }] },
+      OCI_MANIFEST,
+      OCI_MANIFEST,
+    ],
+    ['an image that nothing names', { ...IMAGE, mediaType: undefined }, 'text/plain', OCI_MANIFEST],
+    [
+      'an image that nothing at all names',
+      { ...IMAGE, mediaType: undefined },
+      undefined,
+      OCI_MANIFEST,
+    ],
+    [
+      'an index that nothing names',
+      { ...INDEX, mediaType: undefined },
+      'application/json',
+      OCI_INDEX,
+    ],
+    [
+      'a schema 1 document that nothing names',
+      { schemaVersion: 1, fsLayers: [{ blobSum: LAYER.digest }] },
+      'application/octet-stream',
+      DOCKER_SCHEMA1,
+    ],
+  ];
+  for (const [name, document, contentType, mediaType] of liberal) {
+    it(`reads ${name}`, () => {
+      assert.equal(parseManifest(bytesOf(document), contentType).mediaType, mediaType);
+    });
+  }
+
+  it('takes an entry of an index without a type as a manifest', () => {
+    const entry = { digest: CHILD.digest, size: CHILD.size };
+    const { children } = parseManifest(bytesOf({ ...INDEX, manifests: [entry] }), OCI_INDEX);
+    assert.deepEqual(
+      children.map(({ digest }) => digest),
+      [CHILD.digest],
+    );
+  });
+
+  it('keeps what a descriptor embeds', () => {
+    const data = Buffer.from('config').toString('base64');
+    const manifest = parseManifest(
+      bytesOf({ ...IMAGE, config: { ...CONFIG, data } }),
+      OCI_MANIFEST,
+    );
+    assert.deepEqual(manifest.config, { ...read(CONFIG), data });
   });
 
   it('reads an index, nested indexes among its children', () => {
@@ -152,8 +234,8 @@ describe('manifest', () => {
 
   it('guard manifest-type: refuses what neither header nor document calls a manifest', () => {
     const bare = { schemaVersion: 2, config: CONFIG, layers: [] };
-    refuses('MANIFEST_UNSUPPORTED', bare, 'application/json');
-    refuses('MANIFEST_UNSUPPORTED', bare, undefined);
+    refuses('MANIFEST_UNSUPPORTED', { schemaVersion: 2 }, 'application/json');
+    refuses('MANIFEST_UNSUPPORTED', { errors: [] }, undefined);
     refuses('MANIFEST_UNSUPPORTED', { ...bare, mediaType: 'text/html' }, 'text/html');
   });
 
@@ -224,11 +306,15 @@ describe('manifest', () => {
     ['a list', [], OCI_MANIFEST],
     ['null', null, OCI_MANIFEST],
     ['no config', { ...IMAGE, config: undefined }, OCI_MANIFEST],
-    ['no layers', { ...IMAGE, layers: undefined }, OCI_MANIFEST],
+    ['layers that are no list', { ...IMAGE, layers: {} }, OCI_MANIFEST],
     ['a negative size', { ...IMAGE, layers: [{ ...LAYER, size: -1 }] }, OCI_MANIFEST],
     ['a size as text', { ...IMAGE, layers: [{ ...LAYER, size: '5' }] }, OCI_MANIFEST],
     ['an unsafe size', { ...IMAGE, layers: [{ ...LAYER, size: 2 ** 60 }] }, OCI_MANIFEST],
-    ['no media type of a layer', { ...IMAGE, layers: [{ ...LAYER, mediaType: '' }] }, OCI_MANIFEST],
+    [
+      'a media type that is no text',
+      { ...IMAGE, layers: [{ ...LAYER, mediaType: 1 }] },
+      OCI_MANIFEST,
+    ],
     ['another schema version', { ...IMAGE, schemaVersion: 1 }, OCI_MANIFEST],
     ['a mediaType that is no text', { ...IMAGE, mediaType: 2 }, OCI_MANIFEST],
     ['no manifests', { schemaVersion: 2 }, OCI_INDEX],
@@ -295,6 +381,22 @@ describe('manifest', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('tells whether bytes can have a digest, whatever they are', () => {
+    const page = Buffer.from('<html>');
+    assert.ok(mayHaveDigest(page, digestOf(page)));
+    assert.ok(mayHaveDigest(page, digestOf(page, 'sha512')));
+    for (const text of [
+      '<html>',
+      '',
+      'null',
+      '{}',
+      '{"schemaVersion":1}',
+      '{"schemaVersion":1,"signatures":[]}',
+    ]) {
+      assert.equal(mayHaveDigest(Buffer.from(text), digestOf(Buffer.from('other'))), false);
+    }
   });
 
   it('digests the bytes as they are', () => {

@@ -24,6 +24,10 @@ describe('strict JSON', () => {
       '{"config":{},"a":"\\"}{","config":{}}',
       '{"c\\u006fnfig":{},"config":{}}',
       '[{"manifests":1},{"manifests":1,"size":2,"manifests":3}]',
+      '{"layers":[{"annotations":{"size":"1"},"size":1,"Size":2}]}',
+      '{"annotations":{"a":"b"},"layers":[],"layers":[]}',
+      '{"annotations":"{","size":1,"x":{"size":1,"size":2}}',
+      '{"annotations":[],"x":{"size":1,"size":2}}',
     ];
     for (const text of doubled) {
       JSON.parse(text);
@@ -39,6 +43,10 @@ describe('strict JSON', () => {
 
   it('leaves keys alone that decide nothing, and the same key in different objects', () => {
     refuseDoubledKeys('{"annotations":{"a":1,"a":2}}');
+    refuseDoubledKeys(
+      '{"layers":[{"annotations":{"Size":"1","size":"2","x":{"digest":1,"digest":2}}}]}',
+    );
+    refuseDoubledKeys('{"annotations":{"config":"1","Config":"2"},"config":{"size":1}}');
     refuseDoubledKeys('{"layers":[{"digest":"x","size":1},{"digest":"x","size":1}]}');
     refuseDoubledKeys('{"a":"layers","b":"layers"}');
   });

@@ -95,6 +95,21 @@ describe('manifests', () => {
     assert.equal((await source(t, at.host).getManifest(sha512, NEVER))?.digest, sha512);
   });
 
+  it('takes a page in a manifest’s place for a broken transfer, not for a bad image', async (t) => {
+    const page = { headers: { 'content-type': 'text/html' }, body: '<html>Sign in</html>' };
+    const proxy = await replies(t, page);
+    await rejection(source(t, proxy.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
+    await rejection(source(t, proxy.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
+    for (const body of ['', '{"errors":[{"code":"UNKNOWN"}]}', BYTES.subarray(0, 20)]) {
+      const at = await replies(t, { body });
+      await rejection(source(t, at.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
+      await rejection(source(t, at.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
+    }
+    const bad = Buffer.from('{"schemaVersion":2,"manifests":[],"layers":[]}');
+    const proven = await replies(t, { body: bad });
+    await rejection(source(t, proven.host).getManifest(digestOf(bad), NEVER), 'MANIFEST_INVALID');
+  });
+
   it('guard announced-digest: takes by tag only the bytes that were announced', async (t) => {
     const at = await replies(t, { headers: { 'docker-content-digest': OTHER } });
     await rejection(source(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
