@@ -107,7 +107,7 @@ async function completeList({
 async function ask(
   tag: string,
   question: Question,
-  { source, destination, onPresent, signal }: Inquiry,
+  { source, destination, destinationInventory, onPresent, signal }: Inquiry,
   sources: Map<string, SourceFact>,
   destinations: Map<string, DestinationFact>,
 ): Promise<void> {
@@ -122,13 +122,15 @@ async function ask(
         }),
     question === 'source'
       ? undefined
-      : destination.headManifest(tag, signal).then((head) => {
-          if (head !== undefined) onPresent(head.digest);
-          destinations.set(
-            tag,
-            head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
-          );
-        }),
+      : destination
+          .headManifest(tag, signal, destinationInventory.factOf(tag).state === 'present')
+          .then((head) => {
+            if (head !== undefined) onPresent(head.digest);
+            destinations.set(
+              tag,
+              head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
+            );
+          }),
   ]);
 }
 

@@ -65,8 +65,8 @@ export function destinationInventory(
   listing: TagListing | undefined,
   google: boolean,
 ): DestinationInventory {
-  if (listing?.map !== undefined) return mapInventory(listing.map);
-  if (listing === undefined && google) return mapInventory(EMPTY_MAP);
+  if (listing?.map !== undefined) return mapInventory(listing.map, new Set(listing.tags));
+  if (listing === undefined && google) return mapInventory(EMPTY_MAP, new Set());
   const names = new Set(listing?.tags ?? []);
   return {
     kind: 'names',
@@ -79,13 +79,18 @@ export function destinationInventory(
 
 const EMPTY_MAP: ManifestMap = { digestOfTag: new Map(), manifests: new Map(), complete: true };
 
-function mapInventory({ digestOfTag, manifests, complete }: ManifestMap): DestinationInventory {
+function mapInventory(
+  { digestOfTag, manifests, complete }: ManifestMap,
+  listed: ReadonlySet<string>,
+): DestinationInventory {
   return {
     kind: complete ? 'map' : 'partial',
     tagCount: digestOfTag.size,
     factOf: (tag) => {
       const digest = digestOfTag.get(tag);
       if (digest !== undefined) return { state: 'present', digest };
+      // The names of the same answer say that it is there, under a digest that the map does not tell.
+      if (complete && listed.has(tag)) return { state: 'present' };
       return { state: complete ? 'absent' : 'unknown' };
     },
     hasManifest: (digest) => manifests.has(digest) || (complete ? false : undefined),

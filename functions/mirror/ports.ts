@@ -100,7 +100,15 @@ export interface DestinationRepository {
   listTags(signal: AbortSignal): Promise<TagListing | undefined>;
   /** Digest of every tag asked for, by an API beyond the OCI one; undefined where there is none. */
   listTagDigests?(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined>;
-  headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined>;
+  /**
+   * As that of the source. `isListed`: its own list has it, so that a host whose HEAD is not known to
+   * work is asked by GET before a 404 is believed.
+   */
+  headManifest(
+    reference: string,
+    signal: AbortSignal,
+    isListed?: boolean,
+  ): Promise<ManifestHead | undefined>;
   getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined>;
   /** One HEAD. */
   hasBlob(blob: Descriptor, signal: AbortSignal): Promise<boolean>;

@@ -59,8 +59,11 @@ export async function listTagDigests(
       memory.tagApiRefused = answer.status === 403 || answer.status === 404;
       return undefined;
     }
-    const fields = (answer.body ?? {}) as Readonly<Record<string, unknown>>;
-    for (const [tag, digest] of readTags(fields['tags'])) found.set(tag, digest);
+    const fields = answer.body as Readonly<Record<string, unknown>> | null | undefined;
+    const tags = readTags(fields);
+    // No list, or one with entries that say nothing: absences would be believed for nothing.
+    if (fields === null || fields === undefined || tags === undefined) return undefined;
+    for (const [tag, digest] of tags) found.set(tag, digest);
     const next = fields['nextPageToken'];
     if (typeof next !== 'string' || next === '' || next === pageToken) return found;
     // guard: tag-api-pages
@@ -73,15 +76,21 @@ export async function listTagDigests(
   }
 }
 
-/** `name` ends in `/tags/TAG`, `version` in `/versions/DIGEST`. */
-function readTags(tags: unknown): readonly (readonly [string, string])[] {
-  if (!Array.isArray(tags)) return [];
-  return tags.flatMap((entry: unknown) => {
+/**
+ * `name` ends in `/tags/TAG`, `version` in `/versions/DIGEST`. An object without `tags` is an empty page, as
+ * Google's APIs leave out what is empty; undefined: it is none of theirs.
+ */
+function readTags(page: unknown): readonly (readonly [string, string])[] | undefined {
+  if (typeof page !== 'object' || page === null || Array.isArray(page) || 'error' in page) {
+    return undefined;
+  }
+  const { tags = [] } = page as { readonly tags?: unknown };
+  if (!Array.isArray(tags)) return undefined;
+  const read = tags.map((entry: unknown) => {
     const { name, version } = (entry ?? {}) as { name?: unknown; version?: unknown };
-    const tag = lastSegment(name);
-    const digest = lastSegment(version);
-    return isTag(tag) && isDigest(digest) ? [[tag, digest] as const] : [];
+    return [lastSegment(name), lastSegment(version)] as const;
   });
+  return read.every(([tag, digest]) => isTag(tag) && isDigest(digest)) ? read : undefined;
 }
 
 function lastSegment(name: unknown): string {

@@ -48,7 +48,8 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
         signal,
       ),
     ...(listTagDigests === undefined ? {} : { listTagDigests }),
-    headManifest: async (reference, signal) => (await headManifest(target, reference, signal)).head,
+    headManifest: async (reference, signal, isListed) =>
+      (await headManifest(target, reference, signal, isListed)).head,
     getManifest: async (reference, signal) =>
       (await getManifest(target, reference, signal)).manifest,
     hasBlob: async (blob, signal) => (await headBlob(target, blob.digest, signal)) !== undefined,

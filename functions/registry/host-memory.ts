@@ -6,6 +6,13 @@ export interface HostMemory {
   mountRefused: boolean;
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
   sessionNeedsAuthorization: boolean;
+  /**
+   * What a HEAD of a manifest is worth here: `works` once one told a digest; `useless` once a GET found
+   * what a HEAD had denied, refused or not told.
+   */
+  head: 'untried' | 'works' | 'useless';
+  /** Forms in which this host answers 404 without an error body: method, type, text. */
+  readonly bareNotFound: Set<string>;
   /** The referrers API was asked for once and is not there. */
   referrersUnsupported: boolean;
   /** The host refuses to be asked for a page size. */
@@ -22,6 +29,8 @@ export function newHostMemory(): HostMemory {
     mountProven: false,
     mountRefused: false,
     sessionNeedsAuthorization: false,
+    head: 'untried',
+    bareNotFound: new Set(),
     referrersUnsupported: false,
     pageSizeRefused: false,
     tagApiRefused: false,

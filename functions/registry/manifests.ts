@@ -11,59 +11,79 @@ import {
 } from '../oci/manifest.ts';
 import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
-import type { AccessScope } from './authorizer.ts';
-import type { RegistryClient } from './client.ts';
+import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
+import type { Target } from './repository.ts';
 
-/** A repository as the endpoints see it. */
-export interface Target {
-  readonly client: RegistryClient;
-  /** Repository path. */
-  readonly path: string;
-  readonly scope: AccessScope;
+export type { Target } from './repository.ts';
+
+/** Statuses of registries and proxies that know no HEAD of a manifest, where a GET finds it. */
+const HEAD_REFUSALS = new Set([400, 403, 404, 405, 501]);
+
+/** What one question for a tag or digest came to. */
+interface Found {
+  readonly head: ManifestHead | undefined;
+  readonly answer: Answer;
 }
 
 /**
  * Digest of a tag, or presence of a digest (OCI Distribution 1.1, "Checking if content exists in
- * the registry"). Where the answer announces no digest the manifest is read and hashed.
+ * the registry"). Where the answer announces no digest, is a refusal, or denies what a list has, the
+ * manifest is read and hashed; a host whose HEAD proved useless is asked by GET from then on.
+ * @param isListed the registry's own list has it: a 404 contradicts that, unless HEAD is known to work
  * @returns undefined where it is not there
  */
 export async function headManifest(
   target: Target,
   reference: string,
   signal: AbortSignal,
-): Promise<{ readonly head: ManifestHead | undefined; readonly answer: Answer }> {
+  isListed = false,
+): Promise<Found> {
+  const { memory } = target;
+  if (memory.head === 'useless') return readHead(target, reference, signal);
   const answer = await ask(target, 'HEAD', 'head manifest', reference, signal);
-  if (answer.status === 404) return { head: undefined, answer };
-  const announced = answer.header('docker-content-digest');
-  const known = announced !== undefined && isDigest(announced);
-  // Some registries and proxies allow GET only.
-  if ((answer.status === 200 && !known) || answer.status === 405) {
-    const read = await getManifest(target, reference, signal);
-    if (read.manifest === undefined) return { head: undefined, answer: read.answer };
-    const { digest, mediaType, bytes } = read.manifest;
-    return { head: { digest, mediaType, sizeBytes: bytes.length }, answer: read.answer };
+  if (answer.status === 200) {
+    const head = headOf(answer);
+    if (head !== undefined) memory.head = 'works';
+    else if (memory.head === 'untried') memory.head = 'useless';
+    return head === undefined ? readHead(target, reference, signal) : { head, answer };
   }
-  if (answer.status !== 200 || announced === undefined) {
-    throw failure(answer, asked(target, 'head manifest'));
+  const mayDeny = !isListed || memory.head === 'works';
+  if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {
+    return { head: undefined, answer };
   }
+  if (!HEAD_REFUSALS.has(answer.status)) throw failure(answer, asked(target, 'head manifest'));
+  const read = await readHead(target, reference, signal);
+  if (read.head === undefined) rememberForm('HEAD', answer, memory);
+  else if (memory.head === 'untried') memory.head = 'useless';
+  return read;
+}
+
+/** What a HEAD tells; undefined where it tells no digest. */
+function headOf(answer: Answer): ManifestHead | undefined {
+  const digest = answer.header('docker-content-digest');
+  if (digest === undefined || !isDigest(digest)) return undefined;
   const mediaType = essence(answer.header('content-type'));
   const length = answer.header('content-length');
   return {
-    head: {
-      digest: announced,
-      mediaType: manifestKind(mediaType) === undefined ? undefined : mediaType,
-      sizeBytes: length === undefined || !/^\d{1,15}$/.test(length) ? undefined : Number(length),
-    },
-    answer,
+    digest,
+    mediaType: manifestKind(mediaType) === undefined ? undefined : mediaType,
+    sizeBytes: length === undefined || !/^\d{1,15}$/.test(length) ? undefined : Number(length),
   };
+}
+
+async function readHead(target: Target, reference: string, signal: AbortSignal): Promise<Found> {
+  const { manifest, answer } = await getManifest(target, reference, signal);
+  if (manifest === undefined) return { head: undefined, answer };
+  const { digest, mediaType, bytes } = manifest;
+  return { head: { digest, mediaType, sizeBytes: bytes.length }, answer };
 }
 
 /**
  * Reads a manifest (OCI Distribution 1.1, "Pulling manifests"). The digest is computed over the
  * bytes; a digest that was asked for or is announced must be it.
  * @returns undefined where it is not there
- * @throws Fault `DIGEST_MISMATCH`, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
+ * @throws Fault `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
  */
 export async function getManifest(
   target: Target,
@@ -76,7 +96,11 @@ export async function getManifest(
   } catch (error) {
     throw isFault(error, 'RESPONSE_TOO_LARGE') ? tooLarge(error) : error;
   }
-  if (answer.status === 404) return { manifest: undefined, answer };
+  if (answer.status === 404) {
+    const again = (): Promise<Answer> => ask(target, 'GET', 'get manifest', reference, signal);
+    await requireAbsence(target, answer, asked(target, 'get manifest'), again, signal);
+    return { manifest: undefined, answer };
+  }
   if (answer.status !== 200) throw failure(answer, asked(target, 'get manifest'));
   return { manifest: readManifest(target, reference, answer), answer };
 }

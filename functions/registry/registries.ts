@@ -14,13 +14,14 @@ import {
 } from './artifact-registry-api.ts';
 import { openAuthorizer, type AccessScope, type Authorizer } from './authorizer.ts';
 import { bearerTokens, type AskRealm, type BearerTokens } from './bearer.ts';
-import { openClient, type RegistryClient } from './client.ts';
+import { openClient } from './client.ts';
 import { destinationRepository } from './destination-repository.ts';
 import type { OnExchange } from './exchange.ts';
 import { newHostMemory, type HostMemory } from './host-memory.ts';
 import { jsonCall, type JsonCall } from './json-call.ts';
 import { AdaptiveLimiter, ARTIFACT_REGISTRY_RATE } from './limiter.ts';
 import type { ClientParts } from './request.ts';
+import type { Target } from './repository.ts';
 import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
 import { sourceRepository } from './source-repository.ts';
 import { openTransport, type Transport, type TransportOptions } from './transport.ts';
@@ -191,7 +192,7 @@ class SideClients {
     actions: AccessScope['actions'],
     credentials: Credentials,
     scope: WorkScope,
-  ): { readonly client: RegistryClient; readonly path: string; readonly scope: AccessScope } {
+  ): Target {
     const registry = new URL(`${scope.insecure === true ? 'http' : 'https'}://${host}`);
     const google = this.#options.isGoogle(host);
     // guard: google-tls
@@ -217,6 +218,7 @@ class SideClients {
       client: openClient({ ...parts, authorizer }),
       path: requirePath(path),
       scope: { path, actions },
+      memory: this.memoryOf(registry),
     };
   }
 

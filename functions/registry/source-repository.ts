@@ -57,7 +57,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
         signal,
       ),
     async headManifest(reference, signal) {
-      const { head, answer } = await headManifest(target, reference, signal);
+      const { head, answer } = await headManifest(target, reference, signal, true);
       learn(answer);
       return head;
     },

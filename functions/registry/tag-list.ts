@@ -58,6 +58,11 @@ export class TagList {
     this.#limits = limits;
   }
 
+  /** Tags so far, each once. */
+  get size(): number {
+    return this.#tags.size;
+  }
+
   /** Takes what a page has. @throws Fault `LIST_TOO_LARGE` */
   add({ tags, map, sizeBytes }: TagPage): void {
     this.#readBytes += sizeBytes;

@@ -1,11 +1,11 @@
 import { Fault, toFault } from '../fault.ts';
 import type { TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
+import { requireAbsence } from './absence.ts';
 import { manifestMap } from './artifact-registry.ts';
-import type { AccessScope } from './authorizer.ts';
-import type { RegistryClient } from './client.ts';
-import { failure, located, type Answer } from './failure.ts';
+import { failure, located, type Answer, type Asked } from './failure.ts';
 import { pages } from './pagination.ts';
+import type { Target } from './repository.ts';
 import { TagList, type TagPage } from './tag-list.ts';
 
 /** Largest page: a page of 10,000 multi-arch tags with Artifact Registry's map has 12 MiB. */
@@ -18,21 +18,22 @@ const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 const MAX_PAGE_VALUES = 2_000_000;
 
 /** How to ask for a list. */
-export interface ListTags {
-  readonly client: RegistryClient;
-  readonly path: string;
-  readonly scope: AccessScope;
+export interface ListTags extends Target {
   /** Page size to ask for; undefined: the registry's own. 10,000 on Google's hosts, 1,000 elsewhere (ECR allows no more). */
   readonly pageSize: number | undefined;
   /** Is told when the registry refuses to be asked for a page size (400). */
   readonly onSizeRefused: () => void;
 }
 
+/** Pages after each other without a tag that is new; beyond it the registry goes round. */
+const MAX_STALE_PAGES = 3;
+
 /**
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
  * answer has it. Names that break the grammar cannot be addressed and are left out.
- * @returns undefined where the repository is not there (404)
- * @throws Fault `LIST_TOO_LARGE` over the limits of {@link TagList}
+ * @returns undefined where the repository is not there (404, in the registry's own form)
+ * @throws Fault `RESPONSE_INVALID` for what is no list, `PAGINATION_REFUSED` for one without an end,
+ *   `LIST_TOO_LARGE` over the limits of {@link TagList}
  */
 export async function listTags(
   list: ListTags,
@@ -40,6 +41,7 @@ export async function listTags(
 ): Promise<TagListing | undefined> {
   const found = new TagList();
   const walk = pages();
+  let stalePages = 0;
   let target: string | URL | undefined = listPath(list.path, list.pageSize);
   for (let first = true; target !== undefined; first = false) {
     const answer = await askPage(list, target, signal);
@@ -47,16 +49,40 @@ export async function listTags(
       list.onSizeRefused();
       return listTags({ ...list, pageSize: undefined }, signal);
     }
-    if (answer.status === 404 && first) return undefined;
+    if (answer.status === 404) {
+      // Within a list nothing can be absent: what came so far is not all.
+      if (!first) throw failure(answer, asked(list), 'RESPONSE_INVALID');
+      const again = (): Promise<Answer> =>
+        askPage(list, listPath(list.path, list.pageSize), signal);
+      await requireAbsence(list, answer, asked(list), again, signal);
+      return undefined;
+    }
     if (answer.status !== 200) throw failure(answer, asked(list));
     try {
-      found.add(readPage(answer, list));
+      const page = readPage(answer, list);
+      const before = found.size;
+      found.add(page);
       target = walk.next(answer.url, answer.header('link'));
+      stalePages = found.size === before ? stalePages + 1 : 0;
+      if (stalePages >= MAX_STALE_PAGES && target !== undefined) {
+        requireWhole(page, list);
+        break;
+      }
     } catch (error) {
       throw located(toFault(error, 'list tags'), asked(list), answer.url);
     }
   }
   return found.listing();
+}
+
+/**
+ * A registry that pages on without new tags has told all of them where its pages are empty, or shorter
+ * than was asked for. A full page that comes again and again says that there may be more.
+ * @throws Fault `PAGINATION_REFUSED`
+ */
+function requireWhole({ tagCount }: Page, { pageSize }: ListTags): void {
+  if (tagCount === 0 || (pageSize !== undefined && tagCount < pageSize)) return;
+  throw new Fault('PAGINATION_REFUSED', 'the registry repeats a full page of its list without end');
 }
 
 function listPath(path: string, pageSize: number | undefined): string {
@@ -78,7 +104,12 @@ function askPage(list: ListTags, target: string | URL, signal: AbortSignal): Pro
   );
 }
 
-function readPage(answer: Answer, list: ListTags): TagPage {
+interface Page extends TagPage {
+  /** Entries of the list, those that are no tags too. */
+  readonly tagCount: number;
+}
+
+function readPage(answer: Answer, list: ListTags): Page {
   requireFewValues(answer.body);
   let parsed: unknown;
   try {
@@ -86,13 +117,15 @@ function readPage(answer: Answer, list: ListTags): TagPage {
   } catch {
     throw failure(answer, asked(list), 'RESPONSE_INVALID');
   }
-  const fields = (parsed ?? {}) as Readonly<Record<string, unknown>>;
-  // Docker's registry answers null for a repository without tags.
-  const tags = fields['tags'] ?? [];
-  if (!Array.isArray(tags)) throw failure(answer, asked(list), 'RESPONSE_INVALID');
+  const fields = parsed as Readonly<Record<string, unknown>> | null;
+  // Docker's registry answers null for a repository without tags; an object without `tags` is no list.
+  const tags = fields?.['tags'] === null ? [] : fields?.['tags'];
+  if (fields === null || !Array.isArray(tags))
+    throw failure(answer, asked(list), 'RESPONSE_INVALID');
   const named = tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag)); // guard: listed-tag, without: const named = tags;
   return {
     tags: named,
+    tagCount: tags.length,
     map: manifestMap(fields, tags.length, answer.header('link') !== undefined),
     sizeBytes: answer.body.length,
   };
@@ -111,9 +144,5 @@ function requireFewValues(body: Buffer): void {
 
 const [COMMA, OPEN_BRACKET, OPEN_BRACE] = Buffer.from(',[{');
 
-function asked(list: ListTags): {
-  readonly operation: string;
-  readonly side: RegistryClient['side'];
-} {
-  return { operation: 'list tags', side: list.client.side };
+function asked({ client }: ListTags): Asked {
 }

@@ -86,7 +86,11 @@ export function jsonAnswer(
 
 /** The error answer of a refusal (OCI Distribution 1.1, "Error Codes"). */
 export function refusalAnswer(refusal: RegistryRefusal): Answer {
-  return jsonAnswer(refusal.status, { errors: refusal.entries }, refusal.headers);
+  return jsonAnswer(
+    refusal.status,
+    { errors: refusal.entries },
+    { 'docker-distribution-api-version': 'registry/2.0', ...refusal.headers },
+  );
 }
 
 /**

@@ -30,6 +30,13 @@ describe('takeDestination', () => {
     assert.equal(inventory.uploadedAtMs(one.manifest.digest), 42);
   });
 
+  it('takes a tag for present that is listed, although a complete map does not tell its digest', () => {
+    const map = { digestOfTag: new Map(), manifests: new Map(), complete: true };
+    const inventory = destinationInventory({ tags: ['v1'], map }, true);
+    assert.deepEqual(inventory.factOf('v1'), { state: 'present' });
+    assert.deepEqual(inventory.factOf('v2'), { state: 'absent' });
+  });
+
   it('believes the presences of a cut map and asks about its absences', async () => {
     const destination = new FakeDestination().tag('v1', one).tag('v2', two);
     destination.map = 1;

@@ -52,11 +52,7 @@ describe('Artifact Registry’s API', () => {
       {
         status: 200,
         body: {
-          tags: [
-            { name: 'x/tags/v2', version: `x/versions/${DIGEST}` },
-            { name: 'x/tags/..', version: 1 },
-            null,
-          ],
+          tags: [{ name: 'x/tags/v2', version: `x/versions/${DIGEST}` }],
         },
       },
     ]);
@@ -105,6 +101,29 @@ describe('Artifact Registry’s API', () => {
     await listTagDigests(other, NAME, 'europe', failed, NEVER);
     await listTagDigests(other, NAME, 'europe', failed, NEVER);
     assert.equal(other.asked.length, 2);
+  });
+
+  it('takes what is no list of theirs for no answer, and an empty object for an empty page', async () => {
+    const bodies: readonly unknown[] = [
+      undefined,
+      null,
+      [],
+      'text',
+      { error: { code: 500 } },
+      { tags: {} },
+      { tags: [{ name: 'x/tags/v1', version: 1 }] },
+      { tags: [null] },
+    ];
+    for (const body of bodies) {
+      const one = api([{ status: 200, body }]);
+      assert.equal(
+        await listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER),
+        undefined,
+        JSON.stringify(body),
+      );
+    }
+    const empty = api([{ status: 200, body: {} }]);
+    assert.equal((await listTagDigests(empty, NAME, 'europe', newHostMemory(), NEVER))?.size, 0);
   });
 
   it('does not go round with one page token', async () => {

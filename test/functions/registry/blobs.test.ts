@@ -7,6 +7,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import { bearerTokens } from '../../../functions/registry/bearer.ts';
 import { blobPath, headBlob, openBlob } from '../../../functions/registry/blobs.ts';
 import { openClient } from '../../../functions/registry/client.ts';
+import { newHostMemory } from '../../../functions/registry/host-memory.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { Target } from '../../../functions/registry/manifests.ts';
 import { isOpen } from '../../../functions/registry/request.ts';
@@ -43,7 +44,8 @@ function target(t: TestContext, url: string): Target {
     onExchange: () => undefined,
     deadlineAtMs: undefined,
   });
-  return { client, path: 'org/app', scope: { path: 'org/app', actions: 'pull' } };
+  const scope = { path: 'org/app', actions: 'pull' } as const;
+  return { client, path: 'org/app', scope, memory: newHostMemory() };
 }
 
 describe('blobs', () => {

@@ -80,6 +80,34 @@ describe('manifests', () => {
     assert.equal((await source(t, wrong.host).headManifest('v1', NEVER))?.digest, DIGEST);
   });
 
+  it('asks by GET where HEAD is refused or denies what is there, and remembers that for the host', async (t) => {
+    for (const status of [400, 403, 404, 405, 501]) {
+      const at = await serve(t, (request, response) => {
+        const json = { 'content-type': 'application/json', 'docker-distribution-api-version': '2' };
+        if (request.method === 'HEAD') response.writeHead(status, json).end();
+        else response.writeHead(200, { 'content-type': OCI_INDEX }).end(BYTES);
+      });
+      const one = source(t, at.host);
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, `${status}`);
+      assert.equal((await one.headManifest('v2', NEVER))?.digest, DIGEST);
+      assert.deepEqual(
+        at.seen.map(({ method }) => method),
+        ['HEAD', 'GET', 'GET'],
+      );
+      const there = destination(t, at.host);
+      assert.equal((await there.headManifest('v1', NEVER, true))?.digest, DIGEST, `${status}`);
+    }
+  });
+
+  it('believes the 404 of a HEAD once HEAD is known to work', async (t) => {
+    const at = await registry(t);
+    at.store.putManifest('org/app', { mediaType: OCI_INDEX, bytes: BYTES }, 'v1');
+    const one = source(t, at.host);
+    await one.headManifest('v1', NEVER);
+    assert.equal(await one.headManifest('v2', NEVER), undefined);
+    assert.deepEqual(at.counter.summary, { 'HEAD manifest 200': 1, 'HEAD manifest 404': 1 });
+  });
+
   it('says that a manifest is not there', async (t) => {
     const at = await registry(t);
     const one = source(t, at.host);

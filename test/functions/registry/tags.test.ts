@@ -98,10 +98,20 @@ describe('tags', () => {
   });
 
   it('refuses an answer that is no list', async (t) => {
-    for (const body of ['<html>', '{"tags":"v1"}', '{"tags":{}}']) {
+    const bodies = [
+      ...['<html>', '', 'text', 'null', '[]', '["v1"]', '5', '{}', '{"name":"org/app"}'],
+      ...['{"tags":"v1"}', '{"tags":{}}', '{"errors":[{"code":"UNKNOWN"}]}'],
+    ];
+    for (const body of bodies) {
       const at = await paged(t, [{ body }]);
-      await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+      const fault = await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+      assert.equal(fault.disposition, 'transient', body);
     }
+    const second = await paged(t, [
+      { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
+      { body: '{"errors":[{"code":"UNKNOWN"}]}' },
+    ]);
+    await rejection(repository(t, second.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
   it('says that a page in the middle is missing, and does not take what came for all', async (t) => {
@@ -111,7 +121,41 @@ describe('tags', () => {
         response.writeHead(200, { link: '<?last=a>; rel="next"' }).end('{"tags":["a"]}');
       else response.writeHead(404).end();
     });
-    await rejection(repository(t, at.host).listTags(NEVER), 'NOT_FOUND');
+    await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+  });
+
+  it('ends when pages bring no new tag: they are empty, or shorter than was asked for', async (t) => {
+    for (const tags of [[], ['a']]) {
+      let page = 0;
+      const at = await serve(t, (_request, response) => {
+        const body = JSON.stringify({ tags: page === 0 ? ['a'] : tags });
+        response.writeHead(200, { link: `<?last=${page++}>; rel="next"` }).end(body);
+      });
+      assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a']);
+      assert.equal(at.seen.length, 4);
+    }
+  });
+
+  it('goes on over pages that are empty in between', async (t) => {
+    const at = await paged(t, [
+      { body: '{"tags":["a"]}', link: '<?last=1>; rel="next"' },
+      { body: '{"tags":[]}', link: '<?last=2>; rel="next"' },
+      { body: '{"tags":null}', link: '<?last=3>; rel="next"' },
+      { body: '{"tags":["b"]}' },
+    ]);
+    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
+  });
+
+  it('does not take a full page that comes again and again for all', async (t) => {
+    let page = 0;
+    const tags = Array.from({ length: 1000 }, (_, n) => `v${n}`);
+    const at = await serve(t, (_request, response) => {
+      response
+        .writeHead(200, { link: `<?last=${page++}>; rel="next"` })
+        .end(JSON.stringify({ tags }));
+    });
+    await rejection(repository(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    assert.equal(at.seen.length, 4);
   });
 
   it('ends a list that repeats itself or leads away', async (t) => {

@@ -1,0 +1,102 @@
+import { parseErrorBody } from '../oci/error-body.ts';
+import { essence } from '../oci/media-types.ts';
+import { parseChallenges } from './challenge.ts';
+import { failure, type Answer, type Asked } from './failure.ts';
+import type { HostMemory } from './host-memory.ts';
+import type { Target } from './repository.ts';
+
+/** Sent with every answer of a registry's API (Docker Registry HTTP API V2, "API Version Check"). */
+const API_VERSION = 'docker-distribution-api-version';
+/** Forms of bare 404s remembered for a host; beyond it the memory begins anew. */
+const MAX_FORMS = 100;
+/** Longest body that is remembered as a form of its host's 404. */
+const MAX_FORM_BYTES = 256;
+
+/**
+ * Whether a 404 has the form of a registry's: an error body of OCI Distribution 1.1, or the header of its
+ * API (not with a page: a front adds that header to its own pages too), or the very form that this
+ * host was seen to use.
+ */
+export function isRegistryWord(
+  method: 'GET' | 'HEAD',
+  answer: Answer,
+  memory: HostMemory,
+): boolean {
+  if (parseErrorBody(answer.body).codes.length > 0) return true;
+  if (answer.header(API_VERSION) !== undefined && !isPage(answer)) return true;
+  return memory.bareNotFound.has(formOf(method, answer));
+}
+
+/**
+ * Makes sure that a 404 to a GET is the registry's own. A proxy without a backend answers 404 too, and
+ * to believe it would make a repository empty or a tag lost. A 404 without the registry's form is
+ * believed only where the API's root answers as a registry and the question, asked again, is answered
+ * in the same way: three requests, once per host and form.
+ * @param ask asks the question again
+ * @throws Fault `RESPONSE_INVALID` where it is not
+ */
+export async function requireAbsence(
+  target: Target,
+  answer: Answer,
+  asked: Asked,
+  ask: () => Promise<Answer>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { memory } = target;
+  if (isRegistryWord('GET', answer, memory)) return;
+  if (await isRegistry(target, signal)) {
+    const again = await ask();
+    if (again.status === 404 && formOf('GET', again) === formOf('GET', answer)) {
+      rememberForm('GET', answer, memory);
+      return;
+    }
+  }
+  throw failure(answer, asked, 'RESPONSE_INVALID');
+}
+
+/** A 404 of this form was confirmed: the next one is believed. Pages are never: any front has them. */
+export function rememberForm(method: 'GET' | 'HEAD', answer: Answer, memory: HostMemory): void {
+  if (isPage(answer) || answer.body.length > MAX_FORM_BYTES) return;
+  if (memory.bareNotFound.size >= MAX_FORMS) memory.bareNotFound.clear();
+  memory.bareNotFound.add(formOf(method, answer));
+}
+
+/** Whether the API's root is a registry's (OCI Distribution 1.1, "Determining Support"). */
+async function isRegistry({ client }: Target, signal: AbortSignal): Promise<boolean> {
+  const answer = await client.ask(
+    {
+      kind: 'ping',
+      operation: 'get API root',
+      method: 'GET',
+      target: '/v2/',
+      scope: undefined,
+      redirects: false,
+    },
+    signal,
+  );
+  if (answer.status === 401) {
+    return parseChallenges(answer.header('www-authenticate')).length > 0;
+  }
+  if (answer.status !== 200 || isPage(answer)) return false;
+  return (
+    answer.header(API_VERSION) !== undefined || answer.body.length === 0 || isJson(answer.body)
+  );
+}
+
+function formOf(method: 'GET' | 'HEAD', answer: Answer): string {
+  const text = method === 'HEAD' ? '' : answer.body.toString('latin1');
+  return `${method} ${essence(answer.header('content-type'))} ${text}`;
+}
+
+function isPage(answer: Answer): boolean {
+  return essence(answer.header('content-type')) === 'text/html';
+}
+
+function isJson(body: Buffer): boolean {
+  try {
+    JSON.parse(body.toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,13 @@
+import type { AccessScope } from './authorizer.ts';
+import type { RegistryClient } from './client.ts';
+import type { HostMemory } from './host-memory.ts';
+
+/** A repository as the endpoints see it. */
+export interface Target {
+  readonly client: RegistryClient;
+  /** Repository path. */
+  readonly path: string;
+  readonly scope: AccessScope;
+  /** What its host has taught. */
+  readonly memory: HostMemory;
+}

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, it, type TestContext } from 'node:test';
+
+import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
+import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
+import type { Answer } from '../../../functions/registry/failure.ts';
+import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import { NEVER, open, rejection, serve } from './setting.ts';
+
+const DEFAULT_BACKEND = ['text/plain', 'default backend - 404'] as const;
+const PAGE = ['text/html', '<html>404 Not Found</html>'] as const;
+const GATEWAY = ['application/json', '{"message":"no Route matched"}'] as const;
+const BARE = ['text/plain', '404 page not found\n'] as const;
+const OCI = ['application/json', '{"errors":[{"code":"NAME_UNKNOWN","message":"no"}]}'] as const;
+
+type Form = readonly [contentType: string, body: string];
+
+function notFound(request: IncomingMessage, response: ServerResponse, [type, body]: Form): void {
+  response.writeHead(404, { 'content-type': type });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function source(t: TestContext, host: string): SourceRepository {
+  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
+}
+
+function destination(t: TestContext, host: string): DestinationRepository {
+  return open(t, [host]).destination({ host, path: 'org/app' }, { insecure: true });
+}
+
+function answer(headers: Readonly<Record<string, string>>, body: string): Answer {
+  return {
+    status: 404,
+    header: (name) => headers[name],
+    body: Buffer.from(body),
+    url: new URL('https://registry.example.com/'),
+  };
+}
+
+describe('a 404', () => {
+  it('is the registry’s where it has the registry’s form', () => {
+    const memory = newHostMemory();
+    const version = { 'docker-distribution-api-version': 'registry/2.0' };
+    assert.ok(isRegistryWord('GET', answer({}, OCI[1]), memory));
+    assert.ok(isRegistryWord('HEAD', answer(version, ''), memory));
+    assert.ok(
+      isRegistryWord('GET', answer({ ...version, 'content-type': 'text/plain' }, ''), memory),
+    );
+    // Docker's recipe for nginx adds the header to nginx's own pages too.
+    assert.ok(
+      !isRegistryWord('GET', answer({ ...version, 'content-type': PAGE[0] }, PAGE[1]), memory),
+    );
+    for (const [type, body] of [DEFAULT_BACKEND, PAGE, GATEWAY, BARE]) {
+      assert.ok(!isRegistryWord('GET', answer({ 'content-type': type }, body), memory), body);
+    }
+  });
+
+  it('is remembered in the form that was confirmed, and pages never are', () => {
+    const memory = newHostMemory();
+    const bare = answer({ 'content-type': BARE[0] }, BARE[1]);
+    rememberForm('GET', bare, memory);
+    assert.ok(isRegistryWord('GET', bare, memory));
+    assert.ok(!isRegistryWord('HEAD', bare, memory));
+    assert.ok(
+      !isRegistryWord('GET', answer({ 'content-type': BARE[0] }, DEFAULT_BACKEND[1]), memory),
+    );
+    const page = answer({ 'content-type': PAGE[0] }, PAGE[1]);
+    rememberForm('GET', page, memory);
+    assert.ok(!isRegistryWord('GET', page, memory));
+  });
+
+  it('of a proxy without a backend is transient, for lists, tags and digests of either side', async (t) => {
+    for (const form of [DEFAULT_BACKEND, PAGE, GATEWAY, ['', '']] as const) {
+      const at = await serve(t, (request, response) => {
+        notFound(request, response, form);
+      });
+      const digest = `sha256:${'0'.repeat(64)}`;
+      for (const side of [source, destination]) {
+        const one = side(t, at.host);
+        const faults = [
+          await rejection(one.listTags(NEVER), 'RESPONSE_INVALID'),
+          await rejection(one.headManifest('v1', NEVER), 'RESPONSE_INVALID'),
+          await rejection(one.getManifest('v1', NEVER), 'RESPONSE_INVALID'),
+          await rejection(one.getManifest(digest, NEVER), 'RESPONSE_INVALID'),
+        ];
+        for (const fault of faults) {
+          assert.deepEqual([fault.disposition, fault.status], ['transient', 404]);
+        }
+      }
+    }
+  });
+
+  it('without a body is believed of a host whose root is a registry’s, and costs two requests once', async (t) => {
+    for (const form of [BARE, ['', '']] as const) {
+      const at = await serve(t, (request, response) => {
+        if (request.url === '/v2/') response.writeHead(200).end('{}');
+        else notFound(request, response, form);
+      });
+      const one = destination(t, at.host);
+      assert.equal(await one.listTags(NEVER), undefined);
+      assert.deepEqual(
+        at.seen.map(({ url }) => url),
+        ['/v2/org/app/tags/list?n=1000', '/v2/', '/v2/org/app/tags/list?n=1000'],
+      );
+      assert.equal(await one.listTags(NEVER), undefined);
+      assert.equal(at.seen.length, 4);
+      // A HEAD has no body, so the first is confirmed by a GET; the next is believed.
+      assert.equal(await one.headManifest('v1', NEVER), undefined);
+      assert.equal(await one.headManifest('v2', NEVER), undefined);
+      assert.deepEqual(
+        at.seen.slice(4).map(({ method }) => method),
+        ['HEAD', 'GET', 'HEAD'],
+      );
+    }
+  });
+
+  it('that a second look does not confirm is transient', async (t) => {
+    let lists = 0;
+    const at = await serve(t, (request, response) => {
+      if (request.url === '/v2/') response.writeHead(200).end('{}');
+      else if (lists++ === 0) notFound(request, response, DEFAULT_BACKEND);
+      else response.writeHead(200).end('{"tags":["v1"]}');
+    });
+    await rejection(source(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+    assert.deepEqual((await source(t, at.host).listTags(NEVER))?.tags, ['v1']);
+  });
+
+  it('is believed where the root asks for credentials, as a registry does', async (t) => {
+    const at = await serve(t, (request, response) => {
+      const basic = { 'www-authenticate': 'Basic realm="registry"' };
+      if (request.url === '/v2/') response.writeHead(401, basic).end();
+      else notFound(request, response, PAGE);
+    });
+    assert.equal(await source(t, at.host).getManifest('v1', NEVER), undefined);
+  });
+});
