@@ -14,9 +14,10 @@ export interface Credentials {
   /**
    * Credential for exactly this host (with its port where it has one); undefined: go anonymously.
    * Asked per request, so that a credential is never older than its keeper allows.
+   * @param path of the repository that is asked for; absent: of none in particular, as a token realm
    * @throws Fault `CREDENTIALS_UNAVAILABLE`, `DOCKER_CONFIG_INVALID`
    */
-  credentialFor(host: string): Promise<Credential | undefined>;
+  credentialFor(host: string, path?: string): Promise<Credential | undefined>;
   /** The host answered 401: what is cached for it must be read again at the next question. */
   refused(host: string): void;
 }
@@ -33,9 +34,9 @@ export const ANONYMOUS: Credentials = {
  */
 export function chain(...links: readonly Credentials[]): Credentials {
   return {
-    async credentialFor(host) {
+    async credentialFor(host, path) {
       for (const link of links) {
-        const credential = await link.credentialFor(host);
+        const credential = await link.credentialFor(host, path);
         if (credential !== undefined) return credential;
       }
       return undefined;

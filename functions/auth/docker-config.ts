@@ -12,15 +12,15 @@ const MAX_BYTES = 1024 * 1024;
 /** Keys under which Docker's clients store Docker Hub (docker/cli, `IndexServer`). */
 const DOCKER_HUB = new Set(['index.docker.io', 'docker.io', 'registry-1.docker.io']);
 
-/** The credentials of a docker config file, by host. */
+/** The credentials of a docker config file, by host, or by host and the prefix of a path. */
 export type DockerAuths = ReadonlyMap<string, Credential>;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads `auths` of a docker config (docker/cli, "config.json"). Keys are `host`, `host:port` or a
- * URL (`https://index.docker.io/v1/`); only their host counts and it is matched exactly.
- * An entry without any secret is left out.
+ * Reads `auths` of a docker config (docker/cli, "config.json"; containers-auth.json(5)). Keys are `host`,
+ * `host:port`, one of these with the prefix of a repository path (`host/team-a`), or a URL
+ * (`https://index.docker.io/v1/`, whose version is no prefix). An entry without any secret is left out.
  * @throws Fault `DOCKER_CONFIG_INVALID` on anything malformed, and where `credsStore` or
  *   `credHelpers` ask to start a program
  */
@@ -40,10 +40,10 @@ export function parseDockerConfig(text: string): DockerAuths {
   if (!isFields(auths)) throw invalid('has no object', 'auths');
   const found = new Map<string, Credential>();
   for (const [key, entry] of Object.entries(auths)) {
-    const host = hostOf(key);
+    const name = nameOf(key); // guard: docker-config-prefix, without: const name = nameOf(key).split('/', 1)[0] ?? '';
     const credential = readEntry(entry, `auths.${key}`);
     // The plain host wins over a URL of the same host, whichever comes first.
-    if (credential !== undefined && (key === host || !found.has(host))) found.set(host, credential);
+    if (credential !== undefined && (key === name || !found.has(name))) found.set(name, credential);
   }
   return found;
 }
@@ -60,13 +60,13 @@ export interface DockerConfigOptions {
 export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Credentials {
   let read: { readonly auths: Promise<DockerAuths>; readonly atMs: number } | undefined;
   return {
-    async credentialFor(host) {
+    async credentialFor(host, repository) {
       // guard: docker-config-age
       if (read !== undefined && now() - read.atMs >= REREAD_AFTER_MS) read = undefined;
       read ??= { auths: readAuths(path), atMs: now() };
       const { auths } = read;
       try {
-        return findAuth(await auths, host);
+        return findAuth(await auths, host, repository);
       } catch (error) {
         if (read.auths === auths) read = undefined;
         throw error;
@@ -78,17 +78,34 @@ export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Cre
   };
 }
 
-/** The entry for exactly this host; the three names of Docker Hub are one. */
-export function findAuth(auths: DockerAuths, host: string): Credential | undefined {
-  const exact = auths.get(host.toLowerCase()); // guard: docker-config-host, without: const exact = [...auths].find(([name]) => host.includes(name))?.[1];
-  if (exact !== undefined) return exact;
-  // guard: docker-hub-names
-  if (!DOCKER_HUB.has(host)) return undefined;
-  for (const name of DOCKER_HUB) {
-    const credential = auths.get(name);
-    if (credential !== undefined) return credential;
+/**
+ * The entry for exactly this host whose prefix covers most of the path, by whole segments; the three
+ * names of Docker Hub are one. A host's entry without a prefix covers every path.
+ */
+export function findAuth(auths: DockerAuths, host: string, path = ''): Credential | undefined {
+  for (const prefix of prefixesOf(path)) {
+    const name = `${host.toLowerCase()}${prefix}`;
+    const exact = auths.get(name); // guard: docker-config-host, without: const exact = [...auths].find(([other]) => name.includes(other))?.[1];
+    if (exact !== undefined) return exact;
+    // guard: docker-hub-names
+    if (!DOCKER_HUB.has(host)) continue;
+    for (const hub of DOCKER_HUB) {
+      const credential = auths.get(`${hub}${prefix}`);
+      if (credential !== undefined) return credential;
+    }
   }
   return undefined;
+}
+
+/** `/org/team/app`, `/org/team`, `/org`, and nothing, of `org/team/app`. */
+function prefixesOf(path: string): readonly string[] {
+  const segments = path.split('/').filter((segment) => segment !== '');
+  return [...segments.keys(), segments.length].reverse().map((count) =>
+    segments
+      .slice(0, count)
+      .map((segment) => `/${segment}`)
+      .join(''),
+  );
 }
 
 async function readAuths(path: string): Promise<DockerAuths> {
@@ -153,9 +170,15 @@ function text(entry: Fields, name: string, field: string): string {
   return value;
 }
 
-/** Host (with its port) of a key; a key may be a URL. */
-function hostOf(key: string): string {
-  const host = key.replace(/^https?:\/\//, '').split('/', 1)[0] ?? '';
+/** Host (with its port) of a key and the prefix after it; a key may be a URL, which names a version at most. */
+function nameOf(key: string): string {
+  const [host = '', ...segments] = key.replace(/^https?:\/\//i, '').split('/');
+  const prefix = segments.filter((segment) => segment !== '');
+  const isVersion = prefix.length === 1 && /^v[12]$/.test(prefix[0] ?? '');
+  return [canonical(host), ...(isVersion ? [] : prefix)].join('/');
+}
+
+function canonical(host: string): string {
   try {
     return canonicalHost(host);
   } catch {

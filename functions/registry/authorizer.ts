@@ -1,7 +1,13 @@
 import type { Credential, Credentials } from '../auth/credential.ts';
 import { isFault } from '../fault.ts';
 import { basicHeader, type AskRealm, type BearerTokens, type IssuedToken } from './bearer.ts';
-import { parseChallenges, type Challenge } from './challenge.ts';
+import {
+  parseChallenges,
+  scopesOf,
+  scopeTexts,
+  type Challenge,
+  type ResourceScope,
+} from './challenge.ts';
 import { judgeRealm, requireTrustedRealm } from './realm-policy.ts';
 import { raceSignal } from '../concurrency.ts';
 
@@ -18,8 +24,12 @@ export interface AccessScope {
 export interface Authorization {
   /** The header's value; undefined: none. */
   readonly header: string | undefined;
+  /** Repository that it is for. */
+  readonly path: string;
   /** How it came about. */
   readonly way: Way['kind'];
+  /** The way itself, where one was known. */
+  readonly known?: KnownWay | undefined;
   /** The bearer token within, where there is one. */
   readonly token?: string | undefined;
   /** The token was got before: a refusal may only mean that it ended early. */
@@ -30,7 +40,11 @@ export interface Authorization {
 
 /** Authorization of one registry host, for one set of credentials. */
 export interface Authorizer {
-  /** What to present; the first request to an unknown host goes alone, the others learn from it. */
+  /**
+   * What to present; the first request to an unknown host goes alone, the others learn from it. A
+   * repository of a known host is presented with what another one was asked for, until its own
+   * answer says otherwise.
+   */
   authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization>;
   /** Learns from an answer that is no refusal. */
   accepted(used: Authorization): void;
@@ -56,33 +70,49 @@ export interface AuthorizerOptions {
 
 /**
  * Learns how a registry wants to be spoken to and does so: no ping, no question twice. A second
- * repository of a known host costs a token and no 401.
+ * repository of a known host costs a token and no 401. What is learnt belongs to the repository, since
+ * one host may have a realm for each (Nexus, Artifactory).
  */
 export function openAuthorizer(options: AuthorizerOptions): Authorizer {
   return new HostAuthorizer(options);
 }
 
-/** How a host wants to be spoken to, learnt from its answers. */
-type KnownWay =
+/** How a repository wants to be spoken to, learnt from its answers. */
+export type KnownWay =
   | { readonly kind: 'open' }
   | { readonly kind: 'basic' }
   | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
   /** Google's access token (or a docker config's registry token), presented without being asked. */
   | { readonly kind: 'preemptive' };
-type Way = KnownWay | { readonly kind: 'unknown' };
+export type Way = KnownWay | { readonly kind: 'unknown' };
+
+/** What one repository of a host taught. */
+interface Learnt {
+  way: KnownWay | undefined;
+  /** What the registry calls the repository in its challenges, where that is not its path. */
+  name: string | undefined;
+  /** What its challenges asked for, to be joined with what a request needs. */
+  scopes: readonly ResourceScope[];
+}
+
+/** Repositories remembered for one host; beyond it the oldest is learnt anew. */
+const MAX_REPOSITORIES = 10_000;
 
 class HostAuthorizer implements Authorizer {
   readonly #registry: URL;
   readonly #credentials: Credentials;
   readonly #tokens: BearerTokens;
   readonly #askRealm: AskRealm;
-  #way: Way = { kind: 'unknown' };
+  readonly #repositories = new Map<string, Learnt>();
+  /** What a repository whose own way is unknown is presented with: the last way that another one had. */
+  #shared: { readonly way: KnownWay; readonly path: string } | undefined;
+  /** Two repositories want different ways: none says anything of another. */
+  #differs = false;
   #preemptiveRefused = false;
   #preemptiveKept = false;
-  /** The request that goes first, while it is under way. */
-  #first: Promise<void> | undefined;
-  /** What a registry calls a repository in its challenges, where that is not its path. */
-  readonly #scopeNames = new Map<string, string>();
+  #preemptiveUsed = false;
+  /** The requests that go first, while they are under way: one of the host, or one of a repository. */
+  readonly #first = new Map<string, Promise<void>>();
 
   constructor({ registry, credentials, tokens, askRealm }: AuthorizerOptions) {
     this.#registry = registry;
@@ -92,21 +122,27 @@ class HostAuthorizer implements Authorizer {
   }
 
   async authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
-    if (this.#way.kind === 'unknown') {
-      const credential = await this.#credential();
-      const direct = credential?.kind === 'google' || credential?.kind === 'registry';
-      if (direct && !this.#preemptiveRefused) this.#way = { kind: 'preemptive' };
+    const { path } = scope;
+    const credential = await this.#credential(path);
+    for (;;) {
+      const own = this.#repositories.get(path)?.way ?? this.#directWay(credential);
+      if (own !== undefined) return this.#present(own, scope, signal);
+      const guess = await this.#guess(credential);
+      if (guess !== undefined) {
+        const presented = await this.#tryPresent(guess, scope, signal);
+        if (presented !== undefined) return presented;
+      }
+      // Waits for the first answer; where that never came, the next goes first.
+      const key = this.#shared === undefined ? '' : path;
+      const first = this.#first.get(key);
+      if (first === undefined) return this.#goFirst(key, path);
+      await raceSignal(first, signal);
     }
-    // Waits for the first answer of an unknown host; where that never came, the next goes first.
-    while (this.#way.kind === 'unknown') {
-      if (this.#first === undefined) return this.#goFirst();
-      await raceSignal(this.#first, signal);
-    }
-    return this.#present(this.#way, scope, signal);
   }
 
   accepted(used: Authorization): void {
-    if (used.way === 'unknown' && this.#way.kind === 'unknown') this.#way = { kind: 'open' };
+    if (this.#repositories.get(used.path)?.way !== undefined) return;
+    this.#learnWay(used.path, used.known ?? { kind: 'open' });
   }
 
   async refused(
@@ -122,45 +158,87 @@ class HostAuthorizer implements Authorizer {
     const learnt = this.#wayOf(challenge);
     if (learnt === undefined) return false;
     if (used.way === 'preemptive') this.#preemptiveRefused = true;
-    const renamed = this.#learnName(scope, challenge);
-    const changed = !sameWay(learnt, this.#way);
-    this.#way = learnt;
-    if (changed || renamed || used.way !== learnt.kind) return true;
+    const widened = this.#learnScopes(scope, challenge);
+    const before = used.known;
+    this.#learnWay(scope.path, learnt);
+    if (before === undefined || widened || !sameWay(learnt, before)) return true;
     // The same way again helps only where there is a new token or a new credential.
     if (used.way === 'bearer') return used.cached === true;
-    return used.header !== undefined && basicHeader(await this.#credential()) !== used.header;
+    const changed = basicHeader(await this.#credential(scope.path));
+    return used.header !== undefined && changed !== used.header;
   }
 
   get preemptive(): boolean {
-    return this.#way.kind === 'preemptive' && !this.#preemptiveKept;
+    return this.#preemptiveUsed && !this.#preemptiveRefused && !this.#preemptiveKept;
   }
 
   keepPreemptive(): void {
-    this.#way = { kind: 'preemptive' };
     this.#preemptiveKept = true;
+    this.#preemptiveRefused = false;
+    for (const learnt of this.#repositories.values()) learnt.way = undefined;
+    this.#shared = undefined;
   }
 
-  #credential(): Promise<Credential | undefined> {
-    return this.#credentials.credentialFor(this.#registry.host);
+  #credential(path: string): Promise<Credential | undefined> {
+    return this.#credentials.credentialFor(this.#registry.host, path);
   }
 
-  #goFirst(): Authorization {
+  /** A token for the registry itself is presented unasked, until that is refused. */
+  #directWay(credential: Credential | undefined): KnownWay | undefined {
+    const direct = credential?.kind === 'google' || credential?.kind === 'registry';
+    if (!direct || this.#preemptiveRefused) return undefined;
+    this.#preemptiveUsed = true;
+    return { kind: 'preemptive' };
+  }
+
+  /**
+   * The way of another repository, where its credential is the same: an account is shown to no realm
+   * that has not asked for it.
+   */
+  async #guess(credential: Credential | undefined): Promise<KnownWay | undefined> {
+    if (this.#shared === undefined || this.#differs) return undefined;
+    const { way, path } = this.#shared;
+    const other = await this.#credential(path);
+    // guard: credential-prefix
+    if (JSON.stringify(credential) !== JSON.stringify(other)) return undefined;
+    return way.kind === 'preemptive' ? undefined : way;
+  }
+
+  /** Presents a guess; undefined where the realm refuses it: this repository may have another one. */
+  async #tryPresent(
+    guess: KnownWay,
+    scope: AccessScope,
+    signal: AbortSignal,
+  ): Promise<Authorization | undefined> {
+    try {
+      return await this.#present(guess, scope, signal);
+    } catch (error) {
+      if (isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED')) return undefined;
+      throw error;
+    }
+  }
+
+  #goFirst(key: string, path: string): Authorization {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.#first = promise;
+    this.#first.set(key, promise);
     return {
       header: undefined,
+      path,
       way: 'unknown',
       settled: () => {
-        this.#first = undefined;
+        if (this.#first.get(key) === promise) this.#first.delete(key);
         resolve(undefined);
       },
     };
   }
 
   async #present(way: KnownWay, scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
+    const { path } = scope;
     const as = (header: string | undefined, token?: string, cached = false): Authorization => ({
       header,
+      path,
       way: way.kind,
+      known: way,
       token,
       cached,
       settled: () => undefined,
@@ -169,9 +247,9 @@ class HostAuthorizer implements Authorizer {
       case 'open':
         return as(undefined);
       case 'basic':
-        return as(basicHeader(await this.#credential()));
+        return as(basicHeader(await this.#credential(path)));
       case 'preemptive': {
-        const credential = await this.#credential();
+        const credential = await this.#credential(path);
         if (credential?.kind !== 'google' && credential?.kind !== 'registry') {
           return as(basicHeader(credential));
         }
@@ -190,13 +268,13 @@ class HostAuthorizer implements Authorizer {
     scope: AccessScope,
     signal: AbortSignal,
   ): Promise<IssuedToken> {
-    const credential = await this.#credential();
+    const credential = await this.#credential(scope.path);
     try {
       return await this.#askToken(way, scope, credential, signal);
     } catch (error) {
       if (!isFault(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined) throw error;
       this.#credentials.refused(this.#registry.host);
-      const changed = await this.#credential();
+      const changed = await this.#credential(scope.path);
       if (changed === undefined || same(changed, credential)) throw error;
       return this.#askToken(way, scope, changed, signal);
     }
@@ -217,23 +295,55 @@ class HostAuthorizer implements Authorizer {
     return this.#tokens.token(question, this.#askRealm, signal);
   }
 
+  /** What the request needs, joined with what the repository's challenges asked for. */
   #scopes({ path, actions, mountFrom }: AccessScope): readonly string[] {
-    const own = `repository:${this.#nameOf(path)}:${actions}`;
-    if (mountFrom === undefined) return [own];
-    return [own, `repository:${this.#nameOf(mountFrom)}:pull`].sort();
+    const own = { type: 'repository', name: this.#nameOf(path), actions: actions.split(',') };
+    const mount =
+      mountFrom === undefined
+        ? []
+        : [{ type: 'repository', name: this.#nameOf(mountFrom), actions: ['pull'] }];
+    return scopeTexts([own, ...mount, ...(this.#repositories.get(path)?.scopes ?? [])]);
   }
 
   #nameOf(path: string): string {
-    return this.#scopeNames.get(path) ?? path;
+    return this.#repositories.get(path)?.name ?? path;
   }
 
-  #learnName(scope: AccessScope, challenge: Challenge | undefined): boolean {
-    const name = repositoryOf(challenge);
-    if (name === undefined || name === this.#nameOf(scope.path) || name === scope.mountFrom) {
-      return false;
+  /** @returns whether the next token of this scope is another one */
+  #learnScopes(scope: AccessScope, challenge: Challenge | undefined): boolean {
+    const before = this.#scopes(scope).join(' ');
+    const learnt = this.#learntOf(scope.path);
+    // What a mount reads from another repository is asked for with the mount alone.
+    const asked = scopesOf(challenge).filter(
+      ({ name }) => scope.mountFrom === undefined || name !== this.#nameOf(scope.mountFrom),
+    );
+    const [only, ...more] = asked;
+    if (only?.type === 'repository' && more.length === 0 && only.name !== scope.path) {
+      learnt.name = only.name;
     }
-    this.#scopeNames.set(scope.path, name);
-    return true;
+    if (asked.length > 0) learnt.scopes = asked;
+    return this.#scopes(scope).join(' ') !== before;
+  }
+
+  #learnWay(path: string, way: KnownWay): void {
+    const learnt = this.#learntOf(path);
+    learnt.way = way;
+    const other = this.#shared;
+    if (other !== undefined && other.path !== path && !sameWay(other.way, way))
+      this.#differs = true;
+    this.#shared = { way, path };
+  }
+
+  #learntOf(path: string): Learnt {
+    const known = this.#repositories.get(path);
+    if (known !== undefined) return known;
+    const [oldest] = this.#repositories.keys();
+    if (this.#repositories.size >= MAX_REPOSITORIES && oldest !== undefined) {
+      this.#repositories.delete(oldest);
+    }
+    const learnt: Learnt = { way: undefined, name: undefined, scopes: [] };
+    this.#repositories.set(path, learnt);
+    return learnt;
   }
 
   #wayOf(challenge: Challenge | undefined): KnownWay | undefined {
@@ -250,12 +360,6 @@ function preferred(challenges: readonly Challenge[]): Challenge | undefined {
     challenges.find(({ scheme }) => scheme === 'bearer') ??
     challenges.find(({ scheme }) => scheme === 'basic')
   );
-}
-
-/** The one repository that a challenge's scope names (`repository:NAME:ACTIONS`). */
-function repositoryOf(challenge: Challenge | undefined): string | undefined {
-  const scope = challenge?.parameters.get('scope') ?? '';
-  return /^repository:([^\s:]+(?::\d+\/[^\s:]+)?):[a-z,*]+$/.exec(scope)?.[1];
 }
 
 function sameWay(one: Way, other: Way): boolean {

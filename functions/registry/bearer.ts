@@ -3,8 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Credential } from '../auth/credential.ts';
 import { SingleFlight, timeLimit, type Timing } from '../concurrency.ts';
 import { Fault } from '../fault.ts';
+import { parseErrorBody } from '../oci/error-body.ts';
 import type { Answer } from './failure.ts';
 import { codeOfStatus } from './failure.ts';
+import { redactUrl } from './redact.ts';
 
 /** What a token is asked for with; all of it is the key of its cache. */
 export interface TokenQuestion {
@@ -130,13 +132,39 @@ async function fetchToken(
   signal: AbortSignal,
 ): Promise<Issued> {
   const answer = await ask(tokenRequest(question), signal);
-  if (answer.status !== 200) {
-    throw new Fault(codeOfStatus(answer.status), `the token realm answers ${answer.status}`, {
-      operation: 'get token',
-      status: answer.status,
-    });
-  }
+  if (answer.status !== 200) throw tokenRefused(question, answer);
   return readToken(answer.body);
+}
+
+/**
+ * The fault of a realm that gives no token, in its own words. Whatever the status of a refusal, the
+ * realm is there and an operator can mend what it refuses.
+ */
+function tokenRefused({ credential }: TokenQuestion, answer: Answer): Fault {
+  const { status } = answer;
+  const code = codeOfStatus(status);
+  const mendable = code === 'NOT_FOUND' || code === 'REQUEST_REFUSED' ? 'UNAUTHORIZED' : code;
+  const { message, codes } = parseErrorBody(answer.body);
+  const says = withoutSecrets(message, credential);
+  return new Fault(mendable, `the token realm answers ${status}${says === '' ? '' : `: ${says}`}`, {
+    operation: 'get token',
+    status,
+    url: redactUrl(answer.url),
+    registryCodes: codes,
+  });
+}
+
+/** Shorter texts stand in any sentence by chance. */
+const MIN_SECRET_LENGTH = 4;
+
+/** A realm may repeat what it was sent. */
+function withoutSecrets(text: string, credential: Credential | undefined): string {
+  if (credential === undefined) return text;
+  const secret = credential.kind === 'basic' ? credential.password : credential.token;
+  const header = basicHeader(credential)?.slice('Basic '.length) ?? secret;
+  return [header, secret]
+    .filter((part) => part.length >= MIN_SECRET_LENGTH)
+    .reduce((clean, part) => clean.replaceAll(part, 'REDACTED'), text); // guard: token-words, without: .reduce((clean) => clean, text);
 }
 
 function tokenRequest(question: TokenQuestion): Parameters<AskRealm>[0] {

@@ -64,3 +64,47 @@ function match(pattern: RegExp, text: string, at: number): RegExpExecArray | und
 function skip(pattern: RegExp, text: string, at: number): number {
   return at + (match(pattern, text, at)?.[0].length ?? 0);
 }
+
+/** What a challenge says that a token is needed for (distribution, "Token Scope Documentation"). */
+export interface ResourceScope {
+  /** `repository`, `registry`, `repository(plugin)`. */
+  readonly type: string;
+  /** May have a host with port before its path. */
+  readonly name: string;
+  /** Such as `pull`, `metadata_read` or `*`. */
+  readonly actions: readonly string[];
+}
+
+/** Scopes of one challenge that are read; a mount needs two. */
+const MAX_SCOPES = 8;
+/**
+ * `resourcescope` of distribution's grammar; actions with an underscore are Azure's (`metadata_read`).
+ * The name's colons belong to it, the last one begins the actions.
+ */
+const SCOPE =
+  /^([a-z0-9]+(?:\([a-z0-9]+\))?):([!-~]{1,512}):((?:[A-Za-z0-9_*-]+)(?:,[A-Za-z0-9_*-]+)*)$/;
+
+/** The scopes that a challenge names; what breaks the grammar is left out. Never throws. */
+export function scopesOf(challenge: Challenge | undefined): readonly ResourceScope[] {
+  const text = challenge?.parameters.get('scope') ?? '';
+  return text
+    .split(/[ \t]+/)
+    .slice(0, MAX_SCOPES)
+    .flatMap((scope) => {
+      const [, type, name, actions] = SCOPE.exec(scope) ?? [];
+      if (type === undefined || name === undefined || actions === undefined) return [];
+      return [{ type, name, actions: actions.split(',') }];
+    });
+}
+
+/** The scopes as a token is asked for them: each resource once, its actions united, in a fixed order. */
+export function scopeTexts(scopes: readonly ResourceScope[]): readonly string[] {
+  const actionsOf = new Map<string, Set<string>>();
+  for (const { type, name, actions } of scopes) {
+    const resource = `${type}:${name}`;
+    actionsOf.set(resource, new Set([...(actionsOf.get(resource) ?? []), ...actions]));
+  }
+  return [...actionsOf]
+    .map(([resource, actions]) => `${resource}:${[...actions].join(',')}`)
+    .sort();
+}

@@ -145,4 +145,5 @@ function requireFewValues(body: Buffer): void {
 const [COMMA, OPEN_BRACKET, OPEN_BRACE] = Buffer.from(',[{');
 
 function asked({ client }: ListTags): Asked {
+  return { operation: 'list tags', side: client.side };
 }

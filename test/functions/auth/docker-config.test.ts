@@ -75,6 +75,37 @@ describe('docker config', () => {
     }
   });
 
+  it('guard docker-config-prefix: shows an account of a path to no other path of its host', () => {
+    const auths = parseDockerConfig(
+      config({
+        'r.example.com/team-a': { auth: auth('a', 'p') },
+        'r.example.com/team-b/': { auth: auth('b', 'p') },
+        'https://r.example.com/team-b/inner/deep': { auth: auth('deep', 'p') },
+      }),
+    );
+    assert.deepEqual(findAuth(auths, 'r.example.com', 'team-a/app'), basic('a', 'p'));
+    assert.deepEqual(findAuth(auths, 'r.example.com', 'team-a'), basic('a', 'p'));
+    assert.deepEqual(findAuth(auths, 'r.example.com', 'team-b/inner'), basic('b', 'p'));
+    assert.deepEqual(findAuth(auths, 'r.example.com', 'team-b/inner/deep/app'), basic('deep', 'p'));
+    for (const path of ['team-ab/app', 'team', 'other/team-a', '', undefined]) {
+      assert.equal(findAuth(auths, 'r.example.com', path), undefined, path);
+    }
+    assert.equal(findAuth(auths, 'other.example.com', 'team-a/app'), undefined);
+  });
+
+  it('gives the longest prefix that matches, and the host’s own account elsewhere', () => {
+    const auths = parseDockerConfig(
+      config({
+        'docker.io/org': { auth: auth('org', 'p') },
+        'https://index.docker.io/v1/': { auth: auth('hub', 'p') },
+      }),
+    );
+    for (const host of ['index.docker.io', 'docker.io', 'registry-1.docker.io']) {
+      assert.deepEqual(findAuth(auths, host, 'org/app'), basic('org', 'p'));
+      assert.deepEqual(findAuth(auths, host, 'library/app'), basic('hub', 'p'));
+    }
+  });
+
   it('guard docker-hub-names: gives what is for Docker Hub to no other host', () => {
     const auths = parseDockerConfig(config({ 'docker.io': { auth: auth('hub', 'p') } }));
     assert.deepEqual(findAuth(auths, 'index.docker.io'), basic('hub', 'p'));

@@ -15,7 +15,12 @@ function eagerParts(t: TestContext, registry: string): ClientParts {
   t.after(() => {
     transport.close();
   });
-  const used = { header: 'Bearer eager', way: 'preemptive', settled: () => undefined } as const;
+  const used = {
+    header: 'Bearer eager',
+    path: 'org/app',
+    way: 'preemptive',
+    settled: () => undefined,
+  } as const;
   const authorizer: Partial<Authorizer> = {
     authorize: () => Promise.resolve(used),
     accepted: () => undefined,

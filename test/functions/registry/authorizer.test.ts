@@ -111,6 +111,95 @@ describe('authorizer', () => {
     assert.deepEqual(one.asked, [['repository:remote/org/app:pull']]);
   });
 
+  it('asks for what the challenge says, joined with what it needs', async () => {
+    const challenges = [
+      ['repository:org/app:metadata_read', 'repository:org/app:pull,metadata_read'],
+      ['repository:org/app:pull,push', 'repository:org/app:pull,push'],
+      ['repository:org/app:*', 'repository:org/app:pull,*'],
+      ['', 'repository:org/app:pull'],
+      ['nonsense', 'repository:org/app:pull'],
+    ] as const;
+    for (const [scope, asked] of challenges) {
+      const one = rig();
+      await challenged(one, CHALLENGE.replace('repository:org/app:pull', scope));
+      await one.authorizer.authorize(PULL, NEVER);
+      assert.deepEqual(one.asked, [[asked]]);
+    }
+    const several = rig();
+    const scope = 'repository:org/app:metadata_read registry:catalog:*';
+    await challenged(several, CHALLENGE.replace('repository:org/app:pull', scope));
+    await several.authorizer.authorize(PULL, NEVER);
+    assert.deepEqual(several.asked, [
+      ['registry:catalog:*', 'repository:org/app:pull,metadata_read'],
+    ]);
+  });
+
+  it('asks again where a known way wants more: lists of Azure’s scope maps want metadata_read', async () => {
+    const one = rig();
+    await challenged(one);
+    const used = await one.authorizer.authorize(PULL, NEVER);
+    const more = CHALLENGE.replace('org/app:pull', 'org/app:metadata_read');
+    assert.equal(await one.authorizer.refused(used, PULL, more), true);
+    await one.authorizer.authorize(PULL, NEVER);
+    assert.deepEqual(one.asked.at(-1), ['repository:org/app:pull,metadata_read']);
+    const again = await one.authorizer.authorize(PULL, NEVER);
+    assert.equal(again.cached, true);
+  });
+
+  it('keeps what a repository has taught to itself', async () => {
+    const one = rig();
+    await challenged(one);
+    const other = { path: 'other/app', actions: 'pull' } as const;
+    const elsewhere =
+      'Bearer realm="https://r.example.com/other-token",service="other",scope="repository:other/app:pull"';
+    const guessed = await one.authorizer.authorize(other, NEVER);
+    assert.equal(guessed.way, 'bearer');
+    assert.equal(await one.authorizer.refused(guessed, other, elsewhere), true);
+    const known = async (scope: typeof PULL | typeof other): Promise<string | undefined> => {
+      const used = await one.authorizer.authorize(scope, NEVER);
+      return used.known?.kind === 'bearer' ? used.known.realm.pathname : undefined;
+    };
+    assert.equal(await known(other), '/other-token');
+    assert.equal(await known(PULL), '/token');
+    assert.equal(await known(other), '/other-token');
+    // Nothing is guessed any more where two repositories differ.
+    const third = { path: 'third/app', actions: 'pull' } as const;
+    const used = await one.authorizer.authorize(third, NEVER);
+    assert.equal(used.way, 'unknown');
+    used.settled();
+  });
+
+  it('guard credential-prefix: shows an account to no realm that only another account’s path named', async () => {
+    const byPath: Readonly<Record<string, Credential>> = {
+      'org/app': BASIC,
+      'team/app': { ...BASIC, username: 'team' },
+    };
+    const asked: string[] = [];
+    const authorizer = openAuthorizer({
+      registry: REGISTRY,
+      credentials: {
+        credentialFor: (_host, path = '') => Promise.resolve(byPath[path]),
+        refused: () => undefined,
+      },
+      tokens: bearerTokens(fakeTiming()),
+      askRealm: ({ url, headers }) => {
+        asked.push(headers['authorization'] ?? 'anonymous');
+        const body = Buffer.from(JSON.stringify({ token: 't', expires_in: 300 }));
+        return Promise.resolve({ status: 200, header: () => undefined, body, url });
+      },
+    });
+    const first = await authorizer.authorize(PULL, NEVER);
+    await authorizer.refused(first, PULL, CHALLENGE);
+    first.settled();
+    await authorizer.authorize(PULL, NEVER);
+    for (const path of ['team/app', 'public/app']) {
+      const used = await authorizer.authorize({ path, actions: 'pull' }, NEVER);
+      assert.equal(used.way, 'unknown', path);
+      used.settled();
+    }
+    assert.deepEqual(asked, [`Basic ${Buffer.from('u:p').toString('base64')}`]);
+  });
+
   it('gets a new token once for one that was good before, and not for one just got', async () => {
     const one = rig();
     await challenged(one);
@@ -213,6 +302,12 @@ describe('authorizer', () => {
     assert.equal((await one.authorizer.authorize(PULL, NEVER)).header, 'Bearer t2');
     refusals = 2;
     const other = { path: 'org/other', actions: 'pull' } as const;
+    // The realm was a guess: this repository may have one of its own, and is asked.
+    const used = await one.authorizer.authorize(other, NEVER);
+    assert.deepEqual([used.way, used.header], ['unknown', undefined]);
+    const own = CHALLENGE.replace('org/app', 'org/other');
+    assert.equal(await one.authorizer.refused(used, other, own), true);
+    used.settled();
     await rejection(one.authorizer.authorize(other, NEVER), 'UNAUTHORIZED');
   });
 });

@@ -78,6 +78,53 @@ describe('bearer tokens', () => {
     assert.equal(form.get('service'), 'r.example.com');
   });
 
+  it('tells what a realm says that gives no token, and where', async () => {
+    for (const [status, code] of [
+      [401, 'UNAUTHORIZED'],
+      [403, 'FORBIDDEN'],
+      [400, 'UNAUTHORIZED'],
+      [404, 'UNAUTHORIZED'],
+    ] as const) {
+      const { ask } = realm(() => ({ details: 'incorrect username or password' }), status);
+      const fault = await rejection(bearerTokens(fakeTiming()).token(QUESTION, ask, NEVER), code);
+      assert.match(fault.message, new RegExp(`${status}: .*incorrect username or password`));
+      assert.equal(
+        fault.url,
+        'https://auth.example.com/token?x=REDACTED&service=r.example.com&scope=repository:a:pull',
+      );
+      assert.deepEqual([fault.status, fault.disposition], [status, 'transient']);
+    }
+    const oci = { errors: [{ code: 'DENIED', message: 'requested access is denied' }] };
+    const { ask } = realm(() => oci, 403);
+    const fault = await rejection(
+      bearerTokens(fakeTiming()).token(QUESTION, ask, NEVER),
+      'FORBIDDEN',
+    );
+    assert.match(fault.message, /requested access is denied/);
+    assert.deepEqual(fault.registryCodes, ['DENIED']);
+  });
+
+  it('guard token-words: repeats no secret that the realm repeats, and cuts what it says', async () => {
+    const credential: Credential = { kind: 'basic', username: 'user', password: 'top secret' };
+    const header = basicHeader(credential) ?? '';
+    const { ask } = realm(() => `no ${header} for top secret ${'x'.repeat(1000)}`, 401);
+    const question = { ...QUESTION, credential };
+    const fault = await rejection(
+      bearerTokens(fakeTiming()).token(question, ask, NEVER),
+      'UNAUTHORIZED',
+    );
+    assert.ok(fault.message.length < 600);
+    assert.match(fault.message, /no Basic REDACTED for REDACTED/);
+    const identity: Credential = { kind: 'identity', token: 'refresh-token' };
+    const other = realm(() => ({ error: 'bad refresh-token' }), 400);
+    const refused = bearerTokens(fakeTiming()).token(
+      { ...QUESTION, credential: identity },
+      other.ask,
+      NEVER,
+    );
+    assert.doesNotMatch((await rejection(refused, 'UNAUTHORIZED')).message, /refresh-token/);
+  });
+
   it('keeps a token until 60 s before its end, a short one for half its life', async () => {
     const timing = fakeTiming();
     const long = realm();

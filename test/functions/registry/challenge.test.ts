@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { parseChallenges } from '../../../functions/registry/challenge.ts';
+import { parseChallenges, scopesOf, scopeTexts } from '../../../functions/registry/challenge.ts';
 
 function read(header: string): readonly (readonly [string, Readonly<Record<string, string>>])[] {
   return parseChallenges(header).map(({ scheme, parameters }) => [
@@ -100,5 +100,50 @@ describe('WWW-Authenticate', () => {
     parseChallenges(`Bearer a="${'\\'.repeat(16_000)}`);
     parseChallenges(' '.repeat(16_000) + ','.repeat(16_000));
     assert.deepEqual(parseChallenges(undefined), []);
+  });
+});
+
+function scopes(text: string): readonly string[] {
+  const [challenge] = parseChallenges(`Bearer realm="https://r/token",scope="${text}"`);
+  return scopeTexts(scopesOf(challenge));
+}
+
+describe('the scope of a challenge', () => {
+  it('reads the grammar of distribution, and Azure’s actions', () => {
+    for (const scope of [
+      'repository:org/app:pull',
+      'repository:org/app:pull,push',
+      'repository:org/app:*',
+      'repository:org/app:metadata_read',
+      'repository:registry.example.com:5000/org/app:pull',
+      'repository(plugin):org/app:pull',
+      'registry:catalog:*',
+    ]) {
+      assert.deepEqual(scopes(scope), [scope]);
+    }
+    assert.deepEqual(scopes('repository:a:pull  repository:b:pull'), [
+      'repository:a:pull',
+      'repository:b:pull',
+    ]);
+  });
+
+  it('leaves out what breaks the grammar', () => {
+    for (const scope of ['', 'pull', 'repository:a', 'repository::pull', 'Repo sitory:a:pull,']) {
+      assert.deepEqual(scopes(scope), [], scope);
+    }
+    assert.deepEqual(scopesOf(undefined), []);
+    const many = Array.from({ length: 100 }, (_, n) => `repository:r${n}:pull`).join(' ');
+    assert.equal(scopes(many).length, 8);
+  });
+
+  it('asks for each resource once', () => {
+    assert.deepEqual(
+      scopeTexts([
+        { type: 'repository', name: 'b', actions: ['pull'] },
+        { type: 'repository', name: 'a', actions: ['pull', 'push'] },
+        { type: 'repository', name: 'b', actions: ['pull', 'metadata_read'] },
+      ]),
+      ['repository:a:pull,push', 'repository:b:pull,metadata_read'],
+    );
   });
 });
