@@ -55,7 +55,8 @@ export function failure(
   const decided = code ?? (answer.status >= 500 ? undefined : named) ?? codeOfStatus(answer.status);
   const says = errors.codes.length > 0 ? `${errors.codes.join(', ')} ` : '';
   // A HEAD has no body to explain itself with.
-  const message = `status ${answer.status}${errors.message === '' ? '' : `: ${says}${errors.message}`}`;
+  const pause = retryAfterMs === undefined ? '' : longPause(retryAfterMs);
+  const message = `status ${answer.status}${pause}${errors.message === '' ? '' : `: ${says}${errors.message}`}`;
   return new Fault(decided, message, {
     operation: asked.operation,
     side: asked.side,
@@ -65,6 +66,19 @@ export function failure(
     digests: errors.digests,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
+}
+
+/** Pauses of a minute and more are told to the reader, in the unit that says most. */
+function longPause(pauseMs: number): string {
+  const minutes = Math.ceil(pauseMs / 60_000);
+  if (pauseMs < 60_000) return '';
+  const [count, unit] =
+    minutes < 120
+      ? [minutes, 'minutes']
+      : minutes < 48 * 60
+        ? [Math.ceil(minutes / 60), 'hours']
+        : [Math.ceil(minutes / (24 * 60)), 'days'];
+  return `, to be asked again in ${count} ${unit}`;
 }
 
 /** A fault of the way there, completed by what was asked; its own words win. */

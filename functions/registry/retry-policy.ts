@@ -1,5 +1,6 @@
 import { backoffMs } from '../concurrency.ts';
 import type { Fault } from '../fault.ts';
+import { MAX_PAUSE_MS } from './retry-after.ts';
 
 /** How often and after what wait a request is sent again. */
 export interface RetryPolicy {
@@ -38,7 +39,8 @@ export function isPassingStatus(status: number): boolean {
 /**
  * The wait before the next try, in milliseconds; undefined: there is none. Full jitter, so that
  * requests which failed together do not come back together. A throttled request is not delayed
- * here: its origin's starts are closed for as long as the registry asked.
+ * here: its origin's starts are closed for as long as the registry asked. A registry that asks for a
+ * longer pause than {@link MAX_PAUSE_MS} is not asked again.
  * @param attempt number of tries so far, from 1
  * @param random 0 … 1
  */
@@ -48,6 +50,8 @@ export function retryDelayMs(
   fault: Fault,
   random: number,
 ): number | undefined {
+  const askedMs = fault.retryAfterMs ?? 0;
+  if (askedMs > MAX_PAUSE_MS) return undefined;
   switch (fault.code) {
     case 'RATE_LIMITED':
       return attempt < policy.maxThrottledAttempts ? 0 : undefined;
@@ -55,7 +59,7 @@ export function retryDelayMs(
     case 'TIMEOUT':
     case 'SERVER_ERROR':
       return attempt < policy.maxAttempts
-        ? Math.max(fault.retryAfterMs ?? 0, backoffMs(policy, attempt, random))
+        ? Math.max(askedMs, backoffMs(policy, attempt, random))
         : undefined;
     default:
       return undefined;
@@ -65,17 +69,24 @@ export function retryDelayMs(
 /** Artifact Registry's quota text: its quotas count whole minutes. */
 const MINUTE_QUOTA = /quota exceeded for quota metric .*per minute/i;
 
+/** Longest own back-off after a 429. */
+const MAX_THROTTLE_MS = 30_000;
+
 /**
- * How long a host is left alone after a 429, in milliseconds: as it asked; at a quota of minutes
- * until the next minute begins and up to 2 s of jitter; else 1 s doubled per try, jittered.
+ * How long a host is left alone after a 429, in milliseconds: as it asked, and never less than the own
+ * back-off (a `Retry-After: 0` in answer to every request would be a loop without a pause); at a quota
+ * of minutes until the next minute begins and up to 2 s of jitter; else the own back-off, twice the
+ * policy's base doubled per try, jittered by half.
  */
 export function throttlePauseMs(
   answer: { readonly retryAfterMs: number | undefined; readonly message: string },
   attempt: number,
   nowMs: number,
   random: number,
+  policy: RetryPolicy = RETRY_POLICY,
 ): number {
-  if (answer.retryAfterMs !== undefined) return answer.retryAfterMs;
+  const ownMs = (0.5 + random / 2) * Math.min(policy.baseMs * 2 ** attempt, MAX_THROTTLE_MS);
+  if (answer.retryAfterMs !== undefined) return Math.max(answer.retryAfterMs, ownMs);
   if (MINUTE_QUOTA.test(answer.message)) return 60_000 - (nowMs % 60_000) + random * 2_000;
-  return (0.5 + random / 2) * Math.min(1_000 * 2 ** (attempt - 1), 30_000);
+  return ownMs;
 }

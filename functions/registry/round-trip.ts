@@ -10,6 +10,7 @@ import {
   type OpenAnswer,
   type RegistryRequest,
 } from './request.ts';
+import { isThrottled } from './rate-limit.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { isPassingStatus, throttlePauseMs } from './retry-policy.ts';
 import type { TransportResponse } from './transport.ts';
@@ -120,7 +121,13 @@ async function readAnswer(
   const retryAfterMs = parseRetryAfter(header('retry-after'), nowMs);
   if (isThrottled(answer)) {
     const { message } = parseErrorBody(body);
-    const pauseMs = throttlePauseMs({ retryAfterMs, message }, hop.attempt, nowMs, parts.random());
+    const pauseMs = throttlePauseMs(
+      { retryAfterMs, message },
+      hop.attempt,
+      nowMs,
+      parts.random(),
+      parts.retryPolicy,
+    );
     limiter.close(pauseMs);
     permit.learn('congested');
     throw failure(answer, asked, 'RATE_LIMITED', pauseMs);
@@ -136,13 +143,6 @@ async function readAnswer(
 function isJudgedByBody({ kind, method }: RegistryRequest, { body }: Answer): boolean {
   if (kind !== 'manifest' || method !== 'PUT') return false;
   return parseErrorBody(body).codes.some((code) => code.endsWith('_UNKNOWN'));
-}
-
-/** 429, or the code of throttling under a status that some registries choose for it. */
-function isThrottled({ status, body }: Answer): boolean {
-  if (status === 429) return true;
-  if (status !== 403 && status !== 503) return false;
-  return parseErrorBody(body).codes.includes('TOOMANYREQUESTS');
 }
 
 function headersOf(request: RegistryRequest, hop: Hop): Readonly<Record<string, string>> {

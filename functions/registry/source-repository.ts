@@ -8,7 +8,7 @@ import { headBlob, openBlob } from './blobs.ts';
 import type { Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
-import { parseRemaining, RESERVED_PULLS } from './rate-limit.ts';
+import { pullsLeft, RESERVED_PULLS, type PullsLeft } from './rate-limit.ts';
 import { listReferrers } from './referrers.ts';
 import { listTags } from './tags.ts';
 import type { Timing } from '../concurrency.ts';
@@ -29,15 +29,15 @@ const MAX_RANGE_REFUSALS = 1000;
 export function sourceRepository(parts: SourceParts): SourceRepository {
   const { target, memory, timing, pageSize } = parts;
   const { client, path } = target;
-  let remainingPulls: number | undefined;
+  let pulls: PullsLeft | undefined;
 
   function learn(answer: Answer): void {
-    remainingPulls = parseRemaining(answer.header('ratelimit-remaining')) ?? remainingPulls;
+    pulls = pullsLeft(answer.header, client.registry.host) ?? pulls;
   }
 
   function requirePulls(operation: string): void {
-    if (remainingPulls === undefined || remainingPulls > RESERVED_PULLS) return;
-    throw new Fault('RATE_LIMITED', `the registry has ${remainingPulls} pulls left`, {
+    if (pulls === undefined || pulls.count > RESERVED_PULLS) return;
+    throw new Fault('RATE_LIMITED', `the registry has ${pulls.count} pulls left`, {
       operation,
       side: 'source',
     });

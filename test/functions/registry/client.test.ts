@@ -73,6 +73,19 @@ describe('client', () => {
     assert.equal(at.counter.total, 6);
   });
 
+  it('does not wait for days, and says how long it would have been', async (t) => {
+    const at = await registry(t);
+    at.faults.add({
+      times: Infinity,
+      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '259200' } },
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const fault = await rejection(one.listTags(NEVER), 'RATE_LIMITED');
+    assert.match(fault.message, /asked again in 3 days/);
+    assert.equal(fault.retryAfterMs, 259_200_000);
+    assert.equal(at.counter.total, 1);
+  });
+
   it('sends a manifest and an upload’s beginning again', async (t) => {
     const at = await registry(t);
     for (const method of ['POST', 'PUT'])

@@ -3,8 +3,9 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { MAX_PAUSE_MS, parseRetryAfter } from '../../../functions/registry/retry-after.ts';
+import { parseRetryAfter } from '../../../functions/registry/retry-after.ts';
 
+const A_YEAR_MS = 365 * 24 * 60 * 60_000;
 const NOW = Date.parse('2026-05-04T10:00:00Z');
 
 describe('Retry-After', () => {
@@ -12,17 +13,17 @@ describe('Retry-After', () => {
     ['0', 0],
     ['120', 120_000],
     [' 5 ', 5_000],
-    ['31536000', MAX_PAUSE_MS],
-    ['999999999999999', MAX_PAUSE_MS],
+    ['2592000', 30 * 24 * 60 * 60_000],
+    ['999999999999999', A_YEAR_MS],
     ['Mon, 04 May 2026 10:00:30 GMT', 30_000],
     ['Monday, 04-May-26 10:00:30 GMT', 30_000],
     ['Mon, 04 May 2026 09:59:00 GMT', 0],
-    ['Fri, 04 May 2046 10:00:30 GMT', MAX_PAUSE_MS],
+    ['Fri, 04 May 2046 10:00:30 GMT', A_YEAR_MS],
     ['-1', undefined],
     ['1.5', undefined],
     ['1e3', undefined],
     ['soon', undefined],
-    ['2026', 2_026_000 > MAX_PAUSE_MS ? MAX_PAUSE_MS : 2_026_000],
+    ['2026', 2_026_000],
     ['2026-05-04T10:00:30Z', undefined],
     ['', undefined],
     [undefined, undefined],
@@ -42,17 +43,14 @@ describe('Retry-After', () => {
     fc.assert(
       fc.property(texts, (text) => {
         const wait = parseRetryAfter(text, NOW);
-        assert.ok(
-          wait === undefined || (wait >= 0 && wait <= MAX_PAUSE_MS),
-          `${text}: ${wait ?? ''}`,
-        );
+        assert.ok(wait === undefined || (wait >= 0 && wait <= A_YEAR_MS), `${text}: ${wait ?? ''}`);
       }),
     );
   });
 
   it('gives back any date within its bounds', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: MAX_PAUSE_MS / 1000 }), (seconds) => {
+      fc.property(fc.integer({ min: 0, max: A_YEAR_MS / 1000 }), (seconds) => {
         const date = new Date(NOW + seconds * 1000).toUTCString();
         assert.equal(parseRetryAfter(date, NOW), seconds * 1000);
       }),

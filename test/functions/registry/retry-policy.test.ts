@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { backoffMs } from '../../../functions/concurrency.ts';
+import { MAX_PAUSE_MS } from '../../../functions/registry/retry-after.ts';
 import {
   isPassingStatus,
   NO_RETRY,
@@ -36,6 +37,15 @@ describe('retry policy', () => {
   it('waits at least as long as a failing registry asks', () => {
     const fault = new Fault('SERVER_ERROR', '', { retryAfterMs: 7000 });
     assert.equal(retryDelayMs(RETRY_POLICY, 1, fault, 1), 7000);
+  });
+
+  it('waits no longer than ten minutes, and asks no more where longer is asked for', () => {
+    for (const code of ['SERVER_ERROR', 'RATE_LIMITED'] as const) {
+      const long = new Fault(code, '', { retryAfterMs: MAX_PAUSE_MS + 1 });
+      assert.equal(retryDelayMs(RETRY_POLICY, 1, long, 1), undefined);
+      const most = new Fault(code, '', { retryAfterMs: MAX_PAUSE_MS });
+      assert.notEqual(retryDelayMs(RETRY_POLICY, 1, most, 1), undefined);
+    }
   });
 
   const final: readonly FaultCode[] = [
@@ -76,6 +86,16 @@ describe('retry policy', () => {
       [1000, 2000, 4000, 30_000],
     );
     assert.equal(throttlePauseMs(plain, 1, at, 0), 500);
+  });
+
+  it('never pauses for less than its own back-off', () => {
+    const zero = { retryAfterMs: 0, message: '' };
+    assert.deepEqual(
+      [1, 2, 3, 9].map((n) => throttlePauseMs(zero, n, 0, 1)),
+      [1000, 2000, 4000, 30_000],
+    );
+    const quick = { ...RETRY_POLICY, baseMs: 2 };
+    assert.equal(throttlePauseMs(zero, 1, 0, 0, quick), 2);
   });
 
   it('knows the statuses that may pass', () => {

@@ -92,7 +92,7 @@ describe('round trip', () => {
   });
 
   const throttled = [
-    [429, {}, '', 500],
+    [429, {}, '', QUICK.baseMs],
     [429, { 'retry-after': '7' }, '', 7000],
     [429, { 'retry-after': 'Mon, 04 May 2026 10:00:50 GMT' }, '', 30_000],
     [
@@ -109,7 +109,7 @@ describe('round trip', () => {
       }),
       40_000,
     ],
-    [403, {}, JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS' }] }), 500],
+    [403, {}, JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS' }] }), QUICK.baseMs],
     [503, { 'retry-after': '3' }, JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS' }] }), 3000],
   ] as const;
   for (const [status, headers, body, pauseMs] of throttled) {
