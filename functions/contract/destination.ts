@@ -7,7 +7,10 @@ export const DESTINATION_LAYOUTS = ['host-path', 'path', 'name'] as const;
 /** See {@link DESTINATION_LAYOUTS}. */
 export type DestinationLayout = (typeof DESTINATION_LAYOUTS)[number];
 
-/** A repository at a registry, such as host `ghcr.io` (with port where it has one) and path `org/app`. */
+/**
+ * A repository at a registry, such as host `ghcr.io` (with port where it has one) and path `org/app`. The
+ * host is in its one written form: lower case, IPv6 as RFC 5952 shortens it.
+ */
 export interface RepositoryName {
   readonly host: string;
   readonly path: string;
@@ -87,23 +90,28 @@ export function parseDestinationRegistry(registry: string): {
 
 /**
  * Path below the destination registry for an image, by the layout: `host-path`
- * (`docker.io/org/app`, one to one), `path` (`org/app`), `name` (`app`). A port's `:` becomes `_`.
+ * (`docker.io/org/app`, one to one), `path` (`org/app`), `name` (`app`). A port's `:` becomes `_`; an
+ * IPv6 address is written in full after `ipv6__`, which no other host can begin with:
+ * `[::1]:5000` is `ipv6__0-0-0-0-0-0-0-1_5000`.
  * @throws Fault `REFERENCE_INVALID`
  */
 export function destinationPath(image: string, layout: DestinationLayout): string {
   const { host, path } = parseImageName(image);
   if (layout === 'path') return path;
   if (layout === 'name') return path.slice(path.lastIndexOf('/') + 1);
-  const below = `${host === DOCKER_HUB ? 'docker.io' : pathOfHost(host)}/${path}`;
+  const below = `${host === DOCKER_HUB ? 'docker.io' : segmentOf(host)}/${path}`;
   return requirePath(below);
 }
 
-/** A host as the first part of a path: `localhost_5000`; of an IPv6 address `fd00--1_5000`. */
-function pathOfHost(host: string): string {
-  const [, address, port = ''] = /^\[(.+)\](?::(\d+))?$/.exec(host) ?? [];
+/** A canonical host as one segment of a path. */
+function segmentOf(host: string): string {
+  const [, address, port = ''] = /^\[(.+)\](.*)$/.exec(host) ?? [];
   if (address === undefined) return host.replace(':', '_');
-  const digits = address.replace(/^:/, '0:').replace(/:$/, ':0').replaceAll(':', '-');
-  return port === '' ? digits : `${digits}_${port}`;
+  const [before = [], after = []] = address
+    .split('::')
+    .map((half) => half.split(':').filter((group) => group !== ''));
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => '0');
+  return `ipv6__${[...before, ...zeros, ...after].join('-')}${port.replace(':', '_')}`;
 }
 
 /** A path of the OCI grammar. @throws Fault `REFERENCE_INVALID` */

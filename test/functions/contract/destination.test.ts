@@ -22,8 +22,10 @@ describe('destinationPath', () => {
     ['127.0.0.1:15000/org/app', '127.0.0.1_15000/org/app', 'org/app', 'app'],
     ['Registry.Example.com/a/b/c', 'registry.example.com/a/b/c', 'a/b/c', 'c'],
     ['GHCR.io.:443/org/app', 'ghcr.io/org/app', 'org/app', 'app'],
-    ['[::1]:5000/app', '0--1_5000/app', 'app', 'app'],
-    ['[FD00:0:0::2]/app', 'fd00--2/app', 'app', 'app'],
+    ['[::1]:5000/app', 'ipv6__0-0-0-0-0-0-0-1_5000/app', 'app', 'app'],
+    ['[2001:DB8::5]/org/app', 'ipv6__2001-db8-0-0-0-0-0-5/org/app', 'org/app', 'app'],
+    ['[1:2:3:4:5:6:7:8]:1/app', 'ipv6__1-2-3-4-5-6-7-8_1/app', 'app', 'app'],
+    ['[fe80::]/app', 'ipv6__fe80-0-0-0-0-0-0-0/app', 'app', 'app'],
   ] as const) {
     it(`puts ${image} where each layout wants it`, () => {
       assert.equal(destinationPath(image, 'host-path'), hostPath);
@@ -45,6 +47,10 @@ describe('destinationPath', () => {
     'ghcr.io/org/app@sha256:00',
     'gh cr.io/app',
     `ghcr.io/${'a'.repeat(256)}`,
+    '[:::]/app',
+    '[1:2:3]/app',
+    '[::1/app',
+    '[::1]:port/app',
   ]) {
     it(`refuses the image '${image.slice(0, 40)}'`, () => {
       refuses(() => destinationPath(image, 'host-path'));
@@ -52,7 +58,41 @@ describe('destinationPath', () => {
   }
 });
 
+describe('host-path', () => {
+  it('is one-to-one: no two hosts have one path, and one host has one however it is written', () => {
+    const hosts = [
+      '[::1]',
+      '[::1]:5000',
+      '[::2]',
+      '[1::]',
+      '[::1:5000]',
+      '[::1:0]:5000',
+      '[0:0:0:0:0:0:1:5000]:1',
+      '0-0-0-0-0-0-0-1',
+      '0-0-0-0-0-0-0-1:5000',
+      'ipv6',
+      'ipv6:5000',
+      'ipv6.0-0-0-0-0-0-0-1',
+      'ipv6--0-0-0-0-0-0-0-1',
+    ];
+    const paths = hosts.map((host) => destinationPath(`${host}/app`, 'host-path'));
+    assert.equal(new Set(paths).size, hosts.length, paths.join(' '));
+    for (const path of paths) assert.equal(requirePath(path), path);
+    const written = ['[::1]:5000', '[0:0::1]:5000', '[0000:0:0:0:0:0:0:0001]:5000'];
+    assert.equal(
+      new Set(written.map((host) => destinationPath(`${host}/app`, 'host-path'))).size,
+      1,
+    );
+  });
+});
+
 describe('parseImageName', () => {
+  it('gives a host in its one written form', () => {
+    assert.equal(parseImageName('GHCR.io/app').host, 'ghcr.io');
+    assert.equal(parseImageName('[0:0:0::1]:5000/app').host, '[::1]:5000');
+    assert.equal(parseDestinationRegistry('[2001:DB8::0]:5000/mirror').host, '[2001:db8::]:5000');
+  });
+
   it('guard image-name: takes a registry and a path of the grammar only', () => {
     for (const image of ['app', 'ghcr.io/org/../app', 'ghcr.io/org/app:1', 'evil@ghcr.io/app'])
       refuses(() => parseImageName(image));

@@ -29,6 +29,9 @@ describe('image pattern', () => {
     ['docker.io/library/*', 'index.docker.io/library/alpine', true],
     ['localhost:5000/*', 'localhost:5000/app', true],
     ['localhost:5000/*', 'localhost:5001/app', false],
+    ['[::1]:5000/*', '[0:0:0::1]:5000/app', true],
+    ['[0::1]:5000/*', '[::1]:5000/app', true],
+    ['[::1]:5000/*', '[::1]:5001/app', false],
     ['ghcr.io/a*b*c', 'ghcr.io/axxbyyc', true],
     ['ghcr.io/a*b*c', 'ghcr.io/axxbyyd', false],
   ];
