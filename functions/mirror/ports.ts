@@ -45,8 +45,11 @@ export interface ManifestMap {
   readonly complete: boolean;
 }
 
-/** Manifests that refer to a subject. `unsupported`: the registry has no such question (404, 405, no index). */
-export type ReferrersAnswer = readonly Descriptor[] | 'unsupported';
+/**
+ * Manifests that refer to a subject. `unsupported`: the registry has no such question (404, 405, no index);
+ * `refused`: this repository does not answer it (401, 403, a server error, a page).
+ */
+export type ReferrersAnswer = readonly Descriptor[] | 'unsupported' | 'refused';
 
 /** A source repository. Methods throw `Fault`s with side `source`; undefined means: it is not there (404). */
 export interface SourceRepository {
@@ -70,9 +73,12 @@ export interface SourceRepository {
   ): Promise<Readable | undefined>;
   /** Content-Length of a blob, one HEAD: for descriptors without a size. Undefined: it is not there. */
   blobSize(digest: string, signal: AbortSignal): Promise<number | undefined>;
-  /** Asks the referrers API once; the answer `unsupported` is remembered per host. */
+  /**
+   * Asks the referrers API. `unsupported` is remembered for the host and `refused` for the repository,
+   * either with an age.
+   */
   listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer>;
-  /** False once this host is known to have no referrers API. */
+  /** False while this host is known to have no referrers API. */
   readonly mayHaveReferrersApi: boolean;
 }
 
@@ -138,6 +144,11 @@ export interface DestinationRepository {
    * not be moved, `MANIFEST_REFUSED` for every other refusal.
    */
   putManifest(reference: string, manifest: ManifestBytes, signal: AbortSignal): Promise<PutAnswer>;
+  /**
+   * Whether the host's referrers API lists a referrer whose push it acknowledged: some send `OCI-Subject`
+   * without having the list. Asked once per host, whatever subject comes first.
+   */
+  listsReferrer(subject: string, referrer: string, signal: AbortSignal): Promise<boolean>;
 }
 
 /** Milliseconds since 1970; injected, so that tests own the time. */

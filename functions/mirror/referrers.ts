@@ -188,7 +188,7 @@ export class ReferrerCopy {
     const asks = subject.tagged || depth > 1;
     const answer = asks ? await firstQuestion.ask(source, digest, signal) : 'unsupported';
     const union = new Map<string, Descriptor>();
-    for (const entry of answer === 'unsupported' ? [] : answer) union.set(entry.digest, entry);
+    for (const entry of typeof answer === 'string' ? [] : answer) union.set(entry.digest, entry);
     const fallback = signatures.get(digest)?.find(({ kind }) => kind === 'referrers');
     let sourceIndex: ManifestBytes | undefined;
     if (fallback !== undefined) {

@@ -9,15 +9,18 @@ import { failure } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, putManifest, type Target } from './manifests.ts';
 import type { NextHop } from './redirect-policy.ts';
+import { listReferrers } from './referrers.ts';
 import { wasSentInFull } from './sent-in-full.ts';
 import { listTags } from './tags.ts';
 import type { StreamBody } from './stream-sender.ts';
+import type { Timing } from './timing.ts';
 import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
 
 /** What a destination repository is made of. */
 export interface DestinationParts {
   readonly target: Target;
   readonly memory: HostMemory;
+  readonly timing: Timing;
   /** One of Google's registries. */
   readonly google: boolean;
   readonly pageSize: number;
@@ -31,7 +34,7 @@ const HEAD_FROM_BYTES = 4 * 1024 * 1024;
 
 /** A repository to write to. */
 export function destinationRepository(parts: DestinationParts): DestinationRepository {
-  const { target, memory, google, pageSize, listTagDigests } = parts;
+  const { target, memory, timing, google, pageSize, listTagDigests } = parts;
   return {
     name: `${target.client.registry.host}/${target.path}`,
     host: target.client.registry.host,
@@ -56,6 +59,13 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
     uploadBlob: (blob, open, options, signal) =>
       new BlobUpload(parts, blob, options, signal).run(open),
     putManifest: (reference, manifest, signal) => putManifest(target, reference, manifest, signal),
+    async listsReferrer(subject, referrer, signal) {
+      if (memory.listsReferrers !== undefined) return memory.listsReferrers;
+      const answer = await listReferrers(target, subject, timing.now(), signal);
+      memory.listsReferrers =
+        typeof answer !== 'string' && answer.some(({ digest }) => digest === referrer);
+      return memory.listsReferrers;
+    },
   };
 }
 

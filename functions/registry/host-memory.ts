@@ -13,8 +13,12 @@ export interface HostMemory {
   head: 'untried' | 'works' | 'useless';
   /** Forms in which this host answers 404 without an error body: method, type, text. */
   readonly bareNotFound: Set<string>;
-  /** The referrers API was asked for once and is not there. */
-  referrersUnsupported: boolean;
+  /** Until when the referrers API, which was asked for and is not there, is not asked again. */
+  referrersUnsupportedUntilMs: number;
+  /** Until when a repository that refused the question is not asked again, by its path. */
+  readonly referrersRefusedUntilMs: Map<string, number>;
+  /** Whether the referrers API lists what a push was acknowledged for; undefined: not looked yet. */
+  listsReferrers: boolean | undefined;
   /** The host refuses to be asked for a page size. */
   pageSizeRefused: boolean;
   /** The tag list of the registry's own API is closed to us. */
@@ -31,7 +35,9 @@ export function newHostMemory(): HostMemory {
     sessionNeedsAuthorization: false,
     head: 'untried',
     bareNotFound: new Set(),
-    referrersUnsupported: false,
+    referrersUnsupportedUntilMs: 0,
+    referrersRefusedUntilMs: new Map(),
+    listsReferrers: undefined,
     pageSizeRefused: false,
     tagApiRefused: false,
     rangeRefused: new Set(),

@@ -118,6 +118,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
       return destinationRepository({
         target,
         memory,
+        timing,
         google,
         pageSize: google ? GOOGLE_PAGE_SIZE : PAGE_SIZE,
         listTagDigests: tagApi(options, name, memory, callJson),

@@ -9,7 +9,7 @@ import type { Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
 import { pullsLeft, RESERVED_PULLS, type PullsLeft } from './rate-limit.ts';
-import { listReferrers } from './referrers.ts';
+import { listReferrers, mayHaveReferrers } from './referrers.ts';
 import { listTags } from './tags.ts';
 import type { Timing } from '../concurrency.ts';
 
@@ -92,14 +92,9 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       return stream === undefined || offsetBytes <= 0 ? stream : from(stream, offsetBytes);
     },
     blobSize: async (digest, signal) => (await headBlob(target, digest, signal))?.sizeBytes,
-    async listReferrers(digest, signal) {
-      if (memory.referrersUnsupported) return 'unsupported';
-      const answer = await listReferrers(target, digest, signal);
-      if (answer === 'unsupported') memory.referrersUnsupported = true;
-      return answer;
-    },
+    listReferrers: (digest, signal) => listReferrers(target, digest, timing.now(), signal),
     get mayHaveReferrersApi() {
-      return !memory.referrersUnsupported;
+      return mayHaveReferrers(memory, timing.now());
     },
   };
 }

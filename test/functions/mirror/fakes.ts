@@ -169,6 +169,8 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   probes = true;
   immutable = false;
   acknowledgesSubjects = false;
+  /** Lists what it acknowledges. */
+  listsReferrers = true;
   tagDigests = false;
   /** Accepts indexes whose entries are no manifests. */
   acceptsAnyChild = true;
@@ -297,6 +299,10 @@ export class FakeDestination extends Recorder implements DestinationRepository {
       return 'mounted';
     }
     return this.probes && this.blobs.has(blob.digest) ? 'present' : undefined;
+  }
+
+  async listsReferrer(subject: string, _referrer: string, signal: AbortSignal): Promise<boolean> {
+    return this.call(`destination listsReferrer ${subject}`, signal, () => this.listsReferrers);
   }
 
   async putManifest(

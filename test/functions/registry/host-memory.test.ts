@@ -7,10 +7,12 @@ describe('host memory', () => {
   it('knows nothing at first, and nothing of another host', () => {
     const one = newHostMemory();
     const other = newHostMemory();
-    const { head, ...rest } = one;
+    const { head, rangeRefused, bareNotFound, referrersRefusedUntilMs, ...rest } = one;
     assert.equal(head, 'untried');
+    for (const { size } of [rangeRefused, bareNotFound, referrersRefusedUntilMs])
+      assert.equal(size, 0);
     assert.ok(
-      Object.values(rest).every((value) => value === false || (value as Set<string>).size === 0),
+      Object.values(rest).every((value) => value === false || value === 0 || value === undefined),
     );
     one.rangeRefused.add('sha256:00');
     assert.equal(other.rangeRefused.size, 0);

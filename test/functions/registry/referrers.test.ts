@@ -3,9 +3,10 @@ import { describe, it, type TestContext } from 'node:test';
 
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
+import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
-import { NEVER, open, registry, rejection, serve, type Served } from './setting.ts';
+import { fakeTiming, NEVER, open, registry, rejection, serve, type Served } from './setting.ts';
 
 const SUBJECT = digestOf(Buffer.from('subject'));
 
@@ -61,7 +62,7 @@ describe('referrers', () => {
     const { digest } = at.store.putManifest('org/app', { mediaType: OCI_MANIFEST, bytes });
     const one = of(open(t, [at.host]), at.host);
     const found = await one.listReferrers(subject.digest, NEVER);
-    assert.ok(found !== 'unsupported');
+    assert.ok(typeof found !== 'string');
     assert.deepEqual(
       found.map((entry) => entry.digest),
       [digest],
@@ -87,7 +88,7 @@ describe('referrers', () => {
   const without: readonly (readonly [string, number, string, string])[] = [
     ['404', 404, 'application/json', '{}'],
     ['405', 405, 'application/json', ''],
-    ['a page', 200, 'text/html', '<html>'],
+    ['something else', 200, 'text/plain', 'ok'],
     ['an index under another type', 200, 'application/json', index([])],
     ['something under the type of an index', 200, OCI_INDEX, '{"referrers":[]}'],
   ];
@@ -107,11 +108,64 @@ describe('referrers', () => {
     });
   }
 
-  it('does not take a refusal for a host without the API', async (t) => {
-    const at = await answers(t, 403, 'application/json', '{}');
+  const refusals: readonly (readonly [string, number, string, string])[] = [
+    ['401', 401, 'application/json', '{}'],
+    ['403', 403, 'application/json', '{}'],
+    ['500', 500, 'text/plain', 'oops'],
+    ['a page to sign in at', 200, 'text/html', '<html>'],
+  ];
+  for (const [name, status, type, body] of refusals) {
+    it(`takes ${name} for a refusal of this repository, and asks it again after a while`, async (t) => {
+      const timing = fakeTiming();
+      const at = await answers(t, status, type, body);
+      const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
+      const one = of(registries, at.host);
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+      assert.equal(at.seen.length, 1);
+      assert.equal(one.mayHaveReferrersApi, true);
+      await of(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER);
+      assert.equal(at.seen.length, 2);
+      await timing.pass(60 * 60_000);
+      await one.listReferrers(SUBJECT, NEVER);
+      assert.equal(at.seen.length, 3);
+    });
+  }
+
+  it('takes a redirect to elsewhere for a refusal', async (t) => {
+    const at = await serve(t, (_request, response) =>
+      response.writeHead(302, { location: 'ftp://login.example.com/' }).end(),
+    );
     const one = of(open(t, [at.host]), at.host);
-    await rejection(one.listReferrers(SUBJECT, NEVER), 'FORBIDDEN');
+    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+  });
+
+  it('asks a host without the API again after a while', async (t) => {
+    const timing = fakeTiming();
+    const at = await answers(t, 404, 'text/plain', '404 page not found');
+    const one = of(open(t, [at.host], { timing }), at.host);
+    await one.listReferrers(SUBJECT, NEVER);
+    await timing.pass(60 * 60_000);
     assert.equal(one.mayHaveReferrersApi, true);
+    await one.listReferrers(SUBJECT, NEVER);
+    assert.equal(at.seen.length, 2);
+  });
+
+  it('looks once per host whether a destination lists what it acknowledged', async (t) => {
+    const listed = referrer('one') as { readonly digest: string };
+    for (const [body, expected] of [
+      [index([listed]), true],
+      [index([]), false],
+      ['{}', false],
+    ] as const) {
+      const at = await answers(t, 200, OCI_INDEX, body);
+      const registries = open(t, [at.host]);
+      for (const path of ['org/app', 'org/other']) {
+        const one = registries.destination({ host: at.host, path }, { insecure: true });
+        assert.equal(await one.listsReferrer(SUBJECT, listed.digest, NEVER), expected, body);
+      }
+      assert.equal(at.seen.length, 1);
+    }
   });
 
   it('guard referrer-count: refuses more than 1,000', async (t) => {
