@@ -33,7 +33,9 @@ export interface TagEnding {
     | 'Identical'
     | 'TagImmutable'
     | 'DriftReported'
-    | 'GoneFromSource';
+    | 'GoneFromSource'
+    | 'ReferrersRefused'
+    | 'ReferrersTagRefused';
   readonly digest?: string;
   readonly previousDigest?: string;
   readonly fault?: Fault;

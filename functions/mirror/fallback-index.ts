@@ -26,6 +26,8 @@ export function entryOf({ digest, bytes, manifest }: ManifestNode): IndexEntry {
 /** The entries of an index. @throws Fault `MANIFEST_INVALID` where it is none */
 export function entriesOf(index: ManifestBytes): readonly IndexEntry[] {
   const document = JSON.parse(index.bytes.toString('utf8')) as { readonly manifests?: unknown };
+  // Go writes an empty list as null.
+  if (document.manifests === null) return [];
   if (!Array.isArray(document.manifests)) {
     throw new Fault('MANIFEST_INVALID', 'the referrers tag does not name an index', {
       operation: 'merge referrers',

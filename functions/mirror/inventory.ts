@@ -17,6 +17,8 @@ export interface SourceInventory {
   /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
   readonly listed: boolean;
   readonly factOf: (tag: string) => SourceFact;
+  /** Whether a manifest is there: undefined where the list cannot tell. */
+  readonly hasManifest: (digest: string) => boolean | undefined;
 }
 
 /** What the destination has. */
@@ -49,12 +51,19 @@ export function sourceInventory(listing: TagListing): SourceInventory {
       if (digest !== undefined) return { state: 'listed', digest };
       return isListed(tag) ? { state: 'listed' } : { state: 'gone' };
     },
+    hasManifest: (digest) =>
+      map?.manifests.has(digest) === true || (map?.complete === true ? false : undefined),
   };
 }
 
 /** A source that was not listed, because exactly these tags are wanted. */
 export function unlistedSource(tags: readonly string[]): SourceInventory {
-  return { tags, listed: false, factOf: () => ({ state: 'listed' }) };
+  return {
+    tags,
+    listed: false,
+    factOf: () => ({ state: 'listed' }),
+    hasManifest: () => undefined,
+  };
 }
 
 /**

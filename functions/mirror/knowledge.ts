@@ -19,6 +19,8 @@ export class Knowledge {
   readonly #manifests = new Map<string, Map<string, number>>();
   /** Whether a host keeps the list of referrers itself (header `OCI-Subject`). */
   readonly #acknowledging = new Map<string, boolean>();
+  /** When a host was seen to have no lists under referrers tags. */
+  readonly #refusingTags = new Map<string, number>();
   #facts = 0;
   #mark = 0;
 
@@ -95,6 +97,17 @@ export class Knowledge {
   /** Whether the host answers a manifest with `subject` by keeping its list; undefined: not seen. */
   acknowledges(host: string): boolean | undefined {
     return this.#acknowledging.get(host);
+  }
+
+  /** Whether a host has no lists under referrers tags, as it answered to one of them. */
+  refusesReferrersTags(host: string): boolean {
+    const atMs = this.#refusingTags.get(host);
+    return atMs !== undefined && this.#isFresh(atMs);
+  }
+
+  /** A host answered strangely under a referrers tag. */
+  setRefusesReferrersTags(host: string): void {
+    this.#refusingTags.set(host, this.#clock());
   }
 
   /** What a host answered to a manifest with `subject`. */

@@ -68,6 +68,11 @@ export class Ledger {
     this.#observer.onRecord?.(record);
   }
 
+  /** Whether a tag failed so far. */
+  get hasFailures(): boolean {
+    return this.#records.counts.failed > 0;
+  }
+
   /** Adds what a piece of work moved. */
   add({ bytesUploaded, bytesSaved, blobs, progressed }: Tally): void {
     this.#bytesUploaded += bytesUploaded;

@@ -9,6 +9,7 @@ import {
   type SourceInventory,
 } from './inventory.ts';
 import type { DestinationRepository, SourceRepository } from './ports.ts';
+import { withoutOwnTags } from './own-tags.ts';
 import { partTags, type SignatureTags } from './signature-tags.ts';
 
 /** What both sides have. */
@@ -54,11 +55,15 @@ export interface Candidates {
   readonly signatures: SignatureTags;
   /** Subjects whose list of referrers was requested by the name of its fallback tag. */
   readonly wishedSubjects: readonly string[];
+  /** Whether every tag of the list that stands for itself is among {@link tags}. */
+  readonly isWhole: boolean;
+  /** What exclusion and selection leave where signature tags are tags like any; nothing of a final list. */
+  readonly selectAmongAll: () => Promise<ReadonlySet<string>>;
 }
 
 /**
- * Selects the tags to mirror. Signature tags are never among them, and neither exclusion nor
- * selection applies to them; requested tags are final, a signature tag too.
+ * Selects the tags to mirror. Signature tags whose subject a tag may reach are never among them, and
+ * neither exclusion nor selection applies to them; requested tags are final, a signature tag too.
  * @throws Fault `EVENT_INVALID` for a malformed pattern, `ABORTED`
  */
 export async function candidatesOf(
@@ -71,17 +76,29 @@ export async function candidatesOf(
   },
   signal?: AbortSignal,
 ): Promise<Candidates> {
-  const { plain, signatures } = partTags(source.listed ? source.tags : []);
+  const { plain, ...parted } = partTags(source.listed ? source.tags : []);
+  const { own, signatures } = withoutOwnTags(source, plain, parted.signatures);
   if (wish.requested === undefined) {
-    const tags = await selectTags(plain, wish.exclusionList, wish.selection, signal);
-    return { tags, signatures, wishedSubjects: [] };
+    const standing = own.length === 0 ? plain : [...plain, ...own];
+    const select = async (list: readonly string[]): Promise<readonly string[]> =>
+      selectTags(list, wish.exclusionList, wish.selection, signal);
+    const tags = await select(standing);
+    return {
+      tags,
+      signatures,
+      wishedSubjects: [],
+      isWhole: tags.length === standing.length,
+      // With all others, since the newest are counted among all.
+      selectAmongAll: async () => new Set(await select(source.tags)),
+    };
   }
+  const selectAmongAll = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
   const wishedSubjects: string[] = [];
   const tags = wish.requested.filter((tag) => {
     const parsed = parseReferrerTag(tag);
-    if (!wish.referrers || parsed?.kind !== 'referrers') return true;
+    if (!wish.referrers || parsed?.kind !== 'referrers' || own.includes(tag)) return true;
     wishedSubjects.push(parsed.subject);
     return false;
   });
-  return { tags, signatures, wishedSubjects };
+  return { tags, signatures, wishedSubjects, isWhole: false, selectAmongAll };
 }

@@ -2,7 +2,9 @@ import pMap from 'p-map';
 
 import type { MirrorRequest } from '../contract/event.ts';
 import { selectTags } from '../contract/selection.ts';
-import { parseReferrerTag } from '../oci/referrer-tags.ts';
+import { toFault } from '../fault.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { parseReferrerTag, referrersTag } from '../oci/referrer-tags.ts';
 import { brake, type BrakeReport } from './brake.ts';
 import type { BlobCopier } from './copy-blob.ts';
 import { ManifestCopy, type CopyContext } from './copy-manifest.ts';
@@ -16,8 +18,9 @@ import { Ledger, type LedgerFacts, type MirrorObserver } from './ledger.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
+import { ownTags } from './own-tags.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
-import { failedRecord, followerRecord, untouchedRecord } from './record.ts';
+import { failedRecord, followerRecord, leftAsideRecord, untouchedRecord } from './record.ts';
 import { ReferrerCopy } from './referrers.ts';
 import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
@@ -26,7 +29,7 @@ import type { TagTurns } from './tag-turns.ts';
 import { Tally } from './tally.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestBudget } from './walk.ts';
-import { carryOut, inOrder, isWork, type WorkStep } from './work.ts';
+import { carryOut, inOrder, isWork, type WorkContext, type WorkStep } from './work.ts';
 
 export type { MirrorObserver } from './ledger.ts';
 
@@ -72,6 +75,11 @@ interface Planned {
   readonly steps: readonly DecidedStep[];
   readonly there: DestinationInventory;
   readonly brake: BrakeReport;
+}
+
+/** Whether a tag's digest at the source is at the destination once the plan was carried out. */
+function isThere(step: DecidedStep): boolean {
+  return isWork(step) || (step.action === 'skip' && step.reason === 'Identical');
 }
 
 /** One event's work on one repository. */
@@ -152,17 +160,66 @@ class Mirroring {
       carryOut(share.own, { context, copy, referrers, clock, ledger: this.#ledger, tagWorkers }),
     );
     const handedOff = await this.#handOffSlow(tooSlow);
-    if (referrers !== undefined) {
-      await this.#ledger.phase('follow', async () =>
-        this.#followUnchanged(referrers, plan, candidates, context),
-      );
-    }
+    const mayFollow = referrers !== undefined || candidates.signatures.size > 0;
+    const follow = async (): Promise<readonly string[]> => {
+      if (referrers !== undefined) {
+        await this.#followUnchanged(referrers, plan, candidates, context);
+      }
+      const done = delegated.length + tooSlow.length === 0;
+      const own = await this.#ownTags(plan, candidates, context, referrers, done);
+      return this.#copyOwn(own, here, plan.there, { context, copy, referrers });
+    };
+    const more = mayFollow ? await this.#ledger.phase('follow', follow) : [];
     return this.#draw({
       ...facts,
       ending: delegated.length > 0 ? 'fanned-out' : 'finished',
       delegated,
-      handedOff,
+      handedOff: [...handedOff, ...more],
     });
+  }
+
+  /** Tags named after a digest that are images of their own; what else of them stays behind is recorded. */
+  async #ownTags(
+    { steps, there }: Planned,
+    { signatures, isWhole, wishedSubjects, selectAmongAll }: Candidates,
+    context: CopyContext,
+    referrers: ReferrerCopy | undefined,
+    done: boolean,
+  ): Promise<readonly string[]> {
+    if (signatures.size === 0 && wishedSubjects.length === 0) return [];
+    const wished = new Set(wishedSubjects.map((subject) => referrersTag(subject)));
+    const selected = this.#requested === undefined ? await selectAmongAll() : wished;
+    const { own, leftAside, unanswered } = await ownTags({
+      signatures,
+      selected,
+      followsSubjects: this.#options.referrers,
+      isFollowed: (digest) => referrers?.isSigned(digest) === true,
+      isAllThere: isWhole && done && !this.#ledger.hasFailures && steps.every(isThere),
+      inventory: there,
+      context,
+    });
+    for (const left of leftAside) this.#ledger.record(leftAsideRecord(left));
+    for (const { tag, fault } of unanswered) {
+      this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+    }
+    return own;
+  }
+
+  /** Plans and copies what was found to be an image of its own, as any tag. @returns tags handed off */
+  async #copyOwn(
+    tags: readonly string[],
+    here: SourceInventory,
+    there: DestinationInventory,
+    of: Pick<WorkContext, 'context' | 'copy' | 'referrers'>,
+  ): Promise<readonly string[]> {
+    if (tags.length === 0) return [];
+    const { clock } = this.#ports;
+    const { tagWorkers } = this.#options;
+    const { steps } = await this.#plan(tags, here, there);
+    const work = this.#recordUntouched(steps);
+    return this.#handOffSlow(
+      await carryOut(work, { ...of, clock, ledger: this.#ledger, tagWorkers }),
+    );
   }
 
   async #plan(
@@ -295,10 +352,32 @@ class Mirroring {
     await pMap(
       subjects,
       async ({ digest, tagged }) => {
-        await referrers.follow({ digest, tagged, childDigests: [], budget: new ManifestBudget() });
+        const childDigests = tagged ? await this.#childrenOf(digest) : [];
+        await referrers.follow({ digest, tagged, childDigests, budget: new ManifestBudget() });
       },
       { concurrency: this.#options.tagWorkers },
     );
+  }
+
+  /**
+   * Children of an unchanged subject, whose referrers follow too: one GET at the destination, where the
+   * source may have any.
+   */
+  async #childrenOf(digest: string): Promise<readonly string[]> {
+    const { source, destination } = this.#ports;
+    if (!source.mayHaveReferrersApi) return [];
+    try {
+      const manifest = await destination.getManifest(digest, this.#signal);
+      if (manifest === undefined) return [];
+      return parseManifest(manifest.bytes, manifest.mediaType).children.map(
+        (child) => child.digest,
+      );
+    } catch (error) {
+      this.#ledger.record(
+        failedRecord(referrersTag(digest), toFault(error, 'get manifest'), new Tally(), 0),
+      );
+      return [];
+    }
   }
 
   #sourceLost(there: DestinationInventory): MirrorReport {

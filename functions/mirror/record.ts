@@ -2,6 +2,7 @@ import { Fault } from '../fault.ts';
 import type { TagEnding } from './copy-tag.ts';
 import type { DecidedStep } from './inquiry.ts';
 import { NO_BLOBS, type Outcome, type TagRecord } from './outcome.ts';
+import type { LeftAside } from './own-tags.ts';
 import type { Follower } from './referrers.ts';
 import type { Tally } from './tally.ts';
 
@@ -104,4 +105,17 @@ export function followerRecord(follower: Follower, nowMs: number): TagRecord {
       ? failedRecord(tag, ending.fault, tally, durationMs)
       : tagRecord(tag, ending, tally, durationMs);
   return { ...record, subject };
+}
+
+/** Record of a tag named after a digest that stays behind. */
+export function leftAsideRecord({ tag, subject, reason }: LeftAside): TagRecord {
+  return {
+    tag,
+    outcome: 'skipped',
+    reason,
+    subject,
+    bytesUploaded: 0,
+    blobs: NO_BLOBS,
+    durationMs: 0,
+  };
 }

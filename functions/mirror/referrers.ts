@@ -1,4 +1,4 @@
-import { Fault, toFault } from '../fault.ts';
+import { Fault, isFault, toFault, type FaultCode } from '../fault.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag, type TagEnding } from './copy-tag.ts';
@@ -6,7 +6,7 @@ import { entriesOf, entryOf, indexOf, mergeEntries, type IndexEntry } from './fa
 import type { FirstQuestion } from './first-question.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import type { Clock, Descriptor, ManifestBytes } from './ports.ts';
-import { settle } from './settle.ts';
+import { settle, settleAll } from './settle.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { Tally } from './tally.ts';
@@ -16,6 +16,12 @@ import { ManifestBudget, walkFrom } from './walk.ts';
 export const MAX_REFERRER_DEPTH = 2;
 /** A fallback index that another writer changes meanwhile is merged so often. */
 const MAX_MERGES = 3;
+/**
+ * Children of one index whose referrers are asked for: one question each, where the source has the API
+ * and the index is copied or followed. The largest indexes seen have 24; the fallback tags of all others
+ * are in the source's list and cost nothing.
+ */
+export const MAX_ASKED_CHILDREN = 64;
 /** Signature tags and referrers of one subject on their way at once. */
 const FOLLOWER_CONCURRENCY = 4;
 
@@ -49,7 +55,7 @@ export interface Subject {
   readonly childDigests: readonly string[];
   /** Shared with the subject's own walk. */
   readonly budget: ManifestBudget;
-  /** Whether a tag names it: nobody is asked for the referrers of an index's children. */
+  /** Whether a tag names it; of a child of an index that only a signature tag names, the API is not asked. */
   readonly tagged: boolean;
 }
 
@@ -64,7 +70,15 @@ interface ReferrersList {
   readonly referrers: readonly Descriptor[];
   /** The index under the source's fallback tag, where it has one. */
   readonly sourceIndex: ManifestBytes | undefined;
+  /** The source does not answer the question for referrers here. */
+  readonly isRefused: boolean;
 }
+
+/**
+ * What became of the referrers of a digest: there are none; all are there and listed; the source did not
+ * answer the question, so that there may be more; the destination does not take the tag of their list.
+ */
+type FoundReferrers = 'none' | 'all' | 'ReferrersRefused' | 'ReferrersTagRefused';
 
 /** Brings what refers to a manifest after it: cosign's tags, and the referrers of OCI 1.1. */
 export class ReferrerCopy {
@@ -82,6 +96,11 @@ export class ReferrerCopy {
     return this.#asked.has(digest);
   }
 
+  /** Whether this event has compared the signature tags of a digest. */
+  isSigned(digest: string): boolean {
+    return this.#signed.has(digest);
+  }
+
   /**
    * Follows a subject, once an event: its signature tags and those of its children are compared and
    * copied, its referrers united from the API and the fallback tag. Failures are told per follower.
@@ -96,9 +115,21 @@ export class ReferrerCopy {
       concurrency: FOLLOWER_CONCURRENCY,
       operation: 'copy signature',
     });
-    if (this.#asked.has(subject.digest)) return;
-    this.#asked.add(subject.digest);
-    await this.#followReferrers(subject);
+    const { digest, childDigests, tagged } = subject;
+    const asked = tagged ? childDigests.slice(0, MAX_ASKED_CHILDREN) : [];
+    const fallbacks = childDigests.filter((child) => this.#hasFallback(child));
+    const open = [...new Set([digest, ...asked, ...fallbacks])].filter(
+      (one) => !this.#asked.has(one),
+    );
+    for (const one of open) this.#asked.add(one);
+    await settle(open, async (one) => this.#followReferrers(one, subject), {
+      concurrency: FOLLOWER_CONCURRENCY,
+      operation: 'copy referrers',
+    });
+  }
+
+  #hasFallback(digest: string): boolean {
+    return this.#of.signatures.get(digest)?.some(({ kind }) => kind === 'referrers') === true;
   }
 
   #signaturesOf(digest: string): readonly SignatureTag[] {
@@ -135,45 +166,73 @@ export class ReferrerCopy {
   }
 
   /** Unites and copies the referrers; their list is told under the name of its fallback tag. */
-  async #followReferrers(subject: Subject): Promise<void> {
-    const tag = referrersTag(subject.digest);
-    await this.#tell(tag, subject.digest, async (tally) => {
-      const found = await this.#copyReferrers(subject.digest, subject, tally, 1);
-      if (!found) return undefined;
-      const changed = tally.progressed;
-      return {
-        outcome: changed ? 'copied' : 'skipped',
-        reason: changed ? 'Missing' : 'Identical',
-      };
+  async #followReferrers(digest: string, subject: Subject): Promise<void> {
+    await this.#tell(referrersTag(digest), digest, async (tally) => {
+      const found = await this.#copyReferrers(digest, subject, tally, 1);
+      if (found === 'none') return undefined;
+      if (tally.progressed) return { outcome: 'copied', reason: 'Missing' };
+      return { outcome: 'skipped', reason: found === 'all' ? 'Identical' : found };
     });
   }
 
-  /** @returns whether the subject has referrers */
+  /**
+   * Copies the referrers of a digest and lists at the destination what arrived: one that is missing at
+   * the source hides no other. @throws Fault the gravest of those that did not arrive, after that
+   */
   async #copyReferrers(
     digest: string,
     subject: Subject,
     tally: Tally,
     depth: number,
-  ): Promise<boolean> {
-    const { context, copy } = this.#of;
-    const { referrers, sourceIndex } = await this.#listReferrers(digest, subject, tally, depth);
-    if (referrers.length === 0) return false;
+  ): Promise<FoundReferrers> {
+    const { copy } = this.#of;
+    const { referrers, sourceIndex, isRefused } = await this.#listReferrers(
+      digest,
+      subject,
+      tally,
+      depth,
+    );
+    if (referrers.length === 0) return isRefused ? 'ReferrersRefused' : 'none';
     subject.budget.count(referrers);
-    await settle(
+    const arrived: Descriptor[] = [];
+    const below: Descriptor[] = [];
+    const brought = settle(
       referrers,
       async (referrer) => {
         const walk = walkFrom(referrer.digest, subject.budget);
         await copy.bringChild(referrer, { ...walk, path: [] }, tally);
-        if (depth < MAX_REFERRER_DEPTH) {
-          await this.#copyReferrers(referrer.digest, subject, tally, depth + 1);
-        }
+        arrived.push(referrer);
+        if (depth < MAX_REFERRER_DEPTH) below.push(referrer);
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
-    if (!(await this.#isAcknowledged(referrers))) {
-      await mergeFallback(digest, { referrers, sourceIndex }, context, tally);
-    }
-    return true;
+    await brought.catch(() => undefined);
+    const inOrder = referrers.filter((referrer) => arrived.includes(referrer));
+    const listed = this.#listAtDestination(digest, { referrers: inOrder, sourceIndex }, tally);
+    const followed = settle(
+      below,
+      async (referrer) => {
+        await this.#copyReferrers(referrer.digest, subject, tally, depth + 1);
+      },
+      { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
+    );
+    const [found] = await Promise.all([
+      listed,
+      settleAll([brought, listed.then(() => undefined), followed], 'copy referrers'),
+    ]);
+    return isRefused && found === 'all' ? 'ReferrersRefused' : found;
+  }
+
+  /** Where the destination keeps no list of its own, what arrived is listed in the fallback index. */
+  async #listAtDestination(
+    digest: string,
+    { referrers, sourceIndex }: Pick<ReferrersList, 'referrers' | 'sourceIndex'>,
+    tally: Tally,
+  ): Promise<FoundReferrers> {
+    const { context } = this.#of;
+    if (referrers.length === 0 || (await this.#isAcknowledged(digest, referrers))) return 'all';
+    const merged = await mergeFallback(digest, { referrers, sourceIndex }, context, tally);
+    return merged ? 'all' : 'ReferrersTagRefused';
   }
 
   /** Union by digest of the API's answer and the fallback tag in the source's list. */
@@ -193,7 +252,8 @@ export class ReferrerCopy {
     let sourceIndex: ManifestBytes | undefined;
     if (fallback !== undefined) {
       const index = await read.takeTag(fallback.tag, signal);
-      if (index?.node.manifest.kind === 'index') {
+      const isList = index?.node.manifest.kind === 'index' && index.node.digest !== digest;
+      if (isList) {
         for (const entry of index.node.manifest.children) union.set(entry.digest, entry);
         sourceIndex = index.node.bytes;
       } else if (index !== undefined) {
@@ -201,19 +261,26 @@ export class ReferrerCopy {
         await this.#copyTag(fallback.tag, subject, tally);
       }
     }
-    return { referrers: [...union.values()], sourceIndex };
+    return { referrers: [...union.values()], sourceIndex, isRefused: answer === 'refused' };
   }
 
   /**
    * Whether the destination keeps the list itself. Where nothing had to be pushed and nobody knows,
-   * one referrer is pushed again: its answer tells.
+   * one referrer is pushed again: its answer tells. What it acknowledges is looked for in its list,
+   * once per host, before it is believed.
    */
-  async #isAcknowledged(referrers: readonly Descriptor[]): Promise<boolean> {
+  async #isAcknowledged(subject: string, referrers: readonly Descriptor[]): Promise<boolean> {
+    const { destination, signal } = this.#of.context;
+    const [first] = referrers;
+    if (first === undefined || !(await this.#isSubjectSeen(first))) return false;
+    return destination.listsReferrer(subject, first.digest, signal);
+  }
+
+  async #isSubjectSeen(first: Descriptor): Promise<boolean> {
     const { context, copy } = this.#of;
     const { destination, pool, read, signal } = context;
     const seen = pool.knowledge.acknowledges(destination.host);
-    const [first] = referrers;
-    if (seen !== undefined || first === undefined) return seen === true;
+    if (seen !== undefined) return seen;
     const node = await read.child(first, signal);
     const walk = walkFrom(first.digest, new ManifestBudget());
     // The push asks a question and brings nothing: it is no progress of the subject's.
@@ -239,29 +306,69 @@ export class ReferrerCopy {
   }
 }
 
+/** Answers under a referrers tag that say nothing of a list, however often they are asked for. */
+const STRANGE: readonly FaultCode[] = [
+  'UNAUTHORIZED',
+  'FORBIDDEN',
+  'SERVER_ERROR',
+  'RESPONSE_INVALID',
+  'REQUEST_REFUSED',
+  'REDIRECT_REFUSED',
+  'INSECURE_REFUSED',
+  'ADDRESS_REFUSED',
+  'MANIFEST_INVALID',
+  'MANIFEST_UNSUPPORTED',
+  'DIGEST_MISMATCH',
+];
+
+/**
+ * Reads the list under a subject's referrers tag at the destination. Some registries answer the image
+ * itself there, refuse the question, or send its reader to a page: such a host has no such lists, which is
+ * remembered for it.
+ */
+async function readFallback(
+  tag: string,
+  { destination, pool, signal }: CopyContext,
+): Promise<readonly IndexEntry[] | 'absent' | 'strange'> {
+  const { knowledge } = pool;
+  if (knowledge.refusesReferrersTags(destination.host)) return 'strange';
+  try {
+    const index = await destination.getManifest(tag, signal);
+    if (index === undefined) return 'absent';
+    return entriesOf(index);
+  } catch (error) {
+    if (!isFault(error, ...STRANGE)) throw error;
+    knowledge.setRefusesReferrersTags(destination.host);
+    return 'strange';
+  }
+}
+
 /**
  * Merges the list of a subject's referrers into its fallback tag at a destination that keeps no
  * such list itself: union by digest, nothing removed, read again after the push.
+ * @returns false where the destination has no lists under such tags
  * @throws Fault `TAG_MOVING` when others keep changing it
  */
 async function mergeFallback(
   subject: string,
-  { referrers, sourceIndex }: ReferrersList,
-  { destination, read, signal }: CopyContext,
+  { referrers, sourceIndex }: Pick<ReferrersList, 'referrers' | 'sourceIndex'>,
+  context: CopyContext,
   tally: Tally,
-): Promise<void> {
+): Promise<boolean> {
+  const { destination, read, signal } = context;
   const tag = referrersTag(subject);
   let wanted: readonly IndexEntry[] | undefined;
   for (let merge = 0; merge <= MAX_MERGES; merge += 1) {
-    const index = await destination.getManifest(tag, signal);
-    const present = index === undefined ? [] : entriesOf(index);
-    if (index === undefined && sourceIndex !== undefined && namesAll(sourceIndex, referrers)) {
+    const found = await readFallback(tag, context);
+    if (found === 'strange') return false;
+    const present = found === 'absent' ? [] : found;
+    if (found === 'absent' && sourceIndex !== undefined && isOf(sourceIndex, referrers)) {
       // Nothing to merge with: the source's own list is mirrored as any other tag, byte for byte.
       await destination.putManifest(tag, sourceIndex, signal);
       tally.push();
       continue;
     }
-    if (mergeEntries(present, referrers.map(bareEntry)) === undefined) return;
+    if (mergeEntries(present, referrers.map(bareEntry)) === undefined) return true;
     wanted ??= await Promise.all(
       referrers.map(async (referrer) => entryOf(await read.child(referrer, signal))),
     );
@@ -276,9 +383,14 @@ async function mergeFallback(
   });
 }
 
-/** Whether an index already has every referrer. */
-function namesAll(index: ManifestBytes, referrers: readonly Descriptor[]): boolean {
-  return mergeEntries(entriesOf(index), referrers.map(bareEntry)) === undefined;
+/** Whether an index has every referrer that arrived, and no other. */
+function isOf(index: ManifestBytes, referrers: readonly Descriptor[]): boolean {
+  const entries = entriesOf(index);
+  const arrived = new Set(referrers.map(({ digest }) => digest));
+  return (
+    entries.every(({ digest }) => arrived.has(digest)) &&
+    mergeEntries(entries, referrers.map(bareEntry)) === undefined
+  );
 }
 
 function bareEntry({ digest }: Descriptor): IndexEntry {

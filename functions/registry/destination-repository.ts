@@ -13,7 +13,7 @@ import { listReferrers } from './referrers.ts';
 import { wasSentInFull } from './sent-in-full.ts';
 import { listTags } from './tags.ts';
 import type { StreamBody } from './stream-sender.ts';
-import type { Timing } from './timing.ts';
+import type { Timing } from '../concurrency.ts';
 import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
 
 /** What a destination repository is made of. */

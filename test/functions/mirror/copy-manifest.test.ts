@@ -146,7 +146,7 @@ describe('formats', () => {
       9,
       'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
     );
-    const image = imageOf('windows', [foreign, blobOf('own')]);
+    const image = imageOf('windows', [foreign, blobOf('own')], { urls: ['http://example.com/'] });
     const rig = new Rig();
     assert.equal(await copied(rig, image), 'copied');
     assert.equal(rig.source.count(`source openBlob ${foreign.descriptor.digest}`), 0);
@@ -154,6 +154,15 @@ describe('formats', () => {
     strict.destination.wantsForeignLayers = true;
     assert.equal(await copied(strict, image), 'FOREIGN_LAYER_REFUSED');
     assert.equal(strict.source.count(`source openBlob ${foreign.descriptor.digest}`), 0);
+  });
+
+  it('copies a layer of a foreign type that names no URL: its bytes are at the source', async () => {
+    const type = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+    const layer = blobOf('here', 9, type);
+    const rig = new Rig();
+    rig.destination.wantsForeignLayers = true;
+    assert.equal(await copied(rig, imageOf('windows', [layer])), 'copied');
+    assert.ok(rig.destination.blobs.has(layer.descriptor.digest));
   });
 
   it('copies entries of an index that are no manifests as blobs', async () => {

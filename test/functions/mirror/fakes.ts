@@ -77,6 +77,8 @@ export class FakeSource extends Recorder implements SourceRepository {
   /** 404 to everything. */
   missing = false;
   referrersApi = false;
+  /** Answers no question for referrers, as with 403. */
+  refusesReferrers = false;
   mayHaveReferrersApi = true;
 
   constructor(name = 'ghcr.io/org/app') {
@@ -140,6 +142,7 @@ export class FakeSource extends Recorder implements SourceRepository {
 
   async listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer> {
     return this.call(`source listReferrers ${digest}`, signal, () => {
+      if (this.refusesReferrers) return 'refused';
       if (this.referrersApi) return this.referrers.get(digest) ?? [];
       this.mayHaveReferrersApi = false;
       return 'unsupported';
@@ -302,6 +305,7 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   }
 
   async listsReferrer(subject: string, _referrer: string, signal: AbortSignal): Promise<boolean> {
+    if (this.count('destination listsReferrer') > 0) return this.listsReferrers;
     return this.call(`destination listsReferrer ${subject}`, signal, () => this.listsReferrers);
   }
 

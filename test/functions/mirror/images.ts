@@ -49,7 +49,12 @@ export function entryOf({ mediaType, digest, sizeBytes }: Descriptor): object {
 export function imageOf(
   seed: string,
   layers: readonly Blob[],
-  more: { readonly subject?: ManifestBytes; readonly artifactType?: string } = {},
+  more: {
+    readonly subject?: ManifestBytes;
+    readonly artifactType?: string;
+    /** URLs of every layer. */
+    readonly urls?: readonly string[];
+  } = {},
 ): Image {
   const config = blobOf(`config of ${seed}`, 64, OCI_CONFIG);
   const manifest = manifestOf(
@@ -58,7 +63,7 @@ export function imageOf(
       mediaType: OCI_MANIFEST,
       ...(more.artifactType === undefined ? {} : { artifactType: more.artifactType }),
       config: entryOf(config.descriptor),
-      layers: layers.map(({ descriptor }) => entryOf(descriptor)),
+      layers: layers.map(({ descriptor }) => ({ ...entryOf(descriptor), urls: more.urls })),
       ...(more.subject === undefined ? {} : { subject: entryOf(descriptorOf(more.subject)) }),
     },
     OCI_MANIFEST,

@@ -57,11 +57,15 @@ describe('signature tags', () => {
   it('stay behind when referrers are off, and when their subject does', async () => {
     const rig = new Rig();
     rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
-    assert.deepEqual(outcomes(await rig.mirror()), { v1: 'copied' });
+    const off = await rig.mirror();
+    assert.deepEqual(outcomes(off), { v1: 'copied', [sig]: 'skipped' });
+    assert.equal(recordOf(off, sig).reason, 'ReferrersOff');
     const excluded = new Rig();
     excluded.source.tag('v1', image).tag(sig, imageWith('sig', 1));
     const report = await excluded.mirror({ exclusionList: ['^v1$'] }, ON);
-    assert.deepEqual(outcomes(report), {});
+    assert.deepEqual(outcomes(report), { [sig]: 'skipped' });
+    assert.equal(recordOf(report, sig).reason, 'SubjectNotMirrored');
+    assert.equal(excluded.destination.digestOf(sig), undefined);
   });
 
   it('follow a child of the index that is copied', async () => {
@@ -76,7 +80,9 @@ describe('signature tags', () => {
     const rig = new Rig();
     rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
     rig.destination.tag('v1', image);
-    assert.deepEqual(outcomes(await rig.mirror({}, ON)), { v1: 'skipped' });
+    const report = await rig.mirror({}, ON);
+    assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'skipped' });
+    assert.equal(recordOf(report, sig).reason, 'SubjectUnchanged');
     assert.deepEqual(rig.source.calls, ['source listTags']);
   });
 
@@ -99,7 +105,7 @@ describe('signature tags', () => {
     rig.destination.tag('v1', index);
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [childSig]: 'copied' });
-    assert.equal(rig.source.count('source listReferrers'), 1);
+    assert.equal(rig.source.count('source listReferrers'), 2);
   });
 
   it('are asked for where neither side tells digests', async () => {
@@ -151,7 +157,7 @@ describe('which unchanged subjects are followed', () => {
     rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
     rig.destination.tag('v1', image);
     if (ageMs !== undefined) rig.destination.uploadedAtMs.set(digest, rig.nowMs - ageMs);
-    return sig in outcomes(await rig.mirror({ reason }, ON));
+    return outcomes(await rig.mirror({ reason }, ON))[sig] === 'copied';
   }
 
   const rows = [
@@ -217,12 +223,74 @@ describe('referrers', () => {
     assert.equal(has(rig, beyond), false);
   });
 
-  it('of children are not asked for', async () => {
+  it('of children follow, by API and by fallback tag', async () => {
     const rig = new Rig();
-    rig.source.tag('v1', indexOf([image, imageWith('other', 1)]));
+    rig.destination.acknowledgesSubjects = true;
+    const other = imageWith('other', 1);
+    const [sbom, scan] = [referrer('sbom'), referrer('scan', other)];
+    rig.source
+      .tag('v1', indexOf([image, other]))
+      .tag(referrersTag(other.manifest.digest), indexOf([scan]));
+    refer(rig.source, image, sbom);
+    const report = await rig.mirror({}, ON);
+    assert.equal(has(rig, sbom, scan), true);
+    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'copied');
+    // One question for the index and one for each child.
+    assert.equal(
+      rig.source.calls.filter((call) => call.startsWith('source listReferrers')).length -
+        rig.source.count(`source listReferrers ${sbom.manifest.digest}`) -
+        rig.source.count(`source listReferrers ${scan.manifest.digest}`),
+      3,
+    );
+  });
+
+  it('of children are found although the index is unchanged', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const index = indexOf([image]);
+    rig.source.tag('v1', index);
+    rig.destination.tag('v1', index);
+    const sbom = referrer('sbom');
+    refer(rig.source, image, sbom);
+    await rig.mirror({ reason: 'follow-up' }, ON);
+    assert.equal(has(rig, sbom), true);
+  });
+
+  it('of children are asked for within a bound', async () => {
+    const rig = new Rig();
+    const children = Array.from({ length: 70 }, (_none, number) => imageWith(`${number}`, 1));
+    rig.source.tag('v1', indexOf(children));
     rig.source.referrersApi = true;
     await rig.mirror({}, ON);
-    assert.equal(rig.source.count('source listReferrers'), 1);
+    assert.equal(rig.source.count('source listReferrers'), 1 + 64);
+  });
+
+  it('that are missing hide no others: what arrived is listed, and the missing one told', async () => {
+    for (const acknowledgesSubjects of [true, false]) {
+      const rig = new Rig();
+      rig.destination.acknowledgesSubjects = acknowledgesSubjects;
+      const [sbom, gone, scan] = [referrer('sbom'), referrer('gone'), referrer('scan')];
+      rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([sbom, gone, scan]));
+      rig.source.manifests.delete(gone.manifest.digest);
+      const report = await rig.mirror({}, ON);
+      assert.equal(has(rig, sbom, scan), true);
+      assert.equal(recordOf(report, 'v1').outcome, 'copied');
+      const list = recordOf(report, referrersTag(digest));
+      assert.equal(list.fault?.code, 'SOURCE_INCOMPLETE');
+      assert.deepEqual(list.fault.digests, [gone.manifest.digest]);
+      const listed = acknowledgesSubjects ? [] : [sbom.manifest.digest, scan.manifest.digest];
+      assert.deepEqual(fallbackOf(digest, rig), listed);
+    }
+  });
+
+  it('are told where the source refuses the question, and nothing fails', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image);
+    rig.source.refusesReferrers = true;
+    const report = await rig.mirror({}, ON);
+    const list = recordOf(report, referrersTag(digest));
+    assert.deepEqual([list.outcome, list.reason], ['skipped', 'ReferrersRefused']);
+    assert.deepEqual(report.unfinished, []);
   });
 
   it('are asked for once for several tags of one digest', async () => {
@@ -245,7 +313,8 @@ describe('referrers', () => {
     assert.equal(recordOf(report, referrersTag(digest)).outcome, 'skipped');
     // List, the verified tag, the subject's question, the referrer's.
     assert.equal(rig.source.calls.length - read, 4);
-    assert.equal(rig.destination.calls.length - written, 1);
+    // List, and what the subject's children are.
+    assert.equal(rig.destination.calls.length - written, 2);
   });
 
   it('guard graph-size: share one budget of 1,000 manifests with the image', async () => {
@@ -381,6 +450,52 @@ describe('the fallback index at a destination that keeps no list', () => {
     await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(rig.destination.count(`destination putManifest ${sbom.manifest.digest}`), 1);
     assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
+  });
+
+  it('is merged where the destination acknowledges what it does not list', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    rig.destination.listsReferrers = false;
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    await rig.mirror({}, ON);
+    assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
+  });
+
+  for (const code of [
+    'FORBIDDEN',
+    'UNAUTHORIZED',
+    'SERVER_ERROR',
+    'REDIRECT_REFUSED',
+    'RESPONSE_INVALID',
+  ] as const) {
+    it(`is left out at a host that answers its tag with ${code}: no image fails, and it is learnt once`, async () => {
+      const rig = new Rig();
+      const other = imageWith('another', 1);
+      rig.source.tag('v1', image).tag('v2', other);
+      refer(rig.source, image, referrer('sbom'));
+      refer(rig.source, other, referrer('scan', other));
+      rig.destination.before.push(failing('destination getManifest sha256-', code));
+      const report = await rig.mirror({}, { options: { ...ON.options, tagWorkers: 1 } });
+      assert.equal(report.counts.failed, 0);
+      const list = recordOf(report, referrersTag(digest));
+      assert.equal(list.subject, digest);
+      assert.deepEqual(report.unfinished, []);
+      const more = await rig.mirror({ reason: 'requested' }, ON);
+      assert.equal(recordOf(more, referrersTag(digest)).reason, 'ReferrersTagRefused');
+      assert.ok(rig.destination.count('destination getManifest sha256-') <= 2);
+    });
+  }
+
+  it('is left out at a host that answers the image itself under its tag', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image);
+    refer(rig.source, image, referrer('sbom'));
+    rig.destination.tag(referrersTag(digest), image);
+    const report = await rig.mirror({}, ON);
+    assert.equal(report.counts.failed, 0);
+    assert.equal(rig.destination.digestOf(referrersTag(digest)), digest);
   });
 
   it('is not copied where the fallback tag names no index: that follows as a signature does', async () => {

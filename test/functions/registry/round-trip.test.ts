@@ -123,7 +123,7 @@ describe('round trip', () => {
         'RATE_LIMITED',
       );
       assert.equal(fault.retryAfterMs, pauseMs);
-      const atOnce = status === 429 ? [500] : [];
+      const atOnce = status === 429 ? [pauseMs] : [];
       assert.deepEqual(one.told, ['acquire', ...atOnce, 'free', pauseMs, 'congested']);
     });
   }
@@ -195,7 +195,7 @@ describe('round trip', () => {
     assert.deepEqual(one.told, ['acquire', 'free']);
     flows.resolve(undefined);
     await sent;
-    assert.deepEqual(one.told, ['acquire', 'free', 500, 500, 'congested']);
+    assert.deepEqual(one.told, ['acquire', 'free', QUICK.baseMs, QUICK.baseMs, 'congested']);
   });
 
   it('takes a broken body for congestion', async (t) => {

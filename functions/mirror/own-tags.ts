@@ -1,0 +1,136 @@
+import pMap from 'p-map';
+
+import { toFault, type Fault } from '../fault.ts';
+import type { CopyContext } from './copy-manifest.ts';
+import {
+  QUESTION_CONCURRENCY,
+  type DestinationInventory,
+  type SourceInventory,
+} from './inventory.ts';
+import type { SourceFact } from './plan.ts';
+import type { SignatureTag, SignatureTags } from './signature-tags.ts';
+
+/** Tags of one event that are asked about; more are left aside, and named. */
+const MAX_ASKED = 1000;
+
+/**
+ * Parts the tags that are named after a digest once more: those that the source's own list shows to be
+ * images of their own are tags like any. Its map of digests tells that a subject is not there, or that a
+ * tag spells its own digest; without a map it is known only of a list in which nothing else is.
+ */
+export function withoutOwnTags(
+  source: SourceInventory,
+  plain: readonly string[],
+  signatures: SignatureTags,
+): { readonly own: readonly string[]; readonly signatures: SignatureTags } {
+  const isOwn = ({ tag, subject }: SignatureTag): boolean =>
+    plain.length === 0 ||
+    source.hasManifest(subject) === false ||
+    digestOf(source.factOf(tag)) === subject;
+  const own = [...signatures.values()].flatMap((tags) => tags.filter(isOwn));
+  const others = [...signatures].map(
+    ([subject, tags]) => [subject, tags.filter((tag) => !isOwn(tag))] as const,
+  );
+  return {
+    own: own.map(({ tag }) => tag),
+    signatures: new Map(others.filter(([, tags]) => tags.length > 0)),
+  };
+}
+
+function digestOf(fact: SourceFact): string | undefined {
+  return fact.state === 'listed' ? fact.digest : undefined;
+}
+
+/** What tells the own tags that are left when all others were copied and followed. */
+export interface OwnTagSearch {
+  readonly signatures: SignatureTags;
+  /** What exclusion and selection leave where these are tags like any. */
+  readonly selected: ReadonlySet<string>;
+  /** Whether signatures and referrers follow their subjects at all (`REFERRERS`). */
+  readonly followsSubjects: boolean;
+  /** Whether this event has compared the tags of a subject. */
+  readonly isFollowed: (subject: string) => boolean;
+  /** Every other tag of the source's list is at the destination now: what is not there, no tag reaches. */
+  readonly isAllThere: boolean;
+  readonly inventory: DestinationInventory;
+  readonly context: Pick<CopyContext, 'source' | 'there' | 'signal'>;
+}
+
+/** A tag that stays behind, and why. */
+export interface LeftAside {
+  readonly tag: string;
+  readonly subject: string;
+  /**
+   * `SubjectUnchanged`: it follows an image that this event does not follow; `SubjectNotMirrored`: the image
+   * is at the source and not here; `ReferrersOff`; `NotAsked`: there are too many to ask about.
+   */
+  readonly reason: 'SubjectUnchanged' | 'SubjectNotMirrored' | 'ReferrersOff' | 'NotAsked';
+}
+
+/** What a search came to; each tag is in one list. */
+export interface FoundOwnTags {
+  /** Images of their own, to be planned as tags like any. */
+  readonly own: readonly string[];
+  /** Missing at the destination, and not to be mirrored now. */
+  readonly leftAside: readonly LeftAside[];
+  readonly unanswered: readonly { readonly tag: string; readonly fault: Fault }[];
+}
+
+/**
+ * Finds the tags named after a digest that nothing brought to the destination, and tells whether they
+ * follow an image or are images of their own (some tools name everything so). One whose subject is at the
+ * destination follows it, by the rules for signatures. One whose subject no tag reaches is an image
+ * like any: that is so where it spells its own digest, where everything else is at the destination and
+ * the subject is not, and where the source does not have the subject. What is at the destination already
+ * costs no question.
+ */
+export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
+  const { signatures, isFollowed } = search;
+  const own: string[] = [];
+  const leftAside: LeftAside[] = [];
+  const unanswered: { tag: string; fault: Fault }[] = [];
+  const missing = [...signatures].flatMap(([subject, tags]) =>
+    isFollowed(subject) ? [] : tags.filter((tag) => isMissing(tag, search)),
+  );
+  for (const { tag, subject } of missing.slice(MAX_ASKED)) {
+    leftAside.push({ tag, subject, reason: 'NotAsked' });
+  }
+  await pMap(
+    missing.slice(0, MAX_ASKED),
+    async (signature) => {
+      const { tag, subject } = signature;
+      try {
+        const reason = await whyLeftAside(signature, search);
+        if (reason === undefined) own.push(tag);
+        else leftAside.push({ tag, subject, reason });
+      } catch (error) {
+        unanswered.push({ tag, fault: toFault(error, 'head manifest') });
+      }
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+  return { own, leftAside, unanswered };
+}
+
+function isMissing({ tag }: SignatureTag, { inventory, selected }: OwnTagSearch): boolean {
+  return inventory.factOf(tag).state !== 'present' && selected.has(tag);
+}
+
+/**
+ * At most three HEADs: none at the destination where its list tells digests, one at the source for a tag
+ * that may spell its own digest, and one for its subject where some tag stays behind.
+ * @returns undefined: it is an image of its own
+ */
+async function whyLeftAside(
+  { tag, subject, kind }: SignatureTag,
+  { context: { source, there, signal }, isAllThere, followsSubjects }: OwnTagSearch,
+): Promise<LeftAside['reason'] | undefined> {
+  // The names with a suffix are cosign's alone.
+  if (!followsSubjects && kind !== 'referrers') return 'ReferrersOff';
+  const here = kind === 'referrers' ? await source.headManifest(tag, signal) : undefined;
+  if (here?.digest === subject) return undefined;
+  if (await there.has(subject, signal))
+    return followsSubjects ? 'SubjectUnchanged' : 'ReferrersOff';
+  if (isAllThere || (await source.headManifest(subject, signal)) === undefined) return undefined;
+  return 'SubjectNotMirrored';
+}

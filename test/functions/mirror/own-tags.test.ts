@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { sourceInventory } from '../../../functions/mirror/inventory.ts';
+import { ownTags, withoutOwnTags } from '../../../functions/mirror/own-tags.ts';
+import { partTags } from '../../../functions/mirror/signature-tags.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
+import { failing } from './fakes.ts';
+import { imageWith } from './images.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
+
+const ON = { options: { referrers: true } } as const;
+const ELSEWHERE = referrersTag(`sha256:${'e'.repeat(64)}`);
+const image = imageWith('image', 1);
+const { digest } = image.manifest;
+
+/** A destination that tells names only. */
+function plain(): Rig {
+  const rig = new Rig();
+  rig.destination.map = 'none';
+  rig.destination.google = false;
+  rig.source.mayHaveReferrersApi = false;
+  return rig;
+}
+
+describe('tags named after a digest', () => {
+  it('are images like any in a list that has nothing else', async () => {
+    const rig = plain();
+    const tags = ['a', 'b', 'c'].map((letter) => referrersTag(`sha256:${letter.repeat(64)}`));
+    for (const tag of tags) rig.source.tag(tag, imageWith(tag, 1));
+    const report = await rig.mirror({}, { options: { ...ON.options, maxMissingTags: 2 } });
+    // The brake counts them as it counts any.
+    assert.deepEqual([report.counts.copied, report.counts.held], [2, 1]);
+    assert.equal((await rig.mirror({ reason: 'requested' }, ON)).counts.copied, 1);
+  });
+
+  it('are images of their own where they spell their own digest', async () => {
+    for (const referrers of [true, false]) {
+      const rig = plain();
+      rig.source.tag('v1', imageWith('v1', 1)).tag(referrersTag(digest), image);
+      const report = await rig.mirror({}, { options: { referrers } });
+      assert.deepEqual(outcomes(report), { v1: 'copied', [referrersTag(digest)]: 'copied' });
+      assert.equal(rig.destination.digestOf(referrersTag(digest)), digest);
+    }
+  });
+
+  it('are images of their own where the source has no such subject', async () => {
+    for (const suffix of ['', '.sig', '.att', '.sbom']) {
+      const rig = plain();
+      const own = `${ELSEWHERE}${suffix}`;
+      // Another tag stays behind, so that only the source can tell.
+      rig.source.tag('v1', imageWith('v1', 1)).tag('dev', imageWith('dev', 1)).tag(own, image);
+      const report = await rig.mirror({ exclusionList: ['^dev$'] }, ON);
+      assert.equal(recordOf(report, own).outcome, 'copied');
+      const again = await rig.mirror({ exclusionList: ['^dev$'] }, ON);
+      assert.equal(again.counts.copied, 0);
+    }
+  });
+
+  it('obey exclusion and selection as any tag does', async () => {
+    const rig = plain();
+    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    const excluded = await rig.mirror({ exclusionList: ['^sha256-'] }, ON);
+    assert.deepEqual(outcomes(excluded), { v1: 'copied' });
+    const selected = await rig.mirror({ selection: { include: ['^v'] } }, ON);
+    assert.deepEqual(outcomes(selected), { v1: 'skipped' });
+  });
+
+  it('cost nothing once they are there', async () => {
+    const rig = plain();
+    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    await rig.mirror({}, ON);
+    const before = rig.source.calls.length + rig.destination.calls.length;
+    await rig.mirror({}, ON);
+    assert.equal(rig.source.calls.length + rig.destination.calls.length - before, 2);
+  });
+
+  it('are copied where they are asked for by name and their subject is not there', async () => {
+    const rig = plain();
+    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    assert.deepEqual(outcomes(await rig.mirror({ tags: [ELSEWHERE] }, ON)), {
+      [ELSEWHERE]: 'copied',
+    });
+  });
+
+  it('ask for another delivery where a question failed', async () => {
+    const rig = plain();
+    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    rig.source.before.push(failing(`source headManifest ${ELSEWHERE}`, 'NETWORK', 1));
+    assert.deepEqual((await rig.mirror({}, ON)).unfinished, [ELSEWHERE]);
+    assert.equal(recordOf(await rig.mirror({}, ON), ELSEWHERE).outcome, 'copied');
+  });
+});
+
+describe('withoutOwnTags', () => {
+  it('knows from the source’s map what stands for itself, before anything is copied', () => {
+    const sig = `${referrersTag(digest)}.sig`;
+    const self = referrersTag(digest);
+    const tags = ['v1', sig, self, ELSEWHERE];
+    const { plain: standing, signatures } = partTags(tags);
+    const map = {
+      digestOfTag: new Map([[self, digest]]),
+      manifests: new Map([[digest, undefined]]),
+      complete: true,
+    };
+    const parted = withoutOwnTags(sourceInventory({ tags, map }), standing, signatures);
+    assert.deepEqual([...parted.own].sort(), [self, ELSEWHERE].sort());
+    assert.deepEqual(
+      [...parted.signatures.values()].flat().map(({ tag }) => tag),
+      [sig],
+    );
+    const unknown = withoutOwnTags(sourceInventory({ tags, map: undefined }), standing, signatures);
+    assert.deepEqual(unknown.own, []);
+  });
+});
+
+describe('ownTags', () => {
+  it('asks about a thousand tags at most, and names the others', async () => {
+    const { source, destination } = plain();
+    const tags = Array.from({ length: 1002 }, (_none, n) =>
+      referrersTag(`sha256:${n.toString(16).padStart(64, '0')}`),
+    );
+    const found = await ownTags({
+      signatures: partTags(tags).signatures,
+      selected: new Set(tags),
+      followsSubjects: true,
+      isFollowed: () => false,
+      isAllThere: true,
+      inventory: {
+        kind: 'names',
+        tagCount: 0,
+        factOf: () => ({ state: 'absent' }),
+        hasManifest: () => undefined,
+        uploadedAtMs: () => undefined,
+      },
+      context: {
+        source,
+        there: { has: () => Promise.resolve(false) } as never,
+        signal: new AbortController().signal,
+      },
+    });
+    assert.equal(found.own.length, 1000);
+    assert.deepEqual(
+      found.leftAside.map(({ reason }) => reason),
+      ['NotAsked', 'NotAsked'],
+    );
+    assert.equal(destination.calls.length, 0);
+  });
+});
