@@ -35,8 +35,6 @@ export interface Hop {
  */
 const SMALL_BUDGET_MS = 120_000;
 const DEFAULT_MAX_BYTES = 64 * 1024;
-/** Pause after a 429 until its body has said more, milliseconds: the shortest back-off. */
-const FIRST_PAUSE_MS = 500;
 
 /**
  * Makes one exchange. It holds a place among its origin's starts until the answer's header came, or
@@ -76,8 +74,8 @@ export async function exchangeOnce(
     throw error;
   }
   const { status } = response;
-  // Closed before the place is given back: nobody slips through while the body is read.
-  if (status === 429) limiter.close(FIRST_PAUSE_MS);
+  // Closed before the place is given back: nobody slips through while the body, which may say more, is read.
+  if (status === 429) limiter.close(parts.retryPolicy.baseMs);
   permit.free();
   if (hop.keepOpen && (status === 200 || status === 206)) {
     permit.learn('ok');

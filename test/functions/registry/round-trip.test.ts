@@ -123,7 +123,7 @@ describe('round trip', () => {
         'RATE_LIMITED',
       );
       assert.equal(fault.retryAfterMs, pauseMs);
-      const atOnce = status === 429 ? [pauseMs] : [];
+      const atOnce = status === 429 ? [QUICK.baseMs] : [];
       assert.deepEqual(one.told, ['acquire', ...atOnce, 'free', pauseMs, 'congested']);
     });
   }

@@ -83,7 +83,7 @@ describe('summary', () => {
     });
     assert.deepEqual(lines, [
       'NETWORK (1): The connection failed; it is tried again.',
-      'UNAUTHORIZED (2): Check the credentials for this registry.',
+      'UNAUTHORIZED (2): Check the credentials for this registry (DOCKER_CONFIG_FILE, ALLOWED_SOURCES).',
       '2 repositories (2 with failures): 1 copied, 2 failed; 1.5 kB in 2.5 s',
     ]);
   });
