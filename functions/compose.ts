@@ -1,9 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import { chain, type Credentials } from './auth/credential.ts';
+import { chain } from './auth/credential.ts';
 import { dockerConfig, requireDockerConfig } from './auth/docker-config.ts';
-import { googleCredentials, googleHosts, googleTokens, type GoogleTokens } from './auth/google.ts';
+import {
+  googleCredentials,
+  googleHosts,
+  googleTokens,
+  whereAvailable,
+  type GoogleTokens,
+} from './auth/google.ts';
 import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts';
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
@@ -235,13 +241,13 @@ function registriesOf(
   const { dockerConfigFile, sourceCaFile } = config;
   if (dockerConfigFile !== undefined) checkDockerConfig(dockerConfigFile);
   const google = googleCredentials(isGoogle, tokens);
-  const credentials: Credentials =
-    dockerConfigFile === undefined
-      ? google
-      : chain(google, dockerConfig({ path: dockerConfigFile }));
+  const docker = dockerConfigFile === undefined ? [] : [dockerConfig({ path: dockerConfigFile })];
   const { host } = parseDestinationRegistry(config.destinationRegistry);
   return createRegistries({
-    credentials: { source: credentials, destination: credentials },
+    credentials: {
+      source: chain(whereAvailable(google), ...docker),
+      destination: chain(google, ...docker),
+    },
     mayUseCredentials: (source) => mayUseCredentials(source, config),
     isGoogle,
     googleTokens: tokens,

@@ -50,6 +50,12 @@ export const FAULTS = {
   // The way to a registry.
   NETWORK: time('The connection failed; it is tried again.'),
   TIMEOUT: time('The registry did not answer in time; it is tried again.'),
+  TLS_REFUSED: operator(
+    'The host speaks no TLS on this port: correct the host, or allow plain http.',
+  ),
+  CERTIFICATE_REFUSED: operator(
+    'The certificate is of no known authority, or of another host: see SOURCE_CA_FILE.',
+  ),
   ABORTED: time('The work was interrupted; it goes on with the next delivery.'),
   DEADLINE_EXCEEDED: time('The delivery ended before the work; it goes on with the next one.'),
   DELIVERY_TOO_SHORT: operator(

@@ -3,6 +3,7 @@ import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Environment, JobConfig } from '../config.ts';
 import { oneLine, shownJson, type Fault } from '../fault.ts';
 import { refuseOption } from '../options/option.ts';
+import { AdviceTally } from '../report/advice.ts';
 import { progressLine, type Progress } from '../report/progress.ts';
 import { isFailed, reportDocument, type RunResult } from '../report/report-document.ts';
 import { repositoryLine, summaryLines, tagLine } from '../report/report-lines.ts';
@@ -78,6 +79,7 @@ async function runImages(parts: RunParts): Promise<number> {
   const asText = config.output === 'text';
   const progress = progressLine(print, streams.stderr, Date.now);
   const engine = composeEngine(config, logger, { dryRun: config.dryRun, countRequests: false });
+  const advice = new AdviceTally();
   const interrupted = new AbortController();
   parts.end.onTold(() => {
     interrupted.abort();
@@ -89,12 +91,16 @@ async function runImages(parts: RunParts): Promise<number> {
       {
         onRecord: (image, record) => {
           progress.tag();
+          if (record.fault !== undefined && record.outcome === 'failed') advice.fault(record.fault);
+          if (record.outcome === 'lost') advice.tagLost();
           if (asText) progress.line(tagLine(image, record));
         },
         onBytes: (count) => {
           progress.bytes(count);
         },
         onRepository: (repository) => {
+          if (repository.fault !== undefined) advice.fault(repository.fault);
+          if (repository.report?.ending === 'source-lost') advice.repositoryLost();
           if (asText) progress.line(repositoryLine(repository));
         },
       },
@@ -102,6 +108,7 @@ async function runImages(parts: RunParts): Promise<number> {
     );
     progress.end();
     report(result, config, streams);
+    for (const line of advice.lines) streams.stderr.write(`${oneLine(line)}\n`);
     return isComplete(result) ? 0 : 1;
   } finally {
     progress.end();

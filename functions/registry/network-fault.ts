@@ -5,6 +5,23 @@ const SPECIAL: Readonly<Record<string, FaultCode>> = {
   HPE_HEADER_OVERFLOW: 'RESPONSE_TOO_LARGE',
 };
 
+/** What a code of the system says, in words. */
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection was closed',
+  EPIPE: 'the connection was closed',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the host name could not be looked up',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network cannot be reached',
+};
+
+/** OpenSSL's reasons for an answer that is no TLS. */
+const NO_TLS = /wrong[ _]version[ _]number|packet[ _]length[ _]too[ _]long|http[ _]request/i;
+/** Node's codes of certificates (nodejs.org/api/tls, "X509 certificate error codes"). */
+const CERTIFICATE =
+  /^(?:ERR_TLS_CERT_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(?:GET|VERIFY)_|INVALID_CA|HOSTNAME_MISMATCH)/;
+
 /**
  * Makes a fault of what the HTTP library threw. Nothing of the error but its code and message goes
  * on: its other fields hold request headers, which hold credentials.
@@ -19,7 +36,17 @@ export function networkFault(error: unknown): Fault {
     return new Fault(SPECIAL[code] ?? 'RESPONSE_INVALID', `no HTTP response (${code})`);
   }
   if (code === 'ETIMEDOUT') return new Fault('TIMEOUT', 'the connection timed out');
-  return new Fault('NETWORK', code === '' ? reason : `${reason} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${reason} (${code})`, { cause: error });
+  if (CERTIFICATE.test(code)) {
+    return new Fault('CERTIFICATE_REFUSED', `the certificate is not trusted (${code})`);
+  }
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    // OpenSSL's text names files and lines of its own.
+    return NO_TLS.test(`${code} ${reason}`)
+      ? new Fault('TLS_REFUSED', `what answers speaks no TLS (${code})`)
+      : new Fault('NETWORK', `the TLS handshake failed (${code})`);
+  }
+  const said = WORDS[code] ?? reason;
+  return new Fault('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${said} (${code})`, { cause: error });
 }
 
 /** The system's or the library's code of an error, the innermost that is one; empty where there is none. */

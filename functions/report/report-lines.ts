@@ -1,4 +1,4 @@
-import { FAULTS, printable, type Fault, type FaultCode } from '../fault.ts';
+import { printable, type Fault } from '../fault.ts';
 import { OUTCOMES, type TagRecord } from '../mirror/outcome.ts';
 import { isFailed, totalCounts, type RepositoryResult, type RunResult } from './report-document.ts';
 
@@ -29,7 +29,7 @@ export function repositoryLine({ image, report, fault, durationMs }: RepositoryR
   );
 }
 
-/** The last lines of a run: the figures, and once more what failed with what to do about it. */
+/** The last line of a run: its figures. */
 export function summaryLines(run: RunResult): readonly string[] {
   const counts = totalCounts(run.repositories);
   const words = OUTCOMES.filter((outcome) => counts[outcome] > 0).map(
@@ -40,27 +40,11 @@ export function summaryLines(run: RunResult): readonly string[] {
   const total = run.repositories.length;
   const durationMs = run.finishedAt.getTime() - run.startedAt.getTime();
   return [
-    ...advice(run),
     `${total} ${total === 1 ? 'repository' : 'repositories'}` +
       (failed === 0 ? '' : ` (${failed} with failures)`) +
       `: ${words.length === 0 ? 'no tags' : words.join(', ')}; ` +
       `${bytesText(bytes)} in ${secondsText(durationMs)}`,
   ];
-}
-
-/** Each fault code that occurred, how often, and what its reader does next. */
-function advice({ repositories }: RunResult): readonly string[] {
-  const counts = new Map<FaultCode, number>();
-  const add = (code: FaultCode | undefined, count: number): void => {
-    if (code !== undefined) counts.set(code, (counts.get(code) ?? 0) + count);
-  };
-  for (const { fault, report } of repositories) {
-    add(fault?.code, 1);
-    for (const { code, count } of report?.kinds ?? []) add(code, count);
-  }
-  return [...counts]
-    .sort(([one], [other]) => (one < other ? -1 : 1))
-    .map(([code, count]) => `${code} (${count}): ${FAULTS[code].advice}`);
 }
 
 /** `NETWORK at the source, list tags: connection refused (https://…)`. */

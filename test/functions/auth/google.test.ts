@@ -4,8 +4,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
-import { googleCredentials, googleHosts, googleTokens } from '../../../functions/auth/google.ts';
-import { isFault } from '../../../functions/fault.ts';
+import {
+  googleCredentials,
+  googleHosts,
+  googleTokens,
+  whereAvailable,
+} from '../../../functions/auth/google.ts';
+import { Fault, isFault } from '../../../functions/fault.ts';
 import { startMetadata } from '../../../infra/local/metadata/metadata.ts';
 
 /** The library finds the metadata server by its environment; each test has one of its own. */
@@ -114,5 +119,38 @@ describe('Google credentials', () => {
       assert.equal(error.cause, undefined);
       return true;
     });
+  });
+});
+
+describe('credentials where available', () => {
+  it('goes anonymously where there is no identity, and asks again after a minute', async () => {
+    let [asked, nowMs, failing] = [0, 0, true];
+    const credentials = whereAvailable(
+      {
+        credentialFor: async () => {
+          asked += 1;
+          if (failing) throw new Fault('CREDENTIALS_UNAVAILABLE', 'none');
+          return Promise.resolve({ kind: 'google', token: 't' });
+        },
+        refused: () => undefined,
+      },
+      () => nowMs,
+    );
+    assert.equal(await credentials.credentialFor('gcr.io'), undefined);
+    assert.equal(await credentials.credentialFor('gcr.io'), undefined);
+    assert.equal(asked, 1);
+    failing = false;
+    nowMs = 60_000;
+    assert.deepEqual(await credentials.credentialFor('gcr.io'), { kind: 'google', token: 't' });
+  });
+
+  it('hides no other fault', async () => {
+    const credentials = whereAvailable({
+      credentialFor: async () => Promise.reject(new Fault('DOCKER_CONFIG_INVALID', 'x')),
+      refused: () => undefined,
+    });
+    await assert.rejects(credentials.credentialFor('gcr.io'), (error) =>
+      isFault(error, 'DOCKER_CONFIG_INVALID'),
+    );
   });
 });

@@ -18,7 +18,11 @@ describe('network fault', () => {
     ['ECONNREFUSED', 'NETWORK'],
     ['ECONNRESET', 'NETWORK'],
     ['ENOTFOUND', 'NETWORK'],
-    ['CERT_HAS_EXPIRED', 'NETWORK'],
+    ['CERT_HAS_EXPIRED', 'CERTIFICATE_REFUSED'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERTIFICATE_REFUSED'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'CERTIFICATE_REFUSED'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'TLS_REFUSED'],
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'NETWORK'],
     ['ETIMEDOUT', 'TIMEOUT'],
     ['HPE_HEADER_OVERFLOW', 'RESPONSE_TOO_LARGE'],
     ['HPE_INVALID_CONSTANT', 'RESPONSE_INVALID'],
@@ -29,6 +33,13 @@ describe('network fault', () => {
       assert.equal(errorCode(failed(code)), code);
     });
   }
+
+  it("says nothing in OpenSSL's words", () => {
+    const said = '10:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:ssl/x.c:355:';
+    const fault = networkFault(failed('EPROTO', said));
+    assert.equal(fault.code, 'TLS_REFUSED');
+    assert.doesNotMatch(fault.message, /routines|ssl\/x/);
+  });
 
   it('gives on the fault that it finds within', () => {
     const fault = new Fault('ADDRESS_REFUSED', 'private');

@@ -1,0 +1,373 @@
+import assert from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { hostname, networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import { freePort } from '../../infra/local/child.ts';
+import { selfSignedCertificate } from '../../infra/local/registry/certificate.ts';
+import { startRegistries, type Registries } from '../functions/registries.ts';
+import { runEntry } from './entry.ts';
+
+const TIMEOUT = { timeout: 60_000 };
+const FOREVER = Number.POSITIVE_INFINITY;
+
+/** A small server of the test's own. */
+interface Server {
+  readonly port: number;
+  close(): void;
+}
+
+async function serve(answer: RequestListener, tls = false): Promise<Server> {
+  const server = tls
+    ? createTlsServer(selfSignedCertificate(['localhost', '127.0.0.1', hostname()]), answer)
+    : createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/** A name of this machine that is not loopback's: TLS is spoken to it, and it leads to 127.0.0.1. */
+async function ownName(): Promise<string | undefined> {
+  const found = await lookup(hostname(), { all: true }).catch(() => []);
+  const own = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
+  const ours = found.every(({ address }) => own.some((one) => one.address === address));
+  return ours && found.some(({ address }) => address === '127.0.0.1') ? hostname() : undefined;
+}
+
+/** What nobody at a terminal is to read: of a service that tries again, or of a library's insides. */
+const NEVER_SAID =
+  /tried again|next delivery|sent again|service account|SSL routines|error:[0-9A-F]{8}|\.ts:\d|node:internal/i;
+
+interface Mistake {
+  readonly name: string;
+  readonly argv: () => readonly string[];
+  /** Prepares the registries. */
+  readonly given?: () => void;
+  readonly env?: () => Readonly<Record<string, string>>;
+  readonly code: 1 | 2;
+  /** What the one line on standard error says. */
+  readonly says: RegExp;
+}
+
+const name = await ownName();
+
+describe('mistakes of an operator', { concurrency: 3 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mistakes-'));
+  let registries: Registries;
+  let plain: Server;
+  let secure: Server;
+  let page: Server;
+  let asking: Server;
+  let closedPort = 0;
+
+  before(async () => {
+    registries = await startRegistries();
+    plain = await serve((_request, response) => response.writeHead(404).end());
+    secure = await serve((_request, response) => response.writeHead(404).end(), true);
+    page = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<html>a page</html>');
+    });
+    asking = await serve((_request, response) => {
+      const challenge = 'Bearer realm="http://tokens.example/token",service="x"';
+      response.writeHead(401, { 'www-authenticate': challenge }).end();
+    });
+    closedPort = await freePort();
+  });
+  after(async () => {
+    for (const server of [plain, secure, page, asking]) server.close();
+    await registries.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const source = (repository = 'demo/api'): string => `${registries.source.host}/${repository}`;
+  const into = (path: string): string => `${registries.destination.host}/${path}`;
+  const copy = (image: string, registry: string, ...more: readonly string[]): readonly string[] => [
+    ...['--image', image, '--destination-registry', registry],
+    ...['--destination-layout', 'path', ...more],
+  ];
+  const file = (text: string): string => {
+    const path = join(mkdtempSync(join(folder, 'f-')), 'file');
+    writeFileSync(path, text);
+    return path;
+  };
+  const refuses = (
+    side: 'source' | 'destination',
+    path: RegExp,
+    status: number,
+    code?: string,
+  ): void => {
+    registries[side].faults.add({
+      path,
+      times: FOREVER,
+      effect: {
+        kind: 'answer',
+        status,
+        ...(code === undefined ? {} : { errors: [{ code, message: 'refused' }] }),
+      },
+    });
+  };
+
+  const mistakes: readonly Mistake[] = [
+    {
+      name: 'the wrong port of the source',
+      argv: () => copy(`localhost:${closedPort}/demo/api`, into('a')),
+      code: 1,
+      says: /^NETWORK at the source .*--image/m,
+    },
+    {
+      name: 'a typo in the host of the source',
+      argv: () => copy('registry.invalid/demo/api', into('a')),
+      code: 1,
+      says: /^NETWORK at the source .*--image/m,
+    },
+    {
+      name: 'the wrong port of the destination',
+      argv: () => copy(source(), `localhost:${closedPort}/m`),
+      code: 1,
+      says: /^NETWORK at the destination .*--destination-registry/m,
+    },
+    {
+      name: 'a typo in the host of the destination',
+      argv: () => copy(source(), 'registry.invalid/m'),
+      code: 1,
+      says: /^NETWORK at the destination .*--destination-registry/m,
+    },
+    {
+      name: 'loopback that speaks TLS',
+      argv: () => copy(`localhost:${secure.port}/demo/api`, into('a')),
+      code: 1,
+      says: /^NETWORK at the source .*--image.* plain http/m,
+    },
+    {
+      name: 'a page in place of a registry',
+      argv: () => copy(`localhost:${page.port}/demo/api`, into('a')),
+      code: 1,
+      says: /^RESPONSE_INVALID at the source .*--image/m,
+    },
+    {
+      name: 'a repository that is not there',
+      argv: () => copy(source('demo/absent'), into('a')),
+      code: 1,
+      says: /^no such repository .*--image/m,
+    },
+    {
+      name: 'a tag that is not there',
+      argv: () => copy(source(), into('b'), '--tag', 'absent'),
+      code: 1,
+      says: /^no such tag .*--tag/m,
+    },
+    {
+      name: 'a private source, asked anonymously',
+      given: () => {
+        refuses('source', /demo\/web\//, 401, 'UNAUTHORIZED');
+      },
+      argv: () => copy(source('demo/web'), into('a')),
+      code: 1,
+      says: /^UNAUTHORIZED at the source .*--docker-config/m,
+    },
+    {
+      name: 'a source that these credentials may not pull',
+      given: () => {
+        refuses('source', /demo\/legacy\//, 403, 'DENIED');
+      },
+      argv: () => copy(source('demo/legacy'), into('a')),
+      code: 1,
+      says: /^FORBIDDEN at the source .*--docker-config/m,
+    },
+    {
+      name: 'a list that is refused, with --tag',
+      given: () => {
+        refuses('source', /demo\/ledger\/tags/, 403, 'DENIED');
+      },
+      argv: () => copy(source('demo/ledger'), into('a'), '--tag', '1.0.0'),
+      code: 1,
+      says: /^FORBIDDEN at the source .*--docker-config/m,
+    },
+    {
+      name: 'a source that fails',
+      given: () => {
+        refuses('source', /demo\/chart\//, 503);
+      },
+      argv: () => copy(source('demo/chart'), into('a')),
+      code: 1,
+      says: /^SERVER_ERROR at the source .*Run the command again later/m,
+    },
+    {
+      name: 'a destination without credentials',
+      given: () => {
+        refuses('destination', /\/anonymous\//, 401, 'UNAUTHORIZED');
+      },
+      argv: () => copy(source(), into('anonymous')),
+      code: 1,
+      says: /^UNAUTHORIZED at the destination .*--docker-config/m,
+    },
+    {
+      name: 'a destination that these credentials may not push to',
+      given: () => {
+        refuses('destination', /\/readonly\/.*uploads/, 403, 'DENIED');
+      },
+      argv: () => copy(source(), into('readonly')),
+      code: 1,
+      says: /^FORBIDDEN at the destination .*--destination-registry/m,
+    },
+    {
+      name: 'a destination repository that is not there',
+      given: () => {
+        refuses('destination', /\/absent\/.*uploads/, 404, 'NAME_UNKNOWN');
+      },
+      argv: () => copy(source(), into('absent')),
+      code: 1,
+      says: /^NOT_FOUND at the destination .*--destination-registry/m,
+    },
+    {
+      name: 'a token service without TLS elsewhere',
+      argv: () => copy(`localhost:${asking.port}/demo/api`, into('a')),
+      code: 1,
+      says: /^REALM_REFUSED.*--docker-config/m,
+    },
+    {
+      name: 'a destination of Google without any login',
+      env: () => ({ GOOGLE_REGISTRY_HOSTS: registries.destination.host }),
+      argv: () => copy(source(), into('google')),
+      code: 1,
+      says: /^CREDENTIALS_UNAVAILABLE.*gcloud auth application-default login/m,
+    },
+    {
+      name: 'a subscription of a broker that is not there',
+      env: () => ({ PUBSUB_EMULATOR_HOST: `127.0.0.1:${closedPort}`, GOOGLE_CLOUD_PROJECT: 'p' }),
+      argv: () => ['--drain', 'absent', '--destination-registry', into('a')],
+      code: 1,
+      says: /^pull absent: /m,
+    },
+    ...(name === undefined
+      ? []
+      : ([
+          {
+            name: 'a source without TLS',
+            argv: () => copy(`${name}:${plain.port}/demo/api`, into('a')),
+            code: 1,
+            says: /^TLS_REFUSED at the source .*--insecure-source/m,
+          },
+          {
+            name: 'a destination without TLS',
+            argv: () => copy(source(), `${name}:${plain.port}/m`),
+            code: 1,
+            says: /^TLS_REFUSED at the destination .*--insecure-destination/m,
+          },
+          {
+            name: 'a source with a certificate of its own',
+            argv: () => copy(`${name}:${secure.port}/demo/api`, into('a')),
+            code: 1,
+            says: /^CERTIFICATE_REFUSED at the source .*--source-ca-file/m,
+          },
+          {
+            name: 'a destination with a certificate of its own',
+            argv: () => copy(source(), `${name}:${secure.port}/m`),
+            code: 1,
+            says: /^CERTIFICATE_REFUSED at the destination .*NODE_EXTRA_CA_CERTS/m,
+          },
+        ] satisfies readonly Mistake[])),
+    {
+      name: 'a docker config that is not there',
+      argv: () => copy(source(), into('a'), '--docker-config', join(folder, 'absent')),
+      code: 2,
+      says: /--docker-config.*ENOENT/,
+    },
+    {
+      name: 'a docker config of Docker Desktop',
+      argv: () => copy(source(), into('a'), '--docker-config', file('{"credsStore":"desktop"}')),
+      code: 2,
+      says: /--docker-config.*credential helper/,
+    },
+    {
+      name: 'an authority that is no certificate',
+      argv: () => copy(source(), into('a'), '--source-ca-file', file('')),
+      code: 2,
+      says: /--source-ca-file.*no certificate/,
+    },
+    {
+      name: 'a scheme in the image',
+      argv: () => copy('https://ghcr.io/org/app', into('a')),
+      code: 2,
+      says: /^--image .*scheme/,
+    },
+    {
+      name: 'a tag in the image',
+      argv: () => copy('ghcr.io/org/app:1.0', into('a')),
+      code: 2,
+      says: /^--image .*tag/,
+    },
+    {
+      name: 'a scheme in the destination',
+      argv: () => copy('alpine', 'https://localhost:5000'),
+      code: 2,
+      says: /^--destination-registry .*scheme/,
+    },
+    {
+      name: 'no destination',
+      argv: () => ['--image', 'alpine'],
+      code: 2,
+      says: /^--destination-registry .*empty/,
+    },
+    { name: 'nothing to do', argv: () => [], code: 2, says: /^--image is required/ },
+    {
+      name: 'a typo in a flag',
+      argv: () => ['--imag', 'alpine'],
+      code: 2,
+      says: /^--imag is no option: did you mean --image/,
+    },
+    {
+      name: 'a flag without its value',
+      argv: () => ['--image', '--dry-run'],
+      code: 2,
+      says: /^--image wants a value/,
+    },
+    {
+      name: 'an image of the destination',
+      argv: () => copy(into('m/app'), into('m')),
+      code: 2,
+      says: /^--image .*destination/,
+    },
+  ];
+
+  for (const { name: what, argv, given, env, code, says } of mistakes) {
+    it(`answers ${what} with one line that says what to do`, TIMEOUT, async () => {
+      given?.();
+      const ended = await runEntry('functions/job.ts', argv(), {
+        METADATA_SERVER_DETECTION: 'none',
+        HOME: folder,
+        ...env?.(),
+      });
+      const all = `${ended.stdout}\n${ended.stderr}`;
+      assert.equal(ended.code, code, all);
+      assert.match(ended.stderr, says);
+      assert.doesNotMatch(all, NEVER_SAID);
+      const advice = ended.stderr.split('\n').filter((line) => /^[\w ]+\(\d+\): /.test(line));
+      assert.equal(advice.length, code === 2 || argv()[0] === '--drain' ? 0 : 1, ended.stderr);
+      if (code === 2) assert.equal(ended.stderr.split('\n').length, 2, ended.stderr);
+    });
+  }
+
+  it("reads Google's public images anonymously, without any login", TIMEOUT, async () => {
+    const { code, stdout, stderr } = await runEntry(
+      'functions/job.ts',
+      copy(source(), into('public')),
+      {
+        METADATA_SERVER_DETECTION: 'none',
+        HOME: folder,
+        GOOGLE_REGISTRY_HOSTS: registries.source.host,
+      },
+    );
+    assert.equal(code, 0, stdout + stderr);
+  });
+});
