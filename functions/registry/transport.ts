@@ -5,8 +5,9 @@ import { getCACertificates } from 'node:tls';
 
 import got, { type Got, type Request } from 'got';
 
-import { Fault } from '../fault.ts';
+import { Fault, isFault } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
+import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
@@ -50,6 +51,8 @@ export interface TransportOptions {
   readonly bodyIdleMs?: number | undefined;
   /** Longest wait for a connection, TLS included. Default: 10 s. */
   readonly connectMs?: number | undefined;
+  /** The wall clock, milliseconds since 1970: it goes on while an instance is frozen. */
+  readonly clock?: (() => number) | undefined;
 }
 
 /** Sends exchanges of one side over connections of its own. */
@@ -104,13 +107,17 @@ export function openTransport(options: TransportOptions): Transport {
     strictContentLength: false,
     http2: false,
   });
+  const idle = idleConnections([agents.http, agents.https], options.clock ?? Date.now);
   return {
     async send(request, signal) {
       checkLiteral(request.url, options.addresses);
+      idle.dropOld();
       const first = new Exchange(request, door, options, signal);
       try {
         return await first.response;
       } catch (error) {
+        // Whoever says nothing on one kept connection is not there on the others either.
+        if (first.wasSilent(error)) idle.dropAllOf(request.url);
         // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
         if (!first.wasStale(error)) throw error;
         return await new Exchange(request, door, options, signal).response;
@@ -170,11 +177,23 @@ class Exchange {
     this.#watch(resolve);
   }
 
-  /** Whether the failure is that of a kept connection which the server had closed meanwhile. */
+  /** Whether the failure is that of a kept connection on which nothing was said in time. */
+  wasSilent(error: unknown): boolean {
+    return this.#isOfKept(error) && isFault(error, 'TIMEOUT');
+  }
+
+  /**
+   * Whether the failure is that of a kept connection which the server had closed meanwhile, or which
+   * had died, and the request can be sent again.
+   */
   wasStale(error: unknown): boolean {
     const replayable = this.#request.body === undefined || Buffer.isBuffer(this.#request.body);
     const reset = this.#staleCode === 'ECONNRESET' || this.#staleCode === 'EPIPE';
-    return replayable && reset && this.#reusedSocket && !this.#responded && error === this.#failure;
+    return replayable && this.#isOfKept(error) && (reset || this.wasSilent(error));
+  }
+
+  #isOfKept(error: unknown): boolean {
+    return this.#reusedSocket && !this.#responded && error === this.#failure;
   }
 
   #staleCode = '';

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+
+import { readBody } from '../../../functions/registry/body.ts';
+import { MAX_IDLE_MS } from '../../../functions/registry/idle-connections.ts';
+import { openTransport, type TransportOptions } from '../../../functions/registry/transport.ts';
+import { NEVER, rejection } from './setting.ts';
+
+const LOCAL = { privateHosts: new Set<string>(), loopback: true };
+const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+
+/** A server of bare sockets. */
+async function tcp(t: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+/** Asks by one transport; the body. */
+function opened(
+  t: TestContext,
+  options: Partial<TransportOptions>,
+): (url: string) => Promise<string> {
+  const transport = openTransport({ addresses: LOCAL, ...options });
+  t.after(() => {
+    transport.close();
+  });
+  return async (url) => {
+    const request = { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000 } as const;
+    const response = await transport.send(request, NEVER);
+    const body = await readBody(response, 100);
+    // The connection is free again once its answer has been read.
+    await new Promise(setImmediate);
+    return body.toString();
+  };
+}
+
+describe('idle connections', () => {
+  it('are not used again after a minute, frozen or not', async (t) => {
+    let nowMs = 0;
+    const sockets: Socket[] = [];
+    const url = await tcp(t, (socket) => {
+      sockets.push(socket);
+      socket.on('data', () => socket.write(ANSWER));
+    });
+    const ask = opened(t, { clock: () => nowMs });
+    await ask(url);
+    nowMs += MAX_IDLE_MS;
+    await ask(url);
+    assert.equal(sockets.length, 1);
+    nowMs += MAX_IDLE_MS + 1;
+    await ask(url);
+    assert.equal(sockets.length, 2);
+  });
+
+  it('that have died are all dropped after one silence, and the request is sent anew', async (t) => {
+    const silent = new Set<Socket>();
+    const sockets: Socket[] = [];
+    const asked: Socket[] = [];
+    const url = await tcp(t, (socket) => {
+      sockets.push(socket);
+      socket.on('data', () => {
+        asked.push(socket);
+        if (!silent.has(socket)) socket.write(ANSWER);
+      });
+    });
+    const ask = opened(t, { idleMs: 300 });
+    await Promise.all([ask(url), ask(url), ask(url)]);
+    assert.equal(sockets.length, 3);
+    // A thawed instance: its connections are there, and lead nowhere.
+    for (const socket of sockets) silent.add(socket);
+    asked.length = 0;
+    assert.equal(await ask(url), 'ok');
+    assert.equal(sockets.length, 4);
+    assert.equal(asked.length, 2, 'one silent connection is asked, then a new one');
+    assert.equal(await ask(url), 'ok');
+    assert.equal(sockets.length, 4);
+  });
+
+  it('are not the reason where a new connection is silent too', async (t) => {
+    let count = 0;
+    const url = await tcp(t, () => (count += 1));
+    const transport = openTransport({ addresses: LOCAL, idleMs: 100 });
+    t.after(() => {
+      transport.close();
+    });
+    const request = { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000 } as const;
+    await rejection(transport.send(request, NEVER), 'TIMEOUT');
+    assert.equal(count, 1);
+  });
+});
