@@ -36,6 +36,12 @@ export interface PullUntilIdleOptions {
 export type PullEnding = 'empty' | 'full' | 'not-empty' | 'stopped';
 
 /**
+ * How long a message that is there may take to come, in milliseconds: the shortest back-off of a retry
+ * policy is 10 s by default (RetryPolicy), and streams are opened anew within seconds.
+ */
+const COMES_WITHIN_MS = 15_000;
+
+/**
  * Pulls a subscription into a taker until it is empty or the signal aborts. The broker is asked
  * before it is called empty: a dead connection brings nothing either. Where nothing came at all, what
  * another reader may hold is waited for.
@@ -122,7 +128,7 @@ async function untilEmpty(
     const waits = await hasMessage(client, subscription.name, signal);
     const came = (): boolean => quiet.received > before;
     if (!waits && !came()) return 'empty';
-    await quiet.last(idleMs, signal);
+    await quiet.last(idleMs, signal, Math.max(idleMs, COMES_WITHIN_MS));
     if (waits && !came() && !isFull()) return 'not-empty';
   }
 }

@@ -55,7 +55,7 @@ export interface EmulatedSubscriber {
 /** Reads all dead letters, beside the subscription that a drain empties. */
 const WATCH = 'dead-letter-watch';
 
-/** Starts it. A delivery has 3 s, three tags are a batch, five attempts are the end. */
+/** Starts it. A delivery has 8 s, three tags are a batch, five attempts are the end. */
 export async function startEmulatedSubscriber(
   emulator: PubsubEmulator,
 ): Promise<EmulatedSubscriber> {
@@ -77,7 +77,7 @@ export async function startEmulatedSubscriber(
     start: async () =>
       startInstanceProcess({
         command: ['functions/serve.ts'],
-        env: { ...common, BATCH_TAGS: '3', DEADLINE_SECONDS: '3', BULK_TOPIC: TOPICS.bulk },
+        env: { ...common, BATCH_TAGS: '3', DEADLINE_SECONDS: '8', BULK_TOPIC: TOPICS.bulk },
         onLine: (line) => lines.push(line),
       }),
     concurrency: 8,

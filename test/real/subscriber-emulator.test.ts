@@ -13,7 +13,8 @@ import {
 } from './servers/pubsub-emulator.ts';
 
 const search = findPubsubEmulator();
-const TIMEOUT = { timeout: 120_000 };
+// All of it waits for conditions; this is what a machine with no time to spare may take.
+const TIMEOUT = { timeout: 300_000 };
 
 describe("subscriber over Google's Pub/Sub emulator", { skip: skipUnless(search) }, () => {
   let emulator: PubsubEmulator;
@@ -140,9 +141,9 @@ describe("subscriber over Google's Pub/Sub emulator", { skip: skipUnless(search)
     assert.equal(code, 0);
     const summary = lines.find(({ entry }) => entry === 'republish');
     assert.ok(Number(summary?.['republished']) >= 1, JSON.stringify(lines));
+    // A second letter may come later still: nothing is said of what the topic holds now.
     await rig.mirrored('org/down');
     await told('org/down', { decision: 'acknowledge' });
-    assert.deepEqual(await rig.take(TOPICS.deadLetter), []);
   });
 
   it(
