@@ -12,6 +12,12 @@ export interface QueueClient {
    * @throws Fault `CREDENTIALS_UNAVAILABLE`; the next call begins with a client made anew
    */
   open(): Promise<OpenClient>;
+  /**
+   * A client of its own for streams: calls that get no answer do not end it. Its keepalive notices a
+   * dead connection, and a stream opens another by itself.
+   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   */
+  openStream(): Promise<PubSub>;
   /** Closes the connections; nothing where there are none. */
   close(): Promise<void>;
 }
@@ -79,6 +85,7 @@ export function queueClient(
 ): QueueClient {
   const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
   let current: Promise<PubSub> | undefined;
+  let streaming: Promise<PubSub> | undefined;
   let unanswered = 0;
   let again = false;
 
@@ -91,6 +98,10 @@ export function queueClient(
     void closed(client);
   }
 
+  function make(): Promise<PubSub> {
+    return load(projectId, options.keepaliveMs ?? KEEPALIVE_MS, again);
+  }
+
   async function ready(client: Promise<PubSub>): Promise<PubSub> {
     const pubsub = await client;
     await authenticated(pubsub);
@@ -99,7 +110,7 @@ export function queueClient(
 
   return {
     async open() {
-      const client = (current ??= load(projectId, options.keepaliveMs ?? KEEPALIVE_MS, again));
+      const client = (current ??= make());
       let pubsub: PubSub;
       try {
         pubsub = await within(ready(client), timeoutMs, options.signal);
@@ -119,9 +130,20 @@ export function queueClient(
         },
       };
     },
+    async openStream() {
+      const client = (streaming ??= make());
+      try {
+        return await within(ready(client), timeoutMs, options.signal);
+      } catch (error) {
+        streaming = undefined;
+        again = true;
+        throw unavailable(error);
+      }
+    },
     async close() {
-      if (current !== undefined) await closed(current);
-      current = undefined;
+      const open = [current, streaming].filter((client) => client !== undefined);
+      current = streaming = undefined;
+      await Promise.all(open.map(closed));
     },
   };
 }

@@ -57,7 +57,7 @@ export async function pullSubscription(
   subscriptionName: string,
   options: PullOptions,
 ): Promise<Puller> {
-  const { pubsub } = await client.open();
+  const pubsub = await client.openStream();
   const { Duration } = await import('./library.ts');
   const subscription = pubsub.subscription(subscriptionName, {
     flowControl: {

@@ -32,6 +32,7 @@ export async function startBroker(...topics: readonly string[]): Promise<Broker>
   process.env['PUBSUB_EMULATOR_HOST'] = pubsub.host;
   const client = queueClient(PROJECT);
   await client.open();
+  await client.openStream();
   delete process.env['PUBSUB_EMULATOR_HOST'];
   return {
     pubsub,

@@ -92,6 +92,20 @@ describe('queue client', () => {
     assert.equal((await client.open()).pubsub, pubsub);
   });
 
+  it('keeps the client of its streams when calls get no answer', async (t) => {
+    const { proxy, client } = await proxied(t, { timeoutMs: 500 });
+    const stream = await client.openStream();
+    const publisher = topicPublisher(client, 'events', { repeats: false });
+    await publisher.publish(message);
+    const { pubsub } = await client.open();
+    assert.notEqual(pubsub, stream);
+    proxy.silence();
+    for (let call = 0; call < 2; call += 1) await assert.rejects(publisher.publish(message));
+    assert.notEqual((await client.open()).pubsub, pubsub);
+    assert.equal(await client.openStream(), stream);
+    assert.equal(stream.isOpen, true);
+  });
+
   it('notices a connection that is dead while nothing is called', async (t) => {
     const { proxy, client } = await proxied(t, { keepaliveMs: 100, timeoutMs: 60_000 });
     const publisher = topicPublisher(client, 'events', { repeats: false });
