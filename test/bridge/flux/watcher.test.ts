@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 
 import type { ImageRepository } from '../../../bridge/flux/image-repository.ts';
@@ -344,7 +345,12 @@ describe('watchImageRepositories, at a server of its own', () => {
     requests.length = 0;
     answers = { list: (response) => response.end(EMPTY_LIST), watch: () => undefined };
   });
-  afterEach(() => watching.stop());
+  afterEach(async () => {
+    await watching.stop();
+    // What it sent last may arrive after it has ended, and would count for the next test.
+    const connections = promisify(server.getConnections.bind(server));
+    await eventually('it is gone', async () => (await connections()) === 0);
+  });
   after(async () => {
     server.close();
     server.closeAllConnections();
