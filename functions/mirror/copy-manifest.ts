@@ -134,19 +134,26 @@ export class ManifestCopy {
   /**
    * Pushes a manifest whose parts are at the destination. Where the registry misses some after all,
    * they are brought once more (a registry's clean-up may have taken them) and it is pushed again.
+   * @param mayStart as that of the port
    * @throws Fault `FOREIGN_LAYER_REFUSED`, `INDEX_CHILD_REFUSED`, and the port's
    */
-  async push(reference: string, node: ManifestNode, walk: Walk, tally: Tally): Promise<PutAnswer> {
+  async push(
+    reference: string,
+    node: ManifestNode,
+    walk: Walk,
+    tally: Tally,
+    mayStart?: () => boolean,
+  ): Promise<PutAnswer> {
     const { destination, pool, signal, there } = this.#context;
     const mark = pool.knowledge.mark();
     try {
       const answer = await destination
-        .putManifest(reference, node.bytes, signal)
+        .putManifest(reference, node.bytes, signal, mayStart)
         .catch(async (error: unknown) => {
           if (!isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
           refuseForeignLayers(node, error);
           await this.#heal(node, error.digests, mark, walk, tally);
-          return destination.putManifest(reference, node.bytes, signal);
+          return destination.putManifest(reference, node.bytes, signal, mayStart);
         });
       there.add(node.digest);
       tally.push();

@@ -2,12 +2,16 @@ import type { Semaphore } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
-import type { ManifestNode, ReadTag } from './source-manifests.ts';
+import type { ManifestHead } from './ports.ts';
+import type { ManifestNode } from './source-manifests.ts';
+import { FRESH_MS } from './tag-turns.ts';
 import type { Tally } from './tally.ts';
 import { walkFrom, type ManifestBudget, type Walk } from './walk.ts';
 
 /** A tag that moves under the work is read anew so often in all. */
 export const MAX_ATTEMPTS = 3;
+/** Looks of one attempt: registries that are slower or throttle for longer are left to the next delivery. */
+const MAX_LOOKS = 5;
 
 /** A tag that is to be pushed. */
 export interface TagWork {
@@ -63,17 +67,8 @@ export async function copyTag(
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
     const body = known ? 'shared' : await bringInTurn(node, walk, work, context, copy);
-    const pushed = await context.tagTurns.run(
-      context.destination,
-      tag,
-      context.signal,
-      async (): Promise<TagEnding | DestinationTag> => {
-        const look = await lastLook(tag, read, there, context);
-        if (look.ending !== undefined) return look.ending;
-        if (look.moved) return look.there;
-        const { digest: previousDigest } = look.there;
-        return await push(work, { node, walk, body, previousDigest }, context, copy);
-      },
+    const pushed = await context.tagTurns.run(context.destination, tag, context.signal, async () =>
+      lookAndPush(work, { node, walk, body }, { hereAtMs: read.readAtMs, there }, context, copy),
     );
     if ('outcome' in pushed) return pushed;
     there = pushed;
@@ -90,69 +85,114 @@ interface DestinationTag {
   readonly learntAtMs: number;
 }
 
+/** What is known of a tag at both sides. */
+interface Seen {
+  /** When the source last said that the tag is what was read, ms since 1970. */
+  readonly hereAtMs: number;
+  readonly there: DestinationTag;
+}
+
+/** A manifest that is ready to be pushed. */
+interface Ready {
+  readonly node: ManifestNode;
+  readonly walk: Walk;
+  readonly body: 'brought' | 'shared';
+}
+
+/**
+ * Looks at both sides and pushes. A push that could not be sent while what was seen is fresh (an
+ * answer was slow, the registry throttled, parts had to be brought again) is preceded by another look.
+ * @returns the destination's tag where either side has changed
+ * @throws Fault `TIMEOUT` after {@link MAX_LOOKS}
+ */
+async function lookAndPush(
+  work: TagWork,
+  ready: Ready,
+  known: Seen,
+  context: CopyContext,
+  copy: ManifestCopy,
+): Promise<TagEnding | DestinationTag> {
+  let seen = known;
+  for (let looks = 1; looks <= MAX_LOOKS; looks += 1) {
+    const look = await lastLook(work.tag, ready.node.digest, seen, context);
+    if (look.ending !== undefined) return look.ending;
+    ({ seen } = look);
+    if (look.moved) return seen.there;
+    const seenAtMs = Math.min(seen.hereAtMs, seen.there.learntAtMs);
+    const isFresh = (): boolean => context.clock() - seenAtMs <= FRESH_MS;
+    if (!isFresh()) continue;
+    try {
+      return await push(work, ready, { there: seen.there.digest, isFresh }, context, copy);
+    } catch (error) {
+      if (!isFault(error, 'ABORTED') || context.signal.aborted) throw error;
+    }
+  }
+  throw new Fault('TIMEOUT', `no push within ${FRESH_MS} ms of a look, ${MAX_LOOKS} times`, {
+    operation: 'copy tag',
+    side: 'destination',
+  });
+}
+
 interface Look {
   /** Set where there is nothing to push. */
   readonly ending?: TagEnding;
   /** Either side has changed: the tag is read and planned again. */
   readonly moved: boolean;
-  readonly there: DestinationTag;
+  readonly seen: Seen;
 }
 
 /**
- * The last look before a push. The source is asked where its manifest was read more than 5 s ago;
- * the destination where the push overwrites, where nothing may be overwritten, where its list was
- * cut, and where the list is older than 5 s. OCI has no conditional PUT: what is left is the time
- * since the last of these answers.
+ * The last look before a push. The source is asked where it was asked more than 5 s ago; the
+ * destination where the push overwrites, where nothing may be overwritten, where its list was cut,
+ * and where the list is older than 5 s. OCI has no conditional PUT: what is left is the time since
+ * the first of these answers.
  */
 async function lastLook(
   tag: string,
-  read: ReadTag,
-  planned: DestinationTag,
+  digest: string,
+  known: Seen,
   context: CopyContext,
 ): Promise<Look> {
   const { source, destination, signal, tagTurns, clock } = context;
-  const { digest } = read.node;
-  const looksHere = tagTurns.isStale(destination, tag, read.readAtMs);
+  const { there: planned } = known;
+  const looksHere = tagTurns.isStale(destination, tag, known.hereAtMs);
   const looksThere =
     planned.digest !== undefined ||
     context.looksBeforeEveryPush ||
     tagTurns.isStale(destination, tag, planned.learntAtMs);
-  const nowMs = clock();
-  const [here, head] = await Promise.all([
-    looksHere ? source.headManifest(tag, signal) : undefined,
-    looksThere ? destination.headManifest(tag, signal) : undefined,
+  const learnt = (head: ManifestHead | undefined): DestinationTag => ({
+    digest: head?.digest,
+    learntAtMs: clock(),
+  });
+  const [here, there] = await Promise.all([
+    looksHere ? source.headManifest(tag, signal).then(learnt) : undefined,
+    looksThere ? destination.headManifest(tag, signal).then(learnt) : planned,
   ]);
-  const there = looksThere ? { digest: head?.digest, learntAtMs: nowMs } : planned;
-  if (looksHere && here === undefined) return { ending: LOST, moved: false, there };
-  const movedHere = looksHere && here?.digest !== digest;
+  const seen = { hereAtMs: here?.learntAtMs ?? known.hereAtMs, there };
+  if (here !== undefined && here.digest === undefined) return { ending: LOST, moved: false, seen };
+  const movedHere = here !== undefined && here.digest !== digest;
   if (!movedHere && there.digest === digest) {
-    return { ending: identical(digest), moved: false, there };
+    return { ending: identical(digest), moved: false, seen };
   }
   const movedThere = there.digest !== undefined && there.digest !== planned.digest;
   // Whatever the source has become meanwhile: what somebody else pushed stays.
   if (movedThere && context.onDrift === 'report') {
     const previousDigest = there.digest;
     const ending = { outcome: 'drifted', reason: 'DriftReported', digest, previousDigest } as const;
-    return { ending, moved: false, there };
+    return { ending, moved: false, seen };
   }
-  return { moved: movedHere || movedThere, there };
-}
-
-interface Push {
-  readonly node: ManifestNode;
-  readonly walk: Walk;
-  readonly body: 'brought' | 'shared';
-  readonly previousDigest: string | undefined;
+  return { moved: movedHere || movedThere, seen };
 }
 
 async function push(
   { tag, tally }: TagWork,
-  { node, walk, body, previousDigest }: Push,
+  { node, walk, body }: Ready,
+  look: { readonly there: string | undefined; readonly isFresh: () => boolean },
   context: CopyContext,
   copy: ManifestCopy,
 ): Promise<TagEnding> {
   try {
-    await copy.push(tag, node, walk, tally);
+    await copy.push(tag, node, walk, tally, look.isFresh);
   } catch (error) {
     if (isFault(error, 'TAG_IMMUTABLE')) return await immutable(tag, node, error, context);
     throw error;
@@ -161,6 +201,7 @@ async function push(
     context.tagTurns.pushed(context.destination, tag);
   }
   const done = { digest: node.digest, node };
+  const previousDigest = look.there;
   if (previousDigest !== undefined) {
     return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...done };
   }

@@ -141,9 +141,15 @@ export interface DestinationRepository {
   /**
    * Pushes the bytes under a tag or a digest. Throws `DESTINATION_INCOMPLETE` with the digests that
    * the registry misses (none where it names none), `TAG_IMMUTABLE` where it says that the tag may
-   * not be moved, `MANIFEST_REFUSED` for every other refusal.
+   * not be moved, `MANIFEST_REFUSED` for every other refusal, `ABORTED` where
+   * `mayStart` says no when its turn has come, the first time or again.
    */
-  putManifest(reference: string, manifest: ManifestBytes, signal: AbortSignal): Promise<PutAnswer>;
+  putManifest(
+    reference: string,
+    manifest: ManifestBytes,
+    signal: AbortSignal,
+    mayStart?: () => boolean,
+  ): Promise<PutAnswer>;
   /**
    * Whether the host's referrers API lists a referrer whose push it acknowledged: some send `OCI-Subject`
    * without having the list. Asked once per host, whatever subject comes first.

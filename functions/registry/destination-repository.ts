@@ -58,7 +58,6 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
     hasBlob: async (blob, signal) => (await headBlob(target, blob.digest, signal)) !== undefined,
     uploadBlob: (blob, open, options, signal) =>
       new BlobUpload(parts, blob, options, signal).run(open),
-    putManifest: (reference, manifest, signal) => putManifest(target, reference, manifest, signal),
     async listsReferrer(subject, referrer, signal) {
       if (memory.listsReferrers !== undefined) return memory.listsReferrers;
       const answer = await listReferrers(target, subject, timing.now(), signal);
@@ -66,6 +65,8 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
         typeof answer !== 'string' && answer.some(({ digest }) => digest === referrer);
       return memory.listsReferrers;
     },
+    putManifest: (reference, manifest, signal, mayStart) =>
+      putManifest(target, reference, manifest, signal, mayStart),
   };
 }
 

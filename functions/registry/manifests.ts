@@ -114,6 +114,7 @@ export async function putManifest(
   reference: string,
   manifest: ManifestBytes,
   signal: AbortSignal,
+  mayStart?: () => boolean,
 ): Promise<PutAnswer> {
   const answer = await target.client.ask(
     {
@@ -124,6 +125,7 @@ export async function putManifest(
       headers: { 'content-type': manifest.mediaType },
       body: manifest.bytes,
       scope: target.scope,
+      mayStart,
     },
     signal,
   );

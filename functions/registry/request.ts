@@ -21,6 +21,11 @@ export interface RegistryRequest {
   readonly body?: Buffer | StreamBody;
   /** What is to be allowed; undefined: nothing is presented (a capability URL, a foreign host). */
   readonly scope: AccessScope | undefined;
+  /**
+   * Asked each time when its turn has come: false ends it as `ABORTED`, unsent. Default: it is sent,
+   * however long it waited.
+   */
+  readonly mayStart?: (() => boolean) | undefined;
   /** Cap of the answer's body. Default 64 KiB. */
   readonly maxBytes?: number;
   /** False: an answer that redirects is refused. Default true, for GET and HEAD. */

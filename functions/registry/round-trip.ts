@@ -51,6 +51,10 @@ export async function exchangeOnce(
   const { transport, limiterOf, deadlineAtMs } = parts;
   const limiter = limiterOf(hop.url.origin);
   const permit = await limiter.acquire(deadlineAtMs, signal);
+  if (request.mayStart?.() === false) {
+    permit.free();
+    throw new Fault('ABORTED', 'its turn came too late');
+  }
   const count = counter(parts, request, hop);
   let response: TransportResponse;
   try {

@@ -75,6 +75,26 @@ describe('a tag whose manifest was read more than 5 s ago', () => {
   });
 });
 
+describe('a tag whose last look took long', () => {
+  it('is looked at again, so that nothing is pushed on an old answer', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS + 1);
+    // The destination's answer makes the source's old, which meanwhile has moved.
+    let slow = true;
+    rig.destination.before.push((call) => {
+      if (!slow || !call.startsWith('destination headManifest v1')) return;
+      slow = false;
+      rig.nowMs += FRESH_MS + 1;
+      rig.source.tag('v1', newest);
+    });
+    const record = recordOf(await rig.mirror(), 'v1');
+    assert.equal(record.digest, newest.manifest.digest);
+    assert.equal(rig.destination.count('destination putManifest v1'), 1);
+    assert.equal(rig.destination.digestOf('v1'), newest.manifest.digest);
+  });
+});
+
 describe('a tag that goes between list and copy', () => {
   it('is lost', async () => {
     const rig = new Rig();
