@@ -80,6 +80,8 @@ export interface EngineOptions {
   readonly openTransport?: RegistriesOptions['openTransport'];
   /** Is told of the places that transfers wait for and hold. Default: nobody. */
   readonly placeObserver?: PlaceObserver | undefined;
+  /** The process's Google identity. Default: the metadata server's, or Application Default Credentials. */
+  readonly googleTokens?: GoogleTokens | undefined;
 }
 
 /** Wires the engine: credentials by host, registries, the pool of blobs. */
@@ -90,7 +92,7 @@ export function composeEngine(
 ): Engine {
   const { timing = SYSTEM_TIMING } = options;
   const clock = (): number => timing.now();
-  const tokens = googleTokens();
+  const tokens = options.googleTokens ?? googleTokens();
   const otlp = otlpOf(config, options.serviceName ?? 'imagerepo-mirror', plainLogger, tokens);
   const logger =
     otlp === undefined

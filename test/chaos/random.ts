@@ -22,9 +22,8 @@ export class Random {
 
   /** One of a list. */
   pick<T>(choices: readonly T[]): T {
-    const choice = choices[this.below(choices.length)];
-    if (choice === undefined) throw new Error('nothing to pick from');
-    return choice;
+    if (choices.length === 0) throw new Error('nothing to pick from');
+    return choices[this.below(choices.length)] as T;
   }
 
   /** Whether something of this probability happens. */
