@@ -7,6 +7,7 @@ import { ObjectEvents } from './flux/object-events.ts';
 import { watchImageRepositories, type WatchState } from './flux/watcher.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
 import type { LeaderElection } from './leader-election.ts';
+import { Heartbeats } from './heartbeat.ts';
 import { leadershipOf, requireNamespace } from './leadership.ts';
 import { objectFields } from './log-fields.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -96,6 +97,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
   const ticking = setInterval(() => {
     if (core.leadership.isLeading()) core.reconciler.tick();
     core.objectEvents.tick();
+    core.heartbeats.tick();
   }, TICK_MS);
 
   return {
@@ -107,6 +109,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
       // The Lease is renewed meanwhile: what is published is published as its holder.
       await core.loop.drain(drainMs);
       await core.objectEvents.idle();
+      await core.heartbeats.idle();
       competing.abort();
       await Promise.all(running);
       await core.leadership.release();
@@ -123,6 +126,7 @@ interface Core {
   readonly loop: PublishLoop;
   readonly leadership: LeaderElection;
   readonly objectEvents: ObjectEvents;
+  readonly heartbeats: Heartbeats;
 }
 
 /** Monotonic: leases and ages must not follow a clock that is set. */
@@ -196,7 +200,18 @@ function coreOf(
     metrics,
     now,
   });
-  return { queue, metrics, reconciler, loop, leadership, objectEvents };
+  const heartbeats = new Heartbeats({
+    publisher,
+    figures: () => ({
+      cluster: config.clusterName,
+      watched: reconciler.size,
+      refused: Object.values(reconciler.refusedCounts()).reduce((sum, count) => sum + count, 0),
+    }),
+    isLeading: () => leadership.isLeading(),
+    logger,
+    now,
+  });
+  return { queue, metrics, reconciler, loop, leadership, objectEvents, heartbeats };
 }
 
 function readinessOf(core: Core): Pick<ReadinessInput, 'synced' | 'leading' | 'unpublishedAgeMs'> {

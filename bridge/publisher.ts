@@ -16,6 +16,8 @@ export interface EventPublisher {
    * rejects.
    */
   publish(lane: Lane, events: readonly MirrorEvent[]): Promise<readonly (Fault | undefined)[]>;
+  /** Publishes one message as it is; nothing, or the fault. Never rejects. */
+  publishMessage(lane: Lane, message: EncodedEvent): Promise<Fault | undefined>;
   /**
    * Asks whether the credentials may publish to both topics.
    * @returns a sentence for each topic where they may not, with topic and principal
@@ -76,6 +78,10 @@ export function createPublisher(options: PublisherOptions): EventPublisher {
       const outcomes = [...(messages.length === 0 ? [] : await topics[lane].publishEach(messages))];
       return encoded.map((each) => (isFault(each) ? each : outcomes.shift()));
     },
+    async publishMessage(lane, message) {
+      const [fault] = await topics[lane].publishEach([message]);
+      return fault;
+    },
     async missingPermissions() {
       const missing = await Promise.all(Object.values(names).map(missingAt));
       return missing.filter((sentence) => sentence !== undefined);
@@ -119,6 +125,7 @@ export function dryRunPublisher(logger: Logger): EventPublisher {
       }
       return Promise.resolve(events.map(() => undefined));
     },
+    publishMessage: () => Promise.resolve(undefined),
     missingPermissions: () => Promise.resolve([]),
     close: () => Promise.resolve(),
   };

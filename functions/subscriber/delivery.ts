@@ -1,5 +1,6 @@
 import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { MAX_ACCEPTED_BYTES, type MirrorEvent } from '../contract/event.ts';
+import { heartbeatOf } from '../contract/heartbeat.ts';
 import { Fault } from '../fault.ts';
 import { readFluxEvent } from './flux-event.ts';
 
@@ -48,8 +49,8 @@ export function readDelivery(incoming: unknown): Delivery {
 }
 
 /**
- * The event of a delivery. Undefined: an event of Flux that asks for nothing (a failed scan, another
- * kind), to be acknowledged.
+ * The event of a delivery. Undefined: a bridge's sign of life, or an event of Flux that asks for nothing
+ * (a failed scan, another kind), to be acknowledged.
  * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` with the field
  */
 export function decodeDelivery(
@@ -64,6 +65,7 @@ export function decodeDelivery(
       field: 'data',
     });
   }
+  if (heartbeatOf(delivery.attributes) !== undefined) return undefined;
   if (received.type !== undefined) return decodeEvent(received);
   if (data.length === 0) {
     throw new Fault('EVENT_UNDECODABLE', 'the message has neither attributes nor data', {

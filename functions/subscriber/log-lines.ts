@@ -1,4 +1,5 @@
 import type { MirrorEvent } from '../contract/event.ts';
+import type { Heartbeat } from '../contract/heartbeat.ts';
 import { FAULTS, type Fault, type FaultCode } from '../fault.ts';
 import { MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
@@ -100,6 +101,16 @@ export class TagLines {
 function severityOfRecord(outcome: Outcome, code: RecordKind['code']): Severity {
   const transient = code !== undefined && FAULTS[code].disposition === 'transient';
   return outcome === 'failed' && transient ? 'WARNING' : SEVERITY[outcome];
+}
+
+/** The line of a bridge's sign of life (entry `heartbeat`). */
+export function logHeartbeat(logger: Logger, { cluster, watched, refused }: Heartbeat): void {
+  logger.info(`the bridge of ${cluster} publishes`, {
+    entry: 'heartbeat',
+    cluster,
+    watched,
+    refused,
+  });
 }
 
 /** What the line of an event is written from. */

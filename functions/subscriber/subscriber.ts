@@ -1,6 +1,7 @@
 import type { Timing } from '../concurrency.ts';
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
+import { heartbeatOf } from '../contract/heartbeat.ts';
 import { toFault, type Fault } from '../fault.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,7 +13,7 @@ import { delegationOf, type Delegates, type DelegationLimits } from './delegate.
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
 import { batchesOf, continuationsOf } from './follow-on.ts';
-import { eventFields, logEvent, TagLines, type EventOutcome } from './log-lines.ts';
+import { eventFields, logEvent, logHeartbeat, TagLines, type EventOutcome } from './log-lines.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 import { Redelivery } from './redelivery.ts';
 import { RepositoryTurns } from './repository-turns.ts';
@@ -236,12 +237,19 @@ async function readEvent(
 ): Promise<MirrorEvent | undefined> {
   try {
     const event = decodeDelivery(delivery, parts);
-    if (event === undefined) logger.debug('an event of Flux asks for nothing');
+    if (event === undefined) logNothing(delivery, logger);
     return event;
   } catch (error) {
     await refuse(delivery, toFault(error, 'decode event'), parts, logger);
     return undefined;
   }
+}
+
+/** The line of a message that asks for nothing: a bridge's sign of life, which a metric counts. */
+function logNothing({ attributes }: Delivery, logger: Logger): void {
+  const heartbeat = heartbeatOf(attributes);
+  if (heartbeat === undefined) logger.debug('an event of Flux asks for nothing');
+  else logHeartbeat(logger, heartbeat);
 }
 
 /** What becomes of a message that is no event. @throws Redelivery */

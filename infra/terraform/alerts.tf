@@ -48,10 +48,11 @@ locals {
       logs     = "jsonPayload.entry=\"event\" AND jsonPayload.announcedTags>0 AND jsonPayload.code=\"SOURCE_LOST\""
     }
     lasting-failures = {
-      # Of tags, and of whole repositories: a list that answers 401 has no tags. A delivery takes 9 minutes at
+      # What repeats (permanent codes have their own alert), of tags and of whole repositories: a list that answers
+      # 401 has no tags. A delivery takes 9 minutes at
       # most and comes again after 10 at most, so what fails on fails in every half hour.
       of = [
-        { metric = "tag_failures", labels = { outcome = "failed" } },
+        { metric = "tag_failures", labels = { outcome = "failed" }, but = { code = local.permanent_codes } },
         { metric = "event_failures", labels = { decision = "retry" } },
       ]
       by       = ["code"]
@@ -84,6 +85,7 @@ locals {
           length(alert.by) == 0 ? "" : " by (${join(", ", alert.by)})", local.promql_metric, each.metric,
           join(",", concat(
             ["monitored_resource=\"${writer}\""],
+            [for label, value in try(each.but, {}) : "${label}!~\"${join("|", value)}\""],
             [for label, value in each.labels : can(tostring(value)) ? "${label}=\"${value}\"" : "${label}=~\"${join("|", value)}\""],
           )),
           alert.window,

@@ -11,6 +11,7 @@ import type { Lane } from '../../bridge/publish-queue.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
+import { HEARTBEAT } from '../../functions/contract/heartbeat.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import {
   startKubernetes,
@@ -67,21 +68,24 @@ export async function startBroker(): Promise<Broker> {
   await client.close();
   const fullName = (lane: Lane): string => `projects/${PROJECT}/topics/${lane}`;
 
-  function events(lane: Lane = 'events'): readonly MirrorEvent[] {
+  /** What was published to a lane, without the bridge's signs of life. */
+  function messages(lane: Lane): ReturnType<typeof pubsub.view.messages> {
     return pubsub.view
       .messages(fullName(lane))
-      .map(({ attributes, data }) =>
-        decodeEvent(receivedEvent({ attributes, data: Buffer.from(data) })),
-      );
+      .filter(({ attributes }) => attributes['ce-type'] !== HEARTBEAT);
+  }
+
+  function events(lane: Lane = 'events'): readonly MirrorEvent[] {
+    return messages(lane).map(({ attributes, data }) =>
+      decodeEvent(receivedEvent({ attributes, data: Buffer.from(data) })),
+    );
   }
 
   return {
     pubsub,
     events,
     async until(count, lane = 'events', timeoutMs = 20_000) {
-      const published = (): number =>
-        pubsub.view.topics().find(({ name }) => name === fullName(lane))?.published ?? 0;
-      await pubsub.view.until(() => published() >= count, AbortSignal.timeout(timeoutMs));
+      await pubsub.view.until(() => messages(lane).length >= count, AbortSignal.timeout(timeoutMs));
       return events(lane);
     },
     close: () => pubsub.close(),

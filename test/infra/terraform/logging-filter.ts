@@ -80,6 +80,13 @@ class FilterReader {
   }
 }
 
+/** A field's value as it is compared: of an object nothing is. */
+function textOf(field: unknown): string {
+  const isScalar =
+    typeof field === 'string' || typeof field === 'number' || typeof field === 'boolean';
+  return isScalar ? String(field) : '';
+}
+
 /** The value at a path such as `jsonPayload.error.code`. */
 export function fieldOf(entry: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>(
@@ -96,14 +103,14 @@ function compare(field: unknown, operator: string, written: string): boolean {
   // A field that is not there satisfies nothing, `!=` neither.
   if (field === undefined) return false;
   if (operator === ':')
-    return value === '*' || String(field).toLowerCase().includes(value.toLowerCase());
+    return value === '*' || textOf(field).toLowerCase().includes(value.toLowerCase());
   const left = rank(field);
   const right = rank(value);
   switch (operator) {
     case '=':
-      return String(field) === value;
+      return textOf(field) === value;
     case '!=':
-      return String(field) !== value;
+      return textOf(field) !== value;
     case '>':
       return left > right;
     case '>=':
@@ -118,6 +125,6 @@ function compare(field: unknown, operator: string, written: string): boolean {
 }
 
 function rank(value: unknown): number {
-  const severity = SEVERITIES.indexOf(String(value));
+  const severity = SEVERITIES.indexOf(textOf(value));
   return severity === -1 ? Number(value) : severity;
 }

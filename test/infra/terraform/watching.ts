@@ -131,7 +131,7 @@ export function samplesOf({ metrics }: Watching, entries: readonly LogEntry[]): 
         ...Object.fromEntries(
           Object.entries(metric.labelExtractors ?? {}).map(([label, extractor]) => [
             label,
-            String(extracted(entry, extractor) ?? ''),
+            extracted(entry, extractor),
           ]),
         ),
       };
@@ -149,9 +149,10 @@ export function samplesOf({ metrics }: Watching, entries: readonly LogEntry[]): 
   return samples;
 }
 
-function extracted(entry: LogEntry, extractor: string): unknown {
+function extracted(entry: LogEntry, extractor: string): string {
   const path = /^EXTRACT\((.+)\)$/.exec(extractor)?.[1] ?? '';
-  return fieldOf(entry, path.split('.'));
+  const value = fieldOf(entry, path.split('.'));
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 /** Titles of the alerts whose condition holds. */

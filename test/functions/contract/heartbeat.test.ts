@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { encodeHeartbeat, HEARTBEAT, heartbeatOf } from '../../../functions/contract/heartbeat.ts';
+import { Fault } from '../../../functions/fault.ts';
+
+const TIME = new Date('2026-11-26T08:00:00Z');
+const alive = { cluster: 'prod', watched: 12, refused: 1 };
+
+describe("a bridge's sign of life", () => {
+  it('is a CloudEvent of attributes alone, and is read as it was written', () => {
+    const { attributes, data } = encodeHeartbeat(alive, TIME);
+    assert.equal(data.length, 0);
+    assert.equal(attributes['ce-specversion'], '1.0');
+    assert.equal(attributes['ce-type'], HEARTBEAT);
+    assert.equal(attributes['ce-time'], '2026-11-26T08:00:00.000Z');
+    assert.deepEqual(heartbeatOf(attributes), alive);
+  });
+
+  it('is nothing else', () => {
+    assert.equal(heartbeatOf({}), undefined);
+    assert.equal(heartbeatOf({ 'ce-type': 'io.imagerepo-mirror.revision.changed.v1' }), undefined);
+  });
+
+  for (const [name, value] of [
+    ['ce-cluster', ''],
+    ['ce-cluster', 'a b'],
+    ['ce-cluster', 'x'.repeat(101)],
+    ['ce-watched', '-1'],
+    ['ce-watched', '1e9'],
+    ['ce-refused', 'many'],
+  ] as const) {
+    it(`is refused with ${name} ${JSON.stringify(value).slice(0, 12)}`, () => {
+      const { attributes } = encodeHeartbeat(alive, TIME);
+      assert.throws(
+        () => heartbeatOf({ ...attributes, [name]: value }),
+        (error: unknown) => error instanceof Fault && error.code === 'EVENT_INVALID',
+      );
+    });
+  }
+});

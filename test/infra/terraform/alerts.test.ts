@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { withDeployment, type Deployment } from '../../flow/subscriber-rig.ts';
+import { matchesFilter } from './logging-filter.ts';
+import { evaluatePromql, type Samples, type Series } from './promql.ts';
+import { alive, HEALTHY, pushed, SITUATIONS, type Situation } from './situations.ts';
+import {
+  entryOfJob,
+  entryOfService,
+  firing,
+  keptWatching,
+  samplesOf,
+  type LogEntry,
+} from './watching.ts';
+
+const watching = keptWatching();
+const TIMEOUT = { timeout: 120_000 };
+
+/** The lines that the service wrote while a situation was brought about. */
+async function linesOf({
+  deployment = {},
+  happens,
+  silent,
+}: Omit<Situation, 'alert' | 'sees' | 'situation'>): Promise<Deployment['lines']> {
+  let written: Deployment['lines'] = [];
+  await withDeployment(deployment, async (running) => {
+    if (silent !== true) await alive(running);
+    await happens?.(running);
+    written = [...running.lines];
+  });
+  return written;
+}
+
+function withFigures(samples: Samples, figures: Situation['figures'] = {}): Samples {
+  return new Map([...samples, ...Object.entries(figures)]);
+}
+
+/** The alert without the time that its condition must hold: that is its duration's part. */
+function firingOn(entries: readonly LogEntry[], figures?: Situation['figures']): readonly string[] {
+  return firing(watching, withFigures(samplesOf(watching, entries), figures));
+}
+
+describe('alerts', () => {
+  it('have a situation each', () => {
+    assert.deepEqual(
+      SITUATIONS.map(({ alert }) => alert).sort(),
+      Object.keys(watching.alerts).sort(),
+    );
+  });
+
+  for (const situation of SITUATIONS) {
+    it(
+      `"${situation.alert}" fires where ${situation.situation}, and no other does`,
+      TIMEOUT,
+      async () => {
+        const lines = await linesOf(situation);
+        assert.deepEqual(firingOn(lines.map(entryOfService), situation.figures), [situation.alert]);
+      },
+    );
+  }
+
+  for (const healthy of HEALTHY) {
+    it(`do not fire where ${healthy.situation}`, TIMEOUT, async () => {
+      const lines = await linesOf(healthy);
+      assert.deepEqual(firingOn(lines.map(entryOfService), healthy.figures), []);
+    });
+  }
+
+  it('count lines of the job as those of the services, and nobody else’s', TIMEOUT, async () => {
+    const situation = SITUATIONS.find(({ alert }) => alert === 'tags failed for good');
+    assert.ok(situation);
+    const lines = await linesOf(situation);
+    const heartbeats = lines.filter((line) => line['entry'] === 'heartbeat').map(entryOfService);
+    const entries = lines.filter((line) => line['entry'] !== 'heartbeat').map(entryOfJob);
+    assert.deepEqual(firingOn([...heartbeats, ...entries]), [situation.alert]);
+    const others = entries.map((entry) => ({
+      ...entry,
+      resource: { ...entry.resource, labels: { job_name: 'another-job' } },
+    }));
+    assert.deepEqual(firingOn([...heartbeats, ...others]), []);
+  });
+
+  it('link to the log lines that they see', TIMEOUT, async () => {
+    for (const situation of SITUATIONS) {
+      if (situation.happens === undefined || situation.alert.includes('dead letters')) continue;
+      const { logs } = watching.alerts[situation.alert] ?? assert.fail(situation.alert);
+      const entries = (await linesOf(situation)).map(entryOfService);
+      assert.ok(
+        entries.some((entry) => matchesFilter(logs, entry)),
+        `${situation.alert}: ${logs}`,
+      );
+    }
+  });
+
+  it('last as long as a situation must, where a moment is no trouble', () => {
+    const lasting = Object.entries(watching.alerts).filter(([, { duration }]) => duration !== '0s');
+    assert.deepEqual(
+      lasting.map(([title, { duration }]) => [title, duration]),
+      [
+        ['events wait longer than 60 min', '600s'],
+        ['pushes are refused', '1800s'],
+        ['tags or repositories have been failing for an hour', '3600s'],
+      ],
+    );
+  });
+
+  it('take what the service asks to have again for no refused push', () => {
+    const retry = entryOfService({ entry: 'event', decision: 'retry', reason: 'changed' });
+    const asked = Array.from({ length: 9 }, () => retry);
+    const figures = {
+      'pubsub_googleapis_com:subscription_push_request_count': [
+        pushed('remote_server_5xx', 'internal', 9),
+        pushed('ack', 'success', 1),
+      ],
+    };
+    assert.equal(firingOn(asked, figures).includes('pushes are refused'), false);
+    assert.equal(firingOn([], figures).includes('pushes are refused'), true);
+  });
+});
+
+describe('the reader of filters', () => {
+  const entry = entryOfService({ entry: 'tag', code: 'NETWORK', held: 3, severity: 'WARNING' });
+  for (const [filter, expected] of [
+    ['jsonPayload.entry="tag"', true],
+    ['jsonPayload.entry="event"', false],
+    ['jsonPayload.entry="event" OR jsonPayload.held>2', true],
+    ['jsonPayload.entry="tag" AND NOT jsonPayload.code:*', false],
+    ['jsonPayload.code=("TIMEOUT" OR "NETWORK")', true],
+    ['jsonPayload.other:*', false],
+    ['jsonPayload.held>3', false],
+    ['severity>=WARNING', true],
+    ['severity>=ERROR', false],
+    ['(resource.labels.service_name="x" OR resource.labels.job_name="y")', false],
+  ] as const) {
+    it(`${expected ? 'takes' : 'leaves'} a line by ${filter}`, () => {
+      assert.equal(matchesFilter(filter, entry), expected);
+    });
+  }
+
+  it('refuses what it does not understand', () => {
+    assert.throws(() => matchesFilter('jsonPayload.a="b" jsonPayload.c', entry));
+  });
+});
+
+describe('the reader of PromQL', () => {
+  const series = (code: string, value: number): Series => ({ labels: { code }, value });
+  const samples: Samples = new Map([['m', [series('A', 2), series('A', 1), series('B', 5)]]]);
+  for (const [query, expected] of [
+    ['sum(increase(m{code="A"}[10m]))', [3]],
+    ['sum by (code) (increase(m[10m])) > 3', [5]],
+    ['max(m)', [5]],
+    ['sum(increase(m{code=~"A|C"}[5m])) / sum(increase(m[5m])) > 0.5', []],
+    ['(sum(increase(m{code!~"A"}[5m])) - (sum(increase(none[5m])) or vector(0))) / 2', [2.5]],
+    ['absent_over_time(none[15m])', [1]],
+    ['absent_over_time(m{code="B"}[15m])', []],
+    ['sum(increase(none[15m])) < 0.5', []],
+  ] as const) {
+    it(`evaluates ${query}`, () => {
+      assert.deepEqual(
+        evaluatePromql(query, samples).map(({ value }) => value),
+        expected,
+      );
+    });
+  }
+
+  it('refuses what it does not understand', () => {
+    assert.throws(() => evaluatePromql('m offset 5m', samples));
+  });
+});

@@ -1,0 +1,257 @@
+import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
+import type { Deployment, DeploymentOptions } from '../../flow/subscriber-rig.ts';
+import type { Series } from './promql.ts';
+
+/** One row of the table of alerts in infra/README.md, and how its situation is brought about. */
+export interface Situation {
+  /** Title of the alert, `prod` being the cluster. */
+  readonly alert: string;
+  /** When it fires. */
+  readonly situation: string;
+  /** What it looks at. */
+  readonly sees: string;
+  /** The service, where the situation is one of its own lines. */
+  readonly deployment?: DeploymentOptions;
+  /** Brings the situation about, until its lines are there. */
+  readonly happens?: (deployment: Deployment) => Promise<void>;
+  /** Figures of Google's own that the situation has: metric → series. */
+  readonly figures?: Readonly<Record<string, readonly Series[]>>;
+  /** Without a heartbeat among the lines. */
+  readonly silent?: true;
+}
+
+const pushes = 'pubsub_googleapis_com:subscription_push_request_count';
+
+/** Pushes of the live lane that were answered so. */
+export function pushed(responseClass: string, responseCode: string, value: number): Series {
+  return {
+    labels: {
+      monitored_resource: 'pubsub_subscription',
+      subscription_id: 'imagerepo-mirror-events',
+      response_class: responseClass,
+      response_code: responseCode,
+    },
+    value,
+  };
+}
+
+function subscription(name: string, value: number): Series {
+  return {
+    labels: { monitored_resource: 'pubsub_subscription', subscription_id: name },
+    value,
+  };
+}
+
+/** A sign of life of the cluster `prod`, by the lane of live changes. */
+export async function alive({ publish, lines }: Deployment): Promise<void> {
+  await publish(encodeHeartbeat({ cluster: 'prod', watched: 3, refused: 0 }, new Date()));
+  await seen(() => lines.some((line) => line['entry'] === 'heartbeat'));
+}
+
+async function seen(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** Publishes an event about a repository and waits for the line of its delivery. */
+async function delivered(
+  deployment: Deployment,
+  data: Parameters<Deployment['event']>[1] = {},
+  repository = 'org/app',
+): Promise<void> {
+  const before = deployment.eventLines().length;
+  await deployment.publish(deployment.event(repository, data));
+  await seen(() => deployment.eventLines().length > before);
+}
+
+const HOUR_MS = 3_600_000;
+
+export const SITUATIONS: readonly Situation[] = [
+  {
+    alert: 'tags failed for good',
+    situation: 'a tag cannot be mirrored and repeating cannot help (its source lacks a blob)',
+    sees: 'lines `tag`, `outcome` failed, a permanent `code`',
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      await registries.push('org/app', '1.0');
+      registries.source.faults.add({
+        path: /\/blobs\/sha256/,
+        times: Infinity,
+        effect: { kind: 'answer', status: 404, errors: [{ code: 'BLOB_UNKNOWN', message: 'x' }] },
+      });
+      await delivered(deployment);
+    },
+  },
+  {
+    alert: 'repositories failed for good',
+    situation:
+      'a whole repository cannot be mirrored and repeating cannot help (its list leads elsewhere)',
+    sees: 'lines `event`, `decision` acknowledge, a permanent `code` but SOURCE_LOST',
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      await registries.push('org/app', '1.0');
+      registries.source.faults.add({
+        path: /\/tags\/list/,
+        times: Infinity,
+        effect: {
+          kind: 'answer',
+          status: 200,
+          headers: {
+            link: '<https://elsewhere.example/v2/org/app/tags/list?last=1.0>; rel="next"',
+          },
+          body: { contentType: 'application/json', text: '{"name":"org/app","tags":["1.0"]}' },
+        },
+      });
+      await delivered(deployment);
+    },
+  },
+  {
+    alert: 'a source that had tags is not there',
+    situation: 'the source answers 404 for a repository in which Flux found tags',
+    sees: 'lines `event`, `announcedTags`',
+    happens: async (deployment: Deployment): Promise<void> => {
+      await delivered(deployment, { tagCount: 3 }, 'org/hidden');
+    },
+  },
+  {
+    alert: 'tags or repositories have been failing for an hour',
+    situation:
+      'credentials have expired (401 at the list), a registry is down or limits, for an hour',
+    sees: 'lines `tag`, `outcome` failed, and `event`, `decision` retry with a `code`, in every half hour',
+    deployment: { backoffFactor: 100 },
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      await registries.push('org/app', '1.0');
+      registries.source.faults.add({
+        path: /\/tags\/list/,
+        times: Infinity,
+        effect: { kind: 'answer', status: 401, errors: [{ code: 'UNAUTHORIZED', message: 'x' }] },
+      });
+      await delivered(deployment);
+    },
+  },
+  {
+    alert: 'tags differ from their source and may not be moved',
+    situation: 'a tag moved at its source, and policy or immutability forbids following',
+    sees: 'lines `tag`, `outcome` drifted',
+    deployment: { env: { ON_DRIFT: 'report', VERIFY_TAGS: 'all' } },
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      await registries.push('org/app', '1.0', 'one');
+      await delivered(deployment);
+      await registries.push('org/app', '1.0', 'another');
+      await delivered(deployment, { revision: '2' });
+    },
+  },
+  {
+    alert: 'the brake holds tags',
+    situation: 'more tags of a repository are missing than MAX_MISSING_TAGS',
+    sees: 'lines `event`, `held` above 0',
+    deployment: { env: { MAX_MISSING_TAGS: '1' } },
+    happens: async (deployment: Deployment): Promise<void> => {
+      for (const tag of ['1.0', '1.1', '1.2']) await deployment.registries.push('org/app', tag);
+      await delivered(deployment);
+    },
+  },
+  {
+    alert: '95 % of changes take longer than 15 min to be mirrored',
+    situation: 'changes are mirrored late, also as batches, continuations or by the job',
+    sees: 'lines `event`, `lagSeconds`',
+    happens: async (deployment: Deployment): Promise<void> => {
+      await deployment.registries.push('org/app', '1.0');
+      await delivered(deployment, { scanTime: new Date(Date.now() - HOUR_MS).toISOString() });
+    },
+  },
+  {
+    alert: 'events ended as dead letters',
+    situation: 'an event that can never succeed, or failed 100 times, was put aside',
+    sees: "Pub/Sub's `num_undelivered_messages` of the dead-letter subscription",
+    deployment: { env: { ALLOWED_SOURCES: 'ghcr.io/my-org/*' } },
+    happens: async (deployment: Deployment): Promise<void> => {
+      await delivered(deployment);
+    },
+    figures: {
+      'pubsub_googleapis_com:subscription_num_undelivered_messages': [
+        subscription('imagerepo-mirror-dead-letter', 1),
+      ],
+    },
+  },
+  {
+    alert: 'events wait longer than 60 min',
+    situation: 'the oldest event of a lane, or of Flux, is not done for an hour',
+    sees: "Pub/Sub's `oldest_unacked_message_age`",
+    figures: {
+      'pubsub_googleapis_com:subscription_oldest_unacked_message_age': [
+        subscription('imagerepo-mirror-bulk', 3700),
+      ],
+    },
+  },
+  {
+    alert: 'an execution of the job failed',
+    situation: 'an execution ended with another code than 0 after its last attempt',
+    sees: "Cloud Run's `completed_execution_count`, `result` failed",
+    figures: {
+      'run_googleapis_com:job_completed_execution_count': [
+        {
+          labels: {
+            monitored_resource: 'cloud_run_job',
+            job_name: 'imagerepo-mirror-job',
+            result: 'failed',
+          },
+          value: 1,
+        },
+      ],
+    },
+  },
+  {
+    alert: 'pushes are refused',
+    situation: 'Pub/Sub may not call the service, or the service does not answer',
+    sees: "Pub/Sub's `push_request_count` but 429, less the lines `event` that asked for redelivery",
+    figures: {
+      [pushes]: [pushed('remote_server_4xx', 'permission_denied', 20), pushed('ack', 'success', 3)],
+    },
+  },
+  {
+    alert: 'the bridge of prod has been silent for 15 min',
+    situation: 'the bridge of a cluster is dead, leads nowhere, may not publish, or never came',
+    sees: 'lines `heartbeat` of the cluster, or none',
+    silent: true,
+  },
+];
+
+/** Healthy work, each with what may look like trouble. */
+export const HEALTHY: readonly Omit<Situation, 'alert' | 'sees'>[] = [
+  {
+    situation: 'a change is mirrored, and the next event finds all of it there',
+    happens: async (deployment: Deployment): Promise<void> => {
+      await deployment.registries.push('org/app', '1.0');
+      await delivered(deployment);
+      await delivered(deployment, { reason: 'resync' });
+    },
+    figures: {
+      [pushes]: [pushed('ack', 'success', 2)],
+      'pubsub_googleapis_com:subscription_oldest_unacked_message_age': [
+        subscription('imagerepo-mirror-events', 12),
+      ],
+      'pubsub_googleapis_com:subscription_num_undelivered_messages': [
+        subscription('imagerepo-mirror-dead-letter', 0),
+        subscription('imagerepo-mirror-bulk', 4000),
+      ],
+    },
+  },
+  {
+    situation: 'a backfill is at its limit of instances: nine of ten pushes are answered 429',
+    figures: {
+      [pushes]: [
+        pushed('remote_server_4xx', 'resource_exhausted', 900),
+        pushed('remote_server_4xx', '429', 100),
+        pushed('ack', 'success', 100),
+      ],
+    },
+  },
+  {
+    situation: 'the source has no repository, and Flux never found tags in it',
+    happens: async (deployment: Deployment): Promise<void> => {
+      await delivered(deployment, { tagCount: 0 }, 'org/empty');
+    },
+  },
+];
