@@ -15,6 +15,7 @@ import type { OptionTable } from '../../functions/options/option.ts';
 import { FUNCTION_METRICS } from '../../functions/telemetry/metrics-catalogue.ts';
 import { ROOT } from './scratch.ts';
 import { EXAMPLES, MODULE, readConfiguration } from './terraform/configuration.ts';
+import { SITUATIONS } from './terraform/situations.ts';
 
 const file = join(ROOT, 'infra/README.md');
 const text = readFileSync(file, 'utf8');
@@ -63,6 +64,13 @@ const tables: Readonly<Record<string, readonly string[]>> = {
         'default' in body ? `\`${JSON.stringify(body['default'])}\`` : 'required',
         sentence(body['description']),
       ),
+    ),
+  ],
+  alerts: [
+    row('alert', 'situation', 'sees'),
+    row('---', '---', '---'),
+    ...SITUATIONS.map(({ alert, situation, sees }) =>
+      row(alert.replace('prod', 'CLUSTER'), situation, sees),
     ),
   ],
   metrics: [
@@ -158,7 +166,9 @@ describe('commands of the documentation', () => {
   });
 
   it('ask Terraform for outputs that are there', async () => {
-    const asked = [...text.matchAll(/terraform output -raw (\w+)/g)].map((match) => match[1] ?? '');
+    const asked = [...text.matchAll(/terraform \S*\s*output -raw (\w+)/g)].map(
+      (match) => match[1] ?? '',
+    );
     assert.ok(asked.length > 0);
     const bootstrap = EXAMPLES.find((folder) => basename(folder) === 'bootstrap');
     const known = (await readConfiguration(bootstrap ?? '')).outputs.map(({ name }) => name);
@@ -182,7 +192,7 @@ describe('commands of the documentation', () => {
     const known = [
       ...['events', 'bulk', 'dead-letter', 'flux-events', 'job', 'docker-config', 'mirror'],
       // The account of examples/bootstrap and the Kubernetes objects.
-      ...['build', 'bridge'],
+      ...['build', 'bridge', 'backfill'],
     ];
     const used = [...text.matchAll(/imagerepo-mirror-([a-z]+(?:-[a-z]+)*)/g)].map(
       (match) => match[1] ?? '',
@@ -352,7 +362,7 @@ describe('words of the documentation', () => {
 
   it('quote the alerts by their titles', async () => {
     const { locals } = await readConfiguration(MODULE);
-    const titles = Object.values(locals['alerts'] as Record<string, { title: string }>);
+    const titles = Object.values(locals['alert_texts'] as Record<string, { title: string }>);
     for (const [, title = ''] of text.matchAll(/alert "([^"]+)"/g)) {
       assert.ok(
         titles.some((alert) => alert.title === title),
