@@ -1,7 +1,7 @@
 // Bundles each entry into one file of dist/, so that a cold start reads one file and an image needs no
 // npm: index.js (deployment from source), serve.js, job.js, bridge.js. What is loaded when it is first
 // needed (Pub/Sub's client above all) stands in files of its own beside it: a cold start of the service
-// would else parse megabytes for nothing.
+// would else parse megabytes for nothing. Google's client libraries stand there once for all entries.
 //   node infra/bundle.mjs [--report] [--out=FOLDER] [ENTRY…]
 // No ENTRY: all of them. FOLDER is dist/ unless told. --report prints what is in each bundle.
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,15 @@ const entries = {
   serve: { source: 'functions/serve.ts', external: [] },
   job: { source: 'functions/job.ts', external: [] },
   bridge: { source: 'bridge/main.ts', external: [] },
+};
+
+/**
+ * What entries share, by the name of its file: modules that only hand on packages, loaded when they are first
+ * needed. Nothing of ours is in them, so that no class of ours is there twice.
+ */
+const libraries = {
+  auth: 'functions/auth/library.ts',
+  pubsub: 'functions/pubsub/library.ts',
 };
 
 /** CommonJS packages inside of an ES module ask for what only CommonJS has. */
@@ -47,6 +56,19 @@ const builtins = {
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)});`,
       loader: 'js',
     }));
+  },
+};
+
+/** Leaves the shared libraries to the files that all entries have in common. */
+const shared = {
+  name: 'shared',
+  setup(plugin) {
+    plugin.onResolve({ filter: /\/library\.ts$/ }, ({ kind, path, resolveDir }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const source = resolve(resolveDir, path);
+      const name = Object.keys(libraries).find((one) => join(root, libraries[one]) === source);
+      return name === undefined ? undefined : { path: `./${name}.js`, external: true };
+    });
   },
 };
 
@@ -107,6 +129,24 @@ const kubernetesClient = {
   },
 };
 
+/** How everything is bundled. */
+const settings = {
+  absWorkingDir: root,
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  banner: { js: banner },
+  minifySyntax: true,
+  minifyWhitespace: true,
+  // Names of classes and functions stay: stacks in Error Reporting are read by people.
+  keepNames: true,
+  legalComments: 'none',
+  sourcemap: false,
+  logLevel: 'warning',
+};
+
 /**
  * Writes the bundles.
  * @param {string} folder replaced as a whole
@@ -117,30 +157,23 @@ async function bundle(folder, names) {
   mkdirSync(folder, { recursive: true });
   const sizes = {};
   const reports = {};
+  await build({
+    ...settings,
+    entryPoints: libraries,
+    outdir: folder,
+    chunkNames: 'library-[hash]',
+    plugins: [builtins, tables],
+  });
   for (const name of names) {
     const { source, external } = entries[name];
     const result = await build({
-      absWorkingDir: root,
-      entryPoints: [source],
+      ...settings,
+      entryPoints: { [name]: source },
       outdir: folder,
-      entryNames: name,
       chunkNames: `${name}-[hash]`,
-      bundle: true,
-      splitting: true,
-      platform: 'node',
-      target: 'node24',
-      format: 'esm',
-      banner: { js: banner },
       external,
-      plugins: [builtins, tables, kubernetesClient],
-      minifySyntax: true,
-      minifyWhitespace: true,
-      // Names of classes and functions stay: stacks in Error Reporting are read by people.
-      keepNames: true,
-      legalComments: 'none',
-      sourcemap: false,
+      plugins: [builtins, shared, tables, kubernetesClient],
       metafile: true,
-      logLevel: 'warning',
     });
     sizes[name] = statSync(join(folder, `${name}.js`)).size;
     reports[name] = await analyzeMetafile(result.metafile);

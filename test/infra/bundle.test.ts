@@ -164,12 +164,12 @@ function subscriberEnv(port: number, pubsubHost: string): Readonly<Record<string
 
 describe('the bundles', () => {
   it('are one file an entry, what it loads later beside it, and nothing else', () => {
-    const later = /^(bridge|index|job|serve)-[A-Z0-9]{8}\.js$/;
+    const later = /^(bridge|index|job|library|serve)-[A-Z0-9]{8}\.js$/;
     assert.deepEqual(
       readdirSync(folder)
         .filter((file) => !later.test(file))
         .sort(),
-      ['bridge.js', 'index.js', 'job.js', 'package.json', 'serve.js'],
+      ['auth.js', 'bridge.js', 'index.js', 'job.js', 'package.json', 'pubsub.js', 'serve.js'],
     );
   });
 
@@ -177,6 +177,12 @@ describe('the bundles', () => {
     for (const name of ['serve.js', 'index.js', 'job.js']) {
       assert.ok(statSync(join(folder, name)).size < 2.5 * 1024 ** 2, name);
     }
+  });
+
+  it("have Pub/Sub's client once, for all that an image starts", () => {
+    const files = readdirSync(folder).filter((file) => !/^index\b/.test(file));
+    const sizeBytes = files.reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
+    assert.ok(sizeBytes <= 8 * 1024 ** 2, `${(sizeBytes / 1024 ** 2).toFixed(1)} MiB`);
   });
 
   it('are small: an image holds little beside Node', () => {
@@ -290,7 +296,8 @@ describe('a deployment from source', () => {
     });
     mkdirSync(join(app, 'dist'));
     mkdirSync(join(app, 'node_modules/@google-cloud'), { recursive: true });
-    for (const file of readdirSync(folder).filter((name) => name.startsWith('index'))) {
+    const own = /^(index|library|auth|pubsub)\b/;
+    for (const file of readdirSync(folder).filter((name) => own.test(name))) {
       copyFileSync(join(folder, file), join(app, 'dist', file));
     }
     writeFileSync(

@@ -89,10 +89,17 @@ describe('the Dockerfile', () => {
     const [, ...args] = command?.split(' ') ?? [];
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    // What an entry loads later stands beside it, under its name.
-    const later = /^(bridge|job|serve)-[A-Z0-9]{8}\.js$/;
+    // What an entry loads later stands beside it, under its name, and what all load under a library's.
+    const later = /^(bridge|job|library|serve)-[A-Z0-9]{8}\.js$/;
     const first = readdirSync(join(folder, 'dist')).filter((file) => !later.test(file));
-    assert.deepEqual(first.sort(), ['bridge.js', 'job.js', 'package.json', 'serve.js']);
+    assert.deepEqual(first.sort(), [
+      'auth.js',
+      'bridge.js',
+      'job.js',
+      'package.json',
+      'pubsub.js',
+      'serve.js',
+    ]);
   });
 
   it('has the entries that Terraform starts', () => {
