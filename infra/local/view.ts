@@ -68,7 +68,7 @@ function tableView(output: ViewOutput): View {
   function draw(): void {
     timer = undefined;
     const width = output.columns ?? 80;
-    const lines = [...tableLines([...rows.values()]), '', ...notes].map((line) =>
+    const lines = [...tableLines([...rows.values()], width - 1), '', ...notes].map((line) =>
       line.slice(0, width - 1),
     );
     const up = drawnLines === 0 ? '' : `\u001b[${drawnLines}A`;
@@ -99,18 +99,44 @@ function tableView(output: ViewOutput): View {
   };
 }
 
-/** The table's lines, columns padded to their widest cell. */
-export function tableLines(rows: readonly RepositoryRow[]): readonly string[] {
+/** What columns may shrink to on a narrow terminal, in this order: the lag is what people look for. */
+const shrinkable = [
+  { column: headings.indexOf('revision'), least: 8 },
+  { column: headings.indexOf('last outcome'), least: 10 },
+  { column: headings.indexOf('image'), least: 12 },
+] as const;
+
+/**
+ * The table's lines, columns padded to their widest cell.
+ * @param width most characters of a line: long columns are cut for it. Default: as wide as they are
+ */
+export function tableLines(
+  rows: readonly RepositoryRow[],
+  width = Number.POSITIVE_INFINITY,
+): readonly string[] {
   const table = [headings, ...rows.map(cells)];
   const widths = headings.map((_heading, column) =>
     Math.max(...table.map((line) => (line[column] ?? '').length)),
   );
+  for (const { column, least } of shrinkable) {
+    const over = widths.reduce((sum, each) => sum + each + 2, -2) - width;
+    const now = widths[column] ?? 0;
+    if (over > 0) widths[column] = Math.max(Math.min(now, least), now - over);
+  }
   return table.map((line) =>
     line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) =>
+        cut(cell, widths[column] ?? 0, column === 0).padEnd(widths[column] ?? 0),
+      )
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** A cell cut to a width: of an image the end is kept, which tells repositories apart. */
+function cut(cell: string, width: number, keepsEnd: boolean): string {
+  if (cell.length <= width) return cell;
+  return keepsEnd ? `…${cell.slice(cell.length - width + 1)}` : `${cell.slice(0, width - 1)}…`;
 }
 
 function cells(row: RepositoryRow): readonly string[] {

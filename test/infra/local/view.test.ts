@@ -31,6 +31,28 @@ describe('tableLines', () => {
   });
 });
 
+describe('tableLines on a terminal of 80 columns', () => {
+  const wide: RepositoryRow = {
+    ...row,
+    image: '127.0.0.1:38601/demo/payments-with-a-long-name',
+    lastOutcome: '2 copied, 1 retagged, 130 skipped',
+    movedBytes: 131_072_000,
+  };
+
+  it('keep the lag, and what tells the images apart', () => {
+    const [head = '', line = ''] = tableLines([wide], 79);
+    for (const one of [head, line]) assert.ok(one.length <= 79, one);
+    assert.ok(head.endsWith('lag'));
+    assert.ok(line.endsWith('1.3 s'));
+    assert.match(line, /^….*long-name /);
+    assert.match(line, / 12 +11 +2 copied/);
+  });
+
+  it('cut nothing that fits', () => {
+    assert.deepEqual(tableLines([row], 79), tableLines([row]));
+  });
+});
+
 describe('createView', () => {
   it('writes a line per change where there is no terminal', () => {
     const written: string[] = [];
