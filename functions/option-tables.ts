@@ -278,6 +278,10 @@ function webUrl(value: string): void {
 /** A check that a value has the form of a resource's name. */
 export function resourceName(form: RegExp): (value: string) => void {
   return (value) => {
-    if (!form.test(value)) throw new Error(`is no resource name: '${value}'`);
+    if (form.test(value)) return;
+    throw new Error(
+      `wants an id of 3 to 255 letters, digits and . _ ~ + % -, beginning with a letter, ` +
+        `or its full name projects/PROJECT/…/ID, not '${value}'`,
+    );
   };
 }
