@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { FAULTS } from '../../../functions/fault.ts';
 import { withDeployment, type Deployment } from '../../flow/subscriber-rig.ts';
 import { matchesFilter } from './logging-filter.ts';
 import { evaluatePromql, type Samples, type Series } from './promql.ts';
@@ -46,6 +47,18 @@ describe('alerts', () => {
     assert.deepEqual(
       SITUATIONS.map(({ alert }) => alert).sort(),
       Object.keys(watching.alerts).sort(),
+    );
+  });
+
+  it('are kept as Terraform makes them of the codes of today', () => {
+    const { query = '' } = watching.alerts['tags failed for good'] ?? {};
+    const permanent = Object.entries(FAULTS)
+      .filter(([, { disposition }]) => disposition === 'permanent')
+      .map(([code]) => code);
+    assert.deepEqual(
+      /code=~"([^"]+)"/.exec(query)?.[1]?.split('|'),
+      permanent.sort(),
+      'UPDATE_GOLDEN=true APPLY_TERRAFORM=true npm test -- test/infra/terraform/apply.test.ts',
     );
   });
 

@@ -130,187 +130,6 @@ async function uninstall(
   assert.deepEqual(await root.state(), []);
 }
 
-describe('examples', { skip, concurrency: 4 }, () => {
-  it('bootstrap: applied in one go, settled, protected, uninstalled', async (t) => {
-    const staged = await stage(t);
-    const root = await example(staged, 'bootstrap');
-    const variables = ['-var=project_id=my-project', '-var=region=europe-west1'];
-    const readers = '-var=image_readers=["group:nodes@example.com"]';
-    await root.apply(...variables, readers);
-    await settled(root, ...variables, readers);
-    assert.ok(
-      staged.apis.cloud.grants(
-        'artifactregistry/projects/my-project/locations/europe-west1/repositories/images',
-        'group:nodes@example.com',
-        'roles/artifactregistry.reader',
-      ),
-    );
-    await uninstall(root, [...variables, readers], []);
-  });
-
-  it('minimal: applied in one go, settled, protected, uninstalled', async (t) => {
-    const staged = await stage(t);
-    const root = await example(staged, 'minimal');
-    const variables = [
-      '-var=project_id=my-project',
-      `-var=project_number=${number(staged.apis, 'my-project')}`,
-      `-var=image=${IMAGE}`,
-    ];
-    await root.apply(...variables);
-    await settled(root, ...variables);
-    const made = `${JSON.stringify(watchingOf(staged.apis), undefined, 2)}\n`;
-    if (process.env['UPDATE_GOLDEN'] === 'true') writeFileSync(GOLDEN, made);
-    else
-      assert.equal(readFileSync(GOLDEN, 'utf8'), made, 'UPDATE_GOLDEN=true keeps what is made now');
-    await uninstall(root, variables, []);
-  });
-
-  it('existing: applied in one go, settled, protected, uninstalled', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    const { cloud } = apis;
-    for (const api of [
-      'artifactregistry',
-      'iam',
-      'logging',
-      'monitoring',
-      'pubsub',
-      'run',
-      'secretmanager',
-    ]) {
-      cloud.enable('my-project', `${api}.googleapis.com`);
-    }
-    cloud.enable('registry-project', 'artifactregistry.googleapis.com');
-    cloud.enable('cluster-project', 'container.googleapis.com');
-    const repository = 'projects/registry-project/locations/europe-west1/repositories/images';
-    cloud.resources.set(`artifactregistry/${repository}`, { name: repository, format: 'DOCKER' });
-    const cluster = 'projects/cluster-project/locations/europe-west1/clusters/prod';
-    cloud.resources.set(`container/${cluster}`, {
-      name: 'prod',
-      location: 'europe-west1',
-      status: 'RUNNING',
-      legacyAbac: {},
-      networkConfig: {},
-      nodePoolDefaults: {},
-      shieldedNodes: {},
-    });
-    const channel = 'projects/my-project/notificationChannels/42';
-    cloud.resources.set(`monitoring/${channel}`, {
-      name: channel,
-      displayName: 'on-call',
-      type: 'email',
-    });
-    const secret = 'projects/my-project/secrets/registry-credentials';
-    cloud.resources.set(`secretmanager/${secret}`, {
-      name: secret,
-      replication: { automatic: {} },
-    });
-    cloud.resources.set(`secretmanager/${secret}/versions/1`, { state: 'ENABLED' });
-    const builder = 'imagerepo-mirror-build@my-project.iam.gserviceaccount.com';
-    cloud.resources.set(`iam/projects/my-project/serviceAccounts/${builder}`, { email: builder });
-    const before = left(apis);
-    const root = await example(staged, 'existing');
-    const variables = [
-      '-var=project_id=my-project',
-      '-var=registry_project_id=registry-project',
-      '-var=cluster_project_id=cluster-project',
-      '-var=cluster_name=prod',
-      '-var=network=projects/my-project/global/networks/shared',
-      '-var=subnetwork=projects/my-project/regions/europe-west1/subnetworks/egress',
-      `-var=image=${IMAGE}`,
-      `-var=build_service_account=${builder}`,
-    ];
-    await root.apply(...variables);
-    await settled(root, ...variables);
-    // A deployment by Cloud Build moves the tag; Terraform follows, and is settled again.
-    cloud.resources.set(
-      'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
-      {
-        tags: [
-          {
-            name: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags/deployed-imagerepo-mirror`,
-            version: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/versions/sha256:${'cd'.repeat(32)}`,
-          },
-        ],
-      },
-    );
-    await root.apply(...variables);
-    await settled(root, ...variables);
-    cloud.resources.delete(
-      'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
-    );
-    await uninstall(root, variables, before);
-  });
-
-  it('environments: applied in one go, settled, protected, uninstalled', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    prepare(apis);
-    // The dev project's image is prod's, too.
-    const images = 'projects/dev-project/locations/europe-west1/repositories/images';
-    apis.cloud.enable('dev-project', 'artifactregistry.googleapis.com');
-    apis.cloud.resources.set(`artifactregistry/${images}`, { name: images, format: 'DOCKER' });
-    const before = left(apis);
-    const root = await example(staged, 'environments');
-    const variables = ['dev', 'prod'].map(
-      (one) =>
-        `-var=${one}=${JSON.stringify({
-          project_id: `${one}-project`,
-          cluster_project_id: `${one}-clusters`,
-          cluster_project_number: number(apis, `${one}-clusters`),
-        })}`,
-    );
-    variables.push(`-var=image=${IMAGE.replace('my-project', 'dev-project')}`);
-    await root.apply(...variables);
-    await settled(root, ...variables);
-    await uninstall(root, variables, before);
-  });
-
-  it('regions: two installations of a project; removing one keeps the other whole', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    const root = await example(staged, 'regions');
-    const clusters = {
-      a: { project_id: 'clusters', project_number: number(apis, 'clusters') },
-      b: { project_id: 'clusters', project_number: number(apis, 'clusters') },
-    };
-    const one = { 'europe-west1': { short_name: 'eu-west', bridge_principals: clusters } };
-    const both = { ...one, 'us-east1': { short_name: 'us-east', bridge_principals: clusters } };
-    const variables = [
-      '-var=project_id=my-project',
-      `-var=image=${IMAGE}`,
-      '-var=allowed_sources=["ghcr.io/my-org/*"]',
-    ];
-    await root.apply(
-      ...variables,
-      `-var=regions=${JSON.stringify(both)}`,
-      '-var=deletion_protection=false',
-    );
-    await settled(
-      root,
-      ...variables,
-      `-var=regions=${JSON.stringify(both)}`,
-      '-var=deletion_protection=false',
-    );
-    const granted = apis.cloud.allGrants().filter((grant) => grant.includes('eu-west'));
-    await root.apply(
-      ...variables,
-      `-var=regions=${JSON.stringify(one)}`,
-      '-var=deletion_protection=false',
-    );
-    assert.deepEqual(
-      apis.cloud.allGrants().filter((grant) => !grant.includes('us-east')),
-      granted,
-    );
-    assert.equal(
-      left(apis).some((name) => name.includes('us-east')),
-      false,
-    );
-    await root.apply(...variables, `-var=regions=${JSON.stringify(one)}`);
-    await uninstall(root, [...variables, `-var=regions=${JSON.stringify(one)}`], []);
-  });
-});
-
 /** Every optional part on. */
 function everything(apis: GoogleApis): object {
   const principal = { project_id: 'clusters', project_number: number(apis, 'clusters') };
@@ -354,88 +173,305 @@ function everything(apis: GoogleApis): object {
   };
 }
 
-describe('the module with every optional part', { skip, concurrency: 4 }, () => {
-  it('is applied in one go and settled, switched off, and on again', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    prepare(apis);
-    const all = everything(apis);
-    const root = await called(staged, { ...all, deletion_protection: false });
-    await root.apply();
-    await settled(root);
-    change(root, staged, { deletion_protection: false });
-    await root.apply();
-    await settled(root);
-    change(root, staged, { ...all, deletion_protection: false });
-    await root.apply();
-    await settled(root);
-  });
-
-  it('removing one entry of a map keeps what the others have', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    prepare(apis);
-    const all = everything(apis) as {
-      readonly bridge_principals: Readonly<Record<string, unknown>>;
-      readonly flux_event_principals: Readonly<Record<string, unknown>>;
-    };
-    const root = await called(staged, all);
-    await root.apply();
-    const granted = apis.cloud.allGrants();
-    const { a: _a, c: _c, ...bridges } = all.bridge_principals;
-    const { a: _flux, ...flux } = all.flux_event_principals;
-    change(root, staged, { ...all, bridge_principals: bridges, flux_event_principals: flux });
-    await root.apply();
-    assert.deepEqual(apis.cloud.allGrants(), granted, 'b, d and e publish as before');
-    await settled(root);
-    const { e: _e, ...withoutOutside } = bridges;
-    change(root, staged, {
-      ...all,
-      bridge_principals: withoutOutside,
-      flux_event_principals: flux,
+// Each waits most of its time, so many go at once.
+describe('applied with the real provider', { skip, concurrency: 10 }, () => {
+  describe('examples', { concurrency: 10 }, () => {
+    it('bootstrap: applied in one go, settled, protected, uninstalled', async (t) => {
+      const staged = await stage(t);
+      const root = await example(staged, 'bootstrap');
+      const variables = ['-var=project_id=my-project', '-var=region=europe-west1'];
+      const readers = '-var=image_readers=["group:nodes@example.com"]';
+      await root.apply(...variables, readers);
+      await settled(root, ...variables, readers);
+      assert.ok(
+        staged.apis.cloud.grants(
+          'artifactregistry/projects/my-project/locations/europe-west1/repositories/images',
+          'group:nodes@example.com',
+          'roles/artifactregistry.reader',
+        ),
+      );
+      await uninstall(root, [...variables, readers], []);
     });
-    await root.apply();
-    assert.deepEqual(
-      apis.cloud.allGrants(),
-      granted.filter((grant) => !grant.endsWith('group:outside@example.com')),
-    );
+
+    it('minimal: applied in one go, settled, protected, uninstalled', async (t) => {
+      const staged = await stage(t);
+      const root = await example(staged, 'minimal');
+      const variables = [
+        '-var=project_id=my-project',
+        `-var=project_number=${number(staged.apis, 'my-project')}`,
+        `-var=image=${IMAGE}`,
+      ];
+      await root.apply(...variables);
+      await settled(root, ...variables);
+      const made = `${JSON.stringify(watchingOf(staged.apis), undefined, 2)}\n`;
+      if (process.env['UPDATE_GOLDEN'] === 'true') writeFileSync(GOLDEN, made);
+      else
+        assert.equal(
+          readFileSync(GOLDEN, 'utf8'),
+          made,
+          'UPDATE_GOLDEN=true keeps what is made now',
+        );
+      await uninstall(root, variables, []);
+    });
+
+    it('existing: applied in one go, settled, protected, uninstalled', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      const { cloud } = apis;
+      for (const api of [
+        'artifactregistry',
+        'iam',
+        'logging',
+        'monitoring',
+        'pubsub',
+        'run',
+        'secretmanager',
+      ]) {
+        cloud.enable('my-project', `${api}.googleapis.com`);
+      }
+      cloud.enable('registry-project', 'artifactregistry.googleapis.com');
+      cloud.enable('cluster-project', 'container.googleapis.com');
+      const repository = 'projects/registry-project/locations/europe-west1/repositories/images';
+      cloud.resources.set(`artifactregistry/${repository}`, { name: repository, format: 'DOCKER' });
+      const cluster = 'projects/cluster-project/locations/europe-west1/clusters/prod';
+      cloud.resources.set(`container/${cluster}`, {
+        name: 'prod',
+        location: 'europe-west1',
+        status: 'RUNNING',
+        legacyAbac: {},
+        networkConfig: {},
+        nodePoolDefaults: {},
+        shieldedNodes: {},
+      });
+      const channel = 'projects/my-project/notificationChannels/42';
+      cloud.resources.set(`monitoring/${channel}`, {
+        name: channel,
+        displayName: 'on-call',
+        type: 'email',
+      });
+      const secret = 'projects/my-project/secrets/registry-credentials';
+      cloud.resources.set(`secretmanager/${secret}`, {
+        name: secret,
+        replication: { automatic: {} },
+      });
+      cloud.resources.set(`secretmanager/${secret}/versions/1`, { state: 'ENABLED' });
+      const builder = 'imagerepo-mirror-build@my-project.iam.gserviceaccount.com';
+      cloud.resources.set(`iam/projects/my-project/serviceAccounts/${builder}`, { email: builder });
+      const before = left(apis);
+      const root = await example(staged, 'existing');
+      const variables = [
+        '-var=project_id=my-project',
+        '-var=registry_project_id=registry-project',
+        '-var=cluster_project_id=cluster-project',
+        '-var=cluster_name=prod',
+        '-var=network=projects/my-project/global/networks/shared',
+        '-var=subnetwork=projects/my-project/regions/europe-west1/subnetworks/egress',
+        `-var=image=${IMAGE}`,
+        `-var=build_service_account=${builder}`,
+      ];
+      await root.apply(...variables);
+      await settled(root, ...variables);
+      // A deployment by Cloud Build moves the tag; Terraform follows, and is settled again.
+      cloud.resources.set(
+        'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
+        {
+          tags: [
+            {
+              name: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags/deployed-imagerepo-mirror`,
+              version: `projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/versions/sha256:${'cd'.repeat(32)}`,
+            },
+          ],
+        },
+      );
+      await root.apply(...variables);
+      await settled(root, ...variables);
+      cloud.resources.delete(
+        'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
+      );
+      await uninstall(root, variables, before);
+    });
+
+    it('environments: applied in one go, settled, protected, uninstalled', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      prepare(apis);
+      // The dev project's image is prod's, too.
+      const images = 'projects/dev-project/locations/europe-west1/repositories/images';
+      apis.cloud.enable('dev-project', 'artifactregistry.googleapis.com');
+      apis.cloud.resources.set(`artifactregistry/${images}`, { name: images, format: 'DOCKER' });
+      const before = left(apis);
+      const root = await example(staged, 'environments');
+      const variables = ['dev', 'prod'].map(
+        (one) =>
+          `-var=${one}=${JSON.stringify({
+            project_id: `${one}-project`,
+            cluster_project_id: `${one}-clusters`,
+            cluster_project_number: number(apis, `${one}-clusters`),
+          })}`,
+      );
+      variables.push(`-var=image=${IMAGE.replace('my-project', 'dev-project')}`);
+      await root.apply(...variables);
+      await settled(root, ...variables);
+      await uninstall(root, variables, before);
+    });
+
+    it('regions: two installations of a project; removing one keeps the other whole', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      const root = await example(staged, 'regions');
+      const clusters = {
+        a: { project_id: 'clusters', project_number: number(apis, 'clusters') },
+        b: { project_id: 'clusters', project_number: number(apis, 'clusters') },
+      };
+      const one = { 'europe-west1': { short_name: 'eu-west', bridge_principals: clusters } };
+      const both = { ...one, 'us-east1': { short_name: 'us-east', bridge_principals: clusters } };
+      const variables = [
+        '-var=project_id=my-project',
+        `-var=image=${IMAGE}`,
+        '-var=allowed_sources=["ghcr.io/my-org/*"]',
+      ];
+      await root.apply(
+        ...variables,
+        `-var=regions=${JSON.stringify(both)}`,
+        '-var=deletion_protection=false',
+      );
+      await settled(
+        root,
+        ...variables,
+        `-var=regions=${JSON.stringify(both)}`,
+        '-var=deletion_protection=false',
+      );
+      const granted = apis.cloud.allGrants().filter((grant) => grant.includes('eu-west'));
+      await root.apply(
+        ...variables,
+        `-var=regions=${JSON.stringify(one)}`,
+        '-var=deletion_protection=false',
+      );
+      assert.deepEqual(
+        apis.cloud.allGrants().filter((grant) => !grant.includes('us-east')),
+        granted,
+      );
+      assert.equal(
+        left(apis).some((name) => name.includes('us-east')),
+        false,
+      );
+      await root.apply(...variables, `-var=regions=${JSON.stringify(one)}`);
+      await uninstall(root, [...variables, `-var=regions=${JSON.stringify(one)}`], []);
+    });
   });
-});
 
-describe('deletion protection', { skip, concurrency: 4 }, () => {
-  it('refuses a change of what the installation is while planning, and deletes nothing of a part', async (t) => {
-    const staged = await stage(t);
-    const { apis } = staged;
-    const parts = { source_credentials: {}, accept_flux_events: true };
-    const root = await called(staged, parts);
-    await root.apply();
-    const made = left(apis);
+  describe('the module with every optional part', { concurrency: 10 }, () => {
+    it('is applied in one go and settled, switched off, and on again', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      prepare(apis);
+      const all = everything(apis);
+      const root = await called(staged, { ...all, deletion_protection: false });
+      await root.apply();
+      await settled(root);
+      change(root, staged, { deletion_protection: false });
+      await root.apply();
+      await settled(root);
+      change(root, staged, { ...all, deletion_protection: false });
+      await root.apply();
+      await settled(root);
+    });
 
-    change(root, staged, { ...parts, name: 'another-name' });
-    const renamed = await root.plan();
-    assert.equal(renamed.code, 1);
-    assert.match(renamed.output, /would\s+delete what is there and make it anew/);
+    it('removing one entry of a map keeps what the others have', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      prepare(apis);
+      const all = everything(apis) as {
+        readonly bridge_principals: Readonly<Record<string, unknown>>;
+        readonly flux_event_principals: Readonly<Record<string, unknown>>;
+      };
+      const root = await called(staged, all);
+      await root.apply();
+      const granted = apis.cloud.allGrants();
+      const { a: _a, c: _c, ...bridges } = all.bridge_principals;
+      const { a: _flux, ...flux } = all.flux_event_principals;
+      change(root, staged, { ...all, bridge_principals: bridges, flux_event_principals: flux });
+      await root.apply();
+      assert.deepEqual(apis.cloud.allGrants(), granted, 'b, d and e publish as before');
+      await settled(root);
+      const { e: _e, ...withoutOutside } = bridges;
+      change(root, staged, {
+        ...all,
+        bridge_principals: withoutOutside,
+        flux_event_principals: flux,
+      });
+      await root.apply();
+      assert.deepEqual(
+        apis.cloud.allGrants(),
+        granted.filter((grant) => !grant.endsWith('group:outside@example.com')),
+      );
+    });
+  });
 
-    for (const part of ['source_credentials', 'accept_flux_events'] as const) {
-      const { [part]: _gone, ...others } = parts;
-      change(root, staged, others);
-      await assert.rejects(root.apply(), /nothing\s+was deleted/);
-      for (const name of made) assert.ok(left(apis).includes(name), name);
-    }
+  describe('deletion protection', { concurrency: 10 }, () => {
+    it('refuses a change of what the installation is while planning, and deletes nothing of a part', async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      const parts = { source_credentials: {}, accept_flux_events: true };
+      const root = await called(staged, parts);
+      await root.apply();
+      const made = left(apis);
 
-    change(root, staged, { ...parts, deletion_protection: false });
-    await root.apply();
-    change(root, staged, { ...parts, deletion_protection: false, name: 'another-name' });
-    await root.apply();
-    assert.equal(
-      left(apis).some((name) => /imagerepo[-_]mirror/.test(name)),
-      false,
-      left(apis).join('\n'),
-    );
-    change(root, staged, { ...parts, name: 'another-name' });
-    await root.apply();
-    change(root, staged, parts);
-    assert.equal((await root.plan()).code, 1, 'and the new name is protected as the old one was');
+      change(root, staged, { ...parts, name: 'another-name' });
+      const renamed = await root.plan();
+      assert.equal(renamed.code, 1);
+      assert.match(renamed.output, /would\s+delete what is there and make it anew/);
+
+      for (const part of ['source_credentials', 'accept_flux_events'] as const) {
+        const { [part]: _gone, ...others } = parts;
+        change(root, staged, others);
+        await assert.rejects(root.apply(), /nothing\s+was deleted/);
+        for (const name of made) assert.ok(left(apis).includes(name), name);
+      }
+
+      change(root, staged, { ...parts, deletion_protection: false });
+      await root.apply();
+      change(root, staged, { ...parts, deletion_protection: false, name: 'another-name' });
+      await root.apply();
+      assert.equal(
+        left(apis).some((name) => /imagerepo[-_]mirror/.test(name)),
+        false,
+        left(apis).join('\n'),
+      );
+      change(root, staged, { ...parts, name: 'another-name' });
+      await root.apply();
+      change(root, staged, parts);
+      assert.equal((await root.plan()).code, 1, 'and the new name is protected as the old one was');
+    });
+  });
+
+  describe('service agents', { concurrency: 10 }, () => {
+    it('are granted by one installation of a project alone where there are several', async (t) => {
+      const staged = await stage(t);
+      const { apis, terraform } = staged;
+      prepare(apis);
+      const shared = {
+        kms_key_name: KEY,
+        image: IMAGE.replace('my-project', 'images-project'),
+        deletion_protection: false,
+      };
+      const root = await called(staged, shared);
+      await root.apply();
+      const second = new Root(join(terraform, '..', 'second'), apis);
+      writeRoot(second.folder, terraform, {
+        ...REQUIRED,
+        ...shared,
+        name: 'second-mirror',
+        destination_registry: 'europe-west1-docker.pkg.dev/my-project/second',
+        grant_service_agents: false,
+      });
+      await second.init();
+      const granted = apis.cloud.allGrants();
+      await second.apply();
+      const destroyed = await second.destroy();
+      assert.equal(destroyed.code, 0, destroyed.output);
+      assert.deepEqual(apis.cloud.allGrants(), granted);
+    });
   });
 });
 
@@ -445,35 +481,6 @@ describe('the guards against deletion', () => {
     const guarded = [...text.matchAll(/^ {4}(google_\w+\.\w+),$/gm)].map(([, address]) => address);
     const declared = readdirResources();
     assert.deepEqual(guarded, declared);
-  });
-});
-
-describe('service agents', { skip, concurrency: 4 }, () => {
-  it('are granted by one installation of a project alone where there are several', async (t) => {
-    const staged = await stage(t);
-    const { apis, terraform } = staged;
-    prepare(apis);
-    const shared = {
-      kms_key_name: KEY,
-      image: IMAGE.replace('my-project', 'images-project'),
-      deletion_protection: false,
-    };
-    const root = await called(staged, shared);
-    await root.apply();
-    const second = new Root(join(terraform, '..', 'second'), apis);
-    writeRoot(second.folder, terraform, {
-      ...REQUIRED,
-      ...shared,
-      name: 'second-mirror',
-      destination_registry: 'europe-west1-docker.pkg.dev/my-project/second',
-      grant_service_agents: false,
-    });
-    await second.init();
-    const granted = apis.cloud.allGrants();
-    await second.apply();
-    const destroyed = await second.destroy();
-    assert.equal(destroyed.code, 0, destroyed.output);
-    assert.deepEqual(apis.cloud.allGrants(), granted);
   });
 });
 

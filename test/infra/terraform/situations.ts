@@ -64,6 +64,8 @@ async function delivered(
 }
 
 const HOUR_MS = 3_600_000;
+/** Values of a page that no registry writes. */
+const ENDLESS = 3_000_000;
 
 export const SITUATIONS: readonly Situation[] = [
   {
@@ -84,7 +86,7 @@ export const SITUATIONS: readonly Situation[] = [
   {
     alert: 'repositories failed for good',
     situation:
-      'a whole repository cannot be mirrored and repeating cannot help (its list leads elsewhere)',
+      'a whole repository cannot be mirrored and repeating cannot help (its list has no end)',
     sees: 'lines `event`, `decision` acknowledge, a permanent `code` but SOURCE_LOST',
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries } = deployment;
@@ -95,10 +97,11 @@ export const SITUATIONS: readonly Situation[] = [
         effect: {
           kind: 'answer',
           status: 200,
-          headers: {
-            link: '<https://elsewhere.example/v2/org/app/tags/list?last=1.0>; rel="next"',
+          // A page of more values than any registry's.
+          body: {
+            contentType: 'application/json',
+            text: `{"name":"org/app","tags":["1.0"],"more":[${'0,'.repeat(ENDLESS)}0]}`,
           },
-          body: { contentType: 'application/json', text: '{"name":"org/app","tags":["1.0"]}' },
         },
       });
       await delivered(deployment);
