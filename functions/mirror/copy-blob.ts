@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 
 import {
   abortFault,
@@ -11,7 +11,7 @@ import {
   type Timing,
 } from '../concurrency.ts';
 import { Fault, isFault, toFault } from '../fault.ts';
-import { UNKNOWN_SIZE } from '../oci/descriptor.ts';
+import { embeddedBytes, UNKNOWN_SIZE } from '../oci/descriptor.ts';
 import type { Deadline } from './deadline.ts';
 import type { Knowledge } from './knowledge.ts';
 import type { BlobArrival, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
@@ -343,8 +343,11 @@ async function open(
   signal: AbortSignal,
 ): Promise<Readable> {
   const stream = await source.openBlob(blob, 0, signal);
-  if (stream === undefined) throw incomplete(source, blob);
-  return stream;
+  if (stream !== undefined) return stream;
+  // The manifest may embed what the registry lacks.
+  const embedded = embeddedBytes(blob);
+  if (embedded === undefined) throw incomplete(source, blob);
+  return Readable.from([embedded]);
 }
 
 function lateFault(): Fault {

@@ -7,6 +7,8 @@ export interface Descriptor {
   readonly digest: string;
   /** -1 where the manifest does not tell (schema 1); {@link SourceRepository.blobSize} does. */
   readonly sizeBytes: number;
+  /** The content itself in base64, where the manifest embeds it. */
+  readonly data?: string;
 }
 
 /** A manifest as its registry gave it: the bytes are never rewritten. */

@@ -70,7 +70,7 @@ async function isRegistry({ client }: Target, signal: AbortSignal): Promise<bool
       method: 'GET',
       target: '/v2/',
       scope: undefined,
-      redirects: false,
+      redirects: 'same-origin',
     },
     signal,
   );

@@ -1,4 +1,4 @@
-import type { AccessScope, Authorization } from './authorizer.ts';
+import type { AccessScope, Authorization, Authorizer } from './authorizer.ts';
 import { failure, type Answer } from './failure.ts';
 import { exchangeOnce } from './round-trip.ts';
 import { isRedirect, nextHop } from './redirect-policy.ts';
@@ -22,8 +22,9 @@ export interface AttemptOptions {
 }
 
 /**
- * One try of a request: its authorizations and redirects, up to an answer or a fault. Authorization is
- * presented at the registry's own origin only, whatever redirects there or away.
+ * One try of a request: its authorizations and redirects, up to an answer or a fault. Credentials are
+ * presented at the registry's own origin only, whatever redirects there or away. A registry that it is a
+ * front of may ask for a token of its own: it gets one that was had anonymously.
  */
 export async function attemptRequest(
   parts: ClientParts,
@@ -42,7 +43,8 @@ class Attempt {
   readonly #signal: AbortSignal;
   #url: URL;
   #hops = 0;
-  #authorize: boolean;
+  /** What authorizes at the URL's origin; undefined: nothing is presented there. */
+  #authorizer: Authorizer | undefined;
   #authorizations = 0;
   /** A 403 was answered by trying the standard way in place of the short one. */
   #triedStandardWay = false;
@@ -58,7 +60,8 @@ class Attempt {
     this.#options = options;
     this.#signal = signal;
     this.#url = new URL(request.target, parts.registry);
-    this.#authorize = this.#url.origin === parts.registry.origin; // guard: request-origin, without: this.#authorize = true;
+    const isHome = this.#url.origin === parts.registry.origin; // guard: request-origin, without: const isHome = true;
+    this.#authorizer = isHome ? parts.authorizer : undefined;
   }
 
   async run(): Promise<OpenAnswer | Answer> {
@@ -72,9 +75,9 @@ class Attempt {
 
   /** One exchange; `again` where it was refused and something else may be presented. */
   async #exchange(): Promise<OpenAnswer | Answer | 'again'> {
-    const { scope } = this.#request;
-    if (scope === undefined || !this.#authorize) return this.#send(undefined);
-    const { authorizer } = this.#parts;
+    const scope = this.#scope();
+    const authorizer = this.#authorizer;
+    if (scope === undefined || authorizer === undefined) return this.#send(undefined);
     const used = await authorizer.authorize(scope, this.#signal);
     try {
       const answer = await this.#send(used.header);
@@ -82,7 +85,7 @@ class Attempt {
         if (answer.status < 400 || answer.status === 404) authorizer.accepted(used);
         return answer;
       }
-      return (await this.#mayPresentAnother(used, scope, answer)) ? 'again' : answer;
+      return (await this.#mayPresentAnother(authorizer, used, scope, answer)) ? 'again' : answer;
     } finally {
       used.settled();
     }
@@ -90,11 +93,11 @@ class Attempt {
 
   /** Learns from a refusal; a body that has begun to flow cannot be sent again, but the next one learns too. */
   async #mayPresentAnother(
+    authorizer: Authorizer,
     used: Authorization,
     scope: AccessScope,
     answer: Answer,
   ): Promise<boolean> {
-    const { authorizer } = this.#parts;
     if (this.#triedStandardWay) {
       // It was refused like the short one, which hence was not the reason.
       authorizer.keepPreemptive();
@@ -109,6 +112,13 @@ class Attempt {
     if (!authorizer.preemptive || !isReplayable(this.#request)) return false;
     this.#triedStandardWay = await authorizer.refused(used, scope, await this.#askChallenge());
     return this.#triedStandardWay;
+  }
+
+  /** At another origin it is the repository of that registry that is read. */
+  #scope(): AccessScope | undefined {
+    const { scope } = this.#request;
+    if (scope === undefined || this.#authorizer === this.#parts.authorizer) return scope;
+    return { path: repositoryOf(this.#url) ?? scope.path, actions: 'pull' };
   }
 
   /** A 403 brings no challenge; the API's root does (OCI Distribution 1.1, "Determining Support"). */
@@ -146,10 +156,8 @@ class Attempt {
   }
 
   #follow(answer: Answer): void {
-    const { side, registry } = this.#parts;
+    const { side, registry, anonymousAt } = this.#parts;
     const { operation, method, redirects } = this.#request;
-    // guard: token-redirect
-    if (redirects === false) throw failure(answer, { operation, side }, 'REDIRECT_REFUSED');
     const next = nextHop({
       from: this.#url,
       location: answer.header('location'),
@@ -157,8 +165,23 @@ class Attempt {
       hops: this.#hops,
       credentialsOrigin: registry.origin,
     });
+    // guard: token-redirect
+    if (redirects === 'same-origin' && next.url.origin !== this.#url.origin)
+      throw failure(answer, { operation, side }, 'REDIRECT_REFUSED');
     this.#hops += 1;
     this.#url = next.url;
-    this.#authorize = next.authorize;
+    this.#authorizations = 0;
+    this.#triedStandardWay = false;
+    if (next.authorize) this.#authorizer = this.#parts.authorizer;
+    else
+      this.#authorizer = repositoryOf(next.url) === undefined ? undefined : anonymousAt(next.url);
   }
+}
+
+/**
+ * The repository that a URL of a registry's API names; undefined for every other URL, such as a store's,
+ * where a refusal is no question for a token.
+ */
+function repositoryOf({ pathname }: URL): string | undefined {
+  return /^\/v2\/(.+)\/(?:tags\/list|manifests\/|blobs\/|referrers\/)/.exec(pathname)?.[1];
 }

@@ -19,6 +19,8 @@ export interface BlobReaderOptions {
   readonly blob: BlobToRead;
   /** Asks the registry's own URL for the bytes from an offset on. */
   readonly open: (offsetBytes: number, signal: AbortSignal) => Promise<OpenAnswer | Answer>;
+  /** Makes sure that a 404 is the registry's own. @throws Fault `RESPONSE_INVALID` where it is not */
+  readonly requireAbsence: (answer: Answer, signal: AbortSignal) => Promise<void>;
   readonly timing: Timing;
   /** False: Ranges of this blob came to wrong bytes before; a broken download stays broken. */
   readonly mayResume: boolean;
@@ -56,6 +58,8 @@ class Download {
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
   #answer: OpenAnswer | undefined;
+  /** Of an answer that is a part: its last byte in the blob. */
+  #lastOfPart: number | undefined;
 
   constructor(options: BlobReaderOptions, signal: AbortSignal) {
     this.#options = options;
@@ -66,8 +70,9 @@ class Download {
   async begin(): Promise<boolean> {
     const first = await this.#options.open(0, this.#signal);
     if (!isOpen(first)) {
-      if (first.status === 404) return false;
-      throw failure(first, this.#options.asked);
+      if (first.status !== 404) throw failure(first, this.#options.asked);
+      await this.#options.requireAbsence(first, this.#signal);
+      return false;
     }
     this.#answer = first;
     try {
@@ -111,6 +116,11 @@ class Download {
           // After the yield: the time in which nobody wanted bytes is no stall.
           movedAtMs = timing.now();
         }
+        if (this.#lastOfPart !== undefined && readBytes === this.#lastOfPart + 1) {
+          if (readBytes === blob.sizeBytes) break;
+          skipBytes = await this.#resume(readBytes);
+          continue;
+        }
         if (readBytes < blob.sizeBytes) {
           throw new Fault(
             'NETWORK',
@@ -139,6 +149,7 @@ class Download {
     const { blob, asked } = this.#options;
     this.#answer?.discard();
     this.#answer = undefined;
+    this.#lastOfPart = undefined;
     const answer = await this.#options.open(offsetBytes, this.#signal);
     if (!isOpen(answer)) throw failure(answer, asked);
     this.#answer = answer;
@@ -150,20 +161,27 @@ class Download {
       checkWhole(answer, this.#options);
       return offsetBytes;
     }
-    const range = `bytes ${offsetBytes}-${blob.sizeBytes - 1}/${blob.sizeBytes}`;
+    const part = partOf(answer.header('content-range'), blob.sizeBytes);
     // guard: content-range
-    if (answer.header('content-range') !== range)
-      throw new Fault(
-        'RESPONSE_INVALID',
-        'the registry answers with another range than asked for',
-        {
-          operation: asked.operation,
-          side: asked.side,
-          url: redactUrl(answer.url),
-          status: answer.status,
-        },
-      );
-    return 0;
+    if (part === undefined || part.first > offsetBytes || part.last < offsetBytes)
+      return this.#restart(offsetBytes);
+    this.#lastOfPart = part.last;
+    return offsetBytes - part.first;
+  }
+
+  /** An answer that is no part of what was asked for says that Ranges do not work here: all is read again. */
+  async #restart(readBytes: number): Promise<number> {
+    this.#answer?.discard();
+    this.#answer = undefined;
+    const answer = await this.#options.open(0, this.#signal);
+    if (!isOpen(answer)) throw failure(answer, this.#options.asked);
+    this.#answer = answer;
+    if (this.#signal.aborted) {
+      this.letGo();
+      throw abortFault(this.#signal);
+    }
+    checkWhole(answer, this.#options);
+    return readBytes;
   }
 
   #current(): OpenAnswer {
@@ -172,7 +190,25 @@ class Download {
   }
 }
 
-/** A whole answer announces the descriptor's size, where it announces one, and no encoding. */
+/**
+ * The bytes of a part (RFC 9110 §14.4: `bytes 5-9/10` or `bytes 5-9/*`); a server may send less than was
+ * asked for, and the rest is asked for again. Undefined: it is no part of a blob of this size.
+ */
+function partOf(
+  contentRange: string | undefined,
+  sizeBytes: number,
+): { readonly first: number; readonly last: number } | undefined {
+  const match = /^\s*bytes\s+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)\s*$/i.exec(contentRange ?? '');
+  if (match === null) return undefined;
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  const isOfBlob = match[3] === '*' || Number(match[3]) === sizeBytes;
+  return isOfBlob && first <= last && last < sizeBytes ? { first, last } : undefined;
+}
+
+/**
+ * A whole answer announces the descriptor's size, where it announces one. What else it says of itself
+ * (a store's `Content-Encoding` that is none) is no reason to refuse it: the digest decides.
+ */
 function checkWhole(answer: OpenAnswer, options: BlobReaderOptions): void {
   const { blob, asked } = options;
   // guard: blob-partial
@@ -187,14 +223,6 @@ function checkWhole(answer: OpenAnswer, options: BlobReaderOptions): void {
   // guard: blob-content-length
   if (length !== undefined && length !== String(blob.sizeBytes))
     throw wrongSize(Number(length), options, answer);
-  const encoding = answer.header('content-encoding') ?? 'identity';
-  // guard: blob-content-encoding
-  if (encoding !== 'identity')
-    throw new Fault('RESPONSE_INVALID', 'the registry encodes what it was asked to send plainly', {
-      operation: options.asked.operation,
-      side: options.asked.side,
-      url: redactUrl(answer.url),
-    });
 }
 
 function verify(hash: Hash, resumes: number, options: BlobReaderOptions, answer: OpenAnswer): void {

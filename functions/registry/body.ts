@@ -6,13 +6,12 @@ export const MAX_ERROR_BYTES = 64 * 1024;
 
 /**
  * Reads a small body whole. The library below knows no limit, so every one has its cap here.
- * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, and for an encoded body (`identity` was asked for:
- *   the bytes would neither be the content's nor have its size)
+ * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for an encoded body (`identity`
+ *   was asked for: the bytes would neither be the content's nor have its size)
  */
 export async function readBody(response: TransportResponse, maxBytes: number): Promise<Buffer> {
-  const encoding = response.header('content-encoding')?.trim().toLowerCase() ?? '';
   // guard: content-encoding
-  if (encoding !== '' && encoding !== 'identity') {
+  if (isEncoded(response.header('content-encoding'))) {
     response.discard();
     throw new Fault('RESPONSE_INVALID', 'the registry encodes what it was asked to send plainly');
   }
@@ -42,4 +41,12 @@ export async function readErrorBody(response: TransportResponse): Promise<Buffer
     // The status alone is enough.
   }
   return Buffer.concat(chunks).subarray(0, MAX_ERROR_BYTES);
+}
+
+/** Codings that change the bytes (IANA, "HTTP Content Coding Registry"); stores label with other words too. */
+const CODINGS = /^(?:x-)?(?:gzip|compress|deflate|br|zstd|dcb|dcz|exi|pack200-gzip)$/;
+
+function isEncoded(header: string | undefined): boolean {
+  const labels = (header ?? '').toLowerCase().split(',');
+  return labels.some((label) => CODINGS.test(label.trim()));
 }

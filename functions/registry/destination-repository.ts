@@ -13,7 +13,7 @@ import { listReferrers } from './referrers.ts';
 import { wasSentInFull } from './sent-in-full.ts';
 import { listTags } from './tags.ts';
 import type { StreamBody } from './stream-sender.ts';
-import type { Timing } from '../concurrency.ts';
+import { sleep, type Timing } from '../concurrency.ts';
 import { finishUpload, isApiAddress, startUpload } from './uploads.ts';
 
 /** What a destination repository is made of. */
@@ -31,6 +31,14 @@ export interface DestinationParts {
 
 /** From this size on, a HEAD is cheaper than to send a blob that may be there. */
 const HEAD_FROM_BYTES = 4 * 1024 * 1024;
+
+/** Who says nothing for so long after the last byte is busy with the blob, and not gone. */
+const SLOW_COMMIT_MS = 10_000;
+/** How long such a blob is looked for: object stores were seen to take a minute and more. */
+const COMMIT_PATIENCE_MS = 5 * 60_000;
+/** Pauses between looks: from a second, doubled, to half a minute. */
+const LOOK_MS = 1_000;
+const MAX_LOOK_MS = 30_000;
 
 /** A repository to write to. */
 export function destinationRepository(parts: DestinationParts): DestinationRepository {
@@ -171,16 +179,44 @@ class BlobUpload {
 
   /** All bytes sent and no answer: the blob may be there, which a HEAD tells cheaper than to send it again. */
   async #finish(location: NextHop, body: StreamBody | Buffer): Promise<void> {
-    const { target, memory, google } = this.#parts;
+    const { target, memory, google, timing } = this.#parts;
     const capability = google && !isApiAddress(location.url) && !memory.sessionNeedsAuthorization;
     const session = { url: location.url, authorize: location.authorize && !capability };
+    let lastByteAtMs = timing.now();
+    const noted = Buffer.isBuffer(body)
+      ? body
+      : {
+          ...body,
+          onBytes: (count: number): void => {
+            lastByteAtMs = timing.now();
+            body.onBytes?.(count);
+          },
+        };
     try {
-      await finishUpload(target, this.#blob, session, body, this.#signal);
+      await finishUpload(target, this.#blob, session, noted, this.#signal);
     } catch (error) {
       // The next attempt presents what this one did not.
       if (capability && isFault(error, 'UNAUTHORIZED')) memory.sessionNeedsAuthorization = true;
+      const waitedMs = timing.now() - lastByteAtMs;
       const unanswered = isFault(error, 'NETWORK', 'TIMEOUT') && wasSentInFull(error);
-      if (!unanswered || this.#signal.aborted || !(await this.#arrived())) throw error;
+      const isSlow = waitedMs >= SLOW_COMMIT_MS && isFault(error, 'SERVER_ERROR');
+      const mayArrive = (unanswered || isSlow) && !this.#signal.aborted;
+      if (!mayArrive || !(await this.#arrives(waitedMs))) throw error;
+    }
+  }
+
+  /**
+   * Looks for the blob: once where the answer was lost at once, and for minutes where the registry was seen
+   * to take its time with the last byte, since a layer that is sent again takes as long again.
+   */
+  async #arrives(waitedMs: number): Promise<boolean> {
+    const { timing } = this.#parts;
+    const untilMs = timing.now() + (waitedMs < SLOW_COMMIT_MS ? 0 : COMMIT_PATIENCE_MS);
+    for (let look = 1; ; look += 1) {
+      if (await this.#arrived()) return true;
+      const pauseMs = Math.min(LOOK_MS * 2 ** (look - 1), MAX_LOOK_MS);
+      if (timing.now() + pauseMs > untilMs || this.#signal.aborted) return false;
+      await sleep(timing, pauseMs, this.#signal);
     }
   }
 

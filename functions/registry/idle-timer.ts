@@ -6,8 +6,8 @@ export interface IdleTimer {
   rest(): void;
   /** The other side took or gave so many bytes. */
   moved(bytes: number): void;
-  /** A new wait begins, for something else than before. */
-  restart(): void;
+  /** A new wait begins, for something else than before, which may take so much longer. Default: 0. */
+  restart(longerMs?: number): void;
   /** Ends the timer for good. */
   stop(): void;
 }
@@ -35,6 +35,7 @@ export function idleTimer(
   let movedBytes = 0;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  let mostMs = limitMs;
 
   function sumMs(): number {
     return waitedMs + (waitingSinceMs === undefined ? 0 : now() - waitingSinceMs);
@@ -49,12 +50,12 @@ export function idleTimer(
   function look(): void {
     timer = undefined;
     if (waitingSinceMs === undefined) return;
-    if (sumMs() >= limitMs) onIdle();
+    if (sumMs() >= mostMs) onIdle();
     else arm();
   }
 
   function arm(): void {
-    if (!stopped) timer ??= setTimeout(look, Math.max(1, limitMs - sumMs()));
+    if (!stopped) timer ??= setTimeout(look, Math.max(1, mostMs - sumMs()));
   }
 
   return {
@@ -70,7 +71,8 @@ export function idleTimer(
       movedBytes += bytes;
       if (movedBytes >= MIN_MOVED_BYTES) forgive();
     },
-    restart() {
+    restart(longerMs = 0) {
+      mostMs = limitMs + longerMs;
       waitingSinceMs = now();
       forgive();
       arm();

@@ -162,6 +162,7 @@ function ask(
       headers: { accept: MANIFEST_ACCEPT },
       scope: target.scope,
       maxBytes: MAX_MANIFEST_BYTES,
+      onAnswer: target.onManifestAnswer,
     },
     signal,
   );

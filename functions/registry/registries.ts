@@ -213,6 +213,7 @@ class SideClients {
       random: this.#options.random ?? Math.random,
       onExchange: this.#options.onExchange ?? (() => undefined),
       deadlineAtMs: scope.deadlineAtMs,
+      anonymousAt: ({ origin }) => this.#authorizerOf(new URL(origin), ANONYMOUS, parts),
     };
     const authorizer = this.#authorizerOf(registry, credentials, parts);
     return {
@@ -269,7 +270,7 @@ class SideClients {
   }
 }
 
-/** Asks a token realm: nothing but the question's own header is presented, nothing is followed. */
+/** Asks a token realm: nothing but the question's own header is presented, and it stays at its origin. */
 function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
   const client = openClient({ ...parts, authorizer: NO_AUTHORIZER });
   return ({ method, url, headers, body }, signal) =>
@@ -282,7 +283,7 @@ function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
         headers,
         ...(body === undefined ? {} : { body }),
         scope: undefined,
-        redirects: false,
+        redirects: 'same-origin',
       },
       signal,
     );

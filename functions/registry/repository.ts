@@ -1,5 +1,6 @@
 import type { AccessScope } from './authorizer.ts';
 import type { RegistryClient } from './client.ts';
+import type { Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 
 /** A repository as the endpoints see it. */
@@ -10,4 +11,6 @@ export interface Target {
   readonly scope: AccessScope;
   /** What its host has taught. */
   readonly memory: HostMemory;
+  /** Is told every answer about a manifest, refusals too. Default: nobody. */
+  readonly onManifestAnswer?: ((answer: Answer) => void) | undefined;
 }

@@ -28,8 +28,10 @@ export interface RegistryRequest {
   readonly mayStart?: (() => boolean) | undefined;
   /** Cap of the answer's body. Default 64 KiB. */
   readonly maxBytes?: number;
-  /** False: an answer that redirects is refused. Default true, for GET and HEAD. */
-  readonly redirects?: boolean;
+  /** `same-origin`: to another origin none is followed. Default: any, for GET and HEAD. */
+  readonly redirects?: 'same-origin';
+  /** Is told every answer that was read, refusals too, before it is judged. */
+  readonly onAnswer?: ((answer: Answer) => void) | undefined;
 }
 
 /** An answer whose body flows. Whoever does not read it to the end calls `discard`. */
@@ -48,6 +50,8 @@ export interface ClientParts {
   readonly registry: URL;
   readonly transport: Transport;
   readonly authorizer: Authorizer;
+  /** Authorization without any credential, at another registry that this one redirects to. */
+  readonly anonymousAt: (url: URL) => Authorizer;
   /** The starts of an origin: a registry, a realm or a store behind a redirect. */
   readonly limiterOf: (origin: string) => AdaptiveLimiter;
   readonly timing: Timing;

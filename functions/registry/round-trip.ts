@@ -10,7 +10,7 @@ import {
   type OpenAnswer,
   type RegistryRequest,
 } from './request.ts';
-import { isThrottled } from './rate-limit.ts';
+import { isThrottled, pullsLeft } from './rate-limit.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { isPassingStatus, throttlePauseMs } from './retry-policy.ts';
 import type { TransportResponse } from './transport.ts';
@@ -119,6 +119,7 @@ async function readAnswer(
   }
   count(status, body.length);
   const answer: Answer = { status, header, body, url: hop.url };
+  request.onAnswer?.(answer);
   const nowMs = parts.timing.now();
   const retryAfterMs = parseRetryAfter(header('retry-after'), nowMs);
   if (isThrottled(answer)) {
@@ -132,7 +133,10 @@ async function readAnswer(
     );
     limiter.close(pauseMs);
     permit.learn('congested');
-    throw failure(answer, asked, 'RATE_LIMITED', pauseMs);
+    // Docker Hub names its window only: with nothing left in it there is no use in asking again.
+    const left = pullsLeft(header, parts.registry.host);
+    const windowMs = left?.count === 0 ? (retryAfterMs ?? left.windowMs ?? 0) : 0;
+    throw failure(answer, asked, 'RATE_LIMITED', Math.max(pauseMs, windowMs));
   }
   permit.learn(isPassingStatus(status) ? 'congested' : 'ok');
   if (isPassingStatus(status) && !isJudgedByBody(request, answer)) {

@@ -3,11 +3,13 @@ import { Readable } from 'node:stream';
 import { Fault } from '../fault.ts';
 import type { SourceRepository } from '../mirror/ports.ts';
 import { hasDigest } from '../oci/digest.ts';
+import { requireAbsence } from './absence.ts';
 import { readBlob } from './blob-reader.ts';
 import { headBlob, openBlob } from './blobs.ts';
 import type { Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
+import { isOpen } from './request.ts';
 import { pullsLeft, RESERVED_PULLS, type PullsLeft } from './rate-limit.ts';
 import { listReferrers, mayHaveReferrers } from './referrers.ts';
 import { listTags } from './tags.ts';
@@ -25,21 +27,29 @@ export interface SourceParts {
 /** Remembered blobs that may not be resumed; beyond it the memory begins anew. */
 const MAX_RANGE_REFUSALS = 1000;
 
+const GET_BLOB = { operation: 'get blob', side: 'source' } as const;
+
 /** A repository to read from, for one event: Docker Hub's reserve is counted for each anew. */
 export function sourceRepository(parts: SourceParts): SourceRepository {
-  const { target, memory, timing, pageSize } = parts;
-  const { client, path } = target;
+  const { memory, timing, pageSize } = parts;
+  const { client, path } = parts.target;
   let pulls: PullsLeft | undefined;
+  const target: Target = {
+    ...parts.target,
+    onManifestAnswer({ header }) {
+      pulls = pullsLeft(header, client.registry.host) ?? pulls;
+    },
+  };
 
-  function learn(answer: Answer): void {
-    pulls = pullsLeft(answer.header, client.registry.host) ?? pulls;
-  }
-
-  function requirePulls(operation: string): void {
-    if (pulls === undefined || pulls.count > RESERVED_PULLS) return;
-    throw new Fault('RATE_LIMITED', `the registry has ${pulls.count} pulls left`, {
+  /** @param reserve so many are left alone; HEADs are not counted, and stop with the last pull. */
+  function requirePulls(operation: string, reserve: number): void {
+    if (pulls === undefined || pulls.count > reserve) return;
+    const { count, windowMs } = pulls;
+    const window = windowMs === undefined ? '' : ` of its ${windowMs / 3_600_000} h`;
+    throw new Fault('RATE_LIMITED', `the registry has ${count} pulls left${window}`, {
       operation,
       side: 'source',
+      ...(count > 0 || windowMs === undefined ? {} : { retryAfterMs: windowMs }),
     });
   }
 
@@ -57,15 +67,12 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
         signal,
       ),
     async headManifest(reference, signal) {
-      const { head, answer } = await headManifest(target, reference, signal, true);
-      learn(answer);
-      return head;
+      requirePulls('head manifest', 0);
+      return (await headManifest(target, reference, signal, true)).head;
     },
     async getManifest(reference, signal) {
-      requirePulls('get manifest');
-      const { manifest, answer } = await getManifest(target, reference, signal);
-      learn(answer);
-      return manifest;
+      requirePulls('get manifest', RESERVED_PULLS);
+      return (await getManifest(target, reference, signal)).manifest;
     },
     async openBlob(blob, offsetBytes, signal) {
       const sizeBytes =
@@ -79,13 +86,21 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
           blob: { digest: blob.digest, sizeBytes },
           open: (offset, within) =>
             openBlob(target, { digest: blob.digest, sizeBytes }, offset, within),
+          requireAbsence: (answer, within) =>
+            requireAbsence(
+              target,
+              answer,
+              GET_BLOB,
+              () => askBlob(target, blob.digest, within),
+              within,
+            ),
           timing,
           mayResume: !memory.rangeRefused.has(blob.digest),
           onWrongAfterResume() {
             if (memory.rangeRefused.size >= MAX_RANGE_REFUSALS) memory.rangeRefused.clear();
             memory.rangeRefused.add(blob.digest);
           },
-          asked: { operation: 'get blob', side: 'source' },
+          asked: GET_BLOB,
         },
         signal,
       );
@@ -97,6 +112,15 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       return mayHaveReferrers(memory, timing.now());
     },
   };
+}
+
+/** Asks for a blob and reads none of it. */
+async function askBlob(target: Target, digest: string, signal: AbortSignal): Promise<Answer> {
+  const answer = await openBlob(target, { digest, sizeBytes: 0 }, 0, signal);
+  if (!isOpen(answer)) return answer;
+  answer.discard();
+  const { status, header, url } = answer;
+  return { status, header, url, body: Buffer.alloc(0) };
 }
 
 /** No byte is asked for, but the digest must be that of no bytes. */

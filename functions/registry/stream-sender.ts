@@ -15,6 +15,12 @@ export interface StreamBody {
 /** Bytes given to a connection before it took the first of them: four chunks of a socket. */
 const WRITE_AHEAD_BYTES = 256 * 1024;
 
+/**
+ * After the last byte a registry hashes the blob, and one over an object store copies it to its place: the
+ * slowest seen takes a minute and more for a GiB. 10 MiB a second are waited for on top of the idle limit.
+ */
+const COMMIT_BYTES_PER_MS = (10 * 1024 * 1024) / 1000;
+
 /** Gives one stream to one connection. */
 export interface StreamSender {
   /**
@@ -131,7 +137,7 @@ class Sender implements StreamSender {
       };
       const done = (): void => {
         this.#flow(lastChunk?.length ?? 0);
-        this.#idle.restart();
+        this.#idle.restart(this.#body.sizeBytes / COMMIT_BYTES_PER_MS);
         resolve(true);
       };
       this.#idle.wait();

@@ -165,6 +165,25 @@ describe('formats', () => {
     assert.ok(rig.destination.blobs.has(layer.descriptor.digest));
   });
 
+  it('takes embedded content for a blob that the source lacks, where it is that blob', async () => {
+    const config = Buffer.from('{}');
+    const descriptor = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(config) };
+    const embedding = (data: string): Image => {
+      const document = {
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config: { ...descriptor, size: 2, data },
+        layers: [],
+      };
+      return { manifest: manifestOf(document, OCI_MANIFEST), blobs: [], children: [] };
+    };
+    const rig = new Rig();
+    assert.equal(await copied(rig, embedding(config.toString('base64'))), 'copied');
+    assert.deepEqual(rig.destination.blobs.get(descriptor.digest), config);
+    const other = embedding(Buffer.from('[]').toString('base64'));
+    assert.equal(await copied(new Rig(), other), 'SOURCE_INCOMPLETE');
+  });
+
   it('copies entries of an index that are no manifests as blobs', async () => {
     const cache = indexOf(
       [],

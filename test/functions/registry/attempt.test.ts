@@ -36,6 +36,7 @@ function eagerParts(t: TestContext, registry: string): ClientParts {
     random: () => 0,
     onExchange: () => undefined,
     deadlineAtMs: undefined,
+    anonymousAt: () => assert.fail('no other registry'),
   };
 }
 

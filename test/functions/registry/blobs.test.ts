@@ -43,6 +43,7 @@ function target(t: TestContext, url: string): Target {
     random: Math.random,
     onExchange: () => undefined,
     deadlineAtMs: undefined,
+    anonymousAt: () => assert.fail('no other registry'),
   });
   const scope = { path: 'org/app', actions: 'pull' } as const;
   return { client, path: 'org/app', scope, memory: newHostMemory() };

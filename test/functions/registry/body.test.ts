@@ -51,6 +51,20 @@ describe('body', () => {
       (chunk) => chunk(Buffer.from('ok')),
     );
     assert.equal(String(await readBody(plain, 100)), 'ok');
+    for (const label of ['aws-chunked', 'utf-8', '']) {
+      const labelled = await respond(
+        t,
+        { 'content-encoding': label, 'content-length': '2' },
+        (chunk) => chunk(Buffer.from('ok')),
+      );
+      assert.equal(String(await readBody(labelled, 100)), 'ok', label);
+    }
+    const both = await respond(
+      t,
+      { 'content-encoding': 'aws-chunked, BR', 'content-length': '2' },
+      (chunk) => chunk(Buffer.from('ok')),
+    );
+    await rejection(readBody(both, 100), 'RESPONSE_INVALID');
   });
 
   it('guard error-size: takes of an error what fits, and no more', async (t) => {

@@ -422,4 +422,37 @@ describe('destination repository', () => {
     to.store.putBlob('p/r/app', blob('x').content);
     assert.equal(await one.hasBlob(blob('x'), NEVER), true);
   });
+
+  it('looks for minutes for a blob that takes long to commit, before a byte is sent again', async (t) => {
+    // A second of this time is ten milliseconds.
+    const fast = {
+      now: () => Date.now() * 100,
+      setTimer(delayMs: number, action: () => void): () => void {
+        const timer = setTimeout(action, delayMs / 100);
+        return () => {
+          clearTimeout(timer);
+        };
+      },
+    };
+    const bytes = blob('slow', 1000);
+    for (const lateAnswer of ['silence', '504'] as const) {
+      let looks = 0;
+      let puts = 0;
+      const server = await serve(t, (request, response) => {
+        request.resume();
+        if (request.method === 'HEAD') response.writeHead(++looks < 4 ? 404 : 200).end();
+        else if (request.method === 'POST')
+          response.writeHead(202, { location: '/v2/upload' }).end();
+        else {
+          puts += 1;
+          if (lateAnswer === '504') setTimeout(() => response.writeHead(504).end(), 150);
+        }
+      });
+      const registries = open(t, [server.host], { timing: fast, idleMs: 300 });
+      const { open: opened } = opening(bytes);
+      const arrival = await at(registries, server.host).uploadBlob(bytes, opened, {}, NEVER);
+      assert.equal(arrival, 'uploaded', lateAnswer);
+      assert.deepEqual([puts, looks], [1, 4], lateAnswer);
+    }
+  });
 });

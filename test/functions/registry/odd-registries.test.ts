@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 
 import type { Credential, Credentials } from '../../../functions/auth/credential.ts';
 import { basicHeader } from '../../../functions/registry/bearer.ts';
-import { realmPerRepository } from './odd-registries.ts';
-import { NEVER, open, registry } from './setting.ts';
+import { front, realmPerRepository } from './odd-registries.ts';
+import { NEVER, open, registry, rejection, serve } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
@@ -63,5 +63,86 @@ describe('registries as users have them', () => {
       const repository = url.slice('/token/'.length).split('?', 1)[0] ?? '';
       assert.equal(authorization, basicHeader(accounts[repository]), url);
     }
+  });
+
+  it('reads through a front of a registry that gives its own tokens to anybody', async (t) => {
+    const behind = await registry(t);
+    behind.store.putManifest('real/app', INDEX, 'v1');
+    const real = await realmPerRepository(t, behind.host);
+    const at = await serve(t, (request, response) => {
+      const location = `${real.url}${(request.url ?? '').replace('/v2/short/', '/v2/real/')}`;
+      response.writeHead(307, { location }).end();
+    });
+    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
+    const everywhere: Credentials = {
+      credentialFor: () => Promise.resolve(account),
+      refused: () => undefined,
+    };
+    const registries = open(t, [at.host, real.host], {
+      credentials: { source: everywhere, destination: everywhere },
+    });
+    const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+    assert.ok(await one.headManifest('v1', NEVER));
+    assert.ok(await one.getManifest('v1', NEVER));
+    const presented = real.seen.map(({ authorization = '' }) => authorization.split(' ', 1)[0]);
+    assert.ok(!presented.includes('Basic'), presented.join());
+    // One 401 and one token for all that is read there.
+    assert.equal(real.seen.filter(({ url }) => url.startsWith('/token/')).length, 1);
+  });
+
+  it('follows a realm that redirects within its origin, and to no other', async (t) => {
+    const elsewhere = await serve(t, (_request, response) => {
+      response.writeHead(200).end('{"token":"stolen"}');
+    });
+    for (const [location, listed] of [
+      ['/real-token', true],
+      [`${elsewhere.url}/real-token`, false],
+    ] as const) {
+      const at = await serve(t, (request, response) => {
+        const { url = '', headers } = request;
+        const realm = `http://${headers.host ?? ''}/token`;
+        if (url.startsWith('/token')) response.writeHead(307, { location }).end();
+        else if (url.startsWith('/real-token')) response.writeHead(200).end('{"token":"good"}');
+        else if (headers.authorization === 'Bearer good')
+          response.writeHead(200).end('{"tags":["v1"]}');
+        else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+      });
+      const registries = open(t, [at.host, elsewhere.host]);
+      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      if (listed) assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+      else await rejection(one.listTags(NEVER), 'REDIRECT_REFUSED');
+    }
+    assert.equal(elsewhere.seen.length, 0);
+  });
+
+  it('stops asking a registry that says that no pull is left, and says for how long', async (t) => {
+    const at = await serve(t, (request, response) => {
+      const isList = request.url?.includes('/tags/list') === true;
+      response.writeHead(isList ? 200 : 429, { 'ratelimit-remaining': isList ? '' : '0;w=21600' });
+      response.end(isList ? '{"tags":["v1","v2"]}' : '');
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    await one.listTags(NEVER);
+    const first = await rejection(one.getManifest('v1', NEVER), 'RATE_LIMITED');
+    assert.match(first.message, /asked again in 6 hours/);
+    assert.equal(first.retryAfterMs, 21_600_000);
+    const second = await rejection(one.getManifest('v2', NEVER), 'RATE_LIMITED');
+    assert.match(second.message, /0 pulls left of its 6 h/);
+    await rejection(one.headManifest('v2', NEVER), 'RATE_LIMITED');
+    assert.equal(at.seen.length, 2);
+  });
+
+  it('loses no tag to a gateway’s own limit', async (t) => {
+    const behind = await registry(t);
+    const tags = Array.from({ length: 30 }, (_, n) => `v${n}`);
+    for (const tag of tags) behind.store.putManifest('org/app', INDEX, tag);
+    const at = await front(t, behind.host, (_request, response) => {
+      response.setHeader('ratelimit-remaining', '4');
+      return false;
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const read = await Promise.all(tags.map((tag) => one.getManifest(tag, NEVER)));
+    assert.ok(read.every((manifest) => manifest !== undefined));
   });
 });
