@@ -42,6 +42,8 @@ class Attempt {
   readonly #options: AttemptOptions;
   readonly #signal: AbortSignal;
   #url: URL;
+  /** Path and query as they came, where the URL writes them otherwise. */
+  #rawPath: string | undefined;
   #hops = 0;
   /** What authorizes at the URL's origin; undefined: nothing is presented there. */
   #authorizer: Authorizer | undefined;
@@ -60,6 +62,7 @@ class Attempt {
     this.#options = options;
     this.#signal = signal;
     this.#url = new URL(request.target, parts.registry);
+    this.#rawPath = request.rawPath;
     const isHome = this.#url.origin === parts.registry.origin; // guard: request-origin, without: const isHome = true;
     this.#authorizer = isHome ? parts.authorizer : undefined;
   }
@@ -150,7 +153,14 @@ class Attempt {
     return exchangeOnce(
       this.#parts,
       this.#request,
-      { url: this.#url, number: this.#hops, authorization, attempt, keepOpen },
+      {
+        url: this.#url,
+        rawPath: this.#rawPath,
+        number: this.#hops,
+        authorization,
+        attempt,
+        keepOpen,
+      },
       this.#signal,
     );
   }
@@ -170,6 +180,7 @@ class Attempt {
       throw failure(answer, { operation, side }, 'REDIRECT_REFUSED');
     this.#hops += 1;
     this.#url = next.url;
+    this.#rawPath = next.rawPath;
     this.#authorizations = 0;
     this.#triedStandardWay = false;
     if (next.authorize) this.#authorizer = this.#parts.authorizer;

@@ -181,7 +181,7 @@ class BlobUpload {
   async #finish(location: NextHop, body: StreamBody | Buffer): Promise<void> {
     const { target, memory, google, timing } = this.#parts;
     const capability = google && !isApiAddress(location.url) && !memory.sessionNeedsAuthorization;
-    const session = { url: location.url, authorize: location.authorize && !capability };
+    const session = { ...location, authorize: location.authorize && !capability };
     let lastByteAtMs = timing.now();
     const noted = Buffer.isBuffer(body)
       ? body

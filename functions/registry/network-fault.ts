@@ -33,7 +33,10 @@ export function networkFault(error: unknown): Fault {
   const code = errorCode(error);
   const reason = error instanceof Error ? printable(error.message) : 'the connection failed';
   if (code.startsWith('HPE_')) {
-    return new Fault(SPECIAL[code] ?? 'RESPONSE_INVALID', `no HTTP response (${code})`);
+    return new Fault(
+      SPECIAL[code] ?? 'RESPONSE_INVALID',
+      `no HTTP response (${code}${headerWords(error)})`,
+    );
   }
   if (code === 'ETIMEDOUT') return new Fault('TIMEOUT', 'the connection timed out');
   if (CERTIFICATE.test(code)) {
@@ -47,6 +50,19 @@ export function networkFault(error: unknown): Fault {
   }
   const said = WORDS[code] ?? reason;
   return new Fault('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${said} (${code})`, { cause: error });
+}
+
+/** Where the parser stopped, as the name of the header there; a header's value may be a secret. */
+function headerWords(error: unknown): string {
+  for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const { rawPacket, bytesParsed } = at as { rawPacket?: unknown; bytesParsed?: unknown };
+    if (!Buffer.isBuffer(rawPacket) || typeof bytesParsed !== 'number') continue;
+    const head = rawPacket.toString('latin1');
+    const line = head.slice(head.lastIndexOf('\n', Math.max(bytesParsed - 1, 0)) + 1);
+    const [name = ''] = line.split(/[:\r\n]/, 1);
+    return name === '' ? '' : ` in the header '${printable(name.slice(0, 64))}'`;
+  }
+  return '';
 }
 
 /** The system's or the library's code of an error, the innermost that is one; empty where there is none. */

@@ -23,6 +23,11 @@ export interface Redirect {
 /** Where a request goes next. */
 export interface NextHop {
   readonly url: URL;
+  /**
+   * Path and query as they came, where the URL writes them otherwise: what is signed is signed as it
+   * stands. Undefined: the URL's own are the same.
+   */
+  readonly rawPath?: string;
   /** Whether the Authorization header goes along: to the exact origin that it is for, only. */
   readonly authorize: boolean;
 }
@@ -49,8 +54,24 @@ export function nextHop(redirect: Redirect): NextHop {
   // guard: redirect-userinfo
   if (hasUser(url)) throw refused('redirects to a URL with a user', from);
   // guard: redirect-authorization
-  if (url.origin !== credentialsOrigin) return { url, authorize: false };
-  return { url, authorize: true };
+  if (url.origin !== credentialsOrigin)
+    return { url, ...rawPathOf(location, url), authorize: false };
+  return { url, ...rawPathOf(location, url), authorize: true };
+}
+
+/** A Location of visible characters: its authority, where it has one, and its path and query. */
+const RAW = /^((?:https?:)?\/\/[^/?#\\]+)?(\/[!-"$-[\]-~]*)(?:#.*)?$/i;
+
+/**
+ * Path and query of a Location as they stand there: the parser writes `'`, `"`, `|`, `{`, `%7e` or `..`
+ * anew, and breaks signatures with that. What is relative to the path, or has bytes that no request
+ * line may have, goes as the parser writes it.
+ */
+function rawPathOf(location: string, url: URL): { readonly rawPath?: string } {
+  const [, authority, path = ''] = RAW.exec(location.trim()) ?? [];
+  // The parser takes further slashes for the beginning of an authority.
+  if (path === '' || (authority === undefined && path.startsWith('//'))) return {};
+  return path === `${url.pathname}${url.search}` ? {} : { rawPath: path };
 }
 
 /**
@@ -71,8 +92,8 @@ export function uploadLocation(from: URL, location: string | undefined): NextHop
   // guard: upload-userinfo
   if (hasUser(url)) throw refused('starts an upload at a URL with a user', from);
   // guard: upload-authorization
-  if (elsewhere) return { url, authorize: false };
-  return { url, authorize: true };
+  if (elsewhere) return { url, ...rawPathOf(location, url), authorize: false };
+  return { url, ...rawPathOf(location, url), authorize: true };
 }
 
 function isWeb(url: URL): boolean {

@@ -16,6 +16,8 @@ export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
   /** Below the registry's address, such as `/v2/org/app/tags/list`, or a whole URL. */
   readonly target: string | URL;
+  /** Path and query to send in place of those of `target`, byte for byte. */
+  readonly rawPath?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** A stream is sent once: a request that has one is never repeated. */
   readonly body?: Buffer | StreamBody;

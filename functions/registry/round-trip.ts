@@ -18,6 +18,8 @@ import type { TransportResponse } from './transport.ts';
 /** One exchange of a request: where it goes and what it presents. */
 export interface Hop {
   readonly url: URL;
+  /** Path and query to send in place of the URL's. */
+  readonly rawPath?: string | undefined;
   /** Redirects followed so far. */
   readonly number: number;
   /** Value of the Authorization header. */
@@ -62,6 +64,7 @@ export async function exchangeOnce(
       {
         method: request.method,
         url: hop.url,
+        rawPath: hop.rawPath,
         headers: headersOf(request, hop),
         body: request.body,
         ...(hop.keepOpen || !isReplayable(request) ? {} : { budgetMs: SMALL_BUDGET_MS }),

@@ -1,9 +1,9 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import http, { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import https, { Agent as HttpsAgent, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 
-import got, { type Got, type Request } from 'got';
+import got, { type Got, type Request, type RequestFunction } from 'got';
 
 import { Fault, isFault } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
@@ -18,6 +18,8 @@ import { abortFault } from '../concurrency.ts';
 export interface TransportRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
   readonly url: URL;
+  /** Path and query to send in place of the URL's, byte for byte. */
+  readonly rawPath?: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | StreamBody | undefined;
   /** The whole exchange, the response's body included, ends within this. Default: the idle limits alone end it. */
@@ -172,6 +174,7 @@ class Exchange {
       method: request.method,
       headers: request.headers,
       ...buffer,
+      ...(request.rawPath === undefined ? {} : { request: requestAs(request.rawPath) }),
       dnsLookup: guardedLookup(request.url.host, options.addresses),
     });
     this.#watch(resolve);
@@ -339,6 +342,14 @@ class Exchange {
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     if (!this.#stream.destroyed) this.#stream.destroy();
   }
+}
+
+/** Makes requests whose path is written as it stands, where the URL would write it anew. */
+function requestAs(path: string): RequestFunction {
+  return (url, options, callback) => {
+    const { request } = url.protocol === 'https:' ? https : http;
+    return request(url, { ...options, path } as RequestOptions, callback);
+  };
 }
 
 function sends({ method }: TransportRequest): boolean {

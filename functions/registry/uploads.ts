@@ -80,7 +80,7 @@ export function isApiAddress(url: URL): boolean {
 export async function finishUpload(
   target: Target,
   blob: Descriptor,
-  location: { readonly url: URL; readonly authorize: boolean },
+  location: NextHop,
   body: StreamBody | Buffer,
   signal: AbortSignal,
 ): Promise<void> {
@@ -90,6 +90,8 @@ export async function finishUpload(
       operation: 'put blob',
       method: 'PUT',
       target: withDigest(location.url, blob.digest),
+      rawPath:
+        location.rawPath === undefined ? undefined : appendDigest(location.rawPath, blob.digest),
       headers: { 'content-type': 'application/octet-stream' },
       body,
       scope: location.authorize ? target.scope : undefined,
@@ -121,7 +123,11 @@ export function withDigest(location: URL, digest: string): URL {
   const { href } = location;
   const fragment = href.indexOf('#');
   const bare = fragment === -1 ? href : href.slice(0, fragment);
-  return new URL(`${bare}${bare.includes('?') ? '&' : '?'}digest=${requireDigest(digest)}`);
+  return new URL(appendDigest(bare, digest));
+}
+
+function appendDigest(text: string, digest: string): string {
+  return `${text}${text.includes('?') ? '&' : '?'}digest=${requireDigest(digest)}`;
 }
 
 function refusalCode(answer: Answer): FaultCode | undefined {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
 import type { Credential, Credentials } from '../../../functions/auth/credential.ts';
+import { parseImageName } from '../../../functions/contract/destination.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
 import { basicHeader } from '../../../functions/registry/bearer.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
-import { NEVER, open, registry, rejection, serve } from './setting.ts';
+import { bytesOf, NEVER, open, registry, rejection, serve } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
@@ -144,5 +150,49 @@ describe('registries as users have them', () => {
     const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
     const read = await Promise.all(tags.map((tag) => one.getManifest(tag, NEVER)));
     assert.ok(read.every((manifest) => manifest !== undefined));
+  });
+
+  it('sends a redirect’s and a session’s URL on as the very bytes that came', async (t) => {
+    const signed = "/store/a%7eb/c'd|e/../f?sig={x}%2f%3D~";
+    const content = Buffer.from('content');
+    const digest = digestOf(content);
+    const urls: string[] = [];
+    const at = await serve(t, (request, response) => {
+      const { url = '', method } = request;
+      request.resume();
+      if (url.startsWith('/store/')) urls.push(`${method ?? ''} ${url}`);
+      if (method === 'POST') response.writeHead(202, { location: signed }).end();
+      else if (method === 'PUT') request.on('end', () => response.writeHead(201).end());
+      else if (url.startsWith('/v2/')) response.writeHead(307, { location: signed }).end();
+      else response.writeHead(200).end(content);
+    });
+    const registries = open(t, [at.host]);
+    const name = { host: at.host, path: 'org/app' };
+    const blob = { mediaType: 'x', digest, sizeBytes: content.length };
+    const read = await registries.source(name, { insecure: true }).openBlob(blob, 0, NEVER);
+    assert.ok((await bytesOf(read)).equals(content));
+    const to = registries.destination(name, { insecure: true });
+    await to.uploadBlob(blob, () => Promise.resolve(Readable.from([content])), {}, NEVER);
+    assert.deepEqual(urls, [`GET ${signed}`, `PUT ${signed}&digest=${digest}`]);
+  });
+
+  it('speaks to IPv6 hosts', async (t) => {
+    const server = createServer((_request, response) =>
+      response.writeHead(200).end('{"tags":["v1"]}'),
+    );
+    server.listen(0, '::1');
+    const listening = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!listening) {
+      t.skip('this machine has no ::1');
+      return;
+    }
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { host, path } = parseImageName(`[0:0::1]:${port}/org/app`);
+    const one = open(t, [host]).source({ host, path }, { insecure: true });
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
   });
 });

@@ -97,6 +97,27 @@ describe('redirect policy', () => {
     refuses('REDIRECT_REFUSED', () => hop('https://['));
   });
 
+  it('keeps path and query as they came, where the parser would write them anew', () => {
+    const signed = '/a%7eb/c\'d|e/../f?sig={x}%2f%3D&q="y"~';
+    for (const [location, rawPath] of [
+      [`https://cdn.example.com${signed}`, signed],
+      [`//cdn.example.com${signed}#part`, signed],
+      [signed, signed],
+      ['https://cdn.example.com/plain?a=b', undefined],
+      ['https://cdn.example.com', undefined],
+      ['https://cdn.example.com?a=|', undefined],
+      ['next?a=|', undefined],
+      ['/with space|', undefined],
+      ['/\u00fc|', undefined],
+      ['/\\evil.example.com/x|', undefined],
+      ['///evil.example.com/x|', undefined],
+      ['https:/x|', undefined],
+    ] as const) {
+      assert.equal(hop(location).rawPath, rawPath, location);
+      assert.equal(uploadLocation(BLOB, location).rawPath, rawPath, location);
+    }
+  });
+
   it('knows the statuses', () => {
     assert.deepEqual(
       [200, 300, 301, 302, 303, 304, 307, 308].filter(isRedirect),
