@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, FAULTS } from '../../../functions/fault.ts';
+import { Fault } from '../../../functions/fault.ts';
 import {
   bytesText,
   repositoryLine,
