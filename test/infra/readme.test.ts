@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -13,13 +14,21 @@ import { jobOptions } from '../../functions/job-options.ts';
 import { subscriberOptions } from '../../functions/option-tables.ts';
 import type { OptionTable } from '../../functions/options/option.ts';
 import { FUNCTION_METRICS } from '../../functions/telemetry/metrics-catalogue.ts';
-import { ROOT } from './scratch.ts';
+import { ROOT, scratchFolder } from './scratch.ts';
 import { EXAMPLES, MODULE, readConfiguration } from './terraform/configuration.ts';
 import { SITUATIONS } from './terraform/situations.ts';
 
 const file = join(ROOT, 'infra/README.md');
 const text = readFileSync(file, 'utf8');
 const { variables, outputs } = await readConfiguration(MODULE);
+
+/** What the page says that its reader has set: the project, the region, and the outputs of bootstrap. */
+const ASSUMED = {
+  PROJECT: 'my-project',
+  REGION: 'europe-west1',
+  IMAGE: 'europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror',
+  STAGING: 'gs://my-project-imagerepo-mirror-source/source',
+};
 
 /** Code blocks of a language. */
 function blocks(language: string): readonly string[] {
@@ -220,6 +229,37 @@ describe('commands of the documentation', () => {
       assert.ok(script in scripts, script);
     }
   });
+});
+
+/** Programs of the requirements, and of the registries' world; a runbook needs no other. */
+const PROGRAMS = ['crane', 'curl', 'flux', 'gcloud', 'git', 'kubectl', 'npm', 'terraform'];
+
+describe('runbooks', () => {
+  for (const [index, block] of blocks('sh').entries()) {
+    const [first = ''] = block.split('\n').filter((line) => !line.startsWith('#'));
+    it(`can be run as written: ${index} ${first.slice(0, 60)}`, (t) => {
+      const folder = scratchFolder(t);
+      const calls = join(folder, 'calls');
+      for (const program of PROGRAMS) {
+        // Writes its arguments down, one call a line, and answers with a word.
+        const script = `#!/bin/sh\nprintf '%s' "${program}" >> ${calls}\nfor a in "$@"; do printf ' [%s]' "$a" >> ${calls}; done\necho >> ${calls}\necho 'answer"published'\n`;
+        writeFileSync(join(folder, program), script, { mode: 0o755 });
+      }
+      symlinkSync('/bin/date', join(folder, 'date'));
+      symlinkSync('/usr/bin/grep', join(folder, 'grep'));
+      const { status, stderr } = spawnSync('/bin/bash', ['-euc', block], {
+        cwd: folder,
+        env: { PATH: folder, ...ASSUMED },
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      assert.equal(status, 0, stderr);
+      // BSD's date knows no -d; nothing is missing, and no variable is empty that a step before should set.
+      assert.doesNotMatch(block, /date [^)]*-d |\bjq\b/);
+      const made = existsSync(calls) ? readFileSync(calls, 'utf8') : '';
+      assert.doesNotMatch(made, /\[\]|=\]/, 'an empty argument');
+    });
+  }
 });
 
 describe('examples of the documentation', () => {
