@@ -457,7 +457,10 @@ describe('registries', () => {
       if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
       else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
     });
-    await rejection(open(t, [at.host]).source(name).headManifest('v1', NEVER), 'CERTIFICATE_REFUSED');
+    await rejection(
+      open(t, [at.host]).source(name).headManifest('v1', NEVER),
+      'CERTIFICATE_REFUSED',
+    );
     const registries = open(t, [at.host], { sourceCaCertificates: TEST_TLS.cert });
     assert.notEqual(await registries.source(name).headManifest('v1', NEVER), undefined);
     await rejection(registries.destination(name).headManifest('v1', NEVER), 'CERTIFICATE_REFUSED');
