@@ -196,7 +196,7 @@ describe('round trip', () => {
     assert.deepEqual(one.told, ['acquire', 'free']);
     flows.resolve(undefined);
     await sent;
-    assert.deepEqual(one.told, ['acquire', 'free', 500, QUICK.baseMs, 'congested']);
+    assert.deepEqual(one.told, ['acquire', 'free', QUICK.baseMs, QUICK.baseMs, 'congested']);
   });
 
   it('takes a broken body for congestion', async (t) => {
