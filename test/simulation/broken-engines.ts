@@ -16,7 +16,7 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
   'aborted wish leaves a transfer that never ends': [
     {
       file: 'mirror/copy-blob.ts',
-      from: `      if (signal.aborted) throw abortFault(signal);
+      from: `      requireRunning(signal);
       if (knowledge.hasBlob(`,
       to: `      if (knowledge.hasBlob(`,
     },
@@ -71,6 +71,11 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
       from: `const looksHere = tagTurns.isStale(destination, tag, known.hereAtMs);`,
       to: `const looksHere = false;`,
     },
+    {
+      file: 'mirror/copy-tag.ts',
+      from: `const seenAtMs = Math.min(seen.hereAtMs, seen.there.learntAtMs);`,
+      to: `const seenAtMs = Infinity;`,
+    },
   ],
   'tags take no turns': [
     {
@@ -96,6 +101,11 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
       file: 'mirror/copy-tag.ts',
       from: `    tagTurns.isStale(destination, tag, planned.learntAtMs);`,
       to: `    tagTurns.isStale(destination, tag, planned.learntAtMs));`,
+    },
+    {
+      file: 'mirror/copy-tag.ts',
+      from: `const seenAtMs = Math.min(seen.hereAtMs, seen.there.learntAtMs);`,
+      to: `const seenAtMs = seen.hereAtMs;`,
     },
   ],
   'other sources are waited for without bound': [

@@ -380,8 +380,10 @@ class Run implements Cloud {
       }
       const key = `${exchange.process} ${exchange.object ?? ''}`;
       const others = uploads.get(key) ?? [];
+      // A source that is slow is waited for a bounded time, and then both of them send.
       const anew =
-        this.#isDisturbed(exchange) || others.every((one) => isSlowBeside(one, exchange));
+        [exchange, ...others].some((one) => this.#isDisturbed(one)) ||
+        others.every((one) => isSlowBeside(one, exchange));
       if (anew) neededBytes += exchange.sizeBytes;
       uploads.set(key, [...others, exchange]);
     }
