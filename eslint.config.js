@@ -76,6 +76,25 @@ export default tseslint.config(
     },
   })),
   {
+    // Whatever waits asks the injected timing, so that the simulation owns all time above the transport.
+    files: ['functions/{registry,mirror,subscriber}/**/*.ts'],
+    ignores: ['functions/registry/{transport,idle-timer,idle-connections}.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        ...['setTimeout', 'setInterval', 'performance'].map((name) => ({
+          name,
+          message: 'Ask the injected Timing (functions/concurrency.ts).',
+        })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'Ask the injected Timing.' },
+        { object: 'AbortSignal', property: 'timeout', message: 'Use timeLimit of concurrency.ts.' },
+      ],
+    },
+  },
+  {
     files: ['test/**/*.ts'],
     rules: {
       // node:test calls return promises that the runner itself awaits.

@@ -107,6 +107,7 @@ export class BlobCopier {
     const streams = this.#scheduler.load;
     return [
       ...[...this.#wishes.keys()].map((key) => `blob ${key}`),
+      ...(this.#flights.size === 0 ? [] : [`${this.#flights.size} shared transfers`]),
       ...[...this.#leads.keys()].map((key) => `transfer to ${key}`),
       ...(streams === 0 ? [] : [`${streams} streams of blobs`]),
     ];

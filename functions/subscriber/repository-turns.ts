@@ -38,7 +38,7 @@ export class RepositoryTurns<R> {
   readonly #clock: () => number;
 
   /** @param clock milliseconds since 1970; an event's own time counts only until it arrives */
-  constructor(clock: () => number = Date.now) {
+  constructor(clock: () => number) {
     this.#clock = clock;
   }
 
