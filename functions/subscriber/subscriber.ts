@@ -69,7 +69,7 @@ export interface Subscriber {
 
 /** A subscriber; one for the process, since deliveries of one repository take turns. */
 export function createSubscriber(parts: SubscriberParts): Subscriber {
-  const turns = new RepositoryTurns<Executed>();
+  const turns = new RepositoryTurns<Executed>(() => parts.timing.now());
 
   return {
     handle: async (incoming, request) => {
