@@ -45,6 +45,7 @@ export interface LimiterOptions {
 }
 
 interface Waiter {
+  readonly goesFirst: boolean;
   readonly deadlineAtMs: number;
   readonly grant: () => void;
   readonly refuse: (fault: Fault) => void;
@@ -91,9 +92,14 @@ export class AdaptiveLimiter {
   /**
    * Waits for a place.
    * @param deadlineAtMs when the work must have ended, on the timing's clock. Default: never
+   * @param goesFirst before all that do not: manifests are few, and what a push relies on must be fresh
    * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, the signal's fault
    */
-  acquire(deadlineAtMs: number | undefined, signal: AbortSignal): Promise<Permit> {
+  acquire(
+    deadlineAtMs: number | undefined,
+    signal: AbortSignal,
+    goesFirst = false,
+  ): Promise<Permit> {
     const wish = this.#observer?.waits('start');
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
@@ -110,6 +116,7 @@ export class AdaptiveLimiter {
         signal.removeEventListener('abort', leave);
       };
       const waiter: Waiter = {
+        goesFirst,
         deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
         grant: () => {
           settled();
@@ -121,9 +128,14 @@ export class AdaptiveLimiter {
         },
       };
       signal.addEventListener('abort', leave, { once: true });
-      this.#queue.push(waiter);
+      this.#enqueue(waiter);
       this.#pump();
     });
+  }
+
+  #enqueue(waiter: Waiter): void {
+    const before = waiter.goesFirst ? this.#queue.findIndex((other) => !other.goesFirst) : -1;
+    this.#queue.splice(before === -1 ? this.#queue.length : before, 0, waiter);
   }
 
   /** Nothing starts for this long (at most 10 minutes): the other side throttles. */

@@ -52,7 +52,7 @@ export async function exchangeOnce(
 ): Promise<OpenAnswer | Answer> {
   const { transport, limiterOf, deadlineAtMs } = parts;
   const limiter = limiterOf(hop.url.origin);
-  const permit = await limiter.acquire(deadlineAtMs, signal);
+  const permit = await limiter.acquire(deadlineAtMs, signal, request.kind === 'manifest');
   if (request.mayStart?.() === false) {
     permit.free();
     throw new Fault('ABORTED', 'its turn came too late');

@@ -113,6 +113,22 @@ describe('adaptive limiter', () => {
     assert.deepEqual(told, ['waits start', 'holds start', 'frees start']);
   });
 
+  it('lets manifests start before blobs, each in the order of coming', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const held = ask(limiter, 8);
+    await settle();
+    const started: string[] = [];
+    for (const name of ['blob 1', 'manifest 1', 'blob 2', 'manifest 2']) {
+      void limiter.acquire(undefined, NEVER, name.startsWith('manifest')).then((permit) => {
+        started.push(name);
+        permit.free();
+      });
+    }
+    held[0]?.free();
+    await settle();
+    assert.deepEqual(started, ['manifest 1', 'manifest 2', 'blob 1', 'blob 2']);
+  });
+
   it('closes for all, and opens by itself', async () => {
     const timing = fakeTiming();
     const limiter = new AdaptiveLimiter({ timing });
