@@ -1,5 +1,5 @@
 import type { JobConfig } from '../config.ts';
-import type { MirrorEvent } from '../contract/event.ts';
+import { strongerReason, type MirrorEvent } from '../contract/event.ts';
 import type { RunResult } from '../report/report-document.ts';
 import { readEventVariable } from '../subscriber/hand-off.ts';
 import type { Publisher } from '../pubsub/publisher.ts';
@@ -46,7 +46,7 @@ export async function runEvent(
   },
 ): Promise<EventRun> {
   const startedAt = new Date();
-  const event = readEventVariable(config.event);
+  const event = tryOf(readEventVariable(config.event), parts.attempt);
   const done = await executeEvent(event, { ...parts, keepRecords: config.output === 'json' });
   const { action } = done.decision;
   const never = action === 'dead-letter' && parts.attempt !== undefined;
@@ -69,6 +69,16 @@ export async function runEvent(
     ],
   };
   return { result, settled: action === 'acknowledge' || (never && buried) };
+}
+
+/**
+ * A later attempt finds the tags of the ones before it there: it follows young subjects too, or their
+ * signatures and referrers would be passed over.
+ */
+function tryOf(event: MirrorEvent, attempt: TaskAttempt | undefined): MirrorEvent {
+  if (attempt === undefined || attempt.number === 0) return event;
+  const reason = strongerReason(event.data.reason, 'follow-up');
+  return { ...event, data: { ...event.data, reason } };
 }
 
 /** @returns whether the dead-letter topic has all that remains */

@@ -22,6 +22,7 @@ const failing = sampleReport([
 
 interface Ran extends EventRun {
   readonly letters: EncodedEvent[];
+  readonly reasons: string[];
 }
 
 async function run(
@@ -30,11 +31,13 @@ async function run(
   { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
 ): Promise<Ran> {
   const letters: EncodedEvent[] = [];
+  const reasons: string[] = [];
   const config = readJobConfig(argv, { DESTINATION_REGISTRY: 'r.example/m', EVENT });
   const ran = await runEvent(
     { ...config, event },
     {
-      ...workParts(() => {
+      ...workParts(({ event: { data } }) => {
+        reasons.push(data.reason);
         if (report instanceof Fault) throw report;
         return report;
       }),
@@ -47,7 +50,7 @@ async function run(
       },
     },
   );
-  return { letters, ...ran };
+  return { letters, reasons, ...ran };
 }
 
 describe('run of one event', () => {
@@ -59,6 +62,16 @@ describe('run of one event', () => {
       letters.map(({ attributes }) => attributes['error-code']),
       ['SERVER_ERROR'],
     );
+  });
+
+  it('follows young subjects on later attempts, which find the tags of the first there', async () => {
+    const requested = eventVariable(sampleEvent({ reason: 'requested' }));
+    const reasons = [
+      await run({ number: 0, isLast: false }),
+      await run({ number: 1, isLast: false }),
+      await run({ number: 1, isLast: false }, failing, { event: requested }),
+    ].flatMap((ran) => ran.reasons);
+    assert.deepEqual(reasons, ['changed', 'follow-up', 'requested']);
   });
 
   it('puts nothing aside where all is done', async () => {
