@@ -85,7 +85,7 @@ export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Cre
 export function findAuth(auths: DockerAuths, host: string, path = ''): Credential | undefined {
   for (const prefix of prefixesOf(path)) {
     const name = `${host.toLowerCase()}${prefix}`;
-    const exact = auths.get(name); // guard: docker-config-host, without: const exact = [...auths].find(([other]) => name.includes(other))?.[1];
+    const exact = auths.get(name); // guard: docker-config-host, without: const exact = name.includes('/') ? auths.get(name) : [...auths].find(([other]) => name.includes(other))?.[1];
     if (exact !== undefined) return exact;
     // guard: docker-hub-names
     if (!DOCKER_HUB.has(host)) continue;

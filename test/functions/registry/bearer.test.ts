@@ -104,16 +104,15 @@ describe('bearer tokens', () => {
     assert.deepEqual(fault.registryCodes, ['DENIED']);
   });
 
-  it('guard token-words: repeats no secret that the realm repeats, and cuts what it says', async () => {
+  it('guard token-words: repeats no secret that the realm repeats', async () => {
     const credential: Credential = { kind: 'basic', username: 'user', password: 'top secret' };
     const header = basicHeader(credential) ?? '';
-    const { ask } = realm(() => `no ${header} for top secret ${'x'.repeat(1000)}`, 401);
+    const { ask } = realm(() => `no ${header} for top secret`, 401);
     const question = { ...QUESTION, credential };
     const fault = await rejection(
       bearerTokens(fakeTiming()).token(question, ask, NEVER),
       'UNAUTHORIZED',
     );
-    assert.ok(fault.message.length < 600);
     assert.match(fault.message, /no Basic REDACTED for REDACTED/);
     const identity: Credential = { kind: 'identity', token: 'refresh-token' };
     const other = realm(() => ({ error: 'bad refresh-token' }), 400);
@@ -123,6 +122,12 @@ describe('bearer tokens', () => {
       NEVER,
     );
     assert.doesNotMatch((await rejection(refused, 'UNAUTHORIZED')).message, /refresh-token/);
+  });
+
+  it('guard text-length: cuts what a token realm says', async () => {
+    const { ask } = realm(() => 'x'.repeat(1000), 401);
+    const refused = bearerTokens(fakeTiming()).token(QUESTION, ask, NEVER);
+    assert.ok((await rejection(refused, 'UNAUTHORIZED')).message.length < 600);
   });
 
   it('keeps a token until 60 s before its end, a short one for half its life', async () => {
