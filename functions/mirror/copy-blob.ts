@@ -75,10 +75,10 @@ interface Lead {
 /**
  * Brings blobs to destinations for all tags and events of the process.
  *
- * Wishes of one source repository and one destination repository for one blob share a transfer. A
- * wish of another repository for a blob that is on its way to the same host waits while its bytes
- * move, at most a minute where the sources differ, and then mounts it or brings it itself; nobody
- * is told the fault of another's source.
+ * Wishes of one source repository and one destination repository for one blob, described alike,
+ * share a transfer. A wish of another repository for a blob that is on its way to the same host waits
+ * while its bytes move, at most a minute where the sources differ, and then mounts it or brings it
+ * itself; nobody is told the fault of another's source, nor of another's manifest.
  */
 export class BlobCopier {
   readonly knowledge: Knowledge;
@@ -310,9 +310,14 @@ const KNOWN: BlobResult = { arrival: 'known', bytesUploaded: 0 };
 /** Thrown through an upload that is not needed any more: the blob is there, or can be mounted. */
 const MOUNTABLE = new Error('the blob came meanwhile');
 
-/** Wishes of one key are for the very same bytes, from the same place to the same place. */
+/**
+ * Wishes of one key are for the very same bytes, from the same place to the same place, and described
+ * alike: another manifest may say another size of them, or embed what the registry lacks.
+ */
 function keyOf({ source, destination, blob, missedAtMark }: BlobWish): string {
-  const key = `${source.name} ${destination.name} ${blob.digest}`;
+  const { digest, sizeBytes } = blob;
+  const described = `${sizeBytes}${embeddedBytes(blob) === undefined ? '' : ' embedded'}`;
+  const key = `${source.name} ${destination.name} ${digest} ${described}`;
   return missedAtMark === undefined ? key : `${key} again`;
 }
 

@@ -413,4 +413,29 @@ describe('a blob that other sources bring to the host', () => {
       ['SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'uploaded'],
     );
   });
+
+  it('tells nobody the fault of another manifest of its source', async () => {
+    const rig = new CopierRig();
+    const { descriptor, bytes } = rig.blob;
+    rig.source.blobs.delete(descriptor.digest);
+    const data = bytes.toString('base64');
+    const lacking = rig.blobs.copy(rig.wish(), never);
+    const embedding = rig.blobs.copy(rig.wish({ blob: { ...descriptor, data } }), never);
+    await assert.rejects(lacking, coded('SOURCE_INCOMPLETE'));
+    assert.equal((await embedding).arrival, 'uploaded');
+  });
+
+  it('tells nobody the fault of a manifest that says another size', async () => {
+    const rig = new CopierRig();
+    const { descriptor } = rig.blob;
+    const openBlob = rig.source.openBlob.bind(rig.source);
+    rig.source.openBlob = async (blob, ...how) => {
+      if (blob.sizeBytes === descriptor.sizeBytes) return openBlob(blob, ...how);
+      throw new Fault('SIZE_MISMATCH', 'other bytes than were announced', { side: 'source' });
+    };
+    const wrong = rig.blobs.copy(rig.wish({ blob: { ...descriptor, sizeBytes: 1 } }), never);
+    const right = rig.blobs.copy(rig.wish(), never);
+    await assert.rejects(wrong, coded('SIZE_MISMATCH'));
+    assert.equal((await right).arrival, 'uploaded');
+  });
 });
