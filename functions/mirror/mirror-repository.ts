@@ -2,7 +2,7 @@ import pMap from 'p-map';
 
 import type { MirrorRequest } from '../contract/event.ts';
 import { selectTags } from '../contract/selection.ts';
-import { toFault } from '../fault.ts';
+import { toFault, type Fault } from '../fault.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { parseReferrerTag, referrersTag } from '../oci/referrer-tags.ts';
 import { brake, type BrakeReport } from './brake.ts';
@@ -296,13 +296,25 @@ class Mirroring {
     };
   }
 
-  /** Blobs that this whole delivery was too short for go to the job; without one, their tags fail. */
+  /**
+   * Blobs that this whole delivery was too short for go to the job; without one, their tags fail. So
+   * they do where it cannot be started: what else this delivery did and left is still to be told.
+   */
   async #handOffSlow(records: readonly TagRecord[]): Promise<readonly string[]> {
     const tags = records.map(({ tag }) => tag);
     const { delegation } = this.#ports;
     if (tags.length === 0) return [];
-    if ((await delegation?.handOff('BlobTooSlow', tags)) === 'taken') return tags;
-    for (const record of records) this.#ledger.record(record);
+    let refusal: Fault | undefined;
+    try {
+      if ((await delegation?.handOff('BlobTooSlow', tags)) === 'taken') return tags;
+    } catch (error) {
+      refusal = toFault(error, 'hand off');
+    }
+    for (const record of records) {
+      const fault = refusal ?? record.fault;
+      const reason = fault?.code ?? record.reason;
+      this.#ledger.record({ ...record, reason, ...(fault === undefined ? {} : { fault }) });
+    }
     return [];
   }
 

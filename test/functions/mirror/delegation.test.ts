@@ -5,7 +5,7 @@ import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { Fault } from '../../../functions/fault.ts';
 import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith } from './images.ts';
-import { outcomes, Rig } from './rig.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
 
 const MIB = 1024 * 1024;
 
@@ -163,5 +163,26 @@ describe('delegation', () => {
     const report = await rig.mirror({}, rig.delivery(30_000));
     assert.deepEqual(outcomes(report), { v1: 'copied', big: 'failed' });
     assert.deepEqual(report.unfinished, ['big']);
+  });
+
+  it('keeps its word about all other tags where the job cannot take a cut blob', async () => {
+    const rig = new Rig();
+    rig.slowLink(MIB);
+    rig.source
+      .tag('v3', imageOf('v3', [blobOf('fair', 2 * MIB)]))
+      .tag('v2', imageOf('v2', [blobOf('big', 40 * MIB)]))
+      .tag('v1', imageOf('v1', [blobOf('other')]));
+    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 2 });
+    const broken: Delegation = {
+      ...more.delegation,
+      handOff: async () => Promise.reject(new Fault('HAND_OFF_FAILED', 'no')),
+    };
+    const report = await rig.mirror({}, { delegation: broken, ...rig.delivery(30_000) });
+    assert.deepEqual(asked, ['fanOut v1']);
+    assert.deepEqual(outcomes(report), { v3: 'copied', v2: 'failed' });
+    assert.equal(recordOf(report, 'v2').fault?.code, 'HAND_OFF_FAILED');
+    assert.equal(report.ending, 'fanned-out');
+    assert.deepEqual(report.delegated, ['v1']);
+    assert.deepEqual(report.unfinished, ['v2']);
   });
 });
