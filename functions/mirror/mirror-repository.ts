@@ -145,6 +145,8 @@ class Mirroring {
     const { clock, delegation } = this.#ports;
     const { tagWorkers } = this.#options;
     const context = this.#context(plan.there, listedAtMs);
+    // While nothing is done yet: what fails after that fails single tags.
+    const selected = await this.#selectedOwnTags(candidates);
     const share = await this.#ledger.phase('delegate', async () =>
       shareOut(work, delegation, context, tagWorkers),
     );
@@ -166,7 +168,7 @@ class Mirroring {
         await this.#followUnchanged(referrers, plan, candidates, context);
       }
       const done = delegated.length + tooSlow.length === 0;
-      const own = await this.#ownTags(plan, candidates, context, referrers, done);
+      const own = await this.#ownTags(plan, candidates, selected, context, referrers, done);
       return this.#copyOwn(own, here, plan.there, { context, copy, referrers });
     };
     const more = mayFollow ? await this.#ledger.phase('follow', follow) : [];
@@ -178,17 +180,26 @@ class Mirroring {
     });
   }
 
+  /** What exclusion and selection leave where tags named after a digest are tags like any. */
+  async #selectedOwnTags({
+    signatures,
+    wishedSubjects,
+    selectAmongAll,
+  }: Candidates): Promise<ReadonlySet<string>> {
+    const wished = new Set(wishedSubjects.map((subject) => referrersTag(subject)));
+    return this.#requested === undefined && signatures.size > 0 ? selectAmongAll() : wished;
+  }
+
   /** Tags named after a digest that are images of their own; what else of them stays behind is recorded. */
   async #ownTags(
     { steps, there }: Planned,
-    { signatures, isWhole, wishedSubjects, selectAmongAll }: Candidates,
+    { signatures, isWhole, wishedSubjects }: Candidates,
+    selected: ReadonlySet<string>,
     context: CopyContext,
     referrers: ReferrerCopy | undefined,
     done: boolean,
   ): Promise<readonly string[]> {
     if (signatures.size === 0 && wishedSubjects.length === 0) return [];
-    const wished = new Set(wishedSubjects.map((subject) => referrersTag(subject)));
-    const selected = this.#requested === undefined ? await selectAmongAll() : wished;
     const { own, leftAside, unanswered } = await ownTags({
       signatures,
       selected,
@@ -215,7 +226,14 @@ class Mirroring {
     if (tags.length === 0) return [];
     const { clock } = this.#ports;
     const { tagWorkers } = this.#options;
-    const { steps } = await this.#plan(tags, here, there);
+    let steps: readonly DecidedStep[];
+    try {
+      ({ steps } = await this.#plan(tags, here, there));
+    } catch (error) {
+      const fault = toFault(error, 'plan tags');
+      for (const tag of tags) this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+      return [];
+    }
     const work = this.#recordUntouched(steps);
     return this.#handOffSlow(
       await carryOut(work, { ...of, clock, ledger: this.#ledger, tagWorkers }),

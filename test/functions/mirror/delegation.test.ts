@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { Fault } from '../../../functions/fault.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
@@ -184,5 +185,26 @@ describe('delegation', () => {
     assert.equal(report.ending, 'fanned-out');
     assert.deepEqual(report.delegated, ['v1']);
     assert.deepEqual(report.unfinished, ['v2']);
+  });
+
+  it('tells what is unfinished of a long list with signatures that the deadline cut', async () => {
+    const rig = new Rig();
+    rig.slowLink(MIB);
+    const old = imageOf('old', [blobOf('old')]);
+    for (let n = 0; n < 2000; n += 1) {
+      rig.source.tag(`old-${n}`, old);
+      rig.destination.tag(`old-${n}`, old);
+    }
+    const signature = `${referrersTag(`sha256:${'e'.repeat(64)}`)}.sig`;
+    rig.source
+      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
+      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]))
+      .tag(signature, imageOf('signature', [blobOf('signature')]));
+    const report = await rig.mirror(
+      { exclusionList: [String.raw`^.*\.sig$`] },
+      { ...rig.delivery(30_000), options: { referrers: true } },
+    );
+    assert.deepEqual([report.counts.copied, report.counts.failed], [1, 1]);
+    assert.deepEqual(report.unfinished, ['big']);
   });
 });

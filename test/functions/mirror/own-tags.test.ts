@@ -90,6 +90,18 @@ describe('tags named after a digest', () => {
     assert.deepEqual((await rig.mirror({}, ON)).unfinished, [ELSEWHERE]);
     assert.equal(recordOf(await rig.mirror({}, ON), ELSEWHERE).outcome, 'copied');
   });
+
+  it('ask for another delivery where the whole list of the destination failed', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    rig.source.mayHaveReferrersApi = false;
+    rig.destination.tag('v1', imageWith('v1', 1)).tag('old', imageWith('old', 1));
+    rig.destination.map = 1;
+    rig.destination.tagDigests = true;
+    rig.destination.before.push(failing('destination listTagDigests', 'NETWORK', 1));
+    assert.deepEqual((await rig.mirror({}, ON)).unfinished, [ELSEWHERE]);
+    assert.equal(recordOf(await rig.mirror({}, ON), ELSEWHERE).outcome, 'copied');
+  });
 });
 
 describe('withoutOwnTags', () => {
