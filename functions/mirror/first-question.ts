@@ -9,16 +9,19 @@ export class FirstQuestion {
   readonly #first = new SingleFlight<ReferrersAnswer>();
   readonly #answered = new Set<string>();
 
-  /** Asks, after the host's first question was answered. @throws Fault of the port, the signal's */
+  /**
+   * Asks, after the host's first question was answered, or has failed: a host that lets each question
+   * wait would otherwise answer all events of the process one by one.
+   * @throws Fault of the port, the signal's
+   */
   async ask(
     source: SourceRepository,
     digest: string,
     signal: AbortSignal,
   ): Promise<ReferrersAnswer> {
     const [host = ''] = source.name.split('/', 1);
-    for (;;) {
-      if (!mayAsk(source)) return 'unsupported';
-      if (this.#answered.has(host)) return source.listReferrers(digest, signal);
+    if (!mayAsk(source)) return 'unsupported';
+    if (!this.#answered.has(host)) {
       const joined = this.#first.has(host);
       try {
         const { value } = await this.#first.run(host, signal, async (shared) =>
@@ -31,6 +34,7 @@ export class FirstQuestion {
         if (!joined || signal.aborted) throw error;
       }
     }
+    return mayAsk(source) ? source.listReferrers(digest, signal) : 'unsupported';
   }
 }
 

@@ -26,13 +26,25 @@ describe('FirstQuestion', () => {
     assert.equal(source.mostActive, 2);
   });
 
-  it('lets the next be first when the first question failed', async () => {
+  it('lets the others ask, and together, when the first question failed', async () => {
     const source = new FakeSource();
+    source.before.push(failing('source listReferrers', 'TIMEOUT'));
+    const first = new FirstQuestion();
+    const asked = await Promise.allSettled(
+      digests.map((digest) => first.ask(source, digest, never)),
+    );
+    assert.ok(asked.every(({ status }) => status === 'rejected'));
+    assert.equal(source.count('source listReferrers'), 3);
+    assert.equal(source.mostActive, 2);
+  });
+
+  it('goes on after another’s first question failed', async () => {
+    const source = new FakeSource();
+    source.referrersApi = true;
     source.before.push(failing('source listReferrers', 'NETWORK', 1));
     const first = new FirstQuestion();
     const [failed, ...others] = digests.map((digest) => first.ask(source, digest, never));
     await assert.rejects(failed ?? Promise.resolve(), coded('NETWORK'));
-    assert.deepEqual(await Promise.all(others), ['unsupported', 'unsupported']);
-    assert.equal(source.count('source listReferrers'), 2);
+    assert.deepEqual(await Promise.all(others), [[], []]);
   });
 });
