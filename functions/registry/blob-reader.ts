@@ -35,6 +35,11 @@ const READY_CHUNKS = 4;
 const MAX_RESUMES = 3;
 /** Longest time without a byte given on, resumes included. */
 const MAX_STALL_MS = 30_000;
+/**
+ * A part that brings less, and is not the rest, counts as a broken download: each part is an exchange
+ * with limits of its own, so that a byte a time would keep a stream for days. What a socket gives at once.
+ */
+const MIN_PART_BYTES = 64 * 1024;
 
 /**
  * Opens a blob for reading from its beginning. Broken connections are resumed with Range, answered by
@@ -98,6 +103,7 @@ class Download {
     let skipBytes = 0;
     let readBytes = 0;
     let resumes = 0;
+    let resumedAtBytes = 0;
     let withheld: Buffer | undefined;
     let movedAtMs = timing.now();
     for (;;) {
@@ -118,6 +124,11 @@ class Download {
         }
         if (this.#lastOfPart !== undefined && readBytes === this.#lastOfPart + 1) {
           if (readBytes === blob.sizeBytes) break;
+          const partBytes = readBytes - resumedAtBytes;
+          if (partBytes < MIN_PART_BYTES) {
+            throw new Fault('NETWORK', `only ${partBytes} bytes of the rest came`);
+          }
+          resumedAtBytes = readBytes;
           skipBytes = await this.#resume(readBytes);
           continue;
         }
@@ -134,6 +145,7 @@ class Download {
         const hopeless = resumes >= MAX_RESUMES || stalledMs > MAX_STALL_MS || this.#signal.aborted;
         if (hopeless || !this.#options.mayResume) throw located(error, asked, answer.url);
         resumes += 1;
+        resumedAtBytes = readBytes;
         skipBytes = await this.#resume(readBytes);
       }
     }

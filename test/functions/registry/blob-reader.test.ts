@@ -152,6 +152,28 @@ describe('blob reader', () => {
     }
   });
 
+  it('gives up on a source that gives a byte a time', async (t) => {
+    let requests = 0;
+    const server = await serve(t, (request, response) => {
+      requests += 1;
+      const from = /^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1];
+      if (from === undefined || requests > 20) {
+        response.writeHead(200, { 'content-length': String(SIZE) });
+        response.write(CONTENT.subarray(0, 300_000), () => response.destroy());
+        return;
+      }
+      const range = `bytes ${from}-${from}/${SIZE}`;
+      const at = Number(from);
+      response.writeHead(206, { 'content-range': range }).end(CONTENT.subarray(at, at + 1));
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    assert.equal(codeOf((await readSome(one)).fault), 'NETWORK');
+    assert.equal(requests, 4);
+  });
+
   it('takes the 404 of a proxy for no word about a blob', async (t) => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('default backend - 404');
