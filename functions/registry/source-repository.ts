@@ -6,7 +6,7 @@ import { hasDigest } from '../oci/digest.ts';
 import { requireAbsence } from './absence.ts';
 import { readBlob } from './blob-reader.ts';
 import { headBlob, openBlob } from './blobs.ts';
-import type { Answer } from './failure.ts';
+import { failure, type Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
 import { isOpen } from './request.ts';
@@ -76,9 +76,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
     },
     async openBlob(blob, offsetBytes, signal) {
       const sizeBytes =
-        blob.sizeBytes >= 0
-          ? blob.sizeBytes
-          : (await headBlob(target, blob.digest, signal))?.sizeBytes;
+        blob.sizeBytes >= 0 ? blob.sizeBytes : await askSize(target, blob.digest, signal);
       if (sizeBytes === undefined) return undefined;
       if (sizeBytes === 0) return emptyBlob(blob.digest);
       const stream = await readBlob(
@@ -106,12 +104,35 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       );
       return stream === undefined || offsetBytes <= 0 ? stream : from(stream, offsetBytes);
     },
-    blobSize: async (digest, signal) => (await headBlob(target, digest, signal))?.sizeBytes,
+    blobSize: (digest, signal) => askSize(target, digest, signal),
     listReferrers: (digest, signal) => listReferrers(target, digest, timing.now(), signal),
     get mayHaveReferrersApi() {
       return mayHaveReferrers(memory, timing.now());
     },
   };
+}
+
+/**
+ * Asks how large a blob is. Where a HEAD does not tell, or says that it is not there, which a proxy
+ * without a backend says too, the beginning of a GET does. Undefined: it is not there.
+ * @throws Fault `RESPONSE_INVALID` where nobody tells
+ */
+async function askSize(
+  target: Target,
+  digest: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const head = await headBlob(target, digest, signal);
+  if (head?.sizeBytes !== undefined) return head.sizeBytes;
+  const ask = async (): Promise<Answer> => askBlob(target, digest, signal);
+  const answer = await ask();
+  if (answer.status === 404) {
+    await requireAbsence(target, answer, GET_BLOB, ask, signal);
+    return undefined;
+  }
+  const length = answer.header('content-length') ?? '';
+  if (answer.status === 200 && /^\d{1,15}$/.test(length)) return Number(length);
+  throw failure(answer, GET_BLOB, answer.status === 200 ? 'RESPONSE_INVALID' : undefined);
 }
 
 /** Asks for a blob and reads none of it. */

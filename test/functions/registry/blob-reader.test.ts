@@ -290,6 +290,33 @@ describe('blob reader', () => {
     assert.equal(at.counter.count({ method: 'HEAD' }), 4);
   });
 
+  it('does not say that a blob is missing whose size is not told', async (t) => {
+    const server = await serve(t, (_request, response) => {
+      response.writeHead(200, { 'transfer-encoding': 'chunked' }).end();
+    });
+    const one = open(t, [server.host]).source(
+      { host: server.host, path: 'org/app' },
+      { insecure: true },
+    );
+    await rejection(one.blobSize(DIGEST, NEVER), 'RESPONSE_INVALID');
+    await rejection(one.openBlob({ ...BLOB, sizeBytes: -1 }, 0, NEVER), 'RESPONSE_INVALID');
+  });
+
+  it('asks by GET for the size that a HEAD does not tell, and whether it is not there', async (t) => {
+    const untold = await serve(t, (request, response) => {
+      if (request.method === 'HEAD') response.writeHead(200, { 'transfer-encoding': 'chunked' });
+      response.end(request.method === 'HEAD' ? undefined : CONTENT);
+    });
+    const behind = await serve(t, (_request, response) => {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('default backend - 404');
+    });
+    const registries = open(t, [untold.host, behind.host]);
+    const at = (host: string): SourceRepository =>
+      registries.source({ host, path: 'org/app' }, { insecure: true });
+    assert.equal(await at(untold.host).blobSize(DIGEST, NEVER), SIZE);
+    await rejection(at(behind.host).blobSize(DIGEST, NEVER), 'RESPONSE_INVALID');
+  });
+
   it('gives a blob from an offset, verified as a whole', async (t) => {
     const { at, one } = await setting(t);
     assert.ok(
