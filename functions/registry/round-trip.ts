@@ -67,6 +67,7 @@ export async function exchangeOnce(
         rawPath: hop.rawPath,
         headers: headersOf(request, hop),
         body: request.body,
+        mayRepeat: request.mayStart,
         ...(hop.keepOpen || !isReplayable(request) ? {} : { budgetMs: SMALL_BUDGET_MS }),
         onBodyFlow: () => {
           permit.free();

@@ -24,6 +24,11 @@ export interface TransportRequest {
   readonly body?: Buffer | StreamBody | undefined;
   /** The whole exchange, the response's body included, ends within this. Default: the idle limits alone end it. */
   readonly budgetMs?: number | undefined;
+  /**
+   * Whether it may be sent again where a kept connection lost it; asked then. Default: what has no
+   * stream may.
+   */
+  readonly mayRepeat?: (() => boolean) | undefined;
   /** Is told once that the connection took bytes of a stream; an answer may come without it. */
   readonly onBodyFlow?: (() => void) | undefined;
 }
@@ -121,7 +126,7 @@ export function openTransport(options: TransportOptions): Transport {
         // Whoever says nothing on one kept connection is not there on the others either.
         if (first.wasSilent(error)) idle.dropAllOf(request.url);
         // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
-        if (!first.wasStale(error)) throw error;
+        if (!first.wasStale(error) || request.mayRepeat?.() === false) throw error;
         return await new Exchange(request, door, options, signal).response;
       }
     },

@@ -455,4 +455,28 @@ describe('destination repository', () => {
       assert.deepEqual([puts, looks], [1, 4], lateAnswer);
     }
   });
+
+  it('sends no manifest again, over a new connection either, that may not start any more', async (t) => {
+    const manifest = { mediaType: 'application/vnd.oci.image.manifest.v1+json', ...blob('{}') };
+    const { digest, content, mediaType } = manifest;
+    const server = await serve(t, (request, response) => {
+      if (request.method === 'HEAD') {
+        const length = String(content.length);
+        response
+          .writeHead(200, { 'docker-content-digest': digest, 'content-length': length })
+          .end();
+      } else request.socket.resetAndDestroy();
+    });
+    const one = at(open(t, [server.host]), server.host);
+    await one.headManifest('v1', NEVER);
+    let mayStart = true;
+    const pushed = one.putManifest('v1', { mediaType, digest, bytes: content }, NEVER, () => {
+      const may = mayStart;
+      mayStart = false;
+      return may;
+    });
+    await rejection(pushed, 'ABORTED');
+    assert.equal(server.connections(), 1);
+    assert.equal(server.seen.filter(({ method }) => method === 'PUT').length, 1);
+  });
 });
