@@ -43,7 +43,7 @@ export interface TagEnding {
   readonly digest?: string;
   readonly previousDigest?: string;
   readonly fault?: Fault;
-  /** The manifest that was pushed. */
+  /** The manifest that is under the tag now; what follows it is this event's business. */
   readonly node?: ManifestNode;
 }
 
@@ -63,7 +63,7 @@ export async function copyTag(
     const read = await context.read.takeTag(tag, context.signal);
     if (read === undefined) return LOST;
     const { node } = read;
-    if (node.digest === there.digest) return identical(node.digest);
+    if (node.digest === there.digest) return identical(node);
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
     const body = known ? 'shared' : await bringInTurn(node, walk, work, context, copy);
@@ -114,7 +114,7 @@ async function lookAndPush(
 ): Promise<TagEnding | DestinationTag> {
   let seen = known;
   for (let looks = 1; looks <= MAX_LOOKS; looks += 1) {
-    const look = await lastLook(work.tag, ready.node.digest, seen, context);
+    const look = await lastLook(work.tag, ready.node, seen, context);
     if (look.ending !== undefined) return look.ending;
     ({ seen } = look);
     if (look.moved) return seen.there;
@@ -149,12 +149,13 @@ interface Look {
  */
 async function lastLook(
   tag: string,
-  digest: string,
+  node: ManifestNode,
   known: Seen,
   context: CopyContext,
 ): Promise<Look> {
   const { source, destination, signal, tagTurns, clock } = context;
   const { there: planned } = known;
+  const { digest } = node;
   const looksHere = tagTurns.isStale(destination, tag, known.hereAtMs);
   const looksThere =
     planned.digest !== undefined ||
@@ -172,7 +173,7 @@ async function lastLook(
   if (here !== undefined && here.digest === undefined) return { ending: LOST, moved: false, seen };
   const movedHere = here !== undefined && here.digest !== digest;
   if (!movedHere && there.digest === digest) {
-    return { ending: identical(digest), moved: false, seen };
+    return { ending: identical(node), moved: false, seen };
   }
   const movedThere = there.digest !== undefined && there.digest !== planned.digest;
   // Whatever the source has become meanwhile: what somebody else pushed stays.
@@ -227,8 +228,9 @@ async function bringInTurn(
 
 const LOST: TagEnding = { outcome: 'lost', reason: 'GoneFromSource' };
 
-function identical(digest: string): TagEnding {
-  return { outcome: 'skipped', reason: 'Identical', digest };
+/** Whoever pushed it, perhaps a push of ours without an answer, may not have brought what follows. */
+function identical(node: ManifestNode): TagEnding {
+  return { outcome: 'skipped', reason: 'Identical', digest: node.digest, node };
 }
 
 /** The destination forbids moving the tag: is it what it should be all the same? */
@@ -240,7 +242,7 @@ async function immutable(
 ): Promise<TagEnding> {
   const head = await destination.headManifest(tag, signal);
   if (head === undefined) throw fault;
-  if (head.digest === node.digest) return identical(node.digest);
+  if (head.digest === node.digest) return identical(node);
   return {
     outcome: 'drifted',
     reason: 'TagImmutable',

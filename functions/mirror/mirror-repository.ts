@@ -374,6 +374,7 @@ class Mirroring {
       context,
       clock: this.#ports.clock,
       wished: wishedSubjects,
+      isByName: this.#requested !== undefined,
       isFollowed: (digest) => referrers.isFollowed(digest),
     });
     for (const { tag, fault } of unanswered) {

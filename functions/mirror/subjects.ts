@@ -38,6 +38,11 @@ export interface SubjectSearch {
   readonly clock: Clock;
   /** Subjects whose referrers this event asks for by name. */
   readonly wished: readonly string[];
+  /**
+   * Whether the event names its tags. It asks for what a delivery has left, and for all that follows
+   * those tags: a push whose answer was lost, or a process that died, has left no more than the tag.
+   */
+  readonly isByName: boolean;
   readonly isFollowed: (digest: string) => boolean;
 }
 
@@ -63,16 +68,19 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
   const { context, wished } = search;
   const scope = followScope(search.reason);
   const unanswered: Unanswered[] = [];
-  const tagged = new Set(wished);
-  if (scope !== 'none') {
-    for (const digest of await taggedDigests(search, unanswered)) tagged.add(digest);
-  }
+  const { isByName } = search;
+  const standing = scope !== 'none' || isByName ? await taggedDigests(search, unanswered) : [];
+  const tagged = new Set([...wished, ...standing]);
+  const ofAnyAge = isByName ? tagged : new Set(wished);
   const named = scope === 'none' ? [] : [...search.signatures.keys()];
   const untagged = named.filter((digest) => !tagged.has(digest));
   const candidates = [
     ...[...tagged].map((digest) => ({ digest, tagged: true })),
     ...untagged.map((digest) => ({ digest, tagged: false })),
-  ].filter(({ digest }) => !search.isFollowed(digest) && isInScope(digest, scope, search));
+  ].filter(
+    ({ digest }) =>
+      !search.isFollowed(digest) && (ofAnyAge.has(digest) || isInScope(digest, scope, search)),
+  );
   const there = await pMap(
     candidates,
     async ({ digest }) => {
@@ -92,9 +100,9 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
 function isInScope(
   digest: string,
   scope: FollowScope,
-  { inventory, clock, wished }: SubjectSearch,
+  { inventory, clock }: SubjectSearch,
 ): boolean {
-  if (scope === 'all' || wished.includes(digest)) return true;
+  if (scope === 'all') return true;
   const uploadedAtMs = inventory.uploadedAtMs(digest);
   return uploadedAtMs === undefined || clock() - uploadedAtMs < YOUNG_MS;
 }

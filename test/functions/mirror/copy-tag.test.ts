@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { Fault } from '../../../functions/fault.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
-import { blobOf, imageOf, imageWith } from './images.ts';
+import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
 const [old, fresh, newest] = [imageWith('old', 1), imageWith('fresh', 1), imageWith('newest', 1)];
@@ -72,6 +74,47 @@ describe('a tag whose manifest was read more than 5 s ago', () => {
     assert.equal(record.fault?.code, 'TAG_MOVING');
     assert.equal(rig.source.count('source getManifest v1'), 3);
     assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+});
+
+describe('a push whose answer was lost', () => {
+  it('is found by the next look, and its signatures follow', async () => {
+    const rig = new Rig();
+    rig.destination.map = 'none';
+    rig.destination.google = false;
+    const signature = `${referrersTag(fresh.manifest.digest)}.sig`;
+    rig.source.tag('v1', fresh).tag(signature, imageWith('signature', 1));
+    const put = rig.destination.putManifest.bind(rig.destination);
+    rig.destination.putManifest = async (reference, ...how) => {
+      const answer = await put(reference, ...how);
+      if (reference !== 'v1') return answer;
+      // The answer did not come, and by then it was too late to send it again.
+      rig.nowMs += FRESH_MS + 1;
+      throw new Fault('ABORTED', 'its turn came too late');
+    };
+    const report = await rig.mirror({}, { options: { referrers: true } });
+    assert.equal(recordOf(report, 'v1').reason, 'Identical');
+    assert.equal(recordOf(report, signature).outcome, 'copied');
+  });
+
+  it('brings its referrers in the delivery that goes on after the deadline', async () => {
+    const rig = new Rig();
+    const signature = imageOf('signature', [], { subject: fresh.manifest });
+    rig.source.tag('v1', fresh).add(signature);
+    rig.source.referrersApi = true;
+    rig.source.referrers.set(fresh.manifest.digest, [descriptorOf(signature.manifest)]);
+    const put = rig.destination.putManifest.bind(rig.destination);
+    const end = new AbortController();
+    rig.destination.putManifest = async (reference, ...how) => {
+      await put(reference, ...how);
+      end.abort(new Fault('DEADLINE_EXCEEDED', 'the delivery ended'));
+      throw new Fault('DEADLINE_EXCEEDED', 'the delivery ended');
+    };
+    const cut = await rig.mirror({}, { options: { referrers: true }, signal: end.signal });
+    assert.deepEqual(cut.unfinished, ['v1']);
+    rig.destination.putManifest = put;
+    await rig.mirror({ tags: cut.unfinished }, { options: { referrers: true } });
+    assert.ok(rig.destination.manifests.has(signature.manifest.digest));
   });
 });
 
