@@ -90,6 +90,8 @@ class Mirroring {
   readonly #options: MirrorOptions;
   readonly #signal: AbortSignal;
   readonly #ledger: Ledger;
+  /** Signatures and lists of referrers that this whole delivery was too short for. */
+  readonly #slowFollowers: TagRecord[] = [];
 
   constructor(wish: MirrorWish, ports: MirrorPorts, options: MirrorOptions, signal: AbortSignal) {
     this.#wish = wish;
@@ -167,16 +169,17 @@ class Mirroring {
       if (referrers !== undefined) {
         await this.#followUnchanged(referrers, plan, candidates, context);
       }
-      const done = delegated.length + tooSlow.length === 0;
+      const done = delegated.length + tooSlow.length + this.#slowFollowers.length === 0;
       const own = await this.#ownTags(plan, candidates, selected, context, referrers, done);
       return this.#copyOwn(own, here, plan.there, { context, copy, referrers });
     };
     const more = mayFollow ? await this.#ledger.phase('follow', follow) : [];
+    const followers = await this.#handOffSlow(this.#slowFollowers);
     return this.#draw({
       ...facts,
       ending: delegated.length > 0 ? 'fanned-out' : 'finished',
       delegated,
-      handedOff: [...handedOff, ...more],
+      handedOff: [...handedOff, ...more, ...followers],
     });
   }
 
@@ -354,7 +357,9 @@ class Mirroring {
       destinationFactOf: there.factOf,
       onFollower: (follower) => {
         this.#ledger.add(follower.tally);
-        this.#ledger.record(followerRecord(follower, clock()));
+        const record = followerRecord(follower, clock());
+        if (record.fault?.code === 'DELIVERY_TOO_SHORT') this.#slowFollowers.push(record);
+        else this.#ledger.record(record);
       },
     });
   }

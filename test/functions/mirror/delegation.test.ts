@@ -5,7 +5,7 @@ import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { Fault } from '../../../functions/fault.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { coded } from './faults.ts';
-import { blobOf, imageOf, imageWith } from './images.ts';
+import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
 const MIB = 1024 * 1024;
@@ -206,5 +206,24 @@ describe('delegation', () => {
     );
     assert.deepEqual([report.counts.copied, report.counts.failed], [1, 1]);
     assert.deepEqual(report.unfinished, ['big']);
+  });
+
+  it('gives the job a follower too whose blob began early and was cut', async () => {
+    const rig = new Rig();
+    rig.slowLink(MIB);
+    const image = imageOf('v1', [blobOf('fair', 2 * MIB)]);
+    const sbom = imageOf('sbom', [blobOf('sbom', 40 * MIB)], { subject: image.manifest });
+    rig.source.tag('v1', image).add(sbom);
+    rig.source.referrersApi = true;
+    rig.source.referrers.set(image.manifest.digest, [descriptorOf(sbom.manifest)]);
+    const list = referrersTag(image.manifest.digest);
+    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 0 });
+    const report = await rig.mirror(
+      {},
+      { ...more, ...rig.delivery(30_000), options: { referrers: true } },
+    );
+    assert.deepEqual(asked, [`handOff BlobTooSlow ${list}`]);
+    assert.deepEqual(report.handedOff, [list]);
+    assert.deepEqual(outcomes(report), { v1: 'copied' });
   });
 });
