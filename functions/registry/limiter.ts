@@ -150,6 +150,8 @@ export class AdaptiveLimiter {
     this.#stopTimer?.();
     this.#stopTimer = undefined;
     const nowMs = this.#timing.now();
+    // A clock that was set back closes nothing for longer.
+    this.#closedUntilMs = Math.min(this.#closedUntilMs, nowMs + MAX_PAUSE_MS);
     if (nowMs < this.#closedUntilMs) {
       this.#refuseHopeless(nowMs);
       this.#lookAgainIn(this.#closedUntilMs - nowMs);

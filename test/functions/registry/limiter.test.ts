@@ -30,6 +30,19 @@ async function answer(limiter: AdaptiveLimiter, count: number): Promise<void> {
 }
 
 describe('adaptive limiter', () => {
+  it('stays closed no longer than ten minutes where the clock is set back', async () => {
+    const timing = fakeTiming();
+    let backMs = 0;
+    const limiter = new AdaptiveLimiter({
+      timing: { ...timing, now: () => timing.now() - backMs },
+    });
+    limiter.close(1000);
+    backMs = 24 * 3_600_000;
+    const granted = ask(limiter, 1);
+    await timing.pass(600_000);
+    assert.equal(granted.length, 1);
+  });
+
   it('lets 8 pass at the start, and the next when one is done', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
     const granted = ask(limiter, 10);
