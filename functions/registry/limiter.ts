@@ -71,6 +71,8 @@ export class AdaptiveLimiter {
   /** Number of halvings so far. */
   #epoch = 0;
   #closedUntilMs = 0;
+  /** When the pause ends that the other side asked for, where that is longer than anybody waits. */
+  #askedUntilMs: number | undefined;
   #stopTimer: (() => void) | undefined;
 
   constructor({ timing, bucket, observer }: LimiterOptions) {
@@ -93,7 +95,8 @@ export class AdaptiveLimiter {
    * Waits for a place.
    * @param deadlineAtMs when the work must have ended, on the timing's clock. Default: never
    * @param goesFirst before all that do not: manifests are few, and what a push relies on must be fresh
-   * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, the signal's fault
+   * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, or was closed for
+   *   longer than {@link MAX_PAUSE_MS}; the signal's fault
    */
   acquire(
     deadlineAtMs: number | undefined,
@@ -138,10 +141,14 @@ export class AdaptiveLimiter {
     this.#queue.splice(before === -1 ? this.#queue.length : before, 0, waiter);
   }
 
-  /** Nothing starts for this long (at most 10 minutes): the other side throttles. */
+  /**
+   * Nothing starts for this long (at most 10 minutes): the other side throttles. Where it asks for more,
+   * nobody waits: each request would come to another such refusal, ten minutes after the one before.
+   */
   close(pauseMs: number): void {
-    const untilMs = this.#timing.now() + Math.min(pauseMs, MAX_PAUSE_MS);
-    this.#closedUntilMs = Math.max(this.#closedUntilMs, untilMs);
+    const nowMs = this.#timing.now();
+    this.#closedUntilMs = Math.max(this.#closedUntilMs, nowMs + Math.min(pauseMs, MAX_PAUSE_MS));
+    if (pauseMs > MAX_PAUSE_MS) this.#askedUntilMs = nowMs + pauseMs;
     this.#pump();
   }
 
@@ -157,6 +164,7 @@ export class AdaptiveLimiter {
       this.#lookAgainIn(this.#closedUntilMs - nowMs);
       return;
     }
+    this.#askedUntilMs = undefined;
     while (this.#queue.length > 0 && this.#inFlight < this.window) {
       const waitMs = this.#bucket?.take(nowMs) ?? 0;
       if (waitMs > 0) {
@@ -177,8 +185,10 @@ export class AdaptiveLimiter {
 
   /** Who must have ended before the origin opens again is told so at once. */
   #refuseHopeless(nowMs: number): void {
-    const retryAfterMs = this.#closedUntilMs - nowMs;
-    const hopeless = this.#queue.filter((waiter) => waiter.deadlineAtMs < this.#closedUntilMs);
+    const retryAfterMs = (this.#askedUntilMs ?? this.#closedUntilMs) - nowMs;
+    const hopeless = this.#queue.filter(
+      ({ deadlineAtMs }) => this.#askedUntilMs !== undefined || deadlineAtMs < this.#closedUntilMs,
+    );
     for (const waiter of hopeless) {
       this.#queue.splice(this.#queue.indexOf(waiter), 1);
       waiter.refuse(

@@ -30,6 +30,18 @@ async function answer(limiter: AdaptiveLimiter, count: number): Promise<void> {
 }
 
 describe('adaptive limiter', () => {
+  it('refuses at once, work without a deadline too, where a pause is asked that nobody waits', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({ timing });
+    limiter.close(6 * 3_600_000);
+    const fault = await rejection(limiter.acquire(undefined, NEVER), 'RATE_LIMITED');
+    assert.equal(fault.retryAfterMs, 6 * 3_600_000);
+    assert.equal(limiter.load, 0);
+    // After ten minutes one may see whether it is still so.
+    await timing.pass(600_000);
+    (await limiter.acquire(undefined, NEVER)).free();
+  });
+
   it('stays closed no longer than ten minutes where the clock is set back', async () => {
     const timing = fakeTiming();
     let backMs = 0;
@@ -158,10 +170,11 @@ describe('adaptive limiter', () => {
     const limiter = new AdaptiveLimiter({ timing });
     limiter.close(1e12);
     limiter.close(1);
-    const granted = ask(limiter, 1);
     await timing.pass(10 * 60_000 - 1);
-    assert.equal(granted.length, 0);
+    await rejection(limiter.acquire(undefined, NEVER), 'RATE_LIMITED');
     await timing.pass(1);
+    const granted = ask(limiter, 1);
+    await settle();
     assert.equal(granted.length, 1);
   });
 
