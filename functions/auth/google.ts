@@ -1,3 +1,4 @@
+import { raceSignal, SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
 import { Fault, isFault, printable } from '../fault.ts';
 import type { Credentials } from './credential.ts';
 
@@ -14,21 +15,37 @@ export interface GoogleTokens {
   accessToken(): Promise<string>;
 }
 
-/** Tokens by google-auth-library, which is loaded at the first question only. */
-export function googleTokens(): GoogleTokens {
+/**
+ * Longest wait for a token, in milliseconds: on Cloud Run the library waits for the metadata server
+ * without end, and whoever asks meanwhile waits for the same answer.
+ */
+const TOKEN_TIMEOUT_MS = 20_000;
+
+/**
+ * Tokens by google-auth-library, which is loaded at the first question only.
+ * @param timeoutMs longest wait for one. Default: 20,000
+ */
+export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
   let client: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
   return {
     async accessToken() {
       client ??= import('./library.ts').then(
         ({ GoogleAuth }) => new GoogleAuth({ scopes: [SCOPE] }),
       );
+      const asked = client;
+      const limit = timeLimit(SYSTEM_TIMING, timeoutMs);
       let token: string | null | undefined;
       try {
-        token = await (await client).getAccessToken();
+        const answer = asked.then(async (library) => library.getAccessToken());
+        token = await raceSignal(answer, limit.signal);
       } catch (error) {
+        // What waits in a library that got no answer waits there for ever: the next asks anew.
+        if (isFault(error, 'TIMEOUT') && client === asked) client = undefined;
         // The library's errors carry request headers: only the message goes on.
         const reason = error instanceof Error ? error.message : 'no token';
         throw unavailable(printable(reason));
+      } finally {
+        limit.release();
       }
       if (token === undefined || token === null || token === '') throw unavailable('no token');
       return token;

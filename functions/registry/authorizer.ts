@@ -123,7 +123,7 @@ class HostAuthorizer implements Authorizer {
 
   async authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
     const { path } = scope;
-    const credential = await this.#credential(path);
+    const credential = await raceSignal(this.#credential(path), signal);
     for (;;) {
       const own = this.#repositories.get(path)?.way ?? this.#directWay(credential);
       if (own !== undefined) return this.#present(own, scope, signal);

@@ -153,4 +153,35 @@ describe('credentials where available', () => {
       isFault(error, 'DOCKER_CONFIG_INVALID'),
     );
   });
+
+  it('waits a bounded time for a metadata server that does not answer, and then asks anew', async (t) => {
+    let asked = 0;
+    const server = createServer((_request, response) => {
+      asked += 1;
+      if (asked === 1) return;
+      response.setHeader('metadata-flavor', 'Google');
+      response.setHeader('content-type', 'application/json');
+      response.end(
+        JSON.stringify({ access_token: 'late', expires_in: 3600, token_type: 'Bearer' }),
+      );
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await withMetadata(t, `127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const before = process.env['K_SERVICE'];
+    process.env['K_SERVICE'] = 'service';
+    t.after(() => {
+      if (before === undefined) delete process.env['K_SERVICE'];
+      else process.env['K_SERVICE'] = before;
+    });
+    const tokens = googleTokens(2000);
+    await assert.rejects(tokens.accessToken(), (error) =>
+      isFault(error, 'CREDENTIALS_UNAVAILABLE'),
+    );
+    assert.equal(await tokens.accessToken(), 'late');
+  });
 });
