@@ -124,7 +124,7 @@ class HostAuthorizer implements Authorizer {
   async authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
     const { path } = scope;
     const credential = await raceSignal(this.#credential(path), signal);
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       const own = this.#repositories.get(path)?.way ?? this.#directWay(credential);
       if (own !== undefined) return this.#present(own, scope, signal);
       const guess = await this.#guess(credential);
@@ -132,10 +132,11 @@ class HostAuthorizer implements Authorizer {
         const presented = await this.#tryPresent(guess, scope, signal);
         if (presented !== undefined) return presented;
       }
-      // Waits for the first answer; where that never came, the next goes first.
+      // Waits for the first answer. Where that never came, all go: a host that lets each request wait
+      // would otherwise let them wait one after the other.
       const key = this.#shared === undefined ? '' : path;
       const first = this.#first.get(key);
-      if (first === undefined) return this.#goFirst(key, path);
+      if (first === undefined || waited) return this.#goFirst(key, path);
       await raceSignal(first, signal);
     }
   }

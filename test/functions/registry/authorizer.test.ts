@@ -69,6 +69,18 @@ describe('authorizer', () => {
     assert.equal((await second).way, 'unknown');
   });
 
+  it('lets all others go together where the first had no answer', async () => {
+    const { authorizer } = rig();
+    const first = await authorizer.authorize(PULL, NEVER);
+    const others = [1, 2, 3].map(() => authorizer.authorize(PULL, NEVER));
+    await settle();
+    first.settled();
+    for (const used of await Promise.all(others)) assert.equal(used.way, 'unknown');
+    const later = authorizer.authorize(PULL, NEVER);
+    for (const other of others) (await other).settled();
+    assert.equal((await later).way, 'unknown');
+  });
+
   it('lets who waits for the first go when its signal aborts', async () => {
     const { authorizer } = rig();
     await authorizer.authorize(PULL, NEVER);
