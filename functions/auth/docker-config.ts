@@ -64,11 +64,11 @@ export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Cre
       // guard: docker-config-age
       if (read !== undefined && now() - read.atMs >= REREAD_AFTER_MS) read = undefined;
       read ??= { auths: readAuths(path), atMs: now() };
-      const { auths } = read;
+      const mine = read;
       try {
-        return findAuth(await auths, host, repository);
+        return findAuth(await mine.auths, host, repository);
       } catch (error) {
-        if (read.auths === auths) read = undefined;
+        if (read === mine) read = undefined;
         throw error;
       }
     },

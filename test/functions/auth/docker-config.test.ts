@@ -216,4 +216,13 @@ describe('docker config', () => {
     await writeFile(path, config({}));
     assert.equal(await credentials.credentialFor('a.io'), undefined);
   });
+
+  it('tells so too where another request is refused meanwhile', async (t) => {
+    const path = await file(t, '');
+    await rm(path);
+    const credentials = dockerConfig({ path });
+    const asked = credentials.credentialFor('a.io');
+    credentials.refused('a.io');
+    await assert.rejects(asked, (error) => isFault(error, 'DOCKER_CONFIG_INVALID'));
+  });
 });
