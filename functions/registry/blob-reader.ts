@@ -267,7 +267,6 @@ function wrongSize(bytes: number, { blob, asked }: BlobReaderOptions, answer: Op
 class BlobStream extends Readable {
   readonly #download: Download;
   readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
-  #reading = false;
 
   constructor(download: Download) {
     // Chunks stay apart: a stream of bytes would copy what lies ready into one buffer.
@@ -276,17 +275,11 @@ class BlobStream extends Readable {
     this.#chunks = download.chunks();
   }
 
+  /** Answered by one `push`, before which it is not called again (Node, "readable._read(size)"). */
   override _read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    this.#pull().then(
-      () => {
-        this.#reading = false;
-      },
-      (error: unknown) => {
-        this.destroy(error instanceof Error ? error : abortFault(AbortSignal.abort()));
-      },
-    );
+    this.#pull().catch((error: unknown) => {
+      this.destroy(error instanceof Error ? error : abortFault(AbortSignal.abort()));
+    });
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -295,14 +288,7 @@ class BlobStream extends Readable {
   }
 
   async #pull(): Promise<void> {
-    for (;;) {
-      const next = await this.#chunks.next();
-      if (this.destroyed) return;
-      if (next.done === true) {
-        this.push(null);
-        return;
-      }
-      if (!this.push(next.value)) return;
-    }
+    const next = await this.#chunks.next();
+    if (!this.destroyed) this.push(next.done === true ? null : next.value);
   }
 }

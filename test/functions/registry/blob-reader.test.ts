@@ -418,6 +418,55 @@ describe('blob reader', () => {
     assert.equal(codeOf(fault), 'DEADLINE_EXCEEDED');
   });
 
+  it('never stands still, in whatever turns it is filled and read', async () => {
+    const content = Buffer.alloc(300, 'abc');
+    const stuck: string[] = [];
+    for (let giving = 0; giving < 12; giving += 1) {
+      for (let taking = 0; taking < 12; taking += 1) {
+        async function* chunks(): AsyncGenerator<Buffer> {
+          for (let at = 0; at < content.length; at += 1) {
+            for (let turn = 0; turn < giving; turn += 1) await Promise.resolve();
+            if (at % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+            yield content.subarray(at, at + 1);
+          }
+        }
+        const { options } = breaking(fakeTiming(), () => Promise.resolve());
+        const stream = await readBlob(
+          {
+            ...options,
+            blob: { digest: digestOf(content), sizeBytes: content.length },
+            open: async (offset, signal) => ({
+              ...((await options.open(offset, signal)) as OpenAnswer),
+              chunks: chunks(),
+            }),
+          },
+          NEVER,
+        );
+        assert.ok(stream !== undefined);
+        const state = { ended: false };
+        const reading = (async (): Promise<void> => {
+          let read = 0;
+          for await (const _chunk of stream) {
+            read += 1;
+            for (let turn = 0; turn < taking + (read % 3); turn += 1) await Promise.resolve();
+          }
+        })().finally(() => {
+          state.ended = true;
+        });
+        for (let turn = 0; turn < 1000 && !state.ended; turn += 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        if (state.ended) await reading;
+        else {
+          reading.catch(() => undefined);
+          stuck.push(`${giving}/${taking}`);
+          stream.destroy();
+        }
+      }
+    }
+    assert.deepEqual(stuck, []);
+  });
+
   it('resumes for at most 30 s without a byte', async () => {
     const timing = fakeTiming();
     const { options, opened } = breaking(timing, async (opens) => {
