@@ -15,7 +15,10 @@ export interface FaultEntry {
   readonly mendedBy: Mender;
   /** `permanent` where nobody can mend it, else `transient`. */
   readonly disposition: Disposition;
-  /** What the reader of the log line does next. */
+  /**
+   * What the reader of the log line does next. It promises nothing: whether somebody tries again depends
+   * on who failed, a delivery or a command that has given up, and the line's disposition says it.
+   */
   readonly advice: string;
   /** What is said instead where the destination failed. */
   readonly atDestination?: FaultEntry;
@@ -48,16 +51,18 @@ export const FAULTS = {
     'Run the job for this repository: it has no deadline of minutes.',
   ),
   // The way to a registry.
-  NETWORK: time('The connection failed; it is tried again.'),
-  TIMEOUT: time('The registry did not answer in time; it is tried again.'),
+  NETWORK: time(
+    'The connection failed: where it lasts, check the host, its port and the way there.',
+  ),
+  TIMEOUT: time('The registry did not answer in time: where it lasts, see what its operator says.'),
   TLS_REFUSED: operator(
     'The host speaks no TLS on this port: correct the host, or allow plain http.',
   ),
   CERTIFICATE_REFUSED: operator(
     'The certificate is of no known authority, or of another host: see SOURCE_CA_FILE.',
   ),
-  ABORTED: time('The work was interrupted; it goes on with the next delivery.'),
-  DEADLINE_EXCEEDED: time('The delivery ended before the work; it goes on with the next one.'),
+  ABORTED: time('The work was interrupted before its end.'),
+  DEADLINE_EXCEEDED: time('The time that a delivery or a task has ended before the work did.'),
   DELIVERY_TOO_SHORT: operator(
     'The blob takes longer than a whole delivery: let the job copy it (JOB_THRESHOLD_BYTES).',
   ),
@@ -88,15 +93,13 @@ export const FAULTS = {
   },
   NOT_FOUND: {
     ...nobody('The registry does not have it.'),
-    atDestination: operator(
-      'Create the destination repository, or correct DESTINATION_REGISTRY; it is tried again.',
-    ),
+    atDestination: operator('Create the destination repository, or correct DESTINATION_REGISTRY.'),
   },
   SOURCE_LOST: operator(
     'The source answers 404 for the whole repository: check that it exists and its credentials.',
   ),
-  RATE_LIMITED: time('The registry asked for less; it is tried again later.'),
-  SERVER_ERROR: time('The registry failed; it is tried again.'),
+  RATE_LIMITED: time('The registry asked for less: credentials often raise its limit.'),
+  SERVER_ERROR: time('The registry failed: where it lasts, see what its operator says.'),
   RESPONSE_INVALID: time('The registry answered against its protocol.'),
   RESPONSE_TOO_LARGE: operator(
     'The registry answered with more bytes than the protocol needs: correct it or its proxy.',
@@ -122,14 +125,14 @@ export const FAULTS = {
   INDEX_CHILD_REFUSED: nobody('The destination refuses an index whose children are no manifests.'),
   MANIFEST_REFUSED: nobody('The destination refuses the manifest; its message says why.'),
   TAG_IMMUTABLE: nobody('The destination forbids moving this tag; allow it or push a new tag.'),
-  DESTINATION_INCOMPLETE: time(
-    'The destination lost a blob while it was in use; it is sent again.',
-  ),
+  DESTINATION_INCOMPLETE: time('The destination lost a blob while it was in use.'),
   TAG_MOVING: time('The source tag moved again and again while it was copied.'),
   // The cloud around.
   CREDENTIALS_UNAVAILABLE: operator('No access token could be had; check the service account.'),
   PUBLISH_FAILED: operator('Check that the topic exists and grants roles/pubsub.publisher.'),
-  PULL_FAILED: operator('Check that the subscription exists and grants roles/pubsub.subscriber.'),
+  PULL_FAILED: operator(
+    'Check that the subscription exists and grants roles/pubsub.subscriber and roles/pubsub.viewer.',
+  ),
   HAND_OFF_FAILED: operator(
     'Check that the job exists and grants roles/run.jobsExecutorWithOverrides.',
   ),

@@ -9,6 +9,7 @@ import {
   printable,
   shownJson,
   toFault,
+  type FaultEntry,
 } from '../../functions/fault.ts';
 
 describe('fault', () => {
@@ -46,6 +47,17 @@ describe('fault', () => {
     ]);
     for (const { disposition, mendedBy } of Object.values(FAULTS)) {
       assert.equal(disposition === 'permanent', mendedBy === 'nobody');
+    }
+  });
+
+  it('promises no other try: a command that has given up says the same', () => {
+    const entries = Object.entries<FaultEntry>(FAULTS)
+      // The bridge alone has it, and it does watch again.
+      .filter(([code]) => code !== 'WATCH_FAILED');
+    for (const [code, { advice, atDestination }] of entries) {
+      for (const text of [advice, atDestination?.advice ?? '']) {
+        assert.doesNotMatch(text, /tried again|sent again|next (delivery|one)|goes on/, code);
+      }
     }
   });
 

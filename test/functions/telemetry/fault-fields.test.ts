@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { Fault, FAULTS } from '../../../functions/fault.ts';
 import { faultFields, stackTrace } from '../../../functions/telemetry/fault-fields.ts';
 
 describe('fault fields', () => {
@@ -10,7 +10,7 @@ describe('fault fields', () => {
       code: 'TIMEOUT',
       disposition: 'transient',
       message: 'no answer',
-      advice: 'The registry did not answer in time; it is tried again.',
+      advice: FAULTS.TIMEOUT.advice,
     });
     const full = faultFields(
       new Fault('MANIFEST_REFUSED', 'refused', {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { Fault, FAULTS } from '../../../functions/fault.ts';
 import { createLogger, type LoggerOptions } from '../../../functions/telemetry/logger.ts';
 
 const TIME = '2026-11-03T10:00:00.000Z';
@@ -87,7 +87,7 @@ describe('logger', () => {
       code: 'NETWORK',
       disposition: 'transient',
       message: 'get manifest: connection failed',
-      advice: 'The connection failed; it is tried again.',
+      advice: FAULTS.NETWORK.advice,
       operation: 'get manifest',
       side: 'source',
       url: 'https://ghcr.io/v2/org/app/manifests/1.0',
