@@ -74,11 +74,14 @@ resource "google_pubsub_topic_iam_member" "mirror_publisher" {
   member  = google_service_account.mirror.member
 }
 
-# The one subscription that the job drains.
+# The one subscription that the job drains. A subscriber may pull and acknowledge; to read what it is (its
+# topic, its acknowledgement deadline) takes a viewer.
 resource "google_pubsub_subscription_iam_member" "mirror_drain" {
+  for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
+
   project      = var.project_id
   subscription = google_pubsub_subscription.dead_letter.id
-  role         = "roles/pubsub.subscriber"
+  role         = each.key
   member       = google_service_account.mirror.member
 }
 

@@ -77,8 +77,8 @@ run "push_and_mirror_are_apart" {
   }
 
   assert {
-    condition     = google_pubsub_subscription_iam_member.mirror_drain.subscription == google_pubsub_subscription.dead_letter.id
-    error_message = "The job drains the dead letters."
+    condition     = toset(keys(google_pubsub_subscription_iam_member.mirror_drain)) == toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"]) && alltrue([for role, grant in google_pubsub_subscription_iam_member.mirror_drain : grant.role == role && grant.subscription == google_pubsub_subscription.dead_letter.id])
+    error_message = "The job drains the dead letters, and reads what their subscription is."
   }
 }
 
