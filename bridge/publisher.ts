@@ -19,11 +19,12 @@ export interface EventPublisher {
   /** Publishes one message as it is; nothing, or the fault. Never rejects. */
   publishMessage(lane: Lane, message: EncodedEvent): Promise<Fault | undefined>;
   /**
-   * Asks whether the credentials may publish to both topics.
+   * Asks whether the credentials may publish to the topics of these lanes.
+   * @param lanes default both
    * @returns a sentence for each topic where they may not, with topic and principal
    * @throws Fault `CREDENTIALS_UNAVAILABLE`
    */
-  missingPermissions(): Promise<readonly string[]>;
+  missingPermissions(lanes?: readonly Lane[]): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -82,8 +83,8 @@ export function createPublisher(options: PublisherOptions): EventPublisher {
       const [fault] = await topics[lane].publishEach([message]);
       return fault;
     },
-    async missingPermissions() {
-      const missing = await Promise.all(Object.values(names).map(missingAt));
+    async missingPermissions(lanes = ['events', 'bulk']) {
+      const missing = await Promise.all(lanes.map((lane) => missingAt(names[lane])));
       return missing.filter((sentence) => sentence !== undefined);
     },
     close: () => client.close(),

@@ -100,6 +100,7 @@ describe('createPublisher', () => {
     assert.deepEqual(await publisher.missingPermissions(), []);
     standIns.pubsub.permissions.deny('pubsub.topics.publish');
     const missing = await publisher.missingPermissions();
+    assert.deepEqual(await publisher.missingPermissions(['bulk']), missing.slice(1));
     standIns.pubsub.permissions.allow('pubsub.topics.publish');
     assert.equal(missing.length, 2);
     assert.match(
