@@ -11,6 +11,11 @@ export interface RepublishParts {
   readonly codes: readonly string[];
   /** Say what would be done: every message is handed back, none is published. */
   readonly dryRun: boolean;
+  /**
+   * When the run began, milliseconds since 1970. What was put aside later is left: a message that its reader
+   * refuses again comes back within seconds, and would be sent for as long as the run lasts.
+   */
+  readonly startedAtMs: number;
   /** Told that what is published comes back: the topic is the subscription's own. */
   readonly onLoop: (fault: Fault) => void;
   readonly logger: Logger;
@@ -35,6 +40,8 @@ export interface RepublishCounts {
   /** Messages that did not match or could not be published; handed back at the end. */
   readonly handedBack: number;
   readonly failed: number;
+  /** Of those handed back: messages that would have matched, but were put aside since the run began. */
+  readonly later: number;
 }
 
 /**
@@ -52,6 +59,7 @@ export class Republishing {
   #received = 0;
   #republished = 0;
   #failed = 0;
+  #later = 0;
 
   constructor(parts: RepublishParts) {
     this.#parts = parts;
@@ -68,17 +76,27 @@ export class Republishing {
       republished: this.#republished,
       handedBack: this.#kept.length,
       failed: this.#failed,
+      later: this.#later,
     };
   }
 
   /** Takes a message. */
   receive(message: PulledMessage): void {
     this.#received += 1;
-    const { codes, dryRun, logger } = this.#parts;
+    const { codes, dryRun, startedAtMs, logger } = this.#parts;
     if (this.#published.has(message.id)) this.#tellLoop();
     const wanted = codes.length === 0 || codes.includes(message.attributes[ERROR_CODE] ?? '');
     if (!wanted || this.#looping) {
       this.#kept.push(message);
+      return;
+    }
+    if (message.publishedAtMs > startedAtMs) {
+      this.#later += 1;
+      this.#kept.push(message);
+      logger.warning(
+        `message ${message.id} was put aside after this run began and is left`,
+        lineFields(message),
+      );
       return;
     }
     if (dryRun) {

@@ -199,6 +199,7 @@ async function runRepublish(parts: RunParts, subscription: string, topic: string
       publisher: topicPublisher(queue, topic),
       codes: config.filter,
       dryRun: config.dryRun,
+      startedAtMs: Date.now(),
       onLoop: (fault) => {
         loop = fault;
         looped.abort();
@@ -218,7 +219,7 @@ async function runRepublish(parts: RunParts, subscription: string, topic: string
       { entry: 'republish', dryRun: config.dryRun, ending, ...counts },
     );
     if (loop !== undefined) throw loop;
-    return endedWell(ending, subscription, logger) && counts.failed === 0 ? 0 : 1;
+    return endedWell(ending, subscription, logger) && counts.failed + counts.later === 0 ? 0 : 1;
   } finally {
     progress.end();
     deadline.release();

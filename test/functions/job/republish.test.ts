@@ -6,7 +6,7 @@ import { Fault } from '../../../functions/fault.ts';
 import { parseRepublishFilter, Republishing } from '../../../functions/job/republish.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
-import { messageOf, settled } from './messages.ts';
+import { messageOf, PUBLISHED_AT_MS, settled } from './messages.ts';
 
 const event = encodeEvent(sampleEvent());
 const letter = (code: 'EVENT_INVALID' | 'SOURCE_FORBIDDEN'): ReturnType<typeof messageOf> =>
@@ -33,6 +33,7 @@ function rig(
     },
     codes,
     dryRun,
+    startedAtMs: PUBLISHED_AT_MS,
     onLoop: (fault) => loops.push(fault),
     logger: keptLines().logger,
   });
@@ -49,6 +50,22 @@ describe('republishing', () => {
     assert.equal(message.settled, 'acked');
     assert.equal(republishing.idle, true);
     assert.deepEqual(loops, []);
+  });
+
+  it('leaves what is put aside while it runs: it would come back for ever', async () => {
+    const { republishing, published } = rig(['SOURCE_FORBIDDEN']);
+    const [wanted, other] = (['SOURCE_FORBIDDEN', 'EVENT_INVALID'] as const).map((code) => ({
+      ...letter(code),
+      publishedAtMs: PUBLISHED_AT_MS + 1,
+    }));
+    republishing.receive(letter('SOURCE_FORBIDDEN'));
+    republishing.receive(wanted!);
+    republishing.receive(other!);
+    await settled();
+    await republishing.stop();
+    assert.equal(published.length, 1);
+    const { received, handedBack, later, failed } = republishing.counts;
+    assert.deepEqual([received, handedBack, later, failed], [3, 2, 1, 0]);
   });
 
   it('publishes nothing in a dry run, and hands everything back', async () => {
@@ -106,6 +123,7 @@ describe('republishing', () => {
       republished: 1,
       handedBack: 2,
       failed: 0,
+      later: 0,
     });
   });
 
