@@ -78,6 +78,8 @@ export interface EngineOptions {
   readonly random?: (() => number) | undefined;
   /** Opens what requests to registries go through. Default: the network. */
   readonly openTransport?: RegistriesOptions['openTransport'];
+  /** Is told of every pause that a registry asked for. Default: nobody. */
+  readonly onPause?: RegistriesOptions['onPause'];
   /** Is told of the places that transfers wait for and hold. Default: nobody. */
   readonly placeObserver?: PlaceObserver | undefined;
   /** The process's Google identity. Default: the metadata server's, or Application Default Credentials. */
@@ -237,7 +239,7 @@ function registriesOf(
   config: MirrorConfig,
   tokens: GoogleTokens,
   requests: RequestTally,
-  { timing, random, openTransport, placeObserver }: EngineOptions,
+  { timing, random, openTransport, onPause, placeObserver }: EngineOptions,
 ): Registries {
   const isGoogle = googleHosts(config.googleRegistryHosts);
   const { dockerConfigFile, sourceCaFile } = config;
@@ -263,6 +265,7 @@ function registriesOf(
     timing,
     random,
     openTransport,
+    onPause,
     placeObserver,
   });
 }

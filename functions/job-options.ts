@@ -51,6 +51,13 @@ export const jobOptions = {
     min: '1s',
     sentence: 'With --drain: end when nothing was received for so long and nothing is under way.',
   }),
+  timeoutMs: duration({
+    flag: '--timeout',
+    default: undefined,
+    max: '168h',
+    sentence:
+      'End after so long, with RATE_LIMITED where a registry asks to wait, and exit 1. 0: never. Unset: 10m with --image where standard error is a terminal, else never.',
+  }),
   taskTimeoutSeconds: integer({
     env: 'TASK_TIMEOUT_SECONDS',
     default: 0,

@@ -60,7 +60,7 @@ async function attempt(
       event,
       admission: admit(event, engine.rules),
       deadline,
-      deadlineAtMs: undefined,
+      deadlineAtMs: deadline.endsAtMs,
       observer: {
         onRecord: (record) => {
           progress.tag();

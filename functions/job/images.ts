@@ -20,18 +20,20 @@ export interface RunObserver {
 /**
  * Mirrors the images of the command line, `--workers` at once. The operator's word needs no
  * `ALLOWED_SOURCES`, and lifts the brake.
+ * @param deadlineAtMs when the run must have ended, in ms since 1970; undefined: never
  */
 export async function mirrorImages(
   config: JobConfig,
   engine: Engine,
   observer: RunObserver,
+  deadlineAtMs: number | undefined,
   signal: AbortSignal,
 ): Promise<RunResult> {
   const startedAt = new Date();
   const repositories = await pMap(
     config.images,
     async (image) => {
-      const result = await mirrorImage(image, config, engine, observer, signal);
+      const result = await mirrorImage(image, config, engine, observer, deadlineAtMs, signal);
       observer.onRepository(result);
       return result;
     },
@@ -46,6 +48,7 @@ async function mirrorImage(
   config: JobConfig,
   engine: Engine,
   observer: RunObserver,
+  deadlineAtMs: number | undefined,
   signal: AbortSignal,
 ): Promise<RepositoryResult> {
   const startedAtMs = Date.now();
@@ -56,7 +59,7 @@ async function mirrorImage(
       event,
       admission: admit(event, { ...engine.rules, allowedSources: [] }),
       deadline: NO_DEADLINE,
-      deadlineAtMs: undefined,
+      deadlineAtMs,
       observer: {
         onRecord: (record) => {
           observer.onRecord(image, record);

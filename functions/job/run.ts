@@ -21,6 +21,7 @@ import { Drain } from './drain.ts';
 import { runEvent, taskAttempt } from './event-run.ts';
 import { executeEvent } from './event-work.ts';
 import { mirrorImages } from './images.ts';
+import { Pauses } from './pauses.ts';
 import { endedWell, pullUntilIdle } from './pull-until-idle.ts';
 import { Republishing } from './republish.ts';
 
@@ -50,6 +51,8 @@ export interface RunParts {
 const MAX_LEASED_MESSAGES = 10_000;
 /** Longest lease where the task has no timeout: the longest task there is is a week, Cloud Run's own default a day. */
 const MAX_LEASE_SECONDS = 24 * 3600;
+/** `--timeout` where a person looks on and did not say. */
+const TERMINAL_TIMEOUT_MS = 10 * 60_000;
 /** Before a task's timeout this is left for publishing what remains, at most a tenth of it. */
 const TIMEOUT_MARGIN_MS = 60_000;
 
@@ -73,17 +76,34 @@ async function runImages(parts: RunParts): Promise<number> {
   const logger = createLogger({
     level: config.logLevel,
     encoding: 'console',
-    write: (line) => streams.stderr.write(line),
+    write: (line) => {
+      progress.line(line, (text) => streams.stderr.write(text));
+    },
   });
   const print = printer(streams);
   const asText = config.output === 'text';
   const progress = progressLine(print, streams.stderr, Date.now);
-  const engine = composeEngine(config, logger, { dryRun: config.dryRun, countRequests: false });
+  const pauses = new Pauses(logger, Date.now);
+  const engine = composeEngine(config, logger, {
+    dryRun: config.dryRun,
+    countRequests: false,
+    onPause: (pause) => {
+      pauses.note(pause);
+    },
+  });
   const advice = new AdviceTally();
   const interrupted = new AbortController();
   parts.end.onTold(() => {
     interrupted.abort();
   });
+  const timeoutMs = imagesTimeoutMs(config, streams);
+  const deadlineAtMs = timeoutMs === 0 ? undefined : Date.now() + timeoutMs;
+  const stopTimer =
+    timeoutMs === 0
+      ? undefined
+      : SYSTEM_TIMING.setTimer(timeoutMs, () => {
+          interrupted.abort(pauses.timeoutFault());
+        });
   try {
     const result = await mirrorImages(
       config,
@@ -104,6 +124,7 @@ async function runImages(parts: RunParts): Promise<number> {
           if (asText) progress.line(repositoryLine(repository));
         },
       },
+      deadlineAtMs,
       interrupted.signal,
     );
     progress.end();
@@ -111,9 +132,15 @@ async function runImages(parts: RunParts): Promise<number> {
     for (const line of advice.lines) streams.stderr.write(`${oneLine(line)}\n`);
     return isComplete(result) ? 0 : 1;
   } finally {
+    stopTimer?.();
     progress.end();
     await engine.close();
   }
+}
+
+/** Who looks on is not left waiting; 0: no end. */
+function imagesTimeoutMs({ timeoutMs }: JobConfig, { stderr }: RunStreams): number {
+  return timeoutMs ?? (stderr.isTTY === true ? TERMINAL_TIMEOUT_MS : 0);
 }
 
 async function runOneEvent(parts: RunParts, event: string): Promise<number> {
@@ -242,8 +269,12 @@ async function withEngine(
 ): Promise<number> {
   const { config } = parts;
   const { logger: plainLogger, progress } = logOf(parts);
+  const pauses = new Pauses(plainLogger, Date.now);
   const engine = composeEngine(config, plainLogger, {
     dryRun: config.dryRun,
+    onPause: (pause) => {
+      pauses.note(pause);
+    },
     serviceName: parts.env['CLOUD_RUN_JOB'] ?? 'imagerepo-mirror',
   });
   const { logger } = engine;
@@ -283,13 +314,14 @@ function logOf({ config, env, streams }: RunParts): { logger: Logger; progress: 
   return { logger, progress };
 }
 
-/** A run ends in order before its task's timeout, and when the process is told to end. */
+/** A run ends in order at `--timeout`, before its task's timeout, and when the process is told to end. */
 function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
-  const timeoutMs = config.taskTimeoutSeconds * 1000;
-  const wholeMs =
-    timeoutMs === 0
-      ? Number.POSITIVE_INFINITY
-      : timeoutMs - Math.min(TIMEOUT_MARGIN_MS, timeoutMs / 10);
+  const { timeoutMs = 0, taskTimeoutSeconds } = config;
+  const taskMs = taskTimeoutSeconds * 1000;
+  const wholeMs = Math.min(
+    timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs,
+    taskMs === 0 ? Number.POSITIVE_INFINITY : taskMs - Math.min(TIMEOUT_MARGIN_MS, taskMs / 10),
+  );
   return deliveryDeadline(Date.now(), wholeMs, end, SYSTEM_TIMING);
 }
 

@@ -68,17 +68,21 @@ export function integer(
 
 /**
  * A Go duration such as `12h`, `1m30s` or `750ms`, read as milliseconds; `0` is none.
- * `min`: the shortest that is taken, as a user would write it. Default: none.
+ * `min`, `max`: the shortest and longest that are taken, as a user would write them. Default: none.
  */
-export function duration(
-  words: Words & { readonly default: string; readonly min?: string },
-): Option<number> {
-  const { min = '0' } = words;
+export function duration<const D extends string | undefined>(
+  words: Words & { readonly default: D; readonly min?: string; readonly max?: string },
+): Option<D extends string ? number : number | undefined> {
+  const { min = '0', max } = words;
   return {
     ...shape({ placeholder: 'DURATION', ...words }, words.default),
-    read: ([value = '']) => {
+    read: ([value]) => {
+      if (value === undefined) return undefined as D extends string ? number : number | undefined;
       const ms = parseDurationMs(value);
       if (ms < parseDurationMs(min)) throw new Error(`wants at least ${min}, not '${value}'`);
+      if (max !== undefined && ms > parseDurationMs(max)) {
+        throw new Error(`wants at most ${max}, not '${value}'`);
+      }
       return ms;
     },
   };

@@ -57,6 +57,10 @@ async function withRetries(
       const delayMs = retryDelayMs(policy, attempt, fault, random());
       const hopeless = delayMs === undefined || timing.now() + delayMs > deadlineAtMs;
       if (hopeless || signal.aborted) throw fault;
+      if (delayMs > 0 && fault.retryAfterMs !== undefined) {
+        const { host } = parts.registry;
+        parts.onPause?.({ side: parts.side, host, untilMs: timing.now() + delayMs });
+      }
       await sleep(timing, delayMs, signal);
     }
   }

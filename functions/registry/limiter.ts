@@ -42,6 +42,8 @@ export interface LimiterOptions {
   /** A rate on top of the number at once. */
   readonly bucket?: TokenBucket | undefined;
   readonly observer?: PlaceObserver | undefined;
+  /** Is told until when nothing starts, on the timing's clock; not of pauses that nobody waits for. */
+  readonly onPause?: ((untilMs: number) => void) | undefined;
 }
 
 interface Waiter {
@@ -65,6 +67,7 @@ export class AdaptiveLimiter {
   readonly #timing: Timing;
   readonly #bucket: TokenBucket | undefined;
   readonly #observer: PlaceObserver | undefined;
+  readonly #onPause: ((untilMs: number) => void) | undefined;
   readonly #queue: Waiter[] = [];
   #window = START;
   #inFlight = 0;
@@ -75,10 +78,11 @@ export class AdaptiveLimiter {
   #askedUntilMs: number | undefined;
   #stopTimer: (() => void) | undefined;
 
-  constructor({ timing, bucket, observer }: LimiterOptions) {
+  constructor({ timing, bucket, observer, onPause }: LimiterOptions) {
     this.#timing = timing;
     this.#bucket = bucket;
     this.#observer = observer;
+    this.#onPause = onPause;
   }
 
   /** Places that are held, and requests that wait for one. */
@@ -147,8 +151,11 @@ export class AdaptiveLimiter {
    */
   close(pauseMs: number): void {
     const nowMs = this.#timing.now();
-    this.#closedUntilMs = Math.max(this.#closedUntilMs, nowMs + Math.min(pauseMs, MAX_PAUSE_MS));
+    const untilMs = nowMs + Math.min(pauseMs, MAX_PAUSE_MS);
+    const isLonger = untilMs > this.#closedUntilMs;
+    if (isLonger) this.#closedUntilMs = untilMs;
     if (pauseMs > MAX_PAUSE_MS) this.#askedUntilMs = nowMs + pauseMs;
+    else if (isLonger) this.#onPause?.(untilMs);
     this.#pump();
   }
 

@@ -20,7 +20,7 @@ import type { OnExchange } from './exchange.ts';
 import { newHostMemory, type HostMemory } from './host-memory.ts';
 import { jsonCall, type JsonCall } from './json-call.ts';
 import { AdaptiveLimiter, ARTIFACT_REGISTRY_RATE } from './limiter.ts';
-import type { ClientParts } from './request.ts';
+import type { ClientParts, OnPause } from './request.ts';
 import type { Target } from './repository.ts';
 import { RETRY_POLICY, type RetryPolicy } from './retry-policy.ts';
 import { sourceRepository } from './source-repository.ts';
@@ -51,6 +51,8 @@ export interface RegistriesOptions {
   readonly random?: (() => number) | undefined;
   /** Is told every exchange. Default: nobody. */
   readonly onExchange?: OnExchange | undefined;
+  /** Is told of every pause that a host asked for. Default: nobody. */
+  readonly onPause?: OnPause | undefined;
   /** Longest wait for the other side to take a byte or to begin its answer. Default: 60 s. */
   readonly idleMs?: number | undefined;
   /** Longest wait within an answer's body. Default: 15 s, or `idleMs` where that is less. */
@@ -212,6 +214,7 @@ class SideClients {
       retryPolicy: this.#options.retryPolicy ?? RETRY_POLICY,
       random: this.#options.random ?? Math.random,
       onExchange: this.#options.onExchange ?? (() => undefined),
+      onPause: this.#options.onPause,
       deadlineAtMs: scope.deadlineAtMs,
       anonymousAt: ({ origin }) => this.#authorizerOf(new URL(origin), ANONYMOUS, parts),
     };
@@ -240,11 +243,13 @@ class SideClients {
 
   #limiterOf(origin: string): AdaptiveLimiter {
     return remembered(this.#limiters, origin, () => {
-      const google = this.#options.isGoogle(new URL(origin).host);
+      const { host } = new URL(origin);
+      const google = this.#options.isGoogle(host);
       return new AdaptiveLimiter({
         timing: this.#timing,
         bucket: google ? this.#googleBucket : undefined,
         observer: this.#options.placeObserver,
+        onPause: (untilMs) => this.#options.onPause?.({ side: this.#side, host, untilMs }),
       });
     });
   }

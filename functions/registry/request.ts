@@ -45,6 +45,17 @@ export interface OpenAnswer {
   readonly discard: () => void;
 }
 
+/** A time before which a host wants no request. */
+export interface Pause {
+  readonly side: Side;
+  /** With its port where it has one. */
+  readonly host: string;
+  readonly untilMs: number;
+}
+
+/** Is told of every pause. */
+export type OnPause = (pause: Pause) => void;
+
 /** What a client of one registry host, on one side, is made of. */
 export interface ClientParts {
   readonly side: Side;
@@ -61,6 +72,8 @@ export interface ClientParts {
   /** 0 … 1, for jitter. */
   readonly random: () => number;
   readonly onExchange: OnExchange;
+  /** Is told of a pause that a host asked for; times are on the timing's clock. Default: nobody. */
+  readonly onPause?: OnPause | undefined;
   /** When the work that this client is for must have ended, on the timing's clock. */
   readonly deadlineAtMs: number | undefined;
 }

@@ -6,8 +6,8 @@ export interface Progress {
   tag(): void;
   /** Bytes were sent. */
   bytes(count: number): void;
-  /** Prints a line above the progress. */
-  line(text: string): void;
+  /** Prints a line above the progress, by `to` where it goes elsewhere than the run's lines. */
+  line(text: string, to?: (text: string) => void): void;
   /** Removes the progress and shows it no more. */
   end(): void;
 }
@@ -71,9 +71,9 @@ export function progressLine(
     bytes: (count) => {
       sentBytes += count;
     },
-    line: (text) => {
+    line: (text, to = print) => {
       erase();
-      print(text);
+      to(text);
     },
     end: () => {
       clearInterval(timer);

@@ -10,6 +10,8 @@ export interface DeliveryDeadline extends Deadline {
    * process must end earlier.
    */
   readonly signal: AbortSignal;
+  /** When that is, in ms since 1970; infinite: only when the process must end. */
+  readonly endsAtMs: number;
   /** Whether that has happened, or no new blob may start any more. */
   readonly passed: () => boolean;
   /** Frees the timers; call it when the delivery has been answered. */
@@ -86,6 +88,7 @@ export function deliveryDeadline(
         ? Number.NEGATIVE_INFINITY
         : arrivedAtMs + wholeMs * EARLY,
     signal: cut.signal,
+    endsAtMs: arrivedAtMs + wholeMs,
     passed: () => cut.signal.aborted || lastStart.signal.aborted,
     release: () => {
       for (const stop of timers.splice(0)) stop();

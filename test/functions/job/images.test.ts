@@ -30,6 +30,7 @@ async function mirror(
       onBytes: (count) => told.push(`${count} bytes`),
       onRepository: ({ image }) => told.push(image),
     },
+    undefined,
     new AbortController().signal,
   );
   return { result, works, told };

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -234,6 +237,50 @@ describe('run of an event', () => {
 
   it('refuses an event that is none', async () => {
     await assert.rejects(runJob([], env('{')), (error) => isFault(error, 'OPTION_INVALID'));
+  });
+});
+
+describe('run that must wait', () => {
+  async function against(listener: RequestListener, ...argv: string[]): Promise<Ran> {
+    const server = createServer(listener).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      return await runJob([
+        ...['--image', `${host}/busy`, '--destination-registry', `${host}/m`],
+        ...argv,
+      ]);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+
+  it('says who asks for a pause, for how long, and ends with RATE_LIMITED and exit 1', async () => {
+    const { code, stdout, stderr } = await against(
+      (_request, response) => response.writeHead(429, { 'retry-after': '300' }).end(),
+      ...['--timeout', '60s'],
+    );
+    assert.equal(code, 1);
+    assert.match(stdout, /RATE_LIMITED/);
+    assert.match(stderr, /127\.0\.0\.1:\d+ \(\w+\) asks for a pause of 300 s, until \d{4}-/);
+  });
+
+  it('ends with DEADLINE_EXCEEDED where nothing throttles', async () => {
+    const { code, stdout, stderr } = await against(() => undefined, '--timeout', '200ms');
+    assert.equal(code, 1);
+    assert.doesNotMatch(stderr, /asks for a pause/);
+    assert.match(stdout, /DEADLINE_EXCEEDED/);
+  });
+
+  it('ends a wait that was within the time when it began', async () => {
+    // Every pause is shorter than what is left, until the time is over.
+    const { code, stdout } = await against(
+      (_request, response) => response.writeHead(429, { 'retry-after': '1' }).end(),
+      ...['--timeout', '1500ms'],
+    );
+    assert.equal(code, 1);
+    assert.match(stdout, /RATE_LIMITED/);
   });
 });
 

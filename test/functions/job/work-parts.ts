@@ -34,6 +34,7 @@ export function workParts(
     deadline: {
       ...NO_DEADLINE,
       signal: new AbortController().signal,
+      endsAtMs: Number.POSITIVE_INFINITY,
       passed: () => false,
       release: () => undefined,
     },

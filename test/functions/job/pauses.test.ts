@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Pauses } from '../../../functions/job/pauses.ts';
+import { createLogger } from '../../../functions/telemetry/logger.ts';
+
+const host = 'registry.example:5000';
+
+function setting(): {
+  readonly pauses: Pauses;
+  readonly lines: string[];
+  readonly pause: (seconds: number) => void;
+  readonly pass: (seconds: number) => void;
+} {
+  const lines: string[] = [];
+  let nowMs = 0;
+  const logger = createLogger({ encoding: 'console', write: (line) => lines.push(line) });
+  const pauses = new Pauses(logger, () => nowMs);
+  return {
+    pauses,
+    lines,
+    pause: (seconds) => {
+      pauses.note({ side: 'source', host, untilMs: nowMs + seconds * 1000 });
+    },
+    pass: (seconds) => {
+      nowMs += seconds * 1000;
+    },
+  };
+}
+
+describe('pauses', () => {
+  it('say nothing of what is soon over', () => {
+    const { lines, pause, pass } = setting();
+    for (let times = 0; times < 4; times += 1) {
+      pause(10);
+      pass(60);
+    }
+    assert.deepEqual(lines, []);
+  });
+
+  it('name host, side, wait and end of a long one, once for all requests that it holds', () => {
+    const { lines, pause } = setting();
+    pause(45);
+    pause(45);
+    pause(46);
+    assert.equal(lines.length, 1);
+    assert.match(
+      lines[0] ?? '',
+      /registry\.example:5000 \(source\) asks for a pause of 45 s, until 1970-01-01T00:00:45/,
+    );
+  });
+
+  it('add up short ones that follow each other', () => {
+    const { lines, pause, pass } = setting();
+    pause(8);
+    pass(9);
+    pause(8);
+    assert.equal(lines.length, 1);
+  });
+
+  it('say again that a wait grows', () => {
+    const { lines, pause } = setting();
+    pause(30);
+    pause(90);
+    assert.equal(lines.length, 2);
+  });
+
+  it('end a run with RATE_LIMITED while one lasts, else with DEADLINE_EXCEEDED', () => {
+    const { pauses, pause, pass } = setting();
+    pause(30);
+    const { code, retryAfterMs } = pauses.timeoutFault();
+    assert.deepEqual([code, retryAfterMs], ['RATE_LIMITED', 30_000]);
+    pass(31);
+    assert.equal(pauses.timeoutFault().code, 'DEADLINE_EXCEEDED');
+  });
+});
