@@ -160,6 +160,7 @@ async function lastLook(
   const looksThere =
     planned.digest !== undefined ||
     context.looksBeforeEveryPush ||
+    context.pool.knowledge.isImmutable(destination.name) ||
     tagTurns.isStale(destination, tag, planned.learntAtMs);
   const learnt = (head: ManifestHead | undefined): DestinationTag => ({
     digest: head?.digest,
@@ -195,7 +196,10 @@ async function push(
   try {
     await copy.push(tag, node, walk, tally, look.isFresh);
   } catch (error) {
-    if (isFault(error, 'TAG_IMMUTABLE')) return await immutable(tag, node, error, context);
+    if (isFault(error, 'TAG_IMMUTABLE')) {
+      context.pool.knowledge.setImmutable(context.destination.name);
+      return await immutable(tag, node, error, context);
+    }
     throw error;
   } finally {
     // A push without an answer may have arrived all the same.

@@ -12,6 +12,8 @@ const MAX_FACTS = 100_000;
 
 /** Where blobs and manifests are known to be, for all events of the process. */
 export class Knowledge {
+  /** Destination repositories that refused to move a tag. */
+  readonly #immutable = new Set<string>();
   readonly #clock: Clock;
   /** Repository paths by host and blob digest; the value tells when it was learnt, and its mark. */
   readonly #blobs = new Map<string, Map<string, Learnt>>();
@@ -26,6 +28,16 @@ export class Knowledge {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** A repository refused to move a tag: what is pushed there can never be mended. */
+  setImmutable(repository: string): void {
+    this.#immutable.add(repository);
+  }
+
+  /** Whether a repository has refused to move a tag in this process. */
+  isImmutable(repository: string): boolean {
+    return this.#immutable.has(repository);
   }
 
   /** A point in the order of what is learnt, to compare later facts with. */

@@ -288,6 +288,18 @@ describe('two events on one tag of a process', () => {
 });
 
 describe('an immutable destination', () => {
+  it('is looked at before every push once it is known as such', async () => {
+    const rig = new Rig();
+    rig.destination.immutable = true;
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'drifted');
+    const before = rig.destination.count('destination headManifest v2');
+    rig.source.tag('v2', fresh);
+    assert.equal(recordOf(await rig.mirror(), 'v2').outcome, 'copied');
+    assert.equal(rig.destination.count('destination headManifest v2'), before + 1);
+  });
+
   it('makes a tag that moved drifted', async () => {
     const rig = new Rig();
     rig.source.tag('v1', fresh);
