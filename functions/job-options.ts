@@ -56,7 +56,7 @@ export const jobOptions = {
     default: undefined,
     max: '168h',
     sentence:
-      'End after so long, with RATE_LIMITED where a registry asks to wait, and exit 1. 0: never. Unset: 10m with --image where standard error is a terminal, else never.',
+      'End after so long, with RATE_LIMITED where a registry asks to wait, and exit 1. 0: never. Unset: never, but for waits of 10m with --image at a terminal.',
   }),
   taskTimeoutSeconds: integer({
     env: 'TASK_TIMEOUT_SECONDS',

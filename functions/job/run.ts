@@ -96,14 +96,11 @@ async function runImages(parts: RunParts): Promise<number> {
   parts.end.onTold(() => {
     interrupted.abort();
   });
-  const timeoutMs = imagesTimeoutMs(config, streams);
+  const { timeoutMs = 0 } = config;
   const deadlineAtMs = timeoutMs === 0 ? undefined : Date.now() + timeoutMs;
-  const stopTimer =
-    timeoutMs === 0
-      ? undefined
-      : SYSTEM_TIMING.setTimer(timeoutMs, () => {
-          interrupted.abort(pauses.timeoutFault());
-        });
+  const stopTimer = timeLimitOf(config, streams, pauses, (fault) => {
+    interrupted.abort(fault);
+  });
   try {
     const result = await mirrorImages(
       config,
@@ -132,15 +129,37 @@ async function runImages(parts: RunParts): Promise<number> {
     for (const line of advice.lines) streams.stderr.write(`${oneLine(line)}\n`);
     return isComplete(result) ? 0 : 1;
   } finally {
-    stopTimer?.();
+    stopTimer();
     progress.end();
     await engine.close();
   }
 }
 
-/** Who looks on is not left waiting; 0: no end. */
-function imagesTimeoutMs({ timeoutMs }: JobConfig, { stderr }: RunStreams): number {
-  return timeoutMs ?? (stderr.isTTY === true ? TERMINAL_TIMEOUT_MS : 0);
+/**
+ * Ends a run at `--timeout`. Where a person looks on and did not say, what moves may take its time: it
+ * ends only where, every ten minutes, a registry is being waited for.
+ * @returns takes the timer back
+ */
+function timeLimitOf(
+  { timeoutMs }: JobConfig,
+  { stderr }: RunStreams,
+  pauses: Pauses,
+  end: (fault: Fault) => void,
+): () => void {
+  const limitMs = timeoutMs ?? (stderr.isTTY === true ? TERMINAL_TIMEOUT_MS : 0);
+  let stop = (): void => undefined;
+  function arm(): void {
+    if (limitMs === 0) return;
+    stop = SYSTEM_TIMING.setTimer(limitMs, () => {
+      const fault = pauses.timeoutFault();
+      if (timeoutMs !== undefined || fault.code === 'RATE_LIMITED') end(fault);
+      else arm();
+    });
+  }
+  arm();
+  return () => {
+    stop();
+  };
 }
 
 async function runOneEvent(parts: RunParts, event: string): Promise<number> {

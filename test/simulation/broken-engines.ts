@@ -120,8 +120,8 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
   'sources share a transfer and its fault': [
     {
       file: 'mirror/copy-blob.ts',
-      from: '`${source.name} ${destination.name} ${blob.digest}`',
-      to: '`${destination.host} ${blob.digest}`',
+      from: '`${source.name} ${destination.name} ${digest} ${described}`',
+      to: '`${destination.host} ${digest}`',
     },
   ],
 };
