@@ -90,7 +90,9 @@ describe('the bridge', () => {
     assert.equal(event.data.reason, 'requested');
     await aWhile();
     assert.equal(standIns.events().length, 1);
-    assert.equal(standIns.pubsub.requests('Publish'), 13);
+    // 12 refusals and the event; the bridge's sign of life is one of the refused, or one more.
+    const requests = standIns.pubsub.requests('Publish');
+    assert.ok(requests === 13 || requests === 14, String(requests));
   });
 
   it('publishes a change at once while a long replay goes on', async () => {
