@@ -63,7 +63,9 @@ export async function copyTag(
     const read = await context.read.takeTag(tag, context.signal);
     if (read === undefined) return LOST;
     const { node } = read;
-    if (node.digest === there.digest) return identical(node);
+    // Where the list may be old, the last look tells.
+    const stale = context.tagTurns.isStale(context.destination, tag, there.learntAtMs);
+    if (node.digest === there.digest && !stale) return identical(node);
     const walk = walkFrom(node.digest, budget);
     const known = context.there.isKnown(node.digest);
     const body = known ? 'shared' : await bringInTurn(node, walk, work, context, copy);

@@ -23,6 +23,10 @@ export class Knowledge {
   readonly #acknowledging = new Map<string, boolean>();
   /** When a host was seen to have no lists under referrers tags. */
   readonly #refusingTags = new Map<string, number>();
+  /** Hosts that have answered under a referrers tag as they should. */
+  readonly #answeringTags = new Set<string>();
+  /** Hosts that have answered there with a server error, once. */
+  readonly #brokenTags = new Set<string>();
   #facts = 0;
   #mark = 0;
 
@@ -117,9 +121,24 @@ export class Knowledge {
     return atMs !== undefined && this.#isFresh(atMs);
   }
 
-  /** A host answered strangely under a referrers tag. */
-  setRefusesReferrersTags(host: string): void {
+  /** A host answered as it should under a referrers tag: whatever else it answers from now on will pass. */
+  setAnswersReferrersTags(host: string): void {
+    this.#answeringTags.add(host);
+    this.#brokenTags.delete(host);
+  }
+
+  /**
+   * A host answered strangely under a referrers tag. A server error is believed the second time.
+   * @returns whether the host is taken for one without such lists from now on
+   */
+  refusedReferrersTag(host: string, serverError: boolean): boolean {
+    if (this.#answeringTags.has(host)) return false;
+    if (serverError && !this.#brokenTags.has(host)) {
+      this.#brokenTags.add(host);
+      return false;
+    }
     this.#refusingTags.set(host, this.#clock());
+    return true;
   }
 
   /** What a host answered to a manifest with `subject`. */

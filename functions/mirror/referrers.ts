@@ -9,6 +9,7 @@ import type { Clock, Descriptor, ManifestBytes } from './ports.ts';
 import { settle, settleAll } from './settle.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 import type { ManifestNode } from './source-manifests.ts';
+import { FRESH_MS } from './tag-turns.ts';
 import { Tally } from './tally.ts';
 import { ManifestBudget, walkFrom } from './walk.ts';
 
@@ -170,8 +171,9 @@ export class ReferrerCopy {
     await this.#tell(referrersTag(digest), digest, async (tally) => {
       const found = await this.#copyReferrers(digest, subject, tally, 1);
       if (found === 'none') return undefined;
+      if (found !== 'all') return { outcome: 'skipped', reason: found };
       if (tally.progressed) return { outcome: 'copied', reason: 'Missing' };
-      return { outcome: 'skipped', reason: found === 'all' ? 'Identical' : found };
+      return { outcome: 'skipped', reason: 'Identical' };
     });
   }
 
@@ -334,11 +336,13 @@ async function readFallback(
   if (knowledge.refusesReferrersTags(destination.host)) return 'strange';
   try {
     const index = await destination.getManifest(tag, signal);
-    if (index === undefined) return 'absent';
-    return entriesOf(index);
+    const entries = index === undefined ? 'absent' : entriesOf(index);
+    knowledge.setAnswersReferrersTags(destination.host);
+    return entries;
   } catch (error) {
     if (!isFault(error, ...STRANGE)) throw error;
-    knowledge.setRefusesReferrersTags(destination.host);
+    if (!knowledge.refusedReferrersTag(destination.host, isFault(error, 'SERVER_ERROR')))
+      throw error;
     return 'strange';
   }
 }
@@ -355,27 +359,44 @@ async function mergeFallback(
   context: CopyContext,
   tally: Tally,
 ): Promise<boolean> {
-  const { destination, read, signal } = context;
+  const { destination, read, signal, tagTurns, clock } = context;
   const tag = referrersTag(subject);
+
+  /** Pushed only while what it was merged with is fresh; it is read again in any case. */
+  async function pushList(list: ManifestBytes, readAtMs: number): Promise<'again'> {
+    try {
+      await destination.putManifest(tag, list, signal, () => clock() - readAtMs <= FRESH_MS);
+      tally.push();
+    } catch (error) {
+      if (!isFault(error, 'ABORTED') || signal.aborted) throw error;
+    } finally {
+      tagTurns.pushed(destination, tag);
+    }
+    return 'again';
+  }
+
   let wanted: readonly IndexEntry[] | undefined;
   for (let merge = 0; merge <= MAX_MERGES; merge += 1) {
-    const found = await readFallback(tag, context);
-    if (found === 'strange') return false;
-    const present = found === 'absent' ? [] : found;
-    if (found === 'absent' && sourceIndex !== undefined && isOf(sourceIndex, referrers)) {
-      // Nothing to merge with: the source's own list is mirrored as any other tag, byte for byte.
-      await destination.putManifest(tag, sourceIndex, signal);
-      tally.push();
-      continue;
-    }
-    if (mergeEntries(present, referrers.map(bareEntry)) === undefined) return true;
-    wanted ??= await Promise.all(
-      referrers.map(async (referrer) => entryOf(await read.child(referrer, signal))),
-    );
-    const merged = mergeEntries(present, wanted);
-    if (merged === undefined || merge === MAX_MERGES) break;
-    await destination.putManifest(tag, indexOf(merged), signal);
-    tally.push();
+    // Events of one process take turns, or one would push what it read before another's push.
+    const ending = await tagTurns.run(destination, tag, signal, async () => {
+      const found = await readFallback(tag, context);
+      const readAtMs = clock();
+      if (found === 'strange') return 'strange';
+      const present = found === 'absent' ? [] : found;
+      if (found === 'absent' && sourceIndex !== undefined && isOf(sourceIndex, referrers)) {
+        // Nothing to merge with: the source's own list is mirrored as any other tag, byte for byte.
+        return pushList(sourceIndex, readAtMs);
+      }
+      if (mergeEntries(present, referrers.map(bareEntry)) === undefined) return 'merged';
+      wanted ??= await Promise.all(
+        referrers.map(async (referrer) => entryOf(await read.child(referrer, signal))),
+      );
+      const merged = mergeEntries(present, wanted);
+      if (merged === undefined || merge === MAX_MERGES) return 'moving';
+      return pushList(indexOf(merged), readAtMs);
+    });
+    if (ending === 'moving') break;
+    if (ending !== 'again') return ending === 'merged';
   }
   throw new Fault('TAG_MOVING', `the list of referrers ${tag} kept changing`, {
     operation: 'merge referrers',

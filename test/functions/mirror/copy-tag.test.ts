@@ -249,6 +249,24 @@ describe('a tag that somebody pushes between list and push', () => {
   });
 });
 
+describe('a tag that looks identical by an old list', () => {
+  it('is looked at once more', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.tag('v1', old);
+    rig.source.before.push((call) => {
+      // The source goes back, and another process has pushed what it was in between.
+      if (call !== 'source getManifest v1') return;
+      rig.nowMs += FRESH_MS + 1;
+      rig.source.tag('v1', old);
+      rig.destination.tag('v1', fresh);
+    });
+    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
+    assert.equal(record.outcome, 'overwritten');
+    assert.equal(rig.destination.digestOf('v1'), old.manifest.digest);
+  });
+});
+
 describe('two events on one tag of a process', () => {
   it('never end with what was read before the other pushed', async () => {
     const rig = new Rig();

@@ -466,7 +466,6 @@ describe('the fallback index at a destination that keeps no list', () => {
   for (const code of [
     'FORBIDDEN',
     'UNAUTHORIZED',
-    'SERVER_ERROR',
     'REDIRECT_REFUSED',
     'RESPONSE_INVALID',
   ] as const) {
@@ -487,6 +486,65 @@ describe('the fallback index at a destination that keeps no list', () => {
       assert.ok(rig.destination.count('destination getManifest sha256-') <= 2);
     });
   }
+
+  it('is left out at a host that answers its tag with server errors, the second time', async () => {
+    const rig = new Rig();
+    const other = imageWith('another', 1);
+    rig.source.tag('v1', image).tag('v2', other);
+    refer(rig.source, image, referrer('sbom'));
+    refer(rig.source, other, referrer('scan', other));
+    rig.destination.before.push(failing('destination getManifest sha256-', 'SERVER_ERROR'));
+    const report = await rig.mirror({}, { options: { ...ON.options, tagWorkers: 1 } });
+    assert.equal(report.unfinished.length, 1);
+    const again = await rig.mirror({ tags: report.unfinished }, ON);
+    assert.deepEqual(again.unfinished, []);
+    assert.equal(recordOf(again, report.unfinished[0]!).reason, 'ReferrersTagRefused');
+  });
+
+  it('is asked for again where a host that has such lists fails once', async () => {
+    const rig = new Rig();
+    const other = imageWith('another', 1);
+    rig.source.tag('v1', image);
+    refer(rig.source, image, referrer('sbom'));
+    await rig.mirror({}, ON);
+    rig.source.tag('v2', other);
+    const scan = referrer('scan', other);
+    refer(rig.source, other, scan);
+    rig.destination.before.push(failing('destination getManifest sha256-', 'SERVER_ERROR', 1));
+    const report = await rig.mirror({}, ON);
+    const list = referrersTag(other.manifest.digest);
+    assert.deepEqual(report.unfinished, [list]);
+    assert.equal(recordOf(await rig.mirror({ tags: [list] }, ON), list).outcome, 'copied');
+    assert.deepEqual(fallbackOf(other.manifest.digest, rig), [scan.manifest.digest]);
+  });
+
+  it('keeps what two events of a process add at the same time', async () => {
+    const rig = new Rig();
+    const [first, second] = [referrer('sbom'), referrer('scan')];
+    rig.source.tag('v1', image);
+    refer(rig.source, image, first);
+    const reached = Promise.withResolvers<undefined>();
+    const held = Promise.withResolvers<undefined>();
+    let puts = 0;
+    rig.destination.before.push(async (call) => {
+      if (!call.startsWith('destination putManifest sha256-')) return;
+      puts += 1;
+      if (puts > 1) return;
+      reached.resolve(undefined);
+      await held.promise;
+    });
+    const one = rig.mirror({}, ON);
+    await reached.promise;
+    refer(rig.source, image, first, second);
+    const other = rig.mirror({ tags: [referrersTag(digest)] }, ON);
+    for (let turn = 0; turn < 100; turn += 1) await new Promise((go) => setImmediate(go));
+    held.resolve(undefined);
+    await Promise.all([one, other]);
+    assert.deepEqual(
+      fallbackOf(digest, rig),
+      [first, second].map(({ manifest }) => manifest.digest),
+    );
+  });
 
   it('is left out at a host that answers the image itself under its tag', async () => {
     const rig = new Rig();
