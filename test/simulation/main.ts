@@ -5,31 +5,52 @@
 //   npm run simulate -- --seed 7 --count 1 --verbose   one, with all its steps
 //   npm run simulate -- --broken NAME             with a fault put back
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 
+import { Fault, isFault } from '../../functions/fault.ts';
+import { helpText } from '../../functions/options/help.ts';
+import { flag, integer, text } from '../../functions/options/option.ts';
+import { parseOptions } from '../../functions/options/parser.ts';
 import { BROKEN_ENGINES } from './broken-engines.ts';
 import { runCampaign } from './campaign.ts';
 import { SITUATIONS } from './judge.ts';
 import { runSeed, type RunResult } from './run.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    count: { type: 'string', default: '20000' },
-    workers: { type: 'string', default: String(Math.min(8, availableParallelism())) },
-    broken: { type: 'string' },
-    verbose: { type: 'boolean', default: false },
-  },
-});
+const table = {
+  seed: integer({
+    flag: '--seed',
+    default: 1,
+    min: 0,
+    max: 999_999_999,
+    sentence: 'Seed of the first schedule, the others count on from it; a seed repeats exactly.',
+  }),
+  count: integer({
+    flag: '--count',
+    default: 20_000,
+    min: 1,
+    max: 999_999_999,
+    sentence: 'How many schedules.',
+  }),
+  workers: integer({
+    flag: '--workers',
+    default: Math.min(8, availableParallelism()),
+    min: 1,
+    max: 64,
+    sentence: 'Threads that run schedules.',
+  }),
+  broken: text({
+    flag: '--broken',
+    default: '',
+    sentence: `With a fault put back: ${Object.keys(BROKEN_ENGINES).join('; ')}.`,
+  }),
+  verbose: flag({
+    flag: '--verbose',
+    default: false,
+    sentence: 'Print all steps of the first schedule.',
+  }),
+};
 
 /** Schedules that are printed with all their steps where some went wrong. */
 const REPLAYED = 1;
-
-function whole(name: 'seed' | 'count' | 'workers'): number {
-  const value = values[name];
-  if (!/^\d{1,9}$/.test(value)) throw new Error(`--${name} wants a whole number, not '${value}'`);
-  return Number(value);
-}
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -47,18 +68,24 @@ async function replay(seed: number): Promise<void> {
   for (const step of trace) print(step);
 }
 
-async function main(): Promise<number> {
-  const { broken, verbose } = values;
-  if (broken !== undefined && !(broken in BROKEN_ENGINES)) {
-    throw new Error(`--broken wants one of: ${Object.keys(BROKEN_ENGINES).join(', ')}`);
+async function simulate(argv: readonly string[]): Promise<number> {
+  const { seed, count, workers, broken, verbose } = parseOptions(table, argv, {});
+  if (broken !== '' && !(broken in BROKEN_ENGINES)) {
+    throw new Fault(
+      'OPTION_INVALID',
+      `--broken wants one of: ${Object.keys(BROKEN_ENGINES).join('; ')}`,
+      {
+        field: '--broken',
+      },
+    );
   }
   const startedAtMs = Date.now();
   let runs = 0;
   const result = await runCampaign({
-    seed: whole('seed'),
-    count: whole('count'),
-    workers: whole('workers'),
-    ...(broken === undefined ? {} : { broken }),
+    seed,
+    count,
+    workers,
+    ...(broken === '' ? {} : { broken }),
     onResult: (run) => {
       runs += 1;
       if (run.findings.length > 0) printFindings(run);
@@ -75,10 +102,22 @@ async function main(): Promise<number> {
   }
   const missed = SITUATIONS.filter((situation) => !result.situations.has(situation));
   if (missed.length > 0) print(`no schedule reached: ${missed.join('; ')}`);
-  if (broken !== undefined) return result.wrong.length > 0 ? 0 : 1;
-  const shown = verbose ? [{ seed: whole('seed') }] : result.wrong.slice(0, REPLAYED);
-  for (const { seed } of shown) await replay(seed);
+  if (broken !== '') return result.wrong.length > 0 ? 0 : 1;
+  const shown = verbose ? [{ seed }] : result.wrong.slice(0, REPLAYED);
+  for (const one of shown) await replay(one.seed);
   return result.wrong.length === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+const argv = process.argv.slice(2);
+try {
+  if (argv.includes('--help')) {
+    const words = { title: 'Simulates the engine', usage: ['npm run simulate -- [options]'] };
+    process.stdout.write(helpText(words, table));
+  } else {
+    process.exitCode = await simulate(argv);
+  }
+} catch (error) {
+  if (!isFault(error, 'OPTION_INVALID')) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 2;
+}
