@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 
-import { isFault, toFault } from '../functions/fault.ts';
+import { isFault, oneLine, toFault } from '../functions/fault.ts';
 import { ignoreProxyVariables } from '../functions/options/proxy-variables.ts';
 import { createLogger, type Logger } from '../functions/telemetry/logger.ts';
 import { watchdog } from '../functions/watchdog.ts';
@@ -127,7 +127,7 @@ main(process.argv.slice(2), running).then(
       tellDefect(error, running);
       process.exit(1);
     }
-    process.stderr.write(`bridge: ${error.message}\n`);
+    process.stderr.write(`bridge: ${oneLine(error.message)}\n`);
     process.exit(2);
   },
 );
