@@ -1,32 +1,14 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { readBody } from '../../../functions/registry/body.ts';
 import { MAX_IDLE_MS } from '../../../functions/registry/idle-connections.ts';
 import { openTransport, type TransportOptions } from '../../../functions/registry/transport.ts';
-import { NEVER, rejection } from './setting.ts';
+import { NEVER, rejection, tcp } from './setting.ts';
 
 const LOCAL = { privateHosts: new Set<string>(), loopback: true };
 const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
-
-/** A server of bare sockets. */
-async function tcp(t: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => undefined);
-    onSocket(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-}
 
 /** Asks by one transport; the body. */
 function opened(

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
-import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
@@ -14,7 +12,7 @@ import {
   type TransportOptions,
   type TransportRequest,
 } from '../../../functions/registry/transport.ts';
-import { bytesOf, NEVER, rejection, serve } from './setting.ts';
+import { bytesOf, NEVER, rejection, serve, tcp } from './setting.ts';
 
 const LOCAL = { privateHosts: new Set<string>(), loopback: true };
 
@@ -28,23 +26,6 @@ function transport(t: TestContext, options: Partial<TransportOptions> = {}): Tra
 
 function get(url: string, changes: Partial<TransportRequest> = {}): TransportRequest {
   return { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000, ...changes };
-}
-
-/** A server of bare sockets. */
-async function tcp(t: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createTcpServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => undefined);
-    onSocket(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 }
 
 function upload(
