@@ -13,8 +13,14 @@ import {
 import { Fault, isFault, toFault } from '../fault.ts';
 import { embeddedBytes, UNKNOWN_SIZE } from '../oci/descriptor.ts';
 import type { Deadline } from './deadline.ts';
-import type { Knowledge } from './knowledge.ts';
-import type { BlobArrival, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
+import { pathOf, type Knowledge } from './knowledge.ts';
+import type {
+  BlobArrival,
+  Descriptor,
+  DestinationRepository,
+  MountSource,
+  SourceRepository,
+} from './ports.ts';
 import { mayRestart, RESTART_BACKOFF } from './restart.ts';
 import { UploadScheduler, type LaneWidths } from './upload-scheduler.ts';
 
@@ -262,7 +268,8 @@ export class BlobCopier {
   ): Promise<BlobResult> {
     const { destination, source, event } = wish;
     const force = wish.missedAtMark !== undefined;
-    const mountFrom = this.knowledge.otherHolder(destination, blob.digest);
+    const mountFrom = this.#mountSource(wish);
+    const isOfSource = source.host === destination.host || mountFrom?.origin !== undefined;
     let giveBack: (() => void) | undefined;
     try {
       const arrival = await destination.uploadBlob(
@@ -288,6 +295,9 @@ export class BlobCopier {
         signal,
       );
       this.knowledge.addBlob(destination, blob.digest);
+      if (arrival === 'mounted' && isOfSource) {
+        this.knowledge.addMount(source, destination);
+      }
       return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
     } finally {
       this.#flows.delete(key);
@@ -295,13 +305,28 @@ export class BlobCopier {
     }
   }
 
+  /**
+   * Where to mount a blob from: its source, where that is on the destination's host; another repository of
+   * that host that is known to hold it; its source, where both are Google's. Undefined: from nowhere.
+   */
+  #mountSource({ source, destination, blob }: BlobWish): MountSource | undefined {
+    // What only schema 1 names, without a size, is not mounted from its source.
+    const isSized = blob.sizeBytes !== UNKNOWN_SIZE;
+    if (isSized && source.host === destination.host) return { path: pathOf(source) };
+    const path = this.knowledge.otherHolder(destination, blob.digest);
+    if (path !== undefined) return { path };
+    const areGoogle = source.google && destination.google;
+    return isSized && areGoogle ? { path: pathOf(source), origin: source.host } : undefined;
+  }
+
   #cameMeanwhile(
     destination: DestinationRepository,
     { digest }: Descriptor,
-    mountFrom: string | undefined,
+    mountFrom: MountSource | undefined,
   ): boolean {
     if (this.knowledge.hasBlob(destination, digest)) return true;
-    return mountFrom === undefined && this.knowledge.otherHolder(destination, digest) !== undefined;
+    const mayAskAnother = mountFrom === undefined || mountFrom.origin !== undefined;
+    return mayAskAnother && this.knowledge.otherHolder(destination, digest) !== undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock, DestinationRepository } from './ports.ts';
+import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
 
 /**
  * How long the presence of a blob or manifest is believed, in milliseconds. A registry's own
@@ -9,6 +9,9 @@ export const BELIEVED_MS = 15 * 60_000;
 
 /** Most facts that a process keeps; the oldest go first. About 200 bytes each. */
 const MAX_FACTS = 100_000;
+
+/** Most pairs of repositories that are remembered; beyond it the memory begins anew. */
+const MAX_PAIRS = 10_000;
 
 /** Where blobs and manifests are known to be, for all events of the process. */
 export class Knowledge {
@@ -27,6 +30,8 @@ export class Knowledge {
   readonly #answeringTags = new Set<string>();
   /** Hosts that have answered there with a server error, once. */
   readonly #brokenTags = new Set<string>();
+  /** Source and destination repositories between which a mount has succeeded, by their names. */
+  readonly #mounting = new Set<string>();
   #facts = 0;
   #mark = 0;
 
@@ -42,6 +47,17 @@ export class Knowledge {
   /** Whether a repository has refused to move a tag in this process. */
   isImmutable(repository: string): boolean {
     return this.#immutable.has(repository);
+  }
+
+  /** A blob was mounted from the source: so will others be. */
+  addMount(source: SourceRepository, destination: DestinationRepository): void {
+    if (this.#mounting.size >= MAX_PAIRS) this.#mounting.clear();
+    this.#mounting.add(`${source.name} ${destination.name}`);
+  }
+
+  /** Whether a mount between the two has succeeded in this process. */
+  mounts(source: SourceRepository, destination: DestinationRepository): boolean {
+    return this.#mounting.has(`${source.name} ${destination.name}`);
   }
 
   /** A point in the order of what is learnt, to compare later facts with. */
@@ -175,7 +191,6 @@ function blobKey(host: string, digest: string): string {
 }
 
 /** Path of a repository below its host. */
-export function pathOf(destination: DestinationRepository): string {
-  const { name, host } = destination;
+export function pathOf({ name, host }: { readonly name: string; readonly host: string }): string {
   return name.startsWith(`${host}/`) ? name.slice(host.length + 1) : name;
 }

@@ -45,12 +45,13 @@ async function collect(
   context: CopyContext,
   missing: Map<string, Descriptor>,
 ): Promise<void> {
-  const { destination, pool, there, read, signal } = context;
+  const { source, destination, pool, there, read, signal } = context;
   for (const blob of blobsOf(node.manifest)) {
     const { knowledge } = pool;
     const held =
       knowledge.hasBlob(destination, blob.digest) ||
-      knowledge.otherHolder(destination, blob.digest) !== undefined;
+      knowledge.otherHolder(destination, blob.digest) !== undefined ||
+      knowledge.mounts(source, destination);
     if (!held) missing.set(blob.digest, blob);
   }
   if (node.manifest.kind !== 'index') return;

@@ -53,10 +53,22 @@ export interface ManifestMap {
  */
 export type ReferrersAnswer = readonly Descriptor[] | 'unsupported' | 'refused';
 
+/** Another repository that a blob can be mounted from (OCI Distribution 1.1, "Mounting a blob from another repository"). */
+export interface MountSource {
+  /** Path below its host, such as `mirror/ghcr.io/org/app`. */
+  readonly path: string;
+  /** Its host, where that is not the destination's: Google's registries mount from one another. */
+  readonly origin?: string;
+}
+
 /** A source repository. Methods throw `Fault`s with side `source`; undefined means: it is not there (404). */
 export interface SourceRepository {
   /** `registry/repository`, for logs and errors. */
   readonly name: string;
+  /** Host with port: blobs can be mounted where the destination has the same. */
+  readonly host: string;
+  /** A Google registry: others of Google's can mount from it. */
+  readonly google: boolean;
   /** All tags, all pages. Undefined: the repository is not there. */
   listTags(signal: AbortSignal): Promise<TagListing | undefined>;
   /** Digest of a tag or presence of a digest: one HEAD, or a GET and its hash where HEAD tells no digest. */
@@ -121,8 +133,7 @@ export interface DestinationRepository {
   /** One HEAD. */
   hasBlob(blob: Descriptor, signal: AbortSignal): Promise<boolean>;
   /**
-   * Makes a blob be there: `POST ?mount=` first (from `mountFrom`, another repository of this host,
-   * where one is known to hold it), a HEAD where the probe is unproven and the blob is 4 MiB or
+   * Makes a blob be there: `POST ?mount=` first (from `mountFrom`, where one is known to hold it), a HEAD where the probe is unproven and the blob is 4 MiB or
    * more, otherwise one PUT of what `open` gives. `open` is called only when bytes are needed, once.
    * `onBytes` is told the bytes sent as they go. `open` may wait long for its turn, so no slot of
    * the gate may be held while it is awaited; what it throws is thrown on as it is. Where all bytes
@@ -132,8 +143,7 @@ export interface DestinationRepository {
     blob: Descriptor,
     open: OpenBlob,
     options: {
-      /** Path of the other repository below the host, such as `mirror/ghcr.io/org/app`. */
-      readonly mountFrom?: string;
+      readonly mountFrom?: MountSource;
       /** Send the bytes whatever a probe would say: the registry named this blob as missing. */
       readonly force?: boolean;
       readonly onBytes?: (count: number) => void;

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 import { Fault, isFault } from '../fault.ts';
-import type { BlobArrival, DestinationRepository, OpenBlob } from '../mirror/ports.ts';
+import type { BlobArrival, DestinationRepository, MountSource, OpenBlob } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest } from '../oci/digest.ts';
 import { headBlob } from './blobs.ts';
@@ -78,8 +78,18 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
   };
 }
 
+const PLAIN = { mount: undefined, from: undefined, origin: undefined } as const;
+
+/** Pairs of repositories that are remembered; beyond it the memory begins anew. */
+const MAX_REFUSED_PAIRS = 1000;
+
+function rememberRefusal(pairs: Set<string>, pair: string): void {
+  if (pairs.size >= MAX_REFUSED_PAIRS) pairs.clear();
+  pairs.add(pair);
+}
+
 interface UploadOptions {
-  readonly mountFrom?: string;
+  readonly mountFrom?: MountSource;
   readonly force?: boolean;
   readonly onBytes?: (count: number) => void;
 }
@@ -112,31 +122,48 @@ class BlobUpload {
   }
 
   #mayMount(): boolean {
-    return this.#options.force !== true && !this.#parts.memory.mountRefused;
+    const { memory } = this.#parts;
+    if (this.#options.force === true) return false;
+    const other = this.#otherSource();
+    return other === undefined
+      ? !memory.mountRefused
+      : !memory.mountsRefused.has(this.#pair(other));
   }
 
-  /** Asks for a mount; a host that refuses the question is asked plainly, from then on. */
+  /** Where to mount from; undefined: nowhere else than the repository itself. */
+  #otherSource(): MountSource | undefined {
+    const { mountFrom } = this.#options;
+    const itself = mountFrom?.origin === undefined && mountFrom?.path === this.#parts.target.path;
+    return itself ? undefined : mountFrom;
+  }
+
+  #pair({ origin, path }: MountSource): string {
+    return `${origin ?? ''} ${path} ${this.#parts.target.path}`;
+  }
+
+  /** Asks for a mount; a pair of repositories that is refused is asked plainly, from then on. */
   async #mount(): Promise<BlobArrival | NextHop> {
     const { target, memory, google } = this.#parts;
-    const { mountFrom } = this.#options;
-    const fromOther = mountFrom !== undefined && mountFrom !== target.path;
+    const other = this.#otherSource();
     // Google looks without `from`; others want one, and their own repository makes it a probe.
-    const from = fromOther ? mountFrom : google ? undefined : target.path;
-    const started = await startUpload(target, { mount: this.#blob.digest, from }, this.#signal);
-    switch (started.kind) {
-      case 'mounted':
-        if (fromOther) return 'mounted';
-        memory.mountProven = true;
-        return 'present';
-      case 'session':
-        return (await this.#isThere()) ? 'present' : started.location;
-      case 'mount-refused': {
-        if (await this.#isThere()) return 'present';
-        const location = await this.#begin();
-        memory.mountRefused = true;
-        return location;
-      }
+    const from = other?.path ?? (google ? undefined : target.path);
+    const start = { mount: this.#blob.digest, from, origin: other?.origin };
+    const started = await startUpload(target, start, this.#signal).catch((error: unknown) => {
+      // A realm may refuse the right to read where the blob is mounted from.
+      if (other !== undefined && isFault(error, 'UNAUTHORIZED', 'FORBIDDEN')) return undefined;
+      throw error;
+    });
+    if (started?.kind === 'mounted') {
+      if (other !== undefined) return 'mounted';
+      memory.mountProven = true;
+      return 'present';
     }
+    if (await this.#isThere()) return 'present';
+    if (started?.kind === 'session') return started.location;
+    const location = await this.#begin();
+    if (other === undefined) memory.mountRefused = true;
+    else rememberRefusal(memory.mountsRefused, this.#pair(other));
+    return location;
   }
 
   /** Where the mount proves nothing, a large blob is worth a HEAD. */
@@ -149,7 +176,7 @@ class BlobUpload {
   async #begin(): Promise<NextHop | 'present'> {
     const { target } = this.#parts;
     if (this.#options.force !== true && (await this.#isThere())) return 'present';
-    const started = await startUpload(target, { mount: undefined, from: undefined }, this.#signal);
+    const started = await startUpload(target, PLAIN, this.#signal);
     if (started.kind === 'session') return started.location;
     if (started.kind === 'mounted') return 'present';
     throw failure(started.answer, { operation: 'start upload', side: 'destination' });

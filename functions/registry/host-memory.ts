@@ -2,8 +2,10 @@
 export interface HostMemory {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
   mountProven: boolean;
-  /** The host refuses to be asked for mounts; plain uploads pass. */
+  /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
   mountRefused: boolean;
+  /** Pairs of repositories between which it refuses to be asked for mounts. */
+  readonly mountsRefused: Set<string>;
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
   sessionNeedsAuthorization: boolean;
   /**
@@ -32,6 +34,7 @@ export function newHostMemory(): HostMemory {
   return {
     mountProven: false,
     mountRefused: false,
+    mountsRefused: new Set(),
     sessionNeedsAuthorization: false,
     head: 'untried',
     bareNotFound: new Set(),

@@ -109,9 +109,14 @@ export function createRegistries(options: RegistriesOptions): Registries {
   return {
     source(name, scope = {}) {
       const target = source.target(name, 'pull', sourceCredentials(name, options), scope);
-      const pageSize = options.isGoogle(name.host) ? GOOGLE_PAGE_SIZE : PAGE_SIZE;
-      const memory = source.memoryOf(target.client.registry);
-      return sourceRepository({ target, memory, timing, pageSize });
+      const google = options.isGoogle(name.host);
+      return sourceRepository({
+        target,
+        memory: source.memoryOf(target.client.registry),
+        timing,
+        google,
+        pageSize: google ? GOOGLE_PAGE_SIZE : PAGE_SIZE,
+      });
     },
     destination(name, scope = {}) {
       const target = destination.target(name, 'pull,push', options.credentials.destination, scope);

@@ -20,6 +20,8 @@ export interface SourceParts {
   readonly target: Target;
   readonly memory: HostMemory;
   readonly timing: Timing;
+  /** One of Google's registries. */
+  readonly google: boolean;
   /** Page size of its tag list; see {@link listTags}. */
   readonly pageSize: number;
 }
@@ -31,7 +33,7 @@ const GET_BLOB = { operation: 'get blob', side: 'source' } as const;
 
 /** A repository to read from, for one event: Docker Hub's reserve is counted for each anew. */
 export function sourceRepository(parts: SourceParts): SourceRepository {
-  const { memory, timing, pageSize } = parts;
+  const { memory, timing, google, pageSize } = parts;
   const { client, path } = parts.target;
   let pulls: PullsLeft | undefined;
   const target: Target = {
@@ -55,6 +57,8 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
 
   return {
     name: `${client.registry.host}/${path}`,
+    host: client.registry.host,
+    google,
     listTags: (signal) =>
       listTags(
         {

@@ -14,6 +14,11 @@ export interface UploadStart {
   readonly mount: string | undefined;
   /** Repository to mount from; undefined: the registry looks where it likes. */
   readonly from: string | undefined;
+  /**
+   * Host of that repository, where it is another of Google's registries, which understand it as crane sends
+   * it (google/go-containerregistry#1388). One access token covers both.
+   */
+  readonly origin: string | undefined;
 }
 
 /** What the registry says to the beginning of an upload. */
@@ -41,7 +46,7 @@ export async function startUpload(
       method: 'POST',
       target: `/v2/${path}/blobs/uploads/${query}`,
       scope:
-        start.from === undefined || start.from === path
+        start.from === undefined || start.from === path || start.origin !== undefined
           ? scope
           : { ...scope, mountFrom: start.from },
     },
@@ -57,10 +62,13 @@ export async function startUpload(
   throw failure(answer, asked(target, 'start upload'));
 }
 
-function uploadQuery({ mount, from }: UploadStart): string {
+function uploadQuery({ mount, from, origin }: UploadStart): string {
   if (mount === undefined) return '';
-  const origin = from === undefined ? '' : `&from=${encodeURIComponent(from)}`;
-  return `?mount=${requireDigest(mount)}${origin}`;
+  const where = [
+    ...(from === undefined ? [] : [`&from=${encodeURIComponent(from)}`]),
+    ...(origin === undefined ? [] : [`&origin=${encodeURIComponent(origin)}`]),
+  ];
+  return `?mount=${requireDigest(mount)}${where.join('')}`;
 }
 
 /**

@@ -29,6 +29,7 @@ interface Record {
 
 interface Report {
   readonly repositories: readonly {
+    readonly blobs: { readonly uploaded: number; readonly mounted: number };
     readonly destination: string;
     readonly tags: readonly Record[];
   }[];
@@ -113,6 +114,41 @@ for (const [name, from, to] of pairs) {
       assert.equal(summary.counts['copied'], 0);
       // 18 versions, 3 signature tags, 3 lists of referrers.
       assert.equal(summary.counts['skipped'], 24);
+    });
+  });
+}
+
+const hosts: readonly (readonly [string, Search])[] = [
+  ['docker-registry', findDockerRegistry()],
+  ['distribution', findDistribution()],
+];
+
+for (const [name, host] of hosts) {
+  describe(`a promotion within one ${name}`, { skip: skipUnless(host) }, () => {
+    it('mounts every blob from its source and sends no byte', async (t) => {
+      const registry = await startDockerRegistry(required(host));
+      t.after(() => registry.stop());
+      const target = httpTarget({ url: registry.url });
+      const seeded = await seedImages(target);
+      target.close();
+      const { code, stdout, stderr } = await runEntry('functions/job.ts', [
+        ...seeded.map(({ repository }) => `--image=${registry.host}/${repository}`),
+        `--destination-registry=${registry.host}/prod`,
+        '-o',
+        'json',
+      ]);
+      assert.equal(code, 0, stdout + stderr);
+      const { repositories, summary } = JSON.parse(stdout) as Report;
+      assert.equal(summary.counts['failed'], 0);
+      assert.ok((summary.counts['copied'] ?? 0) >= 18);
+      assert.equal(summary.bytesUploaded, 0);
+      for (const { destination, blobs } of repositories) {
+        assert.equal(blobs.uploaded, 0, destination);
+        assert.ok(blobs.mounted > 0, destination);
+        const repository = destination.slice(destination.indexOf('/') + 1);
+        const { problems } = await verifyRepository({ url: registry.url, repository });
+        assert.deepEqual(problems, [], repository);
+      }
     });
   });
 }

@@ -104,6 +104,49 @@ describe('BlobCopier', () => {
     ]);
   });
 
+  it('mounts it from its source where that is on the same host, and remembers that this works', async () => {
+    const rig = new CopierRig();
+    const source = new FakeSource('europe-docker.pkg.dev/p/dev/app');
+    source.add(imageOf('image', [rig.blob]));
+    rig.host.repositories.set('p/dev/app', source);
+    assert.equal(rig.knowledge.mounts(source, rig.one), false);
+    const result = await rig.blobs.copy(rig.wish({ source }), never);
+    assert.deepEqual(result, { arrival: 'mounted', bytesUploaded: 0 });
+    assert.deepEqual(source.calls, []);
+    assert.equal(rig.knowledge.mounts(source, rig.one), true);
+    assert.equal(rig.knowledge.mounts(source, rig.two), false);
+  });
+
+  it('mounts from another of Google’s registries, and sends what that does not bring', async () => {
+    const rig = new CopierRig();
+    const source = new FakeSource('us-docker.pkg.dev/p/dev/app');
+    source.google = true;
+    const other = blobOf('other');
+    source.add(imageOf('image', [rig.blob, other]));
+    rig.host.repositories.set(source.name, {
+      blobs: new Map([[rig.blob.descriptor.digest, rig.blob.bytes]]),
+    });
+    const arrivals: string[] = [];
+    for (const { descriptor } of [rig.blob, other]) {
+      arrivals.push((await rig.blobs.copy(rig.wish({ source, blob: descriptor }), never)).arrival);
+    }
+    assert.deepEqual(arrivals, ['mounted', 'uploaded']);
+    // What the host is known to hold is asked for there first.
+    await rig.blobs.copy(rig.wish({ source, blob: other.descriptor, destination: rig.two }), never);
+    assert.deepEqual(rig.two.calls, [
+      `destination uploadBlob ${other.descriptor.digest} from p/r/one`,
+    ]);
+  });
+
+  it('mounts nothing of unknown size from its source', async () => {
+    const rig = new CopierRig();
+    const source = new FakeSource('europe-docker.pkg.dev/p/dev/app');
+    source.add(imageOf('image', [rig.blob]));
+    rig.host.repositories.set('p/dev/app', source);
+    const blob = { ...rig.blob.descriptor, sizeBytes: -1 };
+    assert.equal((await rig.blobs.copy(rig.wish({ source, blob }), never)).arrival, 'uploaded');
+  });
+
   it('sends it to each host', async () => {
     const rig = new CopierRig();
     const elsewhere = new FakeDestination('p/r/one', 'us-docker.pkg.dev');

@@ -8,6 +8,7 @@ import type {
   DestinationRepository,
   ManifestBytes,
   ManifestHead,
+  MountSource,
   OpenBlob,
   PutAnswer,
   ReferrersAnswer,
@@ -68,6 +69,8 @@ function requireRunning(signal: AbortSignal): void {
 /** A source repository of seeded images that records every call. */
 export class FakeSource extends Recorder implements SourceRepository {
   readonly name: string;
+  readonly host: string;
+  google = false;
   readonly tags = new Map<string, ManifestBytes>();
   readonly manifests = new Map<string, ManifestBytes>();
   readonly blobs = new Map<string, Buffer>();
@@ -84,6 +87,7 @@ export class FakeSource extends Recorder implements SourceRepository {
   constructor(name = 'ghcr.io/org/app') {
     super();
     this.name = name;
+    [this.host = ''] = name.split('/', 1);
   }
 
   /** Puts an image under a tag. */
@@ -150,9 +154,14 @@ export class FakeSource extends Recorder implements SourceRepository {
   }
 }
 
+function repositoryOf(from: MountSource | undefined): string | undefined {
+  return from?.origin === undefined ? from?.path : `${from.origin}/${from.path}`;
+}
+
 /** Blobs and repositories that the fake destinations of one host share. */
 export class FakeHost {
-  readonly repositories = new Map<string, FakeDestination>();
+  /** By path; those of other hosts by `host/path`. */
+  readonly repositories = new Map<string, { readonly blobs: ReadonlyMap<string, Buffer> }>();
 }
 
 /** A destination repository that records every call and refuses what is incomplete. */
@@ -259,19 +268,20 @@ export class FakeDestination extends Recorder implements DestinationRepository {
     blob: Descriptor,
     open: OpenBlob,
     options: {
-      readonly mountFrom?: string;
+      readonly mountFrom?: MountSource;
       readonly force?: boolean;
       readonly onBytes?: (count: number) => void;
     },
     signal: AbortSignal,
   ): Promise<BlobArrival> {
-    const how = `${options.force === true ? ' force' : ''}${options.mountFrom === undefined ? '' : ` from ${options.mountFrom}`}`;
+    const from = repositoryOf(options.mountFrom);
+    const how = `${options.force === true ? ' force' : ''}${from === undefined ? '' : ` from ${from}`}`;
     this.uploadsUnderWay += 1;
     this.mostUploads = Math.max(this.mostUploads, this.uploadsUnderWay);
     try {
       return await this.call(`destination uploadBlob ${blob.digest}${how}`, signal, async () => {
         if (options.force !== true) {
-          const there = this.#mount(blob, options.mountFrom);
+          const there = this.#mount(blob, from);
           if (there !== undefined) return there;
         }
         const stream = await open(signal);

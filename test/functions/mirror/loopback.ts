@@ -40,6 +40,8 @@ export interface LoopbackOptions {
   readonly destination?: 'google' | 'plain' | 'plain-bearer';
   readonly sourceOptions?: RegistryOptions;
   readonly destinationOptions?: RegistryOptions;
+  /** The source repository lies in the destination's registry, which is anonymous: promotion. */
+  readonly oneHost?: boolean;
 }
 
 /** Two registries on loopback, and processes that mirror between them. */
@@ -66,6 +68,13 @@ export class Loopback {
       },
     } as const satisfies RegistryOptions;
     const anybody = { scheme: 'bearer', allows: () => true } as const;
+    if (options.oneHost === true) {
+      const one = await startRegistry({
+        ...(destination === 'google' ? { personality: 'artifact-registry' } : {}),
+        ...options.destinationOptions,
+      });
+      return new Loopback(one, one, options);
+    }
     return new Loopback(
       await startRegistry({
         ...(source === 'google' ? google : { auth: { scheme: 'bearer' } }),
@@ -119,7 +128,8 @@ export class Loopback {
 
   /** Requests that both registries and their realms saw since the last call. */
   takeRequests(): number {
-    const total = this.source.counter.total + this.destination.counter.total;
+    const { source, destination } = this;
+    const total = source.counter.total + (source === destination ? 0 : destination.counter.total);
     this.source.counter.reset();
     this.destination.counter.reset();
     return total;
@@ -136,7 +146,9 @@ export class Loopback {
 
   async close(): Promise<void> {
     for (const process of this.#processes) process.close();
-    await Promise.all([this.source.close(), this.destination.close()]);
+    await Promise.all(
+      [...new Set([this.source, this.destination])].map(async (one) => one.close()),
+    );
   }
 }
 

@@ -49,6 +49,14 @@ describe('missingBytes', () => {
     assert.equal(await missing(rig), 1000 + 100 + 10 + 3 * 64);
   });
 
+  it('counts nothing between repositories that a mount has connected', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('v1', 1, 1000));
+    assert.notEqual(await missing(rig), 0);
+    rig.knowledge.addMount(rig.source, rig.destination);
+    assert.equal(await missing(rig), 0);
+  });
+
   it('leaves out what is known to be there', async () => {
     const rig = new Rig();
     const [whole, child] = [imageWith('whole', 1, 1000), imageWith('child', 1, 1000)];

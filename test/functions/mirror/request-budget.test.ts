@@ -288,3 +288,32 @@ describe('parallel work', () => {
       },
     ));
 });
+
+describe('requests of a promotion within one registry', () => {
+  const PROMOTION_PATH = 'project/prod/app';
+
+  for (const destination of ['google', 'plain'] as const) {
+    for (const { tags, requests } of [
+      // 2 lists, and of each tag its manifest's GET and PUT and a POST for each of 6 blobs.
+      { tags: 1, requests: 10 },
+      { tags: 20, requests: 162 },
+    ]) {
+      it(`${tags} tags of 6 blobs: ${requests}, and no byte (${destination})`, () =>
+        withLoopback({ oneHost: true, destination }, async (loopback) => {
+          for (let tag = 0; tag < tags; tag += 1) {
+            loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+          }
+          const { summary } = loopback;
+          const report = await loopback.process().mirror({}, { destinationPath: PROMOTION_PATH });
+          assert.equal(report.counts.copied, tags, summary);
+          assert.deepEqual(
+            [report.blobsMounted, report.blobsUploaded, report.bytesUploaded],
+            [tags * (LAYERS + 1), 0, 0],
+          );
+          assert.equal(loopback.destination.counter.uploadedBytes, 0);
+          assert.ok(report.bytesSaved > 0);
+          assert.equal(loopback.takeRequests(), requests, loopback.summary);
+        }));
+    }
+  }
+});

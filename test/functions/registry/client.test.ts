@@ -101,7 +101,7 @@ describe('client', () => {
     const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
     const blob = { mediaType: 'x', digest, sizeBytes: bytes.length };
     assert.equal(
-      await one.uploadBlob(blob, unopened, { mountFrom: 'org/other' }, NEVER),
+      await one.uploadBlob(blob, unopened, { mountFrom: { path: 'org/other' } }, NEVER),
       'mounted',
     );
     assert.deepEqual(at.counter.summary, {

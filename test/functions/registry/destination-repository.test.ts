@@ -151,7 +151,7 @@ describe('destination repository', () => {
     const wanted = blob('layer');
     to.store.putBlob('p/r/other', wanted.content);
     assert.equal(
-      await one.uploadBlob(wanted, UNOPENED, { mountFrom: 'p/r/other' }, NEVER),
+      await one.uploadBlob(wanted, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
       'mounted',
     );
     assert.notEqual(to.store.blob('p/r/app', wanted.digest), undefined);
@@ -167,7 +167,7 @@ describe('destination repository', () => {
     to.store.putBlob('p/r/other', wanted.content);
     const one = at(open(t, [to.host]), to.host);
     assert.equal(
-      await one.uploadBlob(wanted, UNOPENED, { mountFrom: 'p/r/other' }, NEVER),
+      await one.uploadBlob(wanted, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
       'mounted',
     );
     assert.deepEqual(to.counter.summary, {
@@ -197,6 +197,63 @@ describe('destination repository', () => {
       'POST upload 202': 2,
       'PUT upload 201': 2,
     });
+  });
+
+  for (const status of [400, 401, 403, 404]) {
+    it(`asks a pair of repositories plainly from the ${status} on that refuses a mount`, async (t) => {
+      const { to, one } = await plain(t);
+      to.faults.add({
+        path: /from=p%2Fr%2Fclosed/,
+        times: Infinity,
+        effect: { kind: 'answer', status, errors: [{ code: 'DENIED', message: 'no' }] },
+      });
+      for (const text of ['one', 'two']) {
+        const wanted = blob(text);
+        const options = { mountFrom: { path: 'p/r/closed' } };
+        assert.equal(
+          await one.uploadBlob(wanted, opening(wanted).open, options, NEVER),
+          'uploaded',
+        );
+      }
+      assert.deepEqual(to.counter.summary, {
+        [`POST upload ${status}`]: 1,
+        'POST upload 202': 2,
+        'PUT upload 201': 2,
+      });
+      const other = blob('three');
+      to.store.putBlob('p/r/other', other.content);
+      assert.equal(
+        await one.uploadBlob(other, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
+        'mounted',
+      );
+    });
+  }
+
+  it('uploads where the realm refuses the right to read what is mounted', async (t) => {
+    const to = await registry(t, {
+      auth: { scheme: 'bearer', allows: (_user, repository) => repository !== 'p/r/closed' },
+    });
+    const one = at(open(t, [to.host]), to.host);
+    for (const text of ['one', 'two']) {
+      const wanted = blob(text);
+      const options = { mountFrom: { path: 'p/r/closed' } };
+      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
+    }
+    // Without a token, and with one that lacks the right.
+    assert.equal(to.counter.count({ path: /closed/, method: 'POST' }), 2);
+  });
+
+  it('names the other registry where it mounts from another of Google’s', async (t) => {
+    const { to, one } = await google(t);
+    const wanted = blob('layer');
+    to.store.putBlob('p/dev/app', wanted.content);
+    const options = { mountFrom: { path: 'p/dev/app', origin: 'us-docker.pkg.dev' } };
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
+    assert.match(
+      to.counter.records[0]?.url ?? '',
+      /\?mount=sha256:[0-9a-f]{64}&from=p%2Fdev%2Fapp&origin=us-docker\.pkg\.dev$/,
+    );
+    assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
   });
 
   it('does not take a refused upload for a refused mount', async (t) => {

@@ -17,7 +17,9 @@ export async function beginUpload(
   const mount = request.query.get('mount');
   if (mount !== null) {
     if (!isDigest(mount)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'mount is no digest');
-    if (mounted(context, repository, mount, request.query.get('from'))) {
+    // Another registry's repository is none of this one's.
+    const from = request.query.has('origin') ? null : request.query.get('from');
+    if (mounted(context, repository, mount, from)) {
       return created(context, request, repository, mount);
     }
   }
