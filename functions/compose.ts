@@ -18,6 +18,7 @@ import { BlobCopier } from './mirror/copy-blob.ts';
 import { FirstQuestion } from './mirror/first-question.ts';
 import { Knowledge } from './mirror/knowledge.ts';
 import { mirrorRepository } from './mirror/mirror-repository.ts';
+import { parseBackupTag } from './mirror/backup-tag.ts';
 import type { MirrorOptions } from './mirror/options.ts';
 import { TagTurns } from './mirror/tag-turns.ts';
 import { refuseOption } from './options/option.ts';
@@ -291,6 +292,7 @@ function mirrorOptionsOf(config: MirrorConfig, dryRun: boolean): MirrorOptions {
     tagWorkers: config.tagWorkers,
     dryRun,
     onDrift: config.onDrift,
+    backupTag: config.backupTag === '' ? undefined : parseBackupTag(config.backupTag),
     referrers: config.referrers,
     maxMissingTags: config.maxMissingTags,
     verifyTags: config.verifyTags,

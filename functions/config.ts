@@ -138,6 +138,9 @@ function combine(
       `has '${overlapping.text}', which overlaps the destination ${destinationRegistry}`,
     );
   }
+  if (values.backupTag !== '' && values.onDrift === 'report') {
+    refuseOption('--backup-tag (BACKUP_TAG)', 'has no effect beside ON_DRIFT=report');
+  }
   inOption('MUTABLE_TAGS', () => {
     requirePatterns([values.mutableTags], 'MUTABLE_TAGS');
   });

@@ -1,6 +1,7 @@
 import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
 import { canonicalHost } from './contract/host.ts';
+import { parseBackupTag } from './mirror/backup-tag.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
 import { LOG_LEVELS } from './telemetry/severity.ts';
@@ -100,6 +101,17 @@ export const mirrorOptions = {
     default: 'overwrite',
     sentence:
       'Whether a tag that points at another digest at the destination is moved or reported.',
+  }),
+  backupTag: text({
+    flag: '--backup-tag',
+    env: 'BACKUP_TAG',
+    placeholder: 'TEMPLATE',
+    default: '',
+    check: (template) => {
+      if (template !== '') parseBackupTag(template);
+    },
+    sentence:
+      'Tag that what an overwritten tag pointed at gets first, such as backup-{tag}-{digest} (12 digits of its digest); tags of this form are never mirrored. Empty: none.',
   }),
   referrers: flag({
     flag: '--referrers',

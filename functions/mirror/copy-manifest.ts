@@ -2,6 +2,7 @@ import { SingleFlight } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import { blobsOf } from '../oci/manifest.ts';
 import { watchdog } from '../watchdog.ts';
+import type { BackupTag } from './backup-tag.ts';
 import type { BlobCopier, BlobWish } from './copy-blob.ts';
 import type { Deadline } from './deadline.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
@@ -37,6 +38,8 @@ export interface CopyContext {
   readonly tagTurns: TagTurns;
   readonly clock: Clock;
   readonly onDrift: 'overwrite' | 'report';
+  /** What an overwritten tag pointed at gets a tag of this name first. */
+  readonly backupTag?: BackupTag | undefined;
   /** When the destination was asked for its tags, ms since 1970. */
   readonly listedAtMs: number;
   /** A wrong belief that a tag is missing would break a promise: each push is preceded by a look. */

@@ -20,6 +20,8 @@ export interface TagWork {
   readonly previousDigest: string | undefined;
   readonly budget: ManifestBudget;
   readonly tally: Tally;
+  /** Signatures and lists of referrers grow: what they were is not kept. Default: it is. */
+  readonly keepsNoBackup?: boolean;
   /** One is taken until its parts are on their way; undefined: it waits for none. */
   readonly slots?: Semaphore;
 }
@@ -42,6 +44,8 @@ export interface TagEnding {
     | 'ReferrersTagRefused';
   readonly digest?: string;
   readonly previousDigest?: string;
+  /** Tag that keeps the previous digest. */
+  readonly backupTag?: string;
   readonly fault?: Fault;
   /** The manifest that is under the tag now; what follows it is this event's business. */
   readonly node?: ManifestNode;
@@ -114,7 +118,9 @@ async function lookAndPush(
   context: CopyContext,
   copy: ManifestCopy,
 ): Promise<TagEnding | DestinationTag> {
+  const { backupTag } = work.keepsNoBackup === true ? {} : context;
   let seen = known;
+  let backedUp: string | undefined;
   for (let looks = 1; looks <= MAX_LOOKS; looks += 1) {
     const look = await lastLook(work.tag, ready.node, seen, context);
     if (look.ending !== undefined) return look.ending;
@@ -123,8 +129,14 @@ async function lookAndPush(
     const seenAtMs = Math.min(seen.hereAtMs, seen.there.learntAtMs);
     const isFresh = (): boolean => context.clock() - seenAtMs <= FRESH_MS;
     if (!isFresh()) continue;
+    const previous = seen.there.digest;
+    if (backupTag !== undefined && previous !== undefined && previous !== backedUp) {
+      await backUp(backupTag.nameOf(work.tag, previous), previous, context);
+      backedUp = previous;
+    }
+    const backup = backedUp === undefined ? undefined : backupTag?.nameOf(work.tag, backedUp);
     try {
-      return await push(work, ready, { there: seen.there.digest, isFresh }, context, copy);
+      return await push(work, ready, { there: previous, backup, isFresh }, context, copy);
     } catch (error) {
       if (!isFault(error, 'ABORTED') || context.signal.aborted) throw error;
     }
@@ -133,6 +145,32 @@ async function lookAndPush(
     operation: 'copy tag',
     side: 'destination',
   });
+}
+
+/**
+ * Gives what a tag points at another tag before the tag moves: a GET and a PUT, no blob.
+ * @throws Fault `TAG_MOVING` where the destination does not have it under its digest, and those of the ports
+ */
+async function backUp(
+  name: string,
+  digest: string,
+  { destination, signal }: CopyContext,
+): Promise<void> {
+  const manifest = await destination.getManifest(digest, signal);
+  if (manifest === undefined) {
+    throw new Fault('TAG_MOVING', `${digest} went while it was given the tag ${name}`, {
+      operation: 'back up tag',
+      side: 'destination',
+      digests: [digest],
+    });
+  }
+  try {
+    await destination.putManifest(name, manifest, signal);
+  } catch (error) {
+    // It is there from an earlier time, in a repository whose tags do not move.
+    if (!isFault(error, 'TAG_IMMUTABLE')) throw error;
+    if ((await destination.headManifest(name, signal))?.digest !== digest) throw error;
+  }
 }
 
 interface Look {
@@ -191,7 +229,11 @@ async function lastLook(
 async function push(
   { tag, tally }: TagWork,
   { node, walk, body }: Ready,
-  look: { readonly there: string | undefined; readonly isFresh: () => boolean },
+  look: {
+    readonly there: string | undefined;
+    readonly backup: string | undefined;
+    readonly isFresh: () => boolean;
+  },
   context: CopyContext,
   copy: ManifestCopy,
 ): Promise<TagEnding> {
@@ -210,7 +252,8 @@ async function push(
   const done = { digest: node.digest, node };
   const previousDigest = look.there;
   if (previousDigest !== undefined) {
-    return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...done };
+    const kept = look.backup === undefined ? {} : { backupTag: look.backup };
+    return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...kept, ...done };
   }
   return body === 'shared'
     ? { outcome: 'retagged', reason: 'DigestPresent', ...done }

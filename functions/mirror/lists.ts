@@ -9,6 +9,7 @@ import {
   type SourceInventory,
 } from './inventory.ts';
 import type { DestinationRepository, SourceRepository } from './ports.ts';
+import type { BackupTag } from './backup-tag.ts';
 import { withoutOwnTags } from './own-tags.ts';
 import { partTags, type SignatureTags } from './signature-tags.ts';
 
@@ -52,6 +53,8 @@ export async function takeLists(
 /** The tags that an event is about, and those that follow them. */
 export interface Candidates {
   readonly tags: readonly string[];
+  /** Backups of the source itself (`BACKUP_TAG`), which are left aside. */
+  readonly backups: readonly string[];
   readonly signatures: SignatureTags;
   /** Subjects whose list of referrers was requested by the name of its fallback tag. */
   readonly wishedSubjects: readonly string[];
@@ -73,10 +76,15 @@ export async function candidatesOf(
     readonly exclusionList: readonly string[];
     readonly selection: Selection;
     readonly referrers: boolean;
+    readonly backupTag?: BackupTag | undefined;
   },
   signal?: AbortSignal,
 ): Promise<Candidates> {
-  const { plain, ...parted } = partTags(source.listed ? source.tags : []);
+  const { backupTag } = wish;
+  const all = source.listed ? source.tags : [];
+  const backups = backupTag === undefined ? [] : all.filter(backupTag.isBackup);
+  const listed = backupTag === undefined ? all : all.filter((tag) => !backupTag.isBackup(tag));
+  const { plain, ...parted } = partTags(listed);
   const { own, signatures } = withoutOwnTags(source, plain, parted.signatures);
   if (wish.requested === undefined) {
     const standing = own.length === 0 ? plain : [...plain, ...own];
@@ -85,11 +93,13 @@ export async function candidatesOf(
     const tags = await select(standing);
     return {
       tags,
+      backups,
       signatures,
       wishedSubjects: [],
-      isWhole: tags.length === standing.length,
+      // What a backup reaches, no other tag may.
+      isWhole: tags.length === standing.length && backups.length === 0,
       // With all others, since the newest are counted among all.
-      selectAmongAll: async () => new Set(await select(source.tags)),
+      selectAmongAll: async () => new Set(await select(listed)),
     };
   }
   const selectAmongAll = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
@@ -100,5 +110,5 @@ export async function candidatesOf(
     wishedSubjects.push(parsed.subject);
     return false;
   });
-  return { tags, signatures, wishedSubjects, isWhole: false, selectAmongAll };
+  return { tags, backups: [], signatures, wishedSubjects, isWhole: false, selectAmongAll };
 }

@@ -20,7 +20,13 @@ import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import { ownTags } from './own-tags.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
-import { failedRecord, followerRecord, leftAsideRecord, untouchedRecord } from './record.ts';
+import {
+  backupRecord,
+  failedRecord,
+  followerRecord,
+  leftAsideRecord,
+  untouchedRecord,
+} from './record.ts';
 import { ReferrerCopy } from './referrers.ts';
 import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
@@ -110,6 +116,7 @@ class Mirroring {
       exclusionList: this.#wish.exclusionList,
       selection,
       referrers: this.#options.referrers,
+      backupTag: this.#options.backupTag,
     };
     // Malformed patterns are refused before the first request.
     await selectTags([], wish.exclusionList, selection);
@@ -142,6 +149,7 @@ class Mirroring {
       brake: plan.brake,
     };
     const work = this.#recordUntouched(plan.steps);
+    for (const tag of candidates.backups) this.#ledger.record(backupRecord(tag));
     if (this.#options.dryRun) return this.#draw({ ...facts, ending: 'finished', delegated: [] });
 
     const { clock, delegation } = this.#ports;
@@ -298,7 +306,7 @@ class Mirroring {
 
   #context(there: DestinationInventory, listedAtMs: number): CopyContext {
     const { source, destination, pool, tagTurns, clock, deadline, observer } = this.#ports;
-    const { onDrift } = this.#options;
+    const { onDrift, backupTag } = this.#options;
     return {
       source,
       destination,
@@ -309,6 +317,7 @@ class Mirroring {
       tagTurns,
       clock,
       onDrift,
+      backupTag,
       listedAtMs,
       looksBeforeEveryPush: onDrift === 'report' || there.kind === 'partial',
       event: this,

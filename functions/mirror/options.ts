@@ -1,5 +1,6 @@
 import type { Verify } from '../contract/event.ts';
 import type { Selection } from '../contract/selection.ts';
+import type { BackupTag } from './backup-tag.ts';
 import { DEFAULT_MUTABLE_TAGS } from './verification.ts';
 
 /** How repositories are mirrored, for all events of a process. */
@@ -10,6 +11,8 @@ export interface MirrorOptions {
   readonly dryRun: boolean;
   /** `ON_DRIFT`: `report` never moves an existing tag. Default `overwrite`. */
   readonly onDrift: 'overwrite' | 'report';
+  /** `BACKUP_TAG`: keeps what an overwritten tag pointed at; undefined: nothing does. */
+  readonly backupTag?: BackupTag | undefined;
   /** `REFERRERS`: signatures and referrers follow their subject. Default true. */
   readonly referrers: boolean;
   /** `MAX_MISSING_TAGS`: the brake; 0: none. Default 1000. */

@@ -57,6 +57,8 @@ export interface TagRecord {
   readonly digest?: string;
   /** Digest that the tag had at the destination before, where it differs. */
   readonly previousDigest?: string;
+  /** Tag that keeps the previous digest at the destination (`BACKUP_TAG`). */
+  readonly backupTag?: string;
   /** Digest of the manifest that this signature or list of referrers belongs to. */
   readonly subject?: string;
   /** Bytes sent to the destination for this tag. */

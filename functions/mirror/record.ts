@@ -64,13 +64,14 @@ export function tagRecord(
   tally: Tally,
   durationMs: number,
 ): TagRecord {
-  const { outcome, reason, digest, previousDigest, fault } = ending;
+  const { outcome, reason, digest, previousDigest, backupTag, fault } = ending;
   return {
     tag,
     outcome,
     reason,
     ...(digest === undefined ? {} : { digest }),
     ...(previousDigest === undefined ? {} : { previousDigest }),
+    ...(backupTag === undefined ? {} : { backupTag }),
     ...(fault === undefined ? {} : { fault }),
     bytesUploaded: tally.bytesUploaded,
     blobs: tally.blobs,
@@ -105,6 +106,18 @@ export function followerRecord(follower: Follower, nowMs: number): TagRecord {
       ? failedRecord(tag, ending.fault, tally, durationMs)
       : tagRecord(tag, ending, tally, durationMs);
   return { ...record, subject };
+}
+
+/** Record of a backup of the source, which stays behind. */
+export function backupRecord(tag: string): TagRecord {
+  return {
+    tag,
+    outcome: 'skipped',
+    reason: 'BackupTag',
+    bytesUploaded: 0,
+    blobs: NO_BLOBS,
+    durationMs: 0,
+  };
 }
 
 /** Record of a tag named after a digest that stays behind. */

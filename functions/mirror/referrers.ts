@@ -162,7 +162,13 @@ export class ReferrerCopy {
       if (digest === undefined) return { outcome: 'lost', reason: 'GoneFromSource' };
       if (digest === there) return { outcome: 'skipped', reason: 'Identical', digest };
     }
-    const work = { tag, previousDigest: there, budget: subject.budget, tally };
+    const work = {
+      tag,
+      previousDigest: there,
+      budget: subject.budget,
+      tally,
+      keepsNoBackup: true,
+    };
     return copyTag(work, context, copy);
   }
 

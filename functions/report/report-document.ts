@@ -70,6 +70,7 @@ interface TagDocument {
   readonly reason: string;
   readonly digest?: string;
   readonly previousDigest?: string;
+  readonly backupTag?: string;
   readonly subject?: string;
   readonly bytesUploaded: number;
   readonly durationSeconds: number;
@@ -145,13 +146,14 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
 }
 
 function tagDocument(record: TagRecord): TagDocument {
-  const { tag, outcome, reason, digest, previousDigest, subject, fault } = record;
+  const { tag, outcome, reason, digest, previousDigest, backupTag, subject, fault } = record;
   return {
     tag,
     outcome,
     reason,
     ...(digest === undefined ? {} : { digest }),
     ...(previousDigest === undefined ? {} : { previousDigest }),
+    ...(backupTag === undefined ? {} : { backupTag }),
     ...(subject === undefined ? {} : { subject }),
     bytesUploaded: record.bytesUploaded,
     durationSeconds: seconds(record.durationMs),

@@ -88,6 +88,7 @@ export class TagLines {
       outcomeReason: record.reason,
       ...(record.digest === undefined ? {} : { digest: record.digest }),
       ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
+      ...(record.backupTag === undefined ? {} : { backupTag: record.backupTag }),
       ...(record.subject === undefined ? {} : { subject: record.subject }),
       ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies FaultCode } : {}),
       ...(fault === undefined ? {} : { code: fault.code, error: fault }),

@@ -339,7 +339,7 @@ variable "mirroring" {
     layout: path below the destination: host-path, path or name; the bridge is told the same.
     include, exclude, semver, latest: the selection for objects without annotations of their own.
     verify_tags, resync_verify: existing tags that are compared with the source: mutable, all, none; mutable_tags says which are.
-    on_drift: overwrite or report. referrers: signatures and attestations too.
+    on_drift: overwrite or report. backup_tag: tag that an overwritten digest gets first, such as backup-{tag}-{digest}. referrers: signatures and attestations too.
     max_missing_tags: the brake. batch_tags, job_threshold_bytes: when work is divided or handed to the job (0: always, -1: never).
     allowed_destinations: namespace → paths that its objects may choose by annotation.
     private_hosts, insecure_sources: hosts with private addresses, sources over plain http. log_level: debug or info.
@@ -354,6 +354,7 @@ variable "mirroring" {
     mutable_tags         = optional(string)
     resync_verify        = optional(string)
     on_drift             = optional(string)
+    backup_tag           = optional(string)
     referrers            = optional(bool)
     max_missing_tags     = optional(number)
     batch_tags           = optional(number)
@@ -381,6 +382,11 @@ variable "mirroring" {
   validation {
     condition     = var.mirroring.on_drift == null ? true : contains(["overwrite", "report"], var.mirroring.on_drift)
     error_message = "mirroring.on_drift is overwrite or report."
+  }
+
+  validation {
+    condition     = var.mirroring.backup_tag == null ? true : can(regex("\\{tag\\}", var.mirroring.backup_tag)) && can(regex("\\{digest\\}", var.mirroring.backup_tag)) && var.mirroring.on_drift != "report"
+    error_message = "mirroring.backup_tag has {tag} and {digest} in it, such as backup-{tag}-{digest}; beside on_drift = report it has no effect."
   }
 
   validation {

@@ -60,6 +60,12 @@ describe('subscriber configuration', () => {
     ['a malformed include', { MIRROR_INCLUDE: '(' }, /^MIRROR_INCLUDE$/],
     ['a malformed range', { MIRROR_SEMVER: 'newest' }, /^MIRROR_SEMVER$/],
     ['malformed mutable tags', { MUTABLE_TAGS: '(' }, /^MUTABLE_TAGS$/],
+    ['a backup without a digest', { BACKUP_TAG: 'backup-{tag}' }, /^BACKUP_TAG$/],
+    [
+      'a backup where nothing is overwritten',
+      { BACKUP_TAG: 'backup-{tag}-{digest}', ON_DRIFT: 'report' },
+      /BACKUP_TAG/,
+    ],
     ['a malformed source pattern', { ALLOWED_SOURCES: 'https://ghcr.io' }, /^ALLOWED_SOURCES$/],
     ['a malformed grant', { ALLOWED_DESTINATIONS: 'team-a' }, /^ALLOWED_DESTINATIONS$/],
     ['a Google host afar', { GOOGLE_REGISTRY_HOSTS: 'evil.example' }, /^GOOGLE_REGISTRY_HOSTS$/],

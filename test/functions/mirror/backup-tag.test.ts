@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
+import { isTag } from '../../../functions/oci/reference.ts';
+import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import { failing } from './fakes.ts';
+import { imageWith } from './images.ts';
+import { recordOf, Rig } from './rig.ts';
+
+const TEMPLATE = 'backup-{tag}-{digest}';
+const [old, fresh] = [imageWith('old', 1), imageWith('fresh', 1)];
+
+function hexOf(digest: string): string {
+  return digest.slice('sha256:'.length, 'sha256:'.length + 12);
+}
+
+const OLD_BACKUP = `backup-latest-${hexOf(old.manifest.digest)}`;
+const OPTIONS = {
+  options: { ...DEFAULT_MIRROR_OPTIONS, verifyTags: 'all', backupTag: parseBackupTag(TEMPLATE) },
+} as const;
+
+describe('parseBackupTag', () => {
+  it('names a backup by the tag and 12 digits of the old digest', () => {
+    assert.equal(
+      parseBackupTag(TEMPLATE).nameOf('v1.2', `sha256:0123456789abcdef${'0'.repeat(48)}`),
+      'backup-v1.2-0123456789ab',
+    );
+  });
+
+  it('cuts a tag that would make the name too long', () => {
+    for (const template of [TEMPLATE, '{tag}.{digest}']) {
+      const name = parseBackupTag(template).nameOf('t'.repeat(128), `sha256:${'a'.repeat(64)}`);
+      assert.equal(name.length, 128);
+      assert.ok(isTag(name));
+      assert.ok(parseBackupTag(template).isBackup(name));
+    }
+  });
+
+  it('knows its own names, and takes nothing else for one', () => {
+    const { isBackup } = parseBackupTag('old.{digest}.{tag}');
+    assert.ok(isBackup('old.0123456789ab.v1'));
+    for (const other of [
+      'old.0123456789a.v1',
+      'old.0123456789AB.v1',
+      'oldx0123456789ab.v1',
+      'old.0123456789ab.',
+      'v1',
+    ]) {
+      assert.equal(isBackup(other), false, other);
+    }
+  });
+
+  for (const [template, says] of [
+    ['backup-{digest}', /wants \{tag\} and \{digest\} once each/],
+    ['backup-{tag}', /wants \{tag\} and \{digest\} once each/],
+    ['{tag}{tag}{digest}', /wants \{tag\} and \{digest\} once each/],
+    ['{tag}{digest}', /wants a text beside/],
+    ['backup/{tag}-{digest}', /gives no tags/],
+    ['-{tag}-{digest}', /gives no tags/],
+    [`${'b'.repeat(120)}{tag}{digest}`, /gives no tags/],
+  ] as const) {
+    it(`refuses '${template.slice(0, 30)}'`, () => {
+      assert.throws(() => parseBackupTag(template), says);
+    });
+  }
+});
+
+describe('a tag that is overwritten with BACKUP_TAG', () => {
+  it('leaves what it pointed at under its backup, pushed before it, for a GET and a PUT', async () => {
+    const rig = new Rig();
+    rig.source.tag('latest', fresh);
+    rig.destination.tag('latest', old);
+    const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+    assert.deepEqual(
+      [record.outcome, record.backupTag, record.previousDigest],
+      ['overwritten', OLD_BACKUP, old.manifest.digest],
+    );
+    assert.equal(rig.destination.digestOf(OLD_BACKUP), old.manifest.digest);
+    assert.equal(rig.destination.digestOf('latest'), fresh.manifest.digest);
+    assert.deepEqual(
+      rig.destination.calls.filter((call) => /(get|put)Manifest/.test(call)),
+      [
+        `destination getManifest ${old.manifest.digest}`,
+        `destination putManifest ${OLD_BACKUP}`,
+        'destination putManifest latest',
+      ],
+    );
+  });
+
+  it('is left alone where its backup cannot be pushed', async () => {
+    const rig = new Rig();
+    rig.source.tag('latest', fresh);
+    rig.destination.tag('latest', old);
+    rig.destination.before.push(failing(`destination putManifest ${OLD_BACKUP}`, 'SERVER_ERROR'));
+    const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+    assert.deepEqual([record.outcome, record.fault?.code], ['failed', 'SERVER_ERROR']);
+    assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
+  });
+
+  it('gets no backup where it was missing or is the same', async () => {
+    const rig = new Rig();
+    rig.source.tag('new', fresh).tag('same', old);
+    rig.destination.tag('same', old);
+    await rig.mirror({}, OPTIONS);
+    assert.deepEqual([...rig.destination.tags.keys()].sort(), ['new', 'same']);
+  });
+});
+
+describe('backups at the source', () => {
+  it('are never mirrored, never newest, and named in the report', async () => {
+    const rig = new Rig();
+    rig.source.tag('1.0.0', fresh).tag(OLD_BACKUP, old);
+    const report = await rig.mirror({ selection: { latest: 1, sortBy: 'alphabetical' } }, OPTIONS);
+    assert.deepEqual([...rig.destination.tags.keys()], ['1.0.0']);
+    const { outcome, reason } = recordOf(report, OLD_BACKUP);
+    assert.deepEqual([outcome, reason], ['skipped', 'BackupTag']);
+  });
+
+  it('are not followed: a signature of what only a backup reaches stays behind', async () => {
+    const rig = new Rig();
+    const signature = imageWith('signature', 1);
+    const tag = `${old.manifest.digest.replace(':', '-')}.sig`;
+    rig.source.tag('1.0.0', fresh).tag(OLD_BACKUP, old).tag(tag, signature);
+    const report = await rig.mirror({}, OPTIONS);
+    assert.equal(rig.destination.digestOf(tag), undefined);
+    assert.equal(recordOf(report, tag).reason, 'SubjectNotMirrored');
+  });
+});
