@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
+import { localTarget, SourceGraph } from './source-graph.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const files = globSync(['bridge/**/*.ts', 'functions/**/*.ts', 'infra/**/*.ts', 'test/**/*.ts'], {
@@ -10,36 +12,7 @@ const files = globSync(['bridge/**/*.ts', 'functions/**/*.ts', 'infra/**/*.ts', 
 }).sort();
 const sources = files.filter((file) => !file.startsWith('test/'));
 
-interface Import {
-  readonly specifier: string;
-  /** Erased at run time: it binds the compiler, not the process. */
-  readonly typeOnly: boolean;
-}
-
-const imports = new Map(
-  files.map((file) => [file, importsOf(readFileSync(join(root, file), 'utf8'))]),
-);
-
-/** Static, dynamic and re-exporting imports of a source text. */
-function importsOf(text: string): readonly Import[] {
-  const code = text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, '');
-  const found: Import[] = [];
-  for (const match of code.matchAll(
-    /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^'"();]*?\sfrom\s+)?'([^']+)'/g,
-  )) {
-    found.push({ specifier: match[2] ?? '', typeOnly: match[1] !== undefined });
-  }
-  for (const match of code.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g)) {
-    found.push({ specifier: match[1] ?? '', typeOnly: false });
-  }
-  return found;
-}
-
-function localTarget(file: string, specifier: string): string | undefined {
-  return specifier.startsWith('.')
-    ? relative(root, join(root, dirname(file), specifier))
-    : undefined;
-}
+const graph = new SourceGraph(root, files);
 
 function packageName(specifier: string): string | undefined {
   if (specifier.startsWith('.') || specifier.startsWith('node:')) return undefined;
@@ -103,6 +76,21 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
       'functions/config.ts',
     ],
   ],
+  ['functions/report/', [...leaves, 'functions/telemetry/', 'functions/mirror/']],
+  [
+    'functions/job/',
+    [
+      ...leaves,
+      'functions/telemetry/',
+      'functions/mirror/',
+      'functions/subscriber/',
+      'functions/report/',
+      'functions/pubsub/',
+      'functions/registry/request.ts',
+      'functions/config.ts',
+      'functions/compose.ts',
+    ],
+  ],
   [
     'bridge/',
     [
@@ -121,20 +109,15 @@ function directionOf(file: string): readonly [string, readonly string[]] | undef
   return directions.find(([folder]) => file.startsWith(folder));
 }
 
-/** Files that are wiring or types only and need no mirrored test of their own. */
-function needsNoTest(file: string): boolean {
-  const text = readFileSync(join(root, file), 'utf8');
-  const exportsCode = /^export (async )?(function|const|class|abstract)/m.test(text);
-  return /(^|\/)main\.ts$/.test(file) || !exportsCode;
+/** What is started as a process of its own. */
+const entries = ['bridge/main.ts', 'functions/index.ts', 'functions/job.ts', 'functions/serve.ts'];
+
+function isProduct(file: string): boolean {
+  return /^(bridge|functions)\//.test(file);
 }
 
-/** A stand-in may be driven as a whole, as its product is: over its protocol. */
-function isTestedThroughItsProtocol(file: string): boolean {
-  const part = /^infra\/local\/[^/]+\//.exec(file)?.[0];
-  return (
-    part !== undefined &&
-    files.some((other) => other.startsWith(`test/${part}`) && other.endsWith('.test.ts'))
-  );
+function names(file: string, entry: string): boolean {
+  return [...graph.textsOf(file)].some((text) => text.endsWith(entry));
 }
 
 describe('the architecture', () => {
@@ -144,7 +127,7 @@ describe('the architecture', () => {
       const direction = directionOf(file);
       if (direction === undefined) continue;
       const [own, allowed] = direction;
-      for (const { specifier } of imports.get(file) ?? []) {
+      for (const { specifier } of graph.importsOf(file)) {
         const target = localTarget(file, specifier);
         if (target === undefined) continue;
         if (![own, ...allowed].some((folder) => target.startsWith(folder))) {
@@ -166,7 +149,8 @@ describe('the architecture', () => {
 
   it('imports nothing of the tests outside the tests', () => {
     const wrong = sources.flatMap((file) =>
-      (imports.get(file) ?? [])
+      graph
+        .importsOf(file)
         .map(({ specifier }) => localTarget(file, specifier))
         .filter((target) => target?.startsWith('test/'))
         .map((target) => `${file} → ${target ?? ''}`),
@@ -180,7 +164,8 @@ describe('the architecture', () => {
 
   it('imports each package in one place', () => {
     const wrong = sources.flatMap((file) =>
-      (imports.get(file) ?? [])
+      graph
+        .importsOf(file)
         .map(({ specifier }) => packageName(specifier))
         .filter((name) => name !== undefined)
         .filter((name) => !(homes[name]?.some((home) => file.startsWith(home)) ?? false))
@@ -198,20 +183,26 @@ describe('the architecture', () => {
     for (const [name, version] of Object.entries(all))
       assert.match(version, /^\d+\.\d+\.\d+/, name);
     for (const file of files) {
-      const known = /^(bridge|functions)\//.test(file) ? declared.dependencies : all;
-      for (const { specifier } of imports.get(file) ?? []) {
+      const known = isProduct(file) ? declared.dependencies : all;
+      for (const { specifier } of graph.importsOf(file)) {
         const name = packageName(specifier);
         if (name !== undefined) assert.ok(name in known, `${file} → ${name}`);
       }
     }
   });
 
-  it('mirrors every source file with a test', () => {
-    const untested = sources
-      .filter((file) => !needsNoTest(file))
-      .filter((file) => !existsSync(join(root, 'test', file.replace(/\.ts$/, '.test.ts'))))
-      .filter((file) => !isTestedThroughItsProtocol(file));
-    assert.deepEqual(untested, []);
+  it('reaches every exported function of the product from some test', () => {
+    const tests = files.filter((file) => file.startsWith('test/'));
+    // A test that starts an entry as a process of its own names its path.
+    const started = entries.filter((entry) =>
+      tests.some((file) => file !== 'test/architecture.test.ts' && names(file, entry)),
+    );
+    const reached = graph.reachedFrom([...tests, ...started]);
+    const unreached = sources
+      .filter(isProduct)
+      .flatMap((file) => graph.exportedCallables(file).map((name) => `${file} ${name}`))
+      .filter((name) => !reached.has(name));
+    assert.deepEqual(unreached, []);
   });
 
   it('uses no vague names for files', () => {
@@ -230,7 +221,7 @@ function reachable(file: string): readonly string[] {
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     if (seen.has(next)) continue;
     seen.add(next);
-    for (const { specifier, typeOnly } of imports.get(next) ?? []) {
+    for (const { specifier, typeOnly } of graph.importsOf(next)) {
       const target = localTarget(next, specifier);
       if (target !== undefined && !typeOnly) waiting.push(target);
     }
@@ -238,15 +229,15 @@ function reachable(file: string): readonly string[] {
   return [...seen];
 }
 
-/** The first import cycle found, as the chain of its files; empty where there is none. */
+/** The first import cycle found, imports of types counted, as the chain of its files; empty where there is none. */
 function cycleAmong(all: readonly string[]): readonly string[] {
   const done = new Set<string>();
   const visit = (file: string, chain: readonly string[]): readonly string[] => {
     if (chain.includes(file)) return [...chain.slice(chain.indexOf(file)), file];
     if (done.has(file)) return [];
-    for (const { specifier, typeOnly } of imports.get(file) ?? []) {
+    for (const { specifier } of graph.importsOf(file)) {
       const target = localTarget(file, specifier);
-      if (target === undefined || typeOnly) continue;
+      if (target === undefined) continue;
       const cycle = visit(target, [...chain, file]);
       if (cycle.length > 0) return cycle;
     }

@@ -1,6 +1,6 @@
 import type { CopyContext } from './copy-manifest.ts';
+import type { WorkStep } from './inquiry.ts';
 import { missingBytes } from './missing-bytes.ts';
-import type { WorkStep } from './work.ts';
 
 /** Why work goes to a job that has no deadline of minutes. */
 export type HandOffReason = 'EverythingHandedOff' | 'TooManyBytes' | 'BlobTooSlow';

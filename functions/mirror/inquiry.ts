@@ -22,6 +22,9 @@ export type DecidedStep =
   | Exclude<Step, { readonly action: 'ask' }>
   | { readonly tag: string; readonly action: 'fail'; readonly fault: Fault };
 
+/** A step that changes the destination. */
+export type WorkStep = Extract<DecidedStep, { readonly action: 'copy' | 'retag' | 'overwrite' }>;
+
 /** What the planning of one event works with. */
 export interface Inquiry {
   readonly source: SourceRepository;

@@ -12,7 +12,7 @@ import type { Deadline } from './deadline.ts';
 import { shareOut, type Delegation } from './delegation.ts';
 import { DestinationManifests } from './destination-manifests.ts';
 import type { FirstQuestion } from './first-question.ts';
-import { lookAhead, planTags, type DecidedStep, type Inquiry } from './inquiry.ts';
+import { lookAhead, planTags, type DecidedStep, type Inquiry, type WorkStep } from './inquiry.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
 import { Ledger, type LedgerFacts, type MirrorObserver } from './ledger.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
@@ -35,7 +35,7 @@ import type { TagTurns } from './tag-turns.ts';
 import { Tally } from './tally.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestBudget } from './walk.ts';
-import { carryOut, inOrder, isWork, type WorkContext, type WorkStep } from './work.ts';
+import { carryOut, inOrder, isWork, type WorkContext } from './work.ts';
 
 export type { MirrorObserver } from './ledger.ts';
 

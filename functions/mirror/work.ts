@@ -6,7 +6,7 @@ import { Fault, toFault } from '../fault.ts';
 import { watchdog } from '../watchdog.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
-import type { DecidedStep } from './inquiry.ts';
+import type { DecidedStep, WorkStep } from './inquiry.ts';
 import type { Ledger } from './ledger.ts';
 import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
@@ -14,9 +14,6 @@ import { failedRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
 import { Tally } from './tally.ts';
 import { ManifestBudget } from './walk.ts';
-
-/** A step that changes the destination. */
-export type WorkStep = Extract<DecidedStep, { readonly action: 'copy' | 'retag' | 'overwrite' }>;
 
 /** Whether a step changes the destination. */
 export function isWork(step: DecidedStep): step is WorkStep {
