@@ -28,7 +28,11 @@ const layers = [
   },
   {
     files: ['infra/**'],
-    forbidden: '/functions/(?!contract/|options/|fault\\.ts$)|/(bridge|test)/',
+    forbidden: '/functions/(?!contract/|options/|fault\\.ts$)|/bridge/|/test/(?!stand-ins/)',
+  },
+  {
+    files: ['test/stand-ins/**'],
+    forbidden: '/functions/(?!contract/|options/|fault\\.ts$)|/(bridge|infra|conformance)/',
   },
 ];
 
@@ -96,6 +100,7 @@ export default tseslint.config(
   },
   {
     files: ['test/**/*.ts'],
+    ignores: ['test/stand-ins/**'],
     rules: {
       // node:test calls return promises that the runner itself awaits.
       '@typescript-eslint/no-floating-promises': [

@@ -1,11 +1,14 @@
 import { selectTags } from '../../functions/contract/selection.ts';
 
 import type { ImageProgress } from './progress.ts';
-import { challengedAuthorization, fixedAuthorization } from './verifier/authorization.ts';
-import { ACCEPTED_TYPES, partsOf } from './verifier/manifest-parts.ts';
-import { bytesOf } from './verifier/http-exchange.ts';
-import { RegistryClient } from './verifier/registry-client.ts';
-import { listTags, verifyRepository } from './verifier/verifier.ts';
+import {
+  challengedAuthorization,
+  fixedAuthorization,
+} from '../../test/stand-ins/verifier/authorization.ts';
+import { ACCEPTED_TYPES, partsOf } from '../../test/stand-ins/verifier/manifest-parts.ts';
+import { bytesOf } from '../../test/stand-ins/verifier/http-exchange.ts';
+import { RegistryClient } from '../../test/stand-ins/verifier/registry-client.ts';
+import { listTags, verifyRepository } from '../../test/stand-ins/verifier/verifier.ts';
 
 /** Where the images of a run come from and go to. */
 export interface Ends {

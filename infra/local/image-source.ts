@@ -1,6 +1,11 @@
-import { DEFAULT_LINES, nextRelease, seedImages, type SeededRepository } from './images/seed.ts';
-import { storeTarget } from './images/target.ts';
-import { startRegistry } from './registry/registry.ts';
+import {
+  DEFAULT_LINES,
+  nextRelease,
+  seedImages,
+  type SeededRepository,
+} from '../../test/stand-ins/images/seed.ts';
+import { storeTarget } from '../../test/stand-ins/images/target.ts';
+import { startRegistry } from '../../test/stand-ins/registry/registry.ts';
 
 /** A plain registry with a few small but real images, to which new releases come. */
 export interface ImageSource {

@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Fault } from '../../functions/fault.ts';
 
-import type { Child } from './child.ts';
+import type { Child } from '../../test/stand-ins/child.ts';
 import { differences, verifyAll } from './convergence.ts';
 import type { LocalOptions } from './options.ts';
 import { Progress } from './progress.ts';
-import { TOPICS } from './pubsub/topology.ts';
+import { TOPICS } from '../../test/stand-ins/pubsub/topology.ts';
 import { startStage, type Stage } from './stage.ts';
 import { bytesInWords, createView, tableLines, type View, type ViewOutput } from './view.ts';
 

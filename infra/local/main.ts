@@ -1,3 +1,4 @@
+// The demo. Registries, Pub/Sub, the cluster and its scanner around it are the stand-ins of test/stand-ins/.
 import { isFault } from '../../functions/fault.ts';
 import { helpText } from '../../functions/options/help.ts';
 

@@ -2,7 +2,7 @@ import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import { isFault } from '../../functions/fault.ts';
 
-import type { LogLine } from './child.ts';
+import type { LogLine } from '../../test/stand-ins/child.ts';
 import type { RepositoryRow } from './view.ts';
 
 /** What is known of one image: its newest event, and what the function said of it. */

@@ -2,16 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { freePort, startChild, type Child, type LogLine } from './child.ts';
+import { freePort, startChild, type Child, type LogLine } from '../../test/stand-ins/child.ts';
 import { startImageSource, type ImageSource } from './image-source.ts';
-import { startKubernetes } from './kubernetes/kubernetes.ts';
-import { startMetadata } from './metadata/metadata.ts';
+import { startKubernetes } from '../../test/stand-ins/kubernetes/kubernetes.ts';
+import { startMetadata } from '../../test/stand-ins/metadata/metadata.ts';
 import type { LocalOptions } from './options.ts';
-import { startPubsub } from './pubsub/server.ts';
-import { tapTopics } from './pubsub/tap.ts';
-import { createTopology, TOPICS } from './pubsub/topology.ts';
-import { startRegistry } from './registry/registry.ts';
-import { startScanner } from './scanner/scanner.ts';
+import { startPubsub } from '../../test/stand-ins/pubsub/server.ts';
+import { tapTopics } from '../../test/stand-ins/pubsub/tap.ts';
+import { createTopology, TOPICS } from '../../test/stand-ins/pubsub/topology.ts';
+import { startRegistry } from '../../test/stand-ins/registry/registry.ts';
+import { startScanner } from '../../test/stand-ins/flux-scanner/scanner.ts';
 
 /** Whom a stage tells what happens on it. */
 export interface StageListener {

@@ -7,13 +7,9 @@ import { createInterface } from 'node:readline';
 
 import { PubSub } from '@google-cloud/pubsub';
 
-import { startKubernetes, type LocalKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import type {
-  JsonObject,
-  KubeObject,
-  ManagedFieldsEntry,
-} from '../../infra/local/kubernetes/object.ts';
-import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
+import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import type { JsonObject, KubeObject, ManagedFieldsEntry } from '../stand-ins/kubernetes/object.ts';
+import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
 import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';

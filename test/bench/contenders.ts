@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { RegistryProcess } from '../../infra/local/registry/registry-process.ts';
+import type { RegistryProcess } from '../stand-ins/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
 import { findCrane, findRegsync, findSkopeo } from '../real/servers/tools.ts';
 import { bundleInto } from './bundle.ts';

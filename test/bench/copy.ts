@@ -10,7 +10,7 @@ import type { Measurement } from './measurement.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
-} from '../../infra/local/registry/registry-process.ts';
+} from '../stand-ins/registry/registry-process.ts';
 import { ourService } from './service.ts';
 import { openSlowLink } from './slow-link.ts';
 import { ratioInWords, ratioOf, spreadOf } from './statistics.ts';

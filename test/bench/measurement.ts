@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-import type { RegistryProcess } from '../../infra/local/registry/registry-process.ts';
+import type { RegistryProcess } from '../stand-ins/registry/registry-process.ts';
 
 /** What one run of a contender cost. */
 export interface Measurement {

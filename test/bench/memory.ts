@@ -6,14 +6,14 @@ import { createInterface } from 'node:readline';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
-import { freePort } from '../../infra/local/child.ts';
+import { freePort } from '../stand-ins/child.ts';
 import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { peakBytesOf } from './measurement.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
-} from '../../infra/local/registry/registry-process.ts';
+} from '../stand-ins/registry/registry-process.ts';
 
 const MIB = 1024 ** 2;
 

@@ -1,9 +1,6 @@
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
-import {
-  startInstanceProcess,
-  type InstanceProcess,
-} from '../../infra/local/run-front/instance.ts';
+import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { bundleInto } from './bundle.ts';
 import { PARALLEL, type Contender, type Route } from './contenders.ts';
 import { cpuSecondsOf, measureWork, peakBytesOf, type Timed } from './measurement.ts';

@@ -9,15 +9,15 @@ import { PubSub } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
-import { freePort } from '../../infra/local/child.ts';
-import { startPubsub } from '../../infra/local/pubsub/server.ts';
-import { createTopology, TOPICS } from '../../infra/local/pubsub/topology.ts';
+import { freePort } from '../stand-ins/child.ts';
+import { startPubsub } from '../stand-ins/pubsub/server.ts';
+import { createTopology, TOPICS } from '../stand-ins/pubsub/topology.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
-} from '../../infra/local/registry/registry-process.ts';
-import { startRunFront } from '../../infra/local/run-front/front.ts';
-import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
+} from '../stand-ins/registry/registry-process.ts';
+import { startRunFront } from '../stand-ins/cloud-run/front.ts';
+import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { ratioOf, spreadOf } from './statistics.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import type { KubeObject } from '../../infra/local/kubernetes/object.ts';
+import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
 import { aWhile, eventually, startStandIns, type StandIns } from './stand-ins.ts';

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { Rule } from '../../infra/local/kubernetes/access.ts';
-import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import { leases } from '../../infra/local/kubernetes/resource.ts';
+import type { Rule } from '../stand-ins/kubernetes/access.ts';
+import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { leases } from '../stand-ins/kubernetes/resource.ts';
 import type { Cluster, WrittenEvent, WrittenLease } from './cluster.ts';
 import { bridgeFlows } from './flows.ts';
 import { freshUid, imageRepository } from './objects.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { everything } from '../../infra/local/kubernetes/access.ts';
-import { leases } from '../../infra/local/kubernetes/resource.ts';
-import type { KubeObject } from '../../infra/local/kubernetes/object.ts';
+import { everything } from '../stand-ins/kubernetes/access.ts';
+import { leases } from '../stand-ins/kubernetes/resource.ts';
+import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import {

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { leases } from '../../infra/local/kubernetes/resource.ts';
+import { leases } from '../stand-ins/kubernetes/resource.ts';
 import { imageRepository } from './objects.ts';
 import { eventually, startStandIns, type StandIns } from './stand-ins.ts';
 

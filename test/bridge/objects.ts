@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import type { KubeObject } from '../../infra/local/kubernetes/object.ts';
+import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 
 /** What a test says of an ImageRepository; everything else is as Flux writes it. */
 export interface Wanted {

@@ -17,8 +17,8 @@ import {
   startKubernetes,
   type KubernetesOptions,
   type LocalKubernetes,
-} from '../../infra/local/kubernetes/kubernetes.ts';
-import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
+} from '../stand-ins/kubernetes/kubernetes.ts';
+import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 
 /** Waits of a second in production are some milliseconds here. */
 export const quick = { minMs: 10, maxMs: 100 } as const;

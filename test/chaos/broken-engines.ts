@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { ManifestBytes } from '../../functions/mirror/ports.ts';
-import type { LocalRegistry } from '../../infra/local/registry/registry.ts';
+import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 import type { Ends, RunOptions } from './run.ts';
 
 /**

@@ -1,5 +1,5 @@
-import type { FaultRule } from '../../infra/local/registry/fault-rule.ts';
-import type { LocalRegistry } from '../../infra/local/registry/registry.ts';
+import type { FaultRule } from '../stand-ins/registry/fault-rule.ts';
+import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 import type { Random } from './random.ts';
 
 /** What faults may do to the world around a run. */

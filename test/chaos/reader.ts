@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
-import { partsOf } from '../../infra/local/verifier/manifest-parts.ts';
-import type { LocalRegistry } from '../../infra/local/registry/registry.ts';
+import { partsOf } from '../stand-ins/verifier/manifest-parts.ts';
+import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 
 /** Digests that each tag of the source has ever had. */
 export type TagHistory = ReadonlyMap<string, ReadonlySet<string>>;

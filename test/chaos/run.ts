@@ -13,9 +13,9 @@ import type { DestinationRepository, SourceRepository } from '../../functions/mi
 import { TagTurns } from '../../functions/mirror/tag-turns.ts';
 import { createRegistries } from '../../functions/registry/registries.ts';
 import type { Timing } from '../../functions/concurrency.ts';
-import { buildRelease, putRelease, type ReleaseLine } from '../../infra/local/images/release.ts';
-import { storeTarget } from '../../infra/local/images/target.ts';
-import { startRegistry, type LocalRegistry } from '../../infra/local/registry/registry.ts';
+import { buildRelease, putRelease, type ReleaseLine } from '../stand-ins/images/release.ts';
+import { storeTarget } from '../stand-ins/images/target.ts';
+import { startRegistry, type LocalRegistry } from '../stand-ins/registry/registry.ts';
 import { strictPlaces } from '../strict-places.ts';
 import { startEntry } from '../flow/entry.ts';
 import { randomFault, type ChaosFault } from './faults.ts';

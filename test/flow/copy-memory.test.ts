@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import {
   startRegistryProcess,
   type RegistryProcess,
-} from '../../infra/local/registry/registry-process.ts';
+} from '../stand-ins/registry/registry-process.ts';
 import { ourselves, type Contender } from '../bench/contenders.ts';
 
 const MIB = 1024 * 1024;

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { seedImages } from '../../infra/local/images/seed.ts';
-import { storeTarget } from '../../infra/local/images/target.ts';
-import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import { startRegistry } from '../../infra/local/registry/registry.ts';
+import { seedImages } from '../stand-ins/images/seed.ts';
+import { storeTarget } from '../stand-ins/images/target.ts';
+import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { startRegistry } from '../stand-ins/registry/registry.ts';
 import { runEntry, startEntry } from './entry.ts';
 
 const entry = 'infra/local/main.ts';

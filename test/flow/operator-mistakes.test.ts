@@ -8,8 +8,8 @@ import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { freePort } from '../../infra/local/child.ts';
-import { selfSignedCertificate } from '../../infra/local/registry/certificate.ts';
+import { freePort } from '../stand-ins/child.ts';
+import { selfSignedCertificate } from '../stand-ins/registry/certificate.ts';
 import { startRegistries, type Registries } from '../functions/registries.ts';
 import { runEntry } from './entry.ts';
 

@@ -4,12 +4,9 @@ import { request as httpRequest } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { freePort } from '../../infra/local/child.ts';
-import { TOPICS } from '../../infra/local/pubsub/topology.ts';
-import {
-  startInstanceProcess,
-  type InstanceProcess,
-} from '../../infra/local/run-front/instance.ts';
+import { freePort } from '../stand-ins/child.ts';
+import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { PROJECT, startBroker, type Broker } from '../functions/pubsub/broker.ts';
 import { FROM_SOURCE } from './subscriber-rig.ts';
 

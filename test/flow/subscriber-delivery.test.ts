@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { buildManifest } from '../../infra/local/images/image.ts';
-import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import { buildManifest } from '../stand-ins/images/image.ts';
+import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
 import { PROJECT, withDeployment } from './subscriber-rig.ts';
 

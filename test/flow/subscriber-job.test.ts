@@ -3,12 +3,12 @@ import { describe, it } from 'node:test';
 
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import { eventVariable } from '../../functions/subscriber/hand-off.ts';
-import type { LogLine } from '../../infra/local/child.ts';
-import { startMetadata } from '../../infra/local/metadata/metadata.ts';
-import { RunApiRefusal } from '../../infra/local/run-api/refusal.ts';
-import { startRunApi, type LocalRunApi } from '../../infra/local/run-api/server.ts';
-import { taskProcess } from '../../infra/local/run-api/task-process.ts';
-import { TOPICS } from '../../infra/local/pubsub/topology.ts';
+import type { LogLine } from '../stand-ins/child.ts';
+import { startMetadata } from '../stand-ins/metadata/metadata.ts';
+import { RunApiRefusal } from '../stand-ins/cloud-run/refusal.ts';
+import { startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { taskProcess } from '../stand-ins/cloud-run/task-process.ts';
+import { TOPICS } from '../stand-ins/pubsub/topology.ts';
 import { runEntry, startEntry } from './entry.ts';
 import { deploy, PROJECT, until, type Deployment } from './subscriber-rig.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import type { LocalRegistry } from '../../infra/local/registry/registry.ts';
+import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 import { withDeployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };

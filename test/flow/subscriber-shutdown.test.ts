@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { TOPICS } from '../../infra/local/pubsub/topology.ts';
-import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
 import {
   FROM_SOURCE,

@@ -1,7 +1,7 @@
-import { buildImage, EPOCH, textLayer, type BuiltImage } from '../../infra/local/images/image.ts';
-import { seedImages } from '../../infra/local/images/seed.ts';
-import { putImage, storeTarget } from '../../infra/local/images/target.ts';
-import { startRegistry, type LocalRegistry } from '../../infra/local/registry/registry.ts';
+import { buildImage, EPOCH, textLayer, type BuiltImage } from '../stand-ins/images/image.ts';
+import { seedImages } from '../stand-ins/images/seed.ts';
+import { putImage, storeTarget } from '../stand-ins/images/target.ts';
+import { startRegistry, type LocalRegistry } from '../stand-ins/registry/registry.ts';
 
 /** A source with a few images and an empty destination, both on loopback. */
 export interface Registries {

@@ -21,13 +21,13 @@ import { fileURLToPath } from 'node:url';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
-import { freePort } from '../../infra/local/child.ts';
-import { seedImages } from '../../infra/local/images/seed.ts';
-import { storeTarget } from '../../infra/local/images/target.ts';
-import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
-import { createTopology } from '../../infra/local/pubsub/topology.ts';
-import { startRegistry } from '../../infra/local/registry/registry.ts';
+import { freePort } from '../stand-ins/child.ts';
+import { seedImages } from '../stand-ins/images/seed.ts';
+import { storeTarget } from '../stand-ins/images/target.ts';
+import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
+import { createTopology } from '../stand-ins/pubsub/topology.ts';
+import { startRegistry } from '../stand-ins/registry/registry.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const PROJECT = 'local-project';

@@ -7,11 +7,11 @@ import { PubSub } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
-import type { LogLine } from '../../infra/local/child.ts';
-import { createTopology, TOPICS } from '../../infra/local/pubsub/topology.ts';
-import { startRunFront, type RunFront } from '../../infra/local/run-front/front.ts';
-import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
-import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import type { LogLine } from '../stand-ins/child.ts';
+import { createTopology, TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
+import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
+import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';
 import type { PubsubEmulator } from './servers/pubsub-emulator.ts';
 

@@ -4,9 +4,9 @@ import { after, before, describe, it } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { startKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import { selfSignedCertificate } from '../../infra/local/kubernetes/self-signed-certificate.ts';
-import { playRecordedScenarios } from '../infra/local/scanner/recorded-scenarios.ts';
+import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { selfSignedCertificate } from '../stand-ins/kubernetes/self-signed-certificate.ts';
+import { playRecordedScenarios } from '../conformance/flux-scanner/recorded-scenarios.ts';
 import { required, skipUnless } from './servers/found.ts';
 import {
   askKubeApi,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { seedImages, type SeededRepository } from '../../infra/local/images/seed.ts';
-import { httpTarget } from '../../infra/local/images/target.ts';
-import { verifyRepository } from '../../infra/local/verifier/verifier.ts';
+import { seedImages, type SeededRepository } from '../stand-ins/images/seed.ts';
+import { httpTarget } from '../stand-ins/images/target.ts';
+import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { runEntry, type Ended } from '../flow/entry.ts';
 import {
   findDistribution,

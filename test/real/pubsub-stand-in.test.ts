@@ -3,9 +3,9 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 
 import { PubSub, v1 } from '@google-cloud/pubsub';
 
-import { startPubsub } from '../../infra/local/pubsub/server.ts';
-import { createTopology } from '../../infra/local/pubsub/topology.ts';
-import { startEndpoint, type PushRequest } from '../infra/local/pubsub/endpoint.ts';
+import { startPubsub } from '../stand-ins/pubsub/server.ts';
+import { createTopology } from '../stand-ins/pubsub/topology.ts';
+import { startEndpoint, type PushRequest } from '../conformance/pubsub/endpoint.ts';
 import { required, skipUnless } from './servers/found.ts';
 import { findPubsubEmulator, startPubsubEmulator } from './servers/pubsub-emulator.ts';
 

@@ -11,10 +11,10 @@ import { parse } from 'yaml';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
-import type { LogLine } from '../../infra/local/child.ts';
-import { startKubernetes, type LocalKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import { startRunFront, type RunFront } from '../../infra/local/run-front/front.ts';
-import { startInstanceProcess } from '../../infra/local/run-front/instance.ts';
+import type { LogLine } from '../stand-ins/child.ts';
+import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
+import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
 import { runEntry, startEntry, type Ended } from '../flow/entry.ts';
 import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { startPubsub } from '../../infra/local/pubsub/server.ts';
+import { startPubsub } from '../stand-ins/pubsub/server.ts';
 import { tagsOf } from '../functions/registries.ts';
 import { commandsOf, shellBlocks } from './runbook-programs.ts';
 import { REPOSITORY, startRunbookRig, type RunbookRig } from './runbook-rig.ts';

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 import { parse } from 'yaml';
 
-import { DEFAULT_LINES, nextRelease, seedImages } from '../../infra/local/images/seed.ts';
-import { httpTarget } from '../../infra/local/images/target.ts';
-import { startScanner, type Scanner } from '../../infra/local/scanner/scanner.ts';
+import { DEFAULT_LINES, nextRelease, seedImages } from '../stand-ins/images/seed.ts';
+import { httpTarget } from '../stand-ins/images/target.ts';
+import { startScanner, type Scanner } from '../stand-ins/flux-scanner/scanner.ts';
 import { runEntry, startEntry } from '../flow/entry.ts';
 import { findDockerRegistry, startDockerRegistry } from './servers/docker-registry.ts';
 import { required, skipUnless } from './servers/found.ts';

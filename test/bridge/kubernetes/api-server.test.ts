@@ -13,10 +13,7 @@ import {
   connectApiServer,
   connectionFault,
 } from '../../../bridge/kubernetes/api-server.ts';
-import {
-  startKubernetes,
-  type LocalKubernetes,
-} from '../../../infra/local/kubernetes/kubernetes.ts';
+import { startKubernetes, type LocalKubernetes } from '../../stand-ins/kubernetes/kubernetes.ts';
 import { faultOf, faultOfPromise } from '../faults.ts';
 
 const NAMESPACES = '/api/v1/namespaces';

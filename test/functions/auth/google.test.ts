@@ -11,7 +11,7 @@ import {
   whereAvailable,
 } from '../../../functions/auth/google.ts';
 import { Fault, isFault } from '../../../functions/fault.ts';
-import { startMetadata } from '../../../infra/local/metadata/metadata.ts';
+import { startMetadata } from '../../stand-ins/metadata/metadata.ts';
 
 /** The library finds the metadata server by its environment; each test has one of its own. */
 async function withMetadata(t: TestContext, host: string): Promise<void> {

@@ -19,7 +19,7 @@ import {
 } from '../../../functions/subscriber/delivery-deadline.ts';
 import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
-import { buildManifest } from '../../../infra/local/images/image.ts';
+import { buildManifest } from '../../stand-ins/images/image.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';

@@ -16,7 +16,7 @@ import {
   startRegistry,
   type LocalRegistry,
   type RegistryOptions,
-} from '../../../infra/local/registry/registry.ts';
+} from '../../stand-ins/registry/registry.ts';
 import type { Image } from './images.ts';
 
 /** Repository at the source, and the path of its mirror at the destination. */

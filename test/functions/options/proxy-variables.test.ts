@@ -14,11 +14,8 @@ import { PubSub } from '@google-cloud/pubsub';
 import { readSubscriberConfig } from '../../../functions/config.ts';
 import { ignoreProxyVariables } from '../../../functions/options/proxy-variables.ts';
 import { openSubscriberProcess } from '../../../functions/subscriber-process.ts';
-import {
-  startKubernetes,
-  type LocalKubernetes,
-} from '../../../infra/local/kubernetes/kubernetes.ts';
-import { startPubsub, type LocalPubsub } from '../../../infra/local/pubsub/server.ts';
+import { startKubernetes, type LocalKubernetes } from '../../stand-ins/kubernetes/kubernetes.ts';
+import { startPubsub, type LocalPubsub } from '../../stand-ins/pubsub/server.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 

@@ -1,7 +1,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
-import { startPubsub, type LocalPubsub } from '../../../infra/local/pubsub/server.ts';
+import { startPubsub, type LocalPubsub } from '../../stand-ins/pubsub/server.ts';
 
 /** A local Pub/Sub with a topic and a pull subscription of the same name, and a client to it. */
 export interface Broker {

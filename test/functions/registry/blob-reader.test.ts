@@ -9,7 +9,7 @@ import { readBlob, type BlobReaderOptions } from '../../../functions/registry/bl
 import type { OpenAnswer } from '../../../functions/registry/request.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
-import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { bytesOf, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
 
 const SIZE = 1_000_000;

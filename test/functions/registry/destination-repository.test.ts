@@ -6,8 +6,8 @@ import { Fault } from '../../../functions/fault.ts';
 import type { DestinationRepository, OpenBlob } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
-import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
-import { bytesOf as contentOf } from '../../../infra/local/registry/content.ts';
+import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
+import { bytesOf as contentOf } from '../../stand-ins/registry/content.ts';
 import {
   ACCESS_TOKEN,
   artifactRegistry,

@@ -7,7 +7,7 @@ import { googleCredentials, googleHosts } from '../../../functions/auth/google.t
 import { isFault } from '../../../functions/fault.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
-import type { LocalRegistry, RegistryOptions } from '../../../infra/local/registry/registry.ts';
+import type { LocalRegistry, RegistryOptions } from '../../stand-ins/registry/registry.ts';
 import { TEST_TLS } from './certificate.ts';
 import {
   ACCESS_TOKEN,

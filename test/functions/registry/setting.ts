@@ -22,7 +22,7 @@ import {
   startRegistry,
   type LocalRegistry,
   type RegistryOptions,
-} from '../../../infra/local/registry/registry.ts';
+} from '../../stand-ins/registry/registry.ts';
 
 /** A signal that nobody aborts. */
 export const NEVER = new AbortController().signal;

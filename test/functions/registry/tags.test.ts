@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
-import type { LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import {
   artifactRegistry,
   NEVER,

@@ -3,10 +3,10 @@ import { after, before, describe, it } from 'node:test';
 
 import { eventOf } from '../../../functions/contract/event.ts';
 import { differences, verifyAll, type Ends } from '../../../infra/local/convergence.ts';
-import { buildRelease, putRelease } from '../../../infra/local/images/release.ts';
-import { storeTarget } from '../../../infra/local/images/target.ts';
+import { buildRelease, putRelease } from '../../stand-ins/images/release.ts';
+import { storeTarget } from '../../stand-ins/images/target.ts';
 import type { ImageProgress } from '../../../infra/local/progress.ts';
-import { startRegistry, type LocalRegistry } from '../../../infra/local/registry/registry.ts';
+import { startRegistry, type LocalRegistry } from '../../stand-ins/registry/registry.ts';
 
 const line = { repository: 'demo/api', kind: 'signed' } as const;
 let source: LocalRegistry;

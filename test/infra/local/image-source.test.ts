@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 
 import { startImageSource } from '../../../infra/local/image-source.ts';
-import { challengedAuthorization } from '../../../infra/local/verifier/authorization.ts';
-import { verifyRepository } from '../../../infra/local/verifier/verifier.ts';
+import { challengedAuthorization } from '../../stand-ins/verifier/authorization.ts';
+import { verifyRepository } from '../../stand-ins/verifier/verifier.ts';
 
 it('the local source has whole images and gets new releases, each repository in its turn', async () => {
   const source = await startImageSource();

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { compileFilter } from '../../stand-ins/pubsub/filter.ts';
+
+const attributes = { 'ce-type': 'changed', lane: 'bulk', empty: '', 'a.b/c': 'path' };
+
+describe('filter', () => {
+  const cases = [
+    ['', true],
+    ['attributes:lane', true],
+    ['attributes:missing', false],
+    ['attributes:empty', true],
+    ['attributes:toString', false],
+    ['attributes:"a.b/c"', true],
+    ['attributes.lane = "bulk"', true],
+    ['attributes.lane="bulk"', true],
+    ['attributes.lane = "Bulk"', false],
+    ['attributes.ce-type = "changed"', true],
+    ['attributes."a.b/c" = "path"', true],
+    ['attributes.missing = ""', false],
+    ['attributes.lane != "events"', true],
+    ['attributes.lane != "bulk"', false],
+    ['attributes.missing != "bulk"', true],
+    ['hasPrefix(attributes.lane, "bu")', true],
+    ['hasPrefix(attributes.lane, "")', true],
+    ['hasPrefix(attributes.lane, "lk")', false],
+    ['hasPrefix(attributes.missing, "")', false],
+    ['NOT attributes:lane', false],
+    ['-attributes:lane', false],
+    ['NOT attributes:missing', true],
+    ['attributes:lane AND attributes:missing', false],
+    ['attributes:lane OR attributes:missing', true],
+    ['attributes:lane AND attributes.lane = "bulk" AND attributes:empty', true],
+    ['attributes:lane AND NOT attributes:missing', true],
+    ['attributes:missing OR (attributes:lane AND attributes:empty)', true],
+    ['(attributes:missing OR attributes:lane) AND attributes:empty', true],
+    ['NOT (attributes:lane AND attributes:missing)', true],
+    ['  ( attributes:lane )  ', true],
+  ] as const;
+  for (const [text, kept] of cases) {
+    it(`${kept ? 'keeps' : 'drops'} the message by ${text === '' ? 'no filter' : text}`, () => {
+      assert.equal(compileFilter(text)(attributes), kept);
+    });
+  }
+
+  it('reads escapes in texts', () => {
+    const filter = compileFilter(String.raw`attributes.x = "a\"b\\c\u0041\x42\103\n"`);
+    assert.equal(filter({ x: 'a"b\\cABC\n' }), true);
+  });
+});

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { digestOf } from '../../../stand-ins/registry/digest.ts';
+import type { LocalRegistry } from '../../../stand-ins/registry/registry.ts';
+import { ask, pushBlob, start } from '../loopback.ts';
+
+const BLOB = Buffer.from('an uploaded blob');
+const DIGEST = digestOf(BLOB);
+
+async function begin(
+  registry: LocalRegistry,
+  query = '',
+  repository = 'org/app',
+): Promise<Awaited<ReturnType<typeof ask>>> {
+  return ask(registry.url, 'POST', `/v2/${repository}/blobs/uploads/${query}`, { body: '' });
+}
+
+function withDigest(location: string | undefined, digest = DIGEST): string {
+  const address = location ?? '';
+  return `${address}${address.includes('?') ? '&' : '?'}digest=${digest}`;
+}
+
+describe('upload', () => {
+  it('takes POST and one PUT', async (t) => {
+    const registry = await start(t);
+    const put = await pushBlob(registry.url, 'org/app', BLOB);
+    assert.equal(put.status, 201);
+    assert.equal(put.headers.location, `${registry.url}/v2/org/app/blobs/${DIGEST}`);
+    assert.equal(registry.counter.uploadedBytes, BLOB.length);
+    assert.equal(registry.openUploads, 0);
+    assert.deepEqual(registry.store.blobs('org/app'), [DIGEST]);
+  });
+
+  it('takes several PATCHes and tells how far it is', async (t) => {
+    const registry = await start(t);
+    const begun = await begin(registry);
+    const first = await ask(registry.url, 'PATCH', begun.headers.location ?? '', {
+      headers: { 'content-range': '0-4' },
+      body: BLOB.subarray(0, 5),
+    });
+    assert.deepEqual([first.status, first.headers.range], [202, '0-4']);
+    const gap = await ask(registry.url, 'PATCH', first.headers.location ?? '', {
+      headers: { 'content-range': '6-9' },
+      body: BLOB.subarray(6, 10),
+    });
+    assert.deepEqual([gap.status, gap.headers.range], [416, '0-4']);
+    const asked = await ask(registry.url, 'GET', first.headers.location ?? '');
+    assert.deepEqual([asked.status, asked.headers.range], [204, '0-4']);
+    const last = await ask(registry.url, 'PUT', withDigest(first.headers.location), {
+      body: BLOB.subarray(5),
+    });
+    assert.equal(last.status, 201);
+  });
+
+  it('takes a digest in sha512 and answers, as distribution does, with its sha256', async (t) => {
+    const registry = await start(t);
+    const digest = digestOf(BLOB, 'sha512');
+    const begun = await begin(registry);
+    const put = await ask(registry.url, 'PUT', withDigest(begun.headers.location, digest), {
+      body: BLOB,
+    });
+    assert.deepEqual([put.status, put.headers['docker-content-digest']], [201, DIGEST]);
+    for (const name of [digest, DIGEST]) {
+      const head = await ask(registry.url, 'HEAD', `/v2/org/app/blobs/${name}`);
+      assert.deepEqual([head.status, head.headers['docker-content-digest']], [200, DIGEST]);
+    }
+  });
+
+  for (const [name, digest] of [
+    ['another digest', digestOf('other')],
+    ['no digest', 'sha256:short'],
+  ] as const) {
+    it(`refuses bytes under ${name}`, async (t) => {
+      const registry = await start(t);
+      const begun = await begin(registry);
+      const put = await ask(registry.url, 'PUT', withDigest(begun.headers.location, digest), {
+        body: BLOB,
+      });
+      assert.deepEqual([put.status, put.codes], [400, ['DIGEST_INVALID']]);
+      assert.deepEqual(registry.store.blobs('org/app'), []);
+    });
+  }
+
+  it('can be abandoned', async (t) => {
+    const registry = await start(t);
+    const begun = await begin(registry);
+    assert.equal(registry.openUploads, 1);
+    assert.equal((await ask(registry.url, 'DELETE', begun.headers.location ?? '')).status, 204);
+    const put = await ask(registry.url, 'PUT', withDigest(begun.headers.location), { body: BLOB });
+    assert.deepEqual([put.status, put.codes], [404, ['BLOB_UPLOAD_UNKNOWN']]);
+  });
+
+  it('drops the body of a single POST, or takes it', async (t) => {
+    const registry = await start(t);
+    const path = `/v2/org/app/blobs/uploads/?digest=${DIGEST}`;
+    assert.equal((await ask(registry.url, 'POST', path, { body: BLOB })).status, 202);
+    assert.deepEqual(registry.store.blobs('org/app'), []);
+    registry.set({ singlePost: 'taken' });
+    assert.equal((await ask(registry.url, 'POST', path, { body: BLOB })).status, 201);
+    assert.deepEqual(registry.store.blobs('org/app'), [DIGEST]);
+  });
+
+  it('wants a pre-encoded state back byte for byte', async (t) => {
+    const registry = await start(t, { switches: { uploadLocation: 'query' } });
+    const location = (await begin(registry)).headers.location ?? '';
+    const normalised = new URL(location);
+    normalised.searchParams.set('digest', DIGEST);
+    assert.notEqual(normalised.href, withDigest(location));
+    const wrong = await ask(registry.url, 'PUT', normalised.href, { body: BLOB });
+    assert.deepEqual([wrong.status, wrong.codes], [400, ['BLOB_UPLOAD_INVALID']]);
+    const right = await ask(registry.url, 'PUT', withDigest(location), { body: BLOB });
+    assert.equal(right.status, 201);
+  });
+
+  for (const [form, pattern] of [
+    ['relative', /^\/v2\/org\/app\/blobs\/uploads\/[0-9a-f-]{36}$/],
+    ['absolute', /^http:\/\/127\.0\.0\.1:\d+\/v2\/org\/app\/blobs\/uploads\/[0-9a-f-]{36}$/],
+  ] as const) {
+    it(`gives a ${form} Location`, async (t) => {
+      const registry = await start(t, { switches: { uploadLocation: form } });
+      assert.match((await begin(registry)).headers.location ?? '', pattern);
+    });
+  }
+});
+
+describe('upload to Artifact Registry', () => {
+  it('has its own path and takes one PATCH only', async (t) => {
+    const registry = await start(t, { personality: 'artifact-registry' });
+    const location = (await begin(registry, '', 'p/r/app')).headers.location ?? '';
+    assert.match(location, /^\/artifacts-uploads\/namespaces\/p\/repositories\/r\/uploads\/[^/]+$/);
+    const patch = await ask(registry.url, 'PATCH', location, { body: BLOB.subarray(0, 5) });
+    assert.equal(patch.status, 202);
+    const second = await ask(registry.url, 'PATCH', location, { body: BLOB.subarray(5) });
+    assert.deepEqual([second.status, second.codes], [400, ['BLOB_UPLOAD_INVALID']]);
+  });
+
+  it('takes one PATCH and an empty PUT, and the bytes in the PUT', async (t) => {
+    const registry = await start(t, { personality: 'artifact-registry' });
+    const location = (await begin(registry, '', 'p/r/app')).headers.location ?? '';
+    await ask(registry.url, 'PATCH', location, { body: BLOB });
+    assert.equal((await ask(registry.url, 'PUT', withDigest(location), { body: '' })).status, 201);
+    assert.equal((await pushBlob(registry.url, 'p/r/app', Buffer.from('two'))).status, 201);
+    assert.equal(registry.counter.count({ kind: 'upload' }), 5);
+  });
+
+  it('knows an upload by project and repository', async (t) => {
+    const registry = await start(t, { personality: 'artifact-registry' });
+    const location = (await begin(registry, '', 'p/r/app')).headers.location ?? '';
+    const other = withDigest(location.replace('/repositories/r/', '/repositories/q/'));
+    assert.equal((await ask(registry.url, 'PUT', other, { body: BLOB })).status, 404);
+  });
+});
+
+describe('mount', () => {
+  const mount = `?mount=${DIGEST}`;
+
+  it('needs from at a plain registry', async (t) => {
+    const registry = await start(t);
+    registry.store.putBlob('org/app', BLOB);
+    assert.equal((await begin(registry, mount)).status, 202);
+    const own = await begin(registry, `${mount}&from=org/app`);
+    assert.equal(own.status, 201);
+    assert.equal(own.headers['docker-content-digest'], DIGEST);
+    assert.equal((await begin(registry, `${mount}&from=org/app`, 'org/other')).status, 201);
+    assert.deepEqual(registry.store.blobs('org/other'), [DIGEST]);
+    assert.equal((await begin(registry, `${mount}&from=no/such`, 'org/third')).status, 202);
+  });
+
+  it('is a question for existence at Artifact Registry', async (t) => {
+    const registry = await start(t, { personality: 'artifact-registry' });
+    assert.equal((await begin(registry, mount, 'p/r/app')).status, 202);
+    registry.store.putBlob('p/r/app', BLOB);
+    assert.equal((await begin(registry, mount, 'p/r/app')).status, 201);
+    assert.equal((await begin(registry, `${mount}&from=other/registry`, 'p/r/app')).status, 201);
+    registry.set({ mountProbe: 'ignored' });
+    assert.equal((await begin(registry, mount, 'p/r/app')).status, 202);
+    assert.equal((await begin(registry, `${mount}&from=p/r/app`, 'p/q/app')).status, 201);
+    registry.set({ mountFrom: 'ignored' });
+    assert.equal((await begin(registry, `${mount}&from=p/r/app`, 'p/s/app')).status, 202);
+  });
+
+  it('wants a digest', async (t) => {
+    const registry = await start(t);
+    assert.equal((await begin(registry, '?mount=latest')).status, 400);
+  });
+});
