@@ -7,8 +7,8 @@ import type { Child } from '../../test/stand-ins/child.ts';
 import { differences, verifyAll } from './convergence.ts';
 import type { LocalOptions } from './options.ts';
 import { Progress } from './progress.ts';
-import { TOPICS } from '../../test/stand-ins/pubsub/topology.ts';
-import { startStage, type Stage } from './stage.ts';
+import { TOPICS } from '../../test/stand-ins/pubsub/lanes.ts';
+import { startTopology, type Topology } from './topology.ts';
 import { bytesInWords, createView, tableLines, type View, type ViewOutput } from './view.ts';
 
 /** Exit code of every entry for bad usage. */
@@ -50,7 +50,7 @@ async function requireReadable(kubeconfig: string | undefined): Promise<void> {
   }
 }
 
-/** One run from the start of the stage to its end. */
+/** One run from the start of the topology to its end. */
 class LocalRun {
   readonly #options: LocalOptions;
   readonly #output: ViewOutput;
@@ -76,7 +76,7 @@ class LocalRun {
 
   async run(): Promise<number> {
     this.#output.write('Starting…\n');
-    const stage = await startStage(this.#options, {
+    const topology = await startTopology(this.#options, {
       onLine: (child, line, raw) => {
         if (this.#options.logs) this.#output.write(`${child}: ${raw}\n`);
         if (child === 'bridge' && typeof line['objects'] === 'number') {
@@ -94,16 +94,16 @@ class LocalRun {
       },
     });
     try {
-      for (const place of stage.places) this.#output.write(`${place}\n`);
+      for (const place of topology.places) this.#output.write(`${place}\n`);
       this.#output.write('\n');
       const exitCode = this.#options.once
-        ? await this.#once(stage)
-        : await this.#untilStopped(stage);
+        ? await this.#once(topology)
+        : await this.#untilStopped(topology);
       if (this.#refusal !== undefined) throw new Fault('OPTION_INVALID', this.#refusal);
       return exitCode;
     } finally {
       this.#view.close();
-      await stage.close();
+      await topology.close();
       if (this.#death !== undefined && this.#refusal === undefined) {
         this.#output.write(`${this.#death}\n`);
       }
@@ -111,38 +111,38 @@ class LocalRun {
   }
 
   /** Pushes a new tag now and then until somebody ends it. */
-  async #untilStopped(stage: Stage): Promise<number> {
+  async #untilStopped(topology: Topology): Promise<number> {
     const { newTagIntervalMs } = this.#options;
     // Without new tags there is nothing to do but to be there.
     const intervalMs = newTagIntervalMs === 0 ? MAX_TIMER_MS : newTagIntervalMs;
     while (await this.#pause(intervalMs)) {
-      if (newTagIntervalMs > 0) await this.#release(stage);
+      if (newTagIntervalMs > 0) await this.#release(topology);
     }
     return this.#death === undefined ? 0 : 1;
   }
 
   /** Mirrors what is there, then a new tag of every image; verifies all; exit code. */
-  async #once(stage: Stage): Promise<number> {
+  async #once(topology: Topology): Promise<number> {
     const deadlineMs = Date.now() + this.#options.timeoutMs;
-    if (!(await this.#converge(stage, deadlineMs))) return 1;
-    if (stage.source !== undefined && this.#options.newTagIntervalMs > 0) {
-      for (const _image of stage.source.images) await this.#release(stage);
-      if (!(await this.#converge(stage, deadlineMs))) return 1;
+    if (!(await this.#converge(topology, deadlineMs))) return 1;
+    if (topology.source !== undefined && this.#options.newTagIntervalMs > 0) {
+      for (const _image of topology.source.images) await this.#release(topology);
+      if (!(await this.#converge(topology, deadlineMs))) return 1;
     }
     this.#view.close();
-    return this.#verify(stage);
+    return this.#verify(topology);
   }
 
-  async #release(stage: Stage): Promise<void> {
-    if (stage.source === undefined) return;
-    const { image, tag } = await stage.source.release();
+  async #release(topology: Topology): Promise<void> {
+    if (topology.source === undefined) return;
+    const { image, tag } = await topology.source.release();
     this.#view.note(`new tag  ${image}:${tag}`);
   }
 
   /** Whether every image that is to be mirrored has all its tags at the destination, in time. */
-  async #converge(stage: Stage, deadlineMs: number): Promise<boolean> {
+  async #converge(topology: Topology, deadlineMs: number): Promise<boolean> {
     for (;;) {
-      const missing = await this.#missing(stage);
+      const missing = await this.#missing(topology);
       if (missing.length === 0) return true;
       if (this.#ending.signal.aborted || Date.now() > deadlineMs) {
         const why = this.#death !== undefined ? 'ended' : 'not converged in time';
@@ -155,9 +155,9 @@ class LocalRun {
   }
 
   /** What still lacks, a line each. */
-  async #missing(stage: Stage): Promise<readonly string[]> {
+  async #missing(topology: Topology): Promise<readonly string[]> {
     const { images } = this.#progress;
-    const expected = stage.source?.images ?? this.#options.sources;
+    const expected = topology.source?.images ?? this.#options.sources;
     const unpublished = expected.filter((image) => !this.#isPublished(image));
     if (unpublished.length > 0) return unpublished.map((image) => `${image} was not published`);
     if (expected.length === 0) {
@@ -165,7 +165,7 @@ class LocalRun {
       if (waits !== undefined) return [waits];
     }
     const lines = [];
-    for (const progress of images.values()) lines.push(...(await differences(progress, stage)));
+    for (const progress of images.values()) lines.push(...(await differences(progress, topology)));
     return lines;
   }
 
@@ -188,11 +188,11 @@ class LocalRun {
     );
   }
 
-  async #verify(stage: Stage): Promise<number> {
+  async #verify(topology: Topology): Promise<number> {
     this.#output.write(
       '\nVerifying: every manifest and blob is read back from the destination and hashed…\n',
     );
-    const { lines, problems } = await verifyAll([...this.#progress.images.values()], stage);
+    const { lines, problems } = await verifyAll([...this.#progress.images.values()], topology);
     for (const line of lines) this.#output.write(`${line}\n`);
     const rows = [...this.#progress.images.keys()].map((image) => this.#progress.row(image));
     const known = rows.filter((row) => row !== undefined);

@@ -11,7 +11,7 @@ import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.t
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
 import { freePort } from '../stand-ins/child.ts';
 import { startPubsub } from '../stand-ins/pubsub/server.ts';
-import { createTopology, TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
@@ -313,7 +313,7 @@ async function sharedBy(
   });
   const admin = new PubSub({ apiEndpoint: pubsub.host, projectId: 'bench', emulatorMode: true });
   try {
-    await createTopology({
+    await createLanes({
       host: pubsub.host,
       projectId: 'bench',
       eventsEndpoint: front.url,

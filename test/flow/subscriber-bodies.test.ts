@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { freePort } from '../stand-ins/child.ts';
-import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { PROJECT, startBroker, type Broker } from '../functions/pubsub/broker.ts';
 import { FROM_SOURCE } from './subscriber-rig.ts';

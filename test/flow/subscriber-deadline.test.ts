@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { PROJECT, withDeployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { tagsOf } from '../functions/registries.ts';
 import { runEntry, startEntry, type Ended } from './entry.ts';
 import { PROJECT, until, withDeployment, type Deployment } from './subscriber-rig.ts';

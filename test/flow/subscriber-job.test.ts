@@ -8,7 +8,7 @@ import { startMetadata } from '../stand-ins/metadata/metadata.ts';
 import { RunApiRefusal } from '../stand-ins/cloud-run/refusal.ts';
 import { startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
 import { taskProcess } from '../stand-ins/cloud-run/task-process.ts';
-import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { runEntry, startEntry } from './entry.ts';
 import { deploy, PROJECT, until, type Deployment } from './subscriber-rig.ts';
 

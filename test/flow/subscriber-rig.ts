@@ -6,7 +6,7 @@ import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.t
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
 import { freePort, type LogLine } from '../stand-ins/child.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
-import { createTopology, TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
@@ -115,7 +115,7 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
       ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     });
   const [events, bulk] = [await front(), await front()];
-  await createTopology({
+  await createLanes({
     host: pubsub.host,
     projectId: PROJECT,
     eventsEndpoint: events.url,

@@ -26,7 +26,7 @@ import { seedImages } from '../stand-ins/images/seed.ts';
 import { storeTarget } from '../stand-ins/images/target.ts';
 import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
-import { createTopology } from '../stand-ins/pubsub/topology.ts';
+import { createLanes } from '../stand-ins/pubsub/lanes.ts';
 import { startRegistry } from '../stand-ins/registry/registry.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -110,7 +110,7 @@ async function startLanes(t: TestContext): Promise<LocalPubsub> {
   const endpoint = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
   const pubsub = await startPubsub();
   t.after(async () => pubsub.close());
-  await createTopology({
+  await createLanes({
     host: pubsub.host,
     projectId: PROJECT,
     eventsEndpoint: endpoint,

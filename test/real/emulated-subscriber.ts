@@ -8,7 +8,7 @@ import { PubSub } from '@google-cloud/pubsub';
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
 import type { LogLine } from '../stand-ins/child.ts';
-import { createTopology, TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
@@ -82,7 +82,7 @@ export async function startEmulatedSubscriber(
       }),
     concurrency: 8,
   });
-  await createTopology({
+  await createLanes({
     host: emulator.host,
     projectId: PROJECT,
     eventsEndpoint: front.url,

@@ -4,7 +4,7 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { PubSub, v1 } from '@google-cloud/pubsub';
 
 import { startPubsub } from '../stand-ins/pubsub/server.ts';
-import { createTopology } from '../stand-ins/pubsub/topology.ts';
+import { createLanes } from '../stand-ins/pubsub/lanes.ts';
 import { startEndpoint, type PushRequest } from '../conformance/pubsub/endpoint.ts';
 import { required, skipUnless } from './servers/found.ts';
 import { findPubsubEmulator, startPubsubEmulator } from './servers/pubsub-emulator.ts';
@@ -381,8 +381,8 @@ for (const { name, skip, start } of servers) {
       assert.deepEqual(textsOf(await pull(subscriptionName, 1)), ['left']);
     });
 
-    it('takes the topology of the two lanes', async (t) => {
-      await pushThroughTopology(t, subject);
+    it('takes the two lanes', async (t) => {
+      await pushThroughLanes(t, subject);
     });
   });
 }
@@ -423,10 +423,10 @@ async function connect(server: {
   };
 }
 
-async function pushThroughTopology(t: TestContext, { host, client }: Subject): Promise<void> {
+async function pushThroughLanes(t: TestContext, { host, client }: Subject): Promise<void> {
   const events = await startEndpoint(t);
   const bulk = await startEndpoint(t);
-  await createTopology({
+  await createLanes({
     host,
     projectId: 'test-project',
     eventsEndpoint: events.url,

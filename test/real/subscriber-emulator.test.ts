@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { TOPICS } from '../stand-ins/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { startEmulatedSubscriber, type EmulatedSubscriber } from './emulated-subscriber.ts';
 import { required, skipUnless } from './servers/found.ts';
 import {

@@ -1,7 +1,7 @@
 import { PubSub, type CreateSubscriptionOptions } from '@google-cloud/pubsub';
 
-/** Where the topology is made and what it looks like. */
-export interface TopologyOptions {
+/** Where the lanes are made and how they deliver. */
+export interface LanesOptions {
   /** `HOST:PORT` of a stand-in or of Google's emulator. */
   readonly host: string;
   readonly projectId: string;
@@ -34,7 +34,7 @@ const DEFAULT_RETENTION_SECONDS = 7 * 24 * 3_600;
  * of the third; what is there already stays as it is. Talks plain gRPC without credentials, so only
  * ever to a server on this machine.
  */
-export async function createTopology(options: TopologyOptions): Promise<void> {
+export async function createLanes(options: LanesOptions): Promise<void> {
   const pubsub = new PubSub({
     apiEndpoint: options.host,
     projectId: options.projectId,
@@ -63,7 +63,7 @@ export async function createTopology(options: TopologyOptions): Promise<void> {
   }
 }
 
-function pushOptions(endpoint: string, options: TopologyOptions): CreateSubscriptionOptions {
+function pushOptions(endpoint: string, options: LanesOptions): CreateSubscriptionOptions {
   return {
     pushConfig: { pushEndpoint: endpoint, noWrapper: { writeMetadata: true } },
     ackDeadlineSeconds: PUSH_ACK_DEADLINE_SECONDS,

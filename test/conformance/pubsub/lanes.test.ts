@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { createTopology } from '../../stand-ins/pubsub/topology.ts';
+import { createLanes } from '../../stand-ins/pubsub/lanes.ts';
 import { startEndpoint } from './endpoint.ts';
 import { PROJECT, startSetting, topicName } from './setting.ts';
 
-describe('topology', () => {
+describe('createLanes', () => {
   it('delivers each lane to its endpoint and dead-letters what is refused', async (t) => {
     const events = await startEndpoint(t);
     const bulk = await startEndpoint(t, () => 500);
     const { pubsub, publish, until } = await startSetting(t, { backoffFactor: 0 });
-    await createTopology({
+    await createLanes({
       host: pubsub.host,
       projectId: PROJECT,
       eventsEndpoint: events.url,
@@ -37,7 +37,7 @@ describe('topology', () => {
       eventsEndpoint: 'http://127.0.0.1:1/events',
       bulkEndpoint: 'http://127.0.0.1:1/bulk',
     };
-    await createTopology({ host: pubsub.host, projectId: PROJECT, ...endpoints });
+    await createLanes({ host: pubsub.host, projectId: PROJECT, ...endpoints });
     for (const [name, endpoint] of [
       ['events', endpoints.eventsEndpoint],
       ['bulk', endpoints.bulkEndpoint],
@@ -65,8 +65,8 @@ describe('topology', () => {
       eventsEndpoint: 'http://127.0.0.1:1/events',
       bulkEndpoint: 'http://127.0.0.1:1/bulk',
     };
-    await createTopology(options);
-    await createTopology({ ...options, eventsEndpoint: 'http://127.0.0.1:2/other' });
+    await createLanes(options);
+    await createLanes({ ...options, eventsEndpoint: 'http://127.0.0.1:2/other' });
     const [metadata] = await client.subscription('events').getMetadata();
     assert.equal(metadata.pushConfig?.pushEndpoint, options.eventsEndpoint);
   });

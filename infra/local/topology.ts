@@ -9,12 +9,12 @@ import { startMetadata } from '../../test/stand-ins/metadata/metadata.ts';
 import type { LocalOptions } from './options.ts';
 import { startPubsub } from '../../test/stand-ins/pubsub/server.ts';
 import { tapTopics } from '../../test/stand-ins/pubsub/tap.ts';
-import { createTopology, TOPICS } from '../../test/stand-ins/pubsub/topology.ts';
+import { createLanes, TOPICS } from '../../test/stand-ins/pubsub/lanes.ts';
 import { startRegistry } from '../../test/stand-ins/registry/registry.ts';
 import { startScanner } from '../../test/stand-ins/flux-scanner/scanner.ts';
 
-/** Whom a stage tells what happens on it. */
-export interface StageListener {
+/** Told what happens while it runs. */
+export interface TopologyListener {
   /** A log line of the bridge or of a function. */
   readonly onLine: (child: string, line: LogLine, raw: string) => void;
   /** A message that was published to a topic. */
@@ -26,8 +26,8 @@ export interface StageListener {
   readonly onDeath: (child: Child, code: number) => void;
 }
 
-/** The whole topology on this machine. */
-export interface Stage {
+/** The demo: source, scans, Pub/Sub, bridge, functions and destination on this machine. */
+export interface Topology {
   /** The local source with its images; undefined where real sources are mirrored. */
   readonly source: ImageSource | undefined;
   /** `HOST/PATH` that is mirrored into. */
@@ -50,7 +50,10 @@ const LANES = ['events', 'bulk'] as const;
  * Starts source, scans, Pub/Sub, bridge, both lanes' functions and destination, each as a stand-in
  * unless an option names the real thing. What was started is ended again where a later part fails.
  */
-export async function startStage(options: LocalOptions, listener: StageListener): Promise<Stage> {
+export async function startTopology(
+  options: LocalOptions,
+  listener: TopologyListener,
+): Promise<Topology> {
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
@@ -65,9 +68,9 @@ export async function startStage(options: LocalOptions, listener: StageListener)
 
 async function build(
   options: LocalOptions,
-  listener: StageListener,
+  listener: TopologyListener,
   closers: (() => Promise<void>)[],
-): Promise<Omit<Stage, 'close'>> {
+): Promise<Omit<Topology, 'close'>> {
   const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-'));
   closers.push(async () => rm(folder, { recursive: true, force: true }));
 
@@ -75,7 +78,7 @@ async function build(
   const source = await startSource(options, closers);
   const pubsubHost = await startBroker(options, closers);
   const ports = { events: await freePort(), bulk: await freePort() };
-  await createTopology({
+  await createLanes({
     host: pubsubHost,
     projectId: PROJECT,
     eventsEndpoint: `http://127.0.0.1:${ports.events}/`,
@@ -222,7 +225,7 @@ interface FunctionParts {
   readonly pubsubHost: string;
   readonly destination: Destination;
   readonly options: LocalOptions;
-  readonly listener: StageListener;
+  readonly listener: TopologyListener;
   readonly closers: (() => Promise<void>)[];
 }
 
@@ -255,7 +258,7 @@ function startFunction(parts: FunctionParts): void {
 function startBridge(parts: {
   readonly kubeconfig: string;
   readonly pubsubHost: string;
-  readonly listener: StageListener;
+  readonly listener: TopologyListener;
   readonly closers: (() => Promise<void>)[];
 }): void {
   const child = startChild({
