@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -28,15 +28,18 @@ function stages(): readonly (readonly Instruction[])[] {
   return starts.map((start, stage) => instructions.slice(start, starts[stage + 1]));
 }
 
-const [build = [], final = []] = stages();
+const [build = [], compiled = [], final = []] = stages();
 
 function of(stage: readonly Instruction[], name: string): readonly string[] {
   return stage.filter((instruction) => instruction.name === name).map(({ words }) => words);
 }
 
-/** Sources and target of `COPY a b ./`. */
-function copies(): readonly { readonly sources: readonly string[]; readonly target: string }[] {
-  return of(build, 'COPY').map((words) => {
+/** Sources and target of a stage's `COPY a b ./` from the context. */
+function copies(
+  stage: readonly Instruction[],
+): readonly { readonly sources: readonly string[]; readonly target: string }[] {
+  const fromContext = of(stage, 'COPY').filter((words) => !words.startsWith('--from='));
+  return fromContext.map((words) => {
     const paths = words.split(' ');
     return { sources: paths.slice(0, -1), target: paths.at(-1) ?? '' };
   });
@@ -50,8 +53,11 @@ describe('the Dockerfile', () => {
     assert.deepEqual(of(final, 'USER'), ['65532:65532']);
   });
 
-  it('takes nothing into the image but the bundles', () => {
-    assert.deepEqual(of(final, 'COPY'), ['--from=build /src/dist/ ./']);
+  it('takes nothing into the image but the bundles and what V8 made of them', () => {
+    assert.deepEqual(of(final, 'COPY'), [
+      '--from=build /src/dist/ ./',
+      '--from=compiled /tmp/compile-cache/ compile-cache/',
+    ]);
     assert.deepEqual(of(final, 'RUN'), []);
     assert.deepEqual(of(final, 'ADD'), []);
   });
@@ -69,7 +75,8 @@ describe('the Dockerfile', () => {
       .map((line) => line.slice(1));
     assert.deepEqual(
       [...allowed].sort(),
-      copies()
+      [build, compiled]
+        .flatMap(copies)
         .flatMap(({ sources }) => sources)
         .sort(),
     );
@@ -78,7 +85,7 @@ describe('the Dockerfile', () => {
 
   it('builds its entries from what it copies alone', (t) => {
     const folder = scratchFolder(t);
-    for (const { sources, target } of copies()) {
+    for (const { sources, target } of copies(build)) {
       for (const source of sources) {
         const to = target === './' ? source : target;
         cpSync(join(ROOT, source), join(folder, to), { recursive: true });
@@ -100,6 +107,49 @@ describe('the Dockerfile', () => {
       'pubsub.js',
       'serve.js',
     ]);
+  });
+
+  it('compiles with the Node, flags, user and paths that the image has', () => {
+    const settings = (stage: readonly Instruction[]): readonly string[] => {
+      const env = of(stage, 'ENV').flatMap((words) => words.split(/\s+/));
+      return env.filter((setting) => !setting.startsWith('NODE_COMPILE_CACHE='));
+    };
+    for (const name of ['FROM', 'USER', 'WORKDIR']) {
+      const [ours, theirs] = [compiled, final].map((stage) =>
+        of(stage, name).map((words) => words.replace(/ AS .*/, '')),
+      );
+      assert.deepEqual(ours, theirs, name);
+    }
+    assert.deepEqual(settings(compiled), settings(final));
+    assert.deepEqual(of(compiled, 'RUN'), [
+      '["/nodejs/bin/node", "/tmp/compile-cache.mjs", "/app", "/tmp/compile-cache"]',
+    ]);
+  });
+
+  it('starts its entries with what was compiled, from a folder that nobody may write', (t) => {
+    const app = join(scratchFolder(t), 'app');
+    const cache = join(scratchFolder(t), 'compile-cache');
+    const node = (args: readonly string[], more = {}): string => {
+      const options = { env: { ...process.env, ...more }, encoding: 'utf8', cwd: ROOT } as const;
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
+      assert.equal(status, 0, stdout + stderr);
+      return stdout + stderr;
+    };
+    node(['infra/bundle.mjs', `--out=${app}`, 'serve', 'job']);
+    node(['infra/compile-cache.mjs', app, cache]);
+    const kept = readdirSync(cache, { recursive: true, withFileTypes: true });
+    for (const entry of kept) {
+      const { mode } = statSync(join(entry.parentPath, entry.name));
+      assert.equal(mode & 0o777, entry.isDirectory() ? 0o555 : 0o444, entry.name);
+    }
+    for (const entry of ['serve', 'job']) {
+      const file = join(app, `${entry}.js`);
+      const said = node([file, '--help'], {
+        NODE_COMPILE_CACHE: cache,
+        NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+      });
+      assert.match(said, new RegExp(`V8 code cache for ESM \\S*/${entry}\\.js was accepted`));
+    }
   });
 
   it('has the entries that Terraform starts', () => {
