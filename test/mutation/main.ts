@@ -1,0 +1,203 @@
+// Changes the product in one small place at a time, in a copy, and looks whether a test notices: the
+// figure says how far the tests can be trusted. What survives is printed, to be judged by a person: a
+// change that no caller can see is none that a test could notice.
+//
+//   npm run mutate -- [--seed=N] [--count=N] [--workers=N] [--file=PATH …] [--kind=KIND …]
+//
+// The same seed takes the same sample of the same source. Tests that import the changed declaration
+// run, those that reach the fewest files first, until one fails.
+import { spawn } from 'node:child_process';
+import {
+  cpSync,
+  globSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { SourceGraph } from '../source-graph.ts';
+import { MUTANT_KINDS, mutantsOf, mutated, type Mutant, type MutantKind } from './mutants.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** Longest run of one test file, ms: a mutant may wait for ever. */
+const TEST_LIMIT_MS = 120_000;
+/** Test files for one mutant: what the nearest do not notice, those far away rarely do. */
+const MAX_TEST_FILES = 14;
+/** Tests of whole processes, which start what they test and import nothing of it. */
+const WHOLE = ['test/flow', 'test/bridge'];
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string', default: '250' },
+    workers: { type: 'string', default: '1' },
+    file: { type: 'string', multiple: true, default: [] },
+    kind: { type: 'string', multiple: true, default: [] },
+  },
+});
+
+/** A generator of numbers in [0, 1) (mulberry32). */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let word = Math.imul(state ^ (state >>> 15), state | 1);
+    word ^= word + Math.imul(word ^ (word >>> 7), word | 61);
+    return ((word ^ (word >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** So many of the items, each as likely as another. */
+function sampled<T>(items: readonly T[], count: number, random: () => number): readonly T[] {
+  const rest = [...items];
+  const taken: T[] = [];
+  while (taken.length < count && rest.length > 0) {
+    taken.push(...rest.splice(Math.floor(random() * rest.length), 1));
+  }
+  return taken;
+}
+
+const products = globSync('{bridge,functions}/**/*.ts', { cwd: root }).map(slashed).sort();
+const tests = globSync('test/**/*.test.ts', { cwd: root })
+  .map(slashed)
+  .filter(
+    (file) => !/^test\/(infra|real|simulation|chaos|bench|mutation|conformance)\//.test(file),
+  );
+const graph = new SourceGraph(
+  root,
+  globSync('{bridge,functions,test,infra}/**/*.ts', { cwd: root }).map(slashed),
+);
+
+function slashed(path: string): string {
+  return path.replaceAll('\\', '/');
+}
+
+/** Test file → the files that it reaches. */
+const reaches = new Map(
+  tests.map((test) => {
+    const files = [...graph.reachedFrom([test])].map((key) => key.slice(0, key.indexOf(' ')));
+    return [test, new Set(files)] as const;
+  }),
+);
+
+function testsFor(file: string): readonly string[] {
+  const own = `test/${file.replace(/\.ts$/, '.test.ts')}`;
+  const near = [...reaches].filter(([, files]) => files.has(file));
+  near.sort(
+    ([one, left], [other, right]) =>
+      Number(other === own) - Number(one === own) || left.size - right.size,
+  );
+  const names = near.map(([test]) => test);
+  const whole = tests.filter(
+    (test) => WHOLE.some((folder) => test.startsWith(folder)) && !names.includes(test),
+  );
+  return [
+    ...names.slice(0, MAX_TEST_FILES),
+    ...whole.slice(0, names.length === 0 ? MAX_TEST_FILES : 0),
+  ];
+}
+
+/** @returns the test file that noticed; undefined: none */
+async function noticedBy(mutant: Mutant, copy: string): Promise<string | undefined> {
+  const path = join(copy, mutant.file);
+  const text = readFileSync(join(root, mutant.file), 'utf8');
+  writeFileSync(path, mutated(text, mutant));
+  try {
+    for (const test of testsFor(mutant.file)) {
+      if (!(await passes(test, copy))) return test;
+    }
+    return undefined;
+  } finally {
+    writeFileSync(path, text);
+  }
+}
+
+function passes(test: string, copy: string): Promise<boolean> {
+  const child = spawn(process.execPath, ['--test', '--test-force-exit', test], {
+    cwd: copy,
+    stdio: 'ignore',
+    timeout: TEST_LIMIT_MS,
+    killSignal: 'SIGKILL',
+  });
+  return new Promise((resolve) => {
+    child.once('exit', (code) => {
+      resolve(code === 0);
+    });
+  });
+}
+
+function newCopy(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-mutation-'));
+  for (const entry of [
+    'bridge',
+    'functions',
+    'test',
+    'infra',
+    'package.json',
+    'tsconfig.json',
+    'README.md',
+    'cloudbuild.yaml',
+  ]) {
+    cpSync(join(root, entry), join(copy, entry), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
+
+const random = randomOf(Number(values.seed));
+const kinds = new Set<string>(values.kind.length === 0 ? MUTANT_KINDS : values.kind);
+const all = products
+  .filter((file) => values.file.length === 0 || values.file.includes(file))
+  .flatMap((file) => mutantsOf(file, readFileSync(join(root, file), 'utf8')))
+  .filter(({ kind }) => kinds.has(kind));
+const sample = sampled(all, Number(values.count), random);
+process.stdout.write(`${sample.length} of ${all.length} mutants, seed ${values.seed}\n`);
+
+const tally = new Map<MutantKind, { caught: number; survived: number }>();
+const waiting = [...sample];
+let done = 0;
+
+async function work(): Promise<void> {
+  const copy = newCopy();
+  try {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const noticed = await noticedBy(mutant, copy);
+      const counts = tally.get(mutant.kind) ?? { caught: 0, survived: 0 };
+      tally.set(mutant.kind, counts);
+      if (noticed === undefined) counts.survived += 1;
+      else counts.caught += 1;
+      done += 1;
+      tell(mutant, noticed);
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+function tell(mutant: Mutant, noticed: string | undefined): void {
+  const { file, line, kind, start, end, replacement } = mutant;
+  const before = readFileSync(join(root, file), 'utf8').slice(start, end).replace(/\s+/g, ' ');
+  const verdict = noticed === undefined ? 'SURVIVED' : `caught by ${noticed}`;
+  const change = `${before.slice(0, 80)} → ${replacement.replace(/\s+/g, ' ').slice(0, 80)}`;
+  process.stdout.write(`${done}/${sample.length} ${file}:${line} ${kind}: ${change}: ${verdict}\n`);
+}
+
+await Promise.all(Array.from({ length: Number(values.workers) }, work));
+
+const sum = { caught: 0, survived: 0 };
+for (const [kind, { caught, survived }] of tally) {
+  sum.caught += caught;
+  sum.survived += survived;
+  process.stdout.write(`${kind.padEnd(14)} ${caught} of ${caught + survived} caught\n`);
+}
+const share = (100 * sum.caught) / Math.max(1, sum.caught + sum.survived);
+process.stdout.write(
+  `all            ${sum.caught} of ${sum.caught + sum.survived} caught: ${share.toFixed(1)} %\n`,
+);
