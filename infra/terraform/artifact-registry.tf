@@ -101,9 +101,11 @@ resource "google_artifact_registry_repository_iam_member" "destination_reader" {
 }
 
 locals {
+  # Of the resource, not as it was asked for: a repository that is made anew has lost its grants, and these must be
+  # made anew with it.
   destination_repository_id = (
     var.destination_repository.create
-    ? google_artifact_registry_repository.destination[0].repository_id
+    ? google_artifact_registry_repository.destination[0].name
     : data.google_artifact_registry_repository.existing[0].repository_id
   )
 }

@@ -78,8 +78,8 @@ resource "terraform_data" "deletion_guard" {
     google_pubsub_topic.flux_events,
     google_pubsub_topic.lane,
     google_pubsub_topic_iam_member.agent_dead_letter,
-    google_pubsub_topic_iam_member.bridge_publisher,
-    google_pubsub_topic_iam_member.flux_events_publisher,
+    google_pubsub_topic_iam_member.bridge_publishes,
+    google_pubsub_topic_iam_member.flux_events_publish,
     google_pubsub_topic_iam_member.mirror_publisher,
     google_secret_manager_secret.docker_config,
     google_secret_manager_secret_iam_member.mirror,
@@ -88,7 +88,7 @@ resource "terraform_data" "deletion_guard" {
     google_service_account.mirror,
     google_service_account.push,
     google_service_account_iam_member.agent_push_token,
-    google_service_account_iam_member.bridge,
+    google_service_account_iam_member.bridge_acts_as_account,
     google_service_account_iam_member.build_acts_as_mirror,
   ]
 }

@@ -73,11 +73,11 @@ resource "google_pubsub_subscription_iam_member" "agent_flux_events" {
   member       = local.pubsub_agent
 }
 
-resource "google_pubsub_topic_iam_member" "flux_events_publisher" {
-  for_each = var.accept_flux_events ? local.flux_event_members : toset([])
+resource "google_pubsub_topic_iam_member" "flux_events_publish" {
+  for_each = var.accept_flux_events ? local.flux_event_members : {}
 
   project = var.project_id
   topic   = google_pubsub_topic.flux_events[0].id
   role    = "roles/pubsub.publisher"
-  member  = each.key
+  member  = each.value
 }

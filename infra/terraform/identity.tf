@@ -114,15 +114,21 @@ locals {
   direct_member = "principal://iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s.svc.id.goog/subject/ns/%s/sa/%s"
 
   # Who publishes, each once: two clusters of one project have one identity, and a grant for each of them
-  # would be one grant, which goes with the first cluster that is removed.
-  bridge_members = setunion(
-    toset([
-      for principal in values(var.bridge_principals) : principal.member != null ? principal.member : format(
-        local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
-      ) if !principal.annotated
-    ]),
+  # would be one grant, which goes with the first cluster that is removed. Keys are known to a plan, also where
+  # the project is made by the same one and its number is not known yet.
+  bridge_members = merge(
+    {
+      for identity, numbers in {
+        for principal in values(var.bridge_principals) :
+        "${principal.project_id}/${principal.namespace}/${principal.service_account}" => principal.project_number...
+        if principal.member == null && !principal.annotated
+      } : identity => format(local.direct_member, numbers[0], split("/", identity)...)
+    },
+    { for member in toset(values(var.bridge_principals)[*].member) : member => member if member != null },
     # Annotated Kubernetes service accounts act as this one of Google's; its name is known before it is made.
-    length(local.annotated_members) == 0 ? toset([]) : toset(["serviceAccount:${local.bridge_account_id}@${var.project_id}.iam.gserviceaccount.com"]),
+    length(local.annotated_members) == 0 ? {} : {
+      annotated = "serviceAccount:${local.bridge_account_id}@${var.project_id}.iam.gserviceaccount.com"
+    },
   )
 
   # Kubernetes service accounts that may act as Google's, each once.
@@ -132,13 +138,18 @@ locals {
   ])
   bridge_account_id = "${var.name}-bridge"
 
-  flux_event_members = toset([
-    for principal in values(var.flux_event_principals) : principal.member != null ? principal.member : format(
-      local.direct_member, principal.project_number, principal.project_id, principal.namespace, principal.service_account
-    )
-  ])
+  flux_event_members = merge(
+    {
+      for identity, numbers in {
+        for principal in values(var.flux_event_principals) :
+        "${principal.project_id}/${principal.namespace}/${principal.service_account}" => principal.project_number...
+        if principal.member == null
+      } : identity => format(local.direct_member, numbers[0], split("/", identity)...)
+    },
+    { for member in toset(values(var.flux_event_principals)[*].member) : member => member if member != null },
+  )
 
-  bridge_grants = { for pair in setproduct(local.lanes, local.bridge_members) : "${pair[0]} ${pair[1]}" => { lane = pair[0], member = pair[1] } }
+  bridge_grants = { for pair in setproduct(local.lanes, keys(local.bridge_members)) : "${pair[0]} ${pair[1]}" => { lane = pair[0], member = local.bridge_members[pair[1]] } }
 }
 
 resource "google_service_account" "bridge" {
@@ -151,7 +162,7 @@ resource "google_service_account" "bridge" {
   depends_on = [google_project_service.this]
 }
 
-resource "google_service_account_iam_member" "bridge" {
+resource "google_service_account_iam_member" "bridge_acts_as_account" {
   for_each = local.annotated_members
 
   service_account_id = google_service_account.bridge[0].name
@@ -159,7 +170,7 @@ resource "google_service_account_iam_member" "bridge" {
   member             = each.key
 }
 
-resource "google_pubsub_topic_iam_member" "bridge_publisher" {
+resource "google_pubsub_topic_iam_member" "bridge_publishes" {
   for_each = local.bridge_grants
 
   project = var.project_id

@@ -19,13 +19,13 @@ output "destination_layout" {
 output "topics" {
   description = "Ids of the topics by lane: the bridge's --topic (events) and --bulk-topic (bulk)."
   value       = { for lane, topic in google_pubsub_topic.lane : lane => topic.name }
-  depends_on  = [google_pubsub_topic_iam_member.bridge_publisher]
+  depends_on  = [google_pubsub_topic_iam_member.bridge_publishes]
 }
 
 output "flux_events_topic" {
   description = "Id of the topic for Flux's own events: spec.channel of a googlepubsub Provider. Null unless accept_flux_events."
   value       = one(google_pubsub_topic.flux_events[*].name)
-  depends_on  = [google_pubsub_topic_iam_member.flux_events_publisher]
+  depends_on  = [google_pubsub_topic_iam_member.flux_events_publish]
 }
 
 output "dead_letter_topic" {
@@ -69,7 +69,7 @@ output "service_accounts" {
 output "bridge_service_account" {
   description = "E-mail that an annotated Kubernetes service account names (iam.gke.io/gcp-service-account). Null unless one of bridge_principals is annotated."
   value       = one(google_service_account.bridge[*].email)
-  depends_on  = [google_service_account_iam_member.bridge]
+  depends_on  = [google_service_account_iam_member.bridge_acts_as_account]
 }
 
 output "docker_config_secret" {

@@ -10,13 +10,19 @@ locals {
     : coalesce(var.source_credentials.secret_id, "${var.name}-docker-config")
   )
 
-  # Files that the containers see, by volume name; a secret mounted as a volume is a folder of its own.
+  # Files that the containers see, by volume name; a secret mounted as a volume is a folder of its own. The grant
+  # is on the resource: a secret that is made anew has lost it.
   secret_files = merge(
     local.docker_config_secret == null ? {} : {
-      docker-config = { secret = local.docker_config_secret, folder = "/secrets/docker-config", file = "config.json" }
+      docker-config = {
+        secret  = local.docker_config_secret
+        granted = try(google_secret_manager_secret.docker_config[0].id, local.docker_config_secret)
+        folder  = "/secrets/docker-config"
+        file    = "config.json"
+      }
     },
     var.source_ca_secret_id == null ? {} : {
-      source-ca = { secret = var.source_ca_secret_id, folder = "/secrets/source-ca", file = "ca.pem" }
+      source-ca = { secret = var.source_ca_secret_id, granted = var.source_ca_secret_id, folder = "/secrets/source-ca", file = "ca.pem" }
     },
   )
 }
@@ -44,7 +50,18 @@ resource "google_secret_manager_secret" "docker_config" {
     }
   }
 
+  # A secret of an earlier version is replicated everywhere, which cannot be changed: it stays as it is, with the
+  # operator's versions, until region or key are others.
+  lifecycle {
+    ignore_changes       = [replication]
+    replace_triggered_by = [terraform_data.secret_replication]
+  }
+
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agent]
+}
+
+resource "terraform_data" "secret_replication" {
+  input = compact([var.region, var.kms_key_name])
 }
 
 # A revision cannot start while a mounted secret has no version. This one holds no credentials; the
@@ -66,7 +83,7 @@ resource "google_secret_manager_secret_iam_member" "mirror" {
   for_each = local.secret_files
 
   project   = var.project_id
-  secret_id = each.value.secret
+  secret_id = each.value.granted
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.mirror.member
 }

@@ -499,10 +499,9 @@ variable "memory" {
 variable "bridge_principals" {
   description = <<-E
     Bridges that may publish, by the name of each cluster, its CLUSTER_NAME: an alert fires where one of them falls
-    silent. Direct Workload Identity (the default) needs the cluster's project_id and project_number, both known to a
-    plan; annotated = true uses the Google service account of the output
-    bridge_service_account instead, which the Kubernetes service account is annotated with; member is any other
-    IAM member, for clusters outside of Google Cloud.
+    silent. Direct Workload Identity (the default) needs the cluster's project_id and project_number; annotated =
+    true uses the Google service account of the output bridge_service_account instead, which the Kubernetes service
+    account is annotated with; member is any other IAM member, for clusters outside of Google Cloud.
   E
   type = map(object({
     project_id      = optional(string)
@@ -526,6 +525,14 @@ variable "bridge_principals" {
       principal.member != null || principal.project_id != null && (principal.annotated || can(regex("^[0-9]+$", principal.project_number)))
     ])
     error_message = "bridge_principals: each has project_id and project_number (gcloud projects describe tells it), or annotated = true with project_id, or member."
+  }
+
+  validation {
+    condition = alltrue([
+      for principals in values({ for one in values(var.bridge_principals) : coalesce(one.project_id, "-") => one.project_number... if one.member == null && one.project_number != null }) :
+      length(toset(principals)) == 1
+    ])
+    error_message = "bridge_principals: clusters of one project_id have the same project_number, which is the project's."
   }
 
   validation {
@@ -569,6 +576,14 @@ variable "flux_event_principals" {
       principal.member != null ? can(regex("^(principal|principalSet|serviceAccount|user|group):", principal.member)) : principal.project_id != null && can(regex("^[0-9]+$", principal.project_number))
     ])
     error_message = "flux_event_principals: each has project_id and project_number, or member."
+  }
+
+  validation {
+    condition = alltrue([
+      for principals in values({ for one in values(var.flux_event_principals) : coalesce(one.project_id, "-") => one.project_number... if one.member == null && one.project_number != null }) :
+      length(toset(principals)) == 1
+    ])
+    error_message = "flux_event_principals: clusters of one project_id have the same project_number, which is the project's."
   }
 
   validation {

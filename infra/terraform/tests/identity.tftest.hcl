@@ -109,27 +109,27 @@ run "bridges_of_three_kinds" {
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["events principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"
+    condition     = google_pubsub_topic_iam_member.bridge_publishes["events clusters-eu/imagerepo-mirror/imagerepo-mirror-bridge"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/imagerepo-mirror/sa/imagerepo-mirror-bridge"
     error_message = "The direct principal names the cluster's pool, namespace and service account."
   }
 
   assert {
-    condition     = google_service_account_iam_member.bridge["serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"].member == "serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"
+    condition     = google_service_account_iam_member.bridge_acts_as_account["serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"].member == "serviceAccount:clusters-us.svc.id.goog[flux-system/imagerepo-mirror-bridge]"
     error_message = "The annotated service account may act as Google's."
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["bulk serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"].member == "serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"
+    condition     = google_pubsub_topic_iam_member.bridge_publishes["bulk annotated"].member == "serviceAccount:imagerepo-mirror-bridge@my-project.iam.gserviceaccount.com"
     error_message = "The annotated bridges publish as their Google service account."
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.bridge_publisher["events serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"].member == "serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"
+    condition     = google_pubsub_topic_iam_member.bridge_publishes["events serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"].member == "serviceAccount:bridge@elsewhere.iam.gserviceaccount.com"
     error_message = "Any other member is taken as it is."
   }
 
   assert {
-    condition     = length(google_pubsub_topic_iam_member.bridge_publisher) == 6 && alltrue([for grant in google_pubsub_topic_iam_member.bridge_publisher : grant.role == "roles/pubsub.publisher"])
+    condition     = length(google_pubsub_topic_iam_member.bridge_publishes) == 6 && alltrue([for grant in google_pubsub_topic_iam_member.bridge_publishes : grant.role == "roles/pubsub.publisher"])
     error_message = "Each publishes to both lanes, and does nothing else."
   }
 
@@ -150,7 +150,7 @@ run "clusters_of_one_project_share_a_grant" {
   }
 
   assert {
-    condition     = length(google_pubsub_topic_iam_member.bridge_publisher) == 4 && length(google_service_account_iam_member.bridge) == 1
+    condition     = length(google_pubsub_topic_iam_member.bridge_publishes) == 4 && length(google_service_account_iam_member.bridge_acts_as_account) == 1
     error_message = "One identity is granted once, so that no cluster takes it away from another."
   }
 
@@ -167,7 +167,7 @@ run "flux_publishes_by_its_own_topic" {
   }
 
   assert {
-    condition     = google_pubsub_topic_iam_member.flux_events_publisher["principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"
+    condition     = google_pubsub_topic_iam_member.flux_events_publish["clusters-eu/flux-system/notification-controller"].member == "principal://iam.googleapis.com/projects/222222222222/locations/global/workloadIdentityPools/clusters-eu.svc.id.goog/subject/ns/flux-system/sa/notification-controller"
     error_message = "notification-controller's principal publishes."
   }
 

@@ -166,7 +166,7 @@ run "credentials_are_a_file" {
   }
 
   assert {
-    condition     = toset([for grant in google_secret_manager_secret_iam_member.mirror : grant.secret_id]) == toset(["imagerepo-mirror-docker-config", "corporate-ca"])
+    condition     = toset([for grant in google_secret_manager_secret_iam_member.mirror : grant.secret_id]) == toset(["projects/my-project/secrets/imagerepo-mirror-docker-config", "corporate-ca"])
     error_message = "The mirror reads these two secrets only."
   }
 }

@@ -388,3 +388,25 @@ run "mistakes_17" {
     var.mirroring,
   ]
 }
+
+run "mistakes_18" {
+  command = plan
+
+  variables {
+    # one project with two numbers
+    bridge_principals = {
+      a = { project_id = "clusters", project_number = "111111111111" }
+      b = { project_id = "clusters", project_number = "222222222222" }
+    }
+    accept_flux_events = true
+    flux_event_principals = {
+      a = { project_id = "clusters", project_number = "111111111111" }
+      b = { project_id = "clusters", project_number = "222222222222" }
+    }
+  }
+
+  expect_failures = [
+    var.bridge_principals,
+    var.flux_event_principals,
+  ]
+}

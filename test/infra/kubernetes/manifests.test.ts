@@ -9,6 +9,7 @@ import type { OptionTable } from '../../../functions/options/option.ts';
 import { required, skipUnless } from '../../real/servers/found.ts';
 import { findKubectl } from '../../real/servers/tools.ts';
 import { scratchFolder } from '../scratch.ts';
+import { evaluatePromql, type Series } from '../terraform/promql.ts';
 import {
   build,
   DIGEST,
@@ -82,6 +83,41 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
 function builtFromAbove(t: TestContext, name: string, kind: string): Promise<readonly Manifest[]> {
   return build(required(search), setFromAbove(scratchFolder(t), name, kind));
 }
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+}
+
+/** The rules of the bridge's own metrics, and the manifests that they are among. */
+async function rulesOf(
+  t: TestContext,
+): Promise<{ readonly manifests: readonly Manifest[]; readonly rules: readonly Rule[] }> {
+  const [overlay] = OVERLAYS;
+  const manifests = await build(required(search), withComponents(scratchFolder(t), overlay));
+  const { groups } = only(manifests, 'Rules').spec as unknown as {
+    readonly groups: readonly { readonly rules: readonly Rule[] }[];
+  };
+  return { manifests, rules: groups.flatMap((group) => group.rules) };
+}
+
+function figure(value: number, labels: Series['labels'] = {}): Series {
+  return { labels, value };
+}
+
+/** Whether a replica leads the shard of this suffix. */
+function leading(shard: string, value: number): Series {
+  return figure(value, { name: `imagerepo-mirror-leader-election${shard}` });
+}
+
+/** Two replicas in the middle of a long replay: by the names of BRIDGE_METRICS. */
+const HEALTHY_BRIDGE: Readonly<Record<string, readonly Series[]>> = {
+  leader: [leading('', 1), leading('', 0)],
+  oldestUnpublished: [figure(900), figure(0)],
+  publishFailures: [figure(0)],
+  watchSynced: [figure(1), figure(1)],
+  refusedObjects: [figure(0)],
+};
 
 describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
   for (const overlay of OVERLAYS) {
@@ -293,22 +329,52 @@ describe('Kubernetes manifests', { skip: skipUnless(search) }, () => {
   });
 
   it('alert on metrics that the bridge has, alike for both kinds of Prometheus', async (t) => {
-    const [overlay] = OVERLAYS;
-    const manifests = await build(required(search), withComponents(scratchFolder(t), overlay));
-    const rules = only(manifests, 'Rules').spec as unknown as {
-      readonly groups: readonly { readonly rules: readonly { readonly expr: string }[] }[];
-    };
-    assert.deepEqual(only(manifests, 'PrometheusRule').spec, rules);
-    const names = rules.groups.flatMap((group) =>
-      group.rules.flatMap(({ expr }) => expr.match(/\b(imagerepo_mirror|leader_election)_\w+/g)),
+    const { manifests, rules } = await rulesOf(t);
+    assert.deepEqual(only(manifests, 'PrometheusRule').spec, only(manifests, 'Rules').spec);
+    const names = rules.flatMap(({ expr }) =>
+      expr.match(/\b(imagerepo_mirror|leader_election)_[a-z_]+/g),
     );
     const known: readonly string[] = Object.values(BRIDGE_METRICS).map(({ name }) => name);
-    assert.equal(names.length, 4);
     assert.deepEqual(
       names.filter((name) => !known.includes(name ?? '')),
       [],
     );
   });
+
+  for (const [situation, figures, expected] of [
+    ['one of two leads, and a replay of 20,000 objects waits for its rate', {}, undefined],
+    [
+      'no replica of a shard leads, though one of another does',
+      { leader: [leading('', 1), leading('-a1b2', 0), leading('-a1b2', 0)] },
+      'Leaderless',
+    ],
+    ['nothing is scraped', { leader: [] }, 'Leaderless'],
+    ['Pub/Sub has refused an event for long', { publishFailures: [figure(3)] }, 'Unpublished'],
+    [
+      "the leader's watch is lost, the standby's open",
+      { watchSynced: [figure(0), figure(1)] },
+      'WatchLost',
+    ],
+    [
+      'two images have one destination',
+      { refusedObjects: [figure(2, { reason: 'DestinationTaken' })] },
+      'Refused',
+    ],
+  ] as const) {
+    it(`alert ${expected ?? 'not'} where ${situation}`, async (t) => {
+      const { rules } = await rulesOf(t);
+      const all: Readonly<Record<string, readonly Series[]>> = { ...HEALTHY_BRIDGE, ...figures };
+      const samples = new Map(
+        Object.entries(BRIDGE_METRICS).map(([key, { name }]) => [name, all[key] ?? []]),
+      );
+      assert.deepEqual(
+        rules
+          .filter(({ expr }) => evaluatePromql(expr, samples).length > 0)
+          .map(({ alert }) => alert),
+        expected === undefined ? [] : [`ImagerepoMirrorBridge${expected}`],
+      );
+    });
+  }
 
   it('keep the namespace when Flux prunes', async () => {
     const [overlay] = OVERLAYS;

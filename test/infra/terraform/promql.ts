@@ -8,8 +8,9 @@ export interface Series {
 export type Samples = ReadonlyMap<string, readonly Series[]>;
 
 /**
- * Evaluates PromQL, as far as the module's alerts speak it: selectors, `increase`, `absent_over_time`,
- * `sum` and `max` with `by`, `histogram_quantile`, `vector`, `or`, arithmetic and comparisons. All samples lie
+ * Evaluates PromQL, as far as the module's alerts and the bridge's rules speak it: selectors, `increase`, `absent`,
+ * `absent_over_time`, `sum`, `min` and `max` with `by`, `histogram_quantile`, `vector`, `and`, `or`, arithmetic and
+ * comparisons. All samples lie
  * within the window, so that `increase` gives their sum.
  * https://prometheus.io/docs/prometheus/latest/querying/basics/
  */
@@ -50,12 +51,18 @@ class QueryReader {
 
   /** `or`: the series of the left, and those of the right that have other labels. */
   alternatives(): Value {
-    let left = this.#comparison();
+    let left = this.#both();
     while (this.#takes('or')) {
-      const [first, second] = [vectorOf(left), vectorOf(this.#comparison())];
-      const seen = new Set(first.map(({ labels }) => keyOf(labels)));
-      left = [...first, ...second.filter(({ labels }) => !seen.has(keyOf(labels)))];
+      const first = vectorOf(left);
+      left = [...first, ...withLabelsOf(this.#both(), first, false)];
     }
+    return left;
+  }
+
+  /** `and`: the series of the left whose labels the right has too. */
+  #both(): Value {
+    let left = this.#comparison();
+    while (this.#takes('and')) left = withLabelsOf(left, vectorOf(this.#comparison()), true);
     return left;
   }
 
@@ -101,10 +108,13 @@ class QueryReader {
         return this.#aggregate((values) => values.reduce((total, value) => total + value, 0));
       case 'max':
         return this.#aggregate((values) => Math.max(...values));
+      case 'min':
+        return this.#aggregate((values) => Math.min(...values));
       case 'increase':
         return this.#argument();
       case 'vector':
         return vectorOf(this.#argument());
+      case 'absent':
       case 'absent_over_time':
         return vectorOf(this.#argument()).length === 0 ? [{ labels: {}, value: 1 }] : [];
       case 'histogram_quantile': {
@@ -212,6 +222,12 @@ function combine(left: Value, right: Value, of: (a: number, b: number) => number
     const other = others.get(keyOf(labels));
     return other === undefined ? [] : [{ labels, value: of(value, other) }];
   });
+}
+
+/** The series whose labels are among those of others, or are not. */
+function withLabelsOf(value: Value, others: readonly Series[], among: boolean): readonly Series[] {
+  const keys = new Set(others.map(({ labels }) => keyOf(labels)));
+  return vectorOf(value).filter(({ labels }) => keys.has(keyOf(labels)) === among);
 }
 
 function keyOf(labels: Series['labels']): string {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -85,7 +85,7 @@ export class Root {
   }
 
   async run(args: readonly string[]): Promise<Run> {
-    const child = spawn('terraform', [`-chdir=${this.folder}`, ...args, '-no-color'].slice(0), {
+    const child = spawn('terraform', [`-chdir=${this.folder}`, ...args, '-no-color'], {
       env: this.#env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -113,21 +113,17 @@ export class Root {
   }
 }
 
-/** Writes a root that calls the module with these arguments, each a value of JSON. */
-export function writeRoot(folder: string, module: string, args: object): void {
+/** Writes a root that calls the module with these arguments, each a value of JSON, beside resources of its own. */
+export function writeRoot(folder: string, module: string, args: object, resource?: object): void {
   mkdirSync(folder, { recursive: true });
   writeFileSync(
     join(folder, 'main.tf.json'),
     JSON.stringify({
       provider: { google: { project: 'my-project', region: 'europe-west1' } },
+      ...(resource === undefined ? {} : { resource }),
       module: { imagerepo_mirror: { source: module, ...args } },
     }),
   );
-}
-
-/** Text of a file of the module. */
-export function moduleText(module: string, file: string): string {
-  return readFileSync(join(module, file), 'utf8');
 }
 
 /** What Terraform says went wrong, without the plan before it. */

@@ -29,6 +29,8 @@ const AGENTS: Readonly<
 /** What the projects hold: resources by full name (`pubsub/projects/P/topics/T`), policies, enabled APIs. */
 export class Cloud {
   readonly resources = new Map<string, Json>();
+  /** Grants that a new policy lacked, in the order of their going: also those that came back. */
+  readonly revoked: string[] = [];
   readonly #policies = new Map<string, Policy>();
   readonly #enabled = new Map<string, Set<string>>();
   readonly #agents = new Set<string>();
@@ -142,19 +144,15 @@ export class Cloud {
       .filter(({ members }) => members.length > 0);
     for (const { members } of bindings) for (const member of members) this.#requireMember(member);
     const policy = { etag: `BwX${this.nextNumber()}`, bindings };
+    const kept = new Set(grantsOf(name, policy));
+    this.revoked.push(...grantsOf(name, before).filter((grant) => !kept.has(grant)));
     this.#policies.set(name, policy);
     return policy;
   }
 
   /** All grants, as `RESOURCE ROLE MEMBER`. */
   allGrants(): readonly string[] {
-    return [...this.#policies]
-      .flatMap(([name, { bindings }]) =>
-        bindings.flatMap(({ role, members }) =>
-          members.map((member) => `${name} ${role} ${member}`),
-        ),
-      )
-      .sort();
+    return [...this.#policies].flatMap(([name, policy]) => grantsOf(name, policy)).sort();
   }
 
   #requireMember(member: string): void {
@@ -189,6 +187,13 @@ export class Cloud {
   requireAccount(email: string): void {
     if (email !== '') this.#requireMember(`serviceAccount:${email}`);
   }
+}
+
+/** The grants of a policy, as `RESOURCE ROLE MEMBER`. */
+function grantsOf(name: string, { bindings }: Policy): readonly string[] {
+  return bindings.flatMap(({ role, members }) =>
+    members.map((member) => `${name} ${role} ${member}`),
+  );
 }
 
 /** The parts of a full name: `projects/p/topics/t` → `{ projects: 'p', topics: 't' }`. */

@@ -24,6 +24,7 @@ resource "google_project_service" "this" {
     "cloudresourcemanager.googleapis.com", # Terraform looks the project up
     "containeranalysis.googleapis.com",    # keeps the provenance of builds
     "iam.googleapis.com",
+    "run.googleapis.com", # the first deployment looks whether there is a job
     "storage.googleapis.com",
   ])
 
@@ -49,7 +50,7 @@ resource "google_artifact_registry_repository_iam_member" "image_reader" {
   for_each = toset(var.image_readers)
 
   location   = google_artifact_registry_repository.images.location
-  repository = google_artifact_registry_repository.images.repository_id
+  repository = google_artifact_registry_repository.images.name # of the resource: made anew, it has lost its grants
   role       = "roles/artifactregistry.reader"
   member     = each.key
 }
@@ -91,24 +92,26 @@ resource "google_storage_bucket" "source" {
 }
 
 resource "google_storage_bucket_iam_member" "build_reads_source" {
-  bucket = google_storage_bucket.source.name
+  bucket = google_storage_bucket.source.id
   role   = "roles/storage.objectViewer"
   member = google_service_account.build.member
 }
 
 resource "google_artifact_registry_repository_iam_member" "build_pushes" {
   location   = google_artifact_registry_repository.images.location
-  repository = google_artifact_registry_repository.images.repository_id
+  repository = google_artifact_registry_repository.images.name # of the resource: made anew, it has lost its grants
   role       = "roles/artifactregistry.writer"
   member     = google_service_account.build.member
 }
 
-# Logs; the second build that deploys the result of the first; the provenance that it looks at.
+# Logs; the second build that deploys the result of the first; the provenance that it looks at; and whether there is
+# a job to deploy to: who may not see it is told that he may not, not that it is not there.
 resource "google_project_iam_member" "build" {
   for_each = toset([
     "roles/cloudbuild.builds.editor",
     "roles/containeranalysis.occurrences.viewer",
     "roles/logging.logWriter",
+    "roles/run.viewer",
   ])
 
   project = var.project_id

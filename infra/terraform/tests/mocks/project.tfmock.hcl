@@ -25,3 +25,16 @@ mock_resource "google_service_account" {
     member = "serviceAccount:mocked-account@my-project.iam.gserviceaccount.com"
   }
 }
+
+# Grants are on what the resource is told to be, not on what was asked for.
+mock_resource "google_artifact_registry_repository" {
+  defaults = {
+    name = "mirror"
+  }
+}
+
+mock_resource "google_secret_manager_secret" {
+  defaults = {
+    id = "projects/my-project/secrets/imagerepo-mirror-docker-config"
+  }
+}

@@ -1,5 +1,10 @@
 mock_provider "google" {
   source = "../../tests/mocks"
+
+  override_resource {
+    target = google_artifact_registry_repository.images
+    values = { name = "images" }
+  }
 }
 
 variables {
