@@ -49,10 +49,11 @@ locals {
     }
     lasting-failures = {
       # What repeats (permanent codes have their own alert), of tags and of whole repositories: a list that answers
-      # 401 has no tags. A delivery takes 9 minutes at
-      # most and comes again after 10 at most, so what fails on fails in every half hour.
+      # 401 has no tags. A delivery takes 9 minutes at most and comes again after 10 at most, so what fails on fails in
+      # every half hour. A tag that failed among others that were mirrored goes on in a message of its own: only where
+      # deliveries are asked for again does it fail on, so one of many in a backfill is no trouble.
       of = [
-        { metric = "tag_failures", labels = { outcome = "failed" }, but = { code = local.permanent_codes } },
+        { metric = "tag_failures", labels = { outcome = "failed" }, but = { code = local.permanent_codes }, lasting = true },
         { metric = "event_failures", labels = { decision = "retry" } },
       ]
       by       = ["code"]
@@ -81,7 +82,7 @@ locals {
     for name, alert in local.log_alerts : name => join("\nor\n", flatten([
       for each in alert.of : [
         for writer in values(local.writers) : format(
-          "sum%s (increase(%s_%s{%s}[%s])) > 0",
+          "sum%s (increase(%s_%s{%s}[%s])) > 0%s",
           length(alert.by) == 0 ? "" : " by (${join(", ", alert.by)})", local.promql_metric, each.metric,
           join(",", concat(
             ["monitored_resource=\"${writer}\""],
@@ -89,6 +90,7 @@ locals {
             [for label, value in each.labels : can(tostring(value)) ? "${label}=\"${value}\"" : "${label}=~\"${join("|", value)}\""],
           )),
           alert.window,
+          try(each.lasting, false) ? " and on () (sum(increase(${local.promql_metric}_events{monitored_resource=\"${writer}\",decision=\"retry\"}[${alert.window}])) > 0)" : "",
         )
       ]
     ]))
@@ -97,11 +99,13 @@ locals {
   subscriptions_of_events = concat(values(local.service_names), var.accept_flux_events ? ["${var.name}-flux-events"] : [])
   event_subscriptions     = "monitored_resource=\"pubsub_subscription\",subscription_id=~\"${join("|", local.subscriptions_of_events)}\""
 
-  # 429 is a lane at its limit of instances: Pub/Sub waits and comes again. What the service itself asks to have
-  # again it has said in a line of its own, and is no refused push.
-  pushes         = "sum(increase(pubsub_googleapis_com:subscription_push_request_count{${local.event_subscriptions},response_code!~\"429|resource_exhausted\"}[10m]))"
-  refused_pushes = "sum(increase(pubsub_googleapis_com:subscription_push_request_count{${local.event_subscriptions},response_class!=\"ack\",response_code!~\"429|resource_exhausted\"}[10m]))"
-  asked_again    = "(sum(increase(${local.promql_metric}_events{monitored_resource=\"cloud_run_revision\",decision=~\"retry|failed\"}[10m])) or vector(0))"
+  # Of each service, so that one's refusals are not hidden by what another takes. A lane's subscription is named as its
+  # service; Flux's pushes to that of live changes. 429 is a lane at its limit of instances: Pub/Sub waits and comes
+  # again. What the service itself asks to have again it has said in a line of its own, and is no refused push.
+  pushes_of_services = "sum by (service_name) (label_replace(increase(pubsub_googleapis_com:subscription_push_request_count{%s}[10m]), \"service_name\", \"$1$2\", \"subscription_id\", \"(${var.name})(?:-flux)?(-events|-bulk)\"))"
+  pushes             = format(local.pushes_of_services, "${local.event_subscriptions},response_code!~\"429|resource_exhausted\"")
+  refused_pushes     = format(local.pushes_of_services, "${local.event_subscriptions},response_class!=\"ack\",response_code!~\"429|resource_exhausted\"")
+  asked_again        = "(sum by (service_name) (increase(${local.promql_metric}_events{monitored_resource=\"cloud_run_revision\",decision=\"retry\"}[10m])) or 0 * ${local.refused_pushes})"
 
   queries = merge(
     { for name, query in local.log_queries : name => { query = query, duration = local.log_alerts[name].duration, logs = local.log_alerts[name].logs } },
@@ -272,10 +276,10 @@ locals {
       E
     }
     lag = {
-      title    = "95 % of changes take longer than ${var.alert_thresholds.lag_minutes} min to be mirrored"
+      title    = "changes take longer than ${var.alert_thresholds.lag_minutes} min to be mirrored"
       severity = "WARNING"
       text     = <<-E
-        Time from Flux's scan until the last of its tags is mirrored, also where the work was continued, divided into batches or
+        More than one of 20 changes does (the 95th percentile): time from Flux's scan until the last of its tags is mirrored, also where the work was continued, divided into batches or
         handed to the job. The dashboard's "How long does it take" shows where: waiting (age of the oldest event)
         or copying (duration). Large images and slow sources copy for minutes; a lane at its limit of instances waits.
       E
@@ -294,7 +298,7 @@ locals {
       title    = "pushes are refused"
       severity = "ERROR"
       text     = <<-E
-        More than half of the deliveries have failed for half an hour without the service having asked for redelivery. What is
+        More than half of the deliveries to a service have failed for half an hour without the service having asked for redelivery. What is
         refused for want of a free instance (429) is not counted: that is a backfill. On the dashboard, "Pushes by answer":
 
         `remote_server_4xx`: 403 is the push identity (role run.invoker, audience), 404 the service's URL. `remote_server_5xx`,

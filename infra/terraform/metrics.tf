@@ -139,6 +139,9 @@ locals {
     "By" = { scale = 1024, growth_factor = 4, num_finite_buckets = 20 }  # 1 KiB to 1 PiB
   }
 
+  # Of the lag: one of the bounds is the alert's threshold, for within a bucket nobody knows where a value lies.
+  lag_buckets = merge(local.buckets["s"], { scale = var.alert_thresholds.lag_minutes * 60 / pow(local.buckets["s"].growth_factor, 22) })
+
   # Names, not references: the metrics need not wait for what they count.
   service_names = { for lane in local.lanes : lane => "${var.name}-${lane}" }
   job_name      = "${var.name}-job"
@@ -177,7 +180,7 @@ resource "google_logging_metric" "this" {
   }
 
   dynamic "bucket_options" {
-    for_each = can(each.value.field) ? [local.buckets[each.value.unit]] : []
+    for_each = !can(each.value.field) ? [] : [each.key == "lag" ? local.lag_buckets : local.buckets[each.value.unit]]
     content {
       exponential_buckets {
         scale              = bucket_options.value.scale

@@ -18,19 +18,55 @@ import {
 const watching = keptWatching();
 const TIMEOUT = { timeout: 120_000 };
 
-/** The lines that the service wrote while a situation was brought about. */
-async function linesOf({
+/** What the service wrote while a situation was brought about, and what Pub/Sub counted. */
+interface Seen {
+  readonly lines: Deployment['lines'];
+  readonly figures: NonNullable<Situation['figures']>;
+}
+
+async function seenOf({
   deployment = {},
   happens,
   silent,
-}: Omit<Situation, 'alert' | 'sees' | 'situation'>): Promise<Deployment['lines']> {
-  let written: Deployment['lines'] = [];
+  figures = {},
+}: Omit<Situation, 'alert' | 'sees' | 'situation'>): Promise<Seen> {
+  let lines: Deployment['lines'] = [];
+  let counted: Seen['figures'] = {};
   await withDeployment(deployment, async (running) => {
     if (silent !== true) await alive(running);
     await happens?.(running);
-    written = [...running.lines];
+    lines = [...running.lines];
+    counted = countedBy(running);
   });
-  return written;
+  return { lines, figures: { ...counted, ...figures } };
+}
+
+/** Pub/Sub's own metrics of the subscriptions, as the stand-in has counted. */
+function countedBy({ pubsub }: Deployment): Seen['figures'] {
+  const subscriptions = pubsub.view.subscriptions().map((view) => ({
+    ...view,
+    labels: {
+      monitored_resource: 'pubsub_subscription',
+      subscription_id: `imagerepo-mirror-${view.name.split('/').at(-1) ?? ''}`,
+    },
+  }));
+  return {
+    'pubsub_googleapis_com:subscription_num_undelivered_messages': subscriptions.map(
+      ({ labels, undelivered, outstanding }) => ({ labels, value: undelivered + outstanding }),
+    ),
+    'pubsub_googleapis_com:subscription_push_request_count': subscriptions
+      .filter(({ pushEndpoint }) => pushEndpoint !== undefined)
+      .flatMap(({ labels, acknowledged, nacked }) => [
+        {
+          labels: { ...labels, response_class: 'ack', response_code: 'success' },
+          value: acknowledged,
+        },
+        {
+          labels: { ...labels, response_class: 'remote_server_5xx', response_code: 'internal' },
+          value: nacked,
+        },
+      ]),
+  };
 }
 
 function withFigures(samples: Samples, figures: Situation['figures'] = {}): Samples {
@@ -67,23 +103,23 @@ describe('alerts', () => {
       `"${situation.alert}" fires where ${situation.situation}, and no other does`,
       TIMEOUT,
       async () => {
-        const lines = await linesOf(situation);
-        assert.deepEqual(firingOn(lines.map(entryOfService), situation.figures), [situation.alert]);
+        const { lines, figures } = await seenOf(situation);
+        assert.deepEqual(firingOn(lines.map(entryOfService), figures), [situation.alert]);
       },
     );
   }
 
   for (const healthy of HEALTHY) {
     it(`do not fire where ${healthy.situation}`, TIMEOUT, async () => {
-      const lines = await linesOf(healthy);
-      assert.deepEqual(firingOn(lines.map(entryOfService), healthy.figures), []);
+      const { lines, figures } = await seenOf(healthy);
+      assert.deepEqual(firingOn(lines.map(entryOfService), figures), []);
     });
   }
 
   it('count lines of the job as those of the services, and nobody else’s', TIMEOUT, async () => {
     const situation = SITUATIONS.find(({ alert }) => alert === 'tags failed for good');
     assert.ok(situation);
-    const lines = await linesOf(situation);
+    const { lines } = await seenOf(situation);
     const heartbeats = lines.filter((line) => line['entry'] === 'heartbeat').map(entryOfService);
     const entries = lines.filter((line) => line['entry'] !== 'heartbeat').map(entryOfJob);
     assert.deepEqual(firingOn([...heartbeats, ...entries]), [situation.alert]);
@@ -96,9 +132,10 @@ describe('alerts', () => {
 
   it('link to the log lines that they see', TIMEOUT, async () => {
     for (const situation of SITUATIONS) {
-      if (situation.happens === undefined || situation.alert.includes('dead letters')) continue;
+      // What is refused before it reaches the service has lines of Cloud Run's own.
+      if (situation.happens === undefined || situation.alert === 'pushes are refused') continue;
       const { logs } = watching.alerts[situation.alert] ?? assert.fail(situation.alert);
-      const entries = (await linesOf(situation)).map(entryOfService);
+      const entries = (await seenOf(situation)).lines.map(entryOfService);
       assert.ok(
         entries.some((entry) => matchesFilter(logs, entry)),
         `${situation.alert}: ${logs}`,
@@ -165,6 +202,14 @@ describe('the reader of PromQL', () => {
     ['max(m)', [5]],
     ['sum(increase(m{code=~"A|C"}[5m])) / sum(increase(m[5m])) > 0.5', []],
     ['(sum(increase(m{code!~"A"}[5m])) - (sum(increase(none[5m])) or vector(0))) / 2', [2.5]],
+    [
+      'sum by (code) (increase(m[10m])) > 2 and on () (sum(increase(m{code="B"}[10m])) > 4)',
+      [3, 5],
+    ],
+    ['sum by (code) (increase(m[10m])) > 2 and on () (sum(increase(m{code="B"}[10m])) > 5)', []],
+    ['sum by (code) (m) and sum by (code) (m{code="B"})', [5]],
+    ['sum by (x) (label_replace(m, "x", "$1$2", "code", "(A|B)(?:-)?()")) * 2', [6, 10]],
+    ['min(m)', [1]],
     ['absent_over_time(none[15m])', [1]],
     ['absent_over_time(m{code="B"}[15m])', []],
     ['sum(increase(none[15m])) < 0.5', []],

@@ -9,7 +9,7 @@ export type Samples = ReadonlyMap<string, readonly Series[]>;
 
 /**
  * Evaluates PromQL, as far as the module's alerts and the bridge's rules speak it: selectors, `increase`, `absent`,
- * `absent_over_time`, `sum`, `min` and `max` with `by`, `histogram_quantile`, `vector`, `and`, `or`, arithmetic and
+ * `absent_over_time`, `sum`, `min` and `max` with `by`, `histogram_quantile`, `label_replace`, `vector`, `and`, `or`, arithmetic and
  * comparisons. All samples lie
  * within the window, so that `increase` gives their sum.
  * https://prometheus.io/docs/prometheus/latest/querying/basics/
@@ -62,7 +62,13 @@ class QueryReader {
   /** `and`: the series of the left whose labels the right has too. */
   #both(): Value {
     let left = this.#comparison();
-    while (this.#takes('and')) left = withLabelsOf(left, vectorOf(this.#comparison()), true);
+    while (this.#takes('and')) {
+      // `on ()`: by no label, so that any series will do.
+      const any = this.#takes('on');
+      if (any) for (const token of '()') this.#expect(token);
+      const right = vectorOf(this.#comparison());
+      left = any ? (right.length > 0 ? left : []) : withLabelsOf(left, right, true);
+    }
     return left;
   }
 
@@ -91,8 +97,11 @@ class QueryReader {
 
   #product(): Value {
     let left = this.#atom();
-    while (this.#takes('/')) left = combine(left, this.#atom(), (a, b) => a / b);
-    return left;
+    for (;;) {
+      if (this.#takes('/')) left = combine(left, this.#atom(), (a, b) => a / b);
+      else if (this.#takes('*')) left = combine(left, this.#atom(), (a, b) => a * b);
+      else return left;
+    }
   }
 
   #atom(): Value {
@@ -117,6 +126,8 @@ class QueryReader {
       case 'absent':
       case 'absent_over_time':
         return vectorOf(this.#argument()).length === 0 ? [{ labels: {}, value: 1 }] : [];
+      case 'label_replace':
+        return this.#replaced();
       case 'histogram_quantile': {
         this.#expect('(');
         const quantile = Number(this.#next());
@@ -128,6 +139,24 @@ class QueryReader {
       default:
         return this.#selector(token);
     }
+  }
+
+  /** `label_replace(series, label, replacement, source, pattern)` */
+  #replaced(): readonly Series[] {
+    this.#expect('(');
+    const series = vectorOf(this.alternatives());
+    const texts = Array.from({ length: 4 }, () => {
+      this.#expect(',');
+      return JSON.parse(this.#next()) as string;
+    });
+    this.#expect(')');
+    const [label = '', replacement = '', source = '', pattern = ''] = texts;
+    const whole = new RegExp(`^(?:${pattern})$`);
+    return series.map(({ labels, value }) => {
+      const text = labels[source] ?? '';
+      const replaced = whole.test(text) ? { [label]: text.replace(whole, replacement) } : {};
+      return { labels: { ...labels, ...replaced }, value };
+    });
   }
 
   #argument(): Value {
@@ -217,8 +246,11 @@ function combine(left: Value, right: Value, of: (a: number, b: number) => number
   if (typeof right === 'number') {
     return vectorOf(left).map(({ labels, value }) => ({ labels, value: of(value, right) }));
   }
+  if (typeof left === 'number') {
+    return right.map(({ labels, value }) => ({ labels, value: of(left, value) }));
+  }
   const others = new Map(right.map(({ labels, value }) => [keyOf(labels), value]));
-  return vectorOf(left).flatMap(({ labels, value }) => {
+  return left.flatMap(({ labels, value }) => {
     const other = others.get(keyOf(labels));
     return other === undefined ? [] : [{ labels, value: of(value, other) }];
   });
@@ -234,13 +266,16 @@ function keyOf(labels: Series['labels']): string {
   return JSON.stringify(Object.entries(labels).sort());
 }
 
-/** The upper bound of the bucket that the quantile falls into; within it nothing is known. */
+/** Where the quantile lies, taking values to be spread evenly within a bucket, as Prometheus does. */
 function quantileOf(quantile: number, buckets: readonly Series[]): readonly Series[] {
   const sorted = buckets
     .map(({ labels, value }) => ({ bound: Number(labels['le']), value }))
     .sort((a, b) => a.bound - b.bound);
-  const total = sorted.at(-1)?.value ?? 0;
-  if (total === 0) return [];
-  const found = sorted.find(({ value }) => value >= quantile * total);
-  return found === undefined ? [] : [{ labels: {}, value: found.bound }];
+  const rank = quantile * (sorted.at(-1)?.value ?? 0);
+  const at = sorted.findIndex(({ value }) => value >= rank);
+  const found = sorted[at];
+  if (rank === 0 || found === undefined) return [];
+  const below = sorted[at - 1] ?? { bound: 0, value: 0 };
+  const share = (rank - below.value) / (found.value - below.value);
+  return [{ labels: {}, value: below.bound + (found.bound - below.bound) * share }];
 }

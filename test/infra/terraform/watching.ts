@@ -10,6 +10,14 @@ export interface LogMetric {
   readonly filter: string;
   readonly valueExtractor?: string;
   readonly labelExtractors?: Readonly<Record<string, string>>;
+  /** Buckets of a distribution: `scale · growthFactor ^ n`. */
+  readonly bucketOptions?: { readonly exponentialBuckets: Buckets };
+}
+
+interface Buckets {
+  readonly scale: number;
+  readonly growthFactor: number;
+  readonly numFiniteBuckets: number;
 }
 
 /** An alert as Terraform made it. */
@@ -46,10 +54,10 @@ export function watchingOf({ cloud }: GoogleApis): Watching {
     metrics: Object.fromEntries(
       under('logging/projects/my-project/metrics/')
         .map(
-          ({ name, filter, valueExtractor, labelExtractors }) =>
+          ({ name, filter, valueExtractor, labelExtractors, bucketOptions }) =>
             [
               name.replace(/^.*\//, ''),
-              { filter, valueExtractor, labelExtractors } as unknown as LogMetric,
+              { filter, valueExtractor, labelExtractors, bucketOptions } as unknown as LogMetric,
             ] as const,
         )
         .sort(),
@@ -71,12 +79,9 @@ export function watchingOf({ cloud }: GoogleApis): Watching {
   };
 }
 
-interface Stored {
+interface Stored extends LogMetric {
   readonly name: string;
   readonly displayName: string;
-  readonly filter: string;
-  readonly valueExtractor?: string;
-  readonly labelExtractors?: Readonly<Record<string, string>>;
   readonly documentation: { readonly links: readonly [{ readonly url: string }] };
   readonly conditions: readonly [
     {
@@ -113,8 +118,12 @@ export function entryOfJob(line: Readonly<Record<string, unknown>>): LogEntry {
   };
 }
 
-/** Bounds of a distribution's buckets, from 0.1 by a factor of 1.5, as Terraform sets them for seconds. */
-const BOUNDS = Array.from({ length: 40 }, (_, index) => 0.1 * 1.5 ** index);
+/** Upper bounds of a distribution's buckets. */
+function boundsOf({ bucketOptions }: LogMetric): readonly number[] {
+  if (bucketOptions === undefined) throw new Error('a distribution has buckets');
+  const { scale, growthFactor, numFiniteBuckets } = bucketOptions.exponentialBuckets;
+  return Array.from({ length: numFiniteBuckets + 1 }, (_, index) => scale * growthFactor ** index);
+}
 
 /** What Cloud Monitoring makes of log entries: one sample a line and metric, as PromQL names them. */
 export function samplesOf({ metrics }: Watching, entries: readonly LogEntry[]): Samples {
@@ -128,6 +137,7 @@ export function samplesOf({ metrics }: Watching, entries: readonly LogEntry[]): 
       if (!matchesFilter(metric.filter, entry)) continue;
       const labels = {
         monitored_resource: entry.resource.type,
+        ...entry.resource.labels,
         ...Object.fromEntries(
           Object.entries(metric.labelExtractors ?? {}).map(([label, extractor]) => [
             label,
@@ -140,7 +150,7 @@ export function samplesOf({ metrics }: Watching, entries: readonly LogEntry[]): 
         const value = Number(extracted(entry, metric.valueExtractor));
         add(`${name}_sum`, labels, value);
         add(`${name}_count`, labels, 1);
-        for (const bound of BOUNDS) {
+        for (const bound of [...boundsOf(metric), Infinity]) {
           add(`${name}_bucket`, { ...labels, le: String(bound) }, value <= bound ? 1 : 0);
         }
       }
