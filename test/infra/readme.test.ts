@@ -145,6 +145,29 @@ describe("the operator's documentation", () => {
   });
 });
 
+describe('the commands of infra/README.md', () => {
+  /** What every shell has, and what only sets a variable. */
+  const always = new Set(['grep', 'date', 'printf', 'echo']);
+
+  it('need no program that the requirements do not name', () => {
+    const tools = /^- \*\*Tools\*\*:([\s\S]*?)^- /m.exec(text)?.[1] ?? '';
+    const named = new Set([...tools.matchAll(/`([a-z]+)`/g)].map((match) => match[1]));
+    const used = new Set(
+      commands
+        .flatMap((command) => command.split(/ \| |\$\(/))
+        .map((part) => /^[a-z]+/.exec(part.trim().replace(/^(?:[A-Z]+=\S*\s*)+/, ''))?.[0] ?? '')
+        .filter((program) => program !== '' && !always.has(program)),
+    );
+    assert.deepEqual([...used].sort(), [...named].sort());
+  });
+
+  it('ask every pod of the bridge for its log: one of the two does not lead', () => {
+    for (const command of commands) {
+      assert.doesNotMatch(command, /kubectl .*logs deployment\//);
+    }
+  });
+});
+
 describe('commands of the documentation', () => {
   it('give the job flags that it has', () => {
     const given = commands
