@@ -1,6 +1,7 @@
 # With a key of one's own, the service agents of the products encrypt with it. Terraform cannot make an agent
-# (google_project_service_identity is google-beta's): `gcloud beta services identity create` does, see
-# infra/README.md, and without it the grant fails with "does not exist" before anything is made.
+# (google_project_service_identity is google-beta's alone): `gcloud beta services identity create` does, or the root
+# that calls the module, which then depends on it; see infra/README.md. Without it the grant fails with "does not
+# exist" before anything is made.
 locals {
   # Product → its key and its agent. The repository's project and key may be others than the services'.
   kms_agents = merge(

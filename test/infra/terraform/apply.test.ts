@@ -574,6 +574,43 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
   });
 
   describe('service agents', { concurrency: 10 }, () => {
+    it('may be made by the same apply, where the module depends on what makes them', async (t) => {
+      const staged = await stage(t);
+      const { apis, terraform } = staged;
+      apis.cloud.enable('keys', 'cloudkms.googleapis.com');
+      apis.cloud.resources.set(`kms/${KEY}`, { name: KEY });
+      const folder = join(terraform, '..', 'root');
+      // As google_project_service_identity of google-beta does, by the same call.
+      const url = `${apis.env['GOOGLE_SERVICE_USAGE_CUSTOM_ENDPOINT'] ?? ''}projects/my-project/services/\${each.key}.googleapis.com:generateServiceIdentity`;
+      writeRoot(
+        folder,
+        terraform,
+        {
+          ...REQUIRED,
+          kms_key_name: KEY,
+          source_credentials: {},
+          deletion_protection: false,
+          depends_on: ['terraform_data.agents'],
+        },
+        {
+          terraform_data: {
+            agents: {
+              for_each: '${toset(["pubsub", "artifactregistry", "secretmanager"])}',
+              provisioner: {
+                'local-exec': {
+                  command: `${process.execPath} -e 'fetch("${url}", { method: "POST" })'`,
+                },
+              },
+            },
+          },
+        },
+      );
+      const root = new Root(folder, apis);
+      await root.init();
+      await root.apply();
+      await settled(root);
+    });
+
     it('are granted by one installation of a project alone where there are several', async (t) => {
       const staged = await stage(t);
       const { apis, terraform } = staged;

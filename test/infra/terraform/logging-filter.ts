@@ -1,3 +1,5 @@
+import { TokenReader } from './tokens.ts';
+
 /**
  * The Logging query language, as far as the module's filters speak it: comparisons of a field with a value
  * or a list, `field:*`, AND, OR, NOT and parentheses.
@@ -16,67 +18,39 @@ type Test = (entry: object) => boolean;
 /** From mild to grave; a severity that is none compares as DEFAULT. */
 const SEVERITIES = ['DEFAULT', 'DEBUG', 'INFO', 'NOTICE', 'WARNING', 'ERROR', 'CRITICAL'];
 
-class FilterReader {
-  readonly #tokens: readonly string[];
-  #at = 0;
-
-  constructor(tokens: readonly string[]) {
-    this.#tokens = tokens;
-  }
-
-  get ended(): boolean {
-    return this.#at === this.#tokens.length;
-  }
-
+class FilterReader extends TokenReader {
   disjunction(): Test {
     const tests = [this.#conjunction()];
-    while (this.#takes('OR')) tests.push(this.#conjunction());
+    while (this.takes('OR')) tests.push(this.#conjunction());
     return (entry) => tests.some((test) => test(entry));
   }
 
   #conjunction(): Test {
     const tests = [this.#term()];
-    while (this.#takes('AND')) tests.push(this.#term());
+    while (this.takes('AND')) tests.push(this.#term());
     return (entry) => tests.every((test) => test(entry));
   }
 
   #term(): Test {
-    if (this.#takes('NOT')) {
+    if (this.takes('NOT')) {
       const test = this.#term();
       return (entry) => !test(entry);
     }
-    if (this.#takes('(')) {
+    if (this.takes('(')) {
       const test = this.disjunction();
-      this.#expect(')');
+      this.expect(')');
       return test;
     }
-    const path = this.#next().split('.');
-    const operator = this.#next();
-    if (this.#takes('(')) {
-      const values = [this.#next()];
-      while (this.#takes('OR')) values.push(this.#next());
-      this.#expect(')');
+    const path = this.next().split('.');
+    const operator = this.next();
+    if (this.takes('(')) {
+      const values = [this.next()];
+      while (this.takes('OR')) values.push(this.next());
+      this.expect(')');
       return (entry) => values.some((value) => compare(fieldOf(entry, path), operator, value));
     }
-    const value = this.#next();
+    const value = this.next();
     return (entry) => compare(fieldOf(entry, path), operator, value);
-  }
-
-  #next(): string {
-    const token = this.#tokens[this.#at];
-    if (token === undefined) throw new Error('a filter ends too early');
-    this.#at += 1;
-    return token;
-  }
-
-  #takes(token: string): boolean {
-    if (this.#tokens[this.#at] !== token) return false;
-    this.#at += 1;
-    return true;
-  }
-
-  #expect(token: string): void {
-    if (!this.#takes(token)) throw new Error(`a filter lacks ${token}`);
   }
 }
 

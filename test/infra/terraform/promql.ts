@@ -1,3 +1,5 @@
+import { TokenReader } from './tokens.ts';
+
 /** One series of an instant vector; of samples: what was added within every window that is looked at. */
 export interface Series {
   readonly labels: Readonly<Record<string, string>>;
@@ -31,28 +33,18 @@ function vectorOf(value: Value): readonly Series[] {
   return typeof value === 'number' ? [{ labels: {}, value }] : value;
 }
 
-class QueryReader {
-  readonly #tokens: readonly string[];
+class QueryReader extends TokenReader {
   readonly #samples: Samples;
-  #at = 0;
 
   constructor(tokens: readonly string[], samples: Samples) {
-    this.#tokens = tokens;
+    super(tokens);
     this.#samples = samples;
-  }
-
-  get ended(): boolean {
-    return this.#at === this.#tokens.length;
-  }
-
-  get rest(): string {
-    return this.#tokens.slice(this.#at).join(' ');
   }
 
   /** `or`: the series of the left, and those of the right that have other labels. */
   alternatives(): Value {
     let left = this.#both();
-    while (this.#takes('or')) {
+    while (this.takes('or')) {
       const first = vectorOf(left);
       left = [...first, ...withLabelsOf(this.#both(), first, false)];
     }
@@ -62,10 +54,10 @@ class QueryReader {
   /** `and`: the series of the left whose labels the right has too. */
   #both(): Value {
     let left = this.#comparison();
-    while (this.#takes('and')) {
+    while (this.takes('and')) {
       // `on ()`: by no label, so that any series will do.
-      const any = this.#takes('on');
-      if (any) for (const token of '()') this.#expect(token);
+      const any = this.takes('on');
+      if (any) this.expect('(', ')');
       const right = vectorOf(this.#comparison());
       left = any ? (right.length > 0 ? left : []) : withLabelsOf(left, right, true);
     }
@@ -75,7 +67,7 @@ class QueryReader {
   /** A comparison with a number keeps the series that satisfy it. */
   #comparison(): Value {
     const left = this.#sum();
-    const operator = ['>', '<', '>=', '<='].find((one) => this.#takes(one));
+    const operator = ['>', '<', '>=', '<='].find((one) => this.takes(one));
     if (operator === undefined) return left;
     const limit = this.#sum();
     if (typeof limit !== 'number') throw new Error('only a number is compared with');
@@ -89,8 +81,8 @@ class QueryReader {
   #sum(): Value {
     let left = this.#product();
     for (;;) {
-      if (this.#takes('-')) left = combine(left, this.#product(), (a, b) => a - b);
-      else if (this.#takes('+')) left = combine(left, this.#product(), (a, b) => a + b);
+      if (this.takes('-')) left = combine(left, this.#product(), (a, b) => a - b);
+      else if (this.takes('+')) left = combine(left, this.#product(), (a, b) => a + b);
       else return left;
     }
   }
@@ -98,18 +90,18 @@ class QueryReader {
   #product(): Value {
     let left = this.#atom();
     for (;;) {
-      if (this.#takes('/')) left = combine(left, this.#atom(), (a, b) => a / b);
-      else if (this.#takes('*')) left = combine(left, this.#atom(), (a, b) => a * b);
+      if (this.takes('/')) left = combine(left, this.#atom(), (a, b) => a / b);
+      else if (this.takes('*')) left = combine(left, this.#atom(), (a, b) => a * b);
       else return left;
     }
   }
 
   #atom(): Value {
-    const token = this.#next();
+    const token = this.next();
     if (/^\d/.test(token)) return Number(token);
     if (token === '(') {
       const inner = this.alternatives();
-      this.#expect(')');
+      this.expect(')');
       return inner;
     }
     switch (token) {
@@ -129,11 +121,11 @@ class QueryReader {
       case 'label_replace':
         return this.#replaced();
       case 'histogram_quantile': {
-        this.#expect('(');
-        const quantile = Number(this.#next());
-        this.#expect(',');
+        this.expect('(');
+        const quantile = Number(this.next());
+        this.expect(',');
         const buckets = vectorOf(this.alternatives());
-        this.#expect(')');
+        this.expect(')');
         return quantileOf(quantile, buckets);
       }
       default:
@@ -143,13 +135,13 @@ class QueryReader {
 
   /** `label_replace(series, label, replacement, source, pattern)` */
   #replaced(): readonly Series[] {
-    this.#expect('(');
+    this.expect('(');
     const series = vectorOf(this.alternatives());
     const texts = Array.from({ length: 4 }, () => {
-      this.#expect(',');
-      return JSON.parse(this.#next()) as string;
+      this.expect(',');
+      return JSON.parse(this.next()) as string;
     });
-    this.#expect(')');
+    this.expect(')');
     const [label = '', replacement = '', source = '', pattern = ''] = texts;
     const whole = new RegExp(`^(?:${pattern})$`);
     return series.map(({ labels, value }) => {
@@ -160,19 +152,19 @@ class QueryReader {
   }
 
   #argument(): Value {
-    this.#expect('(');
+    this.expect('(');
     const inner = this.alternatives();
-    this.#expect(')');
+    this.expect(')');
     return inner;
   }
 
   #aggregate(of: (values: readonly number[]) => number): readonly Series[] {
     const by: string[] = [];
-    if (this.#takes('by')) {
-      this.#expect('(');
-      while (!this.#takes(')')) {
-        by.push(this.#next());
-        this.#takes(',');
+    if (this.takes('by')) {
+      this.expect('(');
+      while (!this.takes(')')) {
+        by.push(this.next());
+        this.takes(',');
       }
     }
     const groups = new Map<string, { labels: Record<string, string>; values: number[] }>();
@@ -187,39 +179,22 @@ class QueryReader {
 
   #selector(name: string): readonly Series[] {
     const matchers: ((labels: Series['labels']) => boolean)[] = [];
-    if (this.#takes('{')) {
-      while (!this.#takes('}')) {
-        const label = this.#next();
-        const operator = this.#next();
-        const value = JSON.parse(this.#next()) as string;
+    if (this.takes('{')) {
+      while (!this.takes('}')) {
+        const label = this.next();
+        const operator = this.next();
+        const value = JSON.parse(this.next()) as string;
         matchers.push((labels) => matchesLabel(labels[label] ?? '', operator, value));
-        this.#takes(',');
+        this.takes(',');
       }
     }
-    if (this.#takes('[')) {
-      this.#next();
-      this.#expect(']');
+    if (this.takes('[')) {
+      this.next();
+      this.expect(']');
     }
     return (this.#samples.get(name) ?? []).filter(({ labels }) =>
       matchers.every((matches) => matches(labels)),
     );
-  }
-
-  #next(): string {
-    const token = this.#tokens[this.#at];
-    if (token === undefined) throw new Error('a query ends too early');
-    this.#at += 1;
-    return token;
-  }
-
-  #takes(token: string): boolean {
-    if (this.#tokens[this.#at] !== token) return false;
-    this.#at += 1;
-    return true;
-  }
-
-  #expect(token: string): void {
-    if (!this.#takes(token)) throw new Error(`a query lacks ${token} before ${this.rest}`);
   }
 }
 

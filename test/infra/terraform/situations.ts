@@ -1,4 +1,5 @@
 import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
+import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
 import type { Deployment, DeploymentOptions } from '../../flow/subscriber-rig.ts';
 import type { Series } from './promql.ts';
 
@@ -68,6 +69,16 @@ async function delivered(
   await seen(() => deployment.eventLines().length > before);
 }
 
+/** Has the source answer so, always. */
+function answers(
+  { registries }: Deployment,
+  path: RegExp,
+  answer: Omit<AnswerFault, 'kind'>,
+): ReturnType<typeof registries.source.faults.add> {
+  const effect = { kind: 'answer', ...answer } as const;
+  return registries.source.faults.add({ path, times: Infinity, effect });
+}
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** Values of a page that no registry writes. */
@@ -81,10 +92,9 @@ export const SITUATIONS: readonly Situation[] = [
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries } = deployment;
       await registries.push('org/app', '1.0');
-      registries.source.faults.add({
-        path: /\/blobs\/sha256/,
-        times: Infinity,
-        effect: { kind: 'answer', status: 404, errors: [{ code: 'BLOB_UNKNOWN', message: 'x' }] },
+      answers(deployment, /\/blobs\/sha256/, {
+        status: 404,
+        errors: [{ code: 'BLOB_UNKNOWN', message: 'x' }],
       });
       await delivered(deployment);
     },
@@ -97,18 +107,11 @@ export const SITUATIONS: readonly Situation[] = [
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries } = deployment;
       await registries.push('org/app', '1.0');
-      registries.source.faults.add({
-        path: /\/tags\/list/,
-        times: Infinity,
-        effect: {
-          kind: 'answer',
-          status: 200,
-          // A page of more values than any registry's.
-          body: {
-            contentType: 'application/json',
-            text: `{"name":"org/app","tags":["1.0"],"more":[${'0,'.repeat(ENDLESS)}0]}`,
-          },
-        },
+      // A page of more values than any registry's.
+      const text = `{"name":"org/app","tags":["1.0"],"more":[${'0,'.repeat(ENDLESS)}0]}`;
+      answers(deployment, /\/tags\/list/, {
+        status: 200,
+        body: { contentType: 'application/json', text },
       });
       await delivered(deployment);
     },
@@ -130,10 +133,9 @@ export const SITUATIONS: readonly Situation[] = [
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries } = deployment;
       await registries.push('org/app', '1.0');
-      registries.source.faults.add({
-        path: /\/tags\/list/,
-        times: Infinity,
-        effect: { kind: 'answer', status: 401, errors: [{ code: 'UNAUTHORIZED', message: 'x' }] },
+      answers(deployment, /\/tags\/list/, {
+        status: 401,
+        errors: [{ code: 'UNAUTHORIZED', message: 'x' }],
       });
       await delivered(deployment);
     },
@@ -264,15 +266,47 @@ export const HEALTHY: readonly Omit<Situation, 'alert' | 'sees'>[] = [
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries, eventLines } = deployment;
       for (const tag of ['1.0', '1.1', '1.2']) await registries.push('org/app', tag, tag);
-      const fault = registries.source.faults.add({
-        path: /\/manifests\/1\.1$/,
-        times: Infinity,
-        effect: { kind: 'answer', status: 503 },
-      });
+      const fault = answers(deployment, /\/manifests\/1\.1$/, { status: 503 });
       await delivered(deployment);
       fault.remove();
       await seen(() => eventLines({ decision: 'acknowledge' }).length === 1);
       await deployment.settled();
+    },
+  },
+  {
+    situation: 'a large repository is mirrored in batches, from a source that limits requests',
+    deployment: { env: { BATCH_TAGS: '2' } },
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      for (let n = 0; n < 7; n++) await registries.push('org/app', `1.${n}`, `image ${n}`);
+      registries.source.faults.add({
+        path: /\/blobs\//,
+        times: 4,
+        effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
+      });
+      await delivered(deployment, { tagCount: 7 });
+      await deployment.settled();
+      await deployment.requireMirrored('org/app');
+    },
+  },
+  {
+    situation: 'a service is deployed anew, and its instance ends while it copies',
+    happens: async (deployment: Deployment): Promise<void> => {
+      const { registries } = deployment;
+      await registries.push('org/app', '1.0');
+      const stalled = registries.source.faults.add({
+        path: /\/blobs\//,
+        times: Infinity,
+        effect: { kind: 'stall', at: 'head' },
+      });
+      await deployment.publish(deployment.event('org/app'));
+      await seen(() => stalled.struck > 0);
+      const [instance] = deployment.events.instances;
+      if (instance === undefined) throw new Error('no instance copies');
+      stalled.remove();
+      await deployment.events.stop(instance);
+      await deployment.settled();
+      await deployment.requireMirrored('org/app');
     },
   },
   {

@@ -1,6 +1,14 @@
 import { partsOf, type Cloud } from './cloud.ts';
-import { isObject, objectAt, textAt, type Json } from './json.ts';
-import { invalid, notFound, Refusal } from './refusal.ts';
+import { listAt, objectAt, textAt, type Json } from './json.ts';
+import { invalid } from './refusal.ts';
+import {
+  firstContainer,
+  locationsOf,
+  requireContainers,
+  requireDocumentation,
+  requireMetric,
+  requireSeconds,
+} from './rules.ts';
 
 /** One kind of resource: where it lives, how it is made, what the product adds and refuses. */
 export interface Collection {
@@ -22,6 +30,15 @@ export interface Collection {
 }
 
 const NOW = '2026-11-01T12:00:00.000000Z';
+
+/** Defaults of a NAT, in seconds. https://cloud.google.com/nat/docs/timeouts */
+const NAT_TIMEOUTS = [
+  ['udpIdleTimeoutSec', 30],
+  ['icmpIdleTimeoutSec', 30],
+  ['tcpEstablishedIdleTimeoutSec', 1200],
+  ['tcpTransitoryIdleTimeoutSec', 30],
+  ['tcpTimeWaitTimeoutSec', 120],
+] as const;
 
 const COLLECTIONS: readonly Collection[] = [
   {
@@ -56,6 +73,8 @@ const COLLECTIONS: readonly Collection[] = [
       if (deadline < 10 || deadline > 600) throw invalid('ack_deadline_seconds: 10 to 600.');
       subscription['ackDeadlineSeconds'] = deadline;
       subscription['messageRetentionDuration'] ??= '604800s';
+      // Without a policy it expires; with an empty one never.
+      subscription['expirationPolicy'] ??= { ttl: '2678400s' };
       requireSeconds(subscription, 'messageRetentionDuration', 600, 31 * 86_400);
       const dead = objectAt(subscription, 'deadLetterPolicy');
       if (dead['deadLetterTopic'] !== undefined) {
@@ -170,6 +189,8 @@ const COLLECTIONS: readonly Collection[] = [
     fill(policy, name) {
       policy['name'] = name;
       policy['creationRecord'] ??= { mutateTime: NOW, mutatedBy: 'tester' };
+      policy['enabled'] ??= true;
+      requireDocumentation(objectAt(policy, 'documentation'));
       listAt(policy, 'conditions').forEach((condition, index) => {
         condition['name'] ??= `${name}/conditions/${index}`;
         requireMetric(condition);
@@ -207,6 +228,12 @@ const COLLECTIONS: readonly Collection[] = [
       const { projects = '', secrets = '' } = partsOf(name);
       secret['name'] = `projects/${cloud.numberOf(projects)}/secrets/${secrets}`;
       secret['createTime'] = NOW;
+      const made = JSON.stringify(
+        cloud.resources.get(`secretmanager/${name}`)?.['replication'] ?? secret['replication'],
+      );
+      // `customerManagedEncryption` may be another later, where it lies may not.
+      if (locationsOf(JSON.parse(made)) !== locationsOf(secret['replication']))
+        throw invalid('replication: it cannot be changed.');
       const replication = objectAt(secret, 'replication');
       for (const replica of listAt(objectAt(replication, 'userManaged'), 'replicas')) {
         const key = textAt(objectAt(replica, 'customerManagedEncryption'), 'kmsKeyName');
@@ -227,6 +254,9 @@ const COLLECTIONS: readonly Collection[] = [
     wrapped: 'serviceAccount',
     fill(account, name, cloud) {
       const { projects = '', serviceAccounts = '' } = partsOf(name);
+      if (!/^[a-z][a-z0-9-]{4,28}[a-z0-9]@/.test(serviceAccounts)) {
+        throw invalid(`account_id: 6 to 30 lower-case letters, digits and hyphens: ${name}`);
+      }
       account['name'] = name;
       account['email'] = serviceAccounts;
       account['projectId'] = projects;
@@ -270,6 +300,11 @@ const COLLECTIONS: readonly Collection[] = [
       fillCompute(router, name, cloud, 'routers');
       router['network'] = fullUrl(textAt(router, 'network'), partsOf(name), 'networks');
       for (const nat of listAt(router, 'nats')) {
+        // https://cloud.google.com/compute/docs/reference/rest/v1/routers
+        nat['type'] ??= 'PUBLIC';
+        nat['endpointTypes'] ??= ['ENDPOINT_TYPE_VM'];
+        nat['autoNetworkTier'] ??= 'PREMIUM';
+        for (const [timeout, seconds] of NAT_TIMEOUTS) nat[timeout] ??= seconds;
         for (const subnetwork of listAt(nat, 'subnetworks')) {
           subnetwork['name'] = fullUrl(textAt(subnetwork, 'name'), partsOf(name), 'subnetworks');
         }
@@ -302,6 +337,10 @@ const COLLECTIONS: readonly Collection[] = [
         projectNumber: bucket['projectNumber'] ?? cloud.nextNumber(),
         timeCreated: NOW,
         updated: NOW,
+        softDeletePolicy: bucket['softDeletePolicy'] ?? {
+          retentionDurationSeconds: '604800',
+          effectiveTime: NOW,
+        },
       });
     },
   },
@@ -321,19 +360,6 @@ function matches(names: string, path: string): boolean {
   );
 }
 
-/** The objects of a list field. */
-function listAt(value: Json, key: string): readonly Json[] {
-  const found = value[key];
-  return Array.isArray(found) ? found.filter(isObject) : [];
-}
-
-function requireSeconds(resource: Json, field: string, least: number, most: number): void {
-  const text = textAt(resource, field);
-  if (text === '') return;
-  const seconds = Number(/^([0-9]+)s$/.exec(text)?.[1]);
-  if (!(seconds >= least && seconds <= most)) throw invalid(`${field}: ${least}s to ${most}s.`);
-}
-
 function fillWorkload(workload: Json, name: string, cloud: Cloud): void {
   Object.assign(workload, {
     name,
@@ -346,64 +372,6 @@ function fillWorkload(workload: Json, name: string, cloud: Cloud): void {
     terminalCondition: { type: 'Ready', state: 'CONDITION_SUCCEEDED', lastTransitionTime: NOW },
     etag: cloud.nextNumber(),
   });
-}
-
-function firstContainer(template: Json): Json {
-  const [container] = listAt(template, 'containers');
-  if (container === undefined) throw invalid('template.containers: at least one.');
-  return container;
-}
-
-/** What Cloud Run looks up before it starts anything: account, image, secrets, key. */
-function requireContainers(template: Json, name: string, cloud: Cloud): void {
-  const { projects = '', locations = '' } = partsOf(name);
-  const account = textAt(template, 'serviceAccount');
-  cloud.requireAccount(account);
-  const image = textAt(firstContainer(template), 'image');
-  if (/@sha256:0{64}$/.test(image)) throw notFound(`Image '${image}'`);
-  const [host = '', project = '', repository = ''] = image.split('/');
-  if (project !== projects) {
-    const location = host
-      .replace(/^docker\.(.*)\.rep\.pkg\.dev$/, '$1')
-      .replace('-docker.pkg.dev', '');
-    const agent = `serviceAccount:${cloud.agentOf(projects, 'run.googleapis.com')}`;
-    const pulls = `artifactregistry/projects/${project}/locations/${location}/repositories/${repository}`;
-    if (!cloud.grants(pulls, agent, 'roles/artifactregistry.reader')) {
-      throw new Refusal(403, 'PERMISSION_DENIED', `${agent} may not pull ${image}.`);
-    }
-  }
-  cloud.requireKey(textAt(template, 'encryptionKey'), projects, 'run.googleapis.com', locations);
-  for (const volume of listAt(template, 'volumes')) {
-    const secret = `secretmanager/projects/${projects}/secrets/${textAt(objectAt(volume, 'secret'), 'secret')}`;
-    cloud.get(secret);
-    if (![...cloud.resources.keys()].some((other) => other.startsWith(`${secret}/versions/`))) {
-      throw invalid(`${secret} has no version.`);
-    }
-    const member = `serviceAccount:${account}`;
-    if (!cloud.grants(secret, member, 'roles/secretmanager.secretAccessor')) {
-      throw new Refusal(403, 'PERMISSION_DENIED', `${member} may not read ${secret}.`);
-    }
-  }
-}
-
-/**
- * Cloud Monitoring refuses a condition on a metric that it does not know. It knows a log-based metric some
- * minutes after it was made: here never, so that nothing may count on it.
- * https://docs.cloud.google.com/logging/docs/logs-based-metrics/troubleshooting
- */
-function requireMetric(condition: Json): void {
-  for (const kind of ['conditionThreshold', 'conditionAbsent']) {
-    const filter = textAt(objectAt(condition, kind), 'filter');
-    const type = /metric\.type="(logging\.googleapis\.com\/user\/[^"]+)"/.exec(filter)?.[1];
-    if (type !== undefined) {
-      throw new Refusal(404, 'NOT_FOUND', `Cannot find metric that matches type = "${type}".`);
-    }
-  }
-  const promql = objectAt(condition, 'conditionPrometheusQueryLanguage');
-  const query = textAt(promql, 'query');
-  if (query.includes('logging_googleapis_com') && promql['disableMetricValidation'] !== true) {
-    throw new Refusal(404, 'NOT_FOUND', `Cannot find a metric of ${query}.`);
-  }
 }
 
 function fillCompute(resource: Json, name: string, cloud: Cloud, kind: string): void {

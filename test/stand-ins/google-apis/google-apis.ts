@@ -177,6 +177,10 @@ function serviceUsage({ cloud, method, path, verb, body }: Call): unknown {
     for (const api of wanted) cloud.enable(projects, api);
     return { name: 'operations/noop.DONE_OPERATION', done: true, response: {} };
   }
+  if (verb === 'generateServiceIdentity') {
+    cloud.makeAgent(projects, services);
+    return { name: 'operations/noop.DONE_OPERATION', done: true, response: {} };
+  }
   if (verb === 'disable') throw invalid('Nothing here disables an API.');
   if (method === 'GET' && services !== '') return entry(services);
   return { services: [...cloud.enabled(projects)].map(entry) };

@@ -12,6 +12,12 @@ export function objectAt(value: Json, key: string): Json {
   return isObject(found) ? found : {};
 }
 
+/** The objects of a list under a key. */
+export function listAt(value: Json, key: string): readonly Json[] {
+  const found = value[key];
+  return Array.isArray(found) ? found.filter(isObject) : [];
+}
+
 /** The text under a key, or an empty one. */
 export function textAt(value: Json, key: string): string {
   const found = value[key];
