@@ -14,6 +14,8 @@ export const QUESTION_CONCURRENCY = 16;
 export interface SourceInventory {
   /** All its tags; of an unlisted source, the requested ones. */
   readonly tags: readonly string[];
+  /** Names of its list that break the grammar. */
+  readonly invalidTags: readonly string[];
   /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
   readonly listed: boolean;
   readonly factOf: (tag: string) => SourceFact;
@@ -39,12 +41,13 @@ export interface DestinationInventory {
 
 /** Reads the source's list as facts. */
 export function sourceInventory(listing: TagListing): SourceInventory {
-  const { tags, map } = listing;
+  const { tags, invalidTags, map } = listing;
   let names: ReadonlySet<string> | undefined;
   // A map tells most tags: the set is made only where it does not.
   const isListed = (tag: string): boolean => (names ??= new Set(tags)).has(tag);
   return {
     tags,
+    invalidTags,
     listed: true,
     factOf: (tag) => {
       const digest = map?.digestOfTag.get(tag);
@@ -60,6 +63,7 @@ export function sourceInventory(listing: TagListing): SourceInventory {
 export function unlistedSource(tags: readonly string[]): SourceInventory {
   return {
     tags,
+    invalidTags: [],
     listed: false,
     factOf: () => ({ state: 'listed' }),
     hasManifest: () => undefined,

@@ -19,7 +19,7 @@ import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import { ownTags } from './own-tags.ts';
-import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
+import type { Clock, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
 import {
   backupRecord,
   failedRecord,
@@ -150,6 +150,11 @@ class Mirroring {
     };
     const work = this.#recordUntouched(plan.steps);
     for (const tag of candidates.backups) this.#ledger.record(backupRecord(tag));
+    // Tags that are asked for by name come with their own list of what is left.
+    const invalidTags = this.#requested === undefined ? here.invalidTags : [];
+    for (const tag of invalidTags) {
+      this.#ledger.record(leftAsideRecord({ tag, reason: 'TagInvalid' }));
+    }
     if (this.#options.dryRun) return this.#draw({ ...facts, ending: 'finished', delegated: [] });
 
     const { clock, delegation } = this.#ports;
@@ -397,8 +402,8 @@ class Mirroring {
     await pMap(
       subjects,
       async ({ digest, tagged }) => {
-        const childDigests = tagged ? await this.#childrenOf(digest) : [];
-        await referrers.follow({ digest, tagged, childDigests, budget: new ManifestBudget() });
+        const children = tagged ? await this.#childrenOf(digest) : [];
+        await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
       },
       { concurrency: this.#options.tagWorkers },
     );
@@ -408,15 +413,13 @@ class Mirroring {
    * Children of an unchanged subject, whose referrers follow too: one GET at the destination, where the
    * source may have any.
    */
-  async #childrenOf(digest: string): Promise<readonly string[]> {
+  async #childrenOf(digest: string): Promise<readonly Descriptor[]> {
     const { source, destination } = this.#ports;
     if (!source.mayHaveReferrersApi) return [];
     try {
       const manifest = await destination.getManifest(digest, this.#signal);
       if (manifest === undefined) return [];
-      return parseManifest(manifest.bytes, manifest.mediaType).children.map(
-        (child) => child.digest,
-      );
+      return parseManifest(manifest.bytes, manifest.mediaType).children;
     } catch (error) {
       this.#ledger.record(
         failedRecord(referrersTag(digest), toFault(error, 'get manifest'), new Tally(), 0),

@@ -69,6 +69,33 @@ export interface TagRecord {
   readonly durationMs: number;
 }
 
+/**
+ * Why something of the source is not at the destination and nothing failed. `TagInvalid`: its name breaks
+ * OCI's grammar; `SubjectUnchanged`: it follows an image that this event does not follow;
+ * `SubjectNotMirrored`: its image is at the source and not here; `NotAsked`: there are too many to ask about;
+ * `ReferrersRefused`: the source does not tell what refers to an image; `ReferrersTagRefused`: the
+ * destination keeps no list of them.
+ */
+export const LEFT_ASIDE = [
+  'TagInvalid',
+  'SubjectUnchanged',
+  'SubjectNotMirrored',
+  'NotAsked',
+  'ReferrersRefused',
+  'ReferrersTagRefused',
+] as const;
+
+/** See {@link LEFT_ASIDE}. */
+export type LeftAsideReason = (typeof LEFT_ASIDE)[number];
+
+/** The reason why a record's thing stays behind; undefined: it does not, or its outcome says so. */
+export function leftAsideReason({
+  outcome,
+  reason,
+}: Pick<TagRecord, 'outcome' | 'reason'>): LeftAsideReason | undefined {
+  return outcome === 'skipped' ? LEFT_ASIDE.find((name) => name === reason) : undefined;
+}
+
 /** Whether a record asks for another delivery: its fault is a transient one. */
 export function isUnfinished(record: Pick<TagRecord, 'outcome' | 'fault'>): boolean {
   return record.outcome === 'failed' && record.fault?.disposition === 'transient';

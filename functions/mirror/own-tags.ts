@@ -8,6 +8,7 @@ import {
   type SourceInventory,
 } from './inventory.ts';
 import type { SourceFact } from './plan.ts';
+import type { LeftAside } from './record.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 
 /** Tags of one event that are asked about; more are left aside, and named. */
@@ -54,17 +55,6 @@ export interface OwnTagSearch {
   readonly isAllThere: boolean;
   readonly inventory: DestinationInventory;
   readonly context: Pick<CopyContext, 'source' | 'there' | 'signal'>;
-}
-
-/** A tag that stays behind, and why. */
-export interface LeftAside {
-  readonly tag: string;
-  readonly subject: string;
-  /**
-   * `SubjectUnchanged`: it follows an image that this event does not follow; `SubjectNotMirrored`: the image
-   * is at the source and not here; `ReferrersOff`; `NotAsked`: there are too many to ask about.
-   */
-  readonly reason: 'SubjectUnchanged' | 'SubjectNotMirrored' | 'ReferrersOff' | 'NotAsked';
 }
 
 /** What a search came to; each tag is in one list. */

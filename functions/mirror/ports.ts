@@ -31,6 +31,8 @@ export interface ManifestHead {
 export interface TagListing {
   /** Each once. */
   readonly tags: readonly string[];
+  /** Names of the list that break OCI's grammar, made printable: nobody can ask for them. */
+  readonly invalidTags: readonly string[];
   /**
    * Of a registry that tells digests in its list (Artifact Registry's `manifest` map); undefined
    * elsewhere.

@@ -1,10 +1,18 @@
 import { Fault } from '../fault.ts';
 import type { TagEnding } from './copy-tag.ts';
 import type { DecidedStep } from './inquiry.ts';
-import { NO_BLOBS, type Outcome, type TagRecord } from './outcome.ts';
-import type { LeftAside } from './own-tags.ts';
+import { NO_BLOBS, type LeftAsideReason, type Outcome, type TagRecord } from './outcome.ts';
 import type { Follower } from './referrers.ts';
 import type { Tally } from './tally.ts';
+
+/** Something that stays behind, and why. */
+export interface LeftAside {
+  readonly tag: string;
+  /** Digest of what it belongs to, where it belongs to anything. */
+  readonly subject?: string;
+  /** `ReferrersOff`: the operator does not want it. */
+  readonly reason: LeftAsideReason | 'ReferrersOff';
+}
 
 const OUTCOME_OF_STEP = {
   skip: 'skipped',
@@ -120,13 +128,13 @@ export function backupRecord(tag: string): TagRecord {
   };
 }
 
-/** Record of a tag named after a digest that stays behind. */
+/** Record of a tag that stays behind. */
 export function leftAsideRecord({ tag, subject, reason }: LeftAside): TagRecord {
   return {
     tag,
     outcome: 'skipped',
     reason,
-    subject,
+    ...(subject === undefined ? {} : { subject }),
     bytesUploaded: 0,
     blobs: NO_BLOBS,
     durationMs: 0,

@@ -1,4 +1,5 @@
 import { Fault, isFault, toFault, type FaultCode } from '../fault.ts';
+import { manifestKind } from '../oci/media-types.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag, type TagEnding } from './copy-tag.ts';
@@ -11,18 +12,10 @@ import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { FRESH_MS } from './tag-turns.ts';
 import { Tally } from './tally.ts';
-import { ManifestBudget, walkFrom } from './walk.ts';
+import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
 
-/** Referrers of referrers are followed (the signature of an SBOM), theirs are not. */
-export const MAX_REFERRER_DEPTH = 2;
 /** A fallback index that another writer changes meanwhile is merged so often. */
 const MAX_MERGES = 3;
-/**
- * Children of one index whose referrers are asked for: one question each, where the source has the API
- * and the index is copied or followed. The largest indexes seen have 24; the fallback tags of all others
- * are in the source's list and cost nothing.
- */
-export const MAX_ASKED_CHILDREN = 64;
 /** Signature tags and referrers of one subject on their way at once. */
 const FOLLOWER_CONCURRENCY = 4;
 
@@ -52,8 +45,8 @@ export interface Follower {
 /** A manifest at the destination whose signatures and referrers are to be there too. */
 export interface Subject {
   readonly digest: string;
-  /** Digests of the manifests below it, where they are known: signatures may name them. */
-  readonly childDigests: readonly string[];
+  /** The entries of an index, where they are known: signatures and referrers may name them too. */
+  readonly children: readonly Descriptor[];
   /** Shared with the subject's own walk. */
   readonly budget: ManifestBudget;
   /** Whether a tag names it; of a child of an index that only a signature tag names, the API is not asked. */
@@ -62,8 +55,7 @@ export interface Subject {
 
 /** A subject whose manifest was read. */
 export function subjectOf(node: ManifestNode, budget: ManifestBudget): Subject {
-  const childDigests = node.manifest.children.map(({ digest }) => digest);
-  return { digest: node.digest, childDigests, budget, tagged: true };
+  return { digest: node.digest, children: node.manifest.children, budget, tagged: true };
 }
 
 /** What the source says refers to a digest. */
@@ -104,29 +96,47 @@ export class ReferrerCopy {
 
   /**
    * Follows a subject, once an event: its signature tags and those of its children are compared and
-   * copied, its referrers united from the API and the fallback tag. Failures are told per follower.
+   * copied, its referrers united from the API and the fallback tag, and those of its children, of which
+   * an index has 1,000 at most: one question each, where the source has the API. Failures are told per
+   * follower.
    */
   async follow(subject: Subject): Promise<void> {
-    const digests = [subject.digest, ...subject.childDigests].filter(
-      (digest) => !this.#signed.has(digest),
-    );
+    const below = await this.#manifestsBelow(subject);
+    const digests = [subject.digest, ...below].filter((digest) => !this.#signed.has(digest));
     for (const digest of digests) this.#signed.add(digest);
     const tags = digests.flatMap((digest) => this.#signaturesOf(digest));
     await settle(tags, async (tag) => this.#followTag(tag, subject), {
       concurrency: FOLLOWER_CONCURRENCY,
       operation: 'copy signature',
     });
-    const { digest, childDigests, tagged } = subject;
-    const asked = tagged ? childDigests.slice(0, MAX_ASKED_CHILDREN) : [];
-    const fallbacks = childDigests.filter((child) => this.#hasFallback(child));
-    const open = [...new Set([digest, ...asked, ...fallbacks])].filter(
-      (one) => !this.#asked.has(one),
-    );
+    const asked = subject.tagged ? below : below.filter((child) => this.#hasFallback(child));
+    const open = [...new Set([subject.digest, ...asked])].filter((one) => !this.#asked.has(one));
     for (const one of open) this.#asked.add(one);
     await settle(open, async (one) => this.#followReferrers(one, subject), {
       concurrency: FOLLOWER_CONCURRENCY,
       operation: 'copy referrers',
     });
+  }
+
+  /** Digests of all that an index reaches: the entries of an index within it are read. */
+  async #manifestsBelow({ digest, children, budget }: Subject): Promise<readonly string[]> {
+    const { read, signal } = this.#of.context;
+    const below = new Set<string>();
+    const enter = async (entries: readonly Descriptor[], walk: Walk): Promise<void> => {
+      for (const entry of entries) {
+        below.add(entry.digest);
+        if (manifestKind(entry.mediaType) !== 'index') continue;
+        const { manifest } = await read.child(entry, signal);
+        const inner = stepInto(walk, entry.digest);
+        enterIndex(inner, manifest.children);
+        await enter(manifest.children, inner);
+      }
+    };
+    await this.#tell(referrersTag(digest), digest, async () => {
+      await enter(children, walkFrom(digest, budget));
+      return undefined;
+    });
+    return [...below];
   }
 
   #hasFallback(digest: string): boolean {
@@ -175,7 +185,7 @@ export class ReferrerCopy {
   /** Unites and copies the referrers; their list is told under the name of its fallback tag. */
   async #followReferrers(digest: string, subject: Subject): Promise<void> {
     await this.#tell(referrersTag(digest), digest, async (tally) => {
-      const found = await this.#copyReferrers(digest, subject, tally, 1);
+      const found = await this.#copyReferrers(digest, subject, tally, new Set([digest]));
       if (found === 'none') return undefined;
       if (found !== 'all') return { outcome: 'skipped', reason: found };
       if (tally.progressed) return { outcome: 'copied', reason: 'Missing' };
@@ -185,20 +195,23 @@ export class ReferrerCopy {
 
   /**
    * Copies the referrers of a digest and lists at the destination what arrived: one that is missing at
-   * the source hides no other. @throws Fault the gravest of those that did not arrive, after that
+   * the source hides no other. Theirs follow (the signature of an SBOM), as far as the subject's budget
+   * of manifests goes.
+   * @param seen digests whose referrers were asked for: a registry may tell them in a circle
+   * @throws Fault the gravest of those that did not arrive, after that
    */
   async #copyReferrers(
     digest: string,
     subject: Subject,
     tally: Tally,
-    depth: number,
+    seen: Set<string>,
   ): Promise<FoundReferrers> {
     const { copy } = this.#of;
     const { referrers, sourceIndex, isRefused } = await this.#listReferrers(
       digest,
       subject,
       tally,
-      depth,
+      seen.size > 1,
     );
     if (referrers.length === 0) return isRefused ? 'ReferrersRefused' : 'none';
     subject.budget.count(referrers);
@@ -210,7 +223,9 @@ export class ReferrerCopy {
         const walk = walkFrom(referrer.digest, subject.budget);
         await copy.bringChild(referrer, { ...walk, path: [] }, tally);
         arrived.push(referrer);
-        if (depth < MAX_REFERRER_DEPTH) below.push(referrer);
+        if (seen.has(referrer.digest)) return;
+        seen.add(referrer.digest);
+        below.push(referrer);
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
@@ -220,7 +235,7 @@ export class ReferrerCopy {
     const followed = settle(
       below,
       async (referrer) => {
-        await this.#copyReferrers(referrer.digest, subject, tally, depth + 1);
+        await this.#copyReferrers(referrer.digest, subject, tally, seen);
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
@@ -248,11 +263,11 @@ export class ReferrerCopy {
     digest: string,
     subject: Subject,
     tally: Tally,
-    depth: number,
+    isReferrer: boolean,
   ): Promise<ReferrersList> {
     const { context, firstQuestion, signatures } = this.#of;
     const { source, read, signal } = context;
-    const asks = subject.tagged || depth > 1;
+    const asks = subject.tagged || isReferrer;
     const answer = asks ? await firstQuestion.ask(source, digest, signal) : 'unsupported';
     const union = new Map<string, Descriptor>();
     for (const entry of typeof answer === 'string' ? [] : answer) union.set(entry.digest, entry);

@@ -39,6 +39,8 @@ export interface MirrorReport {
   readonly counts: OutcomeCounts;
   /** Signatures and referrers among those that came to the destination. */
   readonly followers: number;
+  /** Of the skipped: what is not at the destination, with a reason of `LEFT_ASIDE`. */
+  readonly leftAside: number;
   /** Tags that the source lists, and those of them that were selected or requested. */
   readonly sourceTagCount: number;
   readonly selectedTagCount: number;
@@ -68,11 +70,11 @@ export interface MirrorReport {
 /** What a report is drawn up from. */
 export type ReportFacts = Omit<
   MirrorReport,
-  'records' | 'kinds' | 'counts' | 'followers' | 'unfinished' | 'interrupted'
+  'records' | 'kinds' | 'counts' | 'followers' | 'leftAside' | 'unfinished' | 'interrupted'
 > & { readonly records: TagRecords };
 
 /** Draws the conclusions from the records. */
 export function drawUp({ records, ...facts }: ReportFacts): MirrorReport {
-  const { first, kinds, counts, followers, unfinished, interrupted } = records;
-  return { ...facts, records: first, kinds, counts, followers, unfinished, interrupted };
+  const { first, kinds, counts, followers, leftAside, unfinished, interrupted } = records;
+  return { ...facts, records: first, kinds, counts, followers, leftAside, unfinished, interrupted };
 }

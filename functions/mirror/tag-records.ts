@@ -1,6 +1,7 @@
 import type { FaultCode } from '../fault.ts';
 import {
   isUnfinished,
+  leftAsideReason,
   MIRRORED,
   OUTCOMES,
   type Outcome,
@@ -51,6 +52,7 @@ export class TagRecords {
   >;
   #interrupted = false;
   #followers = 0;
+  #leftAside = 0;
 
   /** Takes a record. */
   add(record: TagRecord): void {
@@ -58,6 +60,7 @@ export class TagRecords {
     this.#counts[outcome] += 1;
     if (this.#kinds.add(record) <= FIRST_OF_A_KIND) this.#first.push(record);
     if (subject !== undefined && MIRRORED.has(outcome)) this.#followers += 1;
+    if (leftAsideReason(record) !== undefined) this.#leftAside += 1;
     if (!isUnfinished(record)) return;
     this.#unfinished.push(tag);
     this.#interrupted ||= fault?.code === 'DEADLINE_EXCEEDED' || fault?.code === 'ABORTED';
@@ -84,6 +87,11 @@ export class TagRecords {
   /** Whether unfinished tags are so because the delivery's time was over. */
   get interrupted(): boolean {
     return this.#interrupted;
+  }
+
+  /** Of the skipped ones: those that are not at the destination. */
+  get leftAside(): number {
+    return this.#leftAside;
   }
 
   /** Signatures and referrers that came to the destination. */

@@ -38,6 +38,8 @@ const LIMITS: ListLimits = {
 /** What one page of a list says. */
 export interface TagPage {
   readonly tags: readonly string[];
+  /** Names that break the grammar, as they can be shown. */
+  readonly invalidTags: readonly string[];
   readonly map: ReadMap | undefined;
   /** Size of the page as it came. */
   readonly sizeBytes: number;
@@ -48,6 +50,7 @@ export class TagList {
   readonly #limits: ListLimits;
   /** With its digest, where a map tells it: one table for both, since a tag's text costs as much. */
   readonly #tags = new Map<string, string | undefined>();
+  readonly #invalid = new Set<string>();
   readonly #manifests = new Map<string, number | undefined>();
   #maps = 0;
   #complete = false;
@@ -64,7 +67,7 @@ export class TagList {
   }
 
   /** Takes what a page has. @throws Fault `LIST_TOO_LARGE` */
-  add({ tags, map, sizeBytes }: TagPage): void {
+  add({ tags, invalidTags, map, sizeBytes }: TagPage): void {
     this.#readBytes += sizeBytes;
     // guard: list-read-bytes
     if (this.#readBytes > this.#limits.readBytes)
@@ -74,8 +77,13 @@ export class TagList {
       this.#tags.set(tag, undefined);
       this.#keep(TAG_BYTES + tag.length);
     }
+    for (const tag of invalidTags) {
+      if (this.#invalid.has(tag)) continue;
+      this.#invalid.add(tag);
+      this.#keep(TAG_BYTES + tag.length);
+    }
     // guard: tag-count
-    if (this.#tags.size > this.#limits.tags)
+    if (this.#tags.size + this.#invalid.size > this.#limits.tags)
       throw tooLarge(`has more than ${this.#limits.tags} tags`);
     if (map !== undefined) this.#addMap(map);
   }
@@ -83,9 +91,11 @@ export class TagList {
   /** The whole list. Maps of several pages are never complete. */
   listing(): TagListing {
     const tags = [...this.#tags.keys()];
-    if (this.#maps === 0) return { tags, map: undefined };
+    const invalidTags = [...this.#invalid];
+    if (this.#maps === 0) return { tags, invalidTags, map: undefined };
     return {
       tags,
+      invalidTags,
       map: {
         digestOfTag: withoutUnknown(this.#tags),
         manifests: this.#manifests,

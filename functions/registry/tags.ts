@@ -1,4 +1,4 @@
-import { Fault, toFault } from '../fault.ts';
+import { Fault, printable, toFault } from '../fault.ts';
 import type { TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
 import { requireAbsence } from './absence.ts';
@@ -30,7 +30,7 @@ const MAX_STALE_PAGES = 3;
 
 /**
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
- * answer has it. Names that break the grammar cannot be addressed and are left out.
+ * answer has it. Names that break the grammar cannot be addressed: they are told apart.
  * @returns undefined where the repository is not there (404, in the registry's own form)
  * @throws Fault `RESPONSE_INVALID` for what is no list, `PAGINATION_REFUSED` for one without an end,
  *   `LIST_TOO_LARGE` over the limits of {@link TagList}
@@ -122,9 +122,14 @@ function readPage(answer: Answer, list: ListTags): Page {
   const tags = fields?.['tags'] === null ? [] : fields?.['tags'];
   if (fields === null || !Array.isArray(tags))
     throw failure(answer, asked(list), 'RESPONSE_INVALID');
-  const named = tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag)); // guard: listed-tag, without: const named = tags;
+  const isNamed = (tag: unknown): tag is string => typeof tag === 'string' && isTag(tag);
+  const named = tags.filter(isNamed); // guard: listed-tag, without: const named = tags;
+  const invalid = tags.filter((tag) => !isNamed(tag));
   return {
     tags: named,
+    invalidTags: invalid.map((tag) =>
+      printable(typeof tag === 'string' ? tag : JSON.stringify(tag)),
+    ),
     tagCount: tags.length,
     map: manifestMap(fields, tags.length, answer.header('link') !== undefined),
     sizeBytes: answer.body.length,

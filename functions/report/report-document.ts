@@ -41,6 +41,7 @@ export interface ReportDocument {
     readonly repositories: number;
     readonly failedRepositories: number;
     readonly counts: OutcomeCounts;
+    readonly leftAside: number;
     readonly bytesUploaded: number;
     readonly durationSeconds: number;
   };
@@ -53,6 +54,7 @@ interface RepositoryDocument {
   readonly sourceTags?: number;
   readonly selectedTags?: number;
   readonly counts?: OutcomeCounts;
+  readonly leftAside?: number;
   readonly bytesUploaded?: number;
   readonly blobs?: {
     readonly uploaded: number;
@@ -92,6 +94,7 @@ export function reportDocument(run: RunResult): ReportDocument {
       repositories: repositories.length,
       failedRepositories: repositories.filter(isFailed).length,
       counts: totalCounts(repositories),
+      leftAside: repositories.reduce((sum, { report }) => sum + (report?.leftAside ?? 0), 0),
       bytesUploaded: repositories.reduce(
         (sum, { report }) => sum + (report?.bytesUploaded ?? 0),
         0,
@@ -132,6 +135,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
           sourceTags: report.sourceTagCount,
           selectedTags: report.selectedTagCount,
           counts: report.counts,
+          leftAside: report.leftAside,
           bytesUploaded: report.bytesUploaded,
           blobs: {
             uploaded: report.blobsUploaded,

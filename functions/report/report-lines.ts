@@ -1,15 +1,32 @@
 import { printable, type Fault } from '../fault.ts';
-import { OUTCOMES, type TagRecord } from '../mirror/outcome.ts';
+import {
+  leftAsideReason,
+  OUTCOMES,
+  type LeftAsideReason,
+  type TagRecord,
+} from '../mirror/outcome.ts';
 import { isFailed, totalCounts, type RepositoryResult, type RunResult } from './report-document.ts';
 
 /** The longest outcome's length, so that image names stand in one column. */
 const OUTCOME_WIDTH = Math.max(...OUTCOMES.map(({ length }) => length));
+
+/** Why something stays behind, in words. */
+const LEFT_ASIDE_WORDS: Readonly<Record<LeftAsideReason, string>> = {
+  TagInvalid: 'its name breaks the grammar of tags, nobody can ask for it',
+  SubjectUnchanged: 'it belongs to an image that was not to be followed',
+  SubjectNotMirrored: 'it belongs to an image that is not mirrored',
+  NotAsked: 'too many to ask about are named after a digest',
+  ReferrersRefused: 'the source does not say what refers to the image',
+  ReferrersTagRefused: 'the destination keeps no list of what refers to the image',
+};
 
 /** One tag's line: `copied  ghcr.io/org/app:1.0  12.4 MB in 0.8 s`. */
 export function tagLine(image: string, record: TagRecord): string {
   const { outcome, fault, bytesUploaded, durationMs } = record;
   const head = `${outcome.padEnd(OUTCOME_WIDTH)}  ${image}:${printable(record.tag)}`;
   if (fault !== undefined) return `${head}  ${faultText(fault)}`;
+  const aside = leftAsideReason(record);
+  if (aside !== undefined) return `${head}  left aside: ${LEFT_ASIDE_WORDS[aside]}`;
   if (bytesUploaded === 0) return head;
   return `${head}  ${bytesText(bytesUploaded)} in ${secondsText(durationMs)}`;
 }
@@ -23,9 +40,10 @@ export function repositoryLine({ image, report, fault, durationMs }: RepositoryR
   const { held, missing, maxMissingTags } = report.brake;
   const brake =
     held === 0 ? '' : `, ${held} held: ${missing} are missing, the brake is at ${maxMissingTags}`;
+  const aside = report.leftAside === 0 ? '' : `, ${report.leftAside} left aside`;
   return (
     `${image} → ${report.destination}: ${report.selectedTagCount} of ` +
-    `${report.sourceTagCount} tags selected${brake}, ${bytesText(report.bytesUploaded)} ${time}`
+    `${report.sourceTagCount} tags selected${brake}${aside}, ${bytesText(report.bytesUploaded)} ${time}`
   );
 }
 
@@ -35,6 +53,8 @@ export function summaryLines(run: RunResult): readonly string[] {
   const words = OUTCOMES.filter((outcome) => counts[outcome] > 0).map(
     (outcome) => `${counts[outcome]} ${outcome}`,
   );
+  const leftAside = run.repositories.reduce((sum, { report }) => sum + (report?.leftAside ?? 0), 0);
+  if (leftAside > 0) words.push(`${leftAside} of the skipped left aside`);
   const bytes = run.repositories.reduce((sum, { report }) => sum + (report?.bytesUploaded ?? 0), 0);
   const failed = run.repositories.filter(isFailed).length;
   const total = run.repositories.length;

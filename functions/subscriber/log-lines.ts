@@ -1,7 +1,7 @@
 import type { MirrorEvent } from '../contract/event.ts';
 import type { Heartbeat } from '../contract/heartbeat.ts';
 import { FAULTS, type Fault, type FaultCode } from '../fault.ts';
-import { MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
+import { leftAsideReason, MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import { FIRST_OF_A_KIND, KindCounts, type RecordKind } from '../mirror/tag-records.ts';
 import type { LogFields, Logger } from '../telemetry/logger.ts';
@@ -65,7 +65,7 @@ export class TagLines {
       const { outcome, reason, code, count } = kind;
       if (count <= FIRST_OF_A_KIND || MIRRORED.has(outcome)) continue;
       this.#logger.log(
-        severityOfRecord(outcome, code),
+        severityOfRecord(kind, code),
         `${outcome} ${count} tags of ${this.#image} (${reason}), ${FIRST_OF_A_KIND} of them told`,
         {
           entry: 'tag-kind',
@@ -81,7 +81,7 @@ export class TagLines {
 
   #line(record: TagRecord): void {
     const { tag, outcome, fault } = record;
-    this.#logger.log(severityOfRecord(outcome, fault?.code), `${outcome} ${this.#image}:${tag}`, {
+    this.#logger.log(severityOfRecord(record, fault?.code), `${outcome} ${this.#image}:${tag}`, {
       entry: 'tag',
       tag,
       outcome,
@@ -98,8 +98,13 @@ export class TagLines {
   }
 }
 
-/** Every outcome but `skipped` is written at the usual level. */
-function severityOfRecord(outcome: Outcome, code: RecordKind['code']): Severity {
+/** Every outcome but `skipped` is written at the usual level, and of that what is left aside. */
+function severityOfRecord(
+  record: Pick<TagRecord, 'outcome' | 'reason'>,
+  code: RecordKind['code'],
+): Severity {
+  const { outcome } = record;
+  if (leftAsideReason(record) !== undefined) return 'NOTICE';
   const transient = code !== undefined && FAULTS[code].disposition === 'transient';
   return outcome === 'failed' && transient ? 'WARNING' : SEVERITY[outcome];
 }
@@ -163,6 +168,7 @@ function reportFields(report: MirrorReport): LogFields {
     blobsMounted: report.blobsMounted,
     blobsPresent: report.blobsPresent,
     ...(report.delegated.length === 0 ? {} : { delegatedTags: report.delegated.length }),
+    ...(report.leftAside === 0 ? {} : { leftAside: report.leftAside }),
     ...(report.unfinished.length === 0 ? {} : { unfinishedTags: report.unfinished.length }),
     ...(report.brake.engaged
       ? { brakeMissing: report.brake.missing, maxMissingTags: report.brake.maxMissingTags }
@@ -220,6 +226,7 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
   const rest = [
     ...(followers > 0 ? [`${followers} signatures and referrers`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(report.leftAside > 0 ? [`${report.leftAside} left aside`] : []),
     ...(held > 0 ? [brakeWords(report)] : []),
     ...(report.delegated.length > 0
       ? [

@@ -75,6 +75,8 @@ export class FakeSource extends Recorder implements SourceRepository {
   readonly manifests = new Map<string, ManifestBytes>();
   readonly blobs = new Map<string, Buffer>();
   readonly referrers = new Map<string, Descriptor[]>();
+  /** Names in its list that nobody can ask for. */
+  invalidTags: readonly string[] = [];
   /** Tells digests in its list, as Artifact Registry does. */
   tellsDigests = false;
   /** 404 to everything. */
@@ -110,6 +112,7 @@ export class FakeSource extends Recorder implements SourceRepository {
       if (this.missing) return undefined;
       return {
         tags: [...this.tags.keys()],
+        invalidTags: this.invalidTags,
         map: this.tellsDigests ? mapOf(this.tags, this.manifests, undefined) : undefined,
       };
     });
@@ -226,9 +229,13 @@ export class FakeDestination extends Recorder implements DestinationRepository {
     return this.call('destination listTags', signal, () => {
       if (this.manifests.size === 0) return undefined;
       const tags = [...this.tags.keys()];
-      if (this.map === 'none') return { tags, map: undefined };
+      if (this.map === 'none') return { tags, invalidTags: [], map: undefined };
       const limit = this.map === 'complete' ? undefined : this.map;
-      return { tags, map: mapOf(this.tags, this.manifests, limit, this.uploadedAtMs) };
+      return {
+        tags,
+        invalidTags: [],
+        map: mapOf(this.tags, this.manifests, limit, this.uploadedAtMs),
+      };
     });
   }
 

@@ -32,7 +32,7 @@ describe('takeDestination', () => {
 
   it('takes a tag for present that is listed, although a complete map does not tell its digest', () => {
     const map = { digestOfTag: new Map(), manifests: new Map(), complete: true };
-    const inventory = destinationInventory({ tags: ['v1'], map }, true);
+    const inventory = destinationInventory({ tags: ['v1'], invalidTags: [], map }, true);
     assert.deepEqual(inventory.factOf('v1'), { state: 'present' });
     assert.deepEqual(inventory.factOf('v2'), { state: 'absent' });
   });

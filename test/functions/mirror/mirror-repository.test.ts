@@ -153,6 +153,35 @@ describe('what an event selects', () => {
   });
 });
 
+describe('names that are no tags', () => {
+  it('are left aside, counted and named, in a dry run too', async () => {
+    for (const dryRun of [true, false]) {
+      const rig = new Rig();
+      rig.source.tag('v1', imageWith('one', 1));
+      rig.source.invalidTags = Array.from({ length: 30 }, (_, n) => `a b ${n}`);
+      const report = await rig.mirror({}, { options: { dryRun } });
+      assert.equal(report.leftAside, 30);
+      assert.equal(report.counts.skipped, 30);
+      assert.equal(report.counts.failed, 0);
+      const named = report.records.filter(({ reason }) => reason === 'TagInvalid');
+      assert.deepEqual(
+        named.map(({ tag }) => tag),
+        rig.source.invalidTags.slice(0, 20),
+      );
+    }
+  });
+
+  it('are not told again where the tags are asked for by name', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('one', 1));
+    rig.source.invalidTags = ['a b'];
+    assert.equal(
+      (await rig.mirror({ tags: ['v1'] }, { options: { referrers: true } })).leftAside,
+      0,
+    );
+  });
+});
+
 describe('the brake', () => {
   function flood(): Rig {
     const rig = new Rig();

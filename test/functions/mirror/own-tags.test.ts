@@ -115,13 +115,21 @@ describe('withoutOwnTags', () => {
       manifests: new Map([[digest, undefined]]),
       complete: true,
     };
-    const parted = withoutOwnTags(sourceInventory({ tags, map }), standing, signatures);
+    const parted = withoutOwnTags(
+      sourceInventory({ tags, invalidTags: [], map }),
+      standing,
+      signatures,
+    );
     assert.deepEqual([...parted.own].sort(), [self, ELSEWHERE].sort());
     assert.deepEqual(
       [...parted.signatures.values()].flat().map(({ tag }) => tag),
       [sig],
     );
-    const unknown = withoutOwnTags(sourceInventory({ tags, map: undefined }), standing, signatures);
+    const unknown = withoutOwnTags(
+      sourceInventory({ tags, invalidTags: [], map: undefined }),
+      standing,
+      signatures,
+    );
     assert.deepEqual(unknown.own, []);
   });
 });

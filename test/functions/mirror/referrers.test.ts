@@ -208,21 +208,6 @@ describe('referrers', () => {
     assert.equal(has(rig, scan), true);
   });
 
-  it('of referrers are followed, theirs are not', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    const signature = referrer('signature', sbom);
-    const beyond = referrer('beyond', signature);
-    rig.source.tag('v1', image);
-    refer(rig.source, image, sbom);
-    refer(rig.source, sbom, signature);
-    refer(rig.source, signature, beyond);
-    await rig.mirror({}, ON);
-    assert.equal(has(rig, sbom, signature), true);
-    assert.equal(has(rig, beyond), false);
-  });
-
   it('of children follow, by API and by fallback tag', async () => {
     const rig = new Rig();
     rig.destination.acknowledgesSubjects = true;
@@ -256,13 +241,54 @@ describe('referrers', () => {
     assert.equal(has(rig, sbom), true);
   });
 
-  it('of children are asked for within a bound', async () => {
+  it('of all children are asked for: one question each', async () => {
     const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
     const children = Array.from({ length: 70 }, (_none, number) => imageWith(`${number}`, 1));
+    const last = children.at(-1);
+    assert.ok(last !== undefined);
     rig.source.tag('v1', indexOf(children));
-    rig.source.referrersApi = true;
+    const sbom = referrer('sbom', last);
+    refer(rig.source, last, sbom);
     await rig.mirror({}, ON);
-    assert.equal(rig.source.count('source listReferrers'), 1 + 64);
+    assert.equal(has(rig, sbom), true);
+    // The index, its children, and the referrer, which may have one of its own.
+    assert.equal(rig.source.count('source listReferrers'), 1 + 70 + 1);
+  });
+
+  it('of the children of an index within an index follow, by API, by fallback tag and by signature', async () => {
+    for (const unchanged of [false, true]) {
+      const rig = new Rig();
+      const [one, two, three] = [imageWith('one', 1), imageWith('two', 1), imageWith('three', 1)];
+      const index = indexOf([indexOf([one, two, three])]);
+      rig.source.tag('v1', index);
+      if (unchanged) rig.destination.tag('v1', index);
+      const [sbom, scan] = [referrer('sbom', one), referrer('scan', two)];
+      refer(rig.source, one, sbom);
+      rig.source.tag(referrersTag(two.manifest.digest), indexOf([scan]));
+      const sig = `${referrersTag(three.manifest.digest)}.sig`;
+      rig.source.tag(sig, imageWith('sig', 1));
+      const report = await rig.mirror({ reason: 'follow-up' }, ON);
+      assert.equal(has(rig, sbom, scan), true);
+      assert.equal(recordOf(report, sig).outcome, 'copied');
+    }
+  });
+
+  it('of referrers follow to the last, and end where a registry tells them in a circle', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    rig.source.tag('v1', image);
+    const sbom = referrer('sbom');
+    const signature = referrer('signature', sbom);
+    const stamp = referrer('stamp', signature);
+    refer(rig.source, image, sbom);
+    refer(rig.source, sbom, signature);
+    refer(rig.source, signature, stamp);
+    refer(rig.source, stamp, sbom, stamp);
+    const report = await rig.mirror({}, ON);
+    assert.equal(has(rig, sbom, signature, stamp), true);
+    assert.equal(report.counts.failed, 0);
+    assert.equal(rig.source.count('source listReferrers'), 4);
   });
 
   it('that are missing hide no others: what arrived is listed, and the missing one told', async () => {

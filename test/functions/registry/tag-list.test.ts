@@ -13,7 +13,7 @@ const WIDE = { tags: 100, keptBytes: 10_000, readBytes: 10_000 };
 
 function page(tags: readonly string[], manifest?: unknown, hasNext = false): TagPage {
   const map = manifest === undefined ? undefined : manifestMap({ manifest }, tags.length, hasNext);
-  return { tags, map, sizeBytes: 100 };
+  return { tags, invalidTags: [], map, sizeBytes: 100 };
 }
 
 function refused(work: () => void): void {
@@ -21,11 +21,22 @@ function refused(work: () => void): void {
 }
 
 describe('list of tags', () => {
+  it('tells names that are no tags apart, each once, within the same limits', () => {
+    const list = new TagList({ ...WIDE, tags: 3 });
+    list.add({ ...page(['v1']), invalidTags: ['a b', '../x'] });
+    list.add({ ...page(['v1']), invalidTags: ['a b'] });
+    assert.deepEqual(list.listing().invalidTags, ['a b', '../x']);
+    refused(() => {
+      list.add({ ...page([]), invalidTags: [''] });
+    });
+  });
+
   it('counts each tag once', () => {
     const list = new TagList();
     list.add(page(['a', 'b']));
     list.add(page(['b', 'c']));
-    assert.deepEqual(list.listing(), { tags: ['a', 'b', 'c'], map: undefined });
+    const listing = { tags: ['a', 'b', 'c'], invalidTags: [], map: undefined };
+    assert.deepEqual(list.listing(), listing);
   });
 
   it('joins maps, which are never complete over several pages', () => {

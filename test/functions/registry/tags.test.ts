@@ -87,14 +87,20 @@ describe('tags', () => {
 
   it('takes null for no tags', async (t) => {
     const at = await paged(t, [{ body: '{"name":"org/app","tags":null}' }]);
-    assert.deepEqual(await repository(t, at.host).listTags(NEVER), { tags: [], map: undefined });
+    const none = { tags: [], invalidTags: [], map: undefined };
+    assert.deepEqual(await repository(t, at.host).listTags(NEVER), none);
   });
 
-  it('guard listed-tag: leaves out what is no tag, and counts each once', async (t) => {
+  it('guard listed-tag: tells apart what is no tag, and counts each once', async (t) => {
     const at = await paged(t, [
-      { body: JSON.stringify({ tags: ['ok', '../x', 'ok', 7, 'a b', ''] }) },
+      {
+        body: JSON.stringify({ tags: ['ok', '../x', 'ok', 7, 'a\nb', '', null, 'x'.repeat(600)] }),
+      },
     ]);
-    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['ok']);
+    const listing = await repository(t, at.host).listTags(NEVER);
+    assert.deepEqual(listing?.tags, ['ok']);
+    const shown = ['../x', '7', 'a b', '', 'null', `${'x'.repeat(511)}…`];
+    assert.deepEqual(listing.invalidTags, shown);
   });
 
   it('refuses an answer that is no list', async (t) => {

@@ -30,6 +30,7 @@ const run: RunResult = {
       durationMs: 4000,
       report: sampleReport([
         ...OUTCOMES.map((outcome) => sampleRecord({ tag: outcome, outcome, digest })),
+        sampleRecord({ outcome: 'skipped', reason: 'TagInvalid' }),
         sampleRecord({
           outcome: 'failed',
           previousDigest: digest,
@@ -67,6 +68,7 @@ describe('report document', () => {
     assert.equal(summary.repositories, 3);
     assert.equal(summary.failedRepositories, 3);
     assert.equal(summary.counts.failed, 2);
+    assert.equal(summary.leftAside, 1);
     assert.equal(summary.bytesUploaded, 7);
     assert.equal(summary.durationSeconds, 4.1);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
+import { LEFT_ASIDE } from '../../../functions/mirror/outcome.ts';
 import {
   bytesText,
   repositoryLine,
@@ -34,6 +35,15 @@ describe('line of a tag', () => {
     );
   });
 
+  it('says of what is left aside why', () => {
+    for (const reason of LEFT_ASIDE) {
+      const line = tagLine('x', sampleRecord({ outcome: 'skipped', reason }));
+      assert.match(line, /^skipped +x:1\.0 {2}left aside: [a-z ,]+$/);
+    }
+    const identical = tagLine('x', sampleRecord({ outcome: 'skipped', reason: 'Identical' }));
+    assert.equal(identical, 'skipped          x:1.0');
+  });
+
   it('lets no control characters through', () => {
     assert.equal(tagLine('x', sampleRecord({ tag: '\u001b[31m1' })).includes('\u001b'), false);
   });
@@ -57,6 +67,24 @@ describe('line of a repository', () => {
     );
     const fault = new Fault('NETWORK', 'gone');
     assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');
+  });
+});
+
+describe('what is left aside', () => {
+  const aside = sampleRecord({ outcome: 'skipped', reason: 'TagInvalid' });
+  const report = sampleReport([aside, sampleRecord({ outcome: 'skipped', reason: 'Identical' })]);
+
+  it('is counted for the repository and for the run', () => {
+    const repository = { image: 'ghcr.io/x', durationMs: 1, report };
+    assert.match(repositoryLine(repository), /2 of 2 tags selected, 1 left aside, /);
+    const [line = ''] = summaryLines({
+      startedAt: new Date(0),
+      finishedAt: new Date(0),
+      dryRun: false,
+      destinationRegistry: 'r.example',
+      repositories: [repository, repository],
+    });
+    assert.match(line, /4 skipped, 2 of the skipped left aside;/);
   });
 });
 

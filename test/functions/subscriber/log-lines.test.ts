@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
-import { OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import { LEFT_ASIDE, OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
   eventFields,
@@ -52,6 +52,19 @@ describe('lines of tags', () => {
       assert.equal(line['code'], outcome === 'lost' ? 'NOT_FOUND' : undefined);
     });
   }
+
+  it('tell at the usual level what is left aside, and why', () => {
+    for (const reason of LEFT_ASIDE) {
+      const records = Array.from({ length: 21 }, () =>
+        sampleRecord({ outcome: 'skipped', reason }),
+      );
+      const lines = tagLines(records);
+      assert.equal(lines.length, 21);
+      const told = lines.map(({ severity, outcomeReason }) => [severity, outcomeReason]);
+      assert.ok(told.every(([severity, why]) => severity === 'NOTICE' && why === reason));
+      assert.deepEqual([lines[20]?.['entry'], lines[20]?.['count']], ['tag-kind', 21]);
+    }
+  });
 
   it('are louder for a failure that is not tried again', () => {
     const lines = tagLines([failed('SERVER_ERROR'), failed('MANIFEST_TOO_LARGE')]);
@@ -104,6 +117,14 @@ describe('lines of tags', () => {
 });
 
 describe('line of an event', () => {
+  it('counts what is left aside, in words and in figures', () => {
+    const aside = sampleRecord({ tag: 'a b', outcome: 'skipped', reason: 'TagInvalid' });
+    const line = eventLine({ report: sampleReport([aside, sampleRecord()]) });
+    assert.equal(line['leftAside'], 1);
+    assert.match(String(line['message']), /, 1 left aside$/);
+    assert.equal(eventLine({ report: sampleReport([sampleRecord()]) })['leftAside'], undefined);
+  });
+
   it('says what was done in words and in figures', () => {
     const records = [
       sampleRecord({ bytesUploaded: 10, blobs: { uploaded: 2, mounted: 1, present: 3 } }),
