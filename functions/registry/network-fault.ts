@@ -35,7 +35,8 @@ export function networkFault(error: unknown): Fault {
   if (code.startsWith('HPE_')) {
     return new Fault(
       SPECIAL[code] ?? 'RESPONSE_INVALID',
-      `no HTTP response (${code}${headerWords(error)})`,
+      `no HTTP that may be read: ${parserWords(error)} (${code}${placeWords(error)}); ` +
+        'what answers there, the registry or a proxy before it, is to be mended',
     );
   }
   if (code === 'ETIMEDOUT') return new Fault('TIMEOUT', 'the connection timed out');
@@ -52,17 +53,59 @@ export function networkFault(error: unknown): Fault {
   return new Fault('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${said} (${code})`, { cause: error });
 }
 
+/**
+ * HTTP that the strict parser refuses and that has one meaning all the same, as the field's clients (Go's
+ * net/http) read it: lines that end with LF alone, a header value on several lines (RFC 9112 §5.2), a
+ * body in chunks with a Content-Length beside it (§6.3: the chunks count), spaces after a chunk's size, and
+ * another version of HTTP/1. By the codes and reasons of Node's parser (llhttp).
+ */
+const READABLE: Readonly<Record<string, RegExp>> = {
+  HPE_CR_EXPECTED: /after (?:response line|header value)|before headers/i,
+  HPE_INVALID_HEADER_TOKEN: /whitespace after header value/i,
+  HPE_INVALID_TRANSFER_ENCODING: /with content-length/i,
+  HPE_INVALID_CHUNK_SIZE: /invalid character in chunk size/i,
+  HPE_INVALID_VERSION: /invalid http version/i,
+};
+
+/** Whether a lenient parser may read what the strict one refused. */
+export function isReadableOddity(error: unknown): boolean {
+  return READABLE[errorCode(error)]?.test(parserWords(error)) === true;
+}
+
+interface ParserError {
+  readonly reason?: unknown;
+  readonly rawPacket?: unknown;
+  readonly bytesParsed?: unknown;
+}
+
+/** What Node's parser says of the answer: its own words, never the answer's. */
+function parserWords(error: unknown): string {
+  const { reason } = parserError(error);
+  return typeof reason === 'string' ? printable(reason) : 'it cannot be parsed';
+}
+
 /** Where the parser stopped, as the name of the header there; a header's value may be a secret. */
-function headerWords(error: unknown): string {
+function placeWords(error: unknown): string {
+  const { rawPacket, bytesParsed } = parserError(error);
+  if (/content-length/i.test(parserWords(error))) return " in the header 'Content-Length'";
+  if (!Buffer.isBuffer(rawPacket) || typeof bytesParsed !== 'number') return '';
+  const packet = rawPacket.toString('latin1');
+  const lineAt = packet.lastIndexOf('\n', Math.max(bytesParsed - 1, 0)) + 1;
+  const line = packet.slice(lineAt);
+  if (/^HTTP\//i.test(line)) return ' in the status line';
+  const [, name] = NAME.exec(line) ?? [];
+  if (name !== undefined) return ` in the header '${printable(name)}'`;
+  return ` in line ${packet.slice(0, lineAt).split('\n').length} of what came`;
+}
+
+/** Something that was meant as the name of a header; the text of a body is none. */
+const NAME = /^([\w!#$%&'*+.^`|~()\u0080-\u00ff -]{1,64}):/;
+
+function parserError(error: unknown): ParserError {
   for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    const { rawPacket, bytesParsed } = at as { rawPacket?: unknown; bytesParsed?: unknown };
-    if (!Buffer.isBuffer(rawPacket) || typeof bytesParsed !== 'number') continue;
-    const head = rawPacket.toString('latin1');
-    const line = head.slice(head.lastIndexOf('\n', Math.max(bytesParsed - 1, 0)) + 1);
-    const [name = ''] = line.split(/[:\r\n]/, 1);
-    return name === '' ? '' : ` in the header '${printable(name.slice(0, 64))}'`;
+    if ('reason' in at) return at;
   }
-  return '';
+  return {};
 }
 
 /** The system's or the library's code of an error, the innermost that is one; empty where there is none. */

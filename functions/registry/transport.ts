@@ -1,15 +1,20 @@
-import http, { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import http, {
+  Agent as HttpAgent,
+  type AgentOptions,
+  type ClientRequest,
+  type IncomingMessage,
+} from 'node:http';
 import https, { Agent as HttpsAgent, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 
 import got, { type Got, type Request, type RequestFunction } from 'got';
 
-import { Fault, isFault } from '../fault.ts';
+import { Fault, isFault, printable } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
-import { errorCode, networkFault } from './network-fault.ts';
+import { errorCode, isReadableOddity, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
 import { streamSender, type StreamBody, type StreamSender } from './stream-sender.ts';
 import { abortFault } from '../concurrency.ts';
@@ -74,10 +79,12 @@ const IDLE_MS = 60_000;
 /** Short enough to notice a stalled download and to resume it within the 30 s that an upload may starve. */
 const BODY_IDLE_MS = 15_000;
 const CONNECT_MS = 10_000;
-/** Largest response head: registries send under 4 KiB, signed redirects included. */
-const MAX_HEAD_BYTES = 16 * 1024;
+/** Largest response head: registries send under 4 KiB, gateways before them add their policies. Go's clients take 10 MiB. */
+const MAX_HEAD_BYTES = 128 * 1024;
 /** How much the HTTP parser takes at all, so that the check above is ours to make. */
-const PARSER_HEAD_BYTES = 64 * 1024;
+const PARSER_HEAD_BYTES = 256 * 1024;
+/** Origins remembered whose HTTP is odd; beyond it the memory begins anew. */
+const MAX_ODD_ORIGINS = 1000;
 /** Idle connections kept per host: what the limiter lets start at once. */
 const MAX_FREE_SOCKETS = 32;
 const USER_AGENT = 'imagerepo-mirror';
@@ -93,15 +100,18 @@ export function openTransport(options: TransportOptions): Transport {
     options.caCertificates === undefined
       ? undefined
       : [...getCACertificates('default'), options.caCertificates];
-  const agents = {
-    http: new HttpAgent(keepAlive),
+  const agentsOf = (
+    kind: AgentOptions,
+  ): { readonly http: HttpAgent; readonly https: HttpsAgent } => ({
+    http: new HttpAgent(kind),
     // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
     https: new HttpsAgent({
-      ...keepAlive,
+      ...kind,
       rejectUnauthorized: true, // guard: tls-verification, without: rejectUnauthorized: false,
       ...(ca === undefined ? {} : { ca }),
     }),
-  };
+  });
+  const agents = agentsOf(keepAlive);
   const door = got.extend({
     headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity' },
     agent: agents,
@@ -115,24 +125,38 @@ export function openTransport(options: TransportOptions): Transport {
     http2: false,
   });
   const idle = idleConnections([agents.http, agents.https], options.clock ?? Date.now);
+  // A connection for each exchange: where its framing can be read in two ways, no other answer is at stake.
+  const oddAgents = agentsOf({ keepAlive: false });
+  const oddDoor = door.extend({ agent: oddAgents });
+  /** Origins whose answers the strict parser refuses and others read. */
+  const odd = new Set<string>();
   return {
     async send(request, signal) {
       checkLiteral(request.url, options.addresses);
       idle.dropOld();
-      const first = new Exchange(request, door, options, signal);
+      const { origin } = request.url;
+      if (odd.has(origin)) return new Exchange(request, oddDoor, options, signal, true).response;
+      const first = new Exchange(request, door, options, signal, false, () => {
+        if (odd.size >= MAX_ODD_ORIGINS) odd.clear();
+        odd.add(origin);
+      });
       try {
         return await first.response;
       } catch (error) {
+        if (odd.has(origin) && first.isReplayable && request.mayRepeat?.() !== false)
+          return await new Exchange(request, oddDoor, options, signal, true).response;
         // Whoever says nothing on one kept connection is not there on the others either.
         if (first.wasSilent(error)) idle.dropAllOf(request.url);
         // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
         if (!first.wasStale(error) || request.mayRepeat?.() === false) throw error;
-        return await new Exchange(request, door, options, signal).response;
+        return await new Exchange(request, door, options, signal, false).response;
       }
     },
     close() {
-      agents.http.destroy();
-      agents.https.destroy();
+      for (const agent of [agents, oddAgents]) {
+        agent.http.destroy();
+        agent.https.destroy();
+      }
     },
   };
 }
@@ -146,6 +170,8 @@ class Exchange {
   readonly #bodyIdle: IdleTimer;
   readonly #options: TransportOptions;
   readonly #signal: AbortSignal;
+  readonly #isOdd: boolean;
+  readonly #onOdd: () => void;
   readonly #cleanups: (() => void)[] = [];
   #reject: (fault: Fault) => void = () => undefined;
   #reusedSocket = false;
@@ -153,6 +179,8 @@ class Exchange {
   /** The connection took the last byte of a stream. */
   #bodySent = false;
   #responded = false;
+  /** The answer came whole, and more bytes after it; what of it was not read yet. */
+  #rest: Buffer | undefined;
   /** Sends the body, where that is a stream; stopped by a response and by a failure. */
   #sender: StreamSender | undefined;
 
@@ -161,7 +189,11 @@ class Exchange {
     door: Got,
     options: TransportOptions,
     signal: AbortSignal,
+    isOdd: boolean,
+    onOdd: () => void = () => undefined,
   ) {
+    this.#isOdd = isOdd;
+    this.#onOdd = onOdd;
     this.#request = request;
     this.#options = options;
     this.#signal = signal;
@@ -179,7 +211,9 @@ class Exchange {
       method: request.method,
       headers: request.headers,
       ...buffer,
-      ...(request.rawPath === undefined ? {} : { request: requestAs(request.rawPath) }),
+      ...(isOdd || request.rawPath !== undefined
+        ? { request: requestWith({ path: request.rawPath, isOdd }) }
+        : {}),
       dnsLookup: guardedLookup(request.url.host, options.addresses),
     });
     this.#watch(resolve);
@@ -195,9 +229,16 @@ class Exchange {
    * had died, and the request can be sent again.
    */
   wasStale(error: unknown): boolean {
-    const replayable = this.#request.body === undefined || Buffer.isBuffer(this.#request.body);
-    const reset = this.#staleCode === 'ECONNRESET' || this.#staleCode === 'EPIPE';
-    return replayable && this.#isOfKept(error) && (reset || this.wasSilent(error));
+    // Bytes that came late after the answer before are no answer to this request.
+    const late = this.#staleCode.startsWith('HPE_');
+    const reset = this.#staleCode === 'ECONNRESET' || this.#staleCode === 'EPIPE' || late;
+    return this.isReplayable && this.#isOfKept(error) && (reset || this.wasSilent(error));
+  }
+
+  /** Whether the request can be sent again as it is. */
+  get isReplayable(): boolean {
+    const { body } = this.#request;
+    return body === undefined || Buffer.isBuffer(body);
   }
 
   #isOfKept(error: unknown): boolean {
@@ -229,10 +270,11 @@ class Exchange {
     this.#idle.wait();
     this.#stream.on('error', (error: unknown) => {
       this.#staleCode = errorCode(error);
-      this.#fail(networkFault(error));
+      if (this.#rest !== undefined) return;
+      this.#fail(this.#faultOf(error));
     });
     this.#stream.once('request', (request: ClientRequest) => {
-      this.#onRequest(request);
+      this.#onRequest(request, resolve);
     });
     this.#stream.once('response', (response: IncomingMessage) => {
       this.#onResponse(response, resolve);
@@ -242,9 +284,15 @@ class Exchange {
     else if (this.#request.body === undefined && sends(this.#request)) this.#stream.end();
   }
 
-  #onRequest(request: ClientRequest): void {
+  #onRequest(request: ClientRequest, resolve: (response: TransportResponse) => void): void {
     const { body } = this.#request;
     if (body !== undefined && !Buffer.isBuffer(body)) this.#sendStream(request, body);
+    request.once('response', (response: IncomingMessage) => {
+      request.prependOnceListener('error', (error: unknown) => {
+        if (response.complete && errorCode(error).startsWith('HPE_'))
+          this.#onWhole(response, resolve);
+      });
+    });
     request.once('socket', (socket: Socket) => {
       this.#reusedSocket = request.reusedSocket;
       if (!socket.connecting) return;
@@ -268,17 +316,30 @@ class Exchange {
     });
   }
 
+  /**
+   * Bytes come after the whole answer: a HEAD that is answered with a body is the common case. The
+   * answer stands; the connection is gone with the parser's error, so that nobody reads them as his.
+   */
+  #onWhole(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
+    this.#rest = (response.read() as Buffer | null) ?? Buffer.alloc(0);
+    if (!this.#responded) this.#onResponse(response, resolve);
+  }
+
   #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
+    if (this.#responded) return;
     this.#responded = true;
     this.#sender?.stop();
     this.#idle.rest();
     response.on('error', (error: unknown) => {
-      this.#fail(networkFault(error));
+      if (this.#rest !== undefined) return;
+      this.#fail(this.#faultOf(error));
     });
     const headBytes = response.rawHeaders.reduce((sum, text) => sum + text.length + 2, 0);
     // guard: response-headers
     if (headBytes > MAX_HEAD_BYTES)
       this.#fail(new Fault('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
+    const oddity = this.#isOdd ? oddityOf(response) : undefined;
+    if (oddity !== undefined) this.#fail(new Fault('RESPONSE_INVALID', oddity));
     const early = this.#sender?.gaveAll === false && (response.statusCode ?? 0) < 400;
     // guard: early-success
     if (early) this.#fail(new Fault('RESPONSE_INVALID', 'answered well before it had all bytes'));
@@ -286,6 +347,9 @@ class Exchange {
     resolve({
       status: response.statusCode ?? 0,
       header: (name) => {
+        // The length of a body in chunks is what its chunks say (RFC 9112 §6.3).
+        if (name === 'content-length' && response.headers['transfer-encoding'] !== undefined)
+          return undefined;
         const value = response.headers[name];
         return Array.isArray(value) ? value.join(', ') : value;
       },
@@ -306,10 +370,11 @@ class Exchange {
         this.#bodyIdle.wait();
       }
       if (this.#failure !== undefined) throw this.#failure;
+      if (this.#rest !== undefined && this.#rest.length > 0) yield this.#rest;
       // Node ends a body that its connection cut short without an error in some cases.
       if (!response.complete) throw new Fault('NETWORK', 'the connection broke inside the body');
     } catch (error) {
-      throw this.#failure ?? networkFault(error);
+      throw this.#failure ?? this.#faultOf(error);
     } finally {
       this.#end();
     }
@@ -331,6 +396,13 @@ class Exchange {
     );
   }
 
+  /** What is odd and can be read is remembered of its origin, and asked again as that. */
+  #faultOf(error: unknown): Fault {
+    if (this.#isOdd || !isReadableOddity(error)) return networkFault(error);
+    this.#onOdd();
+    return new Fault('NETWORK', `an answer in odd HTTP (${errorCode(error)}), to be asked again`);
+  }
+
   #fail(fault: Fault): void {
     if (this.#failure !== undefined) return;
     this.#failure = fault;
@@ -349,13 +421,39 @@ class Exchange {
   }
 }
 
-/** Makes requests whose path is written as it stands, where the URL would write it anew. */
-function requestAs(path: string): RequestFunction {
+/**
+ * Makes requests whose path is written as it stands, where the URL would write it anew, and whose answer may
+ * be odd HTTP.
+ */
+function requestWith({
+  path,
+  isOdd,
+}: {
+  readonly path: string | undefined;
+  readonly isOdd: boolean;
+}): RequestFunction {
   return (url, options, callback) => {
     const { request } = url.protocol === 'https:' ? https : http;
-    return request(url, { ...options, path } as RequestOptions, callback);
+    const more = { ...(path === undefined ? {} : { path }), insecureHTTPParser: isOdd };
+    return request(url, { ...options, ...more } as RequestOptions, callback);
   };
 }
+
+/** What the lenient parser lets through although no client should read it; undefined: nothing. */
+function oddityOf({ rawHeaders, headers }: IncomingMessage): string | undefined {
+  const at = rawHeaders.findIndex((text) => CONTROLS.test(text));
+  // guard: odd-header
+  if (at >= 0)
+    return `the header '${printable(rawHeaders[at - (at % 2)] ?? '')}' has control characters`;
+  const { 'transfer-encoding': coding = 'chunked' } = headers;
+  // guard: odd-coding
+  if (coding.toLowerCase() !== 'chunked')
+    return `the body has the transfer coding '${printable(coding)}'`;
+  return undefined;
+}
+
+/** C0 and DEL; a tab may stand in a value (RFC 9110 §5.5). */
+const CONTROLS = new RegExp(String.raw`[\u0000-\u0008\u000a-\u001f\u007f]`);
 
 function sends({ method }: TransportRequest): boolean {
   return method === 'POST' || method === 'PUT';

@@ -205,9 +205,9 @@ describe('transport', () => {
     await rejection(sent, 'RESPONSE_INVALID');
   });
 
-  it('guard response-headers: takes at most 16 KiB of response head', async (t) => {
+  it('guard response-headers: takes at most 128 KiB of response head', async (t) => {
     const server = await serve(t, (request, response) => {
-      const size = request.url === '/large' ? 17 * 1024 : 15 * 1024;
+      const size = request.url === '/large' ? 129 * 1024 : 100 * 1024;
       response.setHeader('x-large', 'a'.repeat(size)).end('ok');
     });
     const door = transport(t);
@@ -407,5 +407,150 @@ describe('transport', () => {
     );
     assert.ok(!inspect(fault, { depth: 10 }).includes('top-secret'));
     assert.ok(!JSON.stringify(fault).includes('top-secret'));
+  });
+});
+
+describe('odd HTTP', () => {
+  const BODY = '{"tags":["v1"]}';
+  const LENGTH = `Content-Length: ${BODY.length}\r\n`;
+  const CHUNKS = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
+  const OK = 'HTTP/1.1 200 OK\r\n';
+
+  /** A server that answers each request with these bytes; what it was asked, and over how many connections. */
+  async function raw(
+    t: TestContext,
+    bytes: string | ((method: string, write: (text: string) => void) => void),
+  ): Promise<{ readonly url: string; readonly requests: string[]; connections: number }> {
+    const seen = { url: '', requests: new Array<string>(), connections: 0 };
+    seen.url = await tcp(t, (socket) => {
+      seen.connections += 1;
+      let text = '';
+      socket.on('data', (data) => {
+        text += data.toString('latin1');
+        const heads = text.split('\r\n\r\n');
+        text = heads.pop() ?? '';
+        for (const head of heads) {
+          const [method = ''] = head.split(' ', 1);
+          seen.requests.push(head);
+          if (typeof bytes === 'function') bytes(method, (part) => socket.write(part));
+          else socket.write(Buffer.from(bytes, 'latin1'));
+        }
+      });
+    });
+    return seen;
+  }
+
+  async function read(door: Transport, url: string): Promise<string> {
+    return String(await readBody(await door.send(get(url), NEVER), 1000));
+  }
+
+  for (const [what, bytes] of [
+    ['lines that end with LF alone', `HTTP/1.1 200 OK\n${LENGTH.replace('\r', '')}\n${BODY}`],
+    ['one such line', `${OK}x-a: b\n${LENGTH}\r\n${BODY}`],
+    ['a value on two lines', `${OK}x-a: b\r\n c\r\n${LENGTH}\r\n${BODY}`],
+    [
+      'chunks and a length',
+      `${OK}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNKS}`,
+    ],
+    ['a later HTTP/1', `HTTP/1.2 200 OK\r\n${LENGTH}\r\n${BODY}`],
+  ] as const) {
+    it(`is read where it has one meaning: ${what}`, async (t) => {
+      const server = await raw(t, bytes);
+      const door = transport(t);
+      assert.equal(await read(door, server.url), BODY);
+      const put = { method: 'PUT', body: Buffer.from('x') } as const;
+      assert.equal((await door.send(get(server.url, put), NEVER)).status, 200);
+      // Once more the first time, and never two exchanges on one connection.
+      assert.equal(server.requests.length, 3);
+      assert.equal(server.connections, 3);
+      const later = server.requests.slice(1);
+      assert.ok(later.every((head) => /\r\nconnection: close/i.test(head)));
+    });
+  }
+
+  it('is read the second time where it stands in the middle of a body', async (t) => {
+    const spaced = CHUNKS.replace('\r\n', '  \r\n');
+    const server = await raw(t, `${OK}Transfer-Encoding: chunked\r\n\r\n${spaced}`);
+    const door = transport(t);
+    await rejection(read(door, server.url), 'NETWORK');
+    assert.equal(await read(door, server.url), BODY);
+  });
+
+  it('is not sent again where that may not be', async (t) => {
+    const server = await raw(t, `HTTP/1.1 201 Created\ncontent-length: 0\n\n`);
+    const door = transport(t);
+    const once = get(server.url, { mayRepeat: () => false });
+    await rejection(door.send(once, NEVER), 'NETWORK');
+    assert.equal(server.requests.length, 1);
+    const stream = upload(server.url, Readable.from([Buffer.from('x')]), 1);
+    assert.equal((await door.send(stream, NEVER)).status, 201);
+  });
+
+  for (const [what, place, bytes] of [
+    ['a space before the colon', "in the header 'x-a '", `${OK}x-a : b\r\n${LENGTH}\r\n${BODY}`],
+    ['a space in a name', "in the header 'x a'", `${OK}x a: secret\r\n${LENGTH}\r\n${BODY}`],
+    ['no colon', 'in line 2 of what came', `${OK}secret\r\n${LENGTH}\r\n${BODY}`],
+    ['CR alone', "in the header 'x-a'", `${OK}x-a: b\rc\r\n${LENGTH}\r\n${BODY}`],
+    ['a length twice', "in the header 'Content-Length'", `${OK}${LENGTH}${LENGTH}\r\n${BODY}`],
+    [
+      'two lengths',
+      "in the header 'Content-Length'",
+      `${OK}${LENGTH}Content-Length: 3\r\n\r\n${BODY}`,
+    ],
+    ['an empty length', "in the header 'Content-Length'", `${OK}Content-Length: \r\n\r\n${BODY}`],
+    ['a control character', "in the header 'x-a'", `${OK}x-a: b\u0001c\r\n${LENGTH}\r\n${BODY}`],
+    [
+      'two spaces before the status',
+      'in the status line',
+      `HTTP/1.1  200 OK\r\n${LENGTH}\r\n${BODY}`,
+    ],
+    ['another protocol', 'in line 1 of what came', `ICY 200 OK\r\n${LENGTH}\r\n${BODY}`],
+  ] as const) {
+    it(`is refused where it has two meanings or none, and says where: ${what}`, async (t) => {
+      const server = await raw(t, bytes);
+      const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+      assert.ok(fault.message.includes(place), fault.message);
+      assert.match(fault.message, /a proxy before it, is to be mended$/);
+      assert.doesNotMatch(fault.message, /secret/);
+      assert.equal(server.requests.length, 1);
+    });
+  }
+
+  it('guard odd-header: lets no control character through with what it reads', async (t) => {
+    const server = await raw(t, `${OK}x-a: b\n${LENGTH}x-b: secret\u0001\r\n\r\n${BODY}`);
+    const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+    assert.match(fault.message, /'x-b' has control characters/);
+  });
+
+  it('guard odd-coding: reads no body whose end another coding decides', async (t) => {
+    const server = await raw(t, `${OK}${LENGTH}Transfer-Encoding: identity\r\n\r\n${BODY}`);
+    const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+    assert.match(fault.message, /transfer coding 'identity'/);
+  });
+
+  it('takes a whole answer, whatever bytes come after it', async (t) => {
+    for (const close of ['', 'Connection: close\r\n']) {
+      const server = await raw(t, `${OK}${close}${LENGTH}\r\n${BODY}{"more":1}`);
+      const door = transport(t);
+      for (let time = 0; time < 3; time += 1) assert.equal(await read(door, server.url), BODY);
+      // What came after an answer is nobody's: its connection is not used again.
+      assert.equal(server.connections, 3);
+    }
+  });
+
+  it('takes the answer to a HEAD that has a body, at once or later', async (t) => {
+    for (const isLate of [false, true]) {
+      const server = await raw(t, (method, write) => {
+        write(`${OK}${LENGTH}\r\n${method === 'HEAD' && isLate ? '' : BODY}`);
+        if (method === 'HEAD' && isLate) setImmediate(write, BODY);
+      });
+      const door = transport(t);
+      for (let time = 0; time < 5; time += 1) {
+        const head = await door.send(get(server.url, { method: 'HEAD' }), NEVER);
+        assert.equal(head.header('content-length'), String(BODY.length));
+        assert.equal((await readBody(head, 1000)).length, 0);
+        assert.equal(await read(door, server.url), BODY);
+      }
+    }
   });
 });
