@@ -1,4 +1,5 @@
 import { Fault } from '../fault.ts';
+import { embeddedBytes } from '../oci/descriptor.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import type { Clock, Descriptor, ManifestBytes, SourceRepository } from './ports.ts';
 
@@ -84,6 +85,12 @@ export class SourceManifests {
   async #readChild(descriptor: Descriptor, signal: AbortSignal): Promise<ManifestNode> {
     const bytes = await this.#source.getManifest(descriptor.digest, signal);
     if (bytes !== undefined) return nodeOf(bytes, descriptor.digest);
+    // The index may embed what the registry lacks.
+    const embedded = embeddedBytes(descriptor);
+    if (embedded !== undefined) {
+      const { digest, mediaType } = descriptor;
+      return nodeOf({ mediaType, digest, bytes: embedded }, digest);
+    }
     throw new Fault(
       'SOURCE_INCOMPLETE',
       `${this.#source.name} lacks the manifest ${descriptor.digest}`,

@@ -12,7 +12,7 @@ import {
   type ManifestKind,
 } from './media-types.ts';
 import { schema1Payload } from './schema1.ts';
-import { refuseDoubledKeys } from './strict-json.ts';
+import { refuseDoubledKeys, withProperKeys } from './strict-json.ts';
 
 /** Largest manifest that is read: 4 MiB, what registries must at least accept (OCI Distribution 1.1, "Pushing Manifests"). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
@@ -49,9 +49,9 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Reads a manifest. A document that can be read as two things is refused, because two readers
- * would see two images (CVE-2021-41190): an index with layers, a key twice or in another case, a
- * `mediaType` that contradicts the Content-Type. Everything else that Go's clients read is read: a
- * `null` is an absent field, and what names no list names an empty one.
+ * would see two images (CVE-2021-41190): an index with layers, a key twice, a `mediaType` of another kind
+ * than the Content-Type. Everything else that Go's clients read is read: a `null` is an absent field, what
+ * names no list names an empty one, and keys are compared without their case.
  * @param contentType of the answer; where it is no manifest's type, the document's `mediaType`
  *   decides, and without one the fields that only one kind of manifest has
  * @throws Fault `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`, `MANIFEST_TOO_LARGE`, `GRAPH_TOO_LARGE`, `DIGEST_INVALID`
@@ -131,20 +131,24 @@ function parseDocument(bytes: Buffer): Fields {
   }
   if (!isFields(document)) throw invalid('is no JSON object');
   refuseDoubledKeys(text);
-  return document;
+  return withProperKeys(document) as Fields;
 }
 
-/** Content-Type and `mediaType` contradict only where both are manifest types. */
+/**
+ * Content-Type and `mediaType` contradict only where both are types of manifests, of different kinds. Where
+ * they are of one kind (Docker's and OCI's image), the document's own is what its readers go by.
+ */
 function decideMediaType(document: Fields, announced: string): string {
   const own = document['mediaType'] ?? undefined;
   if (own !== undefined && typeof own !== 'string')
     throw invalid('has a mediaType that is no text');
   const announcedKind = manifestKind(announced);
   const ownKind = own === undefined ? undefined : manifestKind(own);
-  const contradicts = announcedKind !== undefined && ownKind !== undefined && announced !== own;
+  const contradicts =
+    announcedKind !== undefined && ownKind !== undefined && announcedKind !== ownKind;
   // guard: manifest-media-type
   if (contradicts) throw invalid(`is announced as ${announced} and calls itself ${own ?? ''}`);
-  if (announcedKind !== undefined) return announced;
+  if (announcedKind !== undefined) return ownKind === undefined ? announced : (own ?? announced);
   return own ?? mediaTypeOfFields(document) ?? announced;
 }
 
@@ -163,7 +167,7 @@ function mediaTypeOfFields(document: Fields): string | undefined {
 }
 
 function imageManifest(document: Fields, mediaType: string): Manifest {
-  refuseForeignFields(document, ['manifests', 'fsLayers', 'blobs', 'history']);
+  refuseForeignFields(document, ['manifests', 'fsLayers', 'blobs']);
   requireSchemaVersion(document, 2);
   const config = descriptor(document['config'], 'config');
   requireFewLayers(document['layers']);
@@ -179,7 +183,7 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
 }
 
 function indexManifest(document: Fields, mediaType: string): Manifest {
-  refuseForeignFields(document, ['layers', 'config', 'fsLayers', 'blobs', 'history']);
+  refuseForeignFields(document, ['layers', 'config', 'fsLayers', 'blobs']);
   requireSchemaVersion(document, 2);
   const entries = descriptors(orEmpty(document['manifests']), 'manifests');
   // guard: index-children
@@ -196,7 +200,7 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
 }
 
 function artifactManifest(document: Fields, mediaType: string): Manifest {
-  refuseForeignFields(document, ['manifests', 'layers', 'config', 'fsLayers', 'history']);
+  refuseForeignFields(document, ['manifests', 'layers', 'config', 'fsLayers']);
   requireFewLayers(document['blobs']);
   return {
     ...nothing(document, 'artifact', mediaType),
@@ -243,9 +247,12 @@ function requireFewLayers(list: unknown): void {
     });
 }
 
-/** Fields of another kind of manifest make a document ambiguous. */
+/** Parts that another kind of manifest has make a document ambiguous; an empty list names none. */
 function refuseForeignFields(document: Fields, names: readonly string[]): void {
-  const found = names.find((name) => (document[name] ?? undefined) !== undefined);
+  const isEmpty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+  const found = names.find(
+    (name) => (document[name] ?? undefined) !== undefined && !isEmpty(document[name]),
+  );
   // guard: manifest-ambiguous
   if (found !== undefined) throw invalid(`has the field '${found}' of another kind of manifest`);
 }

@@ -5,23 +5,47 @@ import { Fault, printable } from '../fault.ts';
  * some compare keys without their case, so a document with two spellings of one of these has two
  * meanings.
  */
-const DECISIVE = new Set(
-  [
-    'schemaVersion',
-    'mediaType',
-    'artifactType',
-    'config',
-    'layers',
-    'manifests',
-    'fsLayers',
-    'blobs',
-    'subject',
-    'signatures',
-    'digest',
-    'size',
-    'blobSum',
-  ].map((name) => name.toLowerCase()),
+const DECISIVE = [
+  'schemaVersion',
+  'mediaType',
+  'artifactType',
+  'config',
+  'layers',
+  'manifests',
+  'fsLayers',
+  'blobs',
+  'subject',
+  'signatures',
+  'digest',
+  'size',
+  'blobSum',
+];
+const DECISIVE_KEYS = new Set(DECISIVE.map(folded));
+
+/** Proper spelling of all fields that are read. */
+const SPELLING = new Map(
+  [...DECISIVE, 'data', 'urls', 'annotations'].map((name) => [folded(name), name]),
 );
+
+/** A key without its case, as Go compares keys (encoding/json folds `ſ` and `K` too). */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase();
+}
+
+/**
+ * The value with the fields of manifests spelt as in the specification. Go's readers, hence all who pull,
+ * take `Layers` for `layers`: what it names is needed. What stands in annotations is left alone.
+ */
+export function withProperKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withProperKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]: [string, unknown]) => {
+      const name = SPELLING.get(folded(key)) ?? key;
+      return [name, name === ANNOTATIONS ? inner : withProperKeys(inner)];
+    }),
+  );
+}
 
 /** Maps of free text, whose keys decide nothing, whatever they are called. */
 const ANNOTATIONS = 'annotations';
@@ -63,7 +87,7 @@ function doubledKey(text: string): string | undefined {
       case '"': {
         const end = endOfString(text, at);
         if (expectsKey) {
-          const key = String(JSON.parse(text.slice(at, end + 1))).toLowerCase();
+          const key = folded(String(JSON.parse(text.slice(at, end + 1))));
           if (nesting.isDoubled(key)) return key;
         }
         expectsKey = false;
@@ -105,7 +129,7 @@ class Nesting {
   isDoubled(key: string): boolean {
     this.#lastKey = key;
     const keys = this.#open.at(-1)?.keys;
-    if (keys === undefined || this.#annotationsAt > 0 || !DECISIVE.has(key)) return false;
+    if (keys === undefined || this.#annotationsAt > 0 || !DECISIVE_KEYS.has(key)) return false;
     if (keys.has(key)) return true;
     keys.add(key);
     return false;

@@ -1,17 +1,27 @@
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+
 import { Fault } from '../fault.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** Largest error body that is read; the rest says nothing new. ggcr caps at the same. */
 export const MAX_ERROR_BYTES = 64 * 1024;
 
+const gunzipped = promisify(gunzip);
+/** First bytes of every gzip stream (RFC 1952 §2.3.1). */
+const GZIP = Buffer.from([0x1f, 0x8b]);
+
 /**
- * Reads a small body whole. The library below knows no limit, so every one has its cap here.
- * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for an encoded body (`identity`
- *   was asked for: the bytes would neither be the content's nor have its size)
+ * Reads a small body whole. The library below knows no limit, so every one has its cap here. `identity` is
+ * asked for; caches that store gzip send it all the same, and it is unpacked within the same cap. What
+ * says to be gzip and is not comes as it is.
+ * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for a body in another coding
  */
 export async function readBody(response: TransportResponse, maxBytes: number): Promise<Buffer> {
+  const encoding = (response.header('content-encoding') ?? '').trim().toLowerCase();
+  const isGzip = encoding === 'gzip' || encoding === 'x-gzip';
   // guard: content-encoding
-  if (isEncoded(response.header('content-encoding'))) {
+  if (!isGzip && isEncoded(encoding)) {
     response.discard();
     throw new Fault('RESPONSE_INVALID', 'the registry encodes what it was asked to send plainly');
   }
@@ -23,7 +33,18 @@ export async function readBody(response: TransportResponse, maxBytes: number): P
     if (sizeBytes > maxBytes) throw new Fault('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  return isGzip && body.subarray(0, 2).equals(GZIP) ? unpack(body, maxBytes) : body;
+}
+
+async function unpack(body: Buffer, maxBytes: number): Promise<Buffer> {
+  try {
+    return await gunzipped(body, { maxOutputLength: maxBytes }); // guard: unpacked-size, without: return await gunzipped(body);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+      throw new Fault('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes when unpacked`);
+    throw new Fault('RESPONSE_INVALID', 'the registry sends gzip that cannot be unpacked');
+  }
 }
 
 /** Reads what there is of an error body, up to the cap; a broken one is as good as none. */

@@ -1,6 +1,6 @@
 import { Fault, isFault, type FaultCode } from '../fault.ts';
 import type { ManifestBytes, ManifestHead, PutAnswer } from '../mirror/ports.ts';
-import { isDigest, parseDigest } from '../oci/digest.ts';
+import { digestOf, isDigest, parseDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import {
   manifestDigest,
@@ -102,7 +102,32 @@ export async function getManifest(
     return { manifest: undefined, answer };
   }
   if (answer.status !== 200) throw failure(answer, asked(target, 'get manifest'));
-  return { manifest: readManifest(target, reference, answer), answer };
+  try {
+    return { manifest: readManifest(target, reference, answer), answer };
+  } catch (error) {
+    if (isDigest(reference) || !isFault(error, 'DIGEST_MISMATCH')) throw error;
+    const manifest = await confirm(target, answer, signal);
+    if (manifest === undefined) throw error;
+    return { manifest, answer };
+  }
+}
+
+/**
+ * Bytes under a tag whose announced digest is another: a broken transfer, or a registry that announces
+ * wrongly. Where it has the very same bytes under their own digest, that proves them, and what it announces is
+ * not believed any more. Undefined: it has not.
+ */
+async function confirm(
+  target: Target,
+  { body, header }: Answer,
+  signal: AbortSignal,
+): Promise<ManifestBytes | undefined> {
+  const digest = digestOf(body);
+  const again = await ask(target, 'GET', 'get manifest', digest, signal);
+  if (again.status !== 200 || !again.body.equals(body)) return undefined;
+  target.memory.head = 'useless';
+  const { mediaType } = parseManifest(body, header('content-type'));
+  return { mediaType, digest, bytes: body };
 }
 
 /**

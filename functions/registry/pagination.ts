@@ -1,5 +1,5 @@
 import { Fault } from '../fault.ts';
-import { parseNextLink } from './link.ts';
+import { isBrokenLink, parseNextLink } from './link.ts';
 import { redactUrl } from './redact.ts';
 
 /** Most pages of one list: with the smallest pages seen (50), more tags than a repository can have. */
@@ -21,6 +21,9 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
     next(page, link) {
       seen.add(page.href);
       const target = parseNextLink(link);
+      // guard: page-link
+      if (target === undefined && isBrokenLink(link))
+        throw refused('has a Link header that cannot be read', page);
       if (target === undefined) return undefined;
       if (!URL.canParse(target, page.href)) throw refused('names an unusable next page', page);
       const url = new URL(target, page);

@@ -38,7 +38,8 @@ export interface NextHop {
  * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
  */
 export function nextHop(redirect: Redirect): NextHop {
-  const { from, location, method, hops, credentialsOrigin } = redirect;
+  const { from, method, hops, credentialsOrigin } = redirect;
+  const location = escaped(redirect.location);
   if (location === undefined || !URL.canParse(location, from.href)) {
     throw refused('redirects without a usable Location', from);
   }
@@ -57,6 +58,14 @@ export function nextHop(redirect: Redirect): NextHop {
   if (url.origin !== credentialsOrigin)
     return { url, ...rawPathOf(location, url), authorize: false };
   return { url, ...rawPathOf(location, url), authorize: true };
+}
+
+/** Bytes beyond ASCII, which Node gives as Latin 1, are escaped one by one, as Go's clients do. */
+function escaped(location: string | undefined): string | undefined {
+  return location?.replace(
+    /[\u0080-\u00ff]/g,
+    (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /** A Location of visible characters: its authority, where it has one, and its path and query. */
@@ -78,7 +87,8 @@ function rawPathOf(location: string, url: URL): { readonly rawPath?: string } {
  * Where an upload goes on: the same origin, or another https host, then without credentials.
  * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
  */
-export function uploadLocation(from: URL, location: string | undefined): NextHop {
+export function uploadLocation(from: URL, raw: string | undefined): NextHop {
+  const location = escaped(raw);
   if (location === undefined || !URL.canParse(location, from.href)) {
     throw refused('starts an upload without a usable Location', from);
   }

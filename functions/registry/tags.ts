@@ -118,8 +118,7 @@ function readPage(answer: Answer, list: ListTags): Page {
     throw failure(answer, asked(list), 'RESPONSE_INVALID');
   }
   const fields = parsed as Readonly<Record<string, unknown>> | null;
-  // Docker's registry answers null for a repository without tags; an object without `tags` is no list.
-  const tags = fields?.['tags'] === null ? [] : fields?.['tags'];
+  const tags = listIn(fields);
   if (fields === null || !Array.isArray(tags))
     throw failure(answer, asked(list), 'RESPONSE_INVALID');
   const isNamed = (tag: unknown): tag is string => typeof tag === 'string' && isTag(tag);
@@ -134,6 +133,17 @@ function readPage(answer: Answer, list: ListTags): Page {
     map: manifestMap(fields, tags.length, answer.header('link') !== undefined),
     sizeBytes: answer.body.length,
   };
+}
+
+/**
+ * The list of a page, whatever the case of its key, as Go's clients read it. Docker's registry answers null for
+ * a repository without tags; an object without `tags` is no list.
+ */
+function listIn(fields: Readonly<Record<string, unknown>> | null): unknown {
+  if (typeof fields !== 'object' || fields === null) return undefined;
+  const name = 'tags' in fields ? 'tags' : Object.keys(fields).find((key) => /^tags$/i.test(key));
+  const list = name === undefined ? undefined : fields[name];
+  return list === null ? [] : list;
 }
 
 /** Millions of empty lists fit into one page; they are refused before they are parsed. */

@@ -48,6 +48,17 @@ describe('SourceManifests', () => {
     await assert.rejects(read.child(child, never), coded('SOURCE_INCOMPLETE'));
   });
 
+  it('takes the bytes that the index embeds where the registry lacks the child', async () => {
+    const { bytes } = image.manifest;
+    const embedded = { ...child, data: bytes.toString('base64') };
+    const read = new SourceManifests(new FakeSource(), () => 0);
+    const node = await read.child(embedded, never);
+    assert.deepEqual([node.digest, node.bytes.bytes], [child.digest, bytes]);
+    const wrong = { ...embedded, data: Buffer.from('other').toString('base64') };
+    const again = new SourceManifests(new FakeSource(), () => 0);
+    await assert.rejects(again.child(wrong, never), coded('SOURCE_INCOMPLETE'));
+  });
+
   it('refuses what is no manifest', async () => {
     const source = new FakeSource().tag('v1', {
       manifest: manifestOf({ schemaVersion: 2 }, OCI_MANIFEST),

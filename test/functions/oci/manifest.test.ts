@@ -162,12 +162,37 @@ describe('manifest', () => {
       OCI_INDEX,
     ],
     [
+      'empty lists of other kinds, and a history',
+      { ...IMAGE, manifests: [], fsLayers: [], blobs: [], history: [{ a: 1 }] },
+      OCI_MANIFEST,
+      OCI_MANIFEST,
+    ],
+    ['Docker’s name for OCI’s image', IMAGE, DOCKER_MANIFEST, OCI_MANIFEST],
+    ['OCI’s name for Docker’s index', { ...INDEX, mediaType: DOCKER_LIST }, OCI_INDEX, DOCKER_LIST],
+    [
       'a schema 1 document that nothing names',
       { schemaVersion: 1, fsLayers: [{ blobSum: LAYER.digest }] },
       'application/octet-stream',
       DOCKER_SCHEMA1,
     ],
   ];
+  it('reads keys in another case as those who pull read them', () => {
+    const { mediaType, digest, size } = LAYER;
+    const layer = { MediaType: mediaType, Digest: digest, SIZE: size };
+    const proper = parseManifest(bytesOf(IMAGE), OCI_MANIFEST);
+    const bytes = bytesOf({ schemaversion: 2, Config: CONFIG, Layers: [layer] });
+    assert.deepEqual(parseManifest(bytes, OCI_MANIFEST), proper);
+    const kelvin = bytesOf({ schemaVersion: 2, config: CONFIG, 'layer\u017f': [layer] });
+    assert.deepEqual(parseManifest(kelvin, OCI_MANIFEST).layers, [read(LAYER)]);
+    const index = bytesOf({ ...INDEX, manifests: undefined, Manifests: [CHILD] });
+    assert.deepEqual(parseManifest(index, OCI_INDEX).children, [read(CHILD)]);
+    const noted = { ...IMAGE, Annotations: { Layers: 'x', layers: 'y' } };
+    assert.deepEqual(parseManifest(bytesOf(noted), OCI_MANIFEST).annotations, {
+      Layers: 'x',
+      layers: 'y',
+    });
+  });
+
   for (const [name, document, contentType, mediaType] of liberal) {
     it(`reads ${name}`, () => {
       assert.equal(parseManifest(bytesOf(document), contentType).mediaType, mediaType);
@@ -242,17 +267,19 @@ describe('manifest', () => {
   it('guard manifest-ambiguous: refuses a document that is two things', () => {
     refuses('MANIFEST_INVALID', { ...INDEX, layers: [LAYER] }, OCI_INDEX);
     refuses('MANIFEST_INVALID', { ...INDEX, config: CONFIG }, OCI_INDEX);
-    refuses('MANIFEST_INVALID', { ...INDEX, fsLayers: [] }, OCI_INDEX);
+    refuses('MANIFEST_INVALID', { ...INDEX, fsLayers: [{}] }, OCI_INDEX);
+    refuses('MANIFEST_INVALID', { ...INDEX, Layers: [LAYER] }, OCI_INDEX);
     refuses('MANIFEST_INVALID', { ...IMAGE, manifests: [CHILD] }, OCI_MANIFEST);
-    refuses('MANIFEST_INVALID', { ...IMAGE, fsLayers: [] }, OCI_MANIFEST);
+    refuses('MANIFEST_INVALID', { ...IMAGE, fsLayers: [{}] }, OCI_MANIFEST);
     const schema1 = { schemaVersion: 1, fsLayers: [{ blobSum: LAYER.digest }] };
-    refuses('MANIFEST_INVALID', { ...schema1, layers: [] }, DOCKER_SCHEMA1);
+    refuses('MANIFEST_INVALID', { ...schema1, layers: [LAYER] }, DOCKER_SCHEMA1);
     refuses('MANIFEST_INVALID', { blobs: [LAYER], manifests: [CHILD] }, OCI_ARTIFACT);
   });
 
   it('guard manifest-media-type: refuses a type that contradicts its announcement', () => {
-    refuses('MANIFEST_INVALID', INDEX, DOCKER_LIST);
-    refuses('MANIFEST_INVALID', IMAGE, DOCKER_MANIFEST);
+    refuses('MANIFEST_INVALID', INDEX, DOCKER_MANIFEST);
+    refuses('MANIFEST_INVALID', IMAGE, DOCKER_LIST);
+    refuses('MANIFEST_INVALID', IMAGE, OCI_ARTIFACT);
   });
 
   it('guard manifest-size: refuses more than 4 MiB unread', () => {

@@ -20,6 +20,7 @@ describe('strict JSON', () => {
     const doubled = [
       '{"layers":[],"layers":[]}',
       '{"layers":[],"Layers":[]}',
+      '{"layers":[],"layer\u017f":[]}',
       '{"a":{"digest":"x","digest":"y"}}',
       '{"config":{},"a":"\\"}{","config":{}}',
       '{"c\\u006fnfig":{},"config":{}}',

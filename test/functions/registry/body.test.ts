@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
 import { MAX_ERROR_BYTES, readBody, readErrorBody } from '../../../functions/registry/body.ts';
 import { openTransport, type TransportResponse } from '../../../functions/registry/transport.ts';
@@ -38,13 +39,15 @@ describe('body', () => {
     assert.equal((await readBody(exact, 5000)).length, 5000);
   });
 
-  it('guard content-encoding: takes no encoded body', async (t) => {
-    const encoded = await respond(
-      t,
-      { 'content-encoding': 'gzip', 'content-length': '3' },
-      (chunk) => chunk(Buffer.from('gz!')),
-    );
-    await rejection(readBody(encoded, 100), 'RESPONSE_INVALID');
+  it('guard content-encoding: takes no body in a coding that is not unpacked', async (t) => {
+    for (const coding of ['br', 'deflate', 'zstd', 'gzip, br', 'gzip, gzip']) {
+      const encoded = await respond(
+        t,
+        { 'content-encoding': coding, 'content-length': '3' },
+        (chunk) => chunk(Buffer.from('gz!')),
+      );
+      await rejection(readBody(encoded, 100), 'RESPONSE_INVALID');
+    }
     const plain = await respond(
       t,
       { 'content-encoding': 'Identity', 'content-length': '2' },
@@ -65,6 +68,38 @@ describe('body', () => {
       (chunk) => chunk(Buffer.from('ok')),
     );
     await rejection(readBody(both, 100), 'RESPONSE_INVALID');
+  });
+
+  it('unpacks gzip that was not asked for, and takes as it is what only says so', async (t) => {
+    for (const [coding, bytes] of [
+      ['gzip', gzipSync('content')],
+      ['X-GZIP', gzipSync('content')],
+      ['gzip', Buffer.from('content')],
+    ] as const) {
+      const packed = await respond(
+        t,
+        { 'content-encoding': coding, 'content-length': String(bytes.length) },
+        (chunk) => chunk(bytes),
+      );
+      assert.equal(String(await readBody(packed, 100)), 'content');
+    }
+    const cut = gzipSync('content').subarray(0, 20);
+    const broken = await respond(
+      t,
+      { 'content-encoding': 'gzip', 'content-length': String(cut.length) },
+      (chunk) => chunk(cut),
+    );
+    await rejection(readBody(broken, 100), 'RESPONSE_INVALID');
+  });
+
+  it('guard unpacked-size: unpacks no more than the cap', async (t) => {
+    const bomb = gzipSync(Buffer.alloc(1_000_000));
+    const packed = await respond(
+      t,
+      { 'content-encoding': 'gzip', 'content-length': String(bomb.length) },
+      (chunk) => chunk(bomb),
+    );
+    await rejection(readBody(packed, 100_000), 'RESPONSE_TOO_LARGE');
   });
 
   it('guard error-size: takes of an error what fits, and no more', async (t) => {

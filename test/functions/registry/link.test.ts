@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { parseNextLink } from '../../../functions/registry/link.ts';
+import { isBrokenLink, parseNextLink } from '../../../functions/registry/link.ts';
 
 describe('Link', () => {
   const cases: readonly (readonly [string | undefined, string | undefined])[] = [
@@ -14,7 +14,10 @@ describe('Link', () => {
     ['</one>; title="</evil>; rel=next"; rel="last"', undefined],
     ['</a,b;c>; rel="next"', '/a,b;c'],
     ['</one>; rel="prev"; rel="next"', undefined],
-    ['</one>', undefined],
+    ['</one>', '/one'],
+    ['</one>; title="x"', '/one'],
+    ['</one>, </two>; rel="next"', '/two'],
+    ['</one>; rel=""', undefined],
     ['/one; rel="next"', undefined],
     ['', undefined],
     [undefined, undefined],
@@ -24,6 +27,13 @@ describe('Link', () => {
       assert.equal(parseNextLink(header), expected);
     });
   }
+
+  it('knows what cannot be read from what says nothing', () => {
+    for (const broken of ['/one; rel="next"', 'x', '<one', '</one>; rel="prev", /two; rel="next"'])
+      assert.equal(isBrokenLink(broken), true, broken);
+    for (const sound of [undefined, '', ' , ', '</one>', '</one>; rel="prev", </two>; rel=next, '])
+      assert.equal(isBrokenLink(sound), false, sound);
+  });
 
   it('gives back any target among others', () => {
     const targets = fc.webPath().filter((path) => !path.includes('>'));

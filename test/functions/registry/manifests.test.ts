@@ -133,18 +133,33 @@ describe('manifests', () => {
       await rejection(source(t, at.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
       await rejection(source(t, at.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
     }
-    const bad = Buffer.from('{"schemaVersion":2,"manifests":[],"layers":[]}');
+    const bad = Buffer.from('{"schemaVersion":2,"manifests":[],"layers":[{}]}');
     const proven = await replies(t, { body: bad });
     await rejection(source(t, proven.host).getManifest(digestOf(bad), NEVER), 'MANIFEST_INVALID');
   });
 
   it('guard announced-digest: takes by tag only the bytes that were announced', async (t) => {
-    const at = await replies(t, { headers: { 'docker-content-digest': OTHER } });
-    await rejection(source(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
+    for (const underDigest of [undefined, Buffer.concat([BYTES, Buffer.from(' ')])]) {
+      const at = await serve(t, (request, response) => {
+        const byTag = request.url?.endsWith('/v1') === true;
+        const headers = { 'content-type': OCI_INDEX, 'docker-content-digest': OTHER };
+        response.writeHead(byTag || underDigest !== undefined ? 200 : 404, headers);
+        response.end(byTag ? BYTES : underDigest);
+      });
+      await rejection(source(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
+    }
     const sha512 = await replies(t, {
       headers: { 'docker-content-digest': digestOf(BYTES, 'sha512') },
     });
     assert.equal((await source(t, sha512.host).getManifest('v1', NEVER))?.digest, DIGEST);
+  });
+
+  it('takes bytes that the registry has under their own digest, whatever it announces, and believes no HEAD then', async (t) => {
+    const at = await replies(t, { headers: { 'docker-content-digest': OTHER } });
+    const one = source(t, at.host);
+    assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
+    assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.ok(at.seen.every(({ method }) => method === 'GET'));
   });
 
   it('takes no more than 4 MiB', async (t) => {
@@ -271,7 +286,7 @@ describe('manifests', () => {
 
   it('passes on that a manifest is ambiguous', async (t) => {
     const at = await replies(t, {
-      body: JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [] }),
+      body: JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [{}] }),
     });
     await rejection(source(t, at.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
   });

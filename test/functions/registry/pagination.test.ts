@@ -37,6 +37,11 @@ describe('pagination', () => {
     }
   });
 
+  it('guard page-link: does not take a page for the last whose Link cannot be read', () => {
+    for (const link of ['/v2/a/tags/list?last=b; rel="next"', '</x>; rel="prev", ?last=b'])
+      refuses('PAGINATION_REFUSED', () => pages().next(PAGE, link));
+  });
+
   it('guard page-downgrade: refuses http from an https registry and names the proxy', () => {
     refuses('INSECURE_REFUSED', () =>
       pages().next(PAGE, next('http://r.example.com/v2/a/tags/list?last=b')),

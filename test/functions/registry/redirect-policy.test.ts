@@ -108,7 +108,8 @@ describe('redirect policy', () => {
       ['https://cdn.example.com?a=|', undefined],
       ['next?a=|', undefined],
       ['/with space|', undefined],
-      ['/\u00fc|', undefined],
+      ['/\u00c3\u00bc{}', '/%C3%BC{}'],
+      ['/\u00fc', undefined],
       ['/\\evil.example.com/x|', undefined],
       ['///evil.example.com/x|', undefined],
       ['https:/x|', undefined],
@@ -116,6 +117,14 @@ describe('redirect policy', () => {
       assert.equal(hop(location).rawPath, rawPath, location);
       assert.equal(uploadLocation(BLOB, location).rawPath, rawPath, location);
     }
+  });
+
+  it('escapes bytes beyond ASCII one by one', () => {
+    for (const { url } of [
+      hop('/\u00c3\u00bc?a=\u00e9'),
+      uploadLocation(BLOB, '/\u00c3\u00bc?a=\u00e9'),
+    ])
+      assert.equal(`${url.pathname}${url.search}`, '/%C3%BC?a=%E9');
   });
 
   it('knows the statuses', () => {

@@ -142,6 +142,15 @@ describe('tags', () => {
     }
   });
 
+  it('reads the key in another case, and a next page whose Link tells no relation', async (t) => {
+    const at = await paged(t, [
+      { body: '{"Name":"org/app","Tags":["a"]}', link: '</v2/org/app/tags/list?last=a>' },
+      { body: '{"TAGS":null}', link: '</v2/org/app/tags/list?last=b>; rel="next"' },
+      { body: '{"tags":["b"],"Tags":["c"]}', link: '</>; rel="up"' },
+    ]);
+    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
+  });
+
   it('goes on over pages that are empty in between', async (t) => {
     const at = await paged(t, [
       { body: '{"tags":["a"]}', link: '<?last=1>; rel="next"' },
