@@ -1,6 +1,7 @@
 import type { AccessScope, Authorization, Authorizer } from './authorizer.ts';
 import { failure, type Answer } from './failure.ts';
 import { exchangeOnce } from './round-trip.ts';
+import { parseChallenges } from './challenge.ts';
 import { isRedirect, nextHop } from './redirect-policy.ts';
 import {
   isOpen,
@@ -84,11 +85,11 @@ class Attempt {
     const used = await authorizer.authorize(scope, this.#signal);
     try {
       const answer = await this.#send(used.header);
-      if (isOpen(answer) || (answer.status !== 401 && answer.status !== 403)) {
-        if (answer.status < 400 || answer.status === 404) authorizer.accepted(used);
-        return answer;
+      if (!isOpen(answer) && (await this.#mayPresentAnother(authorizer, used, scope, answer))) {
+        return 'again';
       }
-      return (await this.#mayPresentAnother(authorizer, used, scope, answer)) ? 'again' : answer;
+      if (answer.status < 400 || answer.status === 404) authorizer.accepted(used);
+      return answer;
     } finally {
       used.settled();
     }
@@ -101,6 +102,9 @@ class Attempt {
     scope: AccessScope,
     answer: Answer,
   ): Promise<boolean> {
+    const { status } = answer;
+    const mayHide = used.header === undefined && this.#mayHide(status);
+    if (!mayHide && status !== 401 && status !== 403) return false;
     if (this.#triedStandardWay) {
       // It was refused like the short one, which hence was not the reason.
       authorizer.keepPreemptive();
@@ -108,12 +112,19 @@ class Attempt {
     }
     if (this.#authorizations >= MAX_AUTHORIZATIONS) return false;
     this.#authorizations += 1;
-    if (answer.status === 401) {
-      const may = await authorizer.refused(used, scope, answer.header('www-authenticate'));
+    if (status === 401 || mayHide) {
+      const own = status === 401 ? answer.header('www-authenticate') : undefined;
+      const isTold = parseChallenges(own).length > 0 || this.#request.kind === 'referrers';
+      const challenge = isTold ? own : await this.#rootChallenge();
+      const may = await authorizer.refused(used, scope, challenge);
       return may && isReplayable(this.#request);
     }
     if (!authorizer.preemptive || !isReplayable(this.#request)) return false;
-    this.#triedStandardWay = await authorizer.refused(used, scope, await this.#askChallenge());
+    this.#triedStandardWay = await authorizer.refused(
+      used,
+      scope,
+      await this.#askChallenge(this.#signal),
+    );
     return this.#triedStandardWay;
   }
 
@@ -124,8 +135,22 @@ class Attempt {
     return { path: repositoryOf(this.#url) ?? scope.path, actions: 'pull' };
   }
 
+  /** Lists and manifests are hidden behind such answers; what goes with them follows. */
+  #mayHide(status: number): boolean {
+    const { kind, method } = this.#request;
+    if (method === 'PUT' || (kind !== 'tags' && kind !== 'manifest')) return false;
+    return status === 403 || status === 404;
+  }
+
+  /** What the registry's own root asks for, where its answer does not say it. */
+  async #rootChallenge(): Promise<string | undefined> {
+    const { authorizer } = this.#parts;
+    if (this.#authorizer !== authorizer) return undefined;
+    return authorizer.rootChallenge((signal) => this.#askChallenge(signal), this.#signal);
+  }
+
   /** A 403 brings no challenge; the API's root does (OCI Distribution 1.1, "Determining Support"). */
-  async #askChallenge(): Promise<string | undefined> {
+  async #askChallenge(signal: AbortSignal): Promise<string | undefined> {
     const { registry } = this.#parts;
     const answer = await exchangeOnce(
       this.#parts,
@@ -143,7 +168,7 @@ class Attempt {
         attempt: this.#options.attempt,
         keepOpen: false,
       },
-      this.#signal,
+      signal,
     );
     return answer.header('www-authenticate');
   }

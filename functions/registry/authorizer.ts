@@ -9,7 +9,7 @@ import {
   type ResourceScope,
 } from './challenge.ts';
 import { judgeRealm, requireTrustedRealm } from './realm-policy.ts';
-import { raceSignal } from '../concurrency.ts';
+import { raceSignal, SingleFlight } from '../concurrency.ts';
 
 /** What a request may do, in the words of the token specification. */
 export interface AccessScope {
@@ -53,6 +53,14 @@ export interface Authorizer {
    * @throws Fault `REALM_REFUSED`
    */
   refused(used: Authorization, scope: AccessScope, challenge: string | undefined): Promise<boolean>;
+  /**
+   * The challenge that the API's root gives, asked once for the host: some registries hide behind 403 or 404
+   * what they show to whoever brings a token. Undefined: the root has none.
+   */
+  rootChallenge(
+    ask: (signal: AbortSignal) => Promise<string | undefined>,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
   /** The short way is taken and the standard way still untried: a 403 may be the fault of the short one. */
   readonly preemptive: boolean;
   /** The standard way was no better: the short way is taken again, and for good. */
@@ -108,6 +116,8 @@ class HostAuthorizer implements Authorizer {
   #shared: { readonly way: KnownWay; readonly path: string } | undefined;
   /** Two repositories want different ways: none says anything of another. */
   #differs = false;
+  readonly #rootFlight = new SingleFlight<string | undefined>();
+  #root: { readonly challenge: string | undefined } | undefined;
   #preemptiveRefused = false;
   #preemptiveKept = false;
   #preemptiveUsed = false;
@@ -167,6 +177,17 @@ class HostAuthorizer implements Authorizer {
     if (used.way === 'bearer') return used.cached === true;
     const changed = basicHeader(await this.#credential(scope.path));
     return used.header !== undefined && changed !== used.header;
+  }
+
+  async rootChallenge(
+    ask: (signal: AbortSignal) => Promise<string | undefined>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    if (this.#root === undefined) {
+      const { value } = await this.#rootFlight.run('', signal, ask);
+      this.#root = { challenge: value };
+    }
+    return this.#root.challenge;
   }
 
   get preemptive(): boolean {

@@ -226,7 +226,9 @@ function readToken(body: Buffer): Issued {
   } catch {
     throw invalid('no JSON');
   }
-  const fields = (parsed ?? {}) as Readonly<Record<string, unknown>>;
+  // Go's clients compare keys without their case.
+  const entries: readonly (readonly [string, unknown])[] = Object.entries(parsed ?? {});
+  const fields = Object.fromEntries(entries.map(([key, value]) => [key.toLowerCase(), value]));
   const token = [fields['token'], fields['access_token']].find(
     (value): value is string => typeof value === 'string' && value !== '',
   );

@@ -9,9 +9,10 @@ export interface Challenge {
 /** RFC 9110 §5.6.2 and §11.2: token, token68, quoted-string. */
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const PARAMETER =
-  /([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|((?:[^\s",=][^\s",]*)?))(?=[ \t]*(?:,|$))/y;
+  /([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|((?:[^\s",;=][^\s",;]*)?))(?=[ \t]*(?:[,;]|$))/y;
 const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y;
-const SEPARATOR = /[ \t]*(?:,[ \t]*)*/y;
+/** Some write semicolons between parameters, as in other headers. */
+const SEPARATOR = /[ \t]*(?:[,;][ \t]*)*/y;
 /** Longest header that is read; the transport takes 16 KiB of headers in all. */
 const MAX_LENGTH = 16 * 1024;
 

@@ -304,6 +304,7 @@ const NO_AUTHORIZER: Authorizer = {
   accepted: () => undefined,
   refused: () => Promise.resolve(false),
   preemptive: false,
+  rootChallenge: () => Promise.resolve(undefined),
   keepPreemptive: () => undefined,
 };
 

@@ -244,7 +244,7 @@ describe('formats', () => {
 
   it('refuses an ambiguous manifest', async () => {
     const manifest = manifestOf(
-      { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [] },
+      { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [{}], layers: [{}] },
       OCI_INDEX,
     );
     assert.equal(

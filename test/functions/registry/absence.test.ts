@@ -91,7 +91,7 @@ describe('a 404', () => {
     }
   });
 
-  it('without a body is believed of a host whose root is a registry’s, and costs two requests once', async (t) => {
+  it('without a body is believed of a host whose root is a registry’s, and costs three requests once', async (t) => {
     for (const form of [BARE, ['', '']] as const) {
       const at = await serve(t, (request, response) => {
         if (request.url === '/v2/') response.writeHead(200).end('{}');
@@ -101,15 +101,16 @@ describe('a 404', () => {
       assert.equal(await one.listTags(NEVER), undefined);
       assert.deepEqual(
         at.seen.map(({ url }) => url),
-        ['/v2/org/app/tags/list?n=1000', '/v2/', '/v2/org/app/tags/list?n=1000'],
+        // Its root is looked at for a challenge, and for the form of a registry.
+        ['/v2/org/app/tags/list?n=1000', '/v2/', '/v2/', '/v2/org/app/tags/list?n=1000'],
       );
       assert.equal(await one.listTags(NEVER), undefined);
-      assert.equal(at.seen.length, 4);
+      assert.equal(at.seen.length, 5);
       // A HEAD has no body, so the first is confirmed by a GET; the next is believed.
       assert.equal(await one.headManifest('v1', NEVER), undefined);
       assert.equal(await one.headManifest('v2', NEVER), undefined);
       assert.deepEqual(
-        at.seen.slice(4).map(({ method }) => method),
+        at.seen.slice(5).map(({ method }) => method),
         ['HEAD', 'GET', 'HEAD'],
       );
     }

@@ -34,6 +34,12 @@ describe('WWW-Authenticate', () => {
     ]);
   });
 
+  it('takes semicolons for commas, as Go’s clients read them', () => {
+    const expected = [['bearer', { realm: 'https://r/t;a', service: 's' }]];
+    assert.deepEqual(read('Bearer realm="https://r/t;a"; service="s"'), expected);
+    assert.deepEqual(read('Bearer realm="https://r/t;a";service=s; '), expected);
+  });
+
   it('keeps commas and quotes within values, and divides challenges', () => {
     const header =
       'Basic realm="a, \\"b\\"", Bearer realm="https://r/t", scope="repository:a:pull,push" , Negotiate YWJj==, Custom';

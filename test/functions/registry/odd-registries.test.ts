@@ -97,6 +97,84 @@ describe('registries as users have them', () => {
     assert.equal(real.seen.filter(({ url }) => url.startsWith('/token/')).length, 1);
   });
 
+  for (const [what, deny] of [
+    ['404', [404, '{"errors":[{"code":"NAME_UNKNOWN"}]}']],
+    ['a bare 404', [404, '']],
+    ['403', [403, '{"errors":[{"code":"DENIED"}]}']],
+    ['401 without a challenge', [401, '{"errors":[{"code":"UNAUTHORIZED"}]}']],
+  ] as const) {
+    it(`finds what is hidden behind ${what} until a token is brought, and asks the root once`, async (t) => {
+      const behind = await registry(t);
+      for (const tag of ['v1', 'v2']) behind.store.putManifest('org/app', INDEX, tag);
+      // Lists are open at the second one.
+      for (const listsAreOpen of [false, true]) {
+        const at = await front(t, behind.host, (request, response) => {
+          const { url = '', headers } = request;
+          if (url.startsWith('/token')) response.writeHead(200).end('{"token":"good"}');
+          else if (headers.authorization === 'Bearer good') return false;
+          else if (listsAreOpen && url.includes('/tags/list')) return false;
+          else if (url === '/v2/') {
+            const realm = `http://${headers.host ?? ''}/token`;
+            response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+          } else {
+            response.writeHead(deny[0], { 'content-type': 'application/json' });
+            response.end(request.method === 'HEAD' ? undefined : deny[1]);
+          }
+          return true;
+        });
+        const registries = open(t, [at.host]);
+        const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+        assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
+        const heads = await Promise.all(
+          ['v1', 'v2', 'v1', 'v2'].map((tag) => one.headManifest(tag, NEVER)),
+        );
+        assert.ok(heads.every((head) => head !== undefined));
+        assert.ok(await one.getManifest('v1', NEVER));
+        assert.equal(at.seen.filter(({ url }) => url === '/v2/').length, 1);
+      }
+    });
+  }
+
+  it('says what is not there of a registry that is open, for one look at its root', async (t) => {
+    const behind = await registry(t);
+    const registries = open(t, [behind.host]);
+    for (const path of ['org/gone', 'org/lost']) {
+      const one = registries.source({ host: behind.host, path }, { insecure: true });
+      assert.equal(await one.listTags(NEVER), undefined);
+    }
+    assert.deepEqual(behind.counter.summary, { 'GET tags 404': 2, 'GET ping 200': 1 });
+  });
+
+  it('shows no account to a root that has no challenge, and signs in where it has', async (t) => {
+    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
+    const everywhere: Credentials = {
+      credentialFor: () => Promise.resolve(account),
+      refused: () => undefined,
+    };
+    for (const asks of [false, true]) {
+      const behind = await registry(t);
+      behind.store.putManifest('org/app', INDEX, 'v1');
+      const at = await front(t, behind.host, (request, response) => {
+        const { url = '', headers } = request;
+        if (headers.authorization === basicHeader(account)) return false;
+        const challenge = { 'www-authenticate': 'Basic realm="x"' };
+        if (url !== '/v2/') response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}');
+        else if (asks) response.writeHead(401, challenge).end();
+        else response.writeHead(200).end('{}');
+        return true;
+      });
+      const registries = open(t, [at.host], {
+        credentials: { source: everywhere, destination: everywhere },
+      });
+      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      assert.deepEqual((await one.listTags(NEVER))?.tags, asks ? ['v1'] : undefined);
+      assert.equal(
+        at.seen.some(({ authorization }) => authorization !== undefined),
+        asks,
+      );
+    }
+  });
+
   it('follows a realm that redirects within its origin, and to no other', async (t) => {
     const elsewhere = await serve(t, (_request, response) => {
       response.writeHead(200).end('{"token":"stolen"}');
