@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 
 import { seedImages, type SeededRepository } from '../stand-ins/images/seed.ts';
@@ -37,6 +38,67 @@ interface Report {
     readonly counts: Readonly<globalThis.Record<string, number>>;
     readonly bytesUploaded: number;
   };
+}
+
+const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+interface Written {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+async function pushBlob(url: string, repository: string, text: string): Promise<Written> {
+  const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
+  const begun = await fetch(`${url}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
+  const session = new URL(begun.headers.get('location') ?? '', url);
+  session.searchParams.set('digest', digest);
+  const ended = await fetch(session, { method: 'PUT', body: text });
+  assert.equal(ended.status, 201);
+  return { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: text.length };
+}
+
+async function putManifest(
+  url: string,
+  repository: string,
+  reference: string | undefined,
+  document: object,
+): Promise<Written> {
+  const body = JSON.stringify(document);
+  const digest = `sha256:${createHash('sha256').update(body).digest('hex')}`;
+  const mediaType = 'manifests' in document ? OCI_INDEX : OCI_MANIFEST;
+  const answer = await fetch(`${url}/v2/${repository}/manifests/${reference ?? digest}`, {
+    method: 'PUT',
+    headers: { 'content-type': mediaType },
+    body,
+  });
+  assert.equal(answer.status, 201, await answer.text());
+  return { mediaType, digest, size: body.length };
+}
+
+/** An image of one layer, by its digest. */
+async function pushImage(
+  url: string,
+  repository: string,
+  name: string,
+  more: object = {},
+): Promise<Written> {
+  const config = await pushBlob(url, repository, JSON.stringify({ architecture: 'amd64', name }));
+  const layer = await pushBlob(url, repository, `layer of ${name}`);
+  return putManifest(url, repository, undefined, {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
+    layers: [layer],
+    ...more,
+  });
+}
+
+async function read(url: string, repository: string, { digest }: Written): Promise<object> {
+  const headers = { accept: OCI_MANIFEST };
+  const answer = await fetch(`${url}/v2/${repository}/manifests/${digest}`, { headers });
+  return (await answer.json()) as object;
 }
 
 for (const [name, from, to] of pairs) {
@@ -107,6 +169,48 @@ for (const [name, from, to] of pairs) {
         }
       });
     }
+
+    it('brings what hangs on the children of an index, and images named after a digest', async () => {
+      const repository = 'odd/app';
+      const [child, sbom, own, bare] = await Promise.all([
+        pushImage(source.url, repository, 'child'),
+        pushImage(source.url, repository, 'sbom'),
+        pushImage(source.url, repository, 'own'),
+        pushImage(source.url, repository, 'bare', { mediaType: undefined }),
+      ]);
+      const list = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [sbom] };
+      const fallback = `sha256-${child.digest.slice('sha256:'.length)}`;
+      const signature = `${fallback}.sig`;
+      const named = `sha256-${'e'.repeat(64)}`;
+      await putManifest(source.url, repository, fallback, list);
+      await putManifest(source.url, repository, signature, await read(source.url, repository, own));
+      await putManifest(source.url, repository, named, await read(source.url, repository, own));
+      await putManifest(source.url, repository, 'v2', await read(source.url, repository, bare));
+      const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [child] };
+      await putManifest(source.url, repository, 'v1', index);
+
+      const { summary, repositories } = reportOf(
+        await runEntry('functions/job.ts', [
+          `--image=${source.host}/${repository}`,
+          `--destination-registry=${destination.host}/mirror`,
+          ...['-o', 'json'],
+        ]),
+      );
+      assert.equal(summary.counts['failed'], 0);
+      const outcomes = Object.fromEntries(
+        (repositories[0]?.tags ?? []).map(({ tag, outcome }) => [tag, outcome]),
+      );
+      const copied = [fallback, signature, 'v1', 'v2'].map((tag) => [tag, 'copied']);
+      // The signature has brought the same manifest.
+      assert.deepEqual(outcomes, { ...Object.fromEntries(copied), [named]: 'retagged' });
+      const there = `mirror/${source.host.replace(':', '_')}/${repository}`;
+      for (const { digest } of [child, sbom, own, bare]) {
+        const answer = await fetch(`${destination.url}/v2/${there}/manifests/${digest}`, {
+          headers: { accept: OCI_MANIFEST },
+        });
+        assert.equal(answer.status, 200, digest);
+      }
+    });
 
     it('finds nothing to do the second time and sends no byte', async () => {
       const { summary } = reportOf(await mirror('-o', 'json'));

@@ -292,13 +292,17 @@ describe('parallel work', () => {
 describe('requests of a promotion within one registry', () => {
   const PROMOTION_PATH = 'project/prod/app';
 
-  for (const destination of ['google', 'plain'] as const) {
+  for (const [destination, looks] of [
+    ['google', 0],
+    // The 404 of the list there is the first answer for which nothing was presented: one look at the root.
+    ['plain', 1],
+  ] as const) {
     for (const { tags, requests } of [
       // 2 lists, and of each tag its manifest's GET and PUT and a POST for each of 6 blobs.
       { tags: 1, requests: 10 },
       { tags: 20, requests: 162 },
     ]) {
-      it(`${tags} tags of 6 blobs: ${requests}, and no byte (${destination})`, () =>
+      it(`${tags} tags of 6 blobs: ${requests + looks}, and no byte (${destination})`, () =>
         withLoopback({ oneHost: true, destination }, async (loopback) => {
           for (let tag = 0; tag < tags; tag += 1) {
             loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
@@ -312,7 +316,7 @@ describe('requests of a promotion within one registry', () => {
           );
           assert.equal(loopback.destination.counter.uploadedBytes, 0);
           assert.ok(report.bytesSaved > 0);
-          assert.equal(loopback.takeRequests(), requests, loopback.summary);
+          assert.equal(loopback.takeRequests(), requests + looks, loopback.summary);
         }));
     }
   }
