@@ -58,7 +58,7 @@ async function mirrorImage(
     const report = await engine.doWork({
       event,
       admission: admit(event, { ...engine.rules, allowedSources: [] }),
-      deadline: NO_DEADLINE,
+      deadline: { ...NO_DEADLINE, endsAtMs: deadlineAtMs ?? Infinity },
       deadlineAtMs,
       observer: {
         onRecord: (record) => {

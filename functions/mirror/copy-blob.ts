@@ -21,7 +21,7 @@ import type {
   MountSource,
   SourceRepository,
 } from './ports.ts';
-import { mayRestart, RESTART_BACKOFF } from './restart.ts';
+import { mayRestart, pauseMsOf, RESTART_BACKOFF } from './restart.ts';
 import { UploadScheduler, type LaneWidths } from './upload-scheduler.ts';
 
 /** A blob that is to be at a destination. */
@@ -93,8 +93,8 @@ export class BlobCopier {
   readonly #scheduler: UploadScheduler;
   readonly #observer: PlaceObserver | undefined;
   readonly #flights = new SingleFlight<BlobResult>();
-  /** When the bytes of a transfer that holds a stream began to flow, ms since 1970. */
-  readonly #flows = new Map<string, number>();
+  /** Uploads whose bytes flow or have flown, by transfer. */
+  readonly #flows = new Map<string, Upload>();
   /** By host and digest, in the order of beginning. */
   readonly #leads = new Map<string, Set<Lead>>();
   /** Wishes that are not fulfilled yet, by transfer. */
@@ -157,7 +157,7 @@ export class BlobCopier {
       if (!this.#flows.has(key)) tooLate.abort(lateFault());
     };
     const onCut = (): void => {
-      cutFlowAtMs = this.#flows.get(key) ?? Number.POSITIVE_INFINITY;
+      cutFlowAtMs = this.#flows.get(key)?.flowsSinceMs ?? Number.POSITIVE_INFINITY;
     };
     if (lastStart.aborted) onLastStart();
     lastStart.addEventListener('abort', onLastStart, { once: true });
@@ -244,51 +244,63 @@ export class BlobCopier {
     signal: AbortSignal,
   ): Promise<BlobResult> {
     const { destination, missedAtMark } = wish;
+    const pauses = { count: 0 };
     for (let attempt = 1; ;) {
       if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
+      const upload = new Upload(blob, pauses);
       try {
-        return await this.#upload(key, wish, blob, lead, signal);
+        return await this.#upload(key, wish, upload, lead, signal);
       } catch (error) {
         // Another brought it to the host while this one waited for a stream.
         if (error === MOUNTABLE) continue;
         const fault = toFault(error, 'copy blob');
-        if (signal.aborted || !mayRestart(fault, attempt)) throw fault;
+        if (signal.aborted) throw fault;
+        if (await this.#waitsOut(fault, wish, pauses, signal)) continue;
+        if (!mayRestart(fault, attempt, upload.unansweredMs(this.#timing.now()))) throw fault;
         attempt += 1;
         await sleep(this.#timing, backoffMs(RESTART_BACKOFF, attempt - 1, this.#random()), signal);
       }
     }
   }
 
+  /** Waits, without a place, while the source wants no request. False: not for this fault, or not any more. */
+  async #waitsOut(
+    fault: Fault,
+    { deadline }: BlobWish,
+    pauses: { count: number },
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const leftMs = deadline.endsAtMs - this.#timing.now();
+    // Who only found the host closed has asked nothing.
+    if (fault.status !== undefined) pauses.count += 1;
+    const pauseMs = pauseMsOf(fault, pauses.count, leftMs, this.#random());
+    if (pauseMs === undefined) return false;
+    await sleep(this.#timing, pauseMs, signal);
+    return true;
+  }
+
   async #upload(
     key: string,
     wish: BlobWish,
-    blob: Descriptor,
+    upload: Upload,
     lead: Lead,
     signal: AbortSignal,
   ): Promise<BlobResult> {
-    const { destination, source, event } = wish;
+    const { source, destination } = wish;
+    const { blob } = upload;
     const force = wish.missedAtMark !== undefined;
     const mountFrom = this.#mountSource(wish);
     const isOfSource = source.host === destination.host || mountFrom?.origin !== undefined;
-    let giveBack: (() => void) | undefined;
     try {
       const arrival = await destination.uploadBlob(
         blob,
-        async (inner) => {
-          const { sizeBytes } = blob;
-          const [sourceHost = ''] = source.name.split('/', 1);
-          giveBack = await this.#scheduler.acquire({ event, sourceHost, sizeBytes }, inner);
-          if (!force && this.#cameMeanwhile(destination, blob, mountFrom)) throw MOUNTABLE;
-          lead.movedAtMs = this.#timing.now();
-          this.#flows.set(key, lead.movedAtMs);
-          for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
-          return open(source, blob, inner);
-        },
+        async (inner) => this.#open(key, wish, upload, lead, mountFrom, inner),
         {
           ...(mountFrom === undefined ? {} : { mountFrom }),
           ...(force ? { force } : {}),
           onBytes: (count) => {
             lead.movedAtMs = this.#timing.now();
+            upload.sent(count, lead.movedAtMs);
             wish.onBytes?.(count);
           },
         },
@@ -300,12 +312,12 @@ export class BlobCopier {
       }
       return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
     } finally {
-      this.#flows.delete(key);
-      giveBack?.();
+      this.#endFlow(key, upload);
     }
   }
 
   /**
+<<<<<<< HEAD
    * Where to mount a blob from: its source, where that is on the destination's host; another repository of
    * that host that is known to hold it; its source, where both are Google's. Undefined: from nowhere.
    */
@@ -317,6 +329,45 @@ export class BlobCopier {
     if (path !== undefined) return { path };
     const areGoogle = source.google && destination.google;
     return isSized && areGoogle ? { path: pathOf(source), origin: source.host } : undefined;
+=======
+   * Opens the source's bytes in this blob's turn. While the source wants no request, the stream is
+   * others' to have: the place is given back, and taken anew after the pause.
+   */
+  async #open(
+    key: string,
+    wish: BlobWish,
+    upload: Upload,
+    lead: Lead,
+    mountFrom: MountSource | undefined,
+    signal: AbortSignal,
+  ): Promise<Readable> {
+    const { destination, source, event, missedAtMark } = wish;
+    const { blob } = upload;
+    const { sizeBytes } = blob;
+    const [sourceHost = ''] = source.name.split('/', 1);
+    for (;;) {
+      upload.place = await this.#scheduler.acquire({ event, sourceHost, sizeBytes }, signal);
+      if (missedAtMark === undefined && this.#cameMeanwhile(destination, blob, mountFrom)) {
+        throw MOUNTABLE;
+      }
+      lead.movedAtMs = this.#timing.now();
+      upload.flowsSinceMs = lead.movedAtMs;
+      this.#flows.set(key, upload);
+      for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
+      try {
+        return await open(source, blob, signal);
+      } catch (error) {
+        this.#endFlow(key, upload);
+        if (signal.aborted || !isFault(error)) throw error;
+        if (!(await this.#waitsOut(error, wish, upload.pauses, signal))) throw error;
+      }
+    }
+  }
+
+  #endFlow(key: string, upload: Upload): void {
+    upload.place();
+    if (this.#flows.get(key) === upload) this.#flows.delete(key);
+>>>>>>> e62133e (fix(mirror): hold no stream of a blob while nothing can flow)
   }
 
   #cameMeanwhile(
@@ -327,6 +378,37 @@ export class BlobCopier {
     if (this.knowledge.hasBlob(destination, digest)) return true;
     const mayAskAnother = mountFrom === undefined || mountFrom.origin !== undefined;
     return mayAskAnother && this.knowledge.otherHolder(destination, digest) !== undefined;
+  }
+}
+
+/** One try to send a blob. */
+class Upload {
+  readonly blob: Descriptor;
+  /** Pauses that the source has asked for, of all tries. */
+  readonly pauses: { count: number };
+  /** Gives back the place that is held while bytes flow. */
+  place: () => void = () => undefined;
+  /** When it took its place, ms since 1970. */
+  flowsSinceMs = 0;
+  #sentBytes = 0;
+  #sentAtMs: number | undefined;
+
+  constructor(blob: Descriptor, pauses: { count: number }) {
+    this.blob = blob;
+    this.pauses = pauses;
+  }
+
+  /** Bytes were taken. After the last one nothing flows: the answer is waited for without a place. */
+  sent(count: number, nowMs: number): void {
+    this.#sentBytes += count;
+    if (this.#sentBytes < this.blob.sizeBytes) return;
+    this.#sentAtMs ??= nowMs;
+    this.place();
+  }
+
+  /** How long the destination has said nothing since it took the last byte; undefined: it did not. */
+  unansweredMs(nowMs: number): number | undefined {
+    return this.#sentAtMs === undefined ? undefined : nowMs - this.#sentAtMs;
   }
 }
 

@@ -7,10 +7,13 @@ export interface Deadline {
    * ms since 1970.
    */
   readonly earlyUntilMs: number;
+  /** When the work is cut, in ms since 1970; infinite: never. A longer pause is not waited for. */
+  readonly endsAtMs: number;
 }
 
 /** Work that may take as long as it needs. */
 export const NO_DEADLINE: Deadline = {
   lastStart: new AbortController().signal,
   earlyUntilMs: Number.NEGATIVE_INFINITY,
+  endsAtMs: Number.POSITIVE_INFINITY,
 };

@@ -80,7 +80,8 @@ export interface SourceRepository {
   /**
    * Opens a blob from a byte offset. The reader resumes broken connections by itself and ends with
    * an error where bytes or digest differ; the last chunk is withheld until both agree.
-   * Undefined: it is not there.
+   * Undefined: it is not there. A host that wants no request for a while is not waited for, since
+   * whoever opens holds a place for it: the fault's `retryAfterMs` tells how long.
    */
   openBlob(
     blob: Descriptor,

@@ -12,6 +12,9 @@ export interface LaneWidths {
 /** At most 16 blob streams a process, half of them for blobs under 1 MiB. */
 export const DEFAULT_LANE_WIDTHS: LaneWidths = { small: 8, large: 8 };
 
+/** So many source hosts find a place in a lane, however slow the others are. */
+const HOSTS_WITH_PLACE = 3;
+
 /** A wish for one stream. */
 export interface StreamWish {
   /** The event that wishes; one object an event. */
@@ -24,8 +27,9 @@ export interface StreamWish {
 /**
  * The bodies: one place per blob, taken once for both sides before either connection is opened, and
  * kept by a download that is resumed. A free place goes to the source host that holds the fewest, and
- * of its events to the one that was served longest ago. One host leaves one place of each lane to the
- * others, since a place that trickles cannot be taken away.
+ * of its events to the one that was served longest ago. The last places of a lane go to hosts that hold
+ * none of it, since a place that trickles cannot be taken away: one host leaves two places to others,
+ * and two leave one.
  */
 export class UploadScheduler {
   readonly #small: Lane;
@@ -128,10 +132,11 @@ class Lane {
 
   /** Who is next: of the source with the fewest places, of the event that waited longest for its turn. */
   #next(): Waiting | undefined {
-    const mostOfOne = Math.max(1, this.#width - 1);
+    const left = this.#width - this.#taken;
+    const onlyForNew = this.#held.size > 0 && left <= HOSTS_WITH_PLACE - this.#held.size;
     let best: Waiting | undefined;
     for (const waiting of this.#waiting) {
-      if (this.#heldBy(waiting.wish.sourceHost) >= mostOfOne) continue;
+      if (onlyForNew && this.#heldBy(waiting.wish.sourceHost) > 0) continue;
       if (best === undefined || this.#precedes(waiting.wish, best.wish)) best = waiting;
     }
     return best;

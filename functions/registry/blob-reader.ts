@@ -17,8 +17,15 @@ export interface BlobToRead {
 /** Options of {@link readBlob}. */
 export interface BlobReaderOptions {
   readonly blob: BlobToRead;
-  /** Asks the registry's own URL for the bytes from an offset on. */
-  readonly open: (offsetBytes: number, signal: AbortSignal) => Promise<OpenAnswer | Answer>;
+  /**
+   * Asks the registry's own URL for the bytes from an offset on. A host that wants no request for
+   * longer than `patienceMs` is not waited for.
+   */
+  readonly open: (
+    offsetBytes: number,
+    signal: AbortSignal,
+    patienceMs: number,
+  ) => Promise<OpenAnswer | Answer>;
   /** Makes sure that a 404 is the registry's own. @throws Fault `RESPONSE_INVALID` where it is not */
   readonly requireAbsence: (answer: Answer, signal: AbortSignal) => Promise<void>;
   readonly timing: Timing;
@@ -46,8 +53,13 @@ const MIN_PART_BYTES = 64 * 1024;
  * 206 with the exact Content-Range, at most 3 times; a 200 begins the download anew, and what was
  * given on already is skipped. The last chunk is withheld until size and digest agree, so that
  * whoever sends the bytes on never completes a wrong blob.
+ *
+ * Whoever reads holds one of the places for bodies. So a host that asks for a pause ends the opening,
+ * and a resumed download where the pause is longer than it may starve: with its fault, which names
+ * the pause.
  * @returns undefined where it is not there (404)
- * @throws Fault `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`; later ones through the stream
+ * @throws Fault `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`, `RATE_LIMITED`; later ones
+ *   through the stream
  */
 export async function readBlob(
   options: BlobReaderOptions,
@@ -73,7 +85,7 @@ class Download {
 
   /** Asks for the first byte. False: the blob is not there. */
   async begin(): Promise<boolean> {
-    const first = await this.#options.open(0, this.#signal);
+    const first = await this.#options.open(0, this.#signal, 0);
     if (!isOpen(first)) {
       if (first.status !== 404) throw failure(first, this.#options.asked);
       await this.#options.requireAbsence(first, this.#signal);
@@ -129,7 +141,7 @@ class Download {
             throw new Fault('NETWORK', `only ${partBytes} bytes of the rest came`);
           }
           resumedAtBytes = readBytes;
-          skipBytes = await this.#resume(readBytes);
+          skipBytes = await this.#resume(readBytes, movedAtMs);
           continue;
         }
         if (readBytes < blob.sizeBytes) {
@@ -146,7 +158,7 @@ class Download {
         if (hopeless || !this.#options.mayResume) throw located(error, asked, answer.url);
         resumes += 1;
         resumedAtBytes = readBytes;
-        skipBytes = await this.#resume(readBytes);
+        skipBytes = await this.#resume(readBytes, movedAtMs);
       }
     }
     verify(hash, resumes, this.#options, this.#current());
@@ -157,12 +169,12 @@ class Download {
    * Goes back to the registry's own URL: a store's signed URL may have run out.
    * @returns bytes at the beginning of the new answer that were read before
    */
-  async #resume(offsetBytes: number): Promise<number> {
+  async #resume(offsetBytes: number, movedAtMs: number): Promise<number> {
     const { blob, asked } = this.#options;
     this.#answer?.discard();
     this.#answer = undefined;
     this.#lastOfPart = undefined;
-    const answer = await this.#options.open(offsetBytes, this.#signal);
+    const answer = await this.#options.open(offsetBytes, this.#signal, this.#leftMs(movedAtMs));
     if (!isOpen(answer)) throw failure(answer, asked);
     this.#answer = answer;
     if (this.#signal.aborted) {
@@ -176,16 +188,16 @@ class Download {
     const part = partOf(answer.header('content-range'), blob.sizeBytes);
     // guard: content-range
     if (part === undefined || part.first > offsetBytes || part.last < offsetBytes)
-      return this.#restart(offsetBytes);
+      return this.#restart(offsetBytes, movedAtMs);
     this.#lastOfPart = part.last;
     return offsetBytes - part.first;
   }
 
   /** An answer that is no part of what was asked for says that Ranges do not work here: all is read again. */
-  async #restart(readBytes: number): Promise<number> {
+  async #restart(readBytes: number, movedAtMs: number): Promise<number> {
     this.#answer?.discard();
     this.#answer = undefined;
-    const answer = await this.#options.open(0, this.#signal);
+    const answer = await this.#options.open(0, this.#signal, this.#leftMs(movedAtMs));
     if (!isOpen(answer)) throw failure(answer, this.#options.asked);
     this.#answer = answer;
     if (this.#signal.aborted) {
@@ -194,6 +206,11 @@ class Download {
     }
     checkWhole(answer, this.#options);
     return readBytes;
+  }
+
+  /** How long whoever reads may still be without a byte. */
+  #leftMs(movedAtMs: number): number {
+    return Math.max(0, movedAtMs + MAX_STALL_MS - this.#options.timing.now());
   }
 
   #current(): OpenAnswer {

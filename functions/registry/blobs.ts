@@ -32,12 +32,16 @@ export async function headBlob(
   return { sizeBytes: /^\d{1,15}$/.test(length) ? Number(length) : undefined };
 }
 
-/** Opens a blob, or the rest of it from an offset (OCI Distribution 1.1, "Pulling blobs"). */
+/**
+ * Opens a blob, or the rest of it from an offset (OCI Distribution 1.1, "Pulling blobs").
+ * @param patienceMs as that of a request
+ */
 export function openBlob(
   target: Target,
   blob: { readonly digest: string; readonly sizeBytes: number },
   offsetBytes: number,
   signal: AbortSignal,
+  patienceMs?: number,
 ): Promise<OpenAnswer | Answer> {
   return target.client.open(
     {
@@ -49,6 +53,7 @@ export function openBlob(
         ? { headers: { range: `bytes=${offsetBytes}-${blob.sizeBytes - 1}` } }
         : {}),
       scope: target.scope,
+      patienceMs,
     },
     signal,
   );

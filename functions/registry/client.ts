@@ -55,7 +55,8 @@ async function withRetries(
     } catch (error) {
       const fault = complete(error, parts, request);
       const delayMs = retryDelayMs(policy, attempt, fault, random());
-      const hopeless = delayMs === undefined || timing.now() + delayMs > deadlineAtMs;
+      const tooLong = (fault.retryAfterMs ?? 0) > (request.patienceMs ?? Infinity);
+      const hopeless = delayMs === undefined || tooLong || timing.now() + delayMs > deadlineAtMs;
       if (hopeless || signal.aborted) throw fault;
       if (delayMs > 0 && fault.retryAfterMs !== undefined) {
         const { host } = parts.registry;

@@ -28,6 +28,12 @@ export interface RegistryRequest {
    * however long it waited.
    */
   readonly mayStart?: (() => boolean) | undefined;
+  /**
+   * Longest pause that the other side asks for and that is waited for, milliseconds: a longer one ends
+   * the request as a fault that names it. Whoever holds what others wait for gives it back and comes
+   * again. Default: what the deadline leaves, at most 10 minutes.
+   */
+  readonly patienceMs?: number | undefined;
   /** Cap of the answer's body. Default 64 KiB. */
   readonly maxBytes?: number;
   /** `same-origin`: to another origin none is followed. Default: any, for GET and HEAD. */

@@ -52,7 +52,11 @@ export async function exchangeOnce(
 ): Promise<OpenAnswer | Answer> {
   const { transport, limiterOf, deadlineAtMs } = parts;
   const limiter = limiterOf(hop.url.origin);
-  const permit = await limiter.acquire(deadlineAtMs, signal, request.kind === 'manifest');
+  const latestAtMs = Math.min(
+    deadlineAtMs ?? Infinity,
+    parts.timing.now() + (request.patienceMs ?? Infinity),
+  );
+  const permit = await limiter.acquire(latestAtMs, signal, request.kind === 'manifest');
   if (request.mayStart?.() === false) {
     permit.free();
     throw new Fault('ABORTED', 'its turn came too late');

@@ -86,8 +86,8 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       const stream = await readBlob(
         {
           blob: { digest: blob.digest, sizeBytes },
-          open: (offset, within) =>
-            openBlob(target, { digest: blob.digest, sizeBytes }, offset, within),
+          open: (offset, within, patienceMs) =>
+            openBlob(target, { digest: blob.digest, sizeBytes }, offset, within, patienceMs),
           requireAbsence: (answer, within) =>
             requireAbsence(
               target,

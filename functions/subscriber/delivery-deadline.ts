@@ -10,8 +10,6 @@ export interface DeliveryDeadline extends Deadline {
    * process must end earlier.
    */
   readonly signal: AbortSignal;
-  /** When that is, in ms since 1970; infinite: only when the process must end. */
-  readonly endsAtMs: number;
   /** Whether that has happened, or no new blob may start any more. */
   readonly passed: () => boolean;
   /** Frees the timers; call it when the delivery has been answered. */

@@ -7,12 +7,12 @@ import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.t
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { coded, never } from './faults.ts';
-import { fakeTiming } from '../registry/setting.ts';
+import { fakeTiming, settle } from '../registry/setting.ts';
 import { blobOf, imageOf, type Blob } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
 /** A delivery in which no blob may start any more. */
-const LATE: Deadline = { lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
+const LATE: Deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
 
 class CopierRig {
   /** Added to the time of {@link timing}. */
@@ -289,7 +289,7 @@ describe('BlobCopier', () => {
     );
   });
 
-  it('runs at most 8 small and 8 large streams, one place of each kept from a single source', async () => {
+  it('runs at most 8 small and 8 large streams, two places of each kept from a single source', async () => {
     const rig = new CopierRig();
     const other = new FakeSource('quay.io/org/app');
     let streams = 0;
@@ -315,11 +315,11 @@ describe('BlobCopier', () => {
       );
     };
     await copyAll([rig.source]);
-    assert.equal(most, 14);
+    assert.equal(most, 12);
     rig.nowMs += 16 * 60_000;
     rig.one.blobs.clear();
     await copyAll([rig.source, other]);
-    assert.equal(most, 16);
+    assert.equal(most, 14);
   });
 
   it('starts no blob when it is too late, and asks nothing', async () => {
@@ -337,7 +337,7 @@ describe('BlobCopier', () => {
     const mounting = holding('destination uploadBlob');
     rig.one.before.push(mounting.before);
     const lastStart = new AbortController();
-    const deadline: Deadline = { lastStart: lastStart.signal, earlyUntilMs: 0 };
+    const deadline = { ...NO_DEADLINE, lastStart: lastStart.signal, earlyUntilMs: 0 };
     const early = rig.blobs.copy(rig.wish({ deadline }), never);
     await mounting.reached;
     lastStart.abort();
@@ -367,7 +367,7 @@ describe('BlobCopier', () => {
       const hold = holding('source openBlob');
       rig.source.before.push(hold.before);
       const end = new AbortController();
-      const deadline: Deadline = { lastStart: never, earlyUntilMs };
+      const deadline: Deadline = { ...NO_DEADLINE, lastStart: never, earlyUntilMs };
       const cut = rig.blobs.copy(rig.wish({ deadline }), end.signal);
       await hold.reached;
       end.abort(new Fault(reason, 'the test says so'));
@@ -481,4 +481,129 @@ describe('a blob that other sources bring to the host', () => {
     await assert.rejects(wrong, coded('SIZE_MISMATCH'));
     assert.equal((await right).arrival, 'uploaded');
   });
+});
+
+/** What a closed host says to whoever will not wait for it. */
+function pausing(prefix: string, retryAfterMs: number, times: number): (call: string) => void {
+  let left = times;
+  return (call) => {
+    if (!call.startsWith(prefix) || left <= 0) return;
+    left -= 1;
+    throw new Fault('RATE_LIMITED', 'not now', { side: 'source', status: 429, retryAfterMs });
+  };
+}
+
+describe('a place for a body', () => {
+  it('is given back while a source wants no request, so that others find one', async () => {
+    const rig = new CopierRig();
+    const blobs = Array.from({ length: 20 }, (_none, index) => blobOf(`blob ${index}`));
+    const closed = ['a', 'b'].map((name) =>
+      new FakeSource(`${name}.io/org/app`).add(imageOf('many', blobs)),
+    );
+    const pauseMs = 10 * 60_000;
+    for (const one of closed) one.before.push(pausing('source openBlob', pauseMs, blobs.length / 2));
+    const waiting = closed.flatMap((source, number) =>
+      blobs
+        .filter((_blob, index) => index % 2 === number)
+        .map(async ({ descriptor }) =>
+          rig.blobs.copy(rig.wish({ source, blob: descriptor }), never),
+        ),
+    );
+    await settle();
+    assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
+    while (rig.blobs.openWork().some((work) => work.endsWith('streams of blobs'))) await settle();
+    await rig.timing.pass(pauseMs);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ arrival }) => arrival),
+      waiting.map(() => 'uploaded'),
+    );
+    assert.deepEqual(rig.blobs.openWork(), []);
+  });
+
+  it('is not waited for again where the pause is longer than there is time, or comes too often', async () => {
+    for (const [endsAtMs, retryAfterMs, opens] of [
+      [60_000, 60_001, 1],
+      [Infinity, 10 * 60_000 + 1, 1],
+      [Infinity, 1000, 7],
+    ] as const) {
+      const rig = new CopierRig();
+      rig.source.before.push(pausing('source openBlob', retryAfterMs, Infinity));
+      const copied = rig.blobs.copy(rig.wish({ deadline: { ...NO_DEADLINE, endsAtMs } }), never);
+      const failed = assert.rejects(copied, coded('RATE_LIMITED'));
+      for (let second = 0; second < 20; second += 1) await rig.timing.pass(1000);
+      await failed;
+      assert.equal(rig.source.count('source openBlob'), opens);
+      assert.equal(rig.one.count('destination uploadBlob'), 1);
+    }
+  });
+
+  it('is taken anew by an upload whose download came to a pause', async () => {
+    const rig = new CopierRig();
+    let chunks = 0;
+    rig.one.onChunk = () => {
+      chunks += 1;
+      const context = { side: 'source', status: 429, retryAfterMs: 60_000 } as const;
+      if (chunks === 1) throw new Fault('RATE_LIMITED', 'not now', context);
+    };
+    const copied = rig.blobs.copy(rig.wish(), never);
+    while (chunks === 0) await settle();
+    await settle();
+    assert.ok(!rig.blobs.openWork().some((work) => work.endsWith('streams of blobs')));
+    await rig.timing.pass(60_000);
+    assert.equal((await copied).arrival, 'uploaded');
+  });
+
+  it('is given back with the last byte: a destination that does not answer holds none', async () => {
+    const rig = new CopierRig();
+    const commit = holding('destination commit');
+    rig.one.before.push(commit.before);
+    const blobs = Array.from({ length: 20 }, (_none, index) => blobOf(`blob ${index}`));
+    rig.source.add(imageOf('many', blobs));
+    const copied = blobs.map(async ({ descriptor }) =>
+      rig.blobs.copy(rig.wish({ blob: descriptor }), never),
+    );
+    while (rig.one.bytesReceived < blobs.length * 100) await settle();
+    assert.ok(!rig.blobs.openWork().some((work) => work.endsWith('streams of blobs')));
+    commit.release();
+    await Promise.all(copied);
+    assert.deepEqual(rig.blobs.openWork(), []);
+  });
+
+  it('is taken once more, not four times, where a destination took all bytes and stays silent', async () => {
+    for (const [silentMs, uploads] of [
+      [6 * 60_000, 2],
+      [1000, 4],
+    ] as const) {
+      const rig = new CopierRig();
+      rig.one.before.push((call) => {
+        if (!call.startsWith('destination commit')) return;
+        rig.nowMs += silentMs;
+        throw new Fault('TIMEOUT', 'no answer', { side: 'destination' });
+      });
+      await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('TIMEOUT'));
+      assert.equal(rig.one.count('destination uploadBlob'), uploads);
+    }
+  });
+});
+
+it('an upload that was given up does not end the one of the same key after it', async () => {
+  const rig = new CopierRig();
+  const holds = [holding('source openBlob'), holding('source openBlob')];
+  let opens = 0;
+  rig.source.before.push(async (call) => holds[opens++]?.before(call));
+  const missedAtMark = rig.knowledge.mark();
+  const leaving = new AbortController();
+  const left = rig.blobs.copy(rig.wish({ missedAtMark }), leaving.signal);
+  await holds[0]!.reached;
+  leaving.abort();
+  await assert.rejects(left, coded('ABORTED'));
+  const lastStart = new AbortController();
+  const deadline = { ...NO_DEADLINE, lastStart: lastStart.signal };
+  const next = rig.blobs.copy(rig.wish({ missedAtMark, deadline }), never);
+  await holds[1]!.reached;
+  holds[0]!.release();
+  await settle();
+  lastStart.abort();
+  holds[1]!.release();
+  assert.equal((await next).arrival, 'uploaded');
 });

@@ -60,7 +60,11 @@ export class Rig {
     });
     return {
       signal: end.signal,
-      deadline: { lastStart: lastStart.signal, earlyUntilMs: startAtMs + wholeMs / 3 },
+      deadline: {
+        lastStart: lastStart.signal,
+        earlyUntilMs: startAtMs + wholeMs / 3,
+        endsAtMs: startAtMs + wholeMs,
+      },
     };
   }
 

@@ -46,7 +46,7 @@ describe('UploadScheduler', () => {
   it('runs at most 16 streams, half of them small ones', async () => {
     const { small, large } = DEFAULT_LANE_WIDTHS;
     assert.equal(small + large, 16);
-    const scheduler = new UploadScheduler({ small: 1, large: 3 });
+    const scheduler = new UploadScheduler({ small: 1, large: 4 });
     const asking = new Asking(scheduler);
     for (const name of ['a', 'b', 'c']) asking.ask(name, wish({}));
     asking.ask('small', wish({}, { sizeBytes: SMALL_BLOB_BYTES - 1 }));
@@ -73,8 +73,8 @@ describe('UploadScheduler', () => {
     assert.equal(asking.held.at(-1), 'busy 3');
   });
 
-  it('gives a place to the source with the fewest, and never the last one to a source that has all others', async () => {
-    const asking = new Asking(new UploadScheduler({ small: 1, large: 3 }));
+  it('gives a place to the source with the fewest', async () => {
+    const asking = new Asking(new UploadScheduler({ small: 1, large: 4 }));
     const event = {};
     const slow = { sourceHost: 'slow.example' };
     for (const name of ['slow 1', 'slow 2', 'slow 3']) asking.ask(name, wish(event, slow));
@@ -84,9 +84,23 @@ describe('UploadScheduler', () => {
     await settled();
     assert.deepEqual(asking.held, ['slow 1', 'slow 2', 'fast 1']);
     await asking.end('slow 1');
-    assert.equal(asking.held.length, 4);
+    assert.deepEqual(asking.held.slice(3), ['slow 3']);
     await asking.end('fast 1');
     assert.equal(asking.held.at(-1), 'fast 2');
+  });
+
+  it('leaves a place to a third source while two of them never end', async () => {
+    const { large } = DEFAULT_LANE_WIDTHS;
+    const asking = new Asking(new UploadScheduler());
+    const hosts = ['trickles.example', 'crawls.example', 'third.example'];
+    for (const sourceHost of hosts) {
+      for (let count = 1; count <= large; count += 1) {
+        asking.ask(sourceHost, wish({}, { sourceHost }));
+      }
+      await settled();
+    }
+    assert.equal(asking.held.filter((host) => host === 'trickles.example').length, large - 2);
+    assert.deepEqual(asking.held.slice(large - 2), ['crawls.example', 'third.example']);
   });
 
   it('lets who waits leave, and lets nobody in whose signal is aborted', async () => {

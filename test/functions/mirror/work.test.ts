@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
 import { inOrder, isWork } from '../../../functions/mirror/work.ts';
-import type { Deadline } from '../../../functions/mirror/deadline.ts';
+import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import type { Before } from './fakes.ts';
 import { imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
@@ -93,7 +93,7 @@ describe('carrying out', () => {
     rig.source.tellsDigests = true;
     rig.source.tag('v1', image).tag('v2', image).tag('v3', imageWith('missing', 1));
     rig.destination.tag('v1', image);
-    const deadline: Deadline = { lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
+    const deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
     const report = await rig.mirror({}, { deadline });
     assert.deepEqual(outcomes(report), { v1: 'skipped', v2: 'retagged', v3: 'failed' });
     assert.equal(recordOf(report, 'v3').fault?.code, 'DEADLINE_EXCEEDED');

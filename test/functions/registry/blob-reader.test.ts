@@ -435,8 +435,8 @@ describe('blob reader', () => {
           {
             ...options,
             blob: { digest: digestOf(content), sizeBytes: content.length },
-            open: async (offset, signal) => ({
-              ...((await options.open(offset, signal)) as OpenAnswer),
+            open: async (...asked) => ({
+              ...((await options.open(...asked)) as OpenAnswer),
               chunks: chunks(),
             }),
           },
@@ -475,6 +475,24 @@ describe('blob reader', () => {
     const stream = await readBlob(options, NEVER);
     await rejection(bytesOf(stream ?? Readable.from([])), 'TIMEOUT');
     assert.equal(opened(), 2);
+  });
+
+  it('waits for no pause when it opens, and when it resumes for what is left of the 30 s', async () => {
+    const timing = fakeTiming();
+    const { options } = breaking(timing, () => timing.pass(12_000));
+    const patiences: number[] = [];
+    const stream = await readBlob(
+      {
+        ...options,
+        open: (offset, signal, patienceMs) => {
+          patiences.push(patienceMs);
+          return options.open(offset, signal, patienceMs);
+        },
+      },
+      NEVER,
+    );
+    await bytesOf(stream ?? Readable.from([]));
+    assert.deepEqual(patiences, [0, 18_000, 18_000]);
   });
 
   it('counts no time in which nobody wants bytes', async () => {

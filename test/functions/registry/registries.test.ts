@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { Credential } from '../../../functions/auth/credential.ts';
 import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
 import { isFault } from '../../../functions/fault.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry, RegistryOptions } from '../../stand-ins/registry/registry.ts';
@@ -397,6 +398,32 @@ describe('registries', () => {
       { insecure: true, deadlineAtMs },
     );
     assert.notEqual(await free.headManifest('v1', NEVER), undefined);
+  });
+
+  it('does not wait where a blob is to be opened, since its place is others’ to have', async (t) => {
+    for (const [status, code] of [
+      [429, 'RATE_LIMITED'],
+      [503, 'SERVER_ERROR'],
+    ] as const) {
+      const from = await registry(t);
+      from.faults.add({
+        times: Infinity,
+        effect: { kind: 'answer', status, headers: { 'retry-after': '300' } },
+      });
+      const one = source(open(t, [from.host]), from.host);
+      const content = Buffer.from('content');
+      const blob = { mediaType: '', digest: digestOf(content), sizeBytes: content.length };
+      const fault = await rejection(one.openBlob(blob, 0, NEVER), code);
+      assert.deepEqual([fault.side, fault.status], ['source', status]);
+      assert.equal(fault.retryAfterMs, 300_000);
+      assert.equal(from.counter.total, 1);
+      if (status !== 429) continue;
+      // The host is closed now: nothing is asked.
+      const closed = await rejection(one.openBlob(blob, 0, NEVER), 'RATE_LIMITED');
+      assert.equal(closed.status, undefined);
+      assert.ok((closed.retryAfterMs ?? 0) > 290_000);
+      assert.equal(from.counter.total, 1);
+    }
   });
 
   it('has few requests under way at first and 32 at most', async (t) => {
