@@ -80,6 +80,17 @@ export default tseslint.config(
     },
   })),
   {
+    // A wall clock may be set back: whoever counts time asks a clock that only goes forward.
+    files: ['functions/**/*.ts'],
+    ignores: ['functions/concurrency.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'Ask SYSTEM_TIMING of concurrency.ts.' },
+      ],
+    },
+  },
+  {
     // Whatever waits asks the injected timing, so that the simulation owns all time above the transport.
     files: ['functions/{registry,mirror,subscriber}/**/*.ts'],
     ignores: ['functions/registry/{transport,idle-timer,idle-connections}.ts'],

@@ -224,7 +224,7 @@ function otlpOf(
     projectId,
     serviceName,
     logger,
-    clock: Date.now,
+    clock: SYSTEM_TIMING.now,
   });
 }
 

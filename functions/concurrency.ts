@@ -2,8 +2,8 @@ import { Fault, isFault } from './fault.ts';
 
 /** The time of everything that waits; injected, so that tests own it. */
 export interface Timing {
-  /** Milliseconds since 1970. */
-  now(): number;
+  /** Milliseconds since 1970; never less than before. */
+  readonly now: () => number;
   /** Calls `action` once after `delayMs`; the answer takes it back. */
   setTimer(delayMs: number, action: () => void): () => void;
 }
@@ -11,9 +11,26 @@ export interface Timing {
 /** Longest delay that a timer of Node takes (2^31 - 1 ms, 24.8 days); longer ones would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/**
+ * Milliseconds since 1970 that only go forward, so that ages and deadlines hold. Where the wall clock
+ * is set back, time goes on from where it was, as long as the process lives; where it is set forward,
+ * or the machine slept, time follows.
+ */
+export function forwardClock(
+  wall: () => number = Date.now,
+  steady: () => number = () => performance.now(),
+): () => number {
+  let beginMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const steadyMs = steady();
+    beginMs = Math.max(beginMs, wall() - steadyMs);
+    return Math.floor(beginMs + steadyMs);
+  };
+}
+
 /** The machine's clock and timers. */
 export const SYSTEM_TIMING: Timing = {
-  now: Date.now,
+  now: forwardClock(),
   setTimer(delayMs, action) {
     const timer = setTimeout(action, Math.min(delayMs, LONGEST_TIMER_MS));
     return () => {

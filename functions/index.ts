@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { cloudEvent, type CloudEvent } from '@google-cloud/functions-framework';
 
+import { SYSTEM_TIMING } from './concurrency.ts';
 import { readSubscriberConfig } from './config.ts';
 import { boundBody } from './push-body.ts';
 import { takeOverSignals } from './signals.ts';
@@ -28,7 +29,7 @@ subscribe('http.server.request.start', (message) => {
 });
 
 cloudEvent('mirror', async (event: CloudEvent<unknown>) => {
-  await subscriberProcess.handle(event, { arrivedAtMs: Date.now() });
+  await subscriberProcess.handle(event, { arrivedAtMs: SYSTEM_TIMING.now() });
 });
 
 takeOverSignals(process, async () => {

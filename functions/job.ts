@@ -1,3 +1,4 @@
+import { SYSTEM_TIMING } from './concurrency.ts';
 import { readJobConfig } from './config.ts';
 import { jobOptions } from './job-options.ts';
 import { run } from './job/run.ts';
@@ -42,7 +43,7 @@ async function main(): Promise<number> {
   if (ignored.length > 0) {
     process.stderr.write(`proxy variables are ignored: ${ignored.join(', ')}\n`);
   }
-  const end = processEnd(Date.now);
+  const end = processEnd(SYSTEM_TIMING.now);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       end.tell();

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 
+import { SYSTEM_TIMING } from './concurrency.ts';
 import { boundBody, saysTooLarge } from './push-body.ts';
 import type { PushRequest } from './subscriber/subscriber.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -52,7 +53,7 @@ export function preHandler({ framework, handle, logger }: Behind): RequestListen
 
 function pushRequest(request: IncomingMessage): PushRequest {
   return {
-    arrivedAtMs: Date.now(),
+    arrivedAtMs: SYSTEM_TIMING.now(),
     executionId: headerOf(request, 'function-execution-id') ?? randomUUID().slice(0, 8),
     // Cloud Run's front end sends both forms; a proxy may send on the older one alone.
     traceparent:

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { cloudEvent, type CloudEvent } from '@google-cloud/functions-framework';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 
+import { SYSTEM_TIMING } from './concurrency.ts';
 import { readSubscriberConfig } from './config.ts';
 import { helpText } from './options/help.ts';
 import { subscriberOptions } from './option-tables.ts';
@@ -40,7 +41,7 @@ watchdog.watchEnd(logger);
 watchdog.watchSilence(logger);
 
 cloudEvent(FUNCTION, async (event: CloudEvent<unknown>) => {
-  const request = currentRequest.getStore() ?? { arrivedAtMs: Date.now() };
+  const request = currentRequest.getStore() ?? { arrivedAtMs: SYSTEM_TIMING.now() };
   await subscriberProcess.handle(event, request);
 });
 

@@ -1,3 +1,4 @@
+import { SYSTEM_TIMING } from './concurrency.ts';
 import { composeService } from './compose.ts';
 import type { Environment, SubscriberConfig } from './config.ts';
 import { ignoreProxyVariables } from './options/proxy-variables.ts';
@@ -29,7 +30,7 @@ export function openSubscriberProcess(
   const logger = createLogger({ level: config.logLevel, service: { name, version } });
   const ignored = ignoreProxyVariables();
   if (ignored.length > 0) logger.info('proxy variables are ignored', { ignored });
-  const end = processEnd(Date.now);
+  const end = processEnd(SYSTEM_TIMING.now);
   const service = composeService(config, logger, end, name);
   const underWay = new Set<Promise<void>>();
   let ending: Promise<void> | undefined;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
+import { SYSTEM_TIMING } from '../concurrency.ts';
 import { canonicalHost } from '../contract/host.ts';
 import { Fault, printable } from '../fault.ts';
 import type { Credential, Credentials } from './credential.ts';
@@ -57,7 +58,7 @@ export interface DockerConfigOptions {
 }
 
 /** Credentials of a docker config file, read again after 5 minutes and after a 401. */
-export function dockerConfig({ path, now = Date.now }: DockerConfigOptions): Credentials {
+export function dockerConfig({ path, now = SYSTEM_TIMING.now }: DockerConfigOptions): Credentials {
   let read: { readonly auths: Promise<DockerAuths>; readonly atMs: number } | undefined;
   return {
     async credentialFor(host, repository) {

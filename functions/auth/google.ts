@@ -85,7 +85,10 @@ const UNAVAILABLE_MS = 60_000;
  * The process's Google identity where there is one; without it Google's registries are read
  * anonymously, as the public images of `gcr.io` and `*.pkg.dev` can be. For sources alone.
  */
-export function whereAvailable(google: Credentials, clock: () => number = Date.now): Credentials {
+export function whereAvailable(
+  google: Credentials,
+  clock: () => number = SYSTEM_TIMING.now,
+): Credentials {
   let untilMs = 0;
   return {
     async credentialFor(host) {

@@ -1,3 +1,4 @@
+import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Engine } from '../compose.ts';
 import type { MirrorEvent } from '../contract/event.ts';
 import { toFault, type Fault } from '../fault.ts';
@@ -39,10 +40,10 @@ export async function executeEvent(
   event: MirrorEvent,
   { logger: root, ...parts }: EventWorkParts,
 ): Promise<EventResult> {
-  const startedAtMs = Date.now();
+  const startedAtMs = SYSTEM_TIMING.now();
   const logger = root.child(eventFields(event));
   const result = await attempt(event, { ...parts, logger });
-  const nowMs = Date.now();
+  const nowMs = SYSTEM_TIMING.now();
   const durationMs = nowMs - startedAtMs;
   logEvent(logger, event, { ...result, shared: false, durationMs, nowMs });
   await parts.engine.flush();

@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 
+import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Engine } from '../compose.ts';
 import type { JobConfig } from '../config.ts';
 import { eventOf, type MirrorEvent } from '../contract/event.ts';
@@ -51,7 +52,7 @@ async function mirrorImage(
   deadlineAtMs: number | undefined,
   signal: AbortSignal,
 ): Promise<RepositoryResult> {
-  const startedAtMs = Date.now();
+  const startedAtMs = SYSTEM_TIMING.now();
   const event = eventOfImage(image, config);
   const records: TagRecord[] = [];
   try {
@@ -69,11 +70,11 @@ async function mirrorImage(
       },
       signal,
     });
-    const durationMs = Date.now() - startedAtMs;
+    const durationMs = SYSTEM_TIMING.now() - startedAtMs;
     return { image, report, durationMs, ...(config.output === 'json' ? { records } : {}) };
   } catch (error) {
     const fault = toFault(error, 'mirror repository');
-    return { image, fault, durationMs: Date.now() - startedAtMs };
+    return { image, fault, durationMs: SYSTEM_TIMING.now() - startedAtMs };
   }
 }
 

@@ -82,8 +82,8 @@ async function runImages(parts: RunParts): Promise<number> {
   });
   const print = printer(streams);
   const asText = config.output === 'text';
-  const progress = progressLine(print, streams.stderr, Date.now);
-  const pauses = new Pauses(logger, Date.now);
+  const progress = progressLine(print, streams.stderr, SYSTEM_TIMING.now);
+  const pauses = new Pauses(logger, SYSTEM_TIMING.now);
   const engine = composeEngine(config, logger, {
     dryRun: config.dryRun,
     countRequests: false,
@@ -97,7 +97,7 @@ async function runImages(parts: RunParts): Promise<number> {
     interrupted.abort();
   });
   const { timeoutMs = 0 } = config;
-  const deadlineAtMs = timeoutMs === 0 ? undefined : Date.now() + timeoutMs;
+  const deadlineAtMs = timeoutMs === 0 ? undefined : SYSTEM_TIMING.now() + timeoutMs;
   const stopTimer = timeLimitOf(config, streams, pauses, (fault) => {
     interrupted.abort(fault);
   });
@@ -245,7 +245,7 @@ async function runRepublish(parts: RunParts, subscription: string, topic: string
       publisher: topicPublisher(queue, topic),
       codes: config.filter,
       dryRun: config.dryRun,
-      startedAtMs: Date.now(),
+      startedAtMs: SYSTEM_TIMING.now(),
       onLoop: (fault) => {
         loop = fault;
         looped.abort();
@@ -288,7 +288,7 @@ async function withEngine(
 ): Promise<number> {
   const { config } = parts;
   const { logger: plainLogger, progress } = logOf(parts);
-  const pauses = new Pauses(plainLogger, Date.now);
+  const pauses = new Pauses(plainLogger, SYSTEM_TIMING.now);
   const engine = composeEngine(config, plainLogger, {
     dryRun: config.dryRun,
     onPause: (pause) => {
@@ -316,7 +316,7 @@ function logOf({ config, env, streams }: RunParts): { logger: Logger; progress: 
   const progress = progressLine(
     (line) => out.write(line),
     stderr,
-    Date.now,
+    SYSTEM_TIMING.now,
     (sentence) => {
       logger.info(`so far ${sentence}`);
     },
@@ -341,7 +341,7 @@ function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
     timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs,
     taskMs === 0 ? Number.POSITIVE_INFINITY : taskMs - Math.min(TIMEOUT_MARGIN_MS, taskMs / 10),
   );
-  return deliveryDeadline(Date.now(), wholeMs, end, SYSTEM_TIMING);
+  return deliveryDeadline(SYSTEM_TIMING.now(), wholeMs, end, SYSTEM_TIMING);
 }
 
 function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {

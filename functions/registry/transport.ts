@@ -17,7 +17,7 @@ import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { errorCode, isReadableOddity, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
 import { streamSender, type StreamBody, type StreamSender } from './stream-sender.ts';
-import { abortFault } from '../concurrency.ts';
+import { abortFault, SYSTEM_TIMING } from '../concurrency.ts';
 
 /** One exchange: nothing is followed, repeated or decoded. */
 export interface TransportRequest {
@@ -63,7 +63,7 @@ export interface TransportOptions {
   readonly bodyIdleMs?: number | undefined;
   /** Longest wait for a connection, TLS included. Default: 10 s. */
   readonly connectMs?: number | undefined;
-  /** The wall clock, milliseconds since 1970: it goes on while an instance is frozen. */
+  /** Milliseconds since 1970, those in which an instance was frozen too. Default: {@link SYSTEM_TIMING}'s. */
   readonly clock?: (() => number) | undefined;
 }
 
@@ -124,7 +124,7 @@ export function openTransport(options: TransportOptions): Transport {
     strictContentLength: false,
     http2: false,
   });
-  const idle = idleConnections([agents.http, agents.https], options.clock ?? Date.now);
+  const idle = idleConnections([agents.http, agents.https], options.clock ?? SYSTEM_TIMING.now);
   // A connection for each exchange: where its framing can be read in two ways, no other answer is at stake.
   const oddAgents = agentsOf({ keepAlive: false });
   const oddDoor = door.extend({ agent: oddAgents });

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import {
   abortFault,
   backoffMs,
+  forwardClock,
   KeyedMutex,
   raceSignal,
   Semaphore,
@@ -18,6 +19,34 @@ import {
 } from '../../functions/concurrency.ts';
 import { Fault } from '../../functions/fault.ts';
 import { fakeTiming, NEVER, rejection, settle } from './registry/setting.ts';
+
+describe('forwardClock', () => {
+  it('goes on where the wall clock is set back, and follows it forward', () => {
+    let [wallMs, steadyMs] = [1_000_000, 50.25];
+    const now = forwardClock(
+      () => wallMs,
+      () => steadyMs,
+    );
+    const pass = (ms: number, wall = ms): number => {
+      steadyMs += ms;
+      wallMs += wall;
+      return now();
+    };
+    assert.equal(now(), 1_000_000);
+    assert.equal(pass(10), 1_000_010);
+    assert.equal(pass(10, -3_600_000), 1_000_020);
+    assert.equal(pass(5000), 1_005_020);
+    // The machine slept for an hour and more.
+    assert.equal(pass(0, 7_200_000), 4_605_010);
+    assert.equal(pass(1), 4_605_011);
+  });
+
+  it('is the clock of the machine', (t) => {
+    const before = SYSTEM_TIMING.now();
+    t.mock.method(Date, 'now', () => 0);
+    assert.ok(SYSTEM_TIMING.now() >= before);
+  });
+});
 
 describe('timing', () => {
   it('sleeps as long as it is told', async () => {
