@@ -4,7 +4,10 @@ import tseslint from 'typescript-eslint';
 /** Import directions: a folder, and what its files may not import (one-way layers). */
 const layers = [
   {
-    files: ['functions/{fault,concurrency}.ts', 'functions/{options,contract,oci,telemetry}/**'],
+    files: [
+      'functions/{fault,concurrency,recent-map}.ts',
+      'functions/{options,contract,oci,telemetry}/**',
+    ],
     forbidden:
       '/(auth|registry|mirror|subscriber|bridge|infra)/|/(compose|config|index|serve|job)\\.ts$',
   },

@@ -46,6 +46,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 const leaves = [
   'functions/fault.ts',
   'functions/concurrency.ts',
+  'functions/recent-map.ts',
   'functions/watchdog.ts',
   'functions/options/',
   'functions/contract/',
@@ -54,6 +55,7 @@ const leaves = [
 const directions: readonly (readonly [string, readonly string[]])[] = [
   ['functions/fault.ts', []],
   ['functions/concurrency.ts', ['functions/fault.ts']],
+  ['functions/recent-map.ts', []],
   ['functions/watchdog.ts', ['functions/concurrency.ts']],
   ['functions/options/', ['functions/fault.ts']],
   ['functions/contract/', ['functions/fault.ts']],

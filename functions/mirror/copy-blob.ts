@@ -317,7 +317,6 @@ export class BlobCopier {
   }
 
   /**
-<<<<<<< HEAD
    * Where to mount a blob from: its source, where that is on the destination's host; another repository of
    * that host that is known to hold it; its source, where both are Google's. Undefined: from nowhere.
    */
@@ -329,7 +328,9 @@ export class BlobCopier {
     if (path !== undefined) return { path };
     const areGoogle = source.google && destination.google;
     return isSized && areGoogle ? { path: pathOf(source), origin: source.host } : undefined;
-=======
+  }
+
+  /**
    * Opens the source's bytes in this blob's turn. While the source wants no request, the stream is
    * others' to have: the place is given back, and taken anew after the pause.
    */
@@ -367,7 +368,6 @@ export class BlobCopier {
   #endFlow(key: string, upload: Upload): void {
     upload.place();
     if (this.#flows.get(key) === upload) this.#flows.delete(key);
->>>>>>> e62133e (fix(mirror): hold no stream of a blob while nothing can flow)
   }
 
   #cameMeanwhile(

@@ -1,5 +1,9 @@
 import { SingleFlight } from '../concurrency.ts';
+import { RecentMap } from '../recent-map.ts';
 import type { ReferrersAnswer, SourceRepository } from './ports.ts';
+
+/** Hosts that are known to answer; the longest unused is asked carefully anew. */
+const MAX_HOSTS = 1_000;
 
 /**
  * Asks source hosts for referrers so that the first question to each is asked alone: a host without
@@ -7,7 +11,7 @@ import type { ReferrersAnswer, SourceRepository } from './ports.ts';
  */
 export class FirstQuestion {
   readonly #first = new SingleFlight<ReferrersAnswer>();
-  readonly #answered = new Set<string>();
+  readonly #answered = new RecentMap<string, true>(MAX_HOSTS);
 
   /**
    * Asks, after the host's first question was answered, or has failed: a host that lets each question
@@ -27,7 +31,7 @@ export class FirstQuestion {
         const { value } = await this.#first.run(host, signal, async (shared) =>
           source.listReferrers(digest, shared),
         );
-        this.#answered.add(host);
+        this.#answered.set(host, true);
         if (!joined) return value;
       } catch (error) {
         // What failed another's first question says nothing of this one.

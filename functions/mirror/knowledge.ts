@@ -1,3 +1,4 @@
+import { RecentMap } from '../recent-map.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
 
 /**
@@ -9,29 +10,28 @@ export const BELIEVED_MS = 15 * 60_000;
 
 /** Most facts that a process keeps; the oldest go first. About 200 bytes each. */
 const MAX_FACTS = 100_000;
-
-/** Most pairs of repositories that are remembered; beyond it the memory begins anew. */
-const MAX_PAIRS = 10_000;
+/** Hosts and repositories of which a single thing is remembered; the longest unused go first. */
+const MAX_NAMES = 10_000;
 
 /** Where blobs and manifests are known to be, for all events of the process. */
 export class Knowledge {
   /** Destination repositories that refused to move a tag. */
-  readonly #immutable = new Set<string>();
+  readonly #immutable = new RecentMap<string, true>(MAX_NAMES);
   readonly #clock: Clock;
   /** Repository paths by host and blob digest; the value tells when it was learnt, and its mark. */
   readonly #blobs = new Map<string, Map<string, Learnt>>();
   /** Manifest digests by repository name. */
   readonly #manifests = new Map<string, Map<string, number>>();
   /** Whether a host keeps the list of referrers itself (header `OCI-Subject`). */
-  readonly #acknowledging = new Map<string, boolean>();
+  readonly #acknowledging = new RecentMap<string, boolean>(MAX_NAMES);
   /** When a host was seen to have no lists under referrers tags. */
-  readonly #refusingTags = new Map<string, number>();
+  readonly #refusingTags = new RecentMap<string, number>(MAX_NAMES);
   /** Hosts that have answered under a referrers tag as they should. */
-  readonly #answeringTags = new Set<string>();
+  readonly #answeringTags = new RecentMap<string, true>(MAX_NAMES);
   /** Hosts that have answered there with a server error, once. */
-  readonly #brokenTags = new Set<string>();
+  readonly #brokenTags = new RecentMap<string, true>(MAX_NAMES);
   /** Source and destination repositories between which a mount has succeeded, by their names. */
-  readonly #mounting = new Set<string>();
+  readonly #mounting = new RecentMap<string, true>(MAX_NAMES);
   #facts = 0;
   #mark = 0;
 
@@ -41,7 +41,7 @@ export class Knowledge {
 
   /** A repository refused to move a tag: what is pushed there can never be mended. */
   setImmutable(repository: string): void {
-    this.#immutable.add(repository);
+    this.#immutable.set(repository, true);
   }
 
   /** Whether a repository has refused to move a tag in this process. */
@@ -51,8 +51,7 @@ export class Knowledge {
 
   /** A blob was mounted from the source: so will others be. */
   addMount(source: SourceRepository, destination: DestinationRepository): void {
-    if (this.#mounting.size >= MAX_PAIRS) this.#mounting.clear();
-    this.#mounting.add(`${source.name} ${destination.name}`);
+    this.#mounting.set(`${source.name} ${destination.name}`, true);
   }
 
   /** Whether a mount between the two has succeeded in this process. */
@@ -139,7 +138,7 @@ export class Knowledge {
 
   /** A host answered as it should under a referrers tag: whatever else it answers from now on will pass. */
   setAnswersReferrersTags(host: string): void {
-    this.#answeringTags.add(host);
+    this.#answeringTags.set(host, true);
     this.#brokenTags.delete(host);
   }
 
@@ -150,7 +149,7 @@ export class Knowledge {
   refusedReferrersTag(host: string, serverError: boolean): boolean {
     if (this.#answeringTags.has(host)) return false;
     if (serverError && !this.#brokenTags.has(host)) {
-      this.#brokenTags.add(host);
+      this.#brokenTags.set(host, true);
       return false;
     }
     this.#refusingTags.set(host, this.#clock());

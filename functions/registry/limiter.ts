@@ -90,6 +90,11 @@ export class AdaptiveLimiter {
     return this.#inFlight + this.#queue.length;
   }
 
+  /** Nobody holds or waits for a place, and no pause is to be kept: a new limiter knows as much. */
+  get isIdle(): boolean {
+    return this.load === 0 && this.#timing.now() >= this.#closedUntilMs;
+  }
+
   /** Requests that may await an answer at once, 1 to 32. */
   get window(): number {
     return Math.floor(this.#window);

@@ -5,6 +5,7 @@ import type { RepositoryName } from '../contract/destination.ts';
 import { requirePath } from '../contract/destination.ts';
 import { Fault, type Side } from '../fault.ts';
 import type { DestinationRepository, SourceRepository } from '../mirror/ports.ts';
+import { RecentMap } from '../recent-map.ts';
 import type { AddressRules } from './address-guard.ts';
 import {
   ARTIFACT_REGISTRY_API,
@@ -92,6 +93,12 @@ const GOOGLE_PAGE_SIZE = 10_000;
 const PAGE_SIZE = 1_000;
 
 /**
+ * Origins that a side remembers: registries, realms and the stores behind them. More than a cluster
+ * reads from; of more, the one that was used longest ago is learnt anew.
+ */
+const MAX_ORIGINS = 1_000;
+
+/**
  * Builds the registry clients of a process.
  *
  * Checks that keep an attacker out are marked `// guard: NAME`, here and elsewhere. Each has tests
@@ -174,9 +181,10 @@ class SideClients {
   readonly #transport: Transport;
   readonly #tokens: BearerTokens;
   readonly #timing: Timing;
-  readonly #limiters = new Map<string, AdaptiveLimiter>();
-  readonly #memories = new Map<string, HostMemory>();
-  readonly #authorizers = new Map<Credentials, Map<string, Authorizer>>();
+  readonly #limiters = new RecentMap<string, AdaptiveLimiter>(MAX_ORIGINS, ({ isIdle }) => isIdle);
+  readonly #memories = new RecentMap<string, HostMemory>(MAX_ORIGINS);
+  /** There are two kinds of credentials of a side: its own, and none. */
+  readonly #authorizers = new Map<Credentials, RecentMap<string, Authorizer>>();
   readonly #googleBucket: TokenBucket;
 
   constructor(side: Side, options: RegistriesOptions, googleBucket: TokenBucket) {
@@ -233,7 +241,7 @@ class SideClients {
   }
 
   memoryOf(registry: URL): HostMemory {
-    return remembered(this.#memories, registry.origin, newHostMemory);
+    return this.#memories.remembered(registry.origin, newHostMemory);
   }
 
   openWork(): readonly string[] {
@@ -247,7 +255,7 @@ class SideClients {
   }
 
   #limiterOf(origin: string): AdaptiveLimiter {
-    return remembered(this.#limiters, origin, () => {
+    return this.#limiters.remembered(origin, () => {
       const { host } = new URL(origin);
       const google = this.#options.isGoogle(host);
       return new AdaptiveLimiter({
@@ -264,12 +272,10 @@ class SideClients {
     credentials: Credentials,
     parts: Omit<ClientParts, 'authorizer'>,
   ): Authorizer {
-    const ofCredentials = remembered(
-      this.#authorizers,
-      credentials,
-      () => new Map<string, Authorizer>(),
-    );
-    return remembered(ofCredentials, registry.origin, () =>
+    const ofCredentials =
+      this.#authorizers.get(credentials) ?? new RecentMap<string, Authorizer>(MAX_ORIGINS);
+    this.#authorizers.set(credentials, ofCredentials);
+    return ofCredentials.remembered(registry.origin, () =>
       openAuthorizer({
         registry,
         credentials,
@@ -315,12 +321,4 @@ function isLoopback({ hostname }: URL): boolean {
 
 function addressRules(options: RegistriesOptions): AddressRules {
   return { privateHosts: new Set(options.privateHosts), loopback: options.loopback ?? false };
-}
-
-function remembered<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

@@ -227,4 +227,18 @@ describe('adaptive limiter', () => {
   it('stays below what Artifact Registry grants', () => {
     assert.deepEqual(ARTIFACT_REGISTRY_RATE, { perSecond: 50, burst: 500 });
   });
+
+  it('is idle where nobody holds or waits for a place, and no pause is to be kept', async () => {
+    const timing = fakeTiming();
+    const limiter = new AdaptiveLimiter({ timing });
+    assert.equal(limiter.isIdle, true);
+    const permit = await limiter.acquire(undefined, NEVER);
+    assert.equal(limiter.isIdle, false);
+    permit.free();
+    assert.equal(limiter.isIdle, true);
+    limiter.close(1000);
+    assert.equal(limiter.isIdle, false);
+    await timing.pass(1000);
+    assert.equal(limiter.isIdle, true);
+  });
 });
