@@ -47,29 +47,53 @@ const BOUNDARIES = {
 } as const;
 
 /** What records and sends, once the libraries are loaded. */
-interface Opened {
+export interface OtlpInstruments {
   readonly record: (fields: LogFields) => void;
   readonly forceFlush: () => Promise<void>;
   readonly shutdown: () => Promise<void>;
 }
 
-/** Opens the way to an endpoint. The libraries are loaded beside the first event's work. */
-export function otlpMetrics(options: OtlpOptions): OtlpMetrics {
-  const opening = open(options);
-  // Told where it is awaited.
-  opening.catch(() => undefined);
+/** Lines that wait for the libraries: those of 100 batches; some MiB. */
+const MAX_WAITING = 10_000;
+
+/**
+ * Opens the way to an endpoint. The libraries are loaded beside the first event's work; lines that
+ * come before they are there wait, at most {@link MAX_WAITING}, and how many were lost is told.
+ * @param opening what records and sends. Default: OpenTelemetry's libraries
+ */
+export function otlpMetrics(
+  options: OtlpOptions,
+  opening: Promise<OtlpInstruments> = open(options),
+): OtlpMetrics {
+  let opened: OtlpInstruments | undefined;
   let waiting: LogFields[] = [];
+  let lost = 0;
   let flushedAtMs = Number.NEGATIVE_INFINITY;
+  opening.then(
+    (instruments) => {
+      for (const fields of waiting) instruments.record(fields);
+      waiting = [];
+      opened = instruments;
+    },
+    // Told where it is awaited.
+    () => undefined,
+  );
+
+  function record(fields: LogFields): void {
+    if (opened !== undefined) opened.record(fields);
+    else if (waiting.length < MAX_WAITING) waiting.push(fields);
+    else lost += 1;
+  }
 
   async function send(last: boolean): Promise<void> {
     flushedAtMs = options.clock();
-    const opened = await opening;
-    for (const fields of waiting) opened.record(fields);
-    waiting = [];
-    await (last ? opened.shutdown() : opened.forceFlush());
+    const { shutdown, forceFlush } = await opening;
+    await (last ? shutdown() : forceFlush());
   }
 
   async function sendInTime(last: boolean): Promise<void> {
+    if (lost > 0) options.logger.warning(`${lost} lines are missing in the exported metrics`);
+    lost = 0;
     try {
       await withinMs(FLUSH_TIMEOUT_MS, send(last));
     } catch (error) {
@@ -78,9 +102,7 @@ export function otlpMetrics(options: OtlpOptions): OtlpMetrics {
   }
 
   return {
-    record: (fields) => {
-      waiting.push(fields);
-    },
+    record,
     flush: async () => {
       if (options.clock() - flushedAtMs >= FLUSH_INTERVAL_MS) await sendInTime(false);
     },
@@ -88,7 +110,7 @@ export function otlpMetrics(options: OtlpOptions): OtlpMetrics {
   };
 }
 
-async function open(options: OtlpOptions): Promise<Opened> {
+async function open(options: OtlpOptions): Promise<OtlpInstruments> {
   const library = await import('./otlp-library.ts');
   const provider = new library.MeterProvider({
     resource: library

@@ -4,7 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
-import { exportHeaders, otlpMetrics, type OtlpMetrics } from '../../../functions/telemetry/otlp.ts';
+import {
+  exportHeaders,
+  otlpMetrics,
+  type OtlpInstruments,
+  type OtlpMetrics,
+} from '../../../functions/telemetry/otlp.ts';
 import { keptLines } from '../subscriber/samples.ts';
 
 interface Received {
@@ -72,6 +77,39 @@ async function withCollector(
     endpoint.server.close();
   }
 }
+
+describe('otlpMetrics whose libraries come late or never', () => {
+  it('counts the lines of before, up to 10,000, and tells how many are lost', async () => {
+    const { logger, lines } = keptLines();
+    const libraries = Promise.withResolvers<OtlpInstruments>();
+    const options = {
+      endpoint: 'http://127.0.0.1:1',
+      accessToken: () => Promise.resolve(''),
+      projectId: undefined,
+      serviceName: 'mirror-events',
+      logger,
+      clock: () => 0,
+    };
+    const metrics = otlpMetrics(options, libraries.promise);
+    let recorded = 0;
+    for (let line = 0; line < 10_003; line += 1) metrics.record({ entry: 'tag' });
+    libraries.resolve({
+      record: () => (recorded += 1),
+      forceFlush: () => Promise.resolve(),
+      shutdown: () => Promise.resolve(),
+    });
+    await metrics.flush();
+    assert.equal(recorded, 10_000);
+    assert.deepEqual(
+      lines.map(({ message }) => message),
+      ['3 lines are missing in the exported metrics'],
+    );
+    metrics.record({ entry: 'tag' });
+    assert.equal(recorded, 10_001);
+    await metrics.close();
+    assert.equal(lines.length, 1);
+  });
+});
 
 describe('OTLP metrics', () => {
   it('are sent with their names, labels and resource', async () => {
