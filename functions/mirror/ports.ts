@@ -51,7 +51,7 @@ export interface ManifestMap {
 
 /**
  * Manifests that refer to a subject. `unsupported`: the registry has no such question (404, 405, no index);
- * `refused`: this repository does not answer it (401, 403, a server error, a page).
+ * `refused`: this repository does not answer it (401, 403, a page, or one failure after the other).
  */
 export type ReferrersAnswer = readonly Descriptor[] | 'unsupported' | 'refused';
 
@@ -92,7 +92,7 @@ export interface SourceRepository {
   blobSize(digest: string, signal: AbortSignal): Promise<number | undefined>;
   /**
    * Asks the referrers API. `unsupported` is remembered for the host and `refused` for the repository,
-   * either with an age.
+   * either with an age. Where there is no answer for now, that is thrown to all who ask within minutes.
    */
   listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer>;
   /** False while this host is known to have no referrers API. */

@@ -68,7 +68,7 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
       new BlobUpload(parts, blob, options, signal).run(open),
     async listsReferrer(subject, referrer, signal) {
       if (memory.listsReferrers !== undefined) return memory.listsReferrers;
-      const answer = await listReferrers(target, subject, timing.now(), signal);
+      const answer = await listReferrers(target, subject, timing.now, signal);
       memory.listsReferrers =
         typeof answer !== 'string' && answer.some(({ digest }) => digest === referrer);
       return memory.listsReferrers;

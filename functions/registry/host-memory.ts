@@ -1,3 +1,13 @@
+import type { Fault } from '../fault.ts';
+
+/** A question for referrers that got no answer; the next one is not asked before its time. */
+export interface ReferrersFailure {
+  readonly fault: Fault;
+  readonly untilMs: number;
+  /** How often it failed since it was last answered. */
+  readonly times: number;
+}
+
 /** What a process has learnt about one registry host, and keeps. */
 export interface HostMemory {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
@@ -19,6 +29,8 @@ export interface HostMemory {
   referrersUnsupportedUntilMs: number;
   /** Until when a repository that refused the question is not asked again, by its path. */
   readonly referrersRefusedUntilMs: Map<string, number>;
+  /** Where that question failed, by repository path; of the whole host under the empty path. */
+  readonly referrersFailures: Map<string, ReferrersFailure>;
   /** Whether the referrers API lists what a push was acknowledged for; undefined: not looked yet. */
   listsReferrers: boolean | undefined;
   /** The host refuses to be asked for a page size. */
@@ -40,6 +52,7 @@ export function newHostMemory(): HostMemory {
     bareNotFound: new Set(),
     referrersUnsupportedUntilMs: 0,
     referrersRefusedUntilMs: new Map(),
+    referrersFailures: new Map(),
     listsReferrers: undefined,
     pageSizeRefused: false,
     tagApiRefused: false,

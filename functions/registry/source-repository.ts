@@ -109,7 +109,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       return stream === undefined || offsetBytes <= 0 ? stream : from(stream, offsetBytes);
     },
     blobSize: (digest, signal) => askSize(target, digest, signal),
-    listReferrers: (digest, signal) => listReferrers(target, digest, timing.now(), signal),
+    listReferrers: (digest, signal) => listReferrers(target, digest, timing.now, signal),
     get mayHaveReferrersApi() {
       return mayHaveReferrers(memory, timing.now());
     },

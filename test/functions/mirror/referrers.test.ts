@@ -319,6 +319,21 @@ describe('referrers', () => {
     assert.deepEqual(report.unfinished, []);
   });
 
+  it('are left for another delivery where the source lets the question wait', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    rig.source.before.push(failing('source listReferrers', 'TIMEOUT', 1));
+    const report = await rig.mirror({}, ON);
+    const list = referrersTag(digest);
+    assert.equal(recordOf(report, 'v1').outcome, 'copied');
+    assert.equal(recordOf(report, list).fault?.code, 'TIMEOUT');
+    assert.deepEqual(report.unfinished, [list]);
+    assert.equal(recordOf(await rig.mirror({ tags: [list] }, ON), list).outcome, 'copied');
+    assert.equal(has(rig, sbom), true);
+  });
+
   it('are asked for once for several tags of one digest', async () => {
     const rig = new Rig();
     rig.source.tag('v1', image).tag('v2', image);

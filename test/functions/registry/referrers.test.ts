@@ -111,7 +111,6 @@ describe('referrers', () => {
   const refusals: readonly (readonly [string, number, string, string])[] = [
     ['401', 401, 'application/json', '{}'],
     ['403', 403, 'application/json', '{}'],
-    ['500', 500, 'text/plain', 'oops'],
     ['a page to sign in at', 200, 'text/html', '<html>'],
   ];
   for (const [name, status, type, body] of refusals) {
@@ -131,6 +130,53 @@ describe('referrers', () => {
       assert.equal(at.seen.length, 3);
     });
   }
+
+  it('passes a server error on, and asks that repository no more for 5 minutes', async (t) => {
+    const timing = fakeTiming();
+    const at = await answers(t, 500, 'text/plain', 'oops');
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
+    const one = of(registries, at.host);
+    const both = [SUBJECT, SUBJECT].map((subject) => one.listReferrers(subject, NEVER));
+    for (const asked of both) await rejection(asked, 'SERVER_ERROR');
+    const askedAtOnce = at.seen.length;
+    await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+    assert.equal(at.seen.length, askedAtOnce);
+    const other = of(registries, at.host, 'org/other');
+    await rejection(other.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+    assert.equal(at.seen.length, askedAtOnce + 1);
+    await timing.pass(5 * 60_000);
+    await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+    assert.equal(at.seen.length, askedAtOnce + 2);
+    // For the third time in a row: it does not answer.
+    await timing.pass(5 * 60_000);
+    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+    assert.equal(at.seen.length, askedAtOnce + 3);
+  });
+
+  it('asks a host that lets the question wait no more for 5 minutes, and counts anew once it answers', async (t) => {
+    const timing = fakeTiming();
+    let hangs = true;
+    const at = await serve(t, (_request, response) => {
+      if (hangs) return;
+      const head = { 'content-type': OCI_INDEX, connection: 'close' };
+      response.writeHead(200, head).end(index([]));
+    });
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    const paths = ['org/app', 'org/other', 'org/third'];
+    for (const path of paths) {
+      await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    }
+    assert.equal(at.seen.length, 1);
+    await timing.pass(5 * 60_000);
+    await rejection(of(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    await timing.pass(5 * 60_000);
+    hangs = false;
+    assert.deepEqual(await of(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+    hangs = true;
+    await rejection(of(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    assert.equal(at.seen.length, 4);
+  });
 
   it('takes a redirect to elsewhere for a refusal', async (t) => {
     const at = await serve(t, (_request, response) =>
