@@ -74,6 +74,8 @@ export class TagLines {
           ...(code === undefined ? {} : { code }),
           count,
           told: FIRST_OF_A_KIND,
+          // What the metrics of single tags lack; they count no skipped ones.
+          ...(outcome === 'skipped' ? {} : { untold: count - FIRST_OF_A_KIND }),
         },
       );
     }

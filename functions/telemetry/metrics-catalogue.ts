@@ -1,9 +1,9 @@
 /**
  * Which structured line a metric is made of: `tag` (one a mirrored tag, and the first 20
- * of every other kind, skipped ones not counted), `event` (one a
+ * of every other kind, skipped ones not counted), `tag-kind` (one a kind that has more), `event` (one a
  * delivery), `requests` (one a host and class, at most every 10 s), `heartbeat` (one a sign of life).
  */
-export type Entry = 'tag' | 'event' | 'requests' | 'heartbeat';
+export type Entry = 'tag' | 'tag-kind' | 'event' | 'requests' | 'heartbeat';
 
 /** A metric of the functions: a log-based one in Cloud Monitoring, and one of OTLP where opted in. */
 export interface FunctionMetric {
@@ -30,7 +30,7 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/tags',
     kind: 'counter',
     unit: '1',
-    help: 'Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event.',
+    help: 'Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event, the others are in tags_untold.',
     entry: 'tag',
     labels: { outcome: 'outcome' },
   },
@@ -38,9 +38,18 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     name: 'imagerepo_mirror/tag_failures',
     kind: 'counter',
     unit: '1',
-    help: 'Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event.',
+    help: 'Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event, the others are in tags_untold.',
     entry: 'tag',
     present: 'code',
+    labels: { code: 'code', outcome: 'outcome' },
+  },
+  {
+    name: 'imagerepo_mirror/tags_untold',
+    kind: 'distribution',
+    unit: '1',
+    help: 'Tags beyond the first 20 of a kind of an event: what tags and tag_failures lack, by outcome and fault code.',
+    entry: 'tag-kind',
+    field: 'untold',
     labels: { code: 'code', outcome: 'outcome' },
   },
   {

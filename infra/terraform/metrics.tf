@@ -4,16 +4,23 @@
 locals {
   log_metrics = {
     tags = {
-      description = "Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event."
+      description = "Tags by outcome, except skipped ones; of those not mirrored at most 20 of a kind an event, the others are in tags_untold."
       entry       = "tag"
       unit        = "1"
       labels      = ["outcome"]
     }
     tag_failures = {
-      description = "Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event."
+      description = "Tags that failed, were lost at the source, or that the destination refused to move, by fault code; at most 20 of a kind an event, the others are in tags_untold."
       entry       = "tag"
       unit        = "1"
       present     = "code"
+      labels      = ["code", "outcome"]
+    }
+    tags_untold = {
+      description = "Tags beyond the first 20 of a kind of an event: what tags and tag_failures lack, by outcome and fault code."
+      entry       = "tag-kind"
+      unit        = "1"
+      field       = "untold"
       labels      = ["code", "outcome"]
     }
     tags_skipped = {

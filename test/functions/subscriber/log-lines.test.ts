@@ -108,6 +108,21 @@ describe('lines of tags', () => {
     );
   });
 
+  it('and what they leave out add up to all tags but the skipped ones', () => {
+    const records = OUTCOMES.flatMap((outcome) =>
+      Array.from({ length: 50 }, (_, n) => sampleRecord({ tag: `v${n}`, outcome })),
+    );
+    const lines = tagLines(records).filter(({ outcome }) => outcome !== 'skipped');
+    const told = lines.filter(({ entry }) => entry === 'tag').length;
+    const untold = lines.map(({ untold: count }) => Number(count ?? 0));
+    assert.equal(
+      untold.reduce((sum, count) => sum + count, told),
+      records.length - 50,
+    );
+    const skipped = tagLines(records.filter(({ outcome }) => outcome === 'skipped'));
+    assert.ok(skipped.every((line) => !('untold' in line)));
+  });
+
   it('leave out no tag that was mirrored', () => {
     for (const outcome of ['copied', 'retagged', 'overwritten'] as const) {
       const records = Array.from({ length: 50 }, () => sampleRecord({ outcome }));
