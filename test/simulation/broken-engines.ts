@@ -65,6 +65,14 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
     count(`,
     },
   ],
+  'what was sent is not remembered': [
+    {
+      file: 'mirror/copy-blob.ts',
+      from: `      this.knowledge.addBlob(destination, blob.digest);
+`,
+      to: ``,
+    },
+  ],
   'source is not looked at before a push': [
     {
       file: 'mirror/copy-tag.ts',

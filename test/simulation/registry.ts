@@ -180,7 +180,8 @@ export class SimulatedRegistry {
   }
 
   /** Removes the blobs and manifests that no tag reaches, as a registry's own clean-up does. */
-  collectGarbage(): void {
+  collectGarbage(): readonly string[] {
+    const collected: string[] = [];
     for (const repository of this.repositories.values()) {
       const reached = new Set<string>();
       const reach = (digest: string): void => {
@@ -197,12 +198,13 @@ export class SimulatedRegistry {
         if (subject !== undefined && reached.has(subject)) reach(digest);
       }
       for (const blob of [...repository.blobs]) {
-        if (!reached.has(blob)) repository.blobs.delete(blob);
+        if (!reached.has(blob) && repository.blobs.delete(blob)) collected.push(blob);
       }
       for (const digest of [...repository.manifests.keys()]) {
         if (!reached.has(digest)) repository.manifests.delete(digest);
       }
     }
+    return collected;
   }
 
   /** Answers a request. */

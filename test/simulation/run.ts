@@ -43,6 +43,8 @@ const STALL_MS = 75_000;
 const MAX_WASTE = 1.2;
 /** Processes that do all of the work once more at the end. */
 const MENDERS = 2;
+/** Where no event may mirror to. */
+const FORBIDDEN_DESTINATION = 'forbidden/app';
 /** An upload that others of its process need not wait for takes at least so long. */
 const WAITED_MS = 10_000;
 
@@ -79,6 +81,9 @@ class Run implements Cloud {
   #jobsUnderWay = 0;
   /** Images of events that are somebody's to look after: they went to the dead letters. */
   readonly #buried: string[] = [];
+  #forbiddenBuried = 0;
+  /** Blobs that the destination's clean-up took. */
+  readonly #collected = new Set<string>();
 
   constructor(seed: number, tracing: boolean) {
     this.#seed = seed;
@@ -138,8 +143,12 @@ class Run implements Cloud {
 
   bury(encoded: EncodedEvent): void {
     this.judge.saw('dead letter');
-    const { image } = JSON.parse(encoded.data.toString('utf8')) as { readonly image: string };
-    this.#buried.push(image);
+    const { image, destination } = JSON.parse(encoded.data.toString('utf8')) as {
+      readonly image: string;
+      readonly destination?: string;
+    };
+    if (destination === FORBIDDEN_DESTINATION) this.#forbiddenBuried += 1;
+    else this.#buried.push(image);
   }
 
   /** An execution of the job: a process of its own that tries up to three times. */
@@ -225,7 +234,7 @@ class Run implements Cloud {
         this.#world.pushToDestination(plan.source, plan.tag, plan.image);
         return;
       case 'collect-garbage':
-        this.#world.destination.collectGarbage();
+        for (const blob of this.#world.destination.collectGarbage()) this.#collected.add(blob);
         return;
       case 'terminate':
       case 'kill':
@@ -243,7 +252,7 @@ class Run implements Cloud {
   }
 
   #eventOf(message: MessagePlan): MirrorEvent {
-    const { source, reason, verify, tags } = message;
+    const { source, reason, verify, tags, isForbidden = false } = message;
     const { host, path } = this.scenario.sources[source]!;
     const time = new Date(this.#scheduler.now);
     return eventOf(
@@ -257,6 +266,7 @@ class Run implements Cloud {
         reason,
         ...(verify === undefined ? {} : { verify }),
         ...(tags === undefined ? {} : { tags }),
+        ...(isForbidden ? { destination: FORBIDDEN_DESTINATION } : {}),
       },
       { clusterName: 'simulation', time },
     );
@@ -301,6 +311,10 @@ class Run implements Cloud {
   /** What the events came to, before anything is mended. */
   #judgeOutcome(): void {
     for (const id of this.#broker.exhausted) this.judge.find(`${id} was delivered too often`);
+    const forbidden = this.scenario.messages.filter(
+      ({ isForbidden }) => isForbidden === true,
+    ).length;
+    if (this.#forbiddenBuried < forbidden) this.judge.find('a forbidden event was not put aside');
     this.#judgeFaults();
     this.#judgeBytes();
     for (const [index, source] of this.scenario.sources.entries()) {
@@ -312,7 +326,8 @@ class Run implements Cloud {
   #judgeTag(index: number, tag: string): void {
     const source = this.scenario.sources[index]!;
     const wished = this.scenario.messages.some(
-      ({ source: of, tags }) => of === index && (tags === undefined || tags.includes(tag)),
+      ({ source: of, tags, isForbidden }) =>
+        of === index && isForbidden !== true && (tags === undefined || tags.includes(tag)),
     );
     const wasRemoved = this.#world
       .versionsOf(index, tag)
@@ -367,7 +382,7 @@ class Run implements Cloud {
     return URL.canParse(url) && this.network.registryAt(new URL(url).host).traits.host === host;
   }
 
-  /** Bytes are sent about once; what was cut from outside is no waste. */
+  /** Bytes are sent about once; what faults and ends destroyed, and a clean-up took, is no waste. */
   #judgeBytes(): void {
     const uploads = new Map<string, ExchangeRecord[]>();
     let [sentBytes, destroyedBytes, neededBytes] = [0, 0, 0];
@@ -375,20 +390,20 @@ class Run implements Cloud {
       if (exchange.kind !== 'upload' || exchange.takenBytes === 0) continue;
       sentBytes += exchange.takenBytes;
       if (exchange.status !== 201) {
-        if (this.#isExplained(exchange)) destroyedBytes += exchange.takenBytes;
+        if (this.#isDestroyed(exchange)) destroyedBytes += exchange.takenBytes;
         continue;
       }
-      const key = `${exchange.process} ${exchange.object ?? ''}`;
+      const { object = '', process } = exchange;
+      const key = `${process} ${object}`;
       const others = uploads.get(key) ?? [];
       // A source that is slow is waited for a bounded time, and then both of them send.
       const anew =
-        [exchange, ...others].some((one) => this.#isDisturbed(one)) ||
+        this.#collected.has(object) ||
+        this.#isDisturbed(exchange) ||
         others.every((one) => isSlowBeside(one, exchange));
       if (anew) neededBytes += exchange.sizeBytes;
       uploads.set(key, [...others, exchange]);
     }
-    // What was collected as garbage is sent anew.
-    if (this.scenario.world.some(({ kind }) => kind === 'collect-garbage')) return;
     if (sentBytes - destroyedBytes > MAX_WASTE * neededBytes) {
       this.judge.find(
         `${sentBytes} bytes were sent for ${neededBytes} (${destroyedBytes} destroyed)`,
@@ -396,21 +411,28 @@ class Run implements Cloud {
     }
   }
 
-  /** An upload that was cut by a disturbance, by the end of its delivery or of its process. */
-  #isExplained(exchange: ExchangeRecord): boolean {
-    const { disturbance, end, process, signal } = exchange;
+  /**
+   * Whether an upload without success was cut by a fault: its own, one of the download that fed it, a
+   * pause that this one's host asked for meanwhile, or the end of its delivery or process.
+   */
+  #isDestroyed(exchange: ExchangeRecord): boolean {
+    const { disturbance, process, path, object, sentAtMs, endedAtMs = Infinity } = exchange;
     const dead = this.#all.some(({ name, isAlive }) => name === process && !isAlive);
-    if (disturbance !== undefined || signal.aborted || dead) return true;
-    return end !== 'budget' && this.#isDisturbed(exchange);
+    if (disturbance !== undefined || exchange.signal.aborted || dead) return true;
+    const source = this.scenario.sources.find((one) => this.#world.destinationPath(one) === path);
+    return this.network.records.some((other) => {
+      if (other.process !== process || other.host !== source?.host) return false;
+      if (other.disturbance === undefined || (other.endedAtMs ?? Infinity) < sentAtMs) return false;
+      return other.sentAtMs <= endedAtMs && (other.object === object || other.status === 429);
+    });
   }
 
-  /** Whether something went wrong at the source that feeds an upload, or its process gave up mounting. */
-  #isDisturbed({ process, path }: ExchangeRecord): boolean {
-    const source = this.scenario.sources.find((one) => this.#world.destinationPath(one) === path);
+  /** Whether something went wrong with this blob in its process, or that process gave up mounting. */
+  #isDisturbed({ process, object }: ExchangeRecord): boolean {
     return this.network.records.some((other) => {
       if (other.process !== process) return false;
       if (other.kind === 'start' && other.object === undefined) return true;
-      return other.host === source?.host && other.disturbance !== undefined;
+      return other.object === object && other.disturbance !== undefined;
     });
   }
 

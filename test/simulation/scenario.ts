@@ -56,6 +56,8 @@ export interface MessagePlan {
   readonly reason: Reason;
   readonly verify: Verify | undefined;
   readonly tags: readonly string[] | undefined;
+  /** Names a destination that its namespace may not: nobody can ever carry it out. */
+  readonly isForbidden?: boolean;
 }
 
 /** Something that the world does by itself. */
@@ -165,7 +167,7 @@ class Planner {
     const onDrift = theme === 'moving' && random.chance(0.4) ? 'report' : 'overwrite';
     const messages = this.#messages(sources);
     const world = this.#world(sources, onDrift);
-    return {
+    const scenario: Scenario = {
       theme,
       registries,
       destinationHost,
@@ -184,6 +186,24 @@ class Planner {
       referrers: random.chance(0.7),
       processes: random.pick([1, 1, 2]),
     };
+    // Drawn last, so that the rest of a seed's plan does not depend on it.
+    return { ...scenario, messages: [...scenario.messages, ...this.#forbidden(sources)] };
+  }
+
+  #forbidden(sources: readonly SourcePlan[]): readonly MessagePlan[] {
+    const random = this.#random;
+    if (!random.chance(0.05)) return [];
+    return [
+      {
+        atMs: random.pick([0, 100, 3_000]),
+        topic: random.pick(['live', 'bulk']),
+        source: random.below(sources.length),
+        reason: 'requested',
+        verify: undefined,
+        tags: undefined,
+        isForbidden: true,
+      },
+    ];
   }
 
   #hosts(destinationHost: string): readonly string[] {
