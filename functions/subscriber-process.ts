@@ -5,6 +5,7 @@ import { ignoreProxyVariables } from './options/proxy-variables.ts';
 import { processEnd } from './subscriber/delivery-deadline.ts';
 import type { PushRequest } from './subscriber/subscriber.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
+import { watchdog } from './watchdog.ts';
 
 /** A process that takes messages until it is told to end. */
 export interface SubscriberProcess {
@@ -53,7 +54,9 @@ export function openSubscriberProcess(
       }
     },
     shutDown: async () => {
-      ending ??= withinMs(SHUTDOWN_MS, finish());
+      ending ??= withinMs(SHUTDOWN_MS, finish()).then(() => {
+        if (underWay.size > 0) watchdog.tellUnsettled(logger);
+      });
       return ending;
     },
   };

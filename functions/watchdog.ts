@@ -96,6 +96,12 @@ export class Watchdog {
     };
   }
 
+  /** Tells what is still open although the process ends now, where something is. */
+  tellUnsettled(log: WatchdogLog): void {
+    const fields = this.#fields(({ standing }) => !standing);
+    if (fields.open > 0) log.error(`ended without what never settled: ${inWords(fields)}`, fields);
+  }
+
   /**
    * Ends the process with {@link UNSETTLED_EXIT_CODE} where it has nothing to wait for any more and
    * yet something is open: whatever it was, it can never settle.
