@@ -1,6 +1,6 @@
 import { helpText } from '../functions/options/help.ts';
 import { refuseOption, type OptionValues } from '../functions/options/option.ts';
-import { parseOptions } from '../functions/options/parser.ts';
+import { givenOptions, parseOptions, refuseWithoutEffect } from '../functions/options/parser.ts';
 import { bridgeOptions } from './options.ts';
 
 /** The bridge's options, read and checked. */
@@ -20,14 +20,60 @@ export function readConfig(
   const config = parseOptions(bridgeOptions, argv, env);
   requireLeaseTimes(config);
   if (config.timeoutMs === 0) refuseOption('--timeout', 'must not be 0');
-  if (!config.once) {
-    if (config.names.length > 0) refuseOption('--name', 'is for --once');
-    if (config.tags.length > 0) refuseOption('--tags', 'is for --once');
-  }
-  if (config.tags.length > 0 && config.names.length === 0) {
-    refuseOption('--tags', 'wants --name: tags are those of one repository');
-  }
+  // A pod's variables may be those of the Deployment and of the backfill both: there the flags alone count.
+  const isPod = env['KUBERNETES_SERVICE_HOST'] !== undefined;
+  requireWay(config, givenOptions(bridgeOptions, argv, isPod ? {} : env));
+  requireEffect(config, givenOptions(bridgeOptions, argv, env));
   return config;
+}
+
+type BridgeOption = keyof typeof bridgeOptions;
+
+const FOR_ONCE: readonly BridgeOption[] = ['names', 'tags', 'timeoutMs', 'verify'];
+const FOR_ELECTION: readonly BridgeOption[] = [
+  'leaseDurationMs',
+  'renewDeadlineMs',
+  'retryPeriodMs',
+  'releaseOnCancel',
+];
+/** What the watch alone does: the replay, changes, resyncs, and its servers. */
+const FOR_WATCH: readonly BridgeOption[] = [
+  ...FOR_ELECTION,
+  'metricsAddr',
+  'healthAddr',
+  'concurrent',
+  'resyncIntervalMs',
+  'followUpMs',
+  'replayOnStart',
+];
+
+/** @throws Fault `OPTION_INVALID` with an option that was given and is for the other way of running */
+function requireWay(config: BridgeConfig, given: ReadonlyMap<BridgeOption, string>): void {
+  if (!config.once) {
+    refuseWithoutEffect(given, FOR_ONCE, 'is for --once');
+    return;
+  }
+  refuseWithoutEffect(given, FOR_WATCH, 'is not for --once');
+  if (config.enableLeaderElection) {
+    refuseWithoutEffect(given, ['enableLeaderElection'], 'is not for --once');
+  }
+  // A full name tells the project of topics that are named without one.
+  if (!config.topic.includes('/') || config.project !== undefined) {
+    refuseWithoutEffect(given, ['topic'], 'is not for --once, which publishes to --bulk-topic');
+  }
+}
+
+/** @throws Fault `OPTION_INVALID` with an option that was given and does nothing beside the others */
+function requireEffect(config: BridgeConfig, given: ReadonlyMap<BridgeOption, string>): void {
+  if (config.tags.length > 0 && config.names.length === 0) {
+    refuseOption(given.get('tags') ?? '--tags', 'wants --name: tags are those of one repository');
+  }
+  if (!config.enableLeaderElection) {
+    refuseWithoutEffect(given, FOR_ELECTION, 'needs --enable-leader-election');
+  }
+  if (!config.once && !config.replayOnStart && config.resyncIntervalMs === 0) {
+    refuseWithoutEffect(given, ['replayRate'], 'is for replay and resync, and both are off');
+  }
 }
 
 /** client-go's own conditions on the three times of leader election. */

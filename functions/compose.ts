@@ -1,8 +1,5 @@
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-
 import { chain } from './auth/credential.ts';
-import { dockerConfig, requireDockerConfig } from './auth/docker-config.ts';
+import { dockerConfig } from './auth/docker-config.ts';
 import {
   googleCredentials,
   googleHosts,
@@ -13,7 +10,6 @@ import {
 import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts';
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
-import { isFault } from './fault.ts';
 import { BlobCopier } from './mirror/copy-blob.ts';
 import { FirstQuestion } from './mirror/first-question.ts';
 import { Knowledge } from './mirror/knowledge.ts';
@@ -21,7 +17,7 @@ import { mirrorRepository } from './mirror/mirror-repository.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import type { MirrorOptions } from './mirror/options.ts';
 import { TagTurns } from './mirror/tag-turns.ts';
-import { refuseOption } from './options/option.ts';
+import { readCertificates, requireDockerConfig } from './option-files.ts';
 import type { JsonCall } from './registry/json-call.ts';
 import {
   createRegistries,
@@ -104,7 +100,7 @@ export function composeEngine(
           otlp.record(fields);
         });
   const requests = requestTally(logger, clock);
-  const registries = registriesOf(config, tokens, requests, options);
+  const registries = registriesOf(config, logger, tokens, requests, options);
   const { random, placeObserver } = options;
   const pool = new BlobCopier({ knowledge: new Knowledge(clock), timing, random, placeObserver });
   const firstQuestion = new FirstQuestion();
@@ -238,13 +234,14 @@ function handOffOf(
 
 function registriesOf(
   config: MirrorConfig,
+  logger: Logger,
   tokens: GoogleTokens,
   requests: RequestTally,
   { timing, random, openTransport, onPause, placeObserver }: EngineOptions,
 ): Registries {
   const isGoogle = googleHosts(config.googleRegistryHosts);
   const { dockerConfigFile, sourceCaFile } = config;
-  if (dockerConfigFile !== undefined) checkDockerConfig(dockerConfigFile);
+  if (dockerConfigFile !== undefined) requireDockerConfig(dockerConfigFile, config, logger);
   const google = googleCredentials(isGoogle, tokens);
   const docker = dockerConfigFile === undefined ? [] : [dockerConfig({ path: dockerConfigFile })];
   const { host } = parseDestinationRegistry(config.destinationRegistry);
@@ -313,36 +310,4 @@ function googleApi(call: JsonCall, tokens: GoogleTokens): JsonApi {
       );
     },
   };
-}
-
-/** A config that cannot be read stops the start; it is read again when it is used. */
-function checkDockerConfig(path: string): void {
-  try {
-    requireDockerConfig(path);
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    refuseOption('DOCKER_CONFIG_FILE', `(--docker-config): ${path}: ${error.message}`);
-  }
-}
-
-/** Node ignores what is no certificate, and then trusts nobody new. */
-function readCertificates(path: string): string {
-  const refuse = (reason: string): never =>
-    refuseOption('SOURCE_CA_FILE', `(--source-ca-file): ${path} ${reason}`);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    return refuse(`cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`);
-  }
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) refuse('holds no certificate in PEM');
-  for (const [index, block] of blocks.entries()) {
-    try {
-      new X509Certificate(block);
-    } catch {
-      refuse(`holds no readable certificate at place ${index + 1}`);
-    }
-  }
-  return text;
 }

@@ -6,8 +6,8 @@ import { Fault } from './fault.ts';
 import { jobOptions } from './job-options.ts';
 import { subscriberOptions, type mirrorOptions } from './option-tables.ts';
 import { refuseOption, type OptionValues } from './options/option.ts';
-import { parseOptions } from './options/parser.ts';
-import { liesWithin, overlaps } from './subscriber/image-pattern.ts';
+import { givenOptions, parseOptions, refuseWithoutEffect } from './options/parser.ts';
+import { liesWithin, matchesImage, overlaps } from './subscriber/image-pattern.ts';
 
 /** Variables of a process, as `process.env` is. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -27,6 +27,8 @@ interface Combined {
   readonly namedHosts: readonly string[];
   /** `HOST[/PATH]`, its host in the canonical form. */
   readonly destinationRegistry: string;
+  /** Whether it runs on Cloud Run: a mounted secret may be filled after the start. */
+  readonly deployed: boolean;
 }
 
 /** Configuration that every entry has. */
@@ -49,10 +51,24 @@ export interface JobConfig extends Omit<JobOptions, Parts | 'verifyTags'>, Combi
  */
 export function readSubscriberConfig(argv: readonly string[], env: Environment): SubscriberConfig {
   const values = parseOptions(subscriberOptions, argv, env);
-  const combined = combine(values, []);
+  const combined = combine(values, env, []);
   if (values.jobThresholdBytes === 0 && values.job === undefined) {
     refuseOption('JOB', 'is required where JOB_THRESHOLD_BYTES is 0');
   }
+  const given = givenOptions(subscriberOptions, argv, env);
+  const isOn = values.jobThresholdBytes >= 0;
+  if (!isOn)
+    refuseWithoutEffect(given, ['job'], 'is never started where JOB_THRESHOLD_BYTES is -1');
+  if (values.job === undefined) {
+    // -1 says what is so without a job.
+    refuseWithoutEffect(
+      given,
+      [...(isOn ? (['jobThresholdBytes'] as const) : []), 'runApiEndpoint'],
+      'needs JOB',
+    );
+  }
+  if (values.bulkTopic === undefined) refuseWithoutEffect(given, ['batchTags'], 'needs BULK_TOPIC');
+  requireUsableCredentials(values, combined, given.get('dockerConfigFile'));
   return { ...values, ...combined };
 }
 
@@ -65,9 +81,11 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const values = parseOptions(jobOptions, argv, env);
   const images = values.images.map((image) => inOption('--image', () => canonicalImageName(image)));
   const hosts = images.map((image) => image.slice(0, image.indexOf('/')));
-  requireOneMode(values);
-  requireEffect(values, argv);
-  const combined = combine(values, hosts, values.republish === undefined);
+  const way = wayOf(values);
+  const combined = combine(values, env, hosts, way !== '--republish');
+  const given = jobGiven(argv, env);
+  requireEffect(values, images, way, given);
+  requireUsableCredentials(values, combined, given.get('dockerConfigFile'));
   const inside = images.find((image) => liesWithin(image, combined.destinationRegistry));
   // guard: image-in-destination
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
@@ -81,22 +99,17 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   };
 }
 
+/** What the job or the command line is to do. */
+type Way = '--image' | 'EVENT' | '--drain' | '--republish';
+
 /** Exactly one of images, event and subscription says what to do. */
-function requireOneMode({
-  images,
-  event,
-  drain,
-  republish,
-  filter,
-  tags,
-  output,
-}: JobOptions): void {
-  const modes = [
-    ...(images.length > 0 ? ['--image'] : []),
-    ...(event === undefined ? [] : ['EVENT']),
-    ...(drain === undefined ? [] : ['--drain']),
+function wayOf({ images, event, drain, republish, filter, tags, output }: JobOptions): Way {
+  const ways: readonly Way[] = [
+    ...(images.length > 0 ? ['--image' as const] : []),
+    ...(event === undefined ? [] : ['EVENT' as const]),
+    ...(drain === undefined ? [] : ['--drain' as const]),
   ];
-  const [first, second] = modes;
+  const [first, second] = ways;
   if (first === undefined) refuseOption('--image', 'is required, or EVENT, or --drain; see --help');
   if (second !== undefined) refuseOption(second, `cannot be given together with ${first}`);
   if (tags.length > 0 && images.length === 0) refuseOption('--tag', 'needs --image');
@@ -105,24 +118,110 @@ function requireOneMode({
   if (output === 'json' && drain !== undefined) {
     refuseOption('--output', 'json is for --image and EVENT, not for --drain');
   }
+  return republish === undefined ? first : '--republish';
 }
 
-/** Flags that mean nothing beside another, or without it: who gives one expects that it does something. */
-function requireEffect(values: JobOptions, argv: readonly string[]): void {
-  const given = (flag: string): boolean =>
-    argv.some((argument) => argument === flag || argument.startsWith(`${flag}=`));
-  if (given('--drain-idle') && values.drain === undefined) {
-    refuseOption('--drain-idle', 'needs --drain');
+type JobOption = keyof typeof jobOptions;
+
+/** Ways that mirror. */
+const MIRRORING: readonly Way[] = ['--image', 'EVENT', '--drain'];
+/** Ways in which events of a cluster are executed. */
+const EXECUTING: readonly Way[] = ['EVENT', '--drain'];
+/**
+ * The ways in which an option does something; one that is not named does in all. The variables of
+ * Google Cloud and of OpenTelemetry are other programs' too, so they may be set where nothing needs them.
+ */
+const USED_BY: Readonly<Partial<Record<JobOption, readonly Way[]>>> = {
+  drainIdleMs: ['--drain', '--republish'],
+  taskTimeoutSeconds: ['EVENT', '--drain', '--republish'],
+  taskMaxRetries: ['EVENT'],
+  workers: ['--image', '--drain'],
+  destinationRegistry: MIRRORING,
+  destinationLayout: MIRRORING,
+  tagWorkers: MIRRORING,
+  include: MIRRORING,
+  exclude: MIRRORING,
+  semver: MIRRORING,
+  latest: MIRRORING,
+  verifyTags: MIRRORING,
+  mutableTags: MIRRORING,
+  onDrift: MIRRORING,
+  referrers: MIRRORING,
+  googleRegistryHosts: MIRRORING,
+  privateHosts: MIRRORING,
+  insecureSources: MIRRORING,
+  insecureDestination: MIRRORING,
+  sourceCaFile: MIRRORING,
+  dockerConfigFile: MIRRORING,
+  local: MIRRORING,
+  allowedSources: EXECUTING,
+  allowedDestinations: EXECUTING,
+  resyncVerify: EXECUTING,
+  maxMissingTags: EXECUTING,
+  deadLetterTopic: EXECUTING,
+  acceptFluxEvents: ['--drain'],
+};
+const SELECTING = ['include', 'exclude', 'semver', 'latest'] as const;
+
+/** A Cloud Run job has one set of variables for all ways in which it is executed: there the flags alone count. */
+function jobGiven(argv: readonly string[], env: Environment): ReadonlyMap<JobOption, string> {
+  return givenOptions(jobOptions, argv, isDeployed(env) ? {} : env);
+}
+
+/** @throws Fault `OPTION_INVALID` with an option that was given and does nothing */
+function requireEffect(
+  values: JobOptions,
+  images: readonly string[],
+  way: Way,
+  given: ReadonlyMap<JobOption, string>,
+): void {
+  for (const [option, ways] of Object.entries(USED_BY)) {
+    if (ways.includes(way)) continue;
+    refuseWithoutEffect(given, [option as JobOption], `is for ${wordsOf(ways)}, not for ${way}`);
   }
-  const selecting = ['--include', '--exclude', '--semver', '--latest'].find(given);
-  if (selecting !== undefined && values.tags.length > 0) {
-    refuseOption(selecting, 'selects nothing beside --tag, which names the tags');
+  if (values.tags.length > 0) {
+    refuseWithoutEffect(given, SELECTING, 'selects nothing beside --tag, which names the tags');
   }
+  if (way !== '--image') return;
+  if (values.verifyTags !== 'mutable') {
+    refuseWithoutEffect(given, ['mutableTags'], 'needs --verify=mutable beside --image');
+  }
+  const useless = values.insecureSources.find(
+    (pattern) => !images.some((image) => matchesImage(pattern, image)),
+  );
+  if (useless !== undefined) {
+    const reason = `has '${useless.text}', which no --image matches`;
+    refuseWithoutEffect(given, ['insecureSources'], reason);
+  }
+}
+
+/** Where no source may be given credentials and Google's own are the destination's, a docker config is for nobody. */
+function requireUsableCredentials(
+  { allowedSources }: Pick<MirrorOptions, 'allowedSources'>,
+  { destinationRegistry, namedHosts, deployed }: Combined,
+  writtenAs: string | undefined,
+): void {
+  const isUsed =
+    allowedSources.length > 0 ||
+    namedHosts.length > 0 ||
+    !googleHosts()(destinationRegistry.split('/', 1)[0] ?? '');
+  if (isUsed || deployed || writtenAs === undefined) return;
+  refuseOption(writtenAs, 'has no effect: it is used for ALLOWED_SOURCES, and there are none');
+}
+
+function wordsOf(ways: readonly Way[]): string {
+  return ways.length < 3 ? ways.join(' and ') : ways.join(', ').replace(/, (?=[^,]*$)/, ' and ');
+}
+
+/** Cloud Run's container contract: what it calls its service or its job. */
+function isDeployed(env: Environment): boolean {
+  return (env['K_SERVICE'] ?? env['CLOUD_RUN_JOB']) !== undefined;
 }
 
 /** Checks options against each other. */
 function combine(
   values: Omit<MirrorOptions, 'verifyTags'>,
+  env: Environment,
   namedHosts: readonly string[],
   needsDestination = true,
 ): Combined {
@@ -148,6 +247,7 @@ function combine(
     selection: selectionOf(values),
     namedHosts: [...new Set(namedHosts)],
     destinationRegistry,
+    deployed: isDeployed(env),
   };
 }
 

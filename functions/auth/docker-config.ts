@@ -115,16 +115,17 @@ async function readAuths(path: string): Promise<DockerAuths> {
 
 /**
  * Reads a docker config once, at the start of a process.
+ * @returns whether it holds any credential
  * @throws Fault `DOCKER_CONFIG_INVALID`
  */
-export function requireDockerConfig(path: string): void {
+export function checkDockerConfig(path: string): boolean {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (error) {
     return unreadable(error);
   }
-  parsedFile(bytes);
+  return parsedFile(bytes).size > 0;
 }
 
 function unreadable(error: unknown): never {

@@ -1,5 +1,5 @@
 import { Fault } from '../fault.ts';
-import type { Option, OptionTable, OptionValues } from './option.ts';
+import { refuseOption, type Option, type OptionTable, type OptionValues } from './option.ts';
 
 /**
  * Reads a table's options from the command line and the environment; flag beats variable beats
@@ -25,6 +25,42 @@ export function parseOptions<T extends OptionTable>(
     }
   }
   return values as OptionValues<T>;
+}
+
+/**
+ * The options that were given, by their names in the table: how each was written, `--flag` or `VARIABLE`.
+ *
+ * @param argv as {@link parseOptions}, which has accepted them
+ */
+export function givenOptions<T extends OptionTable>(
+  table: T,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): ReadonlyMap<keyof T, string> {
+  const flags = flagsOf(table, argv);
+  const given = new Map<keyof T, string>();
+  for (const [name, option] of Object.entries(table)) {
+    const variable = option.env !== undefined && (env[option.env] ?? '') !== '';
+    if (flags.has(name)) given.set(name, option.flag ?? name);
+    else if (variable) given.set(name, option.env ?? name);
+  }
+  return given;
+}
+
+/**
+ * Refuses the first of these options that was given: who gives one expects that it does something.
+ * @param reason what the option lacks, after its name: `is for --once`
+ * @throws Fault `OPTION_INVALID` with the option as it was written
+ */
+export function refuseWithoutEffect<N>(
+  given: ReadonlyMap<N, string>,
+  options: Iterable<N>,
+  reason: string,
+): void {
+  for (const option of options) {
+    const written = given.get(option);
+    if (written !== undefined) refuseOption(written, `has no effect: it ${reason}`);
+  }
 }
 
 /** The texts an option was given and the name under which (for the message). */

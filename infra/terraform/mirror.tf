@@ -45,9 +45,10 @@ locals {
 
   # What the service alone is told.
   service_env = {
-    DEADLINE_SECONDS    = tostring(local.deadline_seconds)
-    BULK_TOPIC          = google_pubsub_topic.lane["bulk"].id
-    JOB                 = google_cloud_run_v2_job.mirror.id
+    DEADLINE_SECONDS = tostring(local.deadline_seconds)
+    BULK_TOPIC       = google_pubsub_topic.lane["bulk"].id
+    # Never started at -1, and refused beside it.
+    JOB                 = var.mirroring.job_threshold_bytes == -1 ? null : google_cloud_run_v2_job.mirror.id
     BATCH_TAGS          = try(tostring(var.mirroring.batch_tags), null)
     JOB_THRESHOLD_BYTES = try(tostring(var.mirroring.job_threshold_bytes), null)
   }

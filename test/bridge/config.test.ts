@@ -37,18 +37,16 @@ describe('readConfig', () => {
       WATCH_LABEL_SELECTOR: 'sharding.fluxcd.io/key=shard1',
       ENABLE_LEADER_ELECTION: 'true',
       RESYNC_INTERVAL: '1h30m',
-      ONCE: 'true',
-      NAMES: 'a/b,c/d',
-      TAGS: '1.0.0,1.1.0',
     });
     assert.equal(config.watchLabelSelector, 'sharding.fluxcd.io/key=shard1');
     assert.equal(config.enableLeaderElection, true);
     assert.equal(config.resyncIntervalMs, 5_400_000);
-    assert.deepEqual(config.names, [
+    const once = readConfig([], { ONCE: 'true', NAMES: 'a/b,c/d', TAGS: '1.0.0,1.1.0' });
+    assert.deepEqual(once.names, [
       { namespace: 'a', name: 'b' },
       { namespace: 'c', name: 'd' },
     ]);
-    assert.deepEqual(config.tags.flat(), ['1.0.0', '1.1.0']);
+    assert.deepEqual(once.tags.flat(), ['1.0.0', '1.1.0']);
   });
 
   it('takes --name and --tags several times', () => {
@@ -109,10 +107,6 @@ describe('readConfig', () => {
       assert.equal(faultOf('OPTION_INVALID', () => readConfig(argv, {})).field, option);
     });
   }
-
-  it('checks the times of leader election only where it is on', () => {
-    assert.equal(readConfig(['--leader-election-lease-duration', '1s'], {}).leaseDurationMs, 1000);
-  });
 });
 
 describe('bridgeHelp', () => {

@@ -19,6 +19,7 @@ async function withBacklog(
     await deployment.admin.createTopic(BACKLOG);
     await deployment.admin.createSubscription(BACKLOG, BACKLOG);
     await work(deployment, {
+      CLOUD_RUN_JOB: 'mirror',
       LOCAL: 'true',
       DESTINATION_REGISTRY: `${deployment.registries.destination.host}/m`,
       DESTINATION_LAYOUT: 'path',

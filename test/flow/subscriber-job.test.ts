@@ -62,6 +62,7 @@ async function withJob(
   });
   const { registries, pubsub } = deployment;
   Object.assign(jobEnv, {
+    CLOUD_RUN_JOB: 'mirror',
     LOCAL: 'true',
     DESTINATION_REGISTRY: `${registries.destination.host}/m`,
     DESTINATION_LAYOUT: 'path',

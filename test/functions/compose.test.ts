@@ -146,6 +146,8 @@ describe('engine', () => {
     ['DOCKER_CONFIG_FILE', 'that is empty', ''],
     ['DOCKER_CONFIG_FILE', 'that is no JSON', 'auths:'],
     ['DOCKER_CONFIG_FILE', 'with a credential helper', '{"credsStore": "desktop"}'],
+    ['DOCKER_CONFIG_FILE', 'without credentials', '{"auths": {}}'],
+    ['DOCKER_CONFIG_FILE', 'with an entry without a secret', '{"auths": {"ghcr.io": {}}}'],
   ] as const) {
     it(`refuses a file of ${option} ${name}, at the start`, () => {
       const file = join(folder, 'option');

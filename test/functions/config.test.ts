@@ -139,7 +139,7 @@ describe('allowed sources', () => {
         'ALLOWED_SOURCES',
       );
       assert.equal(
-        refusedField(() => readJobConfig(['--image', 'ghcr.io/a/b'], env)),
+        refusedField(() => readJobConfig(['--drain', 'letters'], env)),
         'ALLOWED_SOURCES',
       );
     });

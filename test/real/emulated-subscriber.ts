@@ -164,7 +164,7 @@ export async function startEmulatedSubscriber(
     job: async (args) => {
       const child = spawn(process.execPath, ['functions/job.ts', ...args, '--drain-idle=2s'], {
         stdio: ['ignore', 'pipe', 'inherit'],
-        env: { PATH: process.env['PATH'], ...common },
+        env: { PATH: process.env['PATH'], CLOUD_RUN_JOB: 'mirror', ...common },
       });
       const written: LogLine[] = [];
       createInterface({ input: child.stdout }).on('line', (raw) => {

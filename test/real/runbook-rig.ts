@@ -144,7 +144,10 @@ export async function startRunbookRig(host: string): Promise<RunbookRig> {
   async function job(args: readonly string[]): Promise<ProgramEnded> {
     // The page's runs wait for a minute before they call a subscription empty.
     const sooner = args.includes('--drain') ? ['--drain-idle=2s'] : [];
-    const ended = await runEntry('functions/job.ts', [...args, ...sooner], mirror);
+    const ended = await runEntry('functions/job.ts', [...args, ...sooner], {
+      ...mirror,
+      CLOUD_RUN_JOB: 'mirror',
+    });
     for (const raw of ended.stdout.split('\n')) {
       if (raw.startsWith('{')) jobLines.push(JSON.parse(raw) as LogLine);
     }
@@ -219,7 +222,14 @@ export async function startRunbookRig(host: string): Promise<RunbookRig> {
       }
       if (verb === 'apply' && flags['k'] === 'infra/kubernetes/backfill') {
         const { jobName, args, env } = backfillJob(projectId);
-        backfills.set(jobName, runEntry('bridge/main.ts', args, { ...cluster, ...env }));
+        backfills.set(
+          jobName,
+          runEntry('bridge/main.ts', args, {
+            ...cluster,
+            ...env,
+            KUBERNETES_SERVICE_HOST: '127.0.0.1',
+          }),
+        );
         return { code: 0, stdout: `job.batch/${jobName} created\n` };
       }
       const ran = await backfills.get((verb === 'wait' ? kind : (words[1] ?? '')).slice(4));

@@ -20,7 +20,10 @@ async function mirror(
     works.push(work);
     return doWork(work);
   });
-  const config = readJobConfig(['--destination-registry', 'r.example/m', ...argv], {});
+  const config = readJobConfig(['--destination-registry', 'r.example/m', ...argv], {
+    CLOUD_RUN_JOB: 'mirror',
+    ALLOWED_SOURCES: 'ghcr.io/x/*',
+  });
   const { insecureSources } = config;
   const result = await mirrorImages(
     config,
@@ -39,7 +42,7 @@ async function mirror(
 describe('images of the command line', () => {
   it('are asked for as an operator does: requested, whatever the allowed sources', async () => {
     const { works } = await mirror(
-      ['--image', 'alpine', '--allowed-source', 'ghcr.io/x/*', '--verify', 'none'],
+      ['--image', 'alpine', '--verify', 'none'],
       () => sampleReport(),
     );
     const [work] = works;

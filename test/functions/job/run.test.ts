@@ -24,6 +24,9 @@ import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 
+/** A docker config that is in effect, for no host that is asked here. */
+const FILLED = JSON.stringify({ auths: { 'r.example': { username: 'u', password: 'w' } } });
+
 interface Ran {
   readonly code: number;
   readonly stdout: string;
@@ -169,6 +172,8 @@ describe('run of images', () => {
     const wrong = store.digestOfTag('g/demo/api', '1.0.1') ?? '';
     store.setTag('g/demo/api', '1.0.0', wrong);
     const { stdout } = await runJob([...image('demo/api'), ...into('g')], {
+      // Of the deployment, whose job is executed for an image.
+      CLOUD_RUN_JOB: 'mirror',
       MAX_MISSING_TAGS: '1',
     });
     assert.match(stdout, /^overwritten +\S+:1\.0\.0/m);
@@ -335,7 +340,7 @@ describe('drain', () => {
   it('hands back what an operator can mend: the last copy is not acknowledged', async () => {
     const own = await startBroker('letters');
     const config = join(mkdtempSync(join(tmpdir(), 'drain-')), 'config.json');
-    writeFileSync(config, '{"auths": {}}');
+    writeFileSync(config, FILLED);
     process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
     try {
       const image = `${registries.source.host}/demo/api`;
@@ -368,7 +373,7 @@ describe('drain', () => {
       refused.remove();
       writeFileSync(config, '{"credsStore": "desktop"}');
       await assert.rejects(drained(), (error) => isFault(error, 'OPTION_INVALID'));
-      writeFileSync(config, '{"auths": {}}');
+      writeFileSync(config, FILLED);
       assert.deepEqual(await drained(), [0, 1, 0, 1]);
     } finally {
       process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
@@ -388,6 +393,7 @@ describe('drain', () => {
         ...env(),
         DESTINATION_REGISTRY: `${registries.destination.host}/dry`,
         DEAD_LETTER_TOPIC: 'target',
+        CLOUD_RUN_JOB: 'mirror',
       };
       const argv = ['--drain', 'dry', '--drain-idle', '1s', '--dry-run'];
       const drained = await runJob(argv, lane);

@@ -76,7 +76,7 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
     argument.replace(/\$\((\w+)\)/g, (whole, name: string) => settings[name] ?? whole),
   );
   // Throws on a flag or a value that it does not take.
-  return readConfig(expanded, settings);
+  return readConfig(expanded, { ...settings, KUBERNETES_SERVICE_HOST: '10.0.0.1' });
 }
 
 /** What a folder becomes where image, project and cluster are set above it. */
