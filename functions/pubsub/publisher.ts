@@ -62,11 +62,17 @@ export function topicPublisher(
     try {
       const { pubsub, inTime, ended } = await client.open();
       const topic = topicOf(pubsub);
-      const results = await Promise.allSettled(
-        messages.map(({ attributes, data }) =>
-          inTime(topic.publishMessage({ data, attributes: { ...attributes } })),
-        ),
+      const sending = messages.map(({ attributes, data }) =>
+        topic.publishMessage({ data, attributes: { ...attributes } }),
       );
+      let results: readonly PromiseSettledResult<string>[];
+      try {
+        results = await inTime(Promise.allSettled(sending));
+      } catch (error) {
+        // One request has one answer: which of them came too late to be heard of nobody knows.
+        ended(error);
+        throw error;
+      }
       const failed = results.find((result) => result.status === 'rejected');
       ended(failed?.reason);
       return results.map((result) =>
