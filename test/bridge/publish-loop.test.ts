@@ -249,9 +249,8 @@ describe('PublishLoop.drain', () => {
     bench.answer = () => away;
     bench.offer('a', 'changed');
     await eventually('refused', () => bench.refused.length > 0);
-    const startMs = performance.now();
-    await bench.loop.drain(10_000);
-    assert.ok(performance.now() - startMs < 5000);
+    // Days, if it waited.
+    await bench.loop.drain(1e9);
   });
 
   it('gives up at its time', async () => {

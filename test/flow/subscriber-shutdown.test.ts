@@ -42,9 +42,8 @@ for (const [name, options] of entries) {
               ),
           );
           const [instance] = events.instances;
-          const toldMs = performance.now();
           await events.stop(instance!);
-          assert.ok(performance.now() - toldMs < 10_000);
+          // 137 where it had to be killed, 10 s after it was told.
           assert.equal(await instance!.gone, 0);
           assert.equal(events.answers.get(503), undefined, 'a connection was dropped');
           // Both had moved on, so both are continued; neither is redelivered.
@@ -69,11 +68,9 @@ for (const [name, options] of entries) {
         for (const repository of REPOSITORIES) await publish(event(repository));
         await until(() => hanging.struck >= 2);
         const [instance] = events.instances;
-        const toldMs = performance.now();
         const stopped = events.stop(instance!);
         hanging.remove();
         await stopped;
-        assert.ok(performance.now() - toldMs < 10_000);
         assert.equal(await instance!.gone, 0);
         await settled();
         for (const repository of REPOSITORIES) await requireMirrored(repository);
@@ -150,9 +147,7 @@ describe('end of an instance whose topic does not answer', () => {
       await publish(event('org/a'));
       await until(() => Object.keys(tagsOf(registries.destination, 'm/org/a')).length > 0);
       const [instance] = events.instances;
-      const toldMs = performance.now();
       await events.stop(instance!);
-      assert.ok(performance.now() - toldMs < 10_000);
       assert.equal(await instance!.gone, 0);
       registries.source.set({ rttMs: 0 });
       await settled();
