@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { BROKEN_ENGINES } from './broken-engines.ts';
+import { BROKEN_PATHS } from './broken-paths.ts';
 import { runCampaign } from './campaign.ts';
+import { PATH_FAULT_NAMES } from './path-faults.ts';
 
 describe('chaos', () => {
   it('finds nothing unpullable, nothing wrong and no waste in a short campaign', async () => {
@@ -24,4 +26,22 @@ describe('chaos', () => {
     assert.equal(one.faults, two.faults);
     assert.deepEqual(one.wrong, two.wrong);
   });
+});
+
+describe('chaos of the whole path', () => {
+  for (const fault of PATH_FAULT_NAMES) {
+    it(`loses nothing: ${fault}`, async () => {
+      const { wrong } = await runCampaign({ scene: 'path', fault, runs: 2, seed: 1 });
+      assert.deepEqual(wrong, []);
+    });
+
+    it(`catches a broken path: ${fault}`, async () => {
+      const broken = BROKEN_PATHS[fault];
+      const { wrong } = await runCampaign({
+        ...{ scene: 'path', fault, broken, limitMs: 8000 },
+        ...{ runs: 20, seed: 1, untilWrong: true },
+      });
+      assert.equal(wrong.length, 1);
+    });
+  }
 });

@@ -1,9 +1,9 @@
-// Mirrors under random faults and watches every visible tag: npm run chaos -- [--runs N] [--seed S].
+// Mirrors under random faults and watches what comes of it: npm run chaos -- [--scene copy|path] [--runs N] [--seed S].
 import { isFault } from '../../functions/fault.ts';
 import { helpText } from '../../functions/options/help.ts';
-import { integer } from '../../functions/options/option.ts';
+import { choice, integer } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
-import { runCampaign } from './campaign.ts';
+import { runCampaign, SCENES } from './campaign.ts';
 import type { RunResult } from './run.ts';
 
 const table = {
@@ -13,6 +13,13 @@ const table = {
     min: 1,
     max: 1_000_000,
     sentence: 'How many runs.',
+  }),
+  scene: choice({
+    flag: '--scene',
+    choices: SCENES,
+    default: 'copy',
+    sentence:
+      'copy: the engine between two registries. path: from the cluster to the destination, where connections die without a word.',
   }),
   seed: integer({
     flag: '--seed',
