@@ -49,7 +49,8 @@ export const jobOptions = {
     flag: '--drain-idle',
     default: '60s',
     min: '1s',
-    sentence: 'With --drain: end when nothing was received for so long and nothing is under way.',
+    sentence:
+      'With --drain: end when nothing was received for so long and nothing is under way. Below 1m what a dead connection held may come after the end.',
   }),
   timeoutMs: duration({
     flag: '--timeout',

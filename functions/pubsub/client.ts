@@ -160,6 +160,9 @@ async function load(
     'grpc.keepalive_time_ms': keepaliveMs,
     'grpc.keepalive_timeout_ms': Math.min(keepaliveMs, KEEPALIVE_TIMEOUT_MS),
     'grpc.keepalive_permit_without_calls': 1,
+    // Connections of its own: a client that is made anew would else wait for the one that its predecessor
+    // has been opening ever since to a server that accepts and says nothing.
+    'grpc.use_local_subchannel_pool': 1,
   };
   return new PubSub({ ...channel, ...(projectId === undefined ? {} : { projectId }) });
 }

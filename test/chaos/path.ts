@@ -84,7 +84,8 @@ const ACK_DEADLINE_SECONDS = 60;
 const LIMIT_MS = 40_000;
 /** Longest end: the bridge's own 15 s for what it publishes, and as much for a busy machine. */
 const END_MS = 30_000;
-const IDLE_DRAIN_MS = 500;
+/** Longer than a dead connection goes unnoticed and its messages come again, as the job's 60 s are. */
+const IDLE_DRAIN_MS = 2000;
 const MAX_JOB_RUNS = 12;
 const ELECTION = [
   '--enable-leader-election',

@@ -74,6 +74,20 @@ describe('queue client', () => {
     assert.equal(proxy.accepted, 2);
   });
 
+  it('shares no connection with another that a silent server has accepted', async (t) => {
+    const { proxy, client } = await proxied(t, { timeoutMs: 500 });
+    const other = queueClient(PROJECT, { timeoutMs: 60_000 });
+    proxy.silenceNew(true);
+    const waiting = topicPublisher(other, 'events', { repeats: false }).publish(message);
+    waiting.catch(() => undefined);
+    const publisher = topicPublisher(client, 'events', { repeats: false });
+    for (let call = 0; call < 2; call += 1) await assert.rejects(publisher.publish(message));
+    proxy.silenceNew(false);
+    // The connection that the other still waits for stays silent for ever.
+    await publisher.publish(message);
+    await other.close();
+  });
+
   it('is kept where an answer comes between two calls without one', async (t) => {
     const { broker, client } = await proxied(t, { timeoutMs: 500 });
     const publisher = topicPublisher(client, 'events', { repeats: false });
