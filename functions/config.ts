@@ -146,6 +146,7 @@ const USED_BY: Readonly<Partial<Record<JobOption, readonly Way[]>>> = {
   verifyTags: MIRRORING,
   mutableTags: MIRRORING,
   onDrift: MIRRORING,
+  backupTag: MIRRORING,
   referrers: MIRRORING,
   googleRegistryHosts: MIRRORING,
   privateHosts: MIRRORING,

@@ -17,7 +17,7 @@ import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
 import { createSubscriber, type Subscriber } from '../../functions/subscriber/subscriber.ts';
 import type { DoWork } from '../../functions/subscriber/work.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
-import { TOPICS } from '../../infra/local/pubsub/topology.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 
 /** `DEADLINE_SECONDS` of the deployment. */
 const DEADLINE_MS = 540_000;

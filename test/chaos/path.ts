@@ -19,10 +19,10 @@ import { decideAfterFault, decideAfterWork } from '../../functions/subscriber/de
 import type { Subscriber } from '../../functions/subscriber/subscriber.ts';
 import { createLogger, type Logger } from '../../functions/telemetry/logger.ts';
 import { toFault } from '../../functions/fault.ts';
-import { startKubernetes, type LocalKubernetes } from '../../infra/local/kubernetes/kubernetes.ts';
-import type { Clock } from '../../infra/local/pubsub/clock.ts';
-import { startPubsub, type LocalPubsub } from '../../infra/local/pubsub/server.ts';
-import { TOPICS } from '../../infra/local/pubsub/topology.ts';
+import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import type { Clock } from '../stand-ins/pubsub/clock.ts';
+import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
+import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { imageRepository } from '../bridge/objects.ts';
 import { quick, startRunning, type RunningBridge } from '../bridge/stand-ins.ts';
 import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';

@@ -77,6 +77,7 @@ const MIRROR_VALUES = {
   verifyTags: 'all',
   mutableTags: 'a',
   onDrift: 'report',
+  backupTag: 'backup-{tag}-{digest}',
   referrers: 'false',
   googleRegistryHosts: 'localhost:5000',
   privateHosts: 'r.corp',
