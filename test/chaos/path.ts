@@ -99,10 +99,12 @@ export async function runPath(seed: number, options: PathOptions = {}): Promise<
   const name = options.fault ?? random.pick(PATH_FAULT_NAMES);
   const path = await Path.open(random, PATH_FAULTS[name], options);
   const findings = [...(await path.play())];
-  const closed = path.close().then(() => true);
-  if (!(await Promise.race([closed, pause(END_MS).then(() => false)]))) {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, END_MS, false);
+  if (!(await Promise.race([path.close().then(() => true), late]))) {
     findings.push(`the bridge or the service has not ended in ${END_MS} ms`);
   }
+  clearTimeout(timer);
   const { deliveries } = path;
   return { seed, faults: [name], deliveries, requests: 0, requestBound: 0, findings };
 }
@@ -365,7 +367,7 @@ class Path implements Stage {
     for (const lane of [TOPICS.bulk, TOPICS.events]) {
       setTimeout(() => {
         this.#strike();
-      }, this.#random.below(400));
+      }, this.#random.below(100));
       let done = false;
       for (let run = 0; run < MAX_JOB_RUNS && !done; run += 1) done = await this.#drain(lane);
       if (!done) return [`the job has not drained ${lane} in ${MAX_JOB_RUNS} runs`];
