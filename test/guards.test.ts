@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { guardsOf, withoutGuards } from './guards.ts';
+import { guardsOf, outcomesOf, refusingAll, withoutGuards, withoutOperands } from './guards.ts';
 
 const MARK = '// guard:';
 
@@ -57,4 +57,56 @@ describe('a guard', () => {
       assert.throws(() => guardsOf('a.ts', text));
     });
   }
+});
+
+describe('a condition of several parts', () => {
+  const parts = (condition: string): readonly string[] => {
+    const text = `${MARK} one\nif (${condition}) throw x;`;
+    const [guard] = guardsOf('a.ts', text);
+    assert.ok(guard !== undefined);
+    return withoutOperands(text, guard).map(
+      (change) => withoutGuards(text, [change]).split('if ')[1] ?? '',
+    );
+  };
+
+  it('is left alone but for one of them', () => {
+    assert.deepEqual(parts('a || b(c) || d'), [
+      '((false && (a)) || b(c) || d) throw x;',
+      '(a || (false && (b(c))) || d) throw x;',
+      '(a || b(c) || (false && (d))) throw x;',
+    ]);
+    assert.deepEqual(parts('a && (b || c)'), [
+      '((true || (a)) && (b || c)) throw x;',
+      '(a && (true || ((b || c)))) throw x;',
+    ]);
+    assert.deepEqual(parts('a'), []);
+  });
+
+  it('can refuse everything, where it is an if', () => {
+    const text = `${MARK} one\nif (a) throw x;\nb(); ${MARK} two, without: c();`;
+    const changes = guardsOf('a.ts', text).map((guard) => refusingAll(text, guard)?.replacement);
+    assert.deepEqual(changes, ['(true || (a))', undefined]);
+  });
+});
+
+describe('a failed test of a guard', () => {
+  it('is told apart by how it failed', () => {
+    const tap = [
+      'not ok 1 - guard one: refuses',
+      "  code: 'ERR_ASSERTION'",
+      'not ok 2 - guard two: refuses',
+      "  name: 'TypeError'",
+      'not ok 3 - guard three: ends',
+      "  failureType: 'testTimeoutFailure'",
+      'ok 4 - guard four: refuses',
+      'ok 5 - guard five: refuses # SKIP',
+      'ok 6 - another',
+    ].join('\n');
+    assert.deepEqual(outcomesOf(tap), [
+      { name: 'one', failed: true, crashed: false },
+      { name: 'two', failed: true, crashed: true },
+      { name: 'three', failed: true, crashed: false },
+      { name: 'four', failed: false, crashed: false },
+    ]);
+  });
 });

@@ -1,5 +1,11 @@
-// Proves the security guards: each is switched off in a copy of the project, and exactly the tests
-// named `guard NAME: …` must then fail. A guard is marked in one of two forms:
+// Proves the security guards, in a copy of the project:
+//
+//   off        the guard is switched off: exactly the tests named `guard NAME: …` must fail, each by an
+//              assertion or because it waits in vain, not by a crash;
+//   always     it refuses everything: some test of its file must notice;
+//   operands   its condition has several parts: each is left out in turn, and some test must notice.
+//
+// A guard is marked in one of two forms:
 //
 //   // guard: NAME                              the condition of the `if` that begins on this line or
 //   if (…) throw …                              within 3 lines below becomes false;
@@ -11,6 +17,7 @@
 //
 //   npm run guards                 all guards
 //   npm run guards -- NAME …       only these
+//   npm run guards -- --part=3/10  every tenth, beginning with the third: a part of all for each day
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -24,6 +31,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import ts from 'typescript';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -72,14 +82,72 @@ function guardAt(file: string, text: string, line: string, start: number): Guard
   return { name, file, start: open, end, replacement: `(false && ${text.slice(open, end)})` };
 }
 
+/** Replaces a part of a text. */
+interface Change {
+  readonly start: number;
+  readonly end: number;
+  readonly replacement: string;
+}
+
 /** The text of a file with some of its guards off. */
-export function withoutGuards(text: string, guards: readonly Guard[]): string {
+export function withoutGuards(text: string, guards: readonly Change[]): string {
   return guards
     .toSorted((one, other) => other.start - one.start)
     .reduce(
       (rest, { start, end, replacement }) => rest.slice(0, start) + replacement + rest.slice(end),
       text,
     );
+}
+
+/** What a guard refuses too much with: its condition always holds. Undefined: it is no `if`. */
+export function refusingAll(text: string, { start, end, replacement }: Guard): Change | undefined {
+  if (!replacement.startsWith('(false && ')) return undefined;
+  return { start, end, replacement: `(true || ${text.slice(start, end)})` };
+}
+
+/** The ways to leave out one part of a condition that has several, joined by `||` or by `&&`. */
+export function withoutOperands(text: string, guard: Guard): readonly Change[] {
+  if (!guard.replacement.startsWith('(false && ')) return [];
+  const source = ts.createSourceFile(
+    'guard.ts',
+    text.slice(guard.start, guard.end),
+    ts.ScriptTarget.Latest,
+    true,
+  );
+  const [statement] = source.statements;
+  if (statement === undefined || !ts.isExpressionStatement(statement)) return [];
+  const condition = bare(statement.expression);
+  const operator = operatorOf(condition);
+  if (operator === undefined) return [];
+  const nothing = operator === ts.SyntaxKind.BarBarToken ? 'false' : 'true';
+  return operandsOf(condition, operator).map((operand) => ({
+    start: guard.start + operand.getStart(source),
+    end: guard.start + operand.getEnd(),
+    // The words stay, so that the types are what they were.
+    replacement:
+      nothing === 'false'
+        ? `(false && (${operand.getText(source)}))`
+        : `(true || (${operand.getText(source)}))`,
+  }));
+}
+
+function bare(expression: ts.Expression): ts.Expression {
+  return ts.isParenthesizedExpression(expression) ? bare(expression.expression) : expression;
+}
+
+function operatorOf(expression: ts.Expression): ts.SyntaxKind | undefined {
+  if (!ts.isBinaryExpression(expression)) return undefined;
+  const { kind } = expression.operatorToken;
+  const joins =
+    kind === ts.SyntaxKind.BarBarToken || kind === ts.SyntaxKind.AmpersandAmpersandToken;
+  return joins ? kind : undefined;
+}
+
+function operandsOf(expression: ts.Expression, operator: ts.SyntaxKind): readonly ts.Expression[] {
+  if (!ts.isBinaryExpression(expression) || expression.operatorToken.kind !== operator) {
+    return [expression];
+  }
+  return [...operandsOf(expression.left, operator), ...operandsOf(expression.right, operator)];
 }
 
 function closingParenthesis(text: string, open: number): number {
@@ -95,61 +163,94 @@ function closingParenthesis(text: string, open: number): number {
 interface Outcome {
   readonly name: string;
   readonly failed: boolean;
+  /** It failed by a crash: neither by an assertion nor by waiting too long. */
+  readonly crashed: boolean;
 }
 
-/** Runs the tests named `guard …` of a checkout and tells which failed. */
-async function runGuardTests(
-  folder: string,
-  files: readonly string[],
-): Promise<readonly Outcome[]> {
+/** Without its guard a test may wait for ever, which is a way to fail. */
+const TEST_LIMIT_MS = 60_000;
+
+/** Runs test files of a checkout; what the runner said, as TAP. */
+async function runTests(folder: string, args: readonly string[]): Promise<string> {
   const child = spawn(
     process.execPath,
     [
       '--test',
       '--test-reporter=tap',
-      '--test-name-pattern=/^guard /',
+      `--test-timeout=${TEST_LIMIT_MS}`,
       // One process for all files takes a third of the time of one for each.
       '--test-isolation=none',
-      // Without its guard a test may wait for ever, which is a way to fail.
-      '--test-timeout=60000',
-      ...files,
+      ...args,
     ],
     {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 5 * TEST_LIMIT_MS,
+      killSignal: 'SIGKILL',
       env: { ...process.env, METADATA_SERVER_DETECTION: 'none', NODE_TEST_CONTEXT: undefined },
     },
   );
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   await new Promise((resolve) => child.once('close', resolve));
-  return [...output.matchAll(/^\s*(not ok|ok) \d+ - guard ([a-z0-9-]+): .*$/gm)]
-    .filter(([line]) => !line.includes('# SKIP'))
-    .map(([, verdict, name]) => ({ name: name ?? '', failed: verdict === 'not ok' }));
+  return output;
 }
 
-async function main(wanted: readonly string[]): Promise<number> {
+/** Runs the tests named `guard …` of a checkout and tells which failed, and how. */
+async function runGuardTests(
+  folder: string,
+  files: readonly string[],
+): Promise<readonly Outcome[]> {
+  return outcomesOf(await runTests(folder, ['--test-name-pattern=/^guard /', ...files]));
+}
+
+/** The outcomes of the tests named `guard …`, of what the runner says as TAP. */
+export function outcomesOf(tap: string): readonly Outcome[] {
+  const lines = [...tap.matchAll(/^\s*(not ok|ok) \d+ - (.*)$/gm)];
+  return lines.flatMap((line, at) => {
+    const [text, verdict, title = ''] = line;
+    const name = /^guard ([a-z0-9-]+): /.exec(title)?.[1];
+    if (name === undefined || text.includes('# SKIP')) return [];
+    const details = tap.slice(line.index, lines[at + 1]?.index);
+    const failed = verdict === 'not ok';
+    const isRight =
+      /code: 'ERR_ASSERTION'|name: 'AssertionError'|testTimeoutFailure|cancelledByParent/;
+    return [{ name, failed, crashed: failed && !isRight.test(details) }];
+  });
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { part: { type: 'string', default: '1/1' } },
+    allowPositionals: true,
+  });
+  const [first = 1, step = 1] = values.part.split('/').map(Number);
   const copy = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-guards-'));
   try {
     for (const part of ['bridge', 'functions', 'infra', 'test', 'package.json', 'tsconfig.json']) {
       cpSync(join(root, part), join(copy, part), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-    return await proveAll(copy, wanted);
+    return await proveAll(copy, (names) =>
+      positionals.length > 0 ? positionals : names.filter((_name, at) => at % step === first - 1),
+    );
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
 }
 
-/** Proves the wanted guards of a copy of the project, or all; 0 when all is as it should be. */
-async function proveAll(copy: string, wanted: readonly string[]): Promise<number> {
+/** Proves the chosen guards of a copy of the project; 0 when all is as it should be. */
+async function proveAll(
+  copy: string,
+  choose: (names: readonly string[]) => readonly string[],
+): Promise<number> {
   const read = (file: string): string => readFileSync(join(copy, file), 'utf8');
   const sources = globSync('{bridge,functions}/**/*.ts', { cwd: copy });
   const guards = sources.flatMap((file) => guardsOf(file, read(file)));
   const names = [...new Set(guards.map(({ name }) => name))].sort();
-  const tests = globSync('test/{bridge,functions}/**/*.test.ts', { cwd: copy }).filter((file) =>
-    read(file).includes('guard '),
-  );
+  const all = globSync('test/{bridge,functions}/**/*.test.ts', { cwd: copy });
+  const tests = all.filter((file) => read(file).includes('guard '));
   const run = async (): Promise<readonly Outcome[]> => runGuardTests(copy, tests);
   const before = await run();
   const tested = new Set(before.map(({ name }) => name));
@@ -163,38 +264,68 @@ async function proveAll(copy: string, wanted: readonly string[]): Promise<number
     [...tested].filter((name) => !names.includes(name)),
   );
   wrong += report('fails although its guard is on', [...new Set(broken)]);
-  for (const name of wanted.length > 0 ? wanted : names) {
+  const chosen = choose(names);
+  for (const name of chosen) {
     const own = guards.filter((guard) => guard.name === name);
     const texts = new Map(own.map(({ file }) => [file, read(file)]));
-    for (const [file, text] of texts) {
-      const here = own.filter((guard) => guard.file === file);
-      writeFileSync(join(copy, file), withoutGuards(text, here));
+    const change = (changesOf: (text: string, guard: Guard) => readonly Change[]): void => {
+      for (const [file, text] of texts) {
+        const here = own.filter((guard) => guard.file === file);
+        const changes = here.flatMap((guard) => changesOf(text, guard));
+        writeFileSync(join(copy, file), withoutGuards(text, changes));
+      }
+    };
+    change((_text, guard) => [guard]);
+    const faults = [...faultsOf(name, await run(), before.length)];
+    // The tests that a wrong condition must stand out in: of the guard, and of its file.
+    const near = all.filter(
+      (test) =>
+        read(test).includes(`guard ${name}:`) ||
+        own.some(({ file }) => test === `test/${file.replace(/\.ts$/, '.test.ts')}`),
+    );
+    const isNoticed = async (): Promise<boolean> => /^\s*not ok /m.test(await runTests(copy, near));
+    if (own.some((guard) => refusingAll(texts.get(guard.file) ?? '', guard) !== undefined)) {
+      change((text, guard) => [refusingAll(text, guard)].filter((one) => one !== undefined));
+      if (!(await isNoticed())) faults.push('nobody notices that it refuses everything');
     }
-    wrong += judge(name, await run(), before.length);
+    for (const guard of own) {
+      for (const operand of withoutOperands(texts.get(guard.file) ?? '', guard)) {
+        change((_text, one) => (one === guard ? [operand] : []));
+        if (await isNoticed()) continue;
+        const words = (texts.get(guard.file) ?? '').slice(operand.start, operand.end);
+        faults.push(`nobody misses its part ${words.replace(/\s+/g, ' ')}`);
+      }
+    }
     for (const [file, text] of texts) writeFileSync(join(copy, file), text);
+    process.stdout.write(
+      `${[`${faults.length === 0 ? 'ok   ' : 'WRONG'} ${name}`, ...faults].join(': ')}\n`,
+    );
+    if (faults.length > 0) wrong += 1;
   }
-  process.stdout.write(`${names.length} guards, ${wrong} wrong\n`);
-  return wrong === 0 && names.length > 0 ? 0 : 1;
+  process.stdout.write(`${chosen.length} of ${names.length} guards, ${wrong} wrong\n`);
+  return wrong === 0 && chosen.length > 0 ? 0 : 1;
 }
 
-/** Says what the tests came to without a guard; 0 when all ran, all its own failed and no other, else 1. */
-function judge(name: string, outcomes: readonly Outcome[], testCount: number): number {
+/** What is wrong with the tests' outcomes without a guard: all ran, all its own failed as they should, and no other. */
+function faultsOf(
+  name: string,
+  outcomes: readonly Outcome[],
+  testCount: number,
+): readonly string[] {
   const own = outcomes.filter((outcome) => outcome.name === name);
   const passed = own.filter(({ failed }) => !failed).length;
+  const crashed = own.filter((outcome) => outcome.crashed).length;
   const others = new Set(
     outcomes.filter((one) => one.failed && one.name !== name).map((one) => one.name),
   );
-  const faults = [
+  return [
     ...(own.length > 0 && passed === 0
       ? []
       : [`${passed} of its ${own.length} tests pass without it`]),
+    ...(crashed === 0 ? [] : [`${crashed} of its ${own.length} tests crash without it`]),
     ...(others.size === 0 ? [] : [`others fail too: ${[...others].join(', ')}`]),
     ...(outcomes.length === testCount ? [] : [`${outcomes.length} of ${testCount} tests ran`]),
   ];
-  process.stdout.write(
-    `${[`${faults.length === 0 ? 'ok   ' : 'WRONG'} ${name}`, ...faults].join(': ')}\n`,
-  );
-  return faults.length === 0 ? 0 : 1;
 }
 
 function report(what: string, names: readonly string[]): number {
