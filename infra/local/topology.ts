@@ -8,7 +8,7 @@ import { startKubernetes } from '../../test/stand-ins/kubernetes/kubernetes.ts';
 import { startMetadata } from '../../test/stand-ins/metadata/metadata.ts';
 import type { LocalOptions } from './options.ts';
 import { startPubsub } from '../../test/stand-ins/pubsub/server.ts';
-import { tapTopics } from '../../test/stand-ins/pubsub/tap.ts';
+import { observeTopics } from '../../test/stand-ins/pubsub/topic-observer.ts';
 import { createLanes, TOPICS } from '../../test/stand-ins/pubsub/lanes.ts';
 import { startRegistry } from '../../test/stand-ins/registry/registry.ts';
 import { startScanner } from '../../test/stand-ins/flux-scanner/scanner.ts';
@@ -87,13 +87,13 @@ async function build(
     minimumBackoffSeconds: 1,
     maximumBackoffSeconds: 30,
   });
-  const tap = await tapTopics({
+  const observer = await observeTopics({
     host: pubsubHost,
     projectId: PROJECT,
     topics: Object.values(TOPICS),
     onMessage: listener.onMessage,
   });
-  closers.push(async () => tap.close());
+  closers.push(async () => observer.close());
   for (const lane of LANES) {
     startFunction({ lane, port: ports[lane], pubsubHost, destination, options, listener, closers });
   }

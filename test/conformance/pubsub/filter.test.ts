@@ -48,4 +48,30 @@ describe('filter', () => {
     const filter = compileFilter(String.raw`attributes.x = "a\"b\\c\u0041\x42\103\n"`);
     assert.equal(filter({ x: 'a"b\\cABC\n' }), true);
   });
+
+  it('takes the longest filter', () => {
+    assert.equal(compileFilter(`attributes:${'a'.repeat(245)}`)({ ['a'.repeat(245)]: '' }), true);
+  });
+
+  const refused = [
+    ['one byte more than the longest', `attributes:${'a'.repeat(246)}`],
+    ['AND and OR mixed without parentheses', 'attributes:a AND attributes:b OR attributes:c'],
+    ['an operator in lower case', 'attributes:a and attributes:b'],
+    ['a value without quotes', 'attributes.a = b'],
+    ['an open quote', 'attributes.a = "b'],
+    ['an open parenthesis', '(attributes:a'],
+    ['a closing parenthesis too many', 'attributes:a)'],
+    ['the data of a message', 'data = "x"'],
+    ['nothing after an operator', 'attributes:a AND'],
+    ['an unknown function', 'hasSuffix(attributes.a, "b")'],
+    ['hasPrefix of a key', 'hasPrefix(attributes:a, "b")'],
+    ['another comparison', 'attributes.a > "b"'],
+    ['blanks alone', '   '],
+    ['two expressions', 'attributes:a attributes:b'],
+  ] as const;
+  for (const [what, text] of refused) {
+    it(`refuses ${what}`, () => {
+      assert.throws(() => compileFilter(text), { name: 'Refusal', status: 'INVALID_ARGUMENT' });
+    });
+  }
 });

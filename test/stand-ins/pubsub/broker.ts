@@ -1,20 +1,19 @@
-import type { Clock } from './clock.ts';
-import { deadLetterOf } from './dead-letter.ts';
+import type { DeliveryHabits } from './delivery.ts';
 import { requirePublishable, type Message, type MessageContent } from './message.ts';
-import { DELETED_TOPIC, requireResourceName, shortNameOf } from './names.ts';
-import { Pushes } from './pushes.ts';
-import type { Random } from './random.ts';
+import { DELETED_TOPIC, projectIdOf, requireResourceName, shortNameOf } from './names.ts';
+import { Pushes } from './push.ts';
 import { Refusal } from './refusal.ts';
-import { Snapshot } from './snapshot.ts';
-import type { SubscriptionConfig } from './subscription-config.ts';
-import { Subscription, type DeliveryHabits, type SubscriptionContext } from './subscription.ts';
-import { Topic, type TopicConfig } from './topic.ts';
+import type { PushConfig, SubscriptionConfig } from './subscription-config.ts';
+import { Subscription, type SubscriptionContext } from './subscription.ts';
+import type { Topic } from './topic.ts';
+import type { WireMessage, WirePushConfig } from './wire.ts';
 
-/** What a broker runs on. */
-export interface BrokerOptions {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly habits: DeliveryHabits;
+/** What was unacknowledged in a subscription at one moment, and all that is published after it. */
+export interface Snapshot {
+  readonly name: string;
+  /** Full name of the topic. */
+  readonly topic: string;
+  readonly messages: Message[];
 }
 
 /** The first message id; the product's are of 16 digits too. */
@@ -23,151 +22,116 @@ const FIRST_MESSAGE_ID = 1_000_000_000_000_000;
 /** Topics, subscriptions and snapshots, and the messages that go from one to the other. */
 export class Broker {
   readonly topics = new Map<string, Topic>();
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly subscriptions = new Map<string, Subscription>();
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #pushes: Pushes;
   readonly #listeners = new Set<() => void>();
   readonly #context: SubscriptionContext;
-  readonly #options: BrokerOptions;
   #sequence = 0;
 
-  constructor(options: BrokerOptions) {
-    this.#options = options;
-    this.#pushes = new Pushes(options.clock, options.habits.backoffFactor);
+  constructor(habits: DeliveryHabits) {
+    this.#pushes = new Pushes(habits.backoffFactor);
     this.#context = {
-      ...options,
+      habits,
       deadLetter: (message, config, attempts) => this.#deadLetter(message, config, attempts),
       changed: () => {
-        this.changed();
+        this.#changed();
       },
     };
   }
 
-  /** What the broker takes for time. */
-  get clock(): Clock {
-    return this.#options.clock;
-  }
-
-  /** The subscriptions that have not expired. */
-  get subscriptions(): ReadonlyMap<string, Subscription> {
-    const nowMs = this.clock.nowMs();
-    for (const [name, { config, connected, lastUsedMs }] of this.#subscriptions) {
-      const idleMs = connected ? 0 : nowMs - lastUsedMs;
-      if (config.ttlMs !== undefined && idleMs > config.ttlMs) this.#drop(name, notFound(name));
-    }
-    return this.#subscriptions;
-  }
-
-  /** The snapshots that have not expired. */
-  get snapshots(): ReadonlyMap<string, Snapshot> {
-    const nowMs = this.clock.nowMs();
-    for (const [name, { expireTimeMs }] of this.#snapshots) {
-      if (nowMs >= expireTimeMs) this.#snapshots.delete(name);
-    }
-    return this.#snapshots;
-  }
-
   /** @throws Refusal `NOT_FOUND` */
   topic(name: string): Topic {
-    const topic = this.topics.get(name);
-    if (topic === undefined) throw notFound(name);
-    return topic;
+    return found(this.topics, name);
   }
 
   /** @throws Refusal `NOT_FOUND` */
   subscription(name: string): Subscription {
-    const subscription = this.subscriptions.get(name);
-    if (subscription === undefined) throw notFound(name);
-    subscription.lastUsedMs = this.clock.nowMs();
-    return subscription;
-  }
-
-  /** @throws Refusal `NOT_FOUND` */
-  snapshot(name: string): Snapshot {
-    const snapshot = this.snapshots.get(name);
-    if (snapshot === undefined) throw notFound(name);
-    return snapshot;
+    return found(this.subscriptions, name);
   }
 
   /** @throws Refusal `ALREADY_EXISTS` */
-  createTopic(config: TopicConfig): Topic {
-    if (this.topics.has(config.name)) throw exists(config.name);
-    const topic = new Topic(config);
-    this.topics.set(config.name, topic);
-    this.changed();
-    return topic;
+  addTopic(topic: Topic): void {
+    requireNew(this.topics, topic.name);
+    this.topics.set(topic.name, topic);
+    this.#changed();
   }
 
   /** Deletes a topic; its subscriptions keep what they have. @throws Refusal `NOT_FOUND` */
   deleteTopic(name: string): void {
     const topic = this.topic(name);
     this.topics.delete(name);
-    for (const subscription of this.#subscriptions.values()) {
+    for (const subscription of this.subscriptions.values()) {
       if (subscription.topic !== topic) continue;
+      const { config } = subscription;
       subscription.topic = undefined;
-      subscription.reconfigure({ ...subscription.config, topic: DELETED_TOPIC });
+      subscription.config = {
+        ...config,
+        topic: DELETED_TOPIC,
+        wire: { ...config.wire, topic: DELETED_TOPIC },
+      };
     }
-    this.changed();
+    this.#changed();
   }
 
   /** Publishes messages and answers with their ids. @throws Refusal `NOT_FOUND`, `INVALID_ARGUMENT` */
-  publish(topicName: string, contents: readonly MessageContent[]): readonly string[] {
+  publish(topicName: string, messages: readonly WireMessage[]): readonly string[] {
     const topic = this.topic(topicName);
-    requirePublishable(contents);
-    return this.#accept(topic, contents);
+    requirePublishable(messages);
+    return this.#accept(topic, messages);
   }
 
   /** @throws Refusal `ALREADY_EXISTS`, `NOT_FOUND` where its topic or dead-letter topic is missing */
   createSubscription(config: SubscriptionConfig): Subscription {
-    if (this.subscriptions.has(config.name)) throw exists(config.name);
+    requireNew(this.subscriptions, config.name);
     const topic = this.topic(config.topic);
     if (config.deadLetter !== undefined) this.topic(config.deadLetter.topic);
     const subscription = new Subscription(config, topic, this.#context);
-    this.#subscriptions.set(config.name, subscription);
+    this.subscriptions.set(config.name, subscription);
     this.#pushes.connect(subscription);
-    this.changed();
+    this.#changed();
     return subscription;
   }
 
-  /** Changes what may change. @throws Refusal `NOT_FOUND` where its dead-letter topic is missing */
-  reconfigure(subscription: Subscription, config: SubscriptionConfig): void {
-    if (config.deadLetter !== undefined) this.topic(config.deadLetter.topic);
-    subscription.reconfigure(config);
+  /** Lets a subscription push elsewhere, or be pulled. */
+  modifyPush(
+    subscription: Subscription,
+    push: PushConfig | undefined,
+    pushConfig: WirePushConfig,
+  ): void {
+    const { config } = subscription;
+    if (push !== undefined && config.push === undefined) {
+      subscription.dismiss(new Refusal('FAILED_PRECONDITION', 'The subscription is pushed now'));
+    }
+    subscription.config = { ...config, push, wire: { ...config.wire, pushConfig } };
     this.#pushes.connect(subscription);
-    this.changed();
+    this.#changed();
   }
 
   /** @throws Refusal `NOT_FOUND` */
   deleteSubscription(name: string): void {
     this.subscription(name);
     this.#drop(name, notFound(name));
-    this.changed();
+    this.#changed();
   }
 
   /** @throws Refusal `ALREADY_EXISTS`, `NOT_FOUND`, `FAILED_PRECONDITION` */
-  createSnapshot(
-    name: string,
-    subscriptionName: string,
-    labels: Readonly<Record<string, string>>,
-  ): Snapshot {
+  createSnapshot(name: string, subscriptionName: string): Snapshot {
     requireResourceName(name, 'snapshots');
     const subscription = this.subscription(subscriptionName);
-    if (this.snapshots.has(name)) throw exists(name);
-    const content = {
-      name,
-      topic: requireTopicOf(subscription).config.name,
-      labels,
-      backlog: subscription.unacknowledged(),
-      nextSequence: this.#sequence,
-    };
-    const snapshot = new Snapshot(content, this.clock.nowMs());
+    requireNew(this.#snapshots, name);
+    if (subscription.topic === undefined) {
+      throw new Refusal('FAILED_PRECONDITION', 'The topic of the subscription was deleted');
+    }
+    const messages = [...subscription.unacknowledged()];
+    const snapshot = { name, topic: subscription.topic.name, messages };
     this.#snapshots.set(name, snapshot);
     return snapshot;
   }
 
   /** @throws Refusal `NOT_FOUND` */
   deleteSnapshot(name: string): void {
-    this.snapshot(name);
+    found(this.#snapshots, name);
     this.#snapshots.delete(name);
   }
 
@@ -179,14 +143,15 @@ export class Broker {
   /** Makes a subscription's backlog that of the snapshot. @throws Refusal `NOT_FOUND`, `FAILED_PRECONDITION` */
   seekToSnapshot(subscriptionName: string, snapshotName: string): void {
     const subscription = this.subscription(subscriptionName);
-    const snapshot = this.snapshot(snapshotName);
-    if (subscription.topic?.config.name !== snapshot.content.topic) {
+    const snapshot = found(this.#snapshots, snapshotName);
+    if (subscription.topic?.name !== snapshot.topic) {
       throw new Refusal(
         'FAILED_PRECONDITION',
         'The snapshot and the subscription have different topics',
       );
     }
-    subscription.seek((message) => snapshot.has(message), snapshot.messages);
+    const ids = new Set(snapshot.messages.map(({ messageId }) => messageId));
+    subscription.seek(({ messageId }) => ids.has(messageId), snapshot.messages);
   }
 
   /** Calls `listener` at every change until the answered function is called. */
@@ -197,41 +162,36 @@ export class Broker {
     };
   }
 
-  /** Tells the listeners that something changed. */
-  changed(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
   /** Ends everything under way, as a server that goes away. */
   close(): void {
     const reason = new Refusal('UNAVAILABLE', 'The server is shutting down');
-    for (const name of [...this.#subscriptions.keys()]) this.#drop(name, reason);
+    for (const name of [...this.subscriptions.keys()]) this.#drop(name, reason);
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #accept(topic: Topic, contents: readonly MessageContent[]): readonly string[] {
-    const nowMs = this.clock.nowMs();
-    const messages = contents.map((content) => this.#message(content, nowMs));
+    const publishTimeMs = Date.now();
+    const messages = contents.map(({ data, attributes }): Message => {
+      const sequence = this.#sequence++;
+      const messageId = String(FIRST_MESSAGE_ID + sequence);
+      return { messageId, data, attributes, publishTimeMs, sequence };
+    });
     const subscriptions = [...this.subscriptions.values()].filter((one) => one.topic === topic);
+    const snapshots = [...this.#snapshots.values()].filter((one) => one.topic === topic.name);
     for (const message of messages) {
-      topic.keep(message, nowMs);
-      for (const snapshot of this.snapshots.values()) {
-        if (snapshot.content.topic === topic.config.name) snapshot.keep(message);
-      }
+      topic.keep(message);
+      for (const snapshot of snapshots) snapshot.messages.push(message);
       for (const subscription of subscriptions) subscription.receive(message);
     }
     for (const subscription of subscriptions) subscription.dispatch();
-    this.changed();
+    this.#changed();
     return messages.map(({ messageId }) => messageId);
   }
 
-  #message(content: MessageContent, publishTimeMs: number): Message {
-    const sequence = this.#sequence;
-    this.#sequence += 1;
-    const { data, attributes, orderingKey } = content;
-    const messageId = String(FIRST_MESSAGE_ID + sequence);
-    return { messageId, data, attributes, orderingKey, publishTimeMs, sequence };
-  }
-
+  /** The copy for the dead-letter topic: the same, and where it comes from (Pub/Sub, "Dead-letter topics"). */
   #deadLetter(
     message: Message,
     { name, deadLetter }: SubscriptionConfig,
@@ -239,30 +199,37 @@ export class Broker {
   ): boolean {
     const topic = this.topics.get(deadLetter?.topic ?? '');
     if (topic === undefined) return false;
-    this.#accept(topic, [deadLetterOf(message, { subscription: name, attempts })]);
+    const attributes = {
+      ...message.attributes,
+      CloudPubSubDeadLetterSourceDeliveryCount: String(attempts),
+      CloudPubSubDeadLetterSourceSubscription: shortNameOf(name),
+      CloudPubSubDeadLetterSourceSubscriptionProject: projectIdOf(name),
+      CloudPubSubDeadLetterSourceTopicPublishTime: new Date(message.publishTimeMs).toISOString(),
+    };
+    this.#accept(topic, [{ data: message.data, attributes }]);
     return true;
   }
 
   #drop(name: string, reason: Refusal): void {
-    this.#subscriptions.get(name)?.close(reason);
-    this.#subscriptions.delete(name);
+    this.subscriptions.get(name)?.close(reason);
+    this.subscriptions.delete(name);
     this.#pushes.drop(name);
   }
 }
 
-function requireTopicOf(subscription: Subscription): Topic {
-  if (subscription.topic === undefined) {
-    throw new Refusal('FAILED_PRECONDITION', 'The topic of the subscription was deleted');
-  }
-  return subscription.topic;
+function found<T>(all: ReadonlyMap<string, T>, name: string): T {
+  const resource = all.get(name);
+  if (resource === undefined) throw notFound(name);
+  return resource;
 }
 
 function notFound(name: string): Refusal {
   return new Refusal('NOT_FOUND', `Resource not found (resource=${shortNameOf(name)}).`);
 }
 
-function exists(name: string): Refusal {
-  return new Refusal(
+function requireNew(all: ReadonlyMap<string, unknown>, name: string): void {
+  if (!all.has(name)) return;
+  throw new Refusal(
     'ALREADY_EXISTS',
     `Resource already exists in the project (resource=${shortNameOf(name)}).`,
   );

@@ -1,3 +1,6 @@
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import {
   Metadata,
   Server,
@@ -5,13 +8,73 @@ import {
   status,
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type ServiceDefinition,
   type StatusObject,
   type UntypedServiceImplementation,
   type sendUnaryData,
 } from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
 
-import type { Method, Methods } from './methods.ts';
 import { Refusal } from './refusal.ts';
+
+/** Answers one request, the signal aborted when the caller gives up; throws a Refusal for any status but OK. */
+export type Method = (request: never, signal: AbortSignal) => object | Promise<object>;
+
+/** The unary methods of a gRPC service by their names in its proto. */
+export type Methods = Readonly<Record<string, Method>>;
+
+/** Lets a request pass; answers with how many milliseconds it is held back. @throws Refusal */
+export type Admit = (method: string, request: unknown) => number;
+
+/** The part of google.iam.v1 (iam_policy.proto) that the stand-in answers; field numbers are the wire format. */
+const IAM_V1 = {
+  IAMPolicy: {
+    methods: {
+      TestIamPermissions: {
+        requestType: 'TestIamPermissionsRequest',
+        responseType: 'TestIamPermissionsResponse',
+        comment: '',
+      },
+    },
+  },
+  TestIamPermissionsRequest: {
+    fields: {
+      resource: { type: 'string', id: 1 },
+      permissions: { rule: 'repeated', type: 'string', id: 2 },
+    },
+  },
+  TestIamPermissionsResponse: {
+    fields: { permissions: { rule: 'repeated', type: 'string', id: 1 } },
+  },
+};
+
+/** Camel case, whole numbers as numbers, absent texts empty, absent messages null. */
+const LOADING = { longs: Number, enums: String, defaults: true, oneofs: true } as const;
+
+/** The gRPC services of the stand-in. */
+export interface Services {
+  readonly publisher: ServiceDefinition;
+  readonly subscriber: ServiceDefinition;
+  readonly iamPolicy: ServiceDefinition;
+}
+
+/** Loads the services from the protos that the client library brings. */
+export function loadServices(): Services {
+  const require = createRequire(import.meta.url);
+  const protos = require('@google-cloud/pubsub/build/protos/protos.json') as Parameters<
+    typeof fromJSON
+  >[0];
+  const pubsub = fromJSON(protos, LOADING);
+  const iam = fromJSON(
+    { nested: { google: { nested: { iam: { nested: { v1: { nested: IAM_V1 } } } } } } },
+    LOADING,
+  );
+  return {
+    publisher: pubsub['google.pubsub.v1.Publisher'] as ServiceDefinition,
+    subscriber: pubsub['google.pubsub.v1.Subscriber'] as ServiceDefinition,
+    iamPolicy: iam['google.iam.v1.IAMPolicy'] as ServiceDefinition,
+  };
+}
 
 /** The largest request that is read, so that one over the product's 10 MB is refused by its own rule. */
 const MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
@@ -24,11 +87,11 @@ export function newServer(): Server {
   });
 }
 
-/** Binds a server to a port of the loopback interface, 0: any free one. Answers with the port. */
-export function listen(server: Server, port: number): Promise<number> {
+/** Binds a server to a free port of the loopback interface. Answers with the port. */
+export function listen(server: Server): Promise<number> {
   return new Promise((resolve, reject) => {
     const credentials = ServerCredentials.createInsecure();
-    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
     });
@@ -52,19 +115,29 @@ export function shutDown(server: Server): Promise<void> {
 }
 
 /** Unary methods as a gRPC implementation. */
-export function implementation(methods: Methods): UntypedServiceImplementation {
-  return Object.fromEntries(Object.entries(methods).map(([name, method]) => [name, unary(method)]));
+export function implementation(methods: Methods, admit: Admit): UntypedServiceImplementation {
+  return Object.fromEntries(
+    Object.entries(methods).map(([name, method]) => [
+      name,
+      unary(async (request, signal) => {
+        const delayMs = admit(name, request);
+        // A caller who gives up meanwhile is not served.
+        if (delayMs > 0) await sleep(delayMs, undefined, { signal });
+        return method(request, signal);
+      }),
+    ]),
+  );
 }
 
 /** A status that gRPC sends for an error: a refusal's own, INTERNAL for a defect. */
-export function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
+function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
   return error instanceof Refusal
     ? { code: status[error.status], details: error.message }
     : { code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) };
 }
 
 /** What a stream's handler does with it. */
-export interface StreamHandler<Request> {
+interface StreamHandler<Request> {
   /** Throws a Refusal to end the stream with its status. */
   receive(request: Request): void;
   /** Called once, when the stream has ended on either side. */
@@ -136,5 +209,5 @@ function unary(
 }
 
 async function answer(method: Method, request: object, signal: AbortSignal): Promise<object> {
-  return method(request as never, { signal });
+  return method(request as never, signal);
 }

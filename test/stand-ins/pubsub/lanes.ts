@@ -15,8 +15,6 @@ export interface LanesOptions {
   readonly maximumBackoffSeconds?: number;
   /** Deliveries before a message goes to the dead-letter topic, 5 to 100; default 100. */
   readonly maxDeliveryAttempts?: number;
-  /** How long topics keep messages for a replay, in seconds, 600 to 2,678,400; default 604,800 (7 days). */
-  readonly retentionSeconds?: number;
 }
 
 /** Names of the topics, each with a subscription of the same name. */
@@ -26,7 +24,7 @@ export const TOPICS = { events: 'events', bulk: 'bulk', deadLetter: 'dead-letter
 const PUSH_ACK_DEADLINE_SECONDS = 600;
 
 /** Pub/Sub's retention of a topic, by default as long as a subscription's own. */
-const DEFAULT_RETENTION_SECONDS = 7 * 24 * 3_600;
+const RETENTION_SECONDS = 7 * 24 * 3_600;
 
 /**
  * Makes the topics `events`, `bulk` and `dead-letter` with retention, push subscriptions of the
@@ -42,7 +40,7 @@ export async function createLanes(options: LanesOptions): Promise<void> {
   });
   try {
     const retention = {
-      messageRetentionDuration: { seconds: options.retentionSeconds ?? DEFAULT_RETENTION_SECONDS },
+      messageRetentionDuration: { seconds: RETENTION_SECONDS },
     };
     for (const name of [TOPICS.deadLetter, TOPICS.events, TOPICS.bulk]) {
       await unlessThere(pubsub.createTopic({ name, ...retention }));

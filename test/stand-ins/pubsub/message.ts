@@ -1,6 +1,5 @@
-import { requireArgument } from './refusal.ts';
-import { toTimestamp } from './durations.ts';
-import type { WireMessage } from './wire.ts';
+import { Refusal, requireArgument } from './refusal.ts';
+import { fromMilliseconds, type WireMessage } from './wire.ts';
 
 /** A published message. */
 export interface Message {
@@ -8,15 +7,13 @@ export interface Message {
   readonly messageId: string;
   readonly data: Buffer;
   readonly attributes: Readonly<Record<string, string>>;
-  /** Empty for none. */
-  readonly orderingKey: string;
   readonly publishTimeMs: number;
   /** Position among all messages of the stand-in, in the order they were published. */
   readonly sequence: number;
 }
 
 /** What a publisher decides about a message. */
-export type MessageContent = Pick<Message, 'data' | 'attributes' | 'orderingKey'>;
+export type MessageContent = Pick<Message, 'data' | 'attributes'>;
 
 /** Pub/Sub quotas and limits, "Resource limits": message and publish request. */
 export const MESSAGE_LIMITS = {
@@ -26,20 +23,19 @@ export const MESSAGE_LIMITS = {
   attributes: 100,
   attributeKeyBytes: 256,
   attributeValueBytes: 1_024,
-  orderingKeyBytes: 1_024,
 } as const;
 
-/** Data, attributes and ordering key together, in bytes. */
+/** Data and attributes together, in bytes. */
 export function sizeOf(content: MessageContent): number {
-  let bytes = content.data.length + Buffer.byteLength(content.orderingKey);
+  let bytes = content.data.length;
   for (const [key, value] of Object.entries(content.attributes)) {
     bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
   }
   return bytes;
 }
 
-/** Refuses a publish request that the product would refuse. @throws Refusal `INVALID_ARGUMENT` */
-export function requirePublishable(messages: readonly MessageContent[]): void {
+/** Refuses a publish request that the product would refuse. @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED` */
+export function requirePublishable(messages: readonly WireMessage[]): void {
   requireArgument(messages.length > 0, 'The publish request has no messages');
   requireArgument(
     messages.length <= MESSAGE_LIMITS.messagesPerRequest,
@@ -50,14 +46,13 @@ export function requirePublishable(messages: readonly MessageContent[]): void {
     bytes <= MESSAGE_LIMITS.sizeBytes,
     `The publish request has ${bytes} bytes: ${MESSAGE_LIMITS.sizeBytes} are allowed`,
   );
-  requireArgument(
-    new Set(messages.map(({ orderingKey }) => orderingKey)).size === 1,
-    'All messages of a publish request must have the same ordering key',
-  );
   for (const message of messages) requireValidMessage(message);
 }
 
-function requireValidMessage({ data, attributes, orderingKey }: MessageContent): void {
+function requireValidMessage({ data, attributes, orderingKey }: WireMessage): void {
+  if (orderingKey !== '') {
+    throw new Refusal('UNIMPLEMENTED', 'The stand-in does not do ordering keys');
+  }
   const entries = Object.entries(attributes);
   requireArgument(
     data.length > 0 || entries.length > 0,
@@ -66,10 +61,6 @@ function requireValidMessage({ data, attributes, orderingKey }: MessageContent):
   requireArgument(
     entries.length <= MESSAGE_LIMITS.attributes,
     `A message has ${entries.length} attributes: ${MESSAGE_LIMITS.attributes} are allowed`,
-  );
-  requireArgument(
-    Buffer.byteLength(orderingKey) <= MESSAGE_LIMITS.orderingKeyBytes,
-    `An ordering key is longer than ${MESSAGE_LIMITS.orderingKeyBytes} bytes`,
   );
   for (const [key, value] of entries) {
     requireArgument(key !== '', 'An attribute has an empty key');
@@ -90,7 +81,7 @@ export function toWireMessage(message: Message): WireMessage {
     data: message.data,
     attributes: message.attributes,
     messageId: message.messageId,
-    publishTime: toTimestamp(message.publishTimeMs),
-    orderingKey: message.orderingKey,
+    publishTime: fromMilliseconds(message.publishTimeMs),
+    orderingKey: '',
   };
 }

@@ -9,9 +9,6 @@ export const DELETED_TOPIC = '_deleted-topic_';
 /** A letter, then letters, digits and `-_.~+%`, 3 to 255 characters in all (pubsub.proto, Topic.name). */
 const SHORT_NAME = /^[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}$/;
 
-/** Project ids as Google gives them, and what the client sends where it knows none. */
-const PROJECT = /^projects\/([^/]+)$/;
-
 /** Refuses a name that is no `projects/P/KIND/NAME`. @throws Refusal `INVALID_ARGUMENT` */
 export function requireResourceName(name: string, kind: ResourceKind): void {
   const parts = name.split('/');
@@ -31,19 +28,22 @@ export function requireResourceName(name: string, kind: ResourceKind): void {
   }
 }
 
-/** Refuses a parent that is no `projects/P`. @throws Refusal `INVALID_ARGUMENT` */
-export function requireProject(name: string): void {
-  if (!PROJECT.test(name)) {
-    throw new Refusal('INVALID_ARGUMENT', `Invalid project name: (name=${name})`);
-  }
-}
-
-/** `projects/P` of a resource's name. */
-export function projectOf(name: string): string {
-  return name.split('/').slice(0, 2).join('/');
+/** The project's id in a resource's name. */
+export function projectIdOf(name: string): string {
+  return name.split('/')[1] ?? '';
 }
 
 /** The last part of a resource's name. */
 export function shortNameOf(name: string): string {
   return name.slice(name.lastIndexOf('/') + 1);
+}
+
+/** Full name of the resource that a request is about, by the field that each request names it in. */
+export function resourceOf(request: unknown): string {
+  const fields = request as Readonly<Record<string, unknown>>;
+  for (const field of ['topic', 'subscription', 'snapshot', 'resource', 'name']) {
+    const value = fields[field];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  return '';
 }

@@ -1,10 +1,6 @@
-import type { Clock, Timer } from './clock.ts';
-import type { Consumer, Delivery } from './consumer.ts';
+import type { Consumer, Delivery } from './delivery.ts';
 import type { Refusal } from './refusal.ts';
 import type { Subscription } from './subscription.ts';
-
-/** How long a pull waits for a first message: the product says "a bounded amount of time". */
-export const PULL_WAIT_MS = 10_000;
 
 /** One Pull request: waits for a first message, and takes what else is ready with it. */
 export class Pull implements Consumer {
@@ -12,7 +8,7 @@ export class Pull implements Consumer {
   readonly #limit: number;
   readonly #taken: Delivery[] = [];
   readonly #answer = Promise.withResolvers<readonly Delivery[]>();
-  #timer: Timer | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #answered = false;
 
   /** `limit`: the most messages it takes. */
@@ -26,12 +22,12 @@ export class Pull implements Consumer {
   }
 
   /** Takes messages; none when `waitMs` passes before there is one. @throws Refusal when dismissed */
-  run(clock: Clock, waitMs: number): Promise<readonly Delivery[]> {
+  run(waitMs: number): Promise<readonly Delivery[]> {
     this.#subscription.attach(this);
     if (!this.#answered) {
-      this.#timer = clock.after(waitMs, () => {
+      this.#timer = setTimeout(() => {
         this.finish();
-      });
+      }, waitMs);
     }
     return this.#answer.promise;
   }
@@ -59,13 +55,9 @@ export class Pull implements Consumer {
     this.finish();
   }
 
-  ended(): void {
-    // What becomes of a message after the answer is none of the request's business.
-  }
-
   #conclude(): void {
     this.#answered = true;
-    this.#timer?.cancel();
+    clearTimeout(this.#timer);
     this.#subscription.detach(this);
   }
 }

@@ -1,24 +1,11 @@
-import { SECOND_MS } from './durations.ts';
-import type { Delivery } from './consumer.ts';
-import type { PushConfig } from './push-config.ts';
+import type { Delivery } from './delivery.ts';
+import type { PushConfig, SubscriptionConfig } from './subscription-config.ts';
 
 /** An HTTP request that delivers a message; always a POST. */
 export interface PushRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 }
-
-/** What of the subscription stands in its push requests. */
-export interface PushOrigin {
-  /** Full name of the subscription. */
-  readonly subscription: string;
-  readonly config: PushConfig;
-  /** Whether a dead-letter policy is set: only then the attempt is told. */
-  readonly countsAttempts: boolean;
-}
-
-/** The statuses that acknowledge; any other is a nack (Pub/Sub, "Receive push messages"). */
-export const ACKNOWLEDGING_STATUSES: ReadonlySet<number> = new Set([102, 200, 201, 202, 204]);
 
 /** Headers that belong to the connection or the sender, so that no attribute becomes one of them. */
 const RESERVED_HEADERS: ReadonlySet<string> = new Set([
@@ -44,9 +31,6 @@ const NO_HEADER_VALUE = /[\0-\x08\n-\x1f\x7f]/;
 /** What the product calls itself. */
 const USER_AGENT = 'APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)';
 
-/** How long an identity token is valid. */
-const TOKEN_LIFE_SECONDS = 3_600;
-
 /**
  * The request that delivers a message in the format of the subscription's push configuration;
  * undefined where an attribute that has to be a header cannot be one: no request can carry it, so
@@ -54,13 +38,12 @@ const TOKEN_LIFE_SECONDS = 3_600;
  */
 export function pushRequest(
   delivery: Delivery,
-  origin: PushOrigin,
-  nowMs: number,
+  format: PushConfig['format'],
+  subscription: SubscriptionConfig,
 ): PushRequest | undefined {
-  const { config } = origin;
-  const wrapped = config.format === 'wrapped';
-  const body = wrapped ? wrappedBody(delivery, origin) : delivery.message.data;
-  const metadata = config.format === 'unwrapped-with-metadata' ? metadataOf(delivery, origin) : {};
+  const wrapped = format === 'wrapped';
+  const body = wrapped ? wrappedBody(delivery, subscription) : delivery.message.data;
+  const metadata = format === 'unwrapped-with-metadata' ? metadataOf(delivery, subscription) : {};
   if (metadata === undefined) return undefined;
   return {
     headers: {
@@ -68,9 +51,6 @@ export function pushRequest(
       'user-agent': USER_AGENT,
       ...(wrapped ? { 'content-type': 'application/json' } : {}),
       ...metadata,
-      ...(config.oidc === undefined
-        ? {}
-        : { authorization: `Bearer ${identityToken(config.oidc, nowMs)}` }),
       'content-length': String(body.length),
     },
     body,
@@ -80,13 +60,12 @@ export function pushRequest(
 /** Attributes as headers under their own names, the rest as `x-goog-pubsub-…` (pubsub.proto, NoWrapper.write_metadata). */
 function metadataOf(
   { message }: Delivery,
-  { subscription }: PushOrigin,
+  subscription: SubscriptionConfig,
 ): Readonly<Record<string, string>> | undefined {
   const headers: Record<string, string> = {
-    'x-goog-pubsub-subscription-name': subscription,
+    'x-goog-pubsub-subscription-name': subscription.name,
     'x-goog-pubsub-message-id': message.messageId,
     'x-goog-pubsub-publish-time': new Date(message.publishTimeMs).toISOString(),
-    ...(message.orderingKey === '' ? {} : { 'x-goog-pubsub-ordering-key': message.orderingKey }),
   };
   for (const [key, value] of Object.entries(message.attributes)) {
     const name = key.toLowerCase();
@@ -107,41 +86,19 @@ function headerText(value: string): string {
 }
 
 /** The JSON of a wrapped push: names in both cases, absent what is empty (Pub/Sub, "Push subscriptions", wrapped). */
-function wrappedBody({ message, attempt }: Delivery, origin: PushOrigin): Buffer {
+function wrappedBody({ message, attempt }: Delivery, subscription: SubscriptionConfig): Buffer {
   const publishTime = new Date(message.publishTimeMs).toISOString();
   const wrapped = {
-    ...(origin.countsAttempts ? { deliveryAttempt: attempt } : {}),
+    ...(subscription.deadLetter !== undefined ? { deliveryAttempt: attempt } : {}),
     message: {
       ...(Object.keys(message.attributes).length === 0 ? {} : { attributes: message.attributes }),
       ...(message.data.length === 0 ? {} : { data: message.data.toString('base64') }),
       messageId: message.messageId,
       message_id: message.messageId,
-      ...(message.orderingKey === '' ? {} : { orderingKey: message.orderingKey }),
       publishTime,
       publish_time: publishTime,
     },
-    subscription: origin.subscription,
+    subscription: subscription.name,
   };
   return Buffer.from(JSON.stringify(wrapped));
-}
-
-/** A token with the claims of Google's and, as behind Cloud Run, without a signature that holds. */
-function identityToken(
-  { email, audience }: NonNullable<PushConfig['oidc']>,
-  nowMs: number,
-): string {
-  const issuedAt = Math.floor(nowMs / SECOND_MS);
-  const claims = {
-    aud: audience,
-    azp: '100000000000000000000',
-    email,
-    email_verified: true,
-    exp: issuedAt + TOKEN_LIFE_SECONDS,
-    iat: issuedAt,
-    iss: 'https://accounts.google.com',
-    sub: '100000000000000000000',
-  };
-  const parts = [{ alg: 'RS256', kid: 'stand-in', typ: 'JWT' }, claims];
-  const encoded = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
-  return [...encoded, 'SIGNATURE_REMOVED_BY_GOOGLE'].join('.');
 }

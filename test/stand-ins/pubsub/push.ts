@@ -1,42 +1,52 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
-import type { Clock, Timer } from './clock.ts';
-import type { Consumer, Delivery, Ending } from './consumer.ts';
-import { ACKNOWLEDGING_STATUSES, pushRequest, type PushOrigin } from './push-request.ts';
-import { PushWindow, pushPauseMs } from './push-window.ts';
+import type { Consumer, Delivery, Ending } from './delivery.ts';
+import { pushRequest } from './push-request.ts';
+import type { PushConfig } from './subscription-config.ts';
 import type { Subscription } from './subscription.ts';
 
-/** What a push needs beside its subscription. */
-export interface PushSettings {
-  readonly origin: PushOrigin;
-  readonly ackDeadlineMs: number;
-  /** Whether messages wait each by itself; else the whole subscription pauses after failures. */
-  readonly hasRetryPolicy: boolean;
-  readonly backoffFactor: number;
-  readonly clock: Clock;
+/** The statuses that acknowledge; any other is a nack (Pub/Sub, "Receive push messages"). */
+const ACKNOWLEDGING_STATUSES: ReadonlySet<number> = new Set([102, 200, 201, 202, 204]);
+
+/**
+ * How many push requests may be outstanding: "a small single-digit window size" that follows the
+ * share of successes (Pub/Sub, "Push subscriptions", delivery rate). Each success adds one place, so
+ * that the window doubles with each round of successes; each failure takes a tenth of it.
+ */
+const WINDOW = { start: 5, largest: 3_000, loss: 0.1 } as const;
+
+/**
+ * The pause of a whole push subscription that has no retry policy, after so many failures in a row:
+ * 100 ms, doubled up to 60 s (Pub/Sub, "Push subscriptions", push backoff). Messages of a
+ * subscription with a retry policy wait each by itself.
+ */
+function pauseMs(failuresInARow: number): number {
+  return Math.min(100 * 2 ** Math.min(failuresInARow - 1, 20), 60_000);
 }
 
 /** Delivers a subscription's messages as HTTP requests. */
-export class Push implements Consumer {
+class Push implements Consumer {
   readonly #subscription: Subscription;
-  readonly #settings: PushSettings;
-  readonly #window = new PushWindow();
+  readonly #config: PushConfig;
+  readonly #backoffFactor: number;
+  #window: number = WINDOW.start;
   /** Requests without an answer. */
   readonly #requests = new Map<string, ClientRequest>();
   /** Requests whose connection is open, answered or not. */
   readonly #open = new Set<ClientRequest>();
   #failuresInARow = 0;
-  #pause: Timer | undefined;
+  #pause: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(subscription: Subscription, settings: PushSettings) {
+  constructor(subscription: Subscription, config: PushConfig, backoffFactor: number) {
     this.#subscription = subscription;
-    this.#settings = settings;
+    this.#config = config;
+    this.#backoffFactor = backoffFactor;
   }
 
   get ackDeadlineMs(): number {
-    return this.#settings.ackDeadlineMs;
+    return this.#subscription.config.ackDeadlineMs;
   }
 
   /** Whether no request is under way. */
@@ -45,12 +55,13 @@ export class Push implements Consumer {
   }
 
   hasRoom(): boolean {
-    return !this.#stopped && this.#pause === undefined && this.#requests.size < this.#window.size;
+    const places = Math.floor(this.#window);
+    return !this.#stopped && this.#pause === undefined && this.#requests.size < places;
   }
 
   accept(delivery: Delivery): void {
-    const { origin, clock } = this.#settings;
-    const message = pushRequest(delivery, origin, clock.nowMs());
+    const { endpoint, format } = this.#config;
+    const message = pushRequest(delivery, format, this.#subscription.config);
     if (message === undefined) {
       setImmediate(() => {
         this.#subscription.nack(delivery.ackId);
@@ -58,7 +69,6 @@ export class Push implements Consumer {
       return;
     }
     const { headers, body } = message;
-    const { endpoint } = origin.config;
     const send = endpoint.startsWith('https:') ? httpsRequest : httpRequest;
     // A connection for each: one kept open may close under the next request, which would count as
     // an attempt that the product does not make.
@@ -66,10 +76,6 @@ export class Push implements Consumer {
     this.#requests.set(delivery.ackId, request);
     this.#settle(request, delivery.ackId);
     request.end(body);
-  }
-
-  flush(): void {
-    // Each request is sent when its message is taken.
   }
 
   ended(ackId: string, how: Ending): void {
@@ -88,7 +94,7 @@ export class Push implements Consumer {
   /** Takes no more messages; requests under way go on. */
   stop(): void {
     this.#stopped = true;
-    this.#pause?.cancel();
+    clearTimeout(this.#pause);
   }
 
   /** Ends all requests. */
@@ -120,19 +126,56 @@ export class Push implements Consumer {
   }
 
   #succeeded(): void {
-    this.#window.succeeded();
+    this.#window = Math.min(this.#window + 1, WINDOW.largest);
     this.#failuresInARow = 0;
   }
 
   #failed(): void {
-    this.#window.failed();
+    this.#window = Math.max(this.#window * (1 - WINDOW.loss), 1);
     this.#failuresInARow += 1;
-    const { hasRetryPolicy, backoffFactor, clock } = this.#settings;
-    if (hasRetryPolicy || this.#stopped || this.#pause !== undefined) return;
-    this.#pause = clock.after(pushPauseMs(this.#failuresInARow) * backoffFactor, () => {
-      this.#pause = undefined;
-      this.#subscription.dispatch();
-    });
+    const { retry } = this.#subscription.config;
+    if (retry !== undefined || this.#stopped || this.#pause !== undefined) return;
+    this.#pause = setTimeout(
+      () => {
+        this.#pause = undefined;
+        this.#subscription.dispatch();
+      },
+      pauseMs(this.#failuresInARow) * this.#backoffFactor,
+    );
+  }
+}
+
+/** The pushes of all subscriptions: of each the one that pushes, the last, and replaced ones that still wait for answers. */
+export class Pushes {
+  readonly #backoffFactor: number;
+  readonly #bySubscription = new Map<string, readonly Push[]>();
+
+  constructor(backoffFactor: number) {
+    this.#backoffFactor = backoffFactor;
+  }
+
+  /** Lets a subscription push, or cease to, as it is configured now; requests under way go on. */
+  connect(subscription: Subscription): void {
+    const { name, push } = subscription.config;
+    const before = this.#bySubscription.get(name) ?? [];
+    for (const one of before) {
+      one.stop();
+      subscription.detach(one);
+    }
+    const busy = before.filter(({ idle }) => !idle);
+    if (push === undefined) {
+      this.#bySubscription.set(name, busy);
+      return;
+    }
+    const next = new Push(subscription, push, this.#backoffFactor);
+    this.#bySubscription.set(name, [...busy, next]);
+    subscription.attach(next);
+  }
+
+  /** Ends all requests of a subscription. */
+  drop(name: string): void {
+    for (const push of this.#bySubscription.get(name) ?? []) push.close();
+    this.#bySubscription.delete(name);
   }
 }
 

@@ -1,10 +1,23 @@
-import { DAY_MS, MINUTE_MS, SECOND_MS, durationWithin, toDuration } from './durations.ts';
-import { compileFilter } from './filter.ts';
+import { compileFilter, type Filter } from './filter.ts';
 import { requireResourceName } from './names.ts';
-import { readPushConfig, toWirePushConfig, type PushConfig } from './push-config.ts';
 import { Refusal, requireArgument } from './refusal.ts';
-import type { RetryPolicy } from './retry.ts';
-import type { WireDeadLetterPolicy, WireRetryPolicy, WireSubscription } from './wire.ts';
+import {
+  DAY_MS,
+  durationWithin,
+  fromMilliseconds,
+  requireRetention,
+  type WireDeadLetterPolicy,
+  type WirePushConfig,
+  type WireRetryPolicy,
+  type WireSubscription,
+} from './wire.ts';
+
+/** How a subscription pushes. */
+export interface PushConfig {
+  readonly endpoint: string;
+  /** `wrapped`: the message as JSON; `unwrapped`: its data alone; `unwrapped-with-metadata`: headers tell the rest. */
+  readonly format: 'wrapped' | 'unwrapped' | 'unwrapped-with-metadata';
+}
 
 /** Where a message goes that was delivered in vain too often. */
 export interface DeadLetterPolicy {
@@ -13,36 +26,35 @@ export interface DeadLetterPolicy {
   readonly maxDeliveryAttempts: number;
 }
 
-/** A subscription's configuration, checked and with the product's defaults. */
+/** How redelivery waits; absent in a subscription: a message comes again as soon as possible. */
+export interface RetryPolicy {
+  readonly minimumBackoffMs: number;
+  readonly maximumBackoffMs: number;
+}
+
+/** A subscription's configuration, checked. */
 export interface SubscriptionConfig {
   readonly name: string;
   readonly topic: string;
   /** Absent: messages are pulled. */
   readonly push: PushConfig | undefined;
   readonly ackDeadlineMs: number;
-  readonly retainAcked: boolean;
-  readonly retentionMs: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly ordered: boolean;
-  /** How long the subscription may lie unused before it is deleted; undefined: for ever. */
-  readonly ttlMs: number | undefined;
-  readonly filter: string;
+  readonly filter: Filter;
   readonly deadLetter: DeadLetterPolicy | undefined;
   readonly retry: RetryPolicy | undefined;
+  /** As the API tells it, with the product's defaults. */
+  readonly wire: WireSubscription;
 }
 
-/** Bounds and defaults of pubsub.proto, Subscription, RetryPolicy and DeadLetterPolicy. */
-const BOUNDS = {
-  ackDeadlineSeconds: { minimum: 10, maximum: 600, default: 10 },
-  retentionMs: { minimum: 10 * MINUTE_MS, maximum: 31 * DAY_MS, default: 7 * DAY_MS },
-  backoffMs: { minimum: 0, maximum: 600 * SECOND_MS },
-  defaultBackoffMs: { minimum: 10 * SECOND_MS, maximum: 600 * SECOND_MS },
-  deliveryAttempts: { minimum: 5, maximum: 100, default: 5 },
-  ttlMs: { minimum: DAY_MS, default: 31 * DAY_MS },
-} as const;
+/** Bounds and defaults of pubsub.proto: Subscription, RetryPolicy, DeadLetterPolicy. */
+const ACK_DEADLINE_SECONDS = { minimum: 10, maximum: 600, default: 10 } as const;
+const DEFAULT_RETENTION_MS = 7 * DAY_MS;
+const BACKOFF_MS = [0, 600_000] as const;
+const DEFAULT_BACKOFF_MS = { minimum: 10_000, maximum: 600_000 } as const;
+const DELIVERY_ATTEMPTS = { minimum: 5, maximum: 100, default: 5 } as const;
 
 /**
- * Reads and checks a subscription.
+ * Reads and checks a subscription. Labels and the expiration, of a day at least, are kept and told.
  * @throws Refusal `INVALID_ARGUMENT`, `OUT_OF_RANGE`; `UNIMPLEMENTED` for what the stand-in does not do, rather
  * than leaving it undone without a word
  */
@@ -50,97 +62,83 @@ export function readSubscription(wire: WireSubscription): SubscriptionConfig {
   requireResourceName(wire.name, 'subscriptions');
   requireResourceName(wire.topic, 'topics');
   requireImplemented(wire);
-  compileFilter(wire.filter);
-  const retention = wire.messageRetentionDuration;
+  requireRetention(wire.messageRetentionDuration);
+  const ackDeadlineMs = readAckDeadline(wire.ackDeadlineSeconds || ACK_DEADLINE_SECONDS.default);
   return {
     name: wire.name,
     topic: wire.topic,
     push: readPushConfig(wire.pushConfig),
-    ackDeadlineMs: readAckDeadline(wire.ackDeadlineSeconds, BOUNDS.ackDeadlineSeconds.default),
-    retainAcked: wire.retainAckedMessages,
-    retentionMs:
-      retention === null
-        ? BOUNDS.retentionMs.default
-        : durationWithin(
-            retention,
-            'message_retention_duration',
-            BOUNDS.retentionMs.minimum,
-            BOUNDS.retentionMs.maximum,
-          ),
-    labels: wire.labels,
-    ordered: wire.enableMessageOrdering,
-    ttlMs: readTtl(wire.expirationPolicy),
-    filter: wire.filter,
+    ackDeadlineMs,
+    filter: compileFilter(wire.filter),
     deadLetter: readDeadLetter(wire.deadLetterPolicy),
     retry: readRetry(wire.retryPolicy),
+    wire: {
+      ...wire,
+      ackDeadlineSeconds: ackDeadlineMs / 1_000,
+      messageRetentionDuration:
+        wire.messageRetentionDuration ?? fromMilliseconds(DEFAULT_RETENTION_MS),
+    },
   };
 }
 
-/** The subscription as the API tells it; `topicRetentionMs` is its topic's. */
-export function toWireSubscription(
-  config: SubscriptionConfig,
-  topicRetentionMs: number | undefined,
-): WireSubscription {
-  const { deadLetter, retry } = config;
-  return {
-    name: config.name,
-    topic: config.topic,
-    pushConfig: toWirePushConfig(config.push),
-    ackDeadlineSeconds: config.ackDeadlineMs / SECOND_MS,
-    retainAckedMessages: config.retainAcked,
-    messageRetentionDuration: toDuration(config.retentionMs),
-    labels: config.labels,
-    enableMessageOrdering: config.ordered,
-    expirationPolicy: { ttl: config.ttlMs === undefined ? null : toDuration(config.ttlMs) },
-    filter: config.filter,
-    deadLetterPolicy:
-      deadLetter === undefined
-        ? null
-        : {
-            deadLetterTopic: deadLetter.topic,
-            maxDeliveryAttempts: deadLetter.maxDeliveryAttempts,
-          },
-    retryPolicy:
-      retry === undefined
-        ? null
-        : {
-            minimumBackoff: toDuration(retry.minimumBackoffMs),
-            maximumBackoff: toDuration(retry.maximumBackoffMs),
-          },
-    topicMessageRetentionDuration:
-      topicRetentionMs === undefined ? null : toDuration(topicRetentionMs),
-    state: 'ACTIVE',
-  };
-}
-
-/** Milliseconds of an ack deadline in seconds, 10 to 600; 0 means `whenZero` seconds. @throws Refusal `INVALID_ARGUMENT` */
-export function readAckDeadline(seconds: number, whenZero: number): number {
-  const { minimum, maximum } = BOUNDS.ackDeadlineSeconds;
-  const chosen = seconds === 0 ? whenZero : seconds;
+/** Milliseconds of an ack deadline in seconds, 10 to 600. @throws Refusal `INVALID_ARGUMENT` */
+export function readAckDeadline(seconds: number): number {
+  const { minimum, maximum } = ACK_DEADLINE_SECONDS;
   requireArgument(
-    chosen >= minimum && chosen <= maximum,
+    seconds >= minimum && seconds <= maximum,
     `ack_deadline_seconds is ${seconds}: ${minimum} to ${maximum} are allowed`,
   );
-  return chosen * SECOND_MS;
+  return seconds * 1_000;
 }
 
-function readTtl(policy: WireSubscription['expirationPolicy']): number | undefined {
-  if (policy === null) return BOUNDS.ttlMs.default;
-  if (policy.ttl === null) return undefined;
-  return durationWithin(policy.ttl, 'expiration_policy.ttl', BOUNDS.ttlMs.minimum, Infinity);
+/**
+ * Reads a push configuration; an empty one means pull. The product wants https, here http is
+ * taken too: everything is on one machine.
+ * @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED`
+ */
+export function readPushConfig(wire: WirePushConfig | null): PushConfig | undefined {
+  if (wire?.oidcToken != null) throw unimplemented('push_config.oidc_token');
+  const endpoint = wire?.pushEndpoint ?? '';
+  if (endpoint === '') {
+    requireArgument(
+      wire?.noWrapper == null,
+      'push_config without push_endpoint takes no no_wrapper',
+    );
+    return undefined;
+  }
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  requireArgument(
+    url?.protocol === 'https:' || url?.protocol === 'http:',
+    `push_config.push_endpoint is no URL: ${endpoint}`,
+  );
+  const unwrapped =
+    wire?.noWrapper?.writeMetadata === true ? 'unwrapped-with-metadata' : 'unwrapped';
+  return { endpoint, format: wire?.noWrapper == null ? 'wrapped' : unwrapped };
+}
+
+/**
+ * How long a message waits after its `failures`-th failed delivery: the minimum, doubled with each
+ * further failure up to the maximum (Pub/Sub, "Handle message failures", exponential backoff); 0
+ * without a policy.
+ */
+export function retryDelayMs(policy: RetryPolicy | undefined, failures: number): number {
+  if (policy === undefined) return 0;
+  // 2^40 doublings of a millisecond are past every maximum, and far from Infinity times 0.
+  const doublings = Math.min(Math.max(failures - 1, 0), 40);
+  return Math.min(policy.minimumBackoffMs * 2 ** doublings, policy.maximumBackoffMs);
 }
 
 function readRetry(policy: WireRetryPolicy | null): RetryPolicy | undefined {
   if (policy === null) return undefined;
-  const read = (field: 'minimumBackoff' | 'maximumBackoff', otherwise: number): number => {
-    const duration = policy[field];
-    const { minimum, maximum } = BOUNDS.backoffMs;
-    return duration === null
-      ? otherwise
-      : durationWithin(duration, `retry_policy.${field}`, minimum, maximum);
-  };
-  const minimumBackoffMs = read('minimumBackoff', BOUNDS.defaultBackoffMs.minimum);
-  const maximumBackoffMs = read('maximumBackoff', BOUNDS.defaultBackoffMs.maximum);
+  const { minimumBackoff, maximumBackoff } = policy;
+  const minimumBackoffMs =
+    minimumBackoff === null
+      ? DEFAULT_BACKOFF_MS.minimum
+      : durationWithin(minimumBackoff, 'retry_policy.minimum_backoff', BACKOFF_MS);
+  const maximumBackoffMs =
+    maximumBackoff === null
+      ? DEFAULT_BACKOFF_MS.maximum
+      : durationWithin(maximumBackoff, 'retry_policy.maximum_backoff', BACKOFF_MS);
   requireArgument(
     minimumBackoffMs <= maximumBackoffMs,
     'retry_policy.minimum_backoff is longer than its maximum_backoff',
@@ -151,7 +149,7 @@ function readRetry(policy: WireRetryPolicy | null): RetryPolicy | undefined {
 function readDeadLetter(policy: WireDeadLetterPolicy | null): DeadLetterPolicy | undefined {
   if (policy === null) return undefined;
   requireResourceName(policy.deadLetterTopic, 'topics');
-  const { minimum, maximum, default: otherwise } = BOUNDS.deliveryAttempts;
+  const { minimum, maximum, default: otherwise } = DELIVERY_ATTEMPTS;
   const attempts = policy.maxDeliveryAttempts === 0 ? otherwise : policy.maxDeliveryAttempts;
   if (attempts < minimum || attempts > maximum) {
     throw new Refusal(
@@ -164,13 +162,17 @@ function readDeadLetter(policy: WireDeadLetterPolicy | null): DeadLetterPolicy |
 
 function requireImplemented(wire: WireSubscription): void {
   const missing = [
+    wire.retainAckedMessages === true && 'retain_acked_messages',
+    wire.enableMessageOrdering === true && 'enable_message_ordering',
     wire.enableExactlyOnceDelivery === true && 'enable_exactly_once_delivery',
     wire.bigqueryConfig != null && 'bigquery_config',
     wire.cloudStorageConfig != null && 'cloud_storage_config',
     wire.bigtableConfig != null && 'bigtable_config',
     (wire.messageTransforms?.length ?? 0) > 0 && 'message_transforms',
   ].filter((field) => field !== false);
-  if (missing.length > 0) {
-    throw new Refusal('UNIMPLEMENTED', `The stand-in does not do ${missing.join(', ')}`);
-  }
+  if (missing.length > 0) throw unimplemented(missing.join(', '));
+}
+
+function unimplemented(what: string): Refusal {
+  return new Refusal('UNIMPLEMENTED', `The stand-in does not do ${what}`);
 }

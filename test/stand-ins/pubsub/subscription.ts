@@ -1,28 +1,12 @@
 import { Backlog, type Entry } from './backlog.ts';
-import type { Clock, Timer } from './clock.ts';
-import type { Consumer, Ending } from './consumer.ts';
-import { compileFilter, type Filter } from './filter.ts';
+import type { Consumer, DeliveryHabits, Ending } from './delivery.ts';
 import type { Message } from './message.ts';
-import type { Random } from './random.ts';
-import { Refusal } from './refusal.ts';
-import { retryDelayMs } from './retry.ts';
-import type { SubscriptionConfig } from './subscription-config.ts';
+import type { Refusal } from './refusal.ts';
+import { retryDelayMs, type SubscriptionConfig } from './subscription-config.ts';
 import type { Topic } from './topic.ts';
-
-/** How the stand-in delivers: what the product does by chance is here by seeded chance. */
-export interface DeliveryHabits {
-  /** Whether messages come in any order. Default true; false: the oldest first. */
-  readonly shuffled: boolean;
-  /** Share of deliveries that come once more though nothing failed, 0 to 1. Default 0.01. */
-  readonly duplicateShare: number;
-  /** Multiplies the waits before redelivery, and nothing else; default 1, 0: no wait. */
-  readonly backoffFactor: number;
-}
 
 /** What a subscription needs of the broker around it. */
 export interface SubscriptionContext {
-  readonly clock: Clock;
-  readonly random: Random;
   readonly habits: DeliveryHabits;
   /** Publishes to the dead-letter topic; false where there is none. */
   deadLetter(message: Message, config: SubscriptionConfig, attempts: number): boolean;
@@ -30,25 +14,12 @@ export interface SubscriptionContext {
   changed(): void;
 }
 
-/** Running totals of a subscription. */
-export interface DeliveryTotals {
-  /** Deliveries begun, duplicates included. */
-  delivered: number;
-  /** Messages acknowledged by a subscriber. */
-  acknowledged: number;
-  nacked: number;
-  /** Deliveries whose ack deadline passed. */
-  expired: number;
-  deadLettered: number;
-}
-
 interface Lease {
-  readonly ackId: string;
   readonly entry: Entry;
   readonly consumer: Consumer;
   /** A second copy of a message that is delivered anyway: its failure changes nothing. */
   readonly duplicate: boolean;
-  timer: Timer;
+  timer: NodeJS.Timeout;
 }
 
 /** New messages of a shuffled subscription arrive within this time, as they do from several servers. */
@@ -59,78 +30,42 @@ const DUPLICATE_SPREAD_MS = 1_000;
 
 /** A subscription: its backlog, and which deliveries are under way to whom. */
 export class Subscription {
-  readonly totals: DeliveryTotals = {
-    delivered: 0,
-    acknowledged: 0,
-    nacked: 0,
-    expired: 0,
-    deadLettered: 0,
-  };
+  config: SubscriptionConfig;
   /** The topic; undefined when it was deleted. */
   topic: Topic | undefined;
-  /** When it was last used, for its expiration. */
-  lastUsedMs: number;
-  #config: SubscriptionConfig;
-  #filter: Filter;
+  /** Messages acknowledged by a subscriber. */
+  acknowledged = 0;
   readonly #context: SubscriptionContext;
   readonly #backlog: Backlog;
+  /** By ack id. */
   readonly #leases = new Map<string, Lease>();
   readonly #consumers = new Set<Consumer>();
   /** Messages that are to be delivered once more as soon as there is room. */
   readonly #repeats: Entry[] = [];
-  readonly #repeatTimers = new Set<Timer>();
+  readonly #repeatTimers = new Set<NodeJS.Timeout>();
   #deliveries = 0;
   #dispatching = false;
   #closed = false;
 
   constructor(config: SubscriptionConfig, topic: Topic, context: SubscriptionContext) {
-    this.#config = config;
-    this.#filter = compileFilter(config.filter);
+    this.config = config;
     this.topic = topic;
     this.#context = context;
-    this.lastUsedMs = context.clock.nowMs();
-    this.#backlog = new Backlog({
-      clock: context.clock,
-      random: context.random,
-      shuffled: context.habits.shuffled,
-      ordered: config.ordered,
-      onReady: () => {
-        this.dispatch();
-      },
+    this.#backlog = new Backlog(context.habits, () => {
+      this.dispatch();
     });
   }
 
-  /** How it is configured now. */
-  get config(): SubscriptionConfig {
-    return this.#config;
-  }
-
-  /** Whether somebody pulls, so that it cannot expire. */
-  get connected(): boolean {
-    return this.#config.push === undefined && this.#consumers.size > 0;
-  }
-
-  /** Changes what may change; topic, filter and ordering stay. */
-  reconfigure(config: SubscriptionConfig): void {
-    if (config.push !== undefined && this.#config.push === undefined) {
-      this.#dismiss(new Refusal('FAILED_PRECONDITION', 'The subscription is pushed now'));
-    }
-    this.#config = config;
-    if (!config.retainAcked) this.#backlog.forgetAcknowledged();
-    this.dispatch();
-  }
-
   /** Messages of the backlog by where they stand. */
-  get counts(): Backlog['counts'] {
-    this.#purge();
-    return this.#backlog.counts;
+  get counts(): Pick<Backlog, 'undelivered' | 'outstanding'> {
+    return this.#backlog;
   }
 
   /** Takes in a published message; one that the filter does not match counts as acknowledged at once. */
   receive(message: Message): void {
-    if (!this.#filter(message.attributes)) return;
-    const { habits, random } = this.#context;
-    this.#backlog.add(message, habits.shuffled ? random() * ARRIVAL_SPREAD_MS : 0);
+    if (!this.config.filter(message.attributes)) return;
+    const { shuffled, random } = this.#context.habits;
+    this.#backlog.add(message, shuffled ? random() * ARRIVAL_SPREAD_MS : 0);
   }
 
   /** Lets a consumer have messages. */
@@ -144,11 +79,16 @@ export class Subscription {
     this.#consumers.delete(consumer);
   }
 
+  /** Sends all consumers away. */
+  dismiss(reason: Refusal): void {
+    for (const consumer of [...this.#consumers]) consumer.dismiss(reason);
+    this.#consumers.clear();
+  }
+
   /** Gives ready messages to consumers that have room, in turn. */
   dispatch(): void {
     if (this.#dispatching || this.#closed) return;
     this.#dispatching = true;
-    this.#purge();
     const served = new Set<Consumer>();
     for (let consumer = this.#withRoom(); consumer !== undefined; consumer = this.#withRoom()) {
       const repeated = this.#repeats.shift();
@@ -158,7 +98,7 @@ export class Subscription {
       served.add(consumer);
     }
     this.#dispatching = false;
-    for (const consumer of served) consumer.flush();
+    for (const consumer of served) consumer.flush?.();
     this.#context.changed();
   }
 
@@ -166,9 +106,8 @@ export class Subscription {
   acknowledge(ackId: string): void {
     const lease = this.#end(ackId, 'acknowledged');
     if (lease === undefined) return;
-    this.#touch();
-    if (lease.entry.state !== 'acknowledged') this.totals.acknowledged += 1;
-    this.#backlog.acknowledge(lease.entry, this.#config.retainAcked);
+    if (lease.entry.state !== 'acknowledged') this.acknowledged += 1;
+    this.#backlog.acknowledge(lease.entry);
     this.dispatch();
   }
 
@@ -181,22 +120,18 @@ export class Subscription {
   extend(ackId: string, durationMs: number): void {
     const lease = this.#leases.get(ackId);
     if (lease === undefined) return;
-    this.#touch();
-    lease.timer.cancel();
+    clearTimeout(lease.timer);
     lease.timer = this.#deadline(ackId, durationMs);
   }
 
-  /** Makes exactly the retained messages unacknowledged of which `wanted` says so. */
+  /** Makes exactly the messages unacknowledged of which `wanted` says so, those of its topic and `others` among them. */
   seek(wanted: (message: Message) => boolean, others: readonly Message[] = []): void {
-    this.#purge();
-    this.#touch();
-    const retained = [...(this.topic?.retained(this.#context.clock.nowMs()) ?? []), ...others];
+    const retained = [...(this.topic?.retained ?? []), ...others];
     this.#backlog.seek(
-      retained.filter(({ attributes }) => this.#filter(attributes)),
+      retained.filter(({ attributes }) => this.config.filter(attributes)),
       wanted,
-      this.#config.retainAcked,
     );
-    for (const { ackId, entry } of [...this.#leases.values()]) {
+    for (const [ackId, { entry }] of [...this.#leases]) {
       if (entry.state !== 'outstanding') this.#end(ackId, 'withdrawn');
     }
     this.dispatch();
@@ -204,23 +139,17 @@ export class Subscription {
 
   /** The messages not acknowledged, oldest first. */
   unacknowledged(): readonly Message[] {
-    this.#purge();
     return this.#backlog.unacknowledged();
   }
 
   /** Ends all deliveries and forgets all messages; consumers are told the reason. */
   close(reason: Refusal): void {
     this.#closed = true;
-    this.#dismiss(reason);
+    this.dismiss(reason);
     for (const ackId of [...this.#leases.keys()]) this.#end(ackId, 'withdrawn');
-    for (const timer of this.#repeatTimers) timer.cancel();
+    for (const timer of this.#repeatTimers) clearTimeout(timer);
     this.#repeats.length = 0;
     this.#backlog.clear();
-  }
-
-  #dismiss(reason: Refusal): void {
-    for (const consumer of [...this.#consumers]) consumer.dismiss(reason);
-    this.#consumers.clear();
   }
 
   #withRoom(): Consumer | undefined {
@@ -235,35 +164,32 @@ export class Subscription {
     this.#deliveries += 1;
     const ackId = `${entry.message.messageId}-${this.#deliveries}`;
     const timer = this.#deadline(ackId, consumer.ackDeadlineMs);
-    this.#leases.set(ackId, { ackId, entry, consumer, duplicate, timer });
-    this.totals.delivered += 1;
+    this.#leases.set(ackId, { entry, consumer, duplicate, timer });
     if (!duplicate) this.#perhapsDuplicate(entry);
     consumer.accept({ ackId, message: entry.message, attempt: entry.failures + 1 });
   }
 
   /** By chance delivers a message once more after a while, acknowledged meanwhile or not. */
   #perhapsDuplicate(entry: Entry): void {
-    const { clock, random, habits } = this.#context;
-    const inOrder = this.#config.ordered && entry.message.orderingKey !== '';
-    if (random() >= habits.duplicateShare || inOrder) return;
-    const timer = clock.after(random() * DUPLICATE_SPREAD_MS, () => {
+    const { random, duplicateShare } = this.#context.habits;
+    if (random() >= duplicateShare) return;
+    const timer = setTimeout(() => {
       this.#repeatTimers.delete(timer);
       this.#repeats.push(entry);
       this.dispatch();
-    });
+    }, random() * DUPLICATE_SPREAD_MS);
     this.#repeatTimers.add(timer);
   }
 
-  #deadline(ackId: string, durationMs: number): Timer {
-    return this.#context.clock.after(durationMs, () => {
+  #deadline(ackId: string, durationMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
       this.#fail(ackId, 'expired');
-    });
+    }, durationMs);
   }
 
   #fail(ackId: string, how: 'nacked' | 'expired'): void {
     const lease = this.#end(ackId, how);
     if (lease === undefined) return;
-    this.totals[how] += 1;
     const { entry, duplicate } = lease;
     if (!duplicate && entry.state === 'outstanding') this.#retry(entry);
     this.dispatch();
@@ -271,14 +197,13 @@ export class Subscription {
 
   #retry(entry: Entry): void {
     this.#backlog.fail(entry);
-    const { deadLetter, retry } = this.#config;
+    const { deadLetter, retry } = this.config;
     if (
       deadLetter !== undefined &&
       entry.failures >= deadLetter.maxDeliveryAttempts &&
-      this.#context.deadLetter(entry.message, this.#config, entry.failures)
+      this.#context.deadLetter(entry.message, this.config, entry.failures)
     ) {
-      this.totals.deadLettered += 1;
-      this.#backlog.acknowledge(entry, this.#config.retainAcked);
+      this.#backlog.acknowledge(entry);
       return;
     }
     const delayMs = retryDelayMs(retry, entry.failures) * this.#context.habits.backoffFactor;
@@ -289,21 +214,8 @@ export class Subscription {
     const lease = this.#leases.get(ackId);
     if (lease === undefined) return undefined;
     this.#leases.delete(ackId);
-    lease.timer.cancel();
-    lease.consumer.ended(ackId, how);
+    clearTimeout(lease.timer);
+    lease.consumer.ended?.(ackId, how);
     return lease;
-  }
-
-  #purge(): void {
-    const { retentionMs, retainAcked } = this.#config;
-    const unacknowledgedMs = Math.max(retentionMs, this.topic?.config.retentionMs ?? 0);
-    this.#backlog.purge({
-      unacknowledgedMs,
-      acknowledgedMs: retainAcked ? retentionMs : unacknowledgedMs,
-    });
-  }
-
-  #touch(): void {
-    this.lastUsedMs = this.#context.clock.nowMs();
   }
 }

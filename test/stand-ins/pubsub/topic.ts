@@ -1,26 +1,59 @@
-import { DAY_MS, MINUTE_MS, durationWithin, toDuration } from './durations.ts';
 import type { Message } from './message.ts';
 import { requireResourceName } from './names.ts';
 import { Refusal } from './refusal.ts';
-import type { WireTopic } from './wire.ts';
-
-/** A topic's configuration, checked. */
-export interface TopicConfig {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  /** How long messages stay replayable whatever the subscriptions do; undefined: not at all. */
-  readonly retentionMs: number | undefined;
-}
-
-/** Bounds of pubsub.proto, Topic.message_retention_duration. */
-const RETENTION_MS = { minimum: 10 * MINUTE_MS, maximum: 31 * DAY_MS };
+import { requireRetention, type WireTopic } from './wire.ts';
 
 /** How many messages a topic without retention remembers for views; they cannot be replayed. */
 const REMEMBERED = 1_000;
 
-/** Reads and checks a topic. @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED` */
-export function readTopic(wire: WireTopic): TopicConfig {
-  requireResourceName(wire.name, 'topics');
+/**
+ * A topic with the messages it keeps: all of them under retention, which is 10 minutes at least and
+ * so longer than a stand-in's messages need.
+ */
+export class Topic {
+  /** As the API tells it. */
+  readonly wire: WireTopic;
+  /** Messages published since the topic was made. */
+  published = 0;
+  readonly #messages: Message[] = [];
+
+  /** @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED` */
+  constructor(wire: WireTopic) {
+    requireResourceName(wire.name, 'topics');
+    requireImplemented(wire);
+    requireRetention(wire.messageRetentionDuration);
+    this.wire = wire;
+  }
+
+  get name(): string {
+    return this.wire.name;
+  }
+
+  /** Keeps a message. */
+  keep(message: Message): void {
+    this.published += 1;
+    this.#messages.push(message);
+    if (this.#retains || this.#messages.length <= 2 * REMEMBERED) return;
+    // Cut now and then, so that a long run costs no shift for each message.
+    this.#messages.splice(0, REMEMBERED);
+  }
+
+  /** What a subscription may replay, oldest first; nothing without retention. */
+  get retained(): readonly Message[] {
+    return this.#retains ? this.#messages : [];
+  }
+
+  /** What the topic remembers, oldest first: the retained messages, else the last 1,000 at least. */
+  get remembered(): readonly Message[] {
+    return this.#messages;
+  }
+
+  get #retains(): boolean {
+    return this.wire.messageRetentionDuration !== null;
+  }
+}
+
+function requireImplemented(wire: WireTopic): void {
   const missing = [
     wire.messageStoragePolicy != null && 'message_storage_policy',
     wire.schemaSettings != null && 'schema_settings',
@@ -30,73 +63,5 @@ export function readTopic(wire: WireTopic): TopicConfig {
   ].filter((field) => field !== false);
   if (missing.length > 0) {
     throw new Refusal('UNIMPLEMENTED', `The stand-in does not do ${missing.join(', ')}`);
-  }
-  const retention = wire.messageRetentionDuration;
-  return {
-    name: wire.name,
-    labels: wire.labels,
-    retentionMs:
-      retention === null
-        ? undefined
-        : durationWithin(
-            retention,
-            'message_retention_duration',
-            RETENTION_MS.minimum,
-            RETENTION_MS.maximum,
-          ),
-  };
-}
-
-/** The topic as the API tells it. */
-export function toWireTopic(config: TopicConfig): WireTopic {
-  return {
-    name: config.name,
-    labels: config.labels,
-    messageRetentionDuration:
-      config.retentionMs === undefined ? null : toDuration(config.retentionMs),
-    state: 'ACTIVE',
-  };
-}
-
-/** A topic with the messages it keeps. */
-export class Topic {
-  config: TopicConfig;
-  /** Messages published since the topic was made. */
-  published = 0;
-  #messages: Message[] = [];
-
-  constructor(config: TopicConfig) {
-    this.config = config;
-  }
-
-  /** Keeps a message for the topic's retention. */
-  keep(message: Message, nowMs: number): void {
-    this.published += 1;
-    this.#messages.push(message);
-    this.#purge(nowMs);
-  }
-
-  /** What a subscription may replay, oldest first; nothing without retention. */
-  retained(nowMs: number): readonly Message[] {
-    this.#purge(nowMs);
-    return this.config.retentionMs === undefined ? [] : this.#messages;
-  }
-
-  /** What the topic remembers, oldest first: the retained messages, else the last 1,000 at least. */
-  remembered(nowMs: number): readonly Message[] {
-    this.#purge(nowMs);
-    return this.#messages;
-  }
-
-  #purge(nowMs: number): void {
-    const { retentionMs } = this.config;
-    if (retentionMs === undefined) {
-      // Cut now and then, so that a long run costs no shift for each message.
-      if (this.#messages.length > 2 * REMEMBERED) this.#messages.splice(0, REMEMBERED);
-      return;
-    }
-    const oldestMs = nowMs - retentionMs;
-    const kept = this.#messages.findIndex(({ publishTimeMs }) => publishTimeMs >= oldestMs);
-    if (kept !== 0) this.#messages.splice(0, kept === -1 ? this.#messages.length : kept);
   }
 }

@@ -3,26 +3,12 @@ import type { Message } from './message.ts';
 
 /** How a subscription stands. */
 export interface SubscriptionView {
-  /** Full name: `projects/P/subscriptions/S`. */
-  readonly name: string;
-  /** Full name of its topic. */
-  readonly topic: string;
-  /** Where it pushes to; absent for a pull subscription. */
-  readonly pushEndpoint?: string;
   /** Messages that wait to be delivered, their back-off included. */
   readonly undelivered: number;
   /** Messages that a subscriber holds. */
   readonly outstanding: number;
   /** Messages that subscribers have acknowledged, since it was made. */
   readonly acknowledged: number;
-  /** Deliveries begun, duplicates included. */
-  readonly delivered: number;
-  /** Deliveries refused by the subscriber. */
-  readonly nacked: number;
-  /** Deliveries whose ack deadline passed. */
-  readonly expired: number;
-  /** Messages moved to the dead-letter topic. */
-  readonly deadLettered: number;
 }
 
 /** How a topic stands. */
@@ -43,10 +29,7 @@ export class PubsubView {
 
   /** All topics, in the order they were made. */
   topics(): readonly TopicView[] {
-    return [...this.#broker.topics.values()].map(({ config, published }) => ({
-      name: config.name,
-      published,
-    }));
+    return [...this.#broker.topics.values()].map(({ name, published }) => ({ name, published }));
   }
 
   /**
@@ -54,25 +37,15 @@ export class PubsubView {
    * last 1,000. None where there is no such topic.
    */
   messages(topic: string): readonly Message[] {
-    const { topics, clock } = this.#broker;
-    return [...(topics.get(topic)?.remembered(clock.nowMs()) ?? [])];
-  }
-
-  /** All subscriptions that have not expired, in the order they were made. */
-  subscriptions(): readonly SubscriptionView[] {
-    return [...this.#broker.subscriptions.values()].map(({ config, counts, totals }) => ({
-      name: config.name,
-      topic: config.topic,
-      ...(config.push === undefined ? {} : { pushEndpoint: config.push.endpoint }),
-      undelivered: counts.queued + counts.waiting + counts.ready,
-      outstanding: counts.outstanding,
-      ...totals,
-    }));
+    return [...(this.#broker.topics.get(topic)?.remembered ?? [])];
   }
 
   /** A subscription by its full name; undefined where there is none. */
   subscription(name: string): SubscriptionView | undefined {
-    return this.subscriptions().find((subscription) => subscription.name === name);
+    const subscription = this.#broker.subscriptions.get(name);
+    if (subscription === undefined) return undefined;
+    const { undelivered, outstanding } = subscription.counts;
+    return { undelivered, outstanding, acknowledged: subscription.acknowledged };
   }
 
   /** Resolves as soon as `holds`, looked at now and after every change. @throws the signal's reason */

@@ -1,18 +1,12 @@
+import { requireArgument } from './refusal.ts';
+
 // Shapes of google.pubsub.v1 as proto-loader gives and takes them (camel case, absent messages null);
 // pubsub.proto says what each field means.
 
-/** `google.protobuf.Duration`. */
+/** `google.protobuf.Duration`, and a `Timestamp` since the epoch. */
 export interface WireDuration {
   readonly seconds: number | string;
   readonly nanos: number;
-}
-
-/** `google.protobuf.Timestamp`. */
-export type WireTimestamp = WireDuration;
-
-/** `google.protobuf.FieldMask`: paths in snake case. */
-export interface WireFieldMask {
-  readonly paths: readonly string[];
 }
 
 /** `Topic`, the fields that are done and those that are refused. */
@@ -25,7 +19,6 @@ export interface WireTopic {
   readonly ingestionDataSourceSettings?: object | null;
   readonly messageTransforms?: readonly object[];
   readonly kmsKeyName?: string;
-  readonly state?: string;
 }
 
 /** `PubsubMessage`. */
@@ -33,7 +26,7 @@ export interface WireMessage {
   readonly data: Buffer;
   readonly attributes: Readonly<Record<string, string>>;
   readonly messageId: string;
-  readonly publishTime: WireTimestamp | null;
+  readonly publishTime: WireDuration | null;
   readonly orderingKey: string;
 }
 
@@ -41,8 +34,7 @@ export interface WireMessage {
 export interface WirePushConfig {
   readonly pushEndpoint: string;
   readonly attributes: Readonly<Record<string, string>>;
-  readonly oidcToken?: { readonly serviceAccountEmail: string; readonly audience: string } | null;
-  readonly pubsubWrapper?: object | null;
+  readonly oidcToken?: object | null;
   readonly noWrapper?: { readonly writeMetadata: boolean } | null;
 }
 
@@ -64,22 +56,17 @@ export interface WireSubscription {
   readonly topic: string;
   readonly pushConfig: WirePushConfig | null;
   readonly ackDeadlineSeconds: number;
-  readonly retainAckedMessages: boolean;
   readonly messageRetentionDuration: WireDuration | null;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly enableMessageOrdering: boolean;
-  readonly expirationPolicy: { readonly ttl: WireDuration | null } | null;
   readonly filter: string;
   readonly deadLetterPolicy: WireDeadLetterPolicy | null;
   readonly retryPolicy: WireRetryPolicy | null;
-  readonly detached?: boolean;
+  readonly retainAckedMessages?: boolean;
+  readonly enableMessageOrdering?: boolean;
   readonly enableExactlyOnceDelivery?: boolean;
   readonly bigqueryConfig?: object | null;
   readonly cloudStorageConfig?: object | null;
   readonly bigtableConfig?: object | null;
   readonly messageTransforms?: readonly object[];
-  readonly topicMessageRetentionDuration?: WireDuration | null;
-  readonly state?: string;
 }
 
 /** `ReceivedMessage`. */
@@ -89,14 +76,6 @@ export interface WireReceivedMessage {
   readonly deliveryAttempt: number;
 }
 
-/** `Snapshot`. */
-export interface WireSnapshot {
-  readonly name: string;
-  readonly topic: string;
-  readonly expireTime: WireTimestamp;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
 /** One request of a stream; only the first names the subscription. */
 export interface WireStreamingPullRequest {
   readonly subscription: string;
@@ -104,13 +83,45 @@ export interface WireStreamingPullRequest {
   readonly modifyDeadlineSeconds: readonly number[];
   readonly modifyDeadlineAckIds: readonly string[];
   readonly streamAckDeadlineSeconds: number;
-  readonly clientId: string;
   readonly maxOutstandingMessages: number;
   readonly maxOutstandingBytes: number;
 }
 
-/** A page of a list request. */
-export interface WirePageRequest {
-  readonly pageSize: number;
-  readonly pageToken: string;
+/** A minute in milliseconds. */
+export const MINUTE_MS = 60_000;
+/** A day in milliseconds. */
+export const DAY_MS = 24 * 60 * MINUTE_MS;
+
+/** Bounds of how long topics and subscriptions keep messages (pubsub.proto, message_retention_duration). */
+const RETENTION_MS = [10 * MINUTE_MS, 31 * DAY_MS] as const;
+
+/** Milliseconds of a duration or timestamp. */
+export function millisecondsOf({ seconds, nanos }: WireDuration): number {
+  return Number(seconds) * 1_000 + nanos / 1e6;
+}
+
+/** A duration or timestamp of milliseconds. */
+export function fromMilliseconds(ms: number): WireDuration {
+  const seconds = Math.floor(ms / 1_000);
+  return { seconds, nanos: Math.round((ms - seconds * 1_000) * 1e6) };
+}
+
+/** Milliseconds of a duration within bounds. @throws Refusal `INVALID_ARGUMENT` naming the field */
+export function durationWithin(
+  duration: WireDuration,
+  field: string,
+  [minimumMs, maximumMs]: readonly [number, number],
+): number {
+  const ms = millisecondsOf(duration);
+  requireArgument(
+    ms >= minimumMs && ms <= maximumMs,
+    `${field} is ${ms / 1_000}s: at least ${minimumMs / 1_000}s, at most ${maximumMs / 1_000}s are allowed`,
+  );
+  return ms;
+}
+
+/** Refuses a retention that the product does not take; null: none is asked for. @throws Refusal `INVALID_ARGUMENT` */
+export function requireRetention(retention: WireDuration | null): void {
+  if (retention === null) return;
+  durationWithin(retention, 'message_retention_duration', RETENTION_MS);
 }

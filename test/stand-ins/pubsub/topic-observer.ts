@@ -1,7 +1,7 @@
 import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
 
-/** What a tap reads from and whom it tells. */
-export interface TapOptions {
+/** Which topics are read and who is told. */
+export interface TopicObserverOptions {
   /** `HOST:PORT` of a stand-in or of Google's emulator. */
   readonly host: string;
   readonly projectId: string;
@@ -15,26 +15,28 @@ export interface TapOptions {
 }
 
 /** Reads along with topics, by pull subscriptions of its own, without taking part in the work. */
-export async function tapTopics(options: TapOptions): Promise<{ close(): Promise<void> }> {
+export async function observeTopics(
+  options: TopicObserverOptions,
+): Promise<{ close(): Promise<void> }> {
   const pubsub = new PubSub({
     apiEndpoint: options.host,
     projectId: options.projectId,
     emulatorMode: true,
   });
-  const taps: Subscription[] = [];
+  const subscriptions: Subscription[] = [];
   for (const topic of options.topics) {
-    const [subscription] = await pubsub.createSubscription(topic, `tap-of-${topic}`);
+    const [subscription] = await pubsub.createSubscription(topic, `observer-of-${topic}`);
     subscription.on('message', (message: Message) => {
       options.onMessage(topic, { attributes: message.attributes, data: message.data });
       message.ack();
     });
     // The stream is opened again by the client; what it cannot mend shows as missing convergence.
     subscription.on('error', () => undefined);
-    taps.push(subscription);
+    subscriptions.push(subscription);
   }
   return {
     close: async () => {
-      await Promise.all(taps.map(async (subscription) => subscription.close()));
+      await Promise.all(subscriptions.map(async (subscription) => subscription.close()));
       await pubsub.close();
     },
   };
