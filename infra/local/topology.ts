@@ -140,7 +140,7 @@ async function startDestination(
   const metadata = await startMetadata({ projectId: PROJECT });
   closers.push(async () => metadata.close());
   const registry = await startRegistry({
-    personality: 'artifact-registry',
+    dialect: 'artifact-registry',
     google: { accessTokens: metadata.issuer },
     repositories: [`${PROJECT}/mirror`],
   });

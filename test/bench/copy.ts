@@ -34,12 +34,12 @@ export async function bench(options: BenchOptions): Promise<number> {
   const us = ourselves(join(folder, 'bundle'));
   const service = ourService(join(folder, 'service'));
   const others = peers(folder);
-  const source = await startRegistryProcess(['--bearer']);
-  const destination = await startRegistryProcess(['--personality=artifact-registry']);
-  const discarding = await startRegistryProcess([
-    '--personality=artifact-registry',
-    '--discard-blobs',
-  ]);
+  const source = await startRegistryProcess({ auth: { scheme: 'bearer' } });
+  const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
+  const discarding = await startRegistryProcess({
+    dialect: 'artifact-registry',
+    discardBlobs: true,
+  });
   try {
     for (const rttMs of [20, 80]) {
       await coldSharedLayers(rttMs, [us, service], others, source, destination);
@@ -151,7 +151,7 @@ async function bigBlob(
 ): Promise<void> {
   const repository = 'bench/big';
   // Without tokens, which the yardstick does not know of.
-  const open = await startRegistryProcess([]);
+  const open = await startRegistryProcess();
   await open.putSyntheticImage({
     repository,
     tag: 'big',

@@ -31,8 +31,8 @@ const BOUND_MIB = 256;
  */
 export async function bench(options: BenchOptions): Promise<number> {
   const bundles = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
-  const source = await startRegistryProcess([]);
-  const destination = await startRegistryProcess(['--discard-blobs']);
+  const source = await startRegistryProcess();
+  const destination = await startRegistryProcess({ discardBlobs: true });
   try {
     const serve = bundleInto(bundles, 'serve');
     await fill(source);

@@ -84,8 +84,8 @@ function print(lines: readonly Line[], { json }: BenchOptions): void {
 
 /** Process start → first 204, ours and a bare function's in turn. */
 async function coldStart(serve: string, runs: number): Promise<readonly Line[]> {
-  const source = await startRegistryProcess([]);
-  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const source = await startRegistryProcess();
+  const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
   try {
     await source.putSyntheticImage({
       repository: 'bench/cold',
@@ -170,8 +170,8 @@ async function listening(port: number, child: ChildProcess): Promise<void> {
 
 /** Events about repositories that need nothing, 4 at a time and 16 at a time. */
 async function unchangedEvents(serve: string): Promise<readonly Line[]> {
-  const source = await startRegistryProcess([]);
-  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const source = await startRegistryProcess();
+  const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
   const instance = await startInstanceProcess({
     command: [serve],
     env: serviceEnv(destination),
@@ -237,7 +237,7 @@ interface SharedRun {
 
 /** 2,000 tags by fan-out: one process, then four; farther away where this machine was the bound. */
 async function sharedRepository(serve: string): Promise<readonly Line[]> {
-  const source = await startRegistryProcess([]);
+  const source = await startRegistryProcess();
   try {
     for (let tag = 0; tag < SHARED_TAGS; tag++) {
       await source.putSyntheticImage({
@@ -295,7 +295,7 @@ async function sharedBy(
   source: RegistryProcess,
   rttMs: number,
 ): Promise<SharedRun> {
-  const destination = await startRegistryProcess(['--personality=artifact-registry']);
+  const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
   const pubsub = await startPubsub({ duplicateShare: 0, backoffFactor: 0.01 });
   const env = {
     ...serviceEnv(destination),

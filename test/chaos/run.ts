@@ -150,7 +150,7 @@ class Scene {
       },
     });
     this.#destination = await startRegistry({
-      personality: 'artifact-registry',
+      dialect: 'artifact-registry',
       google: {
         accessTokens: { verify: (token) => (token === TOKEN ? { email: 'm@p' } : undefined) },
       },

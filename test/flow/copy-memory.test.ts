@@ -23,11 +23,8 @@ describe('memory of the one-shot command', () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-memory-'));
     us = ourselves(folder);
-    source = await startRegistryProcess([]);
-    destination = await startRegistryProcess([
-      '--personality=artifact-registry',
-      '--discard-blobs',
-    ]);
+    source = await startRegistryProcess();
+    destination = await startRegistryProcess({ dialect: 'artifact-registry', discardBlobs: true });
   });
 
   after(async () => {

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { isIPv4, type AddressInfo } from 'node:net';
 import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { freePort } from '../stand-ins/child.ts';
-import { selfSignedCertificate } from '../stand-ins/registry/certificate.ts';
 import { startRegistries, type Registries } from '../functions/registries.ts';
 import { runEntry } from './entry.ts';
 
@@ -22,9 +22,29 @@ interface Server {
   close(): void;
 }
 
+/** A certificate of openssl's for these names, and its key. */
+function selfSignedCertificate(...names: readonly string[]): { key: string; cert: string } {
+  const alternatives = names.map((name) => `${isIPv4(name) ? 'IP' : 'DNS'}:${name}`).join(',');
+  const options =
+    '-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout - -out -';
+  const pem = execFileSync(
+    'openssl',
+    [
+      'req',
+      ...options.split(' '),
+      '-subj',
+      '/CN=test',
+      '-addext',
+      `subjectAltName=${alternatives}`,
+    ],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+  );
+  return { key: pem, cert: pem };
+}
+
 async function serve(answer: RequestListener, tls = false): Promise<Server> {
   const server = tls
-    ? createTlsServer(selfSignedCertificate(['localhost', '127.0.0.1', hostname()]), answer)
+    ? createTlsServer(selfSignedCertificate('localhost', '127.0.0.1', hostname()), answer)
     : createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -12,7 +12,7 @@ export interface Registries {
   close(): Promise<void>;
 }
 
-/** Starts both. The destination is of the plain personality unless said otherwise. */
+/** Starts both. The destination is of the plain dialect unless said otherwise. */
 export async function startRegistries(
   options: {
     readonly seeded?: boolean;

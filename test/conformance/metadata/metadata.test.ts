@@ -110,7 +110,7 @@ describe('metadata server and Google’s library', () => {
     assert.equal(email, metadata.email);
     const token = await auth.getAccessToken();
     const registry = await start(t, {
-      personality: 'artifact-registry',
+      dialect: 'artifact-registry',
       google: { accessTokens: metadata.issuer },
     });
     storeImage(registry, 'p/r/app', 'v1');

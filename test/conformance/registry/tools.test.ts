@@ -22,7 +22,7 @@ const gcrane = findGcrane();
 const regctl = findRegctl();
 const skopeo = findSkopeo();
 
-/** Both personalities with their credentials, the source filled, and a docker config for tools. */
+/** Both dialects with their credentials, the source filled, and a docker config for tools. */
 async function startBoth(t: TestContext): Promise<{
   readonly source: LocalRegistry;
   readonly destination: LocalRegistry;
@@ -31,7 +31,7 @@ async function startBoth(t: TestContext): Promise<{
   const issuer = new TokenIssuer();
   const source = await start(t, { auth: { scheme: 'bearer', users: { robot: 'secret' } } });
   const destination = await start(t, {
-    personality: 'artifact-registry',
+    dialect: 'artifact-registry',
     google: { accessTokens: issuer },
   });
   await seedImages(storeTarget(source.store));

@@ -11,8 +11,10 @@ import {
   challengedAuthorization,
   fixedAuthorization,
 } from '../../stand-ins/verifier/authorization.ts';
+import { textOf } from '../../stand-ins/verifier/http-exchange.ts';
+import { RegistryClient } from '../../stand-ins/verifier/registry-client.ts';
 import { verifyRepository } from '../../stand-ins/verifier/verifier.ts';
-import { manifestOf, start, storeImage } from '../registry/loopback.ts';
+import { ask, manifestOf, start, storeImage } from '../registry/loopback.ts';
 
 const REPOSITORY = 'demo/web';
 
@@ -44,7 +46,13 @@ describe('verifier', () => {
         ['latest', 2, 8],
       ],
     );
-    assert.equal(report.bytes, registry.store.blobBytes);
+    const blobs = registry.store.blobs(REPOSITORY);
+    const sizeOf = (digest: string): number =>
+      registry.store.blob(REPOSITORY, digest)?.sizeBytes ?? 0;
+    assert.equal(
+      report.bytes,
+      blobs.reduce((sum, digest) => sum + sizeOf(digest), 0),
+    );
     assert.equal(report.blobs, 8);
     assert.equal(registry.counter.count({ kind: 'blob' }), 8);
   });
@@ -62,7 +70,7 @@ describe('verifier', () => {
 
     const issuer = new TokenIssuer();
     const google = await start(t, {
-      personality: 'artifact-registry',
+      dialect: 'artifact-registry',
       google: { accessTokens: issuer },
     });
     storeImage(google, 'p/r/app', 'v1');
@@ -148,5 +156,87 @@ describe('verifier', () => {
     const [digest = ''] = registry.store.blobs(REPOSITORY);
     registry.store.deleteBlob(REPOSITORY, digest);
     assert.deepEqual(await problemsOf(registry), [`1.0.0: blob ${digest} was answered 404`]);
+  });
+});
+
+async function startBoth(
+  t: TestContext,
+): Promise<{ registry: LocalRegistry; client: RegistryClient }> {
+  const registry = await start(t, { auth: { scheme: 'bearer' } });
+  const client = new RegistryClient({
+    url: registry.url,
+    authorization: challengedAuthorization(),
+  });
+  t.after(() => {
+    client.close();
+  });
+  return { registry, client };
+}
+
+describe('registry client', () => {
+  it('answers one challenge and then knows the token', async (t) => {
+    const { registry, client } = await startBoth(t);
+    storeImage(registry, 'a', 'v1');
+    for (let count = 0; count < 2; count++) {
+      const list = await client.send({ method: 'GET', repository: 'a', path: 'tags/list' });
+      assert.match(await textOf(list), /"v1"/);
+    }
+    assert.deepEqual(registry.counter.summary, {
+      'GET tags 401': 1,
+      'GET token 200': 1,
+      'GET tags 200': 2,
+    });
+  });
+
+  it('gives its credentials to no other host that an address names', async (t) => {
+    const { registry, client } = await startBoth(t);
+    storeImage(registry, 'a', 'v1');
+    await client.send({ method: 'GET', repository: 'a', path: 'tags/list' });
+    registry.counter.reset();
+    for (const origin of [registry.url, registry.downloadUrl]) {
+      const path = `${origin}/v2/a/tags/list?last=v0`;
+      (await client.send({ method: 'GET', repository: 'a', path })).resume();
+    }
+    assert.deepEqual(
+      registry.counter.records.map(({ host, headers }) => [
+        host,
+        headers.authorization === undefined,
+      ]),
+      [
+        ['registry', false],
+        // Asked twice: the answer is a challenge, which another host gets no credentials for either.
+        ['downloads', true],
+        ['downloads', true],
+      ],
+    );
+  });
+
+  it('ends a circle of redirects', async (t) => {
+    const { registry, client } = await startBoth(t);
+    registry.faults.add({
+      kind: 'blob',
+      times: 100,
+      effect: { kind: 'answer', status: 302, headers: { location: '/v2/a/blobs/round' } },
+    });
+    await assert.rejects(client.send({ method: 'GET', repository: 'a', path: 'blobs/round' }));
+  });
+
+  it('answers Basic with the credentials', async () => {
+    const authorization = challengedAuthorization({ user: 'u', password: 'p' });
+    assert.equal(
+      await authorization({ repository: 'a', actions: 'pull', challenge: 'Basic realm="r"' }),
+      'Basic dTpw',
+    );
+    assert.equal(
+      await challengedAuthorization()({ repository: 'a', actions: 'pull', challenge: 'Basic' }),
+      undefined,
+    );
+  });
+
+  it('rejects where the token is refused', async (t) => {
+    const registry = await start(t, { auth: { scheme: 'bearer', users: { u: 'p' } } });
+    const challenge = (await ask(registry.url, 'GET', '/v2/')).headers['www-authenticate'];
+    const authorization = challengedAuthorization({ user: 'u', password: 'wrong' });
+    await assert.rejects(authorization({ repository: 'a', actions: 'pull', challenge }), /401/);
   });
 });

@@ -100,7 +100,7 @@ describe('between registries on loopback', () => {
   }
 
   it('tells a moved tag of an immutable repository as drifted', () =>
-    withLoopback({ destinationOptions: { personality: 'artifact-registry' } }, async (loopback) => {
+    withLoopback({ destinationOptions: { dialect: 'artifact-registry' } }, async (loopback) => {
       const image = imageWith('image', 1);
       loopback.seedDestination('v1', image);
       loopback.seed('v1', moved(image));

@@ -60,7 +60,7 @@ export class Loopback {
   static async start(options: LoopbackOptions = {}): Promise<Loopback> {
     const { source = 'bearer', destination = 'google' } = options;
     const google = {
-      personality: 'artifact-registry',
+      dialect: 'artifact-registry',
       google: {
         accessTokens: {
           verify: (token) => (token === ACCESS_TOKEN ? { email: 'mirror@project.iam' } : undefined),
@@ -70,7 +70,7 @@ export class Loopback {
     const anybody = { scheme: 'bearer', allows: () => true } as const;
     if (options.oneHost === true) {
       const one = await startRegistry({
-        ...(destination === 'google' ? { personality: 'artifact-registry' } : {}),
+        ...(destination === 'google' ? { dialect: 'artifact-registry' } : {}),
         ...options.destinationOptions,
       });
       return new Loopback(one, one, options);

@@ -115,7 +115,7 @@ export function artifactRegistry(
   const verify = (token: string): { email: string } | undefined =>
     token === ACCESS_TOKEN ? { email: 'mirror@example.com' } : undefined;
   return registry(t, {
-    personality: 'artifact-registry',
+    dialect: 'artifact-registry',
     google: { accessTokens: { verify } },
     switches,
   });

@@ -52,8 +52,6 @@ export interface ImageParts {
   /** Default `oci`. */
   readonly format?: ImageFormat;
   readonly labels?: Readonly<Record<string, string>>;
-  readonly entrypoint?: readonly string[];
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** All times in images are this one or later: images depend on their seeds alone. */
@@ -84,7 +82,6 @@ export function buildImage(parts: ImageParts): BuiltImage {
   const root = buildManifest(docker ? types.DOCKER_MANIFEST : types.OCI_MANIFEST, {
     config: descriptorOf(config, docker ? types.DOCKER_CONFIG : types.OCI_CONFIG),
     layers: parts.layers.map((layer) => descriptorOf(layer, layerType)),
-    ...(parts.annotations === undefined ? {} : { annotations: parts.annotations }),
   });
   return { root, children: [], blobs: distinct([...parts.layers, config]) };
 }
@@ -139,7 +136,7 @@ function configDocument(parts: ImageParts): unknown {
     ...parts.platform,
     config: {
       Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
-      Entrypoint: parts.entrypoint ?? ['/app/serve'],
+      Entrypoint: ['/app/serve'],
       ...(parts.labels === undefined ? {} : { Labels: parts.labels }),
     },
     rootfs: { type: 'layers', diff_ids: parts.layers.map(({ diffId }) => diffId) },

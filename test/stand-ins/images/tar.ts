@@ -3,10 +3,6 @@ export interface TarFile {
   /** Relative path; a directory's ends with a slash. */
   readonly path: string;
   readonly bytes?: Buffer;
-  /** Permission bits. Default 0o644, of a directory 0o755. */
-  readonly mode?: number;
-  /** Makes the entry a symbolic link to this path. */
-  readonly linkTo?: string;
 }
 
 const BLOCK_BYTES = 512;
@@ -27,16 +23,14 @@ export function tarHeader(file: TarFile, sizeBytes: number, modifiedSeconds: num
   if (Buffer.byteLength(file.path) > 100) throw new Error(`path too long for ustar: ${file.path}`);
   const directory = file.path.endsWith('/');
   const block = Buffer.alloc(BLOCK_BYTES);
-  const type = directory ? '5' : file.linkTo === undefined ? '0' : '2';
   block.write(file.path, 0);
-  octal(block, 100, 8, file.mode ?? (directory ? 0o755 : 0o644));
+  octal(block, 100, 8, directory ? 0o755 : 0o644);
   octal(block, 108, 8, 0);
   octal(block, 116, 8, 0);
   octal(block, 124, 12, sizeBytes);
   octal(block, 136, 12, modifiedSeconds);
   block.fill(' ', 148, 156);
-  block.write(type, 156);
-  block.write(file.linkTo ?? '', 157);
+  block.write(directory ? '5' : '0', 156);
   block.write('ustar\u000000', 257);
   block.write('root', 265);
   block.write('root', 297);

@@ -14,20 +14,12 @@ export interface RequestRecord {
   readonly status: number;
   /** Bytes of the request's body that were read. */
   readonly bytesIn: number;
-  /** Bytes of the answer's body that were handed to the socket. */
-  readonly bytesOut: number;
-  /** Milliseconds since 1970. */
-  readonly startedMs: number;
-  /** Undefined while it is under way. */
-  readonly endedMs: number | undefined;
 }
 
 /** A record while its request is served. */
 export interface OpenRecord {
-  readonly record: RequestRecord;
   answered(status: number): void;
   received(bytes: number): void;
-  sent(bytes: number): void;
   /** Ends the record, once. */
   end(): void;
 }
@@ -44,16 +36,9 @@ export interface RequestFilter {
 
 /** Counts and remembers every request that a registry sees. */
 export class RequestCounter {
-  readonly #clock: () => number;
   #records: Mutable<RequestRecord>[] = [];
   #open = 0;
   #highestConcurrency = 0;
-  readonly #openOf = new Map<RequestKind, number>();
-  #highestOf = new Map<RequestKind, number>();
-
-  constructor(clock: () => number) {
-    this.#clock = clock;
-  }
 
   /** All requests since the last reset, in the order of their arrival. */
   get records(): readonly RequestRecord[] {
@@ -72,27 +57,12 @@ export class RequestCounter {
 
   /** Bytes of blobs that were read from clients, whatever became of them. */
   get uploadedBytes(): number {
-    return this.#sum('upload', 'bytesIn');
-  }
-
-  /** Bytes of blobs that were sent to clients. */
-  get downloadedBytes(): number {
-    return this.#sum('blob', 'bytesOut') + this.#sum('download', 'bytesOut');
+    return this.select({ kind: 'upload' }).reduce((sum, { bytesIn }) => sum + bytesIn, 0);
   }
 
   /** The most requests that were under way at one time since the last reset. */
   get highestConcurrency(): number {
     return this.#highestConcurrency;
-  }
-
-  /** The most requests of one kind that were under way at one time since the last reset. */
-  highestConcurrencyOf(kind: RequestKind): number {
-    return this.#highestOf.get(kind) ?? 0;
-  }
-
-  /** Requests that are under way now. */
-  get openRequests(): number {
-    return this.#open;
   }
 
   /** The requests that a filter describes. */
@@ -125,7 +95,6 @@ export class RequestCounter {
   reset(): void {
     this.#records = [];
     this.#highestConcurrency = this.#open;
-    this.#highestOf = new Map(this.#openOf);
   }
 
   /** Begins the record of a request. */
@@ -135,42 +104,19 @@ export class RequestCounter {
       kind: requestKind(request.url.split('?')[0] ?? ''),
       status: 0,
       bytesIn: 0,
-      bytesOut: 0,
-      startedMs: this.#clock(),
-      endedMs: undefined,
     };
     this.#records.push(record);
-    this.#opened(record.kind);
+    this.#highestConcurrency = Math.max(this.#highestConcurrency, ++this.#open);
     return {
-      record,
       answered: (status) => {
         record.status = status;
       },
       received: (bytes) => {
         record.bytesIn += bytes;
       },
-      sent: (bytes) => {
-        record.bytesOut += bytes;
-      },
       end: () => {
-        if (record.endedMs !== undefined) return;
-        record.endedMs = this.#clock();
         this.#open--;
-        this.#openOf.set(record.kind, (this.#openOf.get(record.kind) ?? 1) - 1);
       },
     };
-  }
-
-  #opened(kind: RequestKind): void {
-    this.#highestConcurrency = Math.max(this.#highestConcurrency, ++this.#open);
-    const open = (this.#openOf.get(kind) ?? 0) + 1;
-    this.#openOf.set(kind, open);
-    this.#highestOf.set(kind, Math.max(this.#highestOf.get(kind) ?? 0, open));
-  }
-
-  #sum(kind: RequestKind, field: 'bytesIn' | 'bytesOut'): number {
-    return this.#records
-      .filter((record) => record.kind === kind)
-      .reduce((sum, record) => sum + record[field], 0);
   }
 }

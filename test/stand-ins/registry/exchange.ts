@@ -84,6 +84,11 @@ export function jsonAnswer(
   );
 }
 
+/** What a path that no endpoint has is answered with: names outside the grammar lead to none. */
+export function noSuchPage(): Answer {
+  return bytesAnswer(404, 'text/plain; charset=utf-8', Buffer.from('404 page not found\n'));
+}
+
 /** The error answer of a refusal (OCI Distribution 1.1, "Error Codes"). */
 export function refusalAnswer(refusal: RegistryRefusal): Answer {
   return jsonAnswer(

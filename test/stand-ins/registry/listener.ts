@@ -51,14 +51,13 @@ async function serve(
   response: ServerResponse,
   record: OpenRecord,
 ): Promise<void> {
-  const request = toRequest(options.scheme, message, record);
-  const answer = await answerOf(options.handler, request);
+  const answer = await answerOf(options.handler, toRequest(options.scheme, message, record));
   record.answered(answer.ending?.after === 'head' ? 0 : answer.status);
   if (!message.readableEnded) {
     if (answer.unread === 'hold') holdBody(message);
     else drainBody(message, record);
   }
-  await send(answer, message, response, record);
+  await send(answer, message, response);
 }
 
 async function answerOf(handler: Handler, request: RegistryRequest): Promise<Answer> {
@@ -75,11 +74,7 @@ async function answerOf(handler: Handler, request: RegistryRequest): Promise<Ans
   }
 }
 
-function toRequest(
-  scheme: 'http' | 'https',
-  message: IncomingMessage,
-  record: OpenRecord,
-): RegistryRequest {
+function toRequest(scheme: string, message: IncomingMessage, record: OpenRecord): RegistryRequest {
   const [path = '/', ...rest] = (message.url ?? '/').split('?');
   const rawQuery = rest.join('?');
   return {
@@ -120,7 +115,6 @@ async function send(
   answer: Answer,
   message: IncomingMessage,
   response: ServerResponse,
-  record: OpenRecord,
 ): Promise<void> {
   const { ending, body } = answer;
   if (ending?.after === 'head') {
@@ -130,7 +124,7 @@ async function send(
   response.writeHead(answer.status, answer.headers);
   if (body !== undefined && message.method !== 'HEAD') {
     const end = Math.min(ending?.after ?? body.sizeBytes, body.sizeBytes);
-    await writeAll(body.read(0, end), response, record);
+    await writeAll(body.read(0, end), response);
     if (response.destroyed) return;
   }
   if (ending === undefined) {
@@ -145,15 +139,10 @@ async function send(
 }
 
 /** Writes in batches, so that many small chunks cost few system calls, and no faster than they are read. */
-async function writeAll(
-  chunks: Iterable<Buffer>,
-  response: ServerResponse,
-  record: OpenRecord,
-): Promise<void> {
+async function writeAll(chunks: Iterable<Buffer>, response: ServerResponse): Promise<void> {
   let batched = 0;
   for (const chunk of chunks) {
     if (batched === 0) response.cork();
-    record.sent(chunk.length);
     response.write(chunk);
     batched += chunk.length;
     if (batched < BATCH_BYTES) continue;

@@ -1,18 +1,18 @@
-import { spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { FaultRuleDocument, RegistryFigures, SyntheticImageRequest } from './control.ts';
-import type { RegistrySwitches } from './switches.ts';
+import type {
+  Announcement,
+  Command,
+  RegistryFigures,
+  Reply,
+  SyntheticImageRequest,
+} from './registry-child.ts';
+import type { RegistryOptions } from './registry.ts';
+import type { RegistrySwitches } from './dialect.ts';
 
 /** A registry in a process of its own, controlled from this one. */
-export interface RegistryProcess {
-  readonly host: string;
-  readonly url: string;
-  readonly downloadUrl: string;
-  readonly controlUrl: string;
-  /** Its certificate, with `--tls`. */
-  readonly ca: string | undefined;
+export interface RegistryProcess extends Announcement {
   readonly pid: number;
   figures(): Promise<RegistryFigures>;
   /** Forgets what was counted. */
@@ -20,72 +20,57 @@ export interface RegistryProcess {
   /** Forgets what is stored. */
   clear(): Promise<void>;
   set(changes: Partial<RegistrySwitches>): Promise<void>;
-  addFault(rule: FaultRuleDocument): Promise<void>;
-  clearFaults(): Promise<void>;
   putSyntheticImage(image: SyntheticImageRequest): Promise<{ readonly digest: string }>;
   /** Ends the process and waits until it has gone. */
   close(): Promise<void>;
 }
 
-interface Announcement {
-  readonly host: string;
-  readonly url: string;
-  readonly downloadUrl: string;
-  readonly controlUrl: string;
-  readonly ca?: string;
-}
-
 /**
- * Starts `main.ts` beside this file with its command line.
+ * Starts a registry in a process of its own; its options are those that survive a copy.
  * @throws Error where it ends before it listens
  */
-export async function startRegistryProcess(args: readonly string[]): Promise<RegistryProcess> {
-  const entry = fileURLToPath(new URL('main.ts', import.meta.url));
-  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout });
-  const [line] = (await Promise.race([
-    once(lines, 'line'),
-    once(child, 'exit').then(([code]) => {
-      throw new Error(`the registry ended with ${String(code)} before it listened`);
-    }),
-  ])) as [string];
-  const announcement = JSON.parse(line) as Announcement;
+export async function startRegistryProcess(
+  options: Pick<RegistryOptions, 'dialect' | 'discardBlobs' | 'auth'> = {},
+): Promise<RegistryProcess> {
+  const child = fork(
+    fileURLToPath(new URL('registry-child.ts', import.meta.url)),
+    [JSON.stringify(options)],
+    { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+  );
+  const gone = once(child, 'exit');
+  const failed = gone.then(([code]) => {
+    throw new Error(`the registry's process has ended with ${String(code)}`);
+  });
+  // Whoever waits for an answer sees it.
+  failed.catch(() => undefined);
+  const answers = new Map<number, (reply: Reply) => void>();
+  let commands = 0;
+  const announced = once(child, 'message') as Promise<[Announcement]>;
+  const [announcement] = await Promise.race([announced, failed]);
+  child.on('message', (reply: Reply) => {
+    answers.get(reply.id)?.(reply);
+    answers.delete(reply.id);
+  });
 
-  async function control(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${announcement.controlUrl}${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const document = (await response.json()) as { readonly error?: string };
-    if (!response.ok) throw new Error(document.error ?? `status ${response.status}`);
-    return document;
+  async function command<T>(asked: Command): Promise<T> {
+    commands += 1;
+    const answer = Promise.withResolvers<Reply>();
+    answers.set(commands, answer.resolve);
+    child.send({ id: commands, ...asked }, () => undefined);
+    const { result, error } = await Promise.race([answer.promise, failed]);
+    if (error !== undefined) throw new Error(error);
+    return result as T;
   }
 
   return {
     ...announcement,
-    ca: announcement.ca,
     pid: child.pid ?? 0,
-    figures: async () => (await control('GET', '/figures')) as RegistryFigures,
-    reset: async () => {
-      await control('POST', '/reset');
-    },
-    clear: async () => {
-      await control('POST', '/clear');
-    },
-    set: async (changes) => {
-      await control('PUT', '/switches', changes);
-    },
-    addFault: async (rule) => {
-      await control('POST', '/faults', rule);
-    },
-    clearFaults: async () => {
-      await control('DELETE', '/faults');
-    },
-    putSyntheticImage: async (image) =>
-      (await control('POST', '/synthetic', image)) as { readonly digest: string },
+    figures: () => command({ name: 'figures' }),
+    reset: () => command({ name: 'reset' }),
+    clear: () => command({ name: 'clear' }),
+    set: (changes) => command({ name: 'set', changes }),
+    putSyntheticImage: (image) => command({ name: 'putSyntheticImage', image }),
     close: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, 'exit');
       child.kill('SIGTERM');
       await gone;
     },

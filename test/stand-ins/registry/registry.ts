@@ -1,42 +1,38 @@
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Guard } from './auth/access.ts';
 import { DistributionGuard, type DistributionAuth } from './auth/distribution-guard.ts';
 import { GoogleGuard, type GoogleAuth } from './auth/google-guard.ts';
-import type { Guard } from './auth/guard.ts';
-import { repositoryOf } from './artifact-registry/image-name.ts';
+import { repositoryOf } from './artifact-registry/images.ts';
 import type { RegistryContext } from './context.ts';
 import { RequestCounter } from './counter.ts';
-import { downloadTickets } from './download-ticket.ts';
+import { DEFAULT_SWITCHES, type Dialect, type RegistrySwitches } from './dialect.ts';
 import type { Handler } from './exchange.ts';
 import { withFaults } from './fault-injection.ts';
 import { FaultRules } from './fault-rule.ts';
-import { withLatency } from './latency.ts';
 import { createListener } from './listener.ts';
 import { withMinuteQuota, withPullLimit } from './quota.ts';
 import { requestKind } from './request-kind.ts';
 import { createRouter } from './router.ts';
+import { TokenSigner } from './signed-token.ts';
 import { RegistryStore } from './store.ts';
-import { DEFAULT_SWITCHES, type Personality, type RegistrySwitches } from './switches.ts';
 import { UploadSessions } from './upload-session.ts';
 
 /** How a registry is started. */
 export interface RegistryOptions {
   /** Default `distribution`. */
-  readonly personality?: Personality;
-  /** Address to listen on. Default 127.0.0.1. */
-  readonly address?: string;
-  /** Default 0: any free one. */
-  readonly port?: number;
+  readonly dialect?: Dialect;
   /** PEM texts; with them the registry speaks https only. */
   readonly tls?: { readonly key: string; readonly cert: string };
-  /** Credentials of personality `distribution`. Default: none are asked for. */
+  /** Credentials of dialect `distribution`. Default: none are asked for. */
   readonly auth?: DistributionAuth;
-  /** Credentials of personality `artifact-registry`. Default: none are asked for. */
+  /** Credentials of dialect `artifact-registry`. Default: none are asked for. */
   readonly google?: GoogleAuth;
   /** `PROJECT/REPOSITORY` that exist at an Artifact Registry. Default: any. */
   readonly repositories?: readonly string[];
-  /** What differs from the personality's defaults. */
+  /** What differs from the dialect's defaults. */
   readonly switches?: Partial<RegistrySwitches>;
   /** Keep only digest and size of uploaded blobs; their GET is a 500. Default false. */
   readonly discardBlobs?: boolean;
@@ -61,7 +57,7 @@ export interface LocalRegistry {
   set(changes: Partial<RegistrySwitches>): void;
   /** Uploads that were begun and neither finished nor abandoned. */
   readonly openUploads: number;
-  /** Makes the tokens of the registry's own token endpoint invalid (plain personality). */
+  /** Makes the tokens of the registry's own token endpoint invalid (dialect `distribution`). */
   revokeTokens(): void;
   /** Ends it with all its connections. */
   close(): Promise<void>;
@@ -72,20 +68,20 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** Starts an in-memory registry (OCI Distribution 1.1) on loopback. */
 export async function startRegistry(options: RegistryOptions = {}): Promise<LocalRegistry> {
-  const { personality = 'distribution', address = '127.0.0.1', clock = Date.now } = options;
-  let switches = { ...DEFAULT_SWITCHES[personality], ...options.switches };
+  const { dialect = 'distribution', clock = Date.now } = options;
+  let switches = { ...DEFAULT_SWITCHES[dialect], ...options.switches };
   const now = (): RegistrySwitches => switches;
   const store = new RegistryStore(
-    personality === 'artifact-registry' ? repositoryOf : (repository) => repository,
+    dialect === 'artifact-registry' ? repositoryOf : (repository) => repository,
     clock,
   );
-  const counter = new RequestCounter(clock);
+  const counter = new RequestCounter();
   const faults = new FaultRules();
   const context: RegistryContext = {
-    personality,
+    dialect,
     store,
     uploads: new UploadSessions(options.discardBlobs !== true),
-    tickets: downloadTickets(clock),
+    tickets: new TokenSigner({ prefix: '', clock }),
     switches: now,
     repositories: options.repositories,
     downloadOrigin: () => downloadUrl,
@@ -98,8 +94,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loca
   const downloads = createHttpServer(options.tls);
   server.on('request', createListener({ scheme, host: 'registry', handler, counter }));
   downloads.on('request', createListener({ scheme, host: 'downloads', handler, counter }));
-  const host = `${address}:${await listen(server, address, options.port ?? 0)}`;
-  const downloadUrl = `${scheme}://${address}:${await listen(downloads, address, 0)}`;
+  const host = await listen(server);
+  const downloadUrl = `${scheme}://${await listen(downloads)}`;
   return {
     host,
     url: `${scheme}://${host}`,
@@ -133,7 +129,7 @@ function createGuard(
   switches: () => RegistrySwitches,
   clock: () => number,
 ): Guard {
-  if (options.personality === 'artifact-registry') {
+  if (options.dialect === 'artifact-registry') {
     return options.google === undefined
       ? OPEN_GUARD
       : new GoogleGuard(options.google, switches, clock);
@@ -166,6 +162,17 @@ function decorate(
   return withLatency(withFaults(limited, faults), () => switches().rttMs);
 }
 
+/** Adds a round trip to each request: half before it is seen, half before its answer is. */
+function withLatency(handler: Handler, rttMs: () => number): Handler {
+  return async (request) => {
+    const halfMs = rttMs() / 2;
+    if (halfMs > 0) await sleep(halfMs);
+    const answer = await handler(request);
+    if (halfMs > 0) await sleep(halfMs);
+    return answer;
+  };
+}
+
 function createHttpServer(tls: RegistryOptions['tls']): Server {
   const server = tls === undefined ? createServer() : createTlsServer(tls);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -174,12 +181,13 @@ function createHttpServer(tls: RegistryOptions['tls']): Server {
   return server;
 }
 
-async function listen(server: Server, address: string, port: number): Promise<number> {
+/** Listens on a free port of loopback; answers with `127.0.0.1:PORT`. */
+async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, address, resolve);
+    server.listen(0, '127.0.0.1', resolve);
   });
-  return (server.address() as AddressInfo).port;
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 async function stop(server: Server): Promise<void> {

@@ -2,7 +2,6 @@
 export type RequestKind =
   | 'ping'
   | 'token'
-  | 'catalog'
   | 'tags'
   | 'manifest'
   | 'blob'
@@ -15,7 +14,6 @@ export type RequestKind =
 const KINDS: readonly (readonly [RegExp, RequestKind])[] = [
   [/^\/v2\/token$|^\/token$/, 'token'],
   [/^\/v2\/?$/, 'ping'],
-  [/^\/v2\/_catalog$/, 'catalog'],
   [/^\/v2\/.+\/tags\/list$/, 'tags'],
   [/^\/v2\/.+\/manifests\/[^/]+$/, 'manifest'],
   [/^\/v2\/.+\/blobs\/uploads(?:\/[^/]*)?$|^\/artifacts-uploads\//, 'upload'],

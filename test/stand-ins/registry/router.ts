@@ -1,16 +1,19 @@
-import { readUploadPath } from './artifact-registry/upload-path.ts';
-import { requireImageName } from './artifact-registry/image-name.ts';
+import { readUploadPath, requireImageName } from './artifact-registry/images.ts';
 import { restTags } from './artifact-registry/rest-tags.ts';
 import { listTagsWithMap } from './artifact-registry/tags-map.ts';
 import type { RegistryContext } from './context.ts';
-import { blobs } from './endpoints/blobs.ts';
-import { downloads } from './endpoints/downloads.ts';
+import { blobs, downloads } from './endpoints/blobs.ts';
 import { manifests } from './endpoints/manifests.ts';
 import { referrers } from './endpoints/referrers.ts';
-import { listRepositories, listTags } from './endpoints/tags.ts';
+import { listTags } from './endpoints/tags.ts';
 import { beginUpload, continueUpload } from './endpoints/uploads.ts';
-import { jsonAnswer, type Answer, type Handler, type RegistryRequest } from './exchange.ts';
-import { isRepositoryName } from './names.ts';
+import {
+  jsonAnswer,
+  noSuchPage,
+  type Answer,
+  type Handler,
+  type RegistryRequest,
+} from './exchange.ts';
 import { RegistryRefusal } from './refusal.ts';
 import { requestKind } from './request-kind.ts';
 
@@ -18,14 +21,16 @@ import { requestKind } from './request-kind.ts';
 const ENDPOINT =
   /^\/v2\/(.+)\/(tags\/list|manifests|blobs\/uploads|blobs|referrers)(?:\/([^/]*))?$/;
 
+/** OCI Distribution 1.1, "Pulling manifests": grammar of `<name>`, at most 255 characters here. */
+const REPOSITORY =
+  /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+
 /** The handler of all endpoints, without credentials, faults or latency. */
 export function createRouter(context: RegistryContext): Handler {
   return async (request) => {
     switch (requestKind(request.path)) {
       case 'ping':
         return jsonAnswer(200, {}, { 'docker-distribution-api-version': 'registry/2.0' });
-      case 'catalog':
-        return listRepositories(context, request);
       case 'download':
         return downloads(context, request);
       case 'api':
@@ -46,11 +51,8 @@ async function repositoryEndpoint(
   request: RegistryRequest,
 ): Promise<Answer> {
   const [, name = '', family, rest = ''] = ENDPOINT.exec(request.path) ?? [];
-  if (family === undefined) throw new RegistryRefusal(404, 'UNSUPPORTED', 'no such endpoint');
-  if (!isRepositoryName(name)) {
-    throw new RegistryRefusal(400, 'NAME_INVALID', 'invalid repository name', { detail: name });
-  }
-  const google = context.personality === 'artifact-registry';
+  if (family === undefined || name.length > 255 || !REPOSITORY.test(name)) return noSuchPage();
+  const google = context.dialect === 'artifact-registry';
   if (google) requireImageName(context, name);
   switch (family) {
     case 'tags/list':

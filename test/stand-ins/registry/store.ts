@@ -1,7 +1,7 @@
 import type { Content } from './content.ts';
 import { memoryContent } from './content.ts';
 import { digestOf } from './digest.ts';
-import { manifestDigest, readManifest, type ManifestContents } from './manifest.ts';
+import { readManifest, type ManifestContents } from './manifest.ts';
 
 /** A manifest as it was pushed. */
 export interface StoredManifest {
@@ -70,7 +70,7 @@ export class RegistryStore {
     tag?: string,
   ): StoredManifest {
     const { mediaType, bytes } = manifest;
-    const digest = manifest.digest ?? manifestDigest(mediaType, bytes);
+    const digest = manifest.digest ?? digestOf(bytes);
     const { manifests, tags } = this.#repository(repository);
     const stored = manifests.get(digest) ?? {
       digest,
@@ -167,15 +167,6 @@ export class RegistryStore {
       }
     }
     return removed;
-  }
-
-  /** Sum of the sizes of the distinct blobs of all pools. */
-  get blobBytes(): number {
-    const sizes = new Map<string, number>();
-    for (const blobs of this.#pools.values()) {
-      for (const [digest, content] of blobs) sizes.set(digest, content.sizeBytes);
-    }
-    return [...sizes.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
   }
 
   /** Forgets everything. */

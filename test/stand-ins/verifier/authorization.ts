@@ -29,7 +29,7 @@ export function fixedAuthorization(
  * named realm, anonymously where there are no credentials (Docker Registry v2, "Token Authentication
  * Specification"). Tokens are kept per repository until they are refused.
  */
-export function challengedAuthorization(credentials?: UserCredentials, ca?: string): Authorization {
+export function challengedAuthorization(credentials?: UserCredentials): Authorization {
   const kept = new Map<string, string>();
   const basic =
     credentials === undefined
@@ -39,7 +39,7 @@ export function challengedAuthorization(credentials?: UserCredentials, ca?: stri
     const key = `${repository} ${actions}`;
     if (challenge === undefined) return kept.get(key);
     const header = /^bearer /i.test(challenge)
-      ? `Bearer ${await fetchToken(challenge, `repository:${repository}:${actions}`, basic, ca)}`
+      ? `Bearer ${await fetchToken(challenge, `repository:${repository}:${actions}`, basic)}`
       : basic;
     if (header !== undefined) kept.set(key, header);
     return header;
@@ -50,7 +50,6 @@ async function fetchToken(
   challenge: string,
   scope: string,
   basic: string | undefined,
-  ca: string | undefined,
 ): Promise<string> {
   const parameters = new Map(
     [...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]),
@@ -62,7 +61,6 @@ async function fetchToken(
   const response = await exchange(url, {
     method: 'GET',
     ...(basic === undefined ? {} : { headers: { authorization: basic } }),
-    ...(ca === undefined ? {} : { ca }),
   });
   const text = await textOf(response);
   if (response.statusCode !== 200) {

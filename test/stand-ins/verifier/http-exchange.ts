@@ -7,13 +7,11 @@ export interface HttpExchange {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
   readonly agent?: Agent;
-  /** PEM text of the authority that signed the server's certificate. */
-  readonly ca?: string;
 }
 
 /** Sends a request over Node's own HTTP client; follows nothing, retries nothing. */
 export function exchange(url: URL, options: HttpExchange): Promise<IncomingMessage> {
-  const { method, headers = {}, body, agent, ca } = options;
+  const { method, headers = {}, body, agent } = options;
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const outgoing = send(
@@ -22,7 +20,6 @@ export function exchange(url: URL, options: HttpExchange): Promise<IncomingMessa
         method,
         headers: body === undefined ? headers : { ...headers, 'content-length': body.length },
         ...(agent === undefined ? {} : { agent }),
-        ...(ca === undefined ? {} : { ca }),
       },
       resolve,
     );

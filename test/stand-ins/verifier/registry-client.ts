@@ -9,8 +9,6 @@ export interface RegistryClientOptions {
   readonly url: string;
   /** Default: none is sent. */
   readonly authorization?: Authorization;
-  /** PEM text of the authority that signed the registry's certificate. */
-  readonly ca?: string;
 }
 
 /** One request to a repository. */
@@ -34,9 +32,7 @@ export class RegistryClient {
   constructor(options: RegistryClientOptions) {
     this.#options = options;
     const settings = { keepAlive: true, maxSockets: 16 };
-    this.#agent = options.url.startsWith('https:')
-      ? new TlsAgent({ ...settings, ...(options.ca === undefined ? {} : { ca: options.ca }) })
-      : new Agent(settings);
+    this.#agent = options.url.startsWith('https:') ? new TlsAgent(settings) : new Agent(settings);
   }
 
   /** Sends a request, with credentials as they are asked for; GETs follow redirects without them. */
@@ -96,12 +92,11 @@ export class RegistryClient {
     body: Buffer | undefined,
     headers: Readonly<Record<string, string>>,
   ): Promise<IncomingMessage> {
-    const { url: own, ca } = this.#options;
+    const own = this.#options.url;
     return exchange(url, {
       method,
       headers,
       ...(body === undefined ? {} : { body }),
-      ...(ca === undefined ? {} : { ca }),
       ...(url.protocol === new URL(own).protocol ? { agent: this.#agent } : {}),
     });
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { manifestDigest } from '../registry/manifest.ts';
+import { algorithmOf, digestOf, finishDigest } from '../registry/digest.ts';
 import { ACCEPTED_TYPES, partsOf, type Part } from './manifest-parts.ts';
 import { bytesOf, textOf } from './http-exchange.ts';
 import { RegistryClient, type RegistryClientOptions } from './registry-client.ts';
@@ -173,7 +173,7 @@ class RepositoryReader {
       return undefined;
     }
     const mediaType = (response.headers['content-type'] ?? '').split(';')[0] ?? '';
-    const digest = manifestDigest(mediaType, bytes, algorithm(expected?.digest ?? 'sha256'));
+    const digest = digestOf(bytes, algorithmOf(expected?.digest ?? ''));
     const announced = response.headers['docker-content-digest'];
     if (announced !== undefined && expected === undefined && announced !== digest) {
       problems.push(`manifest ${reference} is ${digest}, announced as ${String(announced)}`);
@@ -206,7 +206,7 @@ class RepositoryReader {
         problems: [`blob ${blob.digest} was answered ${response.statusCode ?? 0}`],
       };
     }
-    const hash = createHash(algorithm(blob.digest));
+    const hash = createHash(algorithmOf(blob.digest));
     let sizeBytes = 0;
     try {
       for await (const chunk of response) {
@@ -216,7 +216,7 @@ class RepositoryReader {
     } catch {
       return { sizeBytes, problems: [`blob ${blob.digest} broke off after ${sizeBytes} bytes`] };
     }
-    const digest = `${algorithm(blob.digest)}:${hash.digest('hex')}`;
+    const digest = finishDigest(hash, algorithmOf(blob.digest));
     return { sizeBytes, problems: differences(blob, digest, sizeBytes) };
   }
 }
@@ -227,8 +227,4 @@ function differences(expected: Part, digest: string, sizeBytes: number): readonl
     ...(digest === expected.digest ? [] : [`${expected.digest} has the bytes of ${digest}`]),
     ...(wrongSize ? [`${expected.digest} has ${sizeBytes} bytes, not ${expected.sizeBytes}`] : []),
   ];
-}
-
-function algorithm(digest: string): 'sha256' | 'sha512' {
-  return digest.startsWith('sha512') ? 'sha512' : 'sha256';
 }

@@ -3,6 +3,9 @@ import { nameUnknown, page } from '../endpoints/tags.ts';
 import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import type { RegistryStore, StoredManifest } from '../store.ts';
 
+/** "incomplete list if a repository has more than 10,000 images or tags" (Artifact Registry, list tags). */
+const MAP_LIMIT = 10_000;
+
 /** One entry of the `manifest` map; all numbers are texts. */
 interface MapEntry {
   readonly imageSizeBytes: string;
@@ -27,10 +30,9 @@ export function listTagsWithMap(
   const { store } = context;
   const child = childrenOf(store.repositories(), image);
   if (store.manifests(image).length === 0 && child.length === 0) throw nameUnknown(image);
-  const { mapLimit } = context.switches();
   const limits = { maxTagsPage: 0, defaultTagsPage: 0 };
   const { names, link } = page(request, store.tags(image), limits);
-  const { tags, map } = mapOf(store, image, names, link === undefined, mapLimit);
+  const { tags, map } = mapOf(store, image, names, link === undefined);
   return jsonAnswer(
     200,
     { child, manifest: Object.fromEntries(map), name: image, tags },
@@ -38,13 +40,12 @@ export function listTagsWithMap(
   );
 }
 
-/** The tags with their manifests, then the untagged manifests where `last`, up to `limit` of both. */
+/** The tags with their manifests, then the untagged manifests where `last`, up to the limit of both. */
 function mapOf(
   store: RegistryStore,
   image: string,
   names: readonly string[],
   last: boolean,
-  limit: number,
 ): { readonly tags: readonly string[]; readonly map: ReadonlyMap<string, MapEntry> } {
   const tags: string[] = [];
   const map = new Map<string, MapEntry>();
@@ -52,14 +53,14 @@ function mapOf(
     const manifest = store.manifest(image, tag);
     if (manifest === undefined) continue;
     const entry = map.get(manifest.digest);
-    if (tags.length + map.size + (entry === undefined ? 2 : 1) > limit) break;
+    if (tags.length + map.size + (entry === undefined ? 2 : 1) > MAP_LIMIT) break;
     tags.push(tag);
     if (entry === undefined) map.set(manifest.digest, entryOf(manifest, tag));
     else entry.tag.push(tag);
   }
   const tagged = new Set(store.tags(image).map((tag) => store.digestOfTag(image, tag)));
   for (const manifest of last ? store.manifests(image) : []) {
-    if (tags.length + map.size >= limit) break;
+    if (tags.length + map.size >= MAP_LIMIT) break;
     if (!tagged.has(manifest.digest)) map.set(manifest.digest, entryOf(manifest));
   }
   return { tags, map };

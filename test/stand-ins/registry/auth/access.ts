@@ -1,5 +1,38 @@
-import type { RegistryRequest } from '../exchange.ts';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Answer, RegistryRequest } from '../exchange.ts';
 import { requestKind } from '../request-kind.ts';
+
+/** Decides about credentials before an endpoint is reached. */
+export interface Guard {
+  /**
+   * Lets a request pass.
+   * @throws RegistryRefusal `UNAUTHORIZED` with a challenge, `DENIED`
+   */
+  check(request: RegistryRequest): void;
+  /** Answers the token endpoint, where there is one. */
+  readonly tokens: ((request: RegistryRequest) => Answer) | undefined;
+}
+
+/** What an `Authorization` header holds. */
+export type Credentials =
+  | { readonly scheme: 'none' }
+  | { readonly scheme: 'basic'; readonly user: string; readonly password: string }
+  | { readonly scheme: 'bearer'; readonly token: string }
+  | { readonly scheme: 'other' };
+
+/** Reads `Authorization` (RFC 7617, RFC 6750). */
+export function readAuthorization(headers: IncomingHttpHeaders): Credentials {
+  const header = headers.authorization;
+  if (header === undefined) return { scheme: 'none' };
+  const [, scheme = '', rest = ''] = /^(\S+) +(.*)$/.exec(header) ?? [];
+  if (scheme.toLowerCase() === 'bearer') return { scheme: 'bearer', token: rest };
+  if (scheme.toLowerCase() !== 'basic') return { scheme: 'other' };
+  const pair = Buffer.from(rest, 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  return colon < 0
+    ? { scheme: 'other' }
+    : { scheme: 'basic', user: pair.slice(0, colon), password: pair.slice(colon + 1) };
+}
 
 /** What may be done to a repository (Docker Registry v2, token scopes). */
 export type Action = 'pull' | 'push' | 'delete';

@@ -1,10 +1,17 @@
-import { jsonAnswer, readBody, type Answer, type RegistryRequest } from '../exchange.ts';
+import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import { requestKind } from '../request-kind.ts';
 import { TokenSigner } from '../signed-token.ts';
-import { accessOf, covers, readScopes, scopeText, type Access, type Action } from './access.ts';
-import { readAuthorization } from './authorization.ts';
-import type { Guard } from './guard.ts';
+import {
+  accessOf,
+  covers,
+  readAuthorization,
+  readScopes,
+  scopeText,
+  type Access,
+  type Action,
+  type Guard,
+} from './access.ts';
 
 /** Who may do what at a plain registry. */
 export interface DistributionAuth {
@@ -14,17 +21,10 @@ export interface DistributionAuth {
   readonly users?: Readonly<Record<string, string>>;
   /** Default: anybody pulls, users also push and delete. */
   readonly allows?: (user: string | undefined, repository: string, action: Action) => boolean;
-  /** Life of a token. Default 300 s, Docker Hub's. */
-  readonly tokenLifetimeSeconds?: number;
-  /** Whether `expires_in` is told; a token without it lives 60 s (Docker Registry v2 token spec). Default true. */
-  readonly announceExpiry?: boolean;
-  /** Field of the answer that holds the token. Default `token`. */
-  readonly tokenField?: 'token' | 'access_token';
-  /** Address of the token endpoint in challenges. Default: `/token` of the registry itself. */
-  readonly realm?: string;
-  /** Default: the registry's host. */
-  readonly service?: string;
 }
+
+/** Life of a token: Docker Hub's. */
+const TOKEN_LIFETIME_SECONDS = 300;
 
 interface TokenClaims {
   readonly user: string | undefined;
@@ -32,9 +32,6 @@ interface TokenClaims {
   readonly expiresMs: number;
   readonly issuedMs: number;
 }
-
-/** Largest token request body: the form of an OAuth2 password grant. */
-const MAX_FORM_BYTES = 64 * 1024;
 
 /**
  * Credentials of a plain registry (Docker Registry v2 authentication via central service: "Token
@@ -63,21 +60,22 @@ export class DistributionGuard implements Guard {
     else this.#checkBearer(request);
   }
 
-  readonly tokens = async (request: RegistryRequest): Promise<Answer> => {
-    const { user, scopes } = await this.#tokenRequest(request);
-    const access = readScopes(scopes).map(({ repository, actions }) => ({
+  readonly tokens = (request: RegistryRequest): Answer => {
+    const given = readAuthorization(request.headers);
+    if (given.scheme === 'basic' && !this.#knows(given.user, given.password)) {
+      throw new RegistryRefusal(401, 'UNAUTHORIZED', 'incorrect username or password');
+    }
+    const user = given.scheme === 'basic' ? given.user : undefined;
+    const access = readScopes(request.query.getAll('scope')).map(({ repository, actions }) => ({
       repository,
       actions: actions.filter((action) => this.#allows(user, repository, action)),
     }));
-    const { tokenLifetimeSeconds = 300, announceExpiry = true, tokenField } = this.#auth;
     const issuedMs = this.#clock();
-    const lifetimeSeconds = announceExpiry ? tokenLifetimeSeconds : 60;
-    const expiresMs = issuedMs + lifetimeSeconds * 1000;
+    const expiresMs = issuedMs + TOKEN_LIFETIME_SECONDS * 1000;
     return jsonAnswer(200, {
-      [tokenField ?? 'token']: this.#signer.sign({ user, access, expiresMs, issuedMs }),
-      ...(announceExpiry
-        ? { expires_in: tokenLifetimeSeconds, issued_at: new Date(issuedMs).toISOString() }
-        : {}),
+      token: this.#signer.sign({ user, access, expiresMs, issuedMs }),
+      expires_in: TOKEN_LIFETIME_SECONDS,
+      issued_at: new Date(issuedMs).toISOString(),
     });
   };
 
@@ -105,25 +103,6 @@ export class DistributionGuard implements Guard {
     if (!covers(claims.access, needed)) throw this.#unauthorized(request, 'insufficient_scope');
   }
 
-  /** The user who asks for a token and the scopes, from a GET or an OAuth2 form. */
-  async #tokenRequest(
-    request: RegistryRequest,
-  ): Promise<{ readonly user: string | undefined; readonly scopes: readonly string[] }> {
-    const form = request.method === 'POST' ? await readForm(request) : undefined;
-    const given = readAuthorization(request.headers);
-    const pair =
-      form === undefined
-        ? given.scheme === 'basic'
-          ? [given.user, given.password]
-          : undefined
-        : [form.get('username') ?? '', form.get('password') ?? ''];
-    const [user, password = ''] = pair ?? [];
-    if (user !== undefined && !this.#knows(user, password)) {
-      throw new RegistryRefusal(401, 'UNAUTHORIZED', 'incorrect username or password');
-    }
-    return { user, scopes: (form ?? request.query).getAll('scope') };
-  }
-
   #knows(user: string, password: string): boolean {
     return Object.hasOwn(this.#auth.users ?? {}, user) && this.#auth.users?.[user] === password;
   }
@@ -135,10 +114,10 @@ export class DistributionGuard implements Guard {
   }
 
   #unauthorized(request: RegistryRequest, error?: string): RegistryRefusal {
-    const { scheme, realm, service = request.headers.host ?? 'registry' } = this.#auth;
+    const service = request.headers.host ?? 'registry';
     const scope = scopeText(accessOf(request));
     const parameters = [
-      `realm="${realm ?? `${request.origin}/token`}"`,
+      `realm="${request.origin}/token"`,
       `service="${service}"`,
       ...(scope === '' ? [] : [`scope="${scope}"`]),
       ...(error === undefined ? [] : [`error="${error}"`]),
@@ -146,17 +125,13 @@ export class DistributionGuard implements Guard {
     return new RegistryRefusal(401, 'UNAUTHORIZED', 'authentication required', {
       headers: {
         'www-authenticate':
-          scheme === 'basic' ? `Basic realm="${service}"` : `Bearer ${parameters.join(',')}`,
+          this.#auth.scheme === 'basic'
+            ? `Basic realm="${service}"`
+            : `Bearer ${parameters.join(',')}`,
         'docker-distribution-api-version': 'registry/2.0',
       },
     });
   }
-}
-
-async function readForm(request: RegistryRequest): Promise<URLSearchParams> {
-  const form = new URLSearchParams((await readBody(request, MAX_FORM_BYTES)).toString('utf8'));
-  if (form.get('grant_type') === 'password') return form;
-  throw new RegistryRefusal(400, 'UNSUPPORTED', 'unsupported grant type');
 }
 
 function denied(repository: string): RegistryRefusal {

@@ -3,10 +3,17 @@ import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import { requestKind } from '../request-kind.ts';
 import { TokenSigner } from '../signed-token.ts';
-import type { RegistrySwitches } from '../switches.ts';
-import { accessOf, covers, readScopes, scopeText, type Access, type Action } from './access.ts';
-import { readAuthorization } from './authorization.ts';
-import type { Guard } from './guard.ts';
+import type { RegistrySwitches } from '../dialect.ts';
+import {
+  accessOf,
+  covers,
+  readAuthorization,
+  readScopes,
+  scopeText,
+  type Access,
+  type Action,
+  type Guard,
+} from './access.ts';
 
 /** Who is behind an OAuth access token. */
 export interface AccessTokens {
@@ -61,7 +68,7 @@ export class GoogleGuard implements Guard {
     if (!covers(granted, needed)) throw denied(needed);
   }
 
-  readonly tokens = (request: RegistryRequest): Promise<Answer> => {
+  readonly tokens = (request: RegistryRequest): Answer => {
     const given = readAuthorization(request.headers);
     const email = given.scheme === 'basic' ? this.#emailOf(given) : undefined;
     const scopes = readScopes(request.query.getAll('scope'));
@@ -71,13 +78,11 @@ export class GoogleGuard implements Guard {
       access: this.#allowed(email, scopes),
       expiresMs: this.#clock() + TOKEN_LIFETIME_SECONDS * 1000,
     });
-    return Promise.resolve(
-      jsonAnswer(200, {
-        token,
-        expires_in: TOKEN_LIFETIME_SECONDS,
-        issued_at: new Date(this.#clock()).toISOString(),
-      }),
-    );
+    return jsonAnswer(200, {
+      token,
+      expires_in: TOKEN_LIFETIME_SECONDS,
+      issued_at: new Date(this.#clock()).toISOString(),
+    });
   };
 
   /** Credentials of the Artifact Registry API: an access token as Bearer, nothing else. */

@@ -1,7 +1,6 @@
 import type { Content } from '../content.ts';
-import type { RegistryContext } from '../context.ts';
+import { TICKET_LIFETIME_MS, type RegistryContext } from '../context.ts';
 import { isDigest } from '../digest.ts';
-import { TICKET_LIFETIME_MS } from '../download-ticket.ts';
 import { emptyAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 
@@ -24,7 +23,7 @@ export function blobs(
     case 'HEAD':
       return blobAnswer(context, request, content, digest);
     case 'DELETE':
-      if (!context.switches().deletion || context.personality === 'artifact-registry') {
+      if (context.dialect === 'artifact-registry') {
         throw new RegistryRefusal(405, 'UNSUPPORTED', 'The operation is unsupported.');
       }
       context.store.deleteBlob(repository, digest);
@@ -35,7 +34,7 @@ export function blobs(
 }
 
 /** The bytes of a blob, or the part that `Range` asks for (RFC 9110, section 14). */
-export function blobAnswer(
+function blobAnswer(
   context: RegistryContext,
   request: RegistryRequest,
   content: Content,
@@ -60,7 +59,10 @@ export function blobAnswer(
     };
   }
   if (range === 'unsatisfiable') {
-    return emptyAnswer(416, { 'content-range': `bytes */${content.sizeBytes}` });
+    return emptyAnswer(416, {
+      ...(contentDigest ? { 'docker-content-digest': canonical } : {}),
+      'content-range': `bytes */${content.sizeBytes}`,
+    });
   }
   const start = manner === 'wrong' ? Math.min(range.start + 1, range.end - 1) : range.start;
   return {
@@ -75,7 +77,7 @@ export function blobAnswer(
 }
 
 /** The refusal for a blob that is not there. */
-export function blobUnknown(digest: string): RegistryRefusal {
+function blobUnknown(digest: string): RegistryRefusal {
   return new RegistryRefusal(404, 'BLOB_UNKNOWN', 'blob unknown to registry', { detail: digest });
 }
 
@@ -91,7 +93,7 @@ function redirect(
     digest,
     expiresMs: context.clock() + TICKET_LIFETIME_MS,
   });
-  const google = context.personality === 'artifact-registry';
+  const google = context.dialect === 'artifact-registry';
   const [project = '', name = ''] = repository.split('/');
   const path = google
     ? `/artifacts-downloads/namespaces/${project}/repositories/${name}/downloads/${ticket}`
@@ -132,4 +134,27 @@ function slice(content: Content, start: number, end: number): Content {
     sizeBytes: end - start,
     read: (from, to) => content.read(start + from, Math.min(start + to, end)),
   };
+}
+
+/** The far end of a blob's redirect: the ticket in the path is all the permission it needs. */
+export function downloads(context: RegistryContext, request: RegistryRequest): Answer {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a download`);
+  }
+  if (context.switches().blobRedirect === 'signed-other-host') requireSigned(context, request);
+  const ticket = context.tickets.read(request.path.split('/').at(-1) ?? '');
+  if (ticket === undefined) throw new RegistryRefusal(403, 'DENIED', 'the address has expired');
+  const content = context.store.blobOfPool(ticket.pool, ticket.digest);
+  if (content === undefined) throw blobUnknown(ticket.digest);
+  return blobAnswer(context, request, content, ticket.digest);
+}
+
+/** Storage services refuse a signed request that bears a second credential. */
+function requireSigned(context: RegistryContext, request: RegistryRequest): void {
+  if (request.headers.authorization !== undefined) {
+    throw new RegistryRefusal(400, 'UNSUPPORTED', 'Only one auth mechanism allowed');
+  }
+  if (request.query.get('X-Amz-Signature') !== context.tickets.signature(request.path)) {
+    throw new RegistryRefusal(403, 'DENIED', 'The request signature does not match');
+  }
 }

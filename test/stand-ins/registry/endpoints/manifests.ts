@@ -1,20 +1,22 @@
-import { missingParts } from '../artifact-registry/missing-parts.ts';
-import { immutableTag, refuseDeletion } from '../artifact-registry/precondition.ts';
+import { immutableTag, missingParts, refuseDeletion } from '../artifact-registry/refusals.ts';
 import type { RegistryContext } from '../context.ts';
-import { algorithmOf, isDigest } from '../digest.ts';
+import { algorithmOf, digestOf, isDigest } from '../digest.ts';
 import {
   bytesAnswer,
   emptyAnswer,
   MAX_MANIFEST_BYTES,
+  noSuchPage,
   readBody,
   type Answer,
   type RegistryRequest,
 } from '../exchange.ts';
-import { manifestDigest, readManifest, type ManifestContents } from '../manifest.ts';
+import { readManifest, type ManifestContents } from '../manifest.ts';
 import { DOCKER_LIST, MANIFEST_TYPES } from '../media-types.ts';
-import { isTag } from '../names.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { StoredManifest } from '../store.ts';
+
+/** OCI Distribution 1.1, "Pulling manifests": grammar of a tag. */
+const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
 /** GET, HEAD, PUT and DELETE of `/v2/<name>/manifests/<reference>`. */
 export async function manifests(
@@ -23,9 +25,7 @@ export async function manifests(
   repository: string,
   reference: string,
 ): Promise<Answer> {
-  if (!isDigest(reference) && !isTag(reference)) {
-    throw new RegistryRefusal(400, 'MANIFEST_INVALID', 'the reference is no tag and no digest');
-  }
+  if (!isDigest(reference) && !TAG.test(reference)) return noSuchPage();
   switch (request.method) {
     case 'GET':
     case 'HEAD':
@@ -105,7 +105,7 @@ async function putManifest(
   }
   const bytes = await readBody(request, MAX_MANIFEST_BYTES);
   const byDigest = isDigest(reference);
-  const digest = manifestDigest(mediaType, bytes, byDigest ? algorithmOf(reference) : 'sha256');
+  const digest = digestOf(bytes, byDigest ? algorithmOf(reference) : 'sha256');
   if (byDigest && digest !== reference) {
     throw new RegistryRefusal(400, 'DIGEST_INVALID', 'provided digest did not match the content');
   }
@@ -123,7 +123,7 @@ async function putManifest(
   return emptyAnswer(201, {
     location: `${request.origin}/v2/${repository}/manifests/${digest}`,
     ...contentDigest(context, digest),
-    ...(contents.subject !== undefined && context.switches().subjectHeader
+    ...(contents.subject !== undefined && context.dialect === 'distribution'
       ? { 'oci-subject': contents.subject.digest }
       : {}),
   });
@@ -136,49 +136,30 @@ function requireParts(
   contents: ManifestContents,
 ): void {
   const { store } = context;
-  const { indexOfBlobs, foreignLayers, manifestParts } = context.switches();
-  if (manifestParts === 'unchecked') return;
+  if (context.switches().manifestParts === 'unchecked') return;
+  const google = context.dialect === 'artifact-registry';
   const hasBlob = (digest: string): boolean => store.blob(repository, digest) !== undefined;
   const hasManifest = (digest: string): boolean => store.manifest(repository, digest) !== undefined;
   const children = contents.children
     .map(({ digest }) => digest)
-    .filter((digest) => !hasManifest(digest) && !(indexOfBlobs && hasBlob(digest)));
+    .filter((digest) => !hasManifest(digest) && (google || !hasBlob(digest)));
   const blobs = contents.blobs.map(({ digest }) => digest).filter((digest) => !hasBlob(digest));
-  const foreign =
-    foreignLayers === 'taken'
-      ? []
-      : contents.foreign.map(({ digest }) => digest).filter((digest) => !hasBlob(digest));
-  if (children.length + blobs.length + foreign.length === 0) return;
-  if (context.personality === 'artifact-registry') {
-    throw missingParts({ children, blobs: [...blobs, ...foreign], isBlob: hasBlob });
-  }
-  throw manifestBlobUnknown([...children, ...blobs], foreign);
-}
-
-/** Docker's distribution names every missing part; with a foreign layer its status is 500. */
-function manifestBlobUnknown(
-  missing: readonly string[],
-  foreign: readonly string[],
-): RegistryRefusal {
+  if (children.length + blobs.length === 0) return;
+  if (google) throw missingParts({ children, blobs, isBlob: hasBlob });
+  // Docker's distribution names every missing part.
   const message = 'blob unknown to registry';
-  return new RegistryRefusal(foreign.length > 0 ? 500 : 400, 'MANIFEST_BLOB_UNKNOWN', message, {
-    entries: [
-      ...foreign.map(() => ({ code: 'UNKNOWN', message: 'unknown error', detail: {} })),
-      ...[...missing, ...foreign].map((digest) => ({
-        code: 'MANIFEST_BLOB_UNKNOWN',
-        message,
-        detail: digest,
-      })),
-    ],
+  throw new RegistryRefusal(400, 'MANIFEST_BLOB_UNKNOWN', message, {
+    entries: [...children, ...blobs].map((digest) => ({
+      code: 'MANIFEST_BLOB_UNKNOWN',
+      message,
+      detail: digest,
+    })),
   });
 }
 
 /** OCI Distribution 1.1, "Deleting tags" and "Deleting Manifests". */
 function deleteManifest(context: RegistryContext, repository: string, reference: string): Answer {
-  if (!context.switches().deletion) {
-    throw new RegistryRefusal(405, 'UNSUPPORTED', 'The operation is unsupported.');
-  }
-  if (context.personality === 'artifact-registry') refuseDeletion(context, repository, reference);
+  if (context.dialect === 'artifact-registry') refuseDeletion(context, repository, reference);
   const gone = isDigest(reference)
     ? context.store.deleteManifest(repository, reference)
     : context.store.deleteTag(repository, reference);

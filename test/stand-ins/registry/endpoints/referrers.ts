@@ -1,11 +1,11 @@
 import type { RegistryContext } from '../context.ts';
 import { isDigest } from '../digest.ts';
-import { bytesAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import { bytesAnswer, noSuchPage, type Answer, type RegistryRequest } from '../exchange.ts';
 import type { DescriptorDocument } from '../manifest.ts';
 import { OCI_INDEX } from '../media-types.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { StoredManifest } from '../store.ts';
-import { NO_INDEX } from '../switches.ts';
+import { NO_INDEX } from '../dialect.ts';
 
 /** `GET /v2/<name>/referrers/<digest>` (OCI Distribution 1.1, "Listing Referrers"). */
 export function referrers(
@@ -15,9 +15,7 @@ export function referrers(
   subject: string,
 ): Answer {
   const { referrers: manner } = context.switches();
-  if (manner === 'absent') {
-    return bytesAnswer(404, 'text/plain; charset=utf-8', Buffer.from('404 page not found\n'));
-  }
+  if (manner === 'absent') return noSuchPage();
   if (manner === 'lying') {
     return bytesAnswer(200, NO_INDEX.contentType, Buffer.from(NO_INDEX.body));
   }

@@ -21,12 +21,6 @@ export function listTags(
   return jsonAnswer(200, { name: repository, tags: names }, link === undefined ? {} : { link });
 }
 
-/** `GET /v2/_catalog` of Docker's distribution. */
-export function listRepositories(context: RegistryContext, request: RegistryRequest): Answer {
-  const { names, link } = page(request, context.store.repositories(), context.switches());
-  return jsonAnswer(200, { repositories: names }, link === undefined ? {} : { link });
-}
-
 /**
  * The page that `n` and `last` ask for.
  * @throws RegistryRefusal `PAGINATION_NUMBER_INVALID`

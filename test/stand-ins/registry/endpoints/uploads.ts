@@ -1,4 +1,4 @@
-import { uploadPath } from '../artifact-registry/upload-path.ts';
+import { uploadPath } from '../artifact-registry/images.ts';
 import type { RegistryContext } from '../context.ts';
 import { algorithmOf, isDigest } from '../digest.ts';
 import { emptyAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
@@ -6,29 +6,25 @@ import { RegistryRefusal } from '../refusal.ts';
 import type { UploadSession } from '../upload-session.ts';
 
 /** `POST /v2/<name>/blobs/uploads/` (OCI Distribution 1.1, "Pushing blobs", "Mounting a blob"). */
-export async function beginUpload(
+export function beginUpload(
   context: RegistryContext,
   request: RegistryRequest,
   repository: string,
-): Promise<Answer> {
+): Answer {
   if (request.method !== 'POST') {
     throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of uploads`);
   }
   const mount = request.query.get('mount');
-  if (mount !== null) {
-    if (!isDigest(mount)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'mount is no digest');
+  // What is no digest is no mount.
+  if (mount !== null && isDigest(mount)) {
     // Another registry's repository is none of this one's.
     const from = request.query.has('origin') ? null : request.query.get('from');
     if (mounted(context, repository, mount, from)) {
       return created(context, request, repository, mount);
     }
   }
-  const session = context.uploads.begin(repository);
-  const digest = request.query.get('digest');
-  if (digest !== null && context.switches().singlePost === 'taken') {
-    return finishUpload(context, request, session, digest);
-  }
-  return accepted(context, request, session, 202);
+  // The bytes of a single POST (`?digest=`) are dropped, as both products do.
+  return accepted(context, request, context.uploads.begin(repository), 202);
 }
 
 /** GET, PATCH, PUT and DELETE of an upload's address. */
@@ -78,7 +74,7 @@ async function patchUpload(
   request: RegistryRequest,
   session: UploadSession,
 ): Promise<Answer> {
-  if (session.patches > 0 && !context.switches().severalPatches) {
+  if (session.patches > 0 && context.dialect === 'artifact-registry') {
     throw new RegistryRefusal(
       400,
       'BLOB_UPLOAD_INVALID',
@@ -114,7 +110,7 @@ async function finishUpload(
     });
   }
   context.store.putBlob(session.repository, blob.content, digest);
-  if (context.personality === 'artifact-registry') {
+  if (context.dialect === 'artifact-registry') {
     return created(context, request, session.repository, digest);
   }
   // Docker's distribution files every blob by its sha256 too, and answers with that.
@@ -145,7 +141,7 @@ function accepted(
   const form = context.switches().uploadLocation;
   const origin = form === 'relative' ? '' : request.origin;
   const path =
-    context.personality === 'artifact-registry'
+    context.dialect === 'artifact-registry'
       ? uploadPath(session)
       : `/v2/${session.repository}/blobs/uploads/${session.id}`;
   const query = form === 'query' ? `?${stateOf(context, session)}` : '';

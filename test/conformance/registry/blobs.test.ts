@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { digestOf } from '../../../stand-ins/registry/digest.ts';
-import type { LocalRegistry } from '../../../stand-ins/registry/registry.ts';
-import type { RegistrySwitches } from '../../../stand-ins/registry/switches.ts';
-import { ask, pushBlob, start } from '../loopback.ts';
+import { digestOf } from '../../stand-ins/registry/digest.ts';
+import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
+import type { RegistrySwitches } from '../../stand-ins/registry/dialect.ts';
+import { ask, pushBlob, start } from './loopback.ts';
 
 const BLOB = Buffer.from('0123456789abcdef');
 const DIGEST = digestOf(BLOB);
@@ -36,18 +36,12 @@ describe('blob GET', () => {
   });
 
   it('belongs to all images of an Artifact Registry repository', async (t) => {
-    const registry = await start(t, { personality: 'artifact-registry' });
+    const registry = await start(t, { dialect: 'artifact-registry' });
     registry.store.putBlob('p/r/one', BLOB);
     const seen = async (image: string): Promise<number> =>
       (await ask(registry.url, 'HEAD', `/v2/${image}/blobs/${DIGEST}`)).status;
     assert.equal(await seen('p/r/two'), 200);
     assert.equal(await seen('p/q/one'), 404);
-  });
-
-  it('refuses what is no digest', async (t) => {
-    const registry = await start(t);
-    const answer = await ask(registry.url, 'GET', '/v2/org/app/blobs/sha256:abc');
-    assert.deepEqual([answer.status, answer.codes], [400, ['DIGEST_INVALID']]);
   });
 
   it('has no bytes of a blob that was discarded', async (t) => {
@@ -103,8 +97,76 @@ describe('blob DELETE', () => {
   });
 
   it('is unknown to Artifact Registry', async (t) => {
-    const registry = await start(t, { personality: 'artifact-registry' });
+    const registry = await start(t, { dialect: 'artifact-registry' });
     registry.store.putBlob('p/r/app', BLOB);
     assert.equal((await ask(registry.url, 'DELETE', `/v2/p/r/app/blobs/${DIGEST}`)).status, 405);
+  });
+});
+
+const BYTES = Buffer.from('bytes at the far end');
+const HOP = `/v2/org/app/blobs/${digestOf(BYTES)}`;
+
+describe('blob redirect', () => {
+  it('stays below /artifacts-downloads/ of the same host at Artifact Registry', async (t) => {
+    const registry = await start(t, { dialect: 'artifact-registry' });
+    registry.store.putBlob('p/r/app', BYTES);
+    const answer = await ask(registry.url, 'GET', `/v2/p/r/app/blobs/${digestOf(BYTES)}`);
+    assert.equal(answer.status, 302);
+    const location = new URL(answer.headers.location ?? '');
+    assert.equal(location.origin, registry.url);
+    assert.match(
+      location.pathname,
+      /^\/artifacts-downloads\/namespaces\/p\/repositories\/r\/downloads\//,
+    );
+    assert.deepEqual((await ask(location.href, 'GET', location.href)).body, BYTES);
+    assert.equal(registry.counter.total, 1);
+    assert.equal(registry.counter.redirectHops, 1);
+  });
+
+  it('is never answered to HEAD', async (t) => {
+    const registry = await start(t, { switches: { blobRedirect: 'other-host' } });
+    registry.store.putBlob('org/app', BYTES);
+    assert.equal((await ask(registry.url, 'HEAD', HOP)).status, 200);
+  });
+
+  it('leads to another host, which knows Range', async (t) => {
+    const registry = await start(t, { switches: { blobRedirect: 'other-host' } });
+    registry.store.putBlob('org/app', BYTES);
+    const answer = await ask(registry.url, 'GET', HOP);
+    assert.equal(answer.status, 307);
+    const location = answer.headers.location ?? '';
+    assert.equal(new URL(location).origin, registry.downloadUrl);
+    const part = await ask(location, 'GET', location, { headers: { range: 'bytes=0-4' } });
+    assert.deepEqual([part.status, part.body.toString()], [206, 'bytes']);
+    assert.deepEqual(
+      registry.counter.records.map(({ host }) => host),
+      ['registry', 'downloads'],
+    );
+  });
+
+  it('is refused with credentials, without its signature and after its time where it is signed', async (t) => {
+    let nowMs = Date.now();
+    const registry = await start(t, {
+      switches: { blobRedirect: 'signed-other-host' },
+      clock: () => nowMs,
+    });
+    registry.store.putBlob('org/app', BYTES);
+    const location = (await ask(registry.url, 'GET', HOP)).headers.location ?? '';
+    assert.deepEqual((await ask(location, 'GET', location)).body, BYTES);
+    const headers = { authorization: 'Bearer x' };
+    assert.equal((await ask(location, 'GET', location, { headers })).status, 400);
+    const unsigned = location.split('?')[0] ?? '';
+    assert.equal((await ask(unsigned, 'GET', unsigned)).status, 403);
+    nowMs += 11 * 60_000;
+    assert.equal((await ask(location, 'GET', location)).status, 403);
+  });
+
+  it('leads nowhere for a blob that has gone', async (t) => {
+    const registry = await start(t, { switches: { blobRedirect: 'same-host' } });
+    registry.store.putBlob('org/app', BYTES);
+    const location = (await ask(registry.url, 'GET', HOP)).headers.location ?? '';
+    registry.store.collectGarbage();
+    assert.equal((await ask(location, 'GET', location)).status, 404);
+    assert.equal((await ask(location, 'PUT', location, { body: '' })).status, 405);
   });
 });

@@ -1,7 +1,7 @@
 import { OCI_INDEX } from './media-types.ts';
 
 /** Which product the registry stands in for. */
-export type Personality = 'distribution' | 'artifact-registry';
+export type Dialect = 'distribution' | 'artifact-registry';
 
 /** Ways in which registries differ. All may be changed while the registry runs. */
 export interface RegistrySwitches {
@@ -15,36 +15,22 @@ export interface RegistrySwitches {
   readonly range: 'honoured' | 'ignored' | 'wrong';
   /** Referrers API: there, 404, or a 200 whose body is no index. */
   readonly referrers: 'api' | 'absent' | 'lying';
-  /** `OCI-Subject` in answer to a manifest with a subject. */
-  readonly subjectHeader: boolean;
   /** `Docker-Content-Digest` on manifests and blobs. */
   readonly contentDigest: boolean;
   /** Form of an upload's `Location`; `query` adds a signed state that must come back byte for byte. */
   readonly uploadLocation: 'relative' | 'absolute' | 'query';
-  /** Whether one upload may come in several PATCHes. */
-  readonly severalPatches: boolean;
-  /** `POST ?digest=` with the bytes: taken, or answered 202 and dropped. */
-  readonly singlePost: 'taken' | 'dropped';
   /** `n` above this is refused with 400; 0: any is taken. */
   readonly maxTagsPage: number;
   /** Tags a page has where the request has no `n`; 0: all. */
   readonly defaultTagsPage: number;
   /** Tags cannot be moved or deleted, only created. */
   readonly immutableTags: boolean;
-  /** Whether the manifests that an index lists may be blobs (BuildKit's cache). */
-  readonly indexOfBlobs: boolean;
-  /** Non-distributable layers in a manifest: taken without their bytes, or refused as missing. */
-  readonly foreignLayers: 'taken' | 'refused';
   /** Whether a manifest is refused whose blobs or children are not there. */
   readonly manifestParts: 'checked' | 'unchecked';
-  /** DELETE of manifests, tags and blobs. */
-  readonly deletion: boolean;
   /** Artifact Registry: an OAuth access token as Bearer, without the token endpoint. */
   readonly accessTokens: 'taken' | 'refused';
   /** Artifact Registry: what a Bearer does on an upload's own address, which needs none. */
   readonly uploadBearer: 'taken' | 'refused';
-  /** Artifact Registry: tags and manifests that one list has at most. */
-  readonly mapLimit: number;
   /** Requests a minute window has; 0: no limit. More are answered 429 `TOOMANYREQUESTS`. */
   readonly requestsPerMinute: number;
   /** Manifest GETs that Docker Hub's `ratelimit-*` headers count down from; 0: no such headers. */
@@ -59,21 +45,14 @@ const DISTRIBUTION: RegistrySwitches = {
   blobRedirect: 'none',
   range: 'honoured',
   referrers: 'api',
-  subjectHeader: true,
   contentDigest: true,
   uploadLocation: 'absolute',
-  severalPatches: true,
-  singlePost: 'dropped',
   maxTagsPage: 0,
   defaultTagsPage: 0,
   immutableTags: false,
-  indexOfBlobs: true,
-  foreignLayers: 'taken',
   manifestParts: 'checked',
-  deletion: true,
   accessTokens: 'refused',
   uploadBearer: 'taken',
-  mapLimit: 0,
   requestsPerMinute: 0,
   pullLimit: 0,
   rttMs: 0,
@@ -84,17 +63,12 @@ const ARTIFACT_REGISTRY: RegistrySwitches = {
   mountProbe: 'honoured',
   blobRedirect: 'same-host',
   referrers: 'absent',
-  subjectHeader: false,
   uploadLocation: 'relative',
-  severalPatches: false,
-  indexOfBlobs: false,
   accessTokens: 'taken',
-  // "incomplete list if a repository has more than 10,000 images or tags" (Artifact Registry, list tags).
-  mapLimit: 10_000,
 };
 
 /** How each product behaves unless told otherwise. */
-export const DEFAULT_SWITCHES: Readonly<Record<Personality, RegistrySwitches>> = {
+export const DEFAULT_SWITCHES: Readonly<Record<Dialect, RegistrySwitches>> = {
   distribution: DISTRIBUTION,
   'artifact-registry': ARTIFACT_REGISTRY,
 };

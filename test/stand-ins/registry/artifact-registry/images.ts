@@ -1,5 +1,6 @@
 import type { RegistryContext } from '../context.ts';
 import { RegistryRefusal } from '../refusal.ts';
+import type { UploadSession } from '../upload-session.ts';
 
 /** The pool of an image: the Artifact Registry repository `PROJECT/REPOSITORY`. */
 export function repositoryOf(image: string): string {
@@ -27,4 +28,21 @@ export function requireImageName(context: RegistryContext, image: string): void 
       `Repository "${repository.split('/')[1] ?? ''}" not found`,
     );
   }
+}
+
+const UPLOAD =
+  /^\/artifacts-uploads\/namespaces\/([^/]+)\/repositories\/([^/]+)\/uploads\/([^/]+)$/;
+
+/** Where Artifact Registry takes an upload's bytes: not below `/v2/`, and without the image's name. */
+export function uploadPath(session: UploadSession): string {
+  const [project = '', repository = ''] = session.repository.split('/');
+  return `/artifacts-uploads/namespaces/${project}/repositories/${repository}/uploads/${session.id}`;
+}
+
+/** The pool and the upload that such a path names. */
+export function readUploadPath(
+  path: string,
+): { readonly pool: string; readonly id: string } | undefined {
+  const [, project, repository, id] = UPLOAD.exec(path) ?? [];
+  return id === undefined ? undefined : { pool: `${project ?? ''}/${repository ?? ''}`, id };
 }

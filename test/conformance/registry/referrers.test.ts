@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { buildReferrer } from '../../../stand-ins/images/artifact.ts';
-import { putImage, storeTarget } from '../../../stand-ins/images/target.ts';
-import { OCI_INDEX, OCI_MANIFEST } from '../../../stand-ins/registry/media-types.ts';
-import { ask, start, storeImage } from '../loopback.ts';
+import { buildReferrer } from '../../stand-ins/images/artifact.ts';
+import { putImage, storeTarget } from '../../stand-ins/images/target.ts';
+import { OCI_INDEX, OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
+import { ask, start, storeImage } from './loopback.ts';
 
 describe('referrers', () => {
   it('lists the manifests with this subject, by type where asked', async (t) => {
