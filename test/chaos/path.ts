@@ -20,7 +20,6 @@ import type { Subscriber } from '../../functions/subscriber/subscriber.ts';
 import { createLogger, type Logger } from '../../functions/telemetry/logger.ts';
 import { toFault } from '../../functions/fault.ts';
 import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
-import type { Clock } from '../stand-ins/pubsub/clock.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { imageRepository } from '../bridge/objects.ts';
@@ -167,7 +166,7 @@ class Path implements Stage {
     const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-chaos-'));
     const kubernetes = await startKubernetes();
     await kubernetes.kubeconfig(join(folder, 'direct'));
-    const pubsub = await startPubsub({ clock: hastyClock(), seed: random.below(2 ** 31) });
+    const pubsub = await startPubsub({ speed: BROKER_HASTE, seed: random.below(2 ** 31) });
     const registries = await startRegistries({ seeded: false });
     const legs: Legs = {
       cluster: await startTcpProxy(await serverOf(join(folder, 'direct'))),
@@ -441,23 +440,6 @@ class Path implements Stage {
       return action === 'acknowledge' ? 'done' : 'transient';
     }
   }
-}
-
-/** The machine's time, {@link BROKER_HASTE} times as fast. */
-function hastyClock(): Clock {
-  const startedAtMs = Date.now();
-  return {
-    nowMs: () => startedAtMs + (Date.now() - startedAtMs) * BROKER_HASTE,
-    after: (delayMs, run) => {
-      // The longest delay of a Node timer.
-      const timer = setTimeout(run, Math.min(Math.max(delayMs, 0) / BROKER_HASTE, 2 ** 31 - 1));
-      return {
-        cancel: () => {
-          clearTimeout(timer);
-        },
-      };
-    },
-  };
 }
 
 function pause(ms: number): Promise<void> {

@@ -141,11 +141,16 @@ describe('the Pub/Sub stand-in', () => {
     await push(endpoint.url);
     await Promise.all(Array.from({ length: 200 }, () => publish('x')));
     for (let count = 0; count < 5; count += 1) await endpoint.next();
-    assert.deepEqual(pubsub.view.subscription(SUBSCRIPTION), {
-      undelivered: 195,
-      outstanding: 5,
-      acknowledged: 0,
-    });
+    assert.deepEqual(pubsub.view.subscriptions(), [
+      {
+        name: SUBSCRIPTION,
+        pushEndpoint: endpoint.url,
+        undelivered: 195,
+        outstanding: 5,
+        acknowledged: 0,
+        nacked: 0,
+      },
+    ]);
     opened.resolve(undefined);
     await pubsub.view.until(
       (view) => view.subscription(SUBSCRIPTION)?.acknowledged === 200,
@@ -165,10 +170,23 @@ describe('the Pub/Sub stand-in', () => {
     await push(endpoint.url);
     for (const status of ['102', '202', '203', '302']) await publish(status);
     await pubsub.view.until((view) => {
-      const { acknowledged, undelivered } = view.subscription(SUBSCRIPTION) ?? {};
-      return acknowledged === 2 && undelivered === 2;
+      const { acknowledged, nacked } = view.subscription(SUBSCRIPTION) ?? {};
+      return acknowledged === 2 && nacked === 2;
     }, patience());
     assert.deepEqual(new Set(endpoint.requests.map(({ path }) => path)), new Set(['/push']));
+  });
+
+  it('lets deadlines and waits pass faster', async (t) => {
+    const { publish, push } = await start(t, { backoffFactor: 1, speed: 1_000 });
+    const endpoint = await startEndpoint(t, ({ index }) => [undefined, 503][index] ?? undefined);
+    await push(endpoint.url);
+    await publish('x');
+    // The first is abandoned after 10 s by the product's time, and both come again after 10 s and 20 s.
+    await (
+      await endpoint.next()
+    ).abandoned;
+    await endpoint.next();
+    await endpoint.next();
   });
 
   it('gives a message up whose attribute cannot be a header', async (t) => {

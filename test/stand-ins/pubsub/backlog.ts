@@ -123,7 +123,7 @@ export class Backlog {
     entry.timer = setTimeout(() => {
       this.#becomeReady(entry);
       this.#onReady();
-    }, delayMs);
+    }, delayMs / this.#habits.speed);
   }
 
   #becomeReady(entry: MutableEntry): void {

@@ -30,7 +30,7 @@ export class Broker {
   #sequence = 0;
 
   constructor(habits: DeliveryHabits) {
-    this.#pushes = new Pushes(habits.backoffFactor);
+    this.#pushes = new Pushes(habits.backoffFactor / habits.speed);
     this.#context = {
       habits,
       deadLetter: (message, config, attempts) => this.#deadLetter(message, config, attempts),

@@ -9,6 +9,8 @@ export interface DeliveryHabits {
   readonly duplicateShare: number;
   /** Multiplies the waits before redelivery, and nothing else; 0: no wait. */
   readonly backoffFactor: number;
+  /** How many times as fast as the product's its deadlines and waits pass; more than 0. */
+  readonly speed: number;
   /** The chance: numbers from 0 to 1, without 1. */
   readonly random: () => number;
 }

@@ -29,7 +29,8 @@ function pauseMs(failuresInARow: number): number {
 class Push implements Consumer {
   readonly #subscription: Subscription;
   readonly #config: PushConfig;
-  readonly #backoffFactor: number;
+  /** Multiplies its pauses. */
+  readonly #pauseFactor: number;
   #window: number = WINDOW.start;
   /** Requests without an answer. */
   readonly #requests = new Map<string, ClientRequest>();
@@ -39,10 +40,10 @@ class Push implements Consumer {
   #pause: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(subscription: Subscription, config: PushConfig, backoffFactor: number) {
+  constructor(subscription: Subscription, config: PushConfig, pauseFactor: number) {
     this.#subscription = subscription;
     this.#config = config;
-    this.#backoffFactor = backoffFactor;
+    this.#pauseFactor = pauseFactor;
   }
 
   get ackDeadlineMs(): number {
@@ -140,18 +141,18 @@ class Push implements Consumer {
         this.#pause = undefined;
         this.#subscription.dispatch();
       },
-      pauseMs(this.#failuresInARow) * this.#backoffFactor,
+      pauseMs(this.#failuresInARow) * this.#pauseFactor,
     );
   }
 }
 
 /** The pushes of all subscriptions: of each the one that pushes, the last, and replaced ones that still wait for answers. */
 export class Pushes {
-  readonly #backoffFactor: number;
+  readonly #pauseFactor: number;
   readonly #bySubscription = new Map<string, readonly Push[]>();
 
-  constructor(backoffFactor: number) {
-    this.#backoffFactor = backoffFactor;
+  constructor(pauseFactor: number) {
+    this.#pauseFactor = pauseFactor;
   }
 
   /** Lets a subscription push, or cease to, as it is configured now; requests under way go on. */
@@ -167,7 +168,7 @@ export class Pushes {
       this.#bySubscription.set(name, busy);
       return;
     }
-    const next = new Push(subscription, push, this.#backoffFactor);
+    const next = new Push(subscription, push, this.#pauseFactor);
     this.#bySubscription.set(name, [...busy, next]);
     subscription.attach(next);
   }

@@ -26,8 +26,19 @@ export interface LocalPubsub {
   close(): Promise<void>;
 }
 
+/** How a stand-in delivers: {@link DEFAULT_HABITS} unless told otherwise. */
+export interface PubsubOptions extends Partial<Omit<DeliveryHabits, 'random'>> {
+  /** Seed of all chance; default 1. */
+  readonly seed?: number;
+}
+
 /** Deliveries in any order, 1 % twice, after the waits that the policies ask for. */
-const DEFAULT_HABITS = { shuffled: true, duplicateShare: 0.01, backoffFactor: 1 } as const;
+const DEFAULT_HABITS = {
+  shuffled: true,
+  duplicateShare: 0.01,
+  backoffFactor: 1,
+  speed: 1,
+} as const;
 
 /**
  * Starts a Pub/Sub on the loopback interface that the real client library talks to. Nothing is in
@@ -35,10 +46,11 @@ const DEFAULT_HABITS = { shuffled: true, duplicateShare: 0.01, backoffFactor: 1 
  * (lists and updates, ordering, exactly-once delivery, schemas, transforms, exports, keeping IAM
  * policies) it answers with UNIMPLEMENTED.
  */
-export async function startPubsub(
-  habits: Partial<Omit<DeliveryHabits, 'random'>> = {},
-): Promise<LocalPubsub> {
-  const broker = new Broker({ ...DEFAULT_HABITS, ...habits, random: seededRandom(1) });
+export async function startPubsub({
+  seed = 1,
+  ...habits
+}: PubsubOptions = {}): Promise<LocalPubsub> {
+  const broker = new Broker({ ...DEFAULT_HABITS, ...habits, random: seededRandom(seed) });
   const interceptors = new Interceptors();
   const { faults, permissions } = interceptors;
   const admit = interceptors.admit.bind(interceptors);

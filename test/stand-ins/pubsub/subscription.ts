@@ -35,6 +35,8 @@ export class Subscription {
   topic: Topic | undefined;
   /** Messages acknowledged by a subscriber. */
   acknowledged = 0;
+  /** Deliveries that a subscriber gave back. */
+  nacked = 0;
   readonly #context: SubscriptionContext;
   readonly #backlog: Backlog;
   /** By ack id. */
@@ -113,6 +115,7 @@ export class Subscription {
 
   /** Gives a delivery back as failed. */
   nack(ackId: string): void {
+    if (this.#leases.has(ackId)) this.nacked += 1;
     this.#fail(ackId, 'nacked');
   }
 
@@ -171,20 +174,23 @@ export class Subscription {
 
   /** By chance delivers a message once more after a while, acknowledged meanwhile or not. */
   #perhapsDuplicate(entry: Entry): void {
-    const { random, duplicateShare } = this.#context.habits;
+    const { random, duplicateShare, speed } = this.#context.habits;
     if (random() >= duplicateShare) return;
-    const timer = setTimeout(() => {
-      this.#repeatTimers.delete(timer);
-      this.#repeats.push(entry);
-      this.dispatch();
-    }, random() * DUPLICATE_SPREAD_MS);
+    const timer = setTimeout(
+      () => {
+        this.#repeatTimers.delete(timer);
+        this.#repeats.push(entry);
+        this.dispatch();
+      },
+      (random() * DUPLICATE_SPREAD_MS) / speed,
+    );
     this.#repeatTimers.add(timer);
   }
 
   #deadline(ackId: string, durationMs: number): NodeJS.Timeout {
     return setTimeout(() => {
       this.#fail(ackId, 'expired');
-    }, durationMs);
+    }, durationMs / this.#context.habits.speed);
   }
 
   #fail(ackId: string, how: 'nacked' | 'expired'): void {

@@ -3,12 +3,18 @@ import type { Message } from './message.ts';
 
 /** How a subscription stands. */
 export interface SubscriptionView {
+  /** Full name: `projects/P/subscriptions/S`. */
+  readonly name: string;
+  /** Where it pushes to; absent for a pull subscription. */
+  readonly pushEndpoint?: string;
   /** Messages that wait to be delivered, their back-off included. */
   readonly undelivered: number;
   /** Messages that a subscriber holds. */
   readonly outstanding: number;
   /** Messages that subscribers have acknowledged, since it was made. */
   readonly acknowledged: number;
+  /** Deliveries that subscribers gave back; those whose deadline passed are not among them. */
+  readonly nacked: number;
 }
 
 /** How a topic stands. */
@@ -40,12 +46,23 @@ export class PubsubView {
     return [...(this.#broker.topics.get(topic)?.remembered ?? [])];
   }
 
+  /** All subscriptions, in the order they were made. */
+  subscriptions(): readonly SubscriptionView[] {
+    return [...this.#broker.subscriptions.values()].map(
+      ({ config: { name, push }, counts: { undelivered, outstanding }, acknowledged, nacked }) => ({
+        name,
+        ...(push === undefined ? {} : { pushEndpoint: push.endpoint }),
+        undelivered,
+        outstanding,
+        acknowledged,
+        nacked,
+      }),
+    );
+  }
+
   /** A subscription by its full name; undefined where there is none. */
   subscription(name: string): SubscriptionView | undefined {
-    const subscription = this.#broker.subscriptions.get(name);
-    if (subscription === undefined) return undefined;
-    const { undelivered, outstanding } = subscription.counts;
-    return { undelivered, outstanding, acknowledged: subscription.acknowledged };
+    return this.subscriptions().find((subscription) => subscription.name === name);
   }
 
   /** Resolves as soon as `holds`, looked at now and after every change. @throws the signal's reason */
