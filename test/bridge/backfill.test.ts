@@ -119,10 +119,10 @@ describe('backfill', () => {
 
   it('tries again what Pub/Sub refuses, and fails when it goes on', async () => {
     const refusal = { kind: 'refused', method: 'Publish', status: 'UNAVAILABLE' } as const;
-    standIns.pubsub.disturbances.add({ ...refusal, times: 3 });
+    standIns.pubsub.faults.add({ ...refusal, times: 3 });
     assert.equal(await run(), 0);
     assert.deepEqual(names(), ['app', 'team-app']);
-    standIns.pubsub.disturbances.add({ ...refusal, times: Infinity });
+    standIns.pubsub.faults.add({ ...refusal, times: Infinity });
     const refused = standIns.pubsub.requests('Publish');
     assert.equal(await run(['--timeout', '500ms']), 1);
     // Once the first batch has waited in vain the rest is not tried.
@@ -132,7 +132,7 @@ describe('backfill', () => {
 
   it('gives the rest up once nothing was accepted for the whole time', async () => {
     for (let index = 0; index < 120; index += 1) put(`many-${index}`);
-    standIns.pubsub.disturbances.add({
+    standIns.pubsub.faults.add({
       kind: 'refused',
       method: 'Publish',
       status: 'UNAVAILABLE',

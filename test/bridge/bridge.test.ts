@@ -76,7 +76,7 @@ describe('the bridge', () => {
 
   it('never loses a change while Pub/Sub refuses, and publishes the newest state once', async () => {
     for (const status of ['PERMISSION_DENIED', 'NOT_FOUND', 'UNAVAILABLE'] as const) {
-      standIns.pubsub.disturbances.add({ kind: 'refused', method: 'Publish', status, times: 4 });
+      standIns.pubsub.faults.add({ kind: 'refused', method: 'Publish', status, times: 4 });
     }
     put('app', { revision: '' });
     const running = await standIns.start();
@@ -111,7 +111,7 @@ describe('the bridge', () => {
     await standIns.start();
     await standIns.until(1, 'bulk');
     await standIns.kubernetes.faults.halt();
-    standIns.pubsub.disturbances.add({
+    standIns.pubsub.faults.add({
       kind: 'refused',
       method: 'Publish',
       status: 'UNAVAILABLE',
@@ -174,7 +174,7 @@ describe('the bridge', () => {
     put('app');
     const running = await standIns.start();
     await standIns.until(1, 'bulk');
-    standIns.pubsub.disturbances.add({ kind: 'slow', method: 'Publish', delayMs: 400 });
+    standIns.pubsub.faults.add({ kind: 'slow', method: 'Publish', delayMs: 400 });
     const before = standIns.pubsub.requests('Publish');
     put('app', { revision: '2' });
     await eventually('it is under way', () => standIns.pubsub.requests('Publish') > before);

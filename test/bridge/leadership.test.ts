@@ -95,7 +95,7 @@ describe('two bridges', () => {
     const [leader, standby] = await pair();
     await standIns.until(1, 'bulk');
     const before = standIns.pubsub.requests('Publish');
-    standIns.pubsub.disturbances.add({
+    standIns.pubsub.faults.add({
       kind: 'refused',
       method: 'Publish',
       status: 'UNAVAILABLE',
@@ -106,7 +106,7 @@ describe('two bridges', () => {
     // Longer than the lease duration.
     await aWhile(3000);
     await leader.stop();
-    standIns.pubsub.disturbances.clear();
+    standIns.pubsub.faults.clear();
     await eventually('the second leads', () => leads(standby));
     const [event] = await standIns.until(1);
     assert.equal(event?.data.revision, '2');

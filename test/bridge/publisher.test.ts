@@ -55,7 +55,7 @@ describe('createPublisher', () => {
       'NOT_FOUND',
       'RESOURCE_EXHAUSTED',
     ] as const) {
-      standIns.pubsub.disturbances.add({ kind: 'refused', method: 'Publish', status });
+      standIns.pubsub.faults.add({ kind: 'refused', method: 'Publish', status });
       const before = requests();
       const outcomes = await publisher.publish('events', [eventNamed('a'), eventNamed('b')]);
       assert.deepEqual(
@@ -120,7 +120,7 @@ describe('createPublisher', () => {
   });
 
   it('says nothing of permissions where there is no way to ask', async () => {
-    standIns.pubsub.disturbances.add({
+    standIns.pubsub.faults.add({
       kind: 'refused',
       method: 'TestIamPermissions',
       status: 'UNIMPLEMENTED',

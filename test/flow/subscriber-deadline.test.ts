@@ -121,7 +121,7 @@ describe('fan-out', () => {
       async ({ registries, publish, event, settled, requireMirrored, eventLines, pubsub }) => {
         for (let n = 0; n < 5; n++) await registries.push('org/app', `1.0.${n}`);
         await publish(event('org/app'));
-        pubsub.disturbances.add({
+        pubsub.faults.add({
           kind: 'refused',
           status: 'PERMISSION_DENIED',
           method: 'Publish',

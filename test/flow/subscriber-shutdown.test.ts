@@ -137,7 +137,7 @@ describe('end of an instance whose topic does not answer', () => {
     await withDeployment({ env: { TAG_WORKERS: '1' } }, async (deployment) => {
       const { registries, publish, event, settled, requireMirrored, events, pubsub } = deployment;
       for (let n = 0; n < 8; n++) await registries.push('org/a', `1.0.${n}`);
-      pubsub.disturbances.add({
+      pubsub.faults.add({
         kind: 'slow',
         method: 'Publish',
         resource: `projects/${PROJECT}/topics/${TOPICS.bulk}`,

@@ -20,7 +20,7 @@ const patience = (): AbortSignal => AbortSignal.timeout(20_000);
 describe('the Pub/Sub stand-in', () => {
   it('meets a client with refusals, which it repeats or gives up', async (t) => {
     const { pubsub, publish } = await start(t);
-    pubsub.disturbances.add({
+    pubsub.faults.add({
       kind: 'refused',
       method: 'Publish',
       status: 'UNAVAILABLE',
@@ -33,22 +33,22 @@ describe('the Pub/Sub stand-in', () => {
       ['PERMISSION_DENIED', 7],
       ['NOT_FOUND', 5],
     ] as const) {
-      pubsub.disturbances.add({ kind: 'refused', method: 'Publish', status });
+      pubsub.faults.add({ kind: 'refused', method: 'Publish', status });
       await assert.rejects(publish('x'), { code });
     }
     assert.equal(pubsub.requests('Publish'), 5);
-    pubsub.disturbances.add(
+    pubsub.faults.add(
       { kind: 'refused', method: 'Publish', status: 'NOT_FOUND', resource: `${TOPIC}-other` },
       { kind: 'refused', method: 'Publish', status: 'NOT_FOUND', times: Infinity },
     );
-    pubsub.disturbances.clear();
+    pubsub.faults.clear();
     await publish('x');
     assert.equal(pubsub.view.messages(TOPIC).length, 2);
   });
 
   it('holds a request back, and does not carry it out when it is closed meanwhile', async (t) => {
     const { pubsub, publish } = await start(t);
-    pubsub.disturbances.add({ kind: 'slow', method: 'Publish', delayMs: 60_000 });
+    pubsub.faults.add({ kind: 'slow', method: 'Publish', delayMs: 60_000 });
     const hanging = publish('x').catch(() => 'failed');
     while (pubsub.requests('Publish') === 0) await new Promise((resolve) => setImmediate(resolve));
     await pubsub.close();

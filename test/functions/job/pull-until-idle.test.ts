@@ -151,7 +151,7 @@ describe('pull until idle', () => {
     const broker = await startBroker('drain');
     try {
       await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
-      broker.pubsub.disturbances.add({
+      broker.pubsub.faults.add({
         method: 'StreamingPull',
         kind: 'refused',
         status: 'UNAVAILABLE',
@@ -174,7 +174,7 @@ describe('pull until idle', () => {
   it('calls nothing empty that does not answer any more', async () => {
     const broker = await startBroker('drain');
     try {
-      broker.pubsub.disturbances.add({
+      broker.pubsub.faults.add({
         method: 'Pull',
         kind: 'refused',
         status: 'UNAVAILABLE',

@@ -419,7 +419,7 @@ describe('drain', () => {
       process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
       try {
         if (!mayRead) {
-          own.pubsub.disturbances.add({
+          own.pubsub.faults.add({
             method: 'GetSubscription',
             kind: 'refused',
             status: 'PERMISSION_DENIED',

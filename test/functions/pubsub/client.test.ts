@@ -94,7 +94,7 @@ describe('queue client', () => {
     await publisher.publish(message);
     const { pubsub } = await client.open();
     for (let round = 0; round < 2; round += 1) {
-      broker.pubsub.disturbances.add({
+      broker.pubsub.faults.add({
         kind: 'slow',
         method: 'Publish',
         delayMs: 5000,

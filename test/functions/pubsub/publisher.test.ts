@@ -32,7 +32,7 @@ describe('topic publisher', () => {
   });
 
   it('survives a passing trouble', async () => {
-    broker.pubsub.disturbances.add({ kind: 'refused', status: 'UNAVAILABLE', method: 'Publish' });
+    broker.pubsub.faults.add({ kind: 'refused', status: 'UNAVAILABLE', method: 'Publish' });
     await topicPublisher(broker.client, 'bulk').publish(encodeEvent(sampleEvent()));
   });
 

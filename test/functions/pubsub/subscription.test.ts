@@ -49,12 +49,12 @@ describe('subscription', () => {
   });
 
   it('takes a refusal to be read for an answer', async () => {
-    const disturbance = {
+    const fault = {
       method: 'GetSubscription',
       kind: 'refused',
       status: 'PERMISSION_DENIED',
     } as const;
-    broker.pubsub.disturbances.add(disturbance);
+    broker.pubsub.faults.add(fault);
     assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
       name: 'one',
       topic: undefined,

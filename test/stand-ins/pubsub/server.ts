@@ -17,7 +17,7 @@ export interface LocalPubsub {
   /** What is in it. */
   readonly view: PubsubView;
   /** What goes wrong with requests. */
-  readonly disturbances: Faults;
+  readonly faults: Faults;
   /** What the callers may do. */
   readonly permissions: Permissions;
   /** Requests that have arrived for a method such as `Publish`, refused ones included. */
@@ -68,7 +68,7 @@ export async function startPubsub({
   return {
     host: `127.0.0.1:${port}`,
     view: new PubsubView(broker),
-    disturbances: faults,
+    faults,
     permissions,
     requests: (method) => interceptors.requests(method),
     close: async () => {
