@@ -1,4 +1,5 @@
 import { requirePath } from '../functions/contract/destination.ts';
+import { normalPlatforms } from '../functions/contract/platform.ts';
 import { readSelection, type Selection } from '../functions/contract/selection.ts';
 import { Fault, isFault, printable } from '../functions/fault.ts';
 import { ANNOTATION_PREFIX } from './flux/image-repository.ts';
@@ -10,6 +11,8 @@ export interface ObjectSettings {
   /** Path below the destination registry instead of the layout's. */
   readonly destination?: string;
   readonly selection?: Selection;
+  /** Platforms in normal form, or `all` alone. */
+  readonly platforms?: readonly string[];
   /** Any new value asks for mirroring now. */
   readonly requestedAt?: string;
 }
@@ -27,6 +30,7 @@ const NAMES = [
   'semver',
   'latest',
   'sort-by',
+  'platforms',
   'requestedAt',
 ] as const;
 
@@ -52,6 +56,7 @@ export function readAnnotations(
     enabled: readEnabled(given.enabled),
     ...(given.destination === undefined ? {} : { destination: readDestination(given.destination) }),
     ...(selection === undefined ? {} : { selection }),
+    ...(given.platforms === undefined ? {} : { platforms: platformsIn(given.platforms) }),
     ...(given.requestedAt === undefined || given.requestedAt === ''
       ? {}
       : { requestedAt: readToken(given.requestedAt) }),
@@ -77,6 +82,20 @@ function readToken(value: string): string {
     throw invalid('requestedAt', `is longer than ${MAX_TOKEN_LENGTH} characters`);
   }
   return value;
+}
+
+/** Separated by commas or lines, as in `PLATFORMS`. */
+function platformsIn(value: string): readonly string[] {
+  const texts = value
+    .split(/[,\n]/)
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
+  if (texts.length === 0) throw invalid('platforms', 'wants platforms such as linux/amd64, or all');
+  try {
+    return normalPlatforms(texts);
+  } catch (error) {
+    throw invalid('platforms', isFault(error) ? error.message : String(error));
+  }
 }
 
 /** Field of the selection → annotation. */

@@ -122,6 +122,7 @@ export function bridgeHelp(): string {
   imagerepo-mirror.io/semver: ">=1.2.0 <3"    only versions in the range
   imagerepo-mirror.io/latest: "20"            the newest so many of what the others keep
   imagerepo-mirror.io/sort-by: semver         what newest means; or alphabetical, numerical
+  imagerepo-mirror.io/platforms: linux/amd64  of an index only what these platforms pull; or all
   An object with an invalid annotation is not published until it is mended.`,
         `Exit codes:
   0   ended by a signal; --once: every event was accepted

@@ -38,6 +38,7 @@ export function requestOf(
     exclusionList: scan.exclusionList,
     reason: occasion.reason,
     ...(settings.selection === undefined ? {} : { selection: settings.selection }),
+    ...(settings.platforms === undefined ? {} : { platforms: settings.platforms }),
     ...(tags === undefined ? {} : { tags }),
     ...(settings.destination === undefined ? {} : { destination: settings.destination }),
     ...(verify === undefined ? {} : { verify }),

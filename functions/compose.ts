@@ -16,6 +16,7 @@ import { Knowledge } from './mirror/knowledge.ts';
 import { mirrorRepository } from './mirror/mirror-repository.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import type { MirrorOptions } from './mirror/options.ts';
+import { platformsOf } from './mirror/platforms.ts';
 import { TagTurns } from './mirror/tag-turns.ts';
 import { readCertificates, requireDockerConfig } from './option-files.ts';
 import type { JsonCall } from './registry/json-call.ts';
@@ -28,6 +29,7 @@ import type { AdmissionRules } from './subscriber/admission.ts';
 import type { EndableProcess } from './subscriber/delivery-deadline.ts';
 import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
 import { matchesImage } from './subscriber/image-pattern.ts';
+import { logWholeIndexes } from './subscriber/log-lines.ts';
 import { queueClient, type QueueClient } from './pubsub/client.ts';
 import { topicPublisher, type TopicPublisher } from './pubsub/publisher.ts';
 import { createSubscriber, type Subscriber } from './subscriber/subscriber.ts';
@@ -131,6 +133,9 @@ export function composeEngine(
         ...(delegation === undefined ? {} : { delegation }),
         observer: {
           ...observer,
+          onWholeIndexes: (refusing) => {
+            logWholeIndexes(logger, refusing);
+          },
           onBytes: (count) => {
             watchdog.moved();
             observer?.onBytes?.(count);
@@ -290,6 +295,7 @@ function mirrorOptionsOf(config: MirrorConfig, dryRun: boolean): MirrorOptions {
     dryRun,
     onDrift: config.onDrift,
     backupTag: config.backupTag === '' ? undefined : parseBackupTag(config.backupTag),
+    platforms: platformsOf(config.platforms),
     referrers: config.referrers,
     maxMissingTags: config.maxMissingTags,
     verifyTags: config.verifyTags,

@@ -1,6 +1,7 @@
 import { googleHosts } from './auth/google.ts';
 import { canonicalImageName, parseDestinationRegistry } from './contract/destination.ts';
 import type { Verify } from './contract/event.ts';
+import { normalPlatforms } from './contract/platform.ts';
 import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
 import { Fault } from './fault.ts';
 import { jobOptions } from './job-options.ts';
@@ -17,12 +18,14 @@ type SubscriberOptions = OptionValues<typeof subscriberOptions>;
 type JobOptions = OptionValues<typeof jobOptions>;
 
 /** Options whose meaning is in {@link Combined}. */
-type Parts = 'include' | 'exclude' | 'semver' | 'latest' | 'destinationRegistry';
+type Parts = 'include' | 'exclude' | 'semver' | 'latest' | 'destinationRegistry' | 'platforms';
 
 /** What options mean together. */
 interface Combined {
   /** Tags of objects that have no annotation; nothing in it: all. */
   readonly selection: Selection;
+  /** In normal form, or `all` alone; empty: nothing is said. */
+  readonly platforms: readonly string[];
   /** Hosts of the images that the operator names: they may be private and are given credentials. */
   readonly namedHosts: readonly string[];
   /** `HOST[/PATH]`, its host in the canonical form. */
@@ -246,6 +249,7 @@ function combine(
   });
   return {
     selection: selectionOf(values),
+    platforms: inOption('--platform (PLATFORMS)', () => normalPlatforms(values.platforms)),
     namedHosts: [...new Set(namedHosts)],
     destinationRegistry,
     deployed: isDeployed(env),

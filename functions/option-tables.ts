@@ -1,6 +1,7 @@
 import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
 import { canonicalHost } from './contract/host.ts';
+import { ALL_PLATFORMS, parsePlatform } from './contract/platform.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
@@ -112,6 +113,17 @@ export const mirrorOptions = {
     },
     sentence:
       'Tag that what an overwritten tag pointed at gets first, such as backup-{tag}-{digest} (12 digits of its digest); tags of this form are never mirrored. Empty: none.',
+  }),
+  platforms: list({
+    flag: '--platform',
+    env: 'PLATFORMS',
+    placeholder: 'OS/ARCH[/VARIANT]',
+    item: (text) => {
+      if (text !== ALL_PLATFORMS) parsePlatform(text);
+      return text;
+    },
+    sentence:
+      'Of an index bring only what these platforms pull, such as linux/amd64; its digest stays. all: everything, also what an earlier list left out. Empty: everything; an annotation of the object wins.',
   }),
   referrers: flag({
     flag: '--referrers',

@@ -23,6 +23,7 @@ import {
   timeAt,
   type Fields,
 } from './fields.ts';
+import { readPlatforms } from './platform.ts';
 import { readSelection, requirePatterns } from './selection.ts';
 
 /** A Pub/Sub message as the client library takes and gives it. */
@@ -147,6 +148,7 @@ function readRequest(fields: Fields, type: MirrorEvent['type']): MirrorRequest {
     selection: optional(fields, 'selection', () =>
       readSelection(fields['selection'], 'data.selection'),
     ),
+    platforms: optional(fields, 'platforms', () => readPlatforms(fields, 'platforms', at)),
     tags: type === TAGS_REQUESTED ? tags : undefined,
     destination: optional(fields, 'destination', () => stringAt(fields, 'destination', at, 1, 512)),
     verify: optional(fields, 'verify', () => literalAt(fields, 'verify', at, VERIFY)),

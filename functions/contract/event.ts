@@ -66,6 +66,11 @@ export interface MirrorRequest {
   readonly reason: Reason;
   /** From annotations; absent: the subscriber's defaults select. */
   readonly selection?: Selection;
+  /**
+   * From the annotation: platforms in normal form, such as `linux/arm64`, or `all` alone; absent: the
+   * subscriber's default. Children of an index for other platforms stay behind.
+   */
+  readonly platforms?: readonly string[];
   /** Exactly these tags (final: neither exclusion nor selection applies); `tags.requested` only. */
   readonly tags?: readonly string[];
   /** Path below the destination registry instead of the layout's; needs the subscriber's consent. */
@@ -134,6 +139,8 @@ export function configurationDigest(data: MirrorRequest): string {
     data.verify ?? null,
     data.provider ?? 'generic',
     data.insecure ?? false,
+    // Only where it is said, so that a digest of an older version stays what it was.
+    ...(data.platforms === undefined ? [] : [data.platforms]),
   ]);
 }
 

@@ -1,5 +1,5 @@
 import { SingleFlight } from '../concurrency.ts';
-import { Fault, isFault } from '../fault.ts';
+import { Fault, isFault, toFault } from '../fault.ts';
 import { blobsOf } from '../oci/manifest.ts';
 import { watchdog } from '../watchdog.ts';
 import type { BackupTag } from './backup-tag.ts';
@@ -13,6 +13,7 @@ import type {
   PutAnswer,
   SourceRepository,
 } from './ports.ts';
+import { chooseChildren, mayLackChildren, platformCount, type Platforms } from './platforms.ts';
 import { settle, settleAll } from './settle.ts';
 import type { ManifestNode, SourceManifests } from './source-manifests.ts';
 import type { TagTurns } from './tag-turns.ts';
@@ -40,6 +41,10 @@ export interface CopyContext {
   readonly onDrift: 'overwrite' | 'report';
   /** What an overwritten tag pointed at gets a tag of this name first. */
   readonly backupTag?: BackupTag | undefined;
+  /** Children of an index for other platforms are left out; undefined: nobody said any. */
+  readonly platforms?: Platforms | undefined;
+  /** Told a host that takes no index without all its children, once. */
+  readonly onWholeIndexes?: (host: string) => void;
   /** When the destination was asked for its tags, ms since 1970. */
   readonly listedAtMs: number;
   /** A wrong belief that a tag is missing would break a promise: each push is preceded by a look. */
@@ -63,7 +68,7 @@ export class ManifestCopy {
 
   /**
    * Brings everything that a manifest names: its blobs, and its children, each pushed by digest
-   * after its own parts.
+   * after its own parts; of an index, those of the platforms that are wanted.
    * @param onUnderWay told when every blob of a manifest without children is there or being sent
    * @throws Fault the gravest of its parts
    */
@@ -73,7 +78,9 @@ export class ManifestCopy {
     tally: Tally,
     onUnderWay?: () => void,
   ): Promise<void> {
-    const { children } = node.manifest;
+    const { chosen: children, leftOut } = chooseChildren(node.manifest, this.#context);
+    // Those of a tag's own index are told by whoever reads it.
+    if (walk.path.length > 1) tally.leaveOut(platformCount(leftOut));
     if (node.manifest.kind === 'index') enterIndex(walk, children);
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#context.signal, stop.signal]);
@@ -136,7 +143,8 @@ export class ManifestCopy {
 
   /**
    * Pushes a manifest whose parts are at the destination. Where the registry misses some after all,
-   * they are brought once more (a registry's clean-up may have taken them) and it is pushed again.
+   * they are brought once more (a registry's clean-up may have taken them) and it is pushed again. A host
+   * that refuses an index for the platforms that were left out gets them, and whole indexes from then on.
    * @param mayStart as that of the port
    * @throws Fault `FOREIGN_LAYER_REFUSED`, `INDEX_CHILD_REFUSED`, and the port's
    */
@@ -149,14 +157,19 @@ export class ManifestCopy {
   ): Promise<PutAnswer> {
     const { destination, pool, signal, there } = this.#context;
     const mark = pool.knowledge.mark();
+    const { leftOut } = chooseChildren(node.manifest, this.#context);
     try {
       const answer = await destination
         .putManifest(reference, node.bytes, signal, mayStart)
         .catch(async (error: unknown) => {
-          if (!isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
-          refuseForeignLayers(node, error);
-          await this.#heal(node, error.digests, mark, walk, tally);
-          return destination.putManifest(reference, node.bytes, signal, mayStart);
+          const missed = missedPlatforms(node, leftOut, error, there);
+          if (missed.length === 0 && !isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
+          const { digests } = toFault(error, 'put manifest');
+          if (isFault(error)) refuseForeignLayers(node, error);
+          await this.#heal(node, [...new Set([...digests, ...missed])], mark, walk, tally);
+          const again = await destination.putManifest(reference, node.bytes, signal, mayStart);
+          if (missed.length > 0) this.#learnWholeIndexes(walk, leftOut, tally);
+          return again;
         });
       there.add(node.digest);
       tally.push();
@@ -192,12 +205,19 @@ export class ManifestCopy {
 
   async #copyChild(child: Descriptor, walk: Walk, tally: Tally): Promise<void> {
     const { there, read, signal } = this.#context;
-    if (await there.has(child.digest, signal)) return;
+    const isThere = await there.has(child.digest, signal);
+    if (isThere && !mayLackChildren(child.mediaType, this.#context)) return;
     const node = await read.child(child, signal);
     const below = stepInto(walk, child.digest);
     await this.bringParts(node, below, tally);
-    await this.push(child.digest, node, below, tally);
+    if (!isThere) await this.push(child.digest, node, below, tally);
     await read.release(child.digest);
+  }
+
+  #learnWholeIndexes(walk: Walk, leftOut: readonly Descriptor[], tally: Tally): void {
+    const { destination, pool, onWholeIndexes } = this.#context;
+    if (walk.path.length > 1) tally.leaveOut(-platformCount(leftOut));
+    if (pool.knowledge.setWantsWholeIndexes(destination.host)) onWholeIndexes?.(destination.host);
   }
 
   async #bringBlob(
@@ -261,6 +281,27 @@ function refuseForeignLayers(node: ManifestNode, fault: Fault): void {
     registryCodes: fault.registryCodes,
     cause: fault,
   });
+}
+
+/**
+ * Digests of the children that were left out and that a host refuses an index for: it names one of them,
+ * or nothing at all. Which code says so differs (Sonatype Nexus, Artifact Registry, distribution), so
+ * that a refusal that says something else is tried out too: the index is taken with them, or not.
+ */
+function missedPlatforms(
+  node: ManifestNode,
+  leftOut: readonly Descriptor[],
+  error: unknown,
+  there: DestinationManifests,
+): readonly string[] {
+  if (!isFault(error, 'DESTINATION_INCOMPLETE', 'MANIFEST_REFUSED')) return [];
+  const { code, digests } = error;
+  const isNamed = ({ digest }: Descriptor): boolean => digests.includes(digest);
+  if (digests.length > 0 && !leftOut.some(isNamed)) return [];
+  if (code === 'MANIFEST_REFUSED' && node.manifest.blobChildren.length > 0) return [];
+  return leftOut
+    .filter((child) => isNamed(child) || !there.isKnown(child.digest))
+    .map(({ digest }) => digest);
 }
 
 /** A refused index whose entries are no manifests is refused for that: no repetition can help. */

@@ -2,6 +2,7 @@ import type { Semaphore } from '../concurrency.ts';
 import { Fault, isFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
+import { mayLackChildren } from './platforms.ts';
 import type { ManifestHead } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { FRESH_MS } from './tag-turns.ts';
@@ -20,6 +21,8 @@ export interface TagWork {
   readonly previousDigest: string | undefined;
   readonly budget: ManifestBudget;
   readonly tally: Tally;
+  /** The tag is what it should be, and its index lacks children of platforms that are wanted. */
+  readonly completes?: boolean;
   /** Signatures and lists of referrers grow: what they were is not kept. Default: it is. */
   readonly keepsNoBackup?: boolean;
   /** One is taken until its parts are on their way; undefined: it waits for none. */
@@ -36,6 +39,7 @@ export interface TagEnding {
     | 'Missing'
     | 'DigestPresent'
     | 'Moved'
+    | 'PlatformsMissing'
     | 'Identical'
     | 'TagImmutable'
     | 'DriftReported'
@@ -69,10 +73,17 @@ export async function copyTag(
     const { node } = read;
     // Where the list may be old, the last look tells.
     const stale = context.tagTurns.isStale(context.destination, tag, there.learntAtMs);
-    if (node.digest === there.digest && !stale) return identical(node);
     const walk = walkFrom(node.digest, budget);
+    if (work.completes === true) {
+      if (node.digest === there.digest) return completed(node, walk, work, context, copy);
+      // It was identical when it was planned, and may not be moved.
+      if (context.onDrift === 'report') return drift(node.digest, there.digest);
+    }
+    if (node.digest === there.digest && !stale) return identical(node);
     const known = context.there.isKnown(node.digest);
-    const body = known ? 'shared' : await bringInTurn(node, walk, work, context, copy);
+    const isWhole = known && !mayLackChildren(node.manifest.mediaType, context);
+    const brought = isWhole ? 'shared' : await bringInTurn(node, walk, work, context, copy);
+    const body = known ? 'shared' : brought;
     const pushed = await context.tagTurns.run(context.destination, tag, context.signal, async () =>
       lookAndPush(work, { node, walk, body }, { hereAtMs: read.readAtMs, there }, context, copy),
     );
@@ -219,9 +230,7 @@ async function lastLook(
   const movedThere = there.digest !== undefined && there.digest !== planned.digest;
   // Whatever the source has become meanwhile: what somebody else pushed stays.
   if (movedThere && context.onDrift === 'report') {
-    const previousDigest = there.digest;
-    const ending = { outcome: 'drifted', reason: 'DriftReported', digest, previousDigest } as const;
-    return { ending, moved: false, seen };
+    return { ending: drift(digest, there.digest), moved: false, seen };
   }
   return { moved: movedHere || movedThere, seen };
 }
@@ -273,6 +282,27 @@ async function bringInTurn(
   } finally {
     giveBack?.();
   }
+}
+
+/** Brings what the index lacks; the tag itself needs no push. */
+async function completed(
+  node: ManifestNode,
+  walk: Walk,
+  work: TagWork,
+  context: CopyContext,
+  copy: ManifestCopy,
+): Promise<TagEnding> {
+  await bringInTurn(node, walk, work, context, copy);
+  return { outcome: 'copied', reason: 'PlatformsMissing', digest: node.digest, node };
+}
+
+function drift(digest: string, previousDigest: string | undefined): TagEnding {
+  return {
+    outcome: 'drifted',
+    reason: 'DriftReported',
+    digest,
+    ...(previousDigest === undefined ? {} : { previousDigest }),
+  };
 }
 
 const LOST: TagEnding = { outcome: 'lost', reason: 'GoneFromSource' };

@@ -1,6 +1,7 @@
 import pMap from 'p-map';
 
 import { toFault, type Fault } from '../fault.ts';
+import { parseManifest } from '../oci/manifest.ts';
 import {
   QUESTION_CONCURRENCY,
   withTagDigests,
@@ -15,15 +16,24 @@ import {
   type SourceFact,
   type Step,
 } from './plan.ts';
+import {
+  chooseChildren,
+  platformFields,
+  type PlatformContext,
+  type PlatformFields,
+} from './platforms.ts';
 import type { DestinationRepository, SourceRepository } from './ports.ts';
 
 /** A step that needs no more questions, or why its questions were not answered. */
 export type DecidedStep =
-  | Exclude<Step, { readonly action: 'ask' }>
+  | (Exclude<Step, { readonly action: 'ask' }> & PlatformFields)
   | { readonly tag: string; readonly action: 'fail'; readonly fault: Fault };
 
 /** A step that changes the destination. */
-export type WorkStep = Extract<DecidedStep, { readonly action: 'copy' | 'retag' | 'overwrite' }>;
+export type WorkStep = Extract<
+  DecidedStep,
+  { readonly action: 'copy' | 'retag' | 'overwrite' | 'complete' }
+>;
 
 /** What the planning of one event works with. */
 export interface Inquiry {
@@ -148,11 +158,13 @@ function decided(step: Step | DecidedStep): DecidedStep {
 
 /**
  * Learns what the source has under missing tags, for a dry run that tells a retag from a copy and a
- * lost tag from a missing one: one HEAD each.
+ * lost tag from a missing one: one HEAD each; where platforms are chosen one GET, also of tags that
+ * would be overwritten or completed, which tells what would be left out.
  */
 export async function lookAhead(
   steps: readonly DecidedStep[],
   inquiry: Inquiry,
+  platforms?: PlatformContext,
 ): Promise<readonly DecidedStep[]> {
   const { source, destinationInventory, signal } = inquiry;
   const policy: Policy = {
@@ -160,16 +172,29 @@ export async function lookAhead(
     hasManifest: (digest) =>
       inquiry.policy.hasManifest(digest) || destinationInventory.hasManifest(digest) === true,
   };
+  const isRead = platforms?.platforms !== undefined && platforms.platforms !== 'all';
   return pMap(
     steps,
     async (step): Promise<DecidedStep> => {
-      if (step.action !== 'copy') return step;
+      const isMissing = step.action === 'copy';
+      const moves = step.action === 'overwrite' || step.action === 'complete';
+      if (!isMissing && !(isRead && moves)) return step;
       try {
-        const head = await source.headManifest(step.tag, signal);
+        const found = isRead
+          ? await source.getManifest(step.tag, signal)
+          : await source.headManifest(step.tag, signal);
         const fact: SourceFact =
-          head === undefined ? { state: 'gone' } : { state: 'listed', digest: head.digest };
+          found === undefined ? { state: 'gone' } : { state: 'listed', digest: found.digest };
+        const fields =
+          isRead && found !== undefined && 'bytes' in found
+            ? platformFields(chooseChildren(parseManifest(found.bytes, found.mediaType), platforms))
+            : {};
+        if (!isMissing) return { ...step, ...fields };
         const destination: DestinationFact = { state: 'absent' };
-        return decided(planTag({ tag: step.tag, source: fact, destination }, policy));
+        return {
+          ...decided(planTag({ tag: step.tag, source: fact, destination }, policy)),
+          ...fields,
+        };
       } catch (error) {
         return { tag: step.tag, action: 'fail', fault: toFault(error, 'verify tag') };
       }

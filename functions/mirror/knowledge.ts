@@ -32,6 +32,8 @@ export class Knowledge {
   readonly #brokenTags = new RecentMap<string, true>(MAX_NAMES);
   /** Source and destination repositories between which a mount has succeeded, by their names. */
   readonly #mounting = new RecentMap<string, true>(MAX_NAMES);
+  /** Hosts that refused an index whose children of other platforms were left out, and took it whole. */
+  readonly #wholeIndexes = new RecentMap<string, true>(MAX_NAMES);
   #facts = 0;
   #mark = 0;
 
@@ -57,6 +59,21 @@ export class Knowledge {
   /** Whether a mount between the two has succeeded in this process. */
   mounts(source: SourceRepository, destination: DestinationRepository): boolean {
     return this.#mounting.has(`${source.name} ${destination.name}`);
+  }
+
+  /**
+   * A host takes indexes with all their children only.
+   * @returns whether that is news
+   */
+  setWantsWholeIndexes(host: string): boolean {
+    const isNews = this.#wholeIndexes.get(host) === undefined;
+    this.#wholeIndexes.set(host, true);
+    return isNews;
+  }
+
+  /** Whether a host has refused an index without all its children in this process. */
+  wantsWholeIndexes(host: string): boolean {
+    return this.#wholeIndexes.get(host) === true;
   }
 
   /** A point in the order of what is learnt, to compare later facts with. */

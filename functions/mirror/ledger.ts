@@ -17,6 +17,8 @@ export interface MirrorObserver {
   readonly onRecord?: (record: TagRecord) => void;
   /** Bytes sent to the destination, as they go. */
   readonly onBytes?: (count: number) => void;
+  /** A destination host takes no index without all its children, whatever `PLATFORMS` says; once a process. */
+  readonly onWholeIndexes?: (host: string) => void;
 }
 
 /** What a report needs beside the ledger. */

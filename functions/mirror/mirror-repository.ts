@@ -14,11 +14,13 @@ import { DestinationManifests } from './destination-manifests.ts';
 import type { FirstQuestion } from './first-question.ts';
 import { lookAhead, planTags, type DecidedStep, type Inquiry, type WorkStep } from './inquiry.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
+import { withIncompleteIndexes } from './incomplete-indexes.ts';
 import { Ledger, type LedgerFacts, type MirrorObserver } from './ledger.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
 import { ownTags } from './own-tags.ts';
+import { chooseChildren, platformsOf, type Platforms } from './platforms.ts';
 import type { Clock, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
 import {
   backupRecord,
@@ -42,7 +44,7 @@ export type { MirrorObserver } from './ledger.ts';
 /** What is to be mirrored: the part of an event that the engine needs. */
 export type MirrorWish = Pick<
   MirrorRequest,
-  'reason' | 'exclusionList' | 'selection' | 'tags' | 'verify'
+  'reason' | 'exclusionList' | 'selection' | 'platforms' | 'tags' | 'verify'
 >;
 
 /** What the engine works with. */
@@ -94,6 +96,8 @@ class Mirroring {
   readonly #requested: readonly string[] | undefined;
   readonly #ports: MirrorPorts;
   readonly #options: MirrorOptions;
+  /** The event's own, else the options'. */
+  readonly #platforms: Platforms | undefined;
   readonly #signal: AbortSignal;
   readonly #ledger: Ledger;
   /** Signatures and lists of referrers that this whole delivery was too short for. */
@@ -104,6 +108,8 @@ class Mirroring {
     this.#requested = wish.tags === undefined ? undefined : [...new Set(wish.tags)];
     this.#ports = ports;
     this.#options = options;
+    this.#platforms =
+      wish.platforms === undefined ? options.platforms : platformsOf(wish.platforms);
     this.#signal = signal;
     this.#ledger = new Ledger(ports.clock, ports.observer ?? {});
   }
@@ -221,7 +227,13 @@ class Mirroring {
       selected,
       followsSubjects: this.#options.referrers,
       isFollowed: (digest) => referrers?.isSigned(digest) === true,
-      isAllThere: isWhole && done && !this.#ledger.hasFailures && steps.every(isThere),
+      leavesPlatformsOut: this.#leavesPlatformsOut,
+      isAllThere:
+        !this.#leavesPlatformsOut &&
+        isWhole &&
+        done &&
+        !this.#ledger.hasFailures &&
+        steps.every(isThere),
       inventory: there,
       context,
     });
@@ -282,14 +294,20 @@ class Mirroring {
     };
     const answered = await planTags(tags, inquiry);
     const lifted = this.#requested !== undefined || reason === 'requested';
-    const braked = brake(answered.steps, lifted ? 0 : maxMissingTags);
+    const { destinationInventory } = answered;
+    const platforms = { platforms: this.#platforms, destination, pool };
+    const known = await withIncompleteIndexes(answered.steps, {
+      ...platforms,
+      reason,
+      verified: inquiry.policy.verified,
+      there: new DestinationManifests(destination, destinationInventory, pool.knowledge),
+      signal: this.#signal,
+    });
+    const braked = brake(known, lifted ? 0 : maxMissingTags);
     const steps = this.#options.dryRun
-      ? await lookAhead(braked.steps, {
-          ...inquiry,
-          destinationInventory: answered.destinationInventory,
-        })
+      ? await lookAhead(braked.steps, { ...inquiry, destinationInventory }, platforms)
       : braked.steps;
-    return { steps, there: answered.destinationInventory, brake: braked.report };
+    return { steps, there: destinationInventory, brake: braked.report };
   }
 
   /** A signature tag that is asked for by name grows without moving its image: it is always compared. */
@@ -323,6 +341,8 @@ class Mirroring {
       clock,
       onDrift,
       backupTag,
+      platforms: this.#platforms,
+      onWholeIndexes: (host) => observer?.onWholeIndexes?.(host),
       listedAtMs,
       looksBeforeEveryPush: onDrift === 'report' || there.kind === 'partial',
       event: this,
@@ -414,18 +434,23 @@ class Mirroring {
    * source may have any.
    */
   async #childrenOf(digest: string): Promise<readonly Descriptor[]> {
-    const { source, destination } = this.#ports;
+    const { source, destination, pool } = this.#ports;
     if (!source.mayHaveReferrersApi) return [];
     try {
       const manifest = await destination.getManifest(digest, this.#signal);
       if (manifest === undefined) return [];
-      return parseManifest(manifest.bytes, manifest.mediaType).children;
+      const index = parseManifest(manifest.bytes, manifest.mediaType);
+      return chooseChildren(index, { platforms: this.#platforms, destination, pool }).chosen;
     } catch (error) {
       this.#ledger.record(
         failedRecord(referrersTag(digest), toFault(error, 'get manifest'), new Tally(), 0),
       );
       return [];
     }
+  }
+
+  get #leavesPlatformsOut(): boolean {
+    return this.#platforms !== undefined && this.#platforms !== 'all';
   }
 
   #sourceLost(there: DestinationInventory): MirrorReport {

@@ -2,6 +2,7 @@ import pMap from 'p-map';
 
 import { blobsOf } from '../oci/manifest.ts';
 import type { CopyContext } from './copy-manifest.ts';
+import { chooseChildren, mayLackChildren } from './platforms.ts';
 import type { Descriptor } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
@@ -30,8 +31,10 @@ export async function missingBytes(
     tags,
     async (tag) => {
       const read = await context.read.readAhead(tag, context.signal).catch(() => undefined);
-      if (read === undefined || context.there.isKnown(read.node.digest)) return;
-      const walk = walkFrom(read.node.digest, new ManifestBudget());
+      if (read === undefined) return;
+      const { digest, manifest } = read.node;
+      if (context.there.isKnown(digest) && !mayLackChildren(manifest.mediaType, context)) return;
+      const walk = walkFrom(digest, new ManifestBudget());
       await collect(read.node, walk, context, missing).catch(() => undefined);
     },
     { concurrency: tagWorkers },
@@ -55,11 +58,13 @@ async function collect(
     if (!held) missing.set(blob.digest, blob);
   }
   if (node.manifest.kind !== 'index') return;
-  enterIndex(walk, node.manifest.children);
+  const { chosen } = chooseChildren(node.manifest, context);
+  enterIndex(walk, chosen);
   await pMap(
-    node.manifest.children,
+    chosen,
     async (child) => {
-      if (await there.has(child.digest, signal)) return;
+      const isThere = await there.has(child.digest, signal);
+      if (isThere && !mayLackChildren(child.mediaType, context)) return;
       const below = await read.child(child, signal);
       await collect(below, stepInto(walk, child.digest), context, missing);
     },

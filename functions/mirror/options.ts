@@ -1,6 +1,7 @@
 import type { Verify } from '../contract/event.ts';
 import type { Selection } from '../contract/selection.ts';
 import type { BackupTag } from './backup-tag.ts';
+import type { Platforms } from './platforms.ts';
 import { DEFAULT_MUTABLE_TAGS } from './verification.ts';
 
 /** How repositories are mirrored, for all events of a process. */
@@ -13,6 +14,8 @@ export interface MirrorOptions {
   readonly onDrift: 'overwrite' | 'report';
   /** `BACKUP_TAG`: keeps what an overwritten tag pointed at; undefined: nothing does. */
   readonly backupTag?: BackupTag | undefined;
+  /** `PLATFORMS`: what is brought of an index where the event does not say; undefined: everything. */
+  readonly platforms?: Platforms | undefined;
   /** `REFERRERS`: signatures and referrers follow their subject. Default true. */
   readonly referrers: boolean;
   /** `MAX_MISSING_TAGS`: the brake; 0: none. Default 1000. */

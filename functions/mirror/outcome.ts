@@ -1,4 +1,5 @@
 import type { Fault } from '../fault.ts';
+import type { PlatformFields } from './platforms.ts';
 
 /** What became of a tag. */
 export const OUTCOMES = [
@@ -48,7 +49,7 @@ export interface BlobCounts {
 export const NO_BLOBS: BlobCounts = Object.freeze({ uploaded: 0, mounted: 0, present: 0 });
 
 /** What happened to one tag, for one structured log line. */
-export interface TagRecord {
+export interface TagRecord extends PlatformFields {
   readonly tag: string;
   readonly outcome: Outcome;
   /** Why, as one of the names of `plan.ts`. */

@@ -51,6 +51,8 @@ export interface OwnTagSearch {
   readonly followsSubjects: boolean;
   /** Whether this event has compared the tags of a subject. */
   readonly isFollowed: (subject: string) => boolean;
+  /** Children of indexes are left out for their platforms, with what is named after their digests. Default: none are. */
+  readonly leavesPlatformsOut?: boolean;
   /** Every other tag of the source's list is at the destination now: what is not there, no tag reaches. */
   readonly isAllThere: boolean;
   readonly inventory: DestinationInventory;
@@ -113,10 +115,19 @@ function isMissing({ tag }: SignatureTag, { inventory, selected }: OwnTagSearch)
  */
 async function whyLeftAside(
   { tag, subject, kind }: SignatureTag,
-  { context: { source, there, signal }, isAllThere, followsSubjects }: OwnTagSearch,
+  {
+    context: { source, there, signal },
+    isAllThere,
+    followsSubjects,
+    leavesPlatformsOut,
+  }: OwnTagSearch,
 ): Promise<LeftAside['reason'] | undefined> {
   // The names with a suffix are cosign's alone.
   if (!followsSubjects && kind !== 'referrers') return 'ReferrersOff';
+  // Signatures of children that were left out are missing at every event: none is asked about.
+  if (leavesPlatformsOut === true && kind !== 'referrers' && !there.isKnown(subject)) {
+    return 'PlatformLeftOut';
+  }
   const here = kind === 'referrers' ? await source.headManifest(tag, signal) : undefined;
   if (here?.digest === subject) return undefined;
   if (await there.has(subject, signal))

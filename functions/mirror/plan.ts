@@ -50,6 +50,13 @@ export type Step =
     }
   | {
       readonly tag: string;
+      /** The tag is what it should be; its index lacks children of platforms that are wanted. */
+      readonly action: 'complete';
+      readonly reason: 'PlatformsMissing';
+      readonly digest: string;
+    }
+  | {
+      readonly tag: string;
       readonly action: 'drifted';
       readonly reason: 'DriftReported';
       readonly digest: string;

@@ -2,6 +2,7 @@ import { Fault } from '../fault.ts';
 import type { TagEnding } from './copy-tag.ts';
 import type { DecidedStep } from './inquiry.ts';
 import { NO_BLOBS, type LeftAsideReason, type Outcome, type TagRecord } from './outcome.ts';
+import type { PlatformFields } from './platforms.ts';
 import type { Follower } from './referrers.ts';
 import type { Tally } from './tally.ts';
 
@@ -10,8 +11,11 @@ export interface LeftAside {
   readonly tag: string;
   /** Digest of what it belongs to, where it belongs to anything. */
   readonly subject?: string;
-  /** `ReferrersOff`: the operator does not want it. */
-  readonly reason: LeftAsideReason | 'ReferrersOff';
+  /**
+   * The operator does not want it: `ReferrersOff`; `PlatformLeftOut`: nothing here is known to have its
+   * subject's digest, and other platforms are left out (`PLATFORMS`).
+   */
+  readonly reason: LeftAsideReason | 'ReferrersOff' | 'PlatformLeftOut';
 }
 
 const OUTCOME_OF_STEP = {
@@ -27,6 +31,7 @@ const DRY_OUTCOMES = {
   copy: 'would-copy',
   retag: 'would-retag',
   overwrite: 'would-overwrite',
+  complete: 'would-copy',
   hold: 'would-hold',
 } as const;
 
@@ -39,10 +44,18 @@ export function untouchedRecord(step: DecidedStep, dryRun: boolean): TagRecord {
     reason: 'reason' in step ? step.reason : step.fault.code,
     ...('digest' in step ? { digest: step.digest } : {}),
     ...('previousDigest' in step ? { previousDigest: step.previousDigest } : {}),
+    ...(step.action === 'fail' ? {} : platformsOfStep(step)),
     ...(fault === undefined ? {} : { fault }),
     bytesUploaded: 0,
     blobs: NO_BLOBS,
     durationMs: 0,
+  };
+}
+
+function platformsOfStep({ platformsLeftOut, noPlatformMatched }: PlatformFields): PlatformFields {
+  return {
+    ...(platformsLeftOut === undefined ? {} : { platformsLeftOut }),
+    ...(noPlatformMatched === undefined ? {} : { noPlatformMatched }),
   };
 }
 
@@ -51,6 +64,7 @@ function outcomeOf(step: DecidedStep, dryRun: boolean): Outcome {
     case 'copy':
     case 'retag':
     case 'overwrite':
+    case 'complete':
       return DRY_OUTCOMES[step.action];
     case 'hold':
       return dryRun ? 'would-hold' : 'held';

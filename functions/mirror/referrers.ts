@@ -6,6 +6,7 @@ import { copyTag, type TagEnding } from './copy-tag.ts';
 import { entriesOf, entryOf, indexOf, mergeEntries, type IndexEntry } from './fallback-index.ts';
 import type { FirstQuestion } from './first-question.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
+import { chooseChildren, type PlatformContext } from './platforms.ts';
 import type { Clock, Descriptor, ManifestBytes } from './ports.ts';
 import { settle, settleAll } from './settle.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
@@ -53,9 +54,14 @@ export interface Subject {
   readonly tagged: boolean;
 }
 
-/** A subject whose manifest was read. */
-export function subjectOf(node: ManifestNode, budget: ManifestBudget): Subject {
-  return { digest: node.digest, children: node.manifest.children, budget, tagged: true };
+/** A subject whose manifest was read; of its children, those that are brought. */
+export function subjectOf(
+  node: ManifestNode,
+  budget: ManifestBudget,
+  platforms: PlatformContext,
+): Subject {
+  const { chosen } = chooseChildren(node.manifest, platforms);
+  return { digest: node.digest, children: chosen, budget, tagged: true };
 }
 
 /** What the source says refers to a digest. */

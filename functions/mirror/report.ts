@@ -41,6 +41,8 @@ export interface MirrorReport {
   readonly followers: number;
   /** Of the skipped: what is not at the destination, with a reason of `LEFT_ASIDE`. */
   readonly leftAside: number;
+  /** Children of the tags' indexes that were left out for their platforms (`PLATFORMS`). */
+  readonly platformsLeftOut: number;
   /** Tags that the source lists, and those of them that were selected or requested. */
   readonly sourceTagCount: number;
   readonly selectedTagCount: number;
@@ -70,11 +72,29 @@ export interface MirrorReport {
 /** What a report is drawn up from. */
 export type ReportFacts = Omit<
   MirrorReport,
-  'records' | 'kinds' | 'counts' | 'followers' | 'leftAside' | 'unfinished' | 'interrupted'
+  | 'records'
+  | 'kinds'
+  | 'counts'
+  | 'followers'
+  | 'leftAside'
+  | 'platformsLeftOut'
+  | 'unfinished'
+  | 'interrupted'
 > & { readonly records: TagRecords };
 
 /** Draws the conclusions from the records. */
 export function drawUp({ records, ...facts }: ReportFacts): MirrorReport {
-  const { first, kinds, counts, followers, leftAside, unfinished, interrupted } = records;
-  return { ...facts, records: first, kinds, counts, followers, leftAside, unfinished, interrupted };
+  const { first, kinds, counts, followers, leftAside, platformsLeftOut } = records;
+  const { unfinished, interrupted } = records;
+  return {
+    ...facts,
+    records: first,
+    kinds,
+    counts,
+    followers,
+    leftAside,
+    platformsLeftOut,
+    unfinished,
+    interrupted,
+  };
 }

@@ -53,12 +53,14 @@ export class TagRecords {
   #interrupted = false;
   #followers = 0;
   #leftAside = 0;
+  #platformsLeftOut = 0;
 
   /** Takes a record. */
   add(record: TagRecord): void {
     const { outcome, tag, fault, subject } = record;
     this.#counts[outcome] += 1;
     if (this.#kinds.add(record) <= FIRST_OF_A_KIND) this.#first.push(record);
+    this.#platformsLeftOut += record.platformsLeftOut ?? 0;
     if (subject !== undefined && MIRRORED.has(outcome)) this.#followers += 1;
     if (leftAsideReason(record) !== undefined) this.#leftAside += 1;
     if (!isUnfinished(record)) return;
@@ -92,6 +94,11 @@ export class TagRecords {
   /** Of the skipped ones: those that are not at the destination. */
   get leftAside(): number {
     return this.#leftAside;
+  }
+
+  /** Children of indexes that were left out for their platforms. */
+  get platformsLeftOut(): number {
+    return this.#platformsLeftOut;
   }
 
   /** Signatures and referrers that came to the destination. */

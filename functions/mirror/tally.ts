@@ -9,6 +9,7 @@ export class Tally {
   #bytesUploaded = 0;
   #bytesSaved = 0;
   #pushes = 0;
+  #leftOut = 0;
 
   /**
    * Counts a blob.
@@ -25,6 +26,15 @@ export class Tally {
   /** Counts a pushed manifest. */
   push(): void {
     this.#pushes += 1;
+  }
+
+  /** Counts children of an index below the tag's own that were left out for their platforms. */
+  leaveOut(count: number): void {
+    this.#leftOut += count;
+  }
+
+  get leftOut(): number {
+    return this.#leftOut;
   }
 
   get bytesUploaded(): number {

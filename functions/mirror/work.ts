@@ -9,6 +9,7 @@ import { copyTag } from './copy-tag.ts';
 import type { DecidedStep, WorkStep } from './inquiry.ts';
 import type { Ledger } from './ledger.ts';
 import type { TagRecord } from './outcome.ts';
+import { chooseChildren, platformFields } from './platforms.ts';
 import type { Clock } from './ports.ts';
 import { failedRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
@@ -17,7 +18,7 @@ import { ManifestBudget } from './walk.ts';
 
 /** Whether a step changes the destination. */
 export function isWork(step: DecidedStep): step is WorkStep {
-  return step.action === 'copy' || step.action === 'retag' || step.action === 'overwrite';
+  return ['copy', 'retag', 'overwrite', 'complete'].includes(step.action);
 }
 
 /** The newest tags first: they are what somebody waits for. */
@@ -68,14 +69,23 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
   const startedAtMs = clock();
   const tally = new Tally();
   const budget = new ManifestBudget();
-  const previousDigest = step.action === 'overwrite' ? step.previousDigest : undefined;
+  const completes = step.action === 'complete';
+  const previousDigest =
+    step.action === 'overwrite' ? step.previousDigest : completes ? step.digest : undefined;
   const end = watchdog.begin(`copy tag ${context.source.name}:${tag}`);
   try {
     requireTime(step, context);
-    const ending = await copyTag({ tag, previousDigest, budget, tally, slots }, context, copy);
-    const record = tagRecord(tag, ending, tally, clock() - startedAtMs);
+    const wanted = { tag, previousDigest, completes, budget, tally, slots };
+    const ending = await copyTag(wanted, context, copy);
+    const { node } = ending;
+    const record = {
+      ...tagRecord(tag, ending, tally, clock() - startedAtMs),
+      ...(node === undefined
+        ? {}
+        : platformFields(chooseChildren(node.manifest, context), tally.leftOut)),
+    };
     ledger.record(record);
-    if (ending.node !== undefined) await referrers?.follow(subjectOf(ending.node, budget));
+    if (node !== undefined) await referrers?.follow(subjectOf(node, budget, context));
     return record;
   } catch (error) {
     const fault = toFault(error, 'copy tag');

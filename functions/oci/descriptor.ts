@@ -13,6 +13,20 @@ export interface Descriptor {
   readonly data?: string;
   /** It names URLs of third parties where the content lies too. */
   readonly hasUrls?: boolean;
+  /**
+   * What an index says that it is for (OCI Image 1.1, "Image Index"): several where the index names it
+   * several times. Absent: it says nothing, or `unknown`.
+   */
+  readonly platforms?: readonly DescriptorPlatform[];
+  /** Digest of the manifest in the same index that it describes: an attestation of BuildKit's. */
+  readonly describes?: string;
+}
+
+/** A platform as an index has it. */
+export interface DescriptorPlatform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
 }
 
 /**

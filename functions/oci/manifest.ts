@@ -1,5 +1,5 @@
 import { Fault, printable } from '../fault.ts';
-import { UNKNOWN_SIZE, type Descriptor } from './descriptor.ts';
+import { UNKNOWN_SIZE, type Descriptor, type DescriptorPlatform } from './descriptor.ts';
 import { digestOf, isDigest, parseDigest, type DigestAlgorithm } from './digest.ts';
 import {
   DOCKER_SCHEMA1,
@@ -193,7 +193,7 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
     });
   return {
     ...nothing(document, 'index', mediaType),
-    children: distinct(entries.filter(isManifest)),
+    children: distinct(withAllPlatforms(entries.filter(isManifest))),
     blobChildren: distinct(entries.filter((entry) => !isManifest(entry))),
     subject: optionalDescriptor(document['subject'], 'subject'),
   };
@@ -300,13 +300,44 @@ function descriptor(value: unknown, path: string): Descriptor {
   const usable = typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
   if (!usable) throw invalid(`has no size at '${path}'`);
   const { data, urls } = value;
+  const platform = platformOf(value['platform']);
+  const describes = annotations(value['annotations'])[DESCRIBES];
   return {
     mediaType: mediaType === '' ? UNTYPED : mediaType,
     digest: digestAt(value['digest'], path),
     sizeBytes,
     ...(typeof data === 'string' && data !== '' ? { data } : {}),
     ...(Array.isArray(urls) && urls.length > 0 ? { hasUrls: true } : {}),
+    ...(platform === undefined ? {} : { platforms: [platform] }),
+    ...(describes !== undefined && isDigest(describes) ? { describes } : {}),
   };
+}
+
+/** BuildKit's annotation of an attestation in an index (docs.docker.com, "Image attestation storage"). */
+const DESCRIBES = 'vnd.docker.reference.digest';
+
+/** Undefined where nothing is said that could be compared; `unknown/unknown` is BuildKit's word for that. */
+function platformOf(value: unknown): DescriptorPlatform | undefined {
+  if (!isFields(value)) return undefined;
+  const os = optionalText(value['os']);
+  const architecture = optionalText(value['architecture']);
+  const variant = optionalText(value['variant']);
+  if (os === undefined || architecture === undefined || os === 'unknown') return undefined;
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+/** An index may name one manifest for several platforms; named without any, it is for all. */
+function withAllPlatforms(entries: readonly Descriptor[]): readonly Descriptor[] {
+  const byDigest = new Map<string, readonly DescriptorPlatform[]>();
+  for (const { digest, platforms = [] } of entries) {
+    const others = byDigest.get(digest);
+    const isForAll = platforms.length === 0 || others?.length === 0;
+    byDigest.set(digest, isForAll ? [] : [...(others ?? []), ...platforms]);
+  }
+  return entries.map(({ platforms: _own, ...entry }) => {
+    const platforms = byDigest.get(entry.digest) ?? [];
+    return platforms.length === 0 ? entry : { ...entry, platforms };
+  });
 }
 
 function digestAt(value: unknown, path: string): string {

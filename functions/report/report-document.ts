@@ -43,6 +43,7 @@ export interface ReportDocument {
     readonly counts: OutcomeCounts;
     readonly leftAside: number;
     readonly bytesUploaded: number;
+    readonly platformsLeftOut?: number;
     readonly durationSeconds: number;
   };
 }
@@ -56,6 +57,7 @@ interface RepositoryDocument {
   readonly counts?: OutcomeCounts;
   readonly leftAside?: number;
   readonly bytesUploaded?: number;
+  readonly platformsLeftOut?: number;
   readonly blobs?: {
     readonly uploaded: number;
     readonly mounted: number;
@@ -73,6 +75,8 @@ interface TagDocument {
   readonly digest?: string;
   readonly previousDigest?: string;
   readonly backupTag?: string;
+  readonly platformsLeftOut?: number;
+  readonly noPlatformMatched?: true;
   readonly subject?: string;
   readonly bytesUploaded: number;
   readonly durationSeconds: number;
@@ -99,6 +103,7 @@ export function reportDocument(run: RunResult): ReportDocument {
         (sum, { report }) => sum + (report?.bytesUploaded ?? 0),
         0,
       ),
+      ...leftOutField(totalPlatformsLeftOut(repositories)),
       durationSeconds: seconds(run.finishedAt.getTime() - run.startedAt.getTime()),
     },
   };
@@ -111,6 +116,15 @@ export function reportDocument(run: RunResult): ReportDocument {
 export function isFailed({ report, fault }: RepositoryResult): boolean {
   if (fault !== undefined || report === undefined) return true;
   return report.ending === 'source-lost' || report.counts.failed > 0;
+}
+
+/** Children of indexes that all repositories together left out for their platforms. */
+export function totalPlatformsLeftOut(repositories: readonly RepositoryResult[]): number {
+  return repositories.reduce((sum, { report }) => sum + (report?.platformsLeftOut ?? 0), 0);
+}
+
+function leftOutField(platformsLeftOut: number): { readonly platformsLeftOut?: number } {
+  return platformsLeftOut === 0 ? {} : { platformsLeftOut };
 }
 
 /** Outcomes of all repositories together. */
@@ -137,6 +151,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
           counts: report.counts,
           leftAside: report.leftAside,
           bytesUploaded: report.bytesUploaded,
+          ...leftOutField(report.platformsLeftOut),
           blobs: {
             uploaded: report.blobsUploaded,
             mounted: report.blobsMounted,
@@ -151,6 +166,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
 
 function tagDocument(record: TagRecord): TagDocument {
   const { tag, outcome, reason, digest, previousDigest, backupTag, subject, fault } = record;
+  const { platformsLeftOut, noPlatformMatched } = record;
   return {
     tag,
     outcome,
@@ -158,6 +174,8 @@ function tagDocument(record: TagRecord): TagDocument {
     ...(digest === undefined ? {} : { digest }),
     ...(previousDigest === undefined ? {} : { previousDigest }),
     ...(backupTag === undefined ? {} : { backupTag }),
+    ...(platformsLeftOut === undefined ? {} : { platformsLeftOut }),
+    ...(noPlatformMatched === undefined ? {} : { noPlatformMatched }),
     ...(subject === undefined ? {} : { subject }),
     bytesUploaded: record.bytesUploaded,
     durationSeconds: seconds(record.durationMs),

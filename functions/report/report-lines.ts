@@ -5,7 +5,13 @@ import {
   type LeftAsideReason,
   type TagRecord,
 } from '../mirror/outcome.ts';
-import { isFailed, totalCounts, type RepositoryResult, type RunResult } from './report-document.ts';
+import {
+  isFailed,
+  totalCounts,
+  totalPlatformsLeftOut,
+  type RepositoryResult,
+  type RunResult,
+} from './report-document.ts';
 
 /** The longest outcome's length, so that image names stand in one column. */
 const OUTCOME_WIDTH = Math.max(...OUTCOMES.map(({ length }) => length));
@@ -27,8 +33,18 @@ export function tagLine(image: string, record: TagRecord): string {
   if (fault !== undefined) return `${head}  ${faultText(fault)}`;
   const aside = leftAsideReason(record);
   if (aside !== undefined) return `${head}  left aside: ${LEFT_ASIDE_WORDS[aside]}`;
-  if (bytesUploaded === 0) return head;
-  return `${head}  ${bytesText(bytesUploaded)} in ${secondsText(durationMs)}`;
+  const moved =
+    bytesUploaded === 0 ? '' : `  ${bytesText(bytesUploaded)} in ${secondsText(durationMs)}`;
+  return `${head}${moved}${platformsText(record)}`;
+}
+
+function platformsText({ platformsLeftOut, noPlatformMatched }: TagRecord): string {
+  if (platformsLeftOut !== undefined) return `  ${leftOutText(platformsLeftOut)}`;
+  return noPlatformMatched === true ? '  whole: it is for none of the wanted platforms' : '';
+}
+
+function leftOutText(count: number): string {
+  return `${count} ${count === 1 ? 'platform' : 'platforms'} left out`;
 }
 
 /** One repository's line, after its tags. */
@@ -56,6 +72,7 @@ export function summaryLines(run: RunResult): readonly string[] {
   const leftAside = run.repositories.reduce((sum, { report }) => sum + (report?.leftAside ?? 0), 0);
   if (leftAside > 0) words.push(`${leftAside} of the skipped left aside`);
   const bytes = run.repositories.reduce((sum, { report }) => sum + (report?.bytesUploaded ?? 0), 0);
+  const leftOut = totalPlatformsLeftOut(run.repositories);
   const failed = run.repositories.filter(isFailed).length;
   const total = run.repositories.length;
   const durationMs = run.finishedAt.getTime() - run.startedAt.getTime();
@@ -63,7 +80,8 @@ export function summaryLines(run: RunResult): readonly string[] {
     `${total} ${total === 1 ? 'repository' : 'repositories'}` +
       (failed === 0 ? '' : ` (${failed} with failures)`) +
       `: ${words.length === 0 ? 'no tags' : words.join(', ')}; ` +
-      `${bytesText(bytes)} in ${secondsText(durationMs)}`,
+      `${bytesText(bytes)} in ${secondsText(durationMs)}` +
+      (leftOut === 0 ? '' : `; ${leftOutText(leftOut)}`),
   ];
 }
 

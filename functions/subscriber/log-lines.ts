@@ -91,6 +91,10 @@ export class TagLines {
       ...(record.digest === undefined ? {} : { digest: record.digest }),
       ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
       ...(record.backupTag === undefined ? {} : { backupTag: record.backupTag }),
+      ...(record.platformsLeftOut === undefined
+        ? {}
+        : { platformsLeftOut: record.platformsLeftOut }),
+      ...(record.noPlatformMatched === undefined ? {} : { noPlatformMatched: true }),
       ...(record.subject === undefined ? {} : { subject: record.subject }),
       ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies FaultCode } : {}),
       ...(fault === undefined ? {} : { code: fault.code, error: fault }),
@@ -119,6 +123,12 @@ export function logHeartbeat(logger: Logger, { cluster, watched, refused }: Hear
     watched,
     refused,
   });
+}
+
+/** The line of a host for which `PLATFORMS` leaves nothing out (entry `whole-indexes`). */
+export function logWholeIndexes(logger: Logger, host: string): void {
+  const words = `${host} takes no index without all its platforms: from now on all are brought, whatever PLATFORMS says`;
+  logger.log('NOTICE', words, { entry: 'whole-indexes', host });
 }
 
 /** What the line of an event is written from. */
@@ -169,6 +179,7 @@ function reportFields(report: MirrorReport): LogFields {
     blobsUploaded: report.blobsUploaded,
     blobsMounted: report.blobsMounted,
     blobsPresent: report.blobsPresent,
+    ...(report.platformsLeftOut === 0 ? {} : { platformsLeftOut: report.platformsLeftOut }),
     ...(report.delegated.length === 0 ? {} : { delegatedTags: report.delegated.length }),
     ...(report.leftAside === 0 ? {} : { leftAside: report.leftAside }),
     ...(report.unfinished.length === 0 ? {} : { unfinishedTags: report.unfinished.length }),
@@ -227,6 +238,7 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
   const done = copied + retagged + overwritten;
   const rest = [
     ...(followers > 0 ? [`${followers} signatures and referrers`] : []),
+    ...(report.platformsLeftOut > 0 ? [`${report.platformsLeftOut} platforms left out`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(report.leftAside > 0 ? [`${report.leftAside} left aside`] : []),
     ...(held > 0 ? [brakeWords(report)] : []),

@@ -27,6 +27,7 @@ locals {
     RESYNC_VERIFY      = var.mirroring.resync_verify
     ON_DRIFT           = var.mirroring.on_drift
     BACKUP_TAG         = var.mirroring.backup_tag
+    PLATFORMS          = length(var.mirroring.platforms) == 0 ? null : join(",", var.mirroring.platforms)
     REFERRERS          = try(tostring(var.mirroring.referrers), null)
     MAX_MISSING_TAGS   = try(tostring(var.mirroring.max_missing_tags), null)
     PRIVATE_HOSTS      = length(var.mirroring.private_hosts) == 0 ? null : join(",", var.mirroring.private_hosts)

@@ -340,6 +340,7 @@ variable "mirroring" {
     include, exclude, semver, latest: the selection for objects without annotations of their own.
     verify_tags, resync_verify: existing tags that are compared with the source: mutable, all, none; mutable_tags says which are.
     on_drift: overwrite or report. backup_tag: tag that an overwritten digest gets first, such as backup-{tag}-{digest}. referrers: signatures and attestations too.
+    platforms: of an index only what these pull, such as linux/amd64; ["all"]: everything, also what an earlier list left out.
     max_missing_tags: the brake. batch_tags, job_threshold_bytes: when work is divided or handed to the job (0: always, -1: never).
     allowed_destinations: namespace → paths that its objects may choose by annotation.
     private_hosts, insecure_sources: hosts with private addresses, sources over plain http. log_level: debug or info.
@@ -355,6 +356,7 @@ variable "mirroring" {
     resync_verify        = optional(string)
     on_drift             = optional(string)
     backup_tag           = optional(string)
+    platforms            = optional(list(string), [])
     referrers            = optional(bool)
     max_missing_tags     = optional(number)
     batch_tags           = optional(number)
@@ -387,6 +389,11 @@ variable "mirroring" {
   validation {
     condition     = var.mirroring.backup_tag == null ? true : can(regex("\\{tag\\}", var.mirroring.backup_tag)) && can(regex("\\{digest\\}", var.mirroring.backup_tag)) && var.mirroring.on_drift != "report"
     error_message = "mirroring.backup_tag has {tag} and {digest} in it, such as backup-{tag}-{digest}; beside on_drift = report it has no effect."
+  }
+
+  validation {
+    condition     = var.mirroring.platforms == tolist(["all"]) || alltrue([for platform in var.mirroring.platforms : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$", platform))])
+    error_message = "mirroring.platforms are OS/ARCHITECTURE[/VARIANT], such as linux/arm64, or all alone."
   }
 
   validation {

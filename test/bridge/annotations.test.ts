@@ -20,6 +20,7 @@ describe('readAnnotations', () => {
         semver: '>=1.2.0 <3',
         latest: '20',
         'sort-by': 'numerical',
+        platforms: 'linux/arm64/v8, linux/amd64\n',
         requestedAt: '2026-08-10T08:00:00Z',
       }),
       {
@@ -32,6 +33,7 @@ describe('readAnnotations', () => {
           latest: 20,
           sortBy: 'numerical',
         },
+        platforms: ['linux/amd64', 'linux/arm64'],
         requestedAt: '2026-08-10T08:00:00Z',
       },
     );
@@ -62,6 +64,9 @@ describe('readAnnotations', () => {
     ['latest', '1.5', 'a broken number'],
     ['latest', 'twenty', 'a word for a number'],
     ['sort-by', 'newest', 'an unknown order'],
+    ['platforms', 'amd64', 'a platform without its system'],
+    ['platforms', 'all,linux/amd64', 'all beside a platform'],
+    ['platforms', ' , ', 'no platform'],
     ['requestedAt', 'x'.repeat(257), 'a value that is too long'],
     ['incldue', '^v', 'a name that is none of ours'],
   ];

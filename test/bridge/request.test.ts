@@ -56,14 +56,15 @@ describe('stateOf', () => {
     assert.deepEqual(stateOf(requestOf(later, plain, occasion)), state);
   });
 
-  it('differs by exclusion list, selection, destination, provider and plain HTTP', () => {
+  it('differs by exclusion list, selection, destination, platforms, provider and plain HTTP', () => {
     const others = [
       requestOf(scanned({ exclusionList: ['^dev'] }), plain, { reason: 'changed' }),
       requestOf(scanned(), { enabled: true, selection: { latest: 1 } }, { reason: 'changed' }),
       requestOf(scanned(), { enabled: true, destination: 'x' }, { reason: 'changed' }),
+      requestOf(scanned(), { enabled: true, platforms: ['all'] }, { reason: 'changed' }),
       requestOf(scanned({ provider: 'gcp' }), plain, { reason: 'changed' }),
       requestOf(scanned({ insecure: true }), plain, { reason: 'changed' }),
     ].map((request) => stateOf(request).configurationDigest);
-    assert.equal(new Set([...others, state.configurationDigest]).size, 6);
+    assert.equal(new Set([...others, state.configurationDigest]).size, 7);
   });
 });

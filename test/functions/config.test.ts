@@ -33,7 +33,15 @@ describe('subscriber configuration', () => {
     assert.equal(config.referrers, true);
     assert.equal(config.acceptFluxEvents, false);
     assert.deepEqual(config.selection, {});
+    assert.deepEqual(config.platforms, []);
     assert.deepEqual(config.namedHosts, []);
+  });
+
+  it('reads platforms in their normal form', () => {
+    const env = { DESTINATION_REGISTRY: REGISTRY, PLATFORMS: 'linux/arm64/v8,linux/amd64' };
+    assert.deepEqual(readSubscriberConfig([], env).platforms, ['linux/amd64', 'linux/arm64']);
+    const argv = ['--image', 'ghcr.io/o/a', '--platform', 'linux/arm', '--platform=linux/amd64'];
+    assert.deepEqual(readJobConfig(argv, env).platforms, ['linux/amd64', 'linux/arm/v7']);
   });
 
   it('reads the selection from its four options', () => {
@@ -66,6 +74,8 @@ describe('subscriber configuration', () => {
       { BACKUP_TAG: 'backup-{tag}-{digest}', ON_DRIFT: 'report' },
       /BACKUP_TAG/,
     ],
+    ['a platform without its system', { PLATFORMS: 'amd64' }, /PLATFORMS/],
+    ['all beside a platform', { PLATFORMS: 'all,linux/amd64' }, /PLATFORMS/],
     ['a malformed source pattern', { ALLOWED_SOURCES: 'https://ghcr.io' }, /^ALLOWED_SOURCES$/],
     ['a malformed grant', { ALLOWED_DESTINATIONS: 'team-a' }, /^ALLOWED_DESTINATIONS$/],
     ['a Google host afar', { GOOGLE_REGISTRY_HOSTS: 'evil.example' }, /^GOOGLE_REGISTRY_HOSTS$/],

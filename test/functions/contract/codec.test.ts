@@ -79,6 +79,12 @@ describe('the event on the wire', () => {
     );
   });
 
+  it('carries platforms, in their normal form whoever wrote them', () => {
+    const event = eventOf({ ...full, platforms: ['linux/arm64/v8', 'linux/amd64'] }, occasion);
+    const { platforms } = decodeEvent(receivedEvent(encodeEvent(event))).data;
+    assert.deepEqual(platforms, ['linux/amd64', 'linux/arm64']);
+  });
+
   it('ignores fields it does not know', () => {
     const event = eventOf(full, occasion);
     const data = { ...full, later: { than: 'now' } };
@@ -128,6 +134,10 @@ describe('decodeEvent', () => {
     ['data.selection.semver', (data) => (data['selection'] = { semver: 'newer' })],
     ['data.selection.latest', (data) => (data['selection'] = { latest: 0 })],
     ['data.selection.sortBy', (data) => (data['selection'] = { sortBy: 'age' })],
+    ['data.platforms', (data) => (data['platforms'] = 'linux/amd64')],
+    ['data.platforms', (data) => (data['platforms'] = [])],
+    ['data.platforms', (data) => (data['platforms'] = ['linux'])],
+    ['data.platforms[1]', (data) => (data['platforms'] = ['all', 7])],
     ['data.tags', (data) => (data['tags'] = 'latest')],
     ['data.tags', (data) => (data['tags'] = [])],
     ['data.tags[1]', (data) => (data['tags'] = ['a', 1])],

@@ -76,6 +76,15 @@ describe('configurationDigest', () => {
     assert.notEqual(configurationDigest({ ...request, exclusionList: [] }), digest);
     assert.notEqual(configurationDigest({ ...request, selection: { latest: 1 } }), digest);
   });
+
+  it('moves with the platforms, and is what it was where none are said', () => {
+    const digest = configurationDigest(request);
+    const amd64 = configurationDigest({ ...request, platforms: ['linux/amd64'] });
+    const all = configurationDigest({ ...request, platforms: ['all'] });
+    assert.equal(new Set([digest, amd64, all]).size, 3);
+    // Of the version before there were platforms: a running job is recognized across an upgrade.
+    assert.equal(digest, 'fd8d60dacf5e8e66082ccfe55301b8b9490ef67bfc7b207d415b03700634fd41');
+  });
 });
 
 describe('strongerReason', () => {

@@ -189,6 +189,8 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   tagDigests = false;
   /** Accepts indexes whose entries are no manifests. */
   acceptsAnyChild = true;
+  /** What is said of an index that lacks children; `taken`: nothing. */
+  sparseIndexes: 'refused' | 'refused-unnamed' | 'refused-otherwise' | 'taken' = 'refused';
   /** Wants the bytes of foreign layers. */
   wantsForeignLayers = false;
   bytesReceived = 0;
@@ -336,8 +338,15 @@ export class FakeDestination extends Recorder implements DestinationRepository {
       const missing = [
         ...blobsOf(parsed).filter(({ digest }) => !this.blobs.has(digest)),
         ...(this.wantsForeignLayers ? parsed.foreignLayers : []),
-        ...parsed.children.filter(({ digest }) => !this.manifests.has(digest)),
       ];
+      const children = parsed.children.filter(({ digest }) => !this.manifests.has(digest));
+      if (children.length > 0 && this.sparseIndexes === 'refused-otherwise') {
+        throw new Fault('MANIFEST_REFUSED', 'refused', { side: 'destination' });
+      }
+      if (children.length > 0 && this.sparseIndexes === 'refused-unnamed') {
+        throw new Fault('DESTINATION_INCOMPLETE', 'missing', { side: 'destination' });
+      }
+      if (this.sparseIndexes === 'refused') missing.push(...children);
       if (missing.length > 0) {
         throw new Fault('DESTINATION_INCOMPLETE', 'something is missing', {
           side: 'destination',

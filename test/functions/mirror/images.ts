@@ -95,6 +95,43 @@ export function indexOf(children: readonly Image[], blobs: readonly Blob[] = [])
   return { manifest, blobs, children };
 }
 
+/** A child of an index with what the index says of it. */
+export interface Entry {
+  readonly image: Image;
+  /** `linux/arm/v7`; absent: nothing is said. */
+  readonly platform?: string;
+  /** Its attestation, as BuildKit stores it, describes this image. */
+  readonly describes?: Image;
+}
+
+/** An index that tells the platforms of its children. */
+export function platformIndex(entries: readonly Entry[]): Image {
+  const manifest = manifestOf(
+    {
+      schemaVersion: 2,
+      mediaType: OCI_INDEX,
+      manifests: entries.map(({ image, platform, describes }) => {
+        const [os, architecture, variant] = (platform ?? '').split('/');
+        return {
+          ...entryOf(descriptorOf(image.manifest)),
+          ...(platform === undefined ? {} : { platform: { os, architecture, variant } }),
+          ...(describes === undefined
+            ? {}
+            : {
+                platform: { os: 'unknown', architecture: 'unknown' },
+                annotations: {
+                  'vnd.docker.reference.type': 'attestation-manifest',
+                  'vnd.docker.reference.digest': describes.manifest.digest,
+                },
+              }),
+        };
+      }),
+    },
+    OCI_INDEX,
+  );
+  return { manifest, blobs: [], children: entries.map(({ image }) => image) };
+}
+
 export function descriptorOf({ mediaType, digest, bytes }: ManifestBytes): Descriptor {
   return { mediaType, digest, sizeBytes: bytes.length };
 }

@@ -230,6 +230,40 @@ describe('manifest', () => {
     }
   });
 
+  it('reads what an index says of its children: platforms and what describes whom', () => {
+    const [arm64, arm] = [
+      { os: 'linux', architecture: 'arm64', variant: 'v8' },
+      { os: 'linux', architecture: 'arm' },
+    ];
+    const others = ['a', 'b', 'c', 'd'].map((text) => written(text, OCI_MANIFEST));
+    const [twice, once, described, none] = others as [Written, Written, Written, Written];
+    const { children } = parseManifest(
+      bytesOf({
+        ...INDEX,
+        manifests: [
+          { ...twice, platform: arm64 },
+          { ...twice, platform: arm },
+          { ...once, platform: arm },
+          once,
+          {
+            ...described,
+            platform: { os: 'unknown', architecture: 'unknown' },
+            annotations: { 'vnd.docker.reference.digest': twice.digest },
+          },
+          { ...none, platform: { os: 7 }, annotations: { 'vnd.docker.reference.digest': 'x' } },
+        ],
+      }),
+      OCI_INDEX,
+    );
+    assert.deepEqual(children, [
+      { ...read(twice), platforms: [arm64, arm] },
+      // Named without a platform too: it is for all.
+      read(once),
+      { ...read(described), describes: twice.digest },
+      read(none),
+    ]);
+  });
+
   it('takes index entries that are no manifests as blobs (BuildKit cache)', () => {
     const cache = written('cache', 'application/vnd.buildkit.cacheconfig.v0');
     const manifest = parseManifest(bytesOf({ ...INDEX, manifests: [LAYER, cache] }), OCI_INDEX);

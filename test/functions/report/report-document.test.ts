@@ -46,6 +46,9 @@ const run: RunResult = {
           }),
           bytesUploaded: 7,
         }),
+        sampleRecord({ platformsLeftOut: 2 }),
+        sampleRecord({ platformsLeftOut: 6 }),
+        sampleRecord({ noPlatformMatched: true }),
       ]),
     },
     {
@@ -70,6 +73,7 @@ describe('report document', () => {
     assert.equal(summary.counts.failed, 2);
     assert.equal(summary.leftAside, 1);
     assert.equal(summary.bytesUploaded, 7);
+    assert.equal(summary.platformsLeftOut, 8);
     assert.equal(summary.durationSeconds, 4.1);
   });
 

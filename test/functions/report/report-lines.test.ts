@@ -23,6 +23,13 @@ describe('line of a tag', () => {
     );
   });
 
+  it('says what was left out for its platform, and what is whole for want of one', () => {
+    const left = sampleRecord({ platformsLeftOut: 8 });
+    assert.equal(tagLine('x', left), 'copied           x:1.0  8 platforms left out');
+    assert.match(tagLine('x', sampleRecord({ platformsLeftOut: 1 })), / 1 platform left out$/);
+    assert.match(tagLine('x', sampleRecord({ noPlatformMatched: true })), / {2}whole: /);
+  });
+
   it('says of a failure where, what and why', () => {
     const fault = new Fault('SERVER_ERROR', 'status 503', {
       side: 'source',
@@ -101,7 +108,7 @@ describe('summary', () => {
           image: 'a',
           durationMs: 1,
           report: sampleReport([
-            sampleRecord({ bytesUploaded: 1500 }),
+            sampleRecord({ bytesUploaded: 1500, platformsLeftOut: 3 }),
             sampleRecord({ outcome: 'failed', fault }),
             sampleRecord({ outcome: 'failed', fault }),
           ]),
@@ -110,7 +117,7 @@ describe('summary', () => {
       ],
     });
     assert.deepEqual(lines, [
-      '2 repositories (2 with failures): 1 copied, 2 failed; 1.5 kB in 2.5 s',
+      '2 repositories (2 with failures): 1 copied, 2 failed; 1.5 kB in 2.5 s; 3 platforms left out',
     ]);
   });
 });

@@ -7,6 +7,7 @@ import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
   eventFields,
   logEvent,
+  logWholeIndexes,
   TagLines,
   type EventOutcome,
 } from '../../../functions/subscriber/log-lines.ts';
@@ -64,6 +65,18 @@ describe('lines of tags', () => {
       assert.ok(told.every(([severity, why]) => severity === 'NOTICE' && why === reason));
       assert.deepEqual([lines[20]?.['entry'], lines[20]?.['count']], ['tag-kind', 21]);
     }
+  });
+
+  it('say what was left out for its platform, and what is whole for want of one', () => {
+    const [left, whole] = tagLines([
+      sampleRecord({ platformsLeftOut: 8 }),
+      sampleRecord({ noPlatformMatched: true }),
+    ]);
+    assert.deepEqual([left?.['platformsLeftOut'], left?.['noPlatformMatched']], [8, undefined]);
+    assert.deepEqual(
+      [whole?.['platformsLeftOut'], whole?.['noPlatformMatched']],
+      [undefined, true],
+    );
   });
 
   it('are louder for a failure that is not tried again', () => {
@@ -167,6 +180,22 @@ describe('line of an event', () => {
     assert.equal(line['lagSeconds'], 10);
     assert.equal(line['durationSeconds'], 4.1);
     assert.equal(line['image'], 'ghcr.io/stefanprodan/podinfo');
+  });
+
+  it('sums up what was left out for its platform', () => {
+    const records = [sampleRecord({ platformsLeftOut: 8 }), sampleRecord({ platformsLeftOut: 1 })];
+    const line = eventLine({ report: sampleReport(records) });
+    assert.equal(line['platformsLeftOut'], 9);
+    assert.match(String(line['message']), /, 9 platforms left out$/);
+  });
+
+  it('names a host that takes whole indexes only', () => {
+    const { logger, lines } = keptLines();
+    logWholeIndexes(logger, 'r.example');
+    assert.deepEqual(
+      lines.map(({ entry, host, severity }) => [entry, host, severity]),
+      [['whole-indexes', 'r.example', 'NOTICE']],
+    );
   });
 
   const withoutLag: readonly [name: string, line: () => Record<string, unknown>][] = [

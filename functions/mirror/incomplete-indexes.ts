@@ -1,0 +1,86 @@
+import pMap from 'p-map';
+
+import type { Reason } from '../contract/event.ts';
+import { toFault } from '../fault.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import type { DestinationManifests } from './destination-manifests.ts';
+import type { DecidedStep } from './inquiry.ts';
+import { QUESTION_CONCURRENCY } from './inventory.ts';
+import { chooseChildren, mayLackChildren, type PlatformContext } from './platforms.ts';
+import type { DestinationRepository } from './ports.ts';
+import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+
+/** What tells the indexes that lack children of platforms that are wanted now. */
+export interface IndexSearch extends PlatformContext {
+  readonly reason: Reason;
+  /** Whether an existing tag is compared with the source by this event. */
+  readonly verified: (tag: string) => boolean;
+  readonly destination: DestinationRepository;
+  readonly there: DestinationManifests;
+  readonly signal: AbortSignal;
+}
+
+/** Reasons that ask what is there to be looked at again; a change of tags does not. */
+const LOOKING: readonly Reason[] = ['requested', 'resync', 'configured'];
+
+/**
+ * Finds identical tags whose index came with fewer platforms than are wanted now: of the tags that the
+ * event verifies, where platforms are chosen or all are asked for expressly. One GET at the destination
+ * for each digest, and a HEAD for each wanted child that neither a map nor the process knows to be there.
+ * A question that fails fails its tag only.
+ */
+export async function withIncompleteIndexes(
+  steps: readonly DecidedStep[],
+  search: IndexSearch,
+): Promise<readonly DecidedStep[]> {
+  const { platforms, destination, pool, reason, verified } = search;
+  const mayBeSparse =
+    platforms !== undefined && !pool.knowledge.wantsWholeIndexes(destination.host);
+  if (!mayBeSparse || !LOOKING.includes(reason)) return steps;
+  const answers = new Map<string, Promise<IndexState>>();
+  return pMap(
+    steps,
+    async (step): Promise<DecidedStep> => {
+      if (step.action !== 'skip' || step.reason !== 'Identical') return step;
+      const { tag, digest } = step;
+      if (digest === undefined || !verified(tag)) return step;
+      const answer = answers.get(digest) ?? stateOf(digest, search);
+      answers.set(digest, answer);
+      try {
+        const state = await answer;
+        if (state === 'incomplete') {
+          return { tag, action: 'complete', reason: 'PlatformsMissing', digest };
+        }
+        // It went since it was listed.
+        return state === 'gone' ? { tag, action: 'copy', reason: 'Missing' } : step;
+      } catch (error) {
+        return { tag, action: 'fail', fault: toFault(error, 'look at index') };
+      }
+    },
+    { concurrency: QUESTION_CONCURRENCY },
+  );
+}
+
+/** What an index at the destination has of the children that are wanted. */
+type IndexState = 'complete' | 'incomplete' | 'gone';
+
+async function stateOf(digest: string, search: IndexSearch): Promise<IndexState> {
+  return stateBelow(digest, walkFrom(digest, new ManifestBudget()), search);
+}
+
+async function stateBelow(digest: string, walk: Walk, search: IndexSearch): Promise<IndexState> {
+  const { destination, there, signal } = search;
+  const bytes = await destination.getManifest(digest, signal);
+  if (bytes === undefined) return 'gone';
+  const manifest = parseManifest(bytes.bytes, bytes.mediaType);
+  if (manifest.kind !== 'index') return 'complete';
+  const { chosen } = chooseChildren(manifest, search);
+  enterIndex(walk, chosen);
+  for (const child of chosen) {
+    if (!(await there.has(child.digest, signal))) return 'incomplete';
+    if (!mayLackChildren(child.mediaType, search)) continue;
+    const below = await stateBelow(child.digest, stepInto(walk, child.digest), search);
+    if (below !== 'complete') return 'incomplete';
+  }
+  return 'complete';
+}

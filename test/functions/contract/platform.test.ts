@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  MAX_PLATFORMS,
+  normalPlatforms,
+  parsePlatform,
+  platformText,
+  readPlatforms,
+} from '../../../functions/contract/platform.ts';
+
+describe('parsePlatform', () => {
+  // The rows of containerd's platforms package, database.go.
+  for (const [written, normal] of [
+    ['linux/amd64', 'linux/amd64'],
+    ['linux/amd64/v1', 'linux/amd64'],
+    ['linux/amd64/v3', 'linux/amd64/v3'],
+    ['linux/x86_64', 'linux/amd64'],
+    ['linux/x86-64', 'linux/amd64'],
+    ['Linux/AMD64', 'linux/amd64'],
+    ['linux/i386', 'linux/386'],
+    ['linux/arm64', 'linux/arm64'],
+    ['linux/arm64/v8', 'linux/arm64'],
+    ['linux/arm64/8', 'linux/arm64'],
+    ['linux/arm64/v8.0', 'linux/arm64'],
+    ['linux/arm64/v8.1', 'linux/arm64/v8.1'],
+    ['linux/arm64/v9.0', 'linux/arm64/v9'],
+    ['linux/aarch64', 'linux/arm64'],
+    ['linux/arm', 'linux/arm/v7'],
+    ['linux/arm/7', 'linux/arm/v7'],
+    ['linux/arm/v6', 'linux/arm/v6'],
+    ['linux/armhf', 'linux/arm/v7'],
+    ['linux/armel', 'linux/arm/v6'],
+    ['macos/arm64', 'darwin/arm64'],
+    ['linux/ppc64le', 'linux/ppc64le'],
+    ['windows/amd64', 'windows/amd64'],
+  ] as const) {
+    it(`reads ${written} as ${normal}`, () => {
+      assert.equal(platformText(parsePlatform(written)), normal);
+    });
+  }
+
+  for (const text of [
+    '',
+    'linux',
+    'linux/',
+    '/amd64',
+    'linux/arm/v7/x',
+    'linux/a b',
+    'linux//v7',
+  ]) {
+    it(`refuses '${text}'`, () => {
+      assert.throws(() => parsePlatform(text), {
+        code: 'EVENT_INVALID',
+        message: /is no platform/,
+      });
+    });
+  }
+
+  it('refuses what is longer than any platform', () => {
+    assert.throws(() => parsePlatform(`linux/${'a'.repeat(64)}`), { code: 'EVENT_INVALID' });
+  });
+});
+
+describe('normalPlatforms', () => {
+  it('names each once, whatever the order and the spelling', () => {
+    assert.deepEqual(normalPlatforms(['linux/arm64/v8', 'linux/amd64', 'linux/aarch64']), [
+      'linux/amd64',
+      'linux/arm64',
+    ]);
+  });
+
+  it("takes 'all' alone only", () => {
+    assert.deepEqual(normalPlatforms(['all', 'all']), ['all']);
+    assert.throws(() => normalPlatforms(['all', 'linux/amd64']), { code: 'EVENT_INVALID' });
+  });
+
+  it('takes no more than a list of them', () => {
+    const many = Array.from({ length: MAX_PLATFORMS + 1 }, () => 'linux/amd64');
+    assert.throws(() => normalPlatforms(many), { code: 'EVENT_INVALID' });
+  });
+});
+
+describe('readPlatforms', () => {
+  for (const platforms of [
+    [],
+    ['linux'],
+    ['linux/amd64', 7],
+    'linux/amd64',
+    ['all', 'linux/386'],
+  ]) {
+    it(`refuses ${JSON.stringify(platforms)} by the field`, () => {
+      assert.throws(
+        () => readPlatforms({ platforms }, 'platforms', 'data'),
+        (error: { code: string; field: string }) =>
+          error.code === 'EVENT_INVALID' && error.field.startsWith('data.platforms'),
+      );
+    });
+  }
+});

@@ -1,0 +1,437 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import {
+  chooseChildren,
+  platformFields,
+  platformsOf,
+  type PlatformContext,
+} from '../../../functions/mirror/platforms.ts';
+import { parseManifest } from '../../../functions/oci/manifest.ts';
+import { failing, FakeDestination } from './fakes.ts';
+import { imageWith, indexOf, platformIndex, type Entry, type Image } from './images.ts';
+import { recordOf, Rig } from './rig.ts';
+
+const AMD64_ARM64 = ['linux/amd64', 'linux/arm64'];
+
+/** Children by the names of their platforms, each with an attestation where asked for. */
+function childrenFor(names: readonly string[], attested = false): readonly Entry[] {
+  return names.flatMap((platform): readonly Entry[] => {
+    const image = imageWith(platform, 2);
+    const attestation = { image: imageWith(`attestation of ${platform}`, 1), describes: image };
+    return [{ image, platform }, ...(attested ? [attestation] : [])];
+  });
+}
+
+/** Which of the entries are brought, by the names of their platforms. */
+function chosen(entries: readonly Entry[], wanted: readonly string[]): readonly string[] {
+  const { manifest } = platformIndex(entries);
+  const context: PlatformContext = {
+    platforms: platformsOf(wanted),
+    destination: new FakeDestination(),
+    pool: { knowledge: new Knowledge(() => 0) },
+  };
+  const choice = chooseChildren(parseManifest(manifest.bytes, manifest.mediaType), context);
+  const digests = choice.chosen.map(({ digest }) => digest);
+  return entries
+    .filter(({ image }) => digests.includes(image.manifest.digest))
+    .map(({ platform, describes }) => platform ?? (describes === undefined ? 'none' : 'describes'));
+}
+
+describe('chooseChildren', () => {
+  for (const [name, has, wanted, expected] of [
+    ['nothing is said', ['linux/amd64', 'linux/arm64'], [], ['linux/amd64', 'linux/arm64']],
+    ['all are', ['linux/amd64', 'linux/arm64'], ['all'], ['linux/amd64', 'linux/arm64']],
+    ['one is wanted', ['linux/amd64', 'linux/arm64'], ['linux/arm64'], ['linux/arm64']],
+    [
+      'the variant is usual',
+      ['linux/amd64', 'linux/arm64/v8'],
+      ['linux/arm64'],
+      ['linux/arm64/v8'],
+    ],
+    ['Arm has no variant', ['linux/arm/v7', 'linux/arm/v6'], ['linux/arm'], ['linux/arm/v7']],
+    [
+      'a lower one runs',
+      ['linux/amd64', 'linux/arm/v5', 'linux/arm/v6'],
+      ['linux/arm/v7'],
+      ['linux/arm/v6'],
+    ],
+    [
+      'only a higher one is there',
+      ['linux/amd64/v3', 'linux/amd64'],
+      ['linux/amd64'],
+      ['linux/amd64'],
+    ],
+    ['another system has it', ['windows/amd64', 'linux/amd64'], ['linux/amd64'], ['linux/amd64']],
+    ['one of two is there', ['linux/amd64', 'linux/s390x'], AMD64_ARM64, ['linux/amd64']],
+    ['none is', ['linux/ppc64le', 'linux/s390x'], AMD64_ARM64, ['linux/ppc64le', 'linux/s390x']],
+  ] as const) {
+    it(`brings ${expected.join(' and ')} where ${name}`, () => {
+      assert.deepEqual(chosen(childrenFor(has), wanted), expected);
+    });
+  }
+
+  it('brings every child of a platform: they differ by the version of the system', () => {
+    const entries = [
+      { image: imageWith('2019', 1), platform: 'windows/amd64' },
+      { image: imageWith('2022', 1), platform: 'windows/amd64' },
+      { image: imageWith('linux', 1), platform: 'linux/amd64' },
+    ];
+    assert.equal(chosen(entries, ['windows/amd64']).length, 2);
+  });
+
+  it('lets attestations follow what they describe', () => {
+    const entries = childrenFor(['linux/amd64', 'linux/s390x'], true);
+    assert.deepEqual(chosen(entries, ['linux/amd64']), ['linux/amd64', 'describes']);
+  });
+
+  it('brings what names no platform, and what describes something else', () => {
+    const entries = [
+      ...childrenFor(['linux/amd64', 'linux/s390x']),
+      { image: imageWith('artifact', 1) },
+      { image: imageWith('strange', 1), describes: imageWith('elsewhere', 1) },
+    ];
+    assert.deepEqual(chosen(entries, ['linux/amd64']), ['linux/amd64', 'none', 'describes']);
+  });
+
+  it('brings a manifest that an index names for several platforms, one of them wanted', () => {
+    const image = imageWith('both', 1);
+    const entries = [
+      { image, platform: 'linux/arm/v7' },
+      { image, platform: 'linux/arm64' },
+      ...childrenFor(['linux/s390x']),
+    ];
+    assert.deepEqual(chosen(entries, ['linux/arm/v7']), ['linux/arm/v7', 'linux/arm64']);
+  });
+
+  it('says nothing of a choice that leaves nothing out', () => {
+    assert.deepEqual(platformFields({ leftOut: [], isNoneMatched: false }), {});
+  });
+});
+
+const TEN = [
+  'linux/386',
+  'linux/amd64',
+  'linux/arm/v5',
+  'linux/arm/v6',
+  'linux/arm/v7',
+  'linux/arm64/v8',
+  'linux/ppc64le',
+  'linux/riscv64',
+  'linux/s390x',
+  'windows/amd64',
+];
+
+function options(...platforms: string[]): { readonly options: object } {
+  return { options: { ...DEFAULT_MIRROR_OPTIONS, platforms: platformsOf(platforms) } };
+}
+
+const TWO = options(...AMD64_ARM64);
+
+function sparseRig(): Rig {
+  const rig = new Rig();
+  rig.destination.sparseIndexes = 'taken';
+  return rig;
+}
+
+function has(rig: Rig, { manifest }: Image): boolean {
+  return rig.destination.manifests.has(manifest.digest);
+}
+
+/** How many of an index's children are at the destination. */
+function arrived(rig: Rig, { children }: Image): number {
+  return children.filter((child) => has(rig, child)).length;
+}
+
+function came(report: MirrorReport, tag = 'v1'): readonly unknown[] {
+  const { outcome, reason, platformsLeftOut } = recordOf(report, tag);
+  return [outcome, reason, platformsLeftOut];
+}
+
+describe('PLATFORMS', () => {
+  it('brings two of ten, and the index as it is', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN, true));
+    rig.source.tag('v1', index);
+    const report = await rig.mirror({}, TWO);
+    assert.deepEqual(came(report), ['copied', 'Missing', 8]);
+    assert.equal(report.platformsLeftOut, 8);
+    assert.equal(rig.destination.digestOf('v1'), index.manifest.digest);
+    assert.equal(arrived(rig, index), 4);
+    assert.equal(rig.source.count('source getManifest'), 1 + 4);
+  });
+
+  it('the event says otherwise: its word wins', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN));
+    rig.source.tag('v1', index);
+    const report = await rig.mirror({ platforms: ['linux/s390x'] }, TWO);
+    assert.deepEqual(came(report), ['copied', 'Missing', 9]);
+    assert.ok(index.children[8] !== undefined && has(rig, index.children[8]));
+  });
+
+  it('copies a single image and an index without platforms as they are', async () => {
+    const rig = sparseRig();
+    const plain = indexOf([imageWith('one', 1), imageWith('two', 1)]);
+    rig.source.tag('image', imageWith('windows', 1)).tag('plain', plain);
+    const report = await rig.mirror({}, TWO);
+    assert.equal(report.counts.copied, 2);
+    assert.equal(report.platformsLeftOut, 0);
+    assert.equal(arrived(rig, plain), 2);
+  });
+
+  it('copies an index of none of them whole, and says so', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(['linux/ppc64le', 'linux/s390x']));
+    rig.source.tag('v1', index);
+    const report = await rig.mirror({}, TWO);
+    assert.equal(arrived(rig, index), 2);
+    assert.equal(recordOf(report, 'v1').noPlatformMatched, true);
+    assert.equal(recordOf(report, 'v1').platformsLeftOut, undefined);
+  });
+
+  it('chooses in indexes below an index, and counts them', async () => {
+    const rig = sparseRig();
+    const inner = platformIndex(childrenFor(TEN));
+    const outer = platformIndex([{ image: inner }]);
+    rig.source.tag('v1', outer);
+    assert.deepEqual(came(await rig.mirror({}, TWO)), ['copied', 'Missing', 8]);
+    assert.equal(arrived(rig, inner), 2);
+  });
+
+  it('tells a dry run what would be left out, and pushes nothing', async () => {
+    const rig = sparseRig();
+    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const dry = { options: { ...TWO.options, dryRun: true } };
+    assert.deepEqual(came(await rig.mirror({}, dry)), ['would-copy', 'Missing', 8]);
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+
+  it('lets no signature of a child that was left out follow, and asks about none', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(['linux/amd64', 'linux/s390x']));
+    const [amd64, s390x] = index.children.map(
+      ({ manifest }) => `${manifest.digest.replace(':', '-')}.sig`,
+    );
+    rig.source
+      .tag('v1', index)
+      .tag(amd64 ?? '', imageWith('signature of amd64', 1))
+      .tag(s390x ?? '', imageWith('signature of s390x', 1));
+    const signed = { options: { ...TWO.options, referrers: true } };
+    const report = await rig.mirror({}, signed);
+    assert.deepEqual([...rig.destination.tags.keys()].sort(), ['v1', amd64 ?? ''].sort());
+    assert.deepEqual(recordOf(report, s390x ?? '').reason, 'PlatformLeftOut');
+    assert.equal(rig.source.count('source headManifest'), 0);
+  });
+
+  it('does not count what is left out towards a hand-off', async () => {
+    const rig = sparseRig();
+    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const asked: string[] = [];
+    const delegation = {
+      // Two children of 2 layers of 100 bytes and a config of 64.
+      jobThresholdBytes: 2 * 264,
+      batchTags: 0,
+      handOff: (reason: string) => {
+        asked.push(reason);
+        return Promise.resolve('declined' as const);
+      },
+      fanOut: () => Promise.resolve('declined' as const),
+    };
+    await rig.mirror({}, { ...TWO, delegation });
+    assert.deepEqual(asked, []);
+    await sparseRigWith(rig).mirror({}, { ...options(), delegation });
+    assert.deepEqual(asked, ['TooManyBytes']);
+  });
+});
+
+/** Another process between the source of this one and an empty destination. */
+function sparseRigWith({ source }: Rig): Rig {
+  const rig = sparseRig();
+  rig.source = source;
+  return rig;
+}
+
+describe('a host that takes whole indexes only', () => {
+  for (const sparseIndexes of ['refused', 'refused-unnamed', 'refused-otherwise'] as const) {
+    it(`gets them from its first refusal on, which is told once (${sparseIndexes})`, async () => {
+      const rig = new Rig();
+      rig.destination.sparseIndexes = sparseIndexes;
+      const first = platformIndex(childrenFor(TEN, true));
+      rig.source.tag('v1', first);
+      const hosts: string[] = [];
+      const observer = { onWholeIndexes: (host: string) => hosts.push(host) };
+      assert.deepEqual(came(await rig.mirror({}, { ...TWO, observer })), [
+        'copied',
+        'Missing',
+        undefined,
+      ]);
+      assert.equal(arrived(rig, first), 20);
+      assert.equal(rig.destination.count('destination putManifest v1'), 2);
+      const second = platformIndex([...childrenFor(TEN), { image: imageWith('more', 1) }]);
+      rig.source.tag('v2', second);
+      await rig.mirror({}, { ...TWO, observer });
+      assert.equal(rig.destination.count('destination putManifest v2'), 1);
+      assert.equal(arrived(rig, second), 11);
+      assert.deepEqual(hosts, [rig.destination.host]);
+    });
+  }
+
+  it('is not one because it refuses an index for what was chosen', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN));
+    rig.source.tag('v1', index);
+    const [, amd64] = index.children;
+    const lost = amd64?.manifest.digest ?? '';
+    let refusals = 1;
+    rig.destination.before.push((call) => {
+      if (call !== 'destination putManifest v1' || refusals === 0) return;
+      refusals -= 1;
+      throw new Fault('DESTINATION_INCOMPLETE', 'missing', { digests: [lost] });
+    });
+    const report = await rig.mirror({}, TWO);
+    assert.deepEqual(came(report), ['copied', 'Missing', 8]);
+    assert.equal(rig.destination.count(`destination putManifest ${lost}`), 2);
+    assert.equal(rig.knowledge.wantsWholeIndexes(rig.destination.host), false);
+  });
+
+  it('refuses an index with all its children too: it is refused as before', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    rig.destination.before.push(failing('destination putManifest v1', 'MANIFEST_REFUSED'));
+    const record = recordOf(await rig.mirror({}, TWO), 'v1');
+    assert.equal(record.fault?.code, 'MANIFEST_REFUSED');
+    assert.equal(rig.knowledge.wantsWholeIndexes(rig.destination.host), false);
+  });
+
+  it('gets the children of an index below, too', async () => {
+    const rig = new Rig();
+    const inner = platformIndex(childrenFor(TEN));
+    rig.source.tag('v1', platformIndex([{ image: inner }]));
+    assert.deepEqual(came(await rig.mirror({}, TWO)), ['copied', 'Missing', undefined]);
+    assert.equal(arrived(rig, inner), 10);
+  });
+});
+
+describe('a change of PLATFORMS', () => {
+  async function widened(
+    rig: Rig,
+    index: Image,
+    reason: 'requested' | 'changed',
+    ...platforms: string[]
+  ): Promise<MirrorReport> {
+    rig.source.tag('v1', index);
+    await rig.mirror({}, options('linux/amd64'));
+    rig.destination.calls.length = 0;
+    rig.source.calls.length = 0;
+    return sparseLater(rig).mirror({ reason }, options(...platforms));
+  }
+
+  /** A process that knows nothing, between the same registries. */
+  function sparseLater({ source, destination }: Rig): Rig {
+    const later = new Rig();
+    later.use(source, destination);
+    return later;
+  }
+
+  for (const map of ['complete', 'none'] as const) {
+    it(`brings what is missing when it is requested (digest map: ${map})`, async () => {
+      const rig = sparseRig();
+      rig.destination.map = map;
+      const index = platformIndex(childrenFor(TEN));
+      const report = await widened(rig, index, 'requested', ...AMD64_ARM64);
+      assert.deepEqual(came(report), ['copied', 'PlatformsMissing', 8]);
+      assert.equal(arrived(rig, index), 2);
+      assert.equal(rig.destination.count('destination putManifest'), 1);
+      assert.equal(rig.destination.count('destination getManifest'), 1);
+      const again = await sparseLater(rig).mirror({ reason: 'requested' }, TWO);
+      assert.equal(recordOf(again, 'v1').outcome, 'skipped');
+    });
+  }
+
+  it("brings all of it with 'all', and asks nothing where nobody says any", async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN, true));
+    const report = await widened(rig, index, 'requested');
+    assert.equal(recordOf(report, 'v1').outcome, 'skipped');
+    assert.equal(rig.destination.count('destination getManifest'), 0);
+    await sparseLater(rig).mirror({ reason: 'requested' }, options('all'));
+    assert.equal(arrived(rig, index), 20);
+  });
+
+  it('costs an event that a changed tag brought nothing', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN));
+    await widened(rig, index, 'changed', ...AMD64_ARM64);
+    assert.equal(rig.destination.count('destination getManifest'), 0);
+    assert.equal(arrived(rig, index), 1);
+  });
+
+  it('brings what is missing when another tag gets the same index', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN));
+    rig.source.tag('other', index);
+    const report = await widened(rig, index, 'changed', ...AMD64_ARM64);
+    assert.equal(report.counts.failed, 0);
+    rig.source.tag('third', index);
+    const third = await sparseLater(rig).mirror({}, TWO);
+    assert.deepEqual(came(third, 'third'), ['retagged', 'DigestPresent', 8]);
+    assert.equal(arrived(rig, index), 2);
+  });
+
+  it('brings what is missing of an index below', async () => {
+    const rig = sparseRig();
+    const inner = platformIndex(childrenFor(TEN));
+    const report = await widened(
+      rig,
+      platformIndex([{ image: inner }]),
+      'requested',
+      ...AMD64_ARM64,
+    );
+    assert.equal(recordOf(report, 'v1').reason, 'PlatformsMissing');
+    assert.equal(arrived(rig, inner), 2);
+  });
+
+  it('tells a dry run', async () => {
+    const rig = sparseRig();
+    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    await rig.mirror({}, options('linux/amd64'));
+    const dry = { options: { ...TWO.options, dryRun: true } };
+    const report = await sparseLater(rig).mirror({ reason: 'requested' }, dry);
+    assert.deepEqual(came(report), ['would-copy', 'PlatformsMissing', 8]);
+  });
+
+  it('moves no tag that moved meanwhile where drift is reported', async () => {
+    const rig = sparseRig();
+    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    await rig.mirror({}, options('linux/amd64'));
+    const before = rig.destination.digestOf('v1');
+    const later = sparseLater(rig);
+    rig.destination.before.push((call) => {
+      if (call.startsWith('destination getManifest')) rig.source.tag('v1', imageWith('new', 1));
+    });
+    const report = await later.mirror(
+      { reason: 'requested' },
+      { options: { ...TWO.options, onDrift: 'report' } },
+    );
+    assert.equal(recordOf(report, 'v1').outcome, 'drifted');
+    assert.equal(rig.destination.digestOf('v1'), before);
+  });
+
+  it('fails the tag whose index cannot be read, and that one only', async () => {
+    const rig = sparseRig();
+    const index = platformIndex(childrenFor(TEN));
+    rig.source.tag('v1', index).tag('v2', platformIndex(childrenFor(['linux/amd64'])));
+    await rig.mirror({}, options('linux/amd64'));
+    rig.destination.before.push(
+      failing(`destination getManifest ${index.manifest.digest}`, 'SERVER_ERROR'),
+    );
+    const report = await sparseLater(rig).mirror({ reason: 'requested' }, TWO);
+    assert.equal(recordOf(report, 'v1').fault?.code, 'SERVER_ERROR');
+    assert.equal(recordOf(report, 'v2').outcome, 'skipped');
+  });
+});
