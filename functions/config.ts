@@ -249,7 +249,7 @@ function combine(
   });
   return {
     selection: selectionOf(values),
-    platforms: inOption('--platform (PLATFORMS)', () => normalPlatforms(values.platforms)),
+    platforms: inOption('--platform (PLATFORMS)', () => normalPlatforms(values.platforms.flat())),
     namedHosts: [...new Set(namedHosts)],
     destinationRegistry,
     deployed: isDeployed(env),

@@ -117,11 +117,8 @@ export const mirrorOptions = {
   platforms: list({
     flag: '--platform',
     env: 'PLATFORMS',
-    placeholder: 'OS/ARCH[/VARIANT]',
-    item: (text) => {
-      if (text !== ALL_PLATFORMS) parsePlatform(text);
-      return text;
-    },
+    placeholder: 'OS/ARCH[/VARIANT][,…]',
+    item: platformNames,
     sentence:
       'Of an index bring only what these platforms pull, such as linux/amd64; its digest stays. all: everything, also what an earlier list left out. Empty: everything; an annotation of the object wins.',
   }),
@@ -308,4 +305,11 @@ export function resourceName(form: RegExp): (value: string) => void {
         `or its full name projects/PROJECT/…/ID, not '${value}'`,
     );
   };
+}
+
+/** One platform or several, separated by commas. */
+function platformNames(value: string): readonly string[] {
+  const names = value.split(',').map((name) => name.trim());
+  for (const name of names) if (name !== ALL_PLATFORMS) parsePlatform(name);
+  return names;
 }

@@ -40,8 +40,18 @@ describe('subscriber configuration', () => {
   it('reads platforms in their normal form', () => {
     const env = { DESTINATION_REGISTRY: REGISTRY, PLATFORMS: 'linux/arm64/v8,linux/amd64' };
     assert.deepEqual(readSubscriberConfig([], env).platforms, ['linux/amd64', 'linux/arm64']);
-    const argv = ['--image', 'ghcr.io/o/a', '--platform', 'linux/arm', '--platform=linux/amd64'];
-    assert.deepEqual(readJobConfig(argv, env).platforms, ['linux/amd64', 'linux/arm/v7']);
+    const argv = [
+      '--image',
+      'ghcr.io/o/a',
+      '--platform',
+      'linux/arm',
+      '--platform=linux/amd64,linux/386',
+    ];
+    assert.deepEqual(readJobConfig(argv, env).platforms, [
+      'linux/386',
+      'linux/amd64',
+      'linux/arm/v7',
+    ]);
   });
 
   it('reads the selection from its four options', () => {

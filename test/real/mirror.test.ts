@@ -26,6 +26,7 @@ interface Record {
   readonly tag: string;
   readonly outcome: string;
   readonly digest: string;
+  readonly platformsLeftOut?: number;
 }
 
 interface Report {
@@ -253,6 +254,64 @@ for (const [name, host] of hosts) {
         const { problems } = await verifyRepository({ url: registry.url, repository });
         assert.deepEqual(problems, [], repository);
       }
+    });
+  });
+}
+
+const indexHosts: readonly (readonly [string, Search, boolean])[] = [
+  ['docker-registry', findDockerRegistry(), false],
+  ['distribution', findDistribution(), false],
+  ['distribution that takes sparse indexes', findDistribution(), true],
+];
+
+for (const [name, host, sparseIndexes] of indexHosts) {
+  describe(`two of three platforms in ${name}`, { skip: skipUnless(host) }, () => {
+    it(sparseIndexes ? 'come alone, and the third on demand' : 'come with the third', async (t) => {
+      const registry = await startDockerRegistry(required(host), { sparseIndexes });
+      t.after(() => registry.stop());
+      const { url } = registry;
+      const names = ['amd64', 'arm64', 's390x'];
+      const children = await Promise.all(
+        names.map(async (architecture) => ({
+          ...(await pushImage(url, 'dev/app', architecture)),
+          platform: { os: 'linux', architecture },
+        })),
+      );
+      const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: children };
+      const { digest } = await putManifest(url, 'dev/app', 'v1', index);
+
+      async function mirror(platforms: string): Promise<Ended> {
+        return runEntry('functions/job.ts', [
+          `--image=${registry.host}/dev/app`,
+          `--destination-registry=${registry.host}/prod`,
+          '--destination-layout=name',
+          `--platform=${platforms}`,
+          '-o',
+          'json',
+        ]);
+      }
+      const arrived = async (): Promise<readonly string[]> => {
+        const found = await Promise.all(
+          children.map(async ({ digest: child }) => {
+            const headers = { accept: OCI_MANIFEST };
+            const path = `${url}/v2/prod/app/manifests/${child}`;
+            return (await fetch(path, { method: 'HEAD', headers })).ok;
+          }),
+        );
+        return names.filter((_name, at) => found[at]);
+      };
+
+      const { code, stdout, stderr } = await mirror('linux/amd64,linux/arm64');
+      assert.equal(code, 0, stdout + stderr);
+      const [app] = (JSON.parse(stdout) as Report).repositories;
+      assert.deepEqual(
+        app?.tags.map((tag) => [tag.outcome, tag.digest, tag.platformsLeftOut]),
+        [['copied', digest, sparseIndexes ? 1 : undefined]],
+      );
+      assert.deepEqual(await arrived(), sparseIndexes ? ['amd64', 'arm64'] : names);
+      assert.equal(stderr.includes('takes no index without all its platforms'), !sparseIndexes);
+      assert.equal((await mirror('all')).code, 0);
+      assert.deepEqual(await arrived(), names);
     });
   });
 }

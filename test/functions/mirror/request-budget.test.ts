@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
-import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
-import { DESTINATION_PATH, Loopback, type LoopbackOptions } from './loopback.ts';
+import { platformsOf } from '../../../functions/mirror/platforms.ts';
+import { blobOf, imageOf, imageWith, indexOf, platformIndex } from './images.ts';
+import { DESTINATION_PATH, Loopback, type LoopbackOptions, type Process } from './loopback.ts';
 
 /** Exchanges of one event: with a source token at hand, and in a process that just started. */
 interface Budget {
@@ -267,6 +268,74 @@ describe('requests with referrers', () => {
       seedUnchanged(loopback);
       await loopback.process().mirror({}, { options: referrers });
       assert.equal(loopback.takeRequests(), 4);
+    }));
+});
+
+/** Takes an index without its children. */
+const UNCHECKED = { switches: { manifestParts: 'unchecked' } } as const;
+
+describe('requests with platforms', () => {
+  const TEN = ['386', 'amd64', 'arm/v5', 'arm/v6', 'arm/v7', 'arm64', 'ppc64le', 'riscv64', 's390x']
+    .map((architecture) => `linux/${architecture}`)
+    .concat('windows/amd64');
+  const two = { platforms: platformsOf(['linux/amd64', 'linux/arm64']) };
+  // 2 lists; GET and PUT of the index and of both children; a POST, a GET and a PUT for each of 12 blobs.
+  const REQUESTS = 2 + 2 * 3 + 3 * 12;
+
+  function seedTen(loopback: Loopback): void {
+    const entries = TEN.map((platform) => ({ image: imageWith(platform, LAYERS), platform }));
+    loopback.seed('v1', platformIndex(entries));
+  }
+
+  async function warm(loopback: Loopback): Promise<Process> {
+    const process = loopback.process();
+    await process.mirror({}, { options: two });
+    loopback.takeRequests();
+    return process;
+  }
+
+  for (const [destination, more] of [
+    ['google', 0],
+    // Without a map a HEAD for each child.
+    ['plain', 2],
+  ] as const) {
+    const options = { destination, destinationOptions: UNCHECKED };
+
+    it(`an index of ten, two of them wanted: ${REQUESTS + more} (${destination})`, () =>
+      withLoopback(options, async (loopback) => {
+        const process = await warm(loopback);
+        seedTen(loopback);
+        const report = await process.mirror({}, { options: two });
+        assert.deepEqual([report.counts.copied, report.platformsLeftOut], [1, 8]);
+        assert.equal(loopback.takeRequests(), REQUESTS + more, loopback.summary);
+        // What is unchanged costs nothing more than without a choice.
+        await process.mirror({}, { options: two });
+        assert.equal(loopback.takeRequests(), 2);
+      }));
+
+    it(`a wish for what is there: a GET, and what no map tells (${destination})`, () =>
+      withLoopback(options, async (loopback) => {
+        const process = await warm(loopback);
+        seedTen(loopback);
+        await process.mirror({}, { options: two });
+        loopback.takeRequests();
+        const later = loopback.process();
+        const report = await later.mirror({ reason: 'requested' }, { options: two });
+        assert.equal(report.counts.skipped, 1);
+        // Lists and the source's token with its 401; the tag's HEAD at the source; the index.
+        const asked = destination === 'google' ? 4 + 1 + 1 : 4 + 2 + 1 + 2;
+        assert.equal(loopback.takeRequests(), asked, loopback.summary);
+      }));
+  }
+
+  it('a host that wants them all: one refused PUT, once', () =>
+    withLoopback({}, async (loopback) => {
+      const process = await warm(loopback);
+      seedTen(loopback);
+      const report = await process.mirror({}, { options: two });
+      assert.deepEqual([report.counts.copied, report.platformsLeftOut], [1, 0]);
+      // 2 lists; GET and PUT of the index and 10 children, 60 blobs, the refusal.
+      assert.equal(loopback.takeRequests(), 2 + 2 * 11 + 3 * 60 + 1, loopback.summary);
     }));
 });
 

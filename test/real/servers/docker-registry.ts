@@ -19,6 +19,8 @@ export interface DockerRegistryOptions {
   readonly access?: RegistryAccess;
   /** Whether manifests and blobs can be deleted. Default false, as the product's. */
   readonly deletes?: boolean;
+  /** Whether an index is taken without its children; distribution 3 only. Default false, as the product's. */
+  readonly sparseIndexes?: boolean;
 }
 
 /** A running registry. */
@@ -114,6 +116,9 @@ function configuration(
     // The secret signs upload states; without one it makes one and warns.
     http: { addr: host, secret: 'upload-state' },
     ...auth,
+    ...(options.sparseIndexes === true
+      ? { validation: { manifests: { indexes: { platforms: 'none' } } } }
+      : {}),
   };
 }
 
