@@ -43,25 +43,29 @@ export function byCommand(
   };
 }
 
-/** Our one-shot command, bundled into this folder as it is in the image. */
-export function ourselves(folder: string): Contender {
+/**
+ * Our one-shot command, bundled into this folder as it is in the image.
+ * @param flags those of this contender alone
+ */
+export function ourselves(
+  folder: string,
+  name = 'imagerepo-mirror',
+  flags: readonly string[] = [],
+): Contender {
   const job = bundleInto(folder, 'job');
-  return byCommand(
-    'imagerepo-mirror',
-    'this checkout',
-    ({ source, destinationRegistry }): Command => [
-      process.execPath,
-      // As in the image: young objects are few and short-lived, a small nursery saves memory.
-      '--max-semi-space-size=1',
-      job,
-      `--image=${source}`,
-      `--destination-registry=${destinationRegistry}`,
-      '--referrers=false',
-      `--tag-workers=${PARALLEL}`,
-      '-o',
-      'json',
-    ],
-  );
+  return byCommand(name, 'this checkout', ({ source, destinationRegistry }): Command => [
+    process.execPath,
+    // As in the image: young objects are few and short-lived, a small nursery saves memory.
+    '--max-semi-space-size=1',
+    job,
+    `--image=${source}`,
+    `--destination-registry=${destinationRegistry}`,
+    '--referrers=false',
+    `--tag-workers=${PARALLEL}`,
+    '-o',
+    'json',
+    ...flags,
+  ]);
 }
 
 /** The peers found on this machine, each with the flags that favour it; their files go to `folder`. */

@@ -48,6 +48,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     await bigBlob(us, others, discarding);
     await peakMemory(us, source, discarding);
     await slowLink(us, source, destination);
+    await twoPlatforms(folder, destination);
   } finally {
     await Promise.all([source.close(), destination.close(), discarding.close()]);
     rmSync(folder, { recursive: true, force: true });
@@ -232,6 +233,63 @@ async function slowLink(
   } finally {
     await link.close();
   }
+}
+
+const TEN_ARCHITECTURES = [
+  '386',
+  'amd64',
+  'arm',
+  'arm64',
+  'loong64',
+  'mips64le',
+  'ppc64',
+  'ppc64le',
+  'riscv64',
+  's390x',
+];
+
+/** An index of ten platforms of 4 MiB each, whole and with two of them wanted. */
+async function twoPlatforms(folder: string, destination: RegistryProcess): Promise<void> {
+  const repository = 'bench/platforms';
+  // Without tokens, so that the index can be pushed.
+  const open = await startRegistryProcess([]);
+  await putIndex(open, repository);
+  await destination.set({ manifestParts: 'unchecked' });
+  const only = '--include=^index$';
+  const whole = ourselves(join(folder, 'whole'), 'all platforms', [only]);
+  const two = ourselves(join(folder, 'two'), 'two platforms', [
+    only,
+    '--platform=linux/amd64,linux/arm64',
+  ]);
+  const scenario = 'an index of 10 platforms of 4 MiB';
+  const route = routeOf(open, destination, repository);
+  await compete(scenario, whole, [two], route, [open, destination], async () =>
+    destination.clear(),
+  );
+  await Promise.all([open.close(), destination.set({ manifestParts: 'checked' })]);
+  const bytes = ({ name }: Contender): number => rowOf(scenario, name).uploadedMib;
+  const ratio = bytes(two) / bytes(whole);
+  bound(`${scenario}: bytes of two / of all`, '≤ 0.25', ratio.toFixed(3), ratio <= 0.25);
+}
+
+async function putIndex(registry: RegistryProcess, repository: string): Promise<void> {
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifests: object[] = [];
+  for (const architecture of TEN_ARCHITECTURES) {
+    const layers = [0, 1, 2, 3].map((n) => ({ seed: `${architecture} ${n}`, sizeBytes: MIB }));
+    const { digest } = await registry.putSyntheticImage({ repository, tag: architecture, layers });
+    const url = `${registry.url}/v2/${repository}/manifests/${digest}`;
+    const answer = await fetch(url, { headers: { accept: mediaType } });
+    const { byteLength: size } = await answer.arrayBuffer();
+    manifests.push({ mediaType, digest, size, platform: { os: 'linux', architecture } });
+  }
+  const indexType = 'application/vnd.oci.image.index.v1+json';
+  const answer = await fetch(`${registry.url}/v2/${repository}/manifests/index`, {
+    method: 'PUT',
+    headers: { 'content-type': indexType },
+    body: JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }),
+  });
+  if (answer.status !== 201) throw new Error(`the index was not taken: ${answer.status}`);
 }
 
 /** Runs all contenders in turn, A B C A B C …, and adds their rows; our own figures. */
