@@ -150,6 +150,7 @@ const USED_BY: Readonly<Partial<Record<JobOption, readonly Way[]>>> = {
   mutableTags: MIRRORING,
   onDrift: MIRRORING,
   backupTag: MIRRORING,
+  platforms: MIRRORING,
   referrers: MIRRORING,
   googleRegistryHosts: MIRRORING,
   privateHosts: MIRRORING,

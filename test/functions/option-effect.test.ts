@@ -78,6 +78,7 @@ const MIRROR_VALUES = {
   mutableTags: 'a',
   onDrift: 'report',
   backupTag: 'backup-{tag}-{digest}',
+  platforms: 'linux/amd64',
   referrers: 'false',
   googleRegistryHosts: 'localhost:5000',
   privateHosts: 'r.corp',
