@@ -186,6 +186,15 @@ export const FUNCTION_METRICS: readonly FunctionMetric[] = [
     labels: {},
   },
   {
+    name: 'imagerepo_mirror/platforms_left_out',
+    kind: 'distribution',
+    unit: '1',
+    help: 'Children of indexes that an event left out for their platforms.',
+    entry: 'event',
+    field: 'platformsLeftOut',
+    labels: {},
+  },
+  {
     name: 'imagerepo_mirror/requests',
     kind: 'distribution',
     unit: '1',

@@ -126,6 +126,13 @@ locals {
       field       = "blobsPresent"
       labels      = []
     }
+    platforms_left_out = {
+      description = "Children of indexes that an event left out for their platforms."
+      entry       = "event"
+      unit        = "1"
+      field       = "platformsLeftOut"
+      labels      = []
+    }
     requests = {
       description = "Requests to registries by host and class of status; none: no answer came."
       entry       = "requests"

@@ -286,7 +286,10 @@ describe('line of an event', () => {
 
   it('carries every field that a metric extracts', () => {
     const fault = new Fault('SERVER_ERROR', 'x');
-    const report = sampleReport([sampleRecord(), sampleRecord({ outcome: 'held' })]);
+    const report = sampleReport([
+      sampleRecord({ platformsLeftOut: 1 }),
+      sampleRecord({ outcome: 'held' }),
+    ]);
     const lost = sampleReport([], { ending: 'source-lost' });
     const line = { ...eventLine({ report: lost }), ...eventLine({ report, fault }) };
     const fields = FUNCTION_METRICS.filter(({ entry }) => entry === 'event').flatMap(
