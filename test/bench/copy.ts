@@ -252,7 +252,7 @@ const TEN_ARCHITECTURES = [
 async function twoPlatforms(folder: string, destination: RegistryProcess): Promise<void> {
   const repository = 'bench/platforms';
   // Without tokens, so that the index can be pushed.
-  const open = await startRegistryProcess([]);
+  const open = await startRegistryProcess();
   await putIndex(open, repository);
   await destination.set({ manifestParts: 'unchecked' });
   const only = '--include=^index$';
