@@ -317,6 +317,7 @@ describe('manifest', () => {
   });
 
   it('guard manifest-size: refuses more than 4 MiB unread', () => {
+    assert.equal(MAX_MANIFEST_BYTES, 4_194_304);
     const large = Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' ');
     bytesOf(IMAGE).copy(large);
     assert.throws(

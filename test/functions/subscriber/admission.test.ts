@@ -26,6 +26,14 @@ describe('admission', () => {
     });
   });
 
+  it('admits what an allowed pattern matches, and that alone', () => {
+    const allowedSources = [
+      parseImagePattern('quay.io/*'),
+      parseImagePattern('ghcr.io/stefanprodan/*'),
+    ];
+    assert.equal(admit(sampleEvent(), { ...rules, allowedSources }).source.host, 'ghcr.io');
+  });
+
   it('follows the layout, and a granted wish for a path', () => {
     assert.equal(
       admit(sampleEvent(), { ...rules, destinationLayout: 'name' }).destinationPath,
