@@ -172,7 +172,8 @@ locals {
       severity = "ERROR"
       text     = <<-E
         A bridge publishes a sign of life every 5 minutes, with the name of its cluster (`CLUSTER_NAME`: it must be `${cluster}`), and the
-        service counts what arrives. None arrived: the bridge is not running, not leader anywhere, or may not publish.
+        service counts what arrives. None arrived: the bridge is not running, not leader anywhere, or may not publish. Of a cluster
+        that is new in `bridge_principals` none can have: this closes by itself once its bridge is installed.
 
         1. `kubectl -n imagerepo-mirror get pods,lease` and the pods' logs: a refused publish names topic and principal.
         2. Its principal in `bridge_principals`; `gcloud pubsub topics get-iam-policy ${local.service_names["events"]} --project ${var.project_id}`.
@@ -281,14 +282,16 @@ locals {
       text     = <<-E
         More than one of 20 changes does (the 95th percentile): time from Flux's scan until the last of its tags is mirrored, also where the work was continued, divided into batches or
         handed to the job. The dashboard's "How long does it take" shows where: waiting (age of the oldest event)
-        or copying (duration). Large images and slow sources copy for minutes; a lane at its limit of instances waits.
+        or copying (duration). Large images and slow sources copy for minutes; a lane at its limit of instances waits. Dead letters that
+        are sent again, and what a replay (seek) finds deleted, count from the scan of then: they say nothing of now.
       E
     }
     failed-jobs = {
       title    = "an execution of the job failed"
       severity = "ERROR"
       text     = <<-E
-        After its last attempt the job put what remains on the dead-letter topic, if it ran at all.
+        What the service had handed over, the job put on the dead-letter topic after its last attempt, if it ran at all. What somebody
+        started by hand, a drain or a republication, has left where it was what it could not do; its last line says so.
 
         1. Why: `gcloud run jobs executions list --job ${local.job_name} --project ${var.project_id} --region ${var.region}`, then its log.
         2. Dead letters (their own alert) are sent again as described there.

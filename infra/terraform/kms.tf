@@ -25,7 +25,7 @@ locals {
 }
 
 data "google_project" "destination" {
-  count = local.repository_kms_key_name != null && local.destination.project != var.project_id ? 1 : 0
+  count = local.repository_kms_key_name != null && var.destination_repository.create && local.destination.project != var.project_id ? 1 : 0
 
   project_id = local.destination.project
 }

@@ -98,6 +98,21 @@ run "existing_repository_elsewhere" {
   }
 }
 
+run "existing_repository_elsewhere_and_own_key" {
+  command = plan
+
+  variables {
+    destination_registry   = "europe-docker.pkg.dev/registry-project/images/mirror/eu"
+    destination_repository = { create = false }
+    kms_key_name           = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+  }
+
+  assert {
+    condition     = length(data.google_project.destination) == 0 && !contains(keys(google_kms_crypto_key_iam_member.agent), "artifactregistry")
+    error_message = "Nothing of the repository is encrypted here, so its project, which one may not see, is not looked up."
+  }
+}
+
 run "regional_endpoint" {
   variables {
     destination_registry = "docker.europe-west1.rep.pkg.dev/my-project/mirror"

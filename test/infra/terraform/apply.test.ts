@@ -21,6 +21,7 @@ const missing =
 const skip = missing ?? false;
 
 const IMAGE = `europe-west1-docker.pkg.dev/my-project/images/imagerepo-mirror@sha256:${'ab'.repeat(32)}`;
+const README = readFileSync(new URL('../../../infra/README.md', import.meta.url), 'utf8');
 /** What an earlier version made. */
 const PREVIOUS = fileURLToPath(new URL('previous', import.meta.url));
 const KEY = 'projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/k';
@@ -200,6 +201,17 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
           'roles/run.viewer',
         ),
       );
+      // Another region, or a second project in the same folder: nothing of the first is touched.
+      const made = left(staged.apis);
+      const granted = staged.apis.cloud.allGrants();
+      for (const elsewhere of ['-var=region=europe-west4', '-var=project_id=other-project']) {
+        await assert.rejects(
+          root.apply(...variables, readers, elsewhere),
+          /This state is of another project/,
+        );
+        assert.deepEqual(left(staged.apis), made);
+        assert.deepEqual(staged.apis.cloud.allGrants(), granted);
+      }
       await uninstall(root, [...variables, readers], []);
     });
 
@@ -222,6 +234,22 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
           'UPDATE_GOLDEN=true keeps what is made now',
         );
       await uninstall(root, variables, []);
+    });
+
+    it('keeps the mirrored images where their repository is forgotten as infra/README.md says', async (t) => {
+      const staged = await stage(t);
+      const root = await called(staged, {});
+      await root.apply();
+      change(root, staged, { deletion_protection: false });
+      await root.apply();
+      const forget = /^# terraform (state rm \S+)$/m.exec(README)?.[1]?.split(' ') ?? [];
+      const { code, output } = await root.run(forget);
+      assert.equal(code, 0, output);
+      const destroyed = await root.destroy();
+      assert.equal(destroyed.code, 0, destroyed.output);
+      assert.deepEqual(left(staged.apis), [
+        'artifactregistry/projects/my-project/locations/europe-west1/repositories/mirror',
+      ]);
     });
 
     it('existing: applied in one go, settled, protected, uninstalled', async (t) => {

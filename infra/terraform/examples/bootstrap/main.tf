@@ -126,13 +126,37 @@ resource "google_service_account_iam_member" "build_acts_as_itself" {
   member             = google_service_account.build.member
 }
 
-# Refuses `terraform destroy` before anything is gone: see infra/terraform/deletion.tf.
+# deletion_protection, as infra/terraform/deletion.tf has it: what a plan can know, the plan refuses (another region or
+# project would take the grants away before the repository refuses to go), and `terraform destroy` is refused
+# before anything is gone.
+locals {
+  # What a change of makes the repository, the account or the bucket anew.
+  identity = join(" ", compact([var.project_id, var.region, var.name, var.repository_id, var.bucket, var.kms_key_name]))
+}
+
+# What was made under protection. It keeps its first input until protection is lifted.
+resource "terraform_data" "installed" {
+  input            = local.identity
+  triggers_replace = var.deletion_protection ? "protected" : local.identity
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
 resource "terraform_data" "deletion_guard" {
   input = var.deletion_protection ? "protected" : "free"
 
   provisioner "local-exec" {
     when    = destroy
     command = self.input == "protected" ? "echo deletion_protection is true: nothing was deleted. Apply it as false first. && exit 1" : "exit 0"
+  }
+
+  lifecycle {
+    precondition {
+      condition     = !var.deletion_protection || terraform_data.installed.output == local.identity
+      error_message = "This state is of another project, region, name, repository, bucket or key, which would be deleted and made anew here. For a second project use a state of its own (terraform workspace new); if the change is meant, apply deletion_protection = false first."
+    }
   }
 
   depends_on = [
