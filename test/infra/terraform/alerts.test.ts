@@ -21,24 +21,28 @@ const TIMEOUT = { timeout: 120_000 };
 /** What the service wrote while a situation was brought about, and what Pub/Sub counted. */
 interface Seen {
   readonly lines: Deployment['lines'];
+  readonly jobLines: Deployment['lines'];
   readonly figures: NonNullable<Situation['figures']>;
 }
 
 async function seenOf({
   deployment = {},
   happens,
+  job,
   silent,
   figures = {},
 }: Omit<Situation, 'alert' | 'sees' | 'situation'>): Promise<Seen> {
   let lines: Deployment['lines'] = [];
+  let jobLines: Deployment['lines'] = [];
   let counted: Seen['figures'] = {};
   await withDeployment(deployment, async (running) => {
     if (silent !== true) await alive(running);
     await happens?.(running);
+    jobLines = (await job?.(running)) ?? [];
     lines = [...running.lines];
     counted = countedBy(running);
   });
-  return { lines, figures: { ...counted, ...figures } };
+  return { lines, jobLines, figures: { ...counted, ...figures } };
 }
 
 /** Pub/Sub's own metrics of the subscriptions, as the stand-in has counted. */
@@ -111,8 +115,9 @@ describe('alerts', () => {
 
   for (const healthy of HEALTHY) {
     it(`do not fire where ${healthy.situation}`, TIMEOUT, async () => {
-      const { lines, figures } = await seenOf(healthy);
-      assert.deepEqual(firingOn(lines.map(entryOfService), figures), []);
+      const { lines, jobLines, figures } = await seenOf(healthy);
+      const entries = [...lines.map(entryOfService), ...jobLines.map(entryOfJob)];
+      assert.deepEqual(firingOn(entries, figures), []);
     });
   }
 
@@ -132,8 +137,9 @@ describe('alerts', () => {
 
   it('link to the log lines that they see', TIMEOUT, async () => {
     for (const situation of SITUATIONS) {
-      // What is refused before it reaches the service has lines of Cloud Run's own.
-      if (situation.happens === undefined || situation.alert === 'pushes are refused') continue;
+      // What is refused before it reaches the service has lines of Cloud Run's own, and silence has none.
+      if (situation.happens === undefined || situation.silent === true) continue;
+      if (situation.alert === 'pushes are refused') continue;
       const { logs } = watching.alerts[situation.alert] ?? assert.fail(situation.alert);
       const entries = (await seenOf(situation)).lines.map(entryOfService);
       assert.ok(

@@ -1,6 +1,10 @@
+import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
 import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
+import { runEntry } from '../../flow/entry.ts';
+import type { LogLine } from '../../stand-ins/child.ts';
+import { TOPICS } from '../../stand-ins/pubsub/lanes.ts';
 import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
-import type { Deployment, DeploymentOptions } from '../../flow/subscriber-rig.ts';
+import { PROJECT, type Deployment, type DeploymentOptions } from '../../flow/subscriber-rig.ts';
 import type { Series } from './promql.ts';
 
 /** One row of the table of alerts in infra/README.md, and how its situation is brought about. */
@@ -15,6 +19,8 @@ export interface Situation {
   readonly deployment?: DeploymentOptions;
   /** Brings the situation about, until its lines are there. */
   readonly happens?: (deployment: Deployment) => Promise<void>;
+  /** What the job does in it, after that. */
+  readonly job?: (deployment: Deployment) => Promise<readonly LogLine[]>;
   /** Figures of Google's own that no stand-in has: metric → series. Pub/Sub's are read there otherwise. */
   readonly figures?: Readonly<Record<string, readonly Series[]>>;
   /** Without a heartbeat among the lines. */
@@ -48,10 +54,10 @@ function subscription(name: string, value: number): Series {
   };
 }
 
-/** A sign of life of the cluster `prod`, by the lane of live changes. */
-export async function alive({ publish, lines }: Deployment): Promise<void> {
-  await publish(encodeHeartbeat({ cluster: 'prod', watched: 3, refused: 0 }, new Date()));
-  await seen(() => lines.some((line) => line['entry'] === 'heartbeat'));
+/** A sign of life of a cluster, by the lane of live changes. */
+export async function alive({ publish, lines }: Deployment, cluster = 'prod'): Promise<void> {
+  await publish(encodeHeartbeat({ cluster, watched: 3, refused: 0 }, new Date()));
+  await seen(() => lines.some((line) => line['cluster'] === cluster));
 }
 
 async function seen(holds: () => boolean): Promise<void> {
@@ -77,6 +83,42 @@ function answers(
 ): ReturnType<typeof registries.source.faults.add> {
   const effect = { kind: 'answer', ...answer } as const;
   return registries.source.faults.add({ path, times: Infinity, effect });
+}
+
+/** Runs the job to its end, for this deployment. */
+async function ranByJob(
+  { registries, pubsub }: Deployment,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<readonly LogLine[]> {
+  const { stdout } = await runEntry('functions/job.ts', args, {
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${registries.destination.host}/m`,
+    DESTINATION_LAYOUT: 'path',
+    DEAD_LETTER_TOPIC: TOPICS.deadLetter,
+    GOOGLE_CLOUD_PROJECT: PROJECT,
+    PUBSUB_EMULATOR_HOST: pubsub.host,
+    TASK_MAX_RETRIES: '0',
+    CLOUD_RUN_TASK_ATTEMPT: '0',
+    ...env,
+  });
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as LogLine);
+}
+
+const BACKLOG = 'backlog';
+
+/** A drain of what was published to a topic of its own. */
+async function drained(
+  deployment: Deployment,
+  ...events: readonly Parameters<Deployment['publish']>[0][]
+): Promise<readonly LogLine[]> {
+  await deployment.admin.createTopic(BACKLOG);
+  await deployment.admin.createSubscription(BACKLOG, BACKLOG);
+  for (const event of events) await deployment.publish(event, BACKLOG);
+  return ranByJob(deployment, ['--drain', BACKLOG, '--drain-idle', '2s']);
 }
 
 const MINUTE_MS = 60_000;
@@ -228,6 +270,8 @@ export const SITUATIONS: readonly Situation[] = [
     situation: 'the bridge of a cluster is dead, leads nowhere, may not publish, or never came',
     sees: 'lines `heartbeat` of the cluster, or none',
     silent: true,
+    // The sign of life of another cluster is none of this one.
+    happens: (deployment: Deployment) => alive(deployment, 'another'),
   },
 ];
 
@@ -307,6 +351,31 @@ export const HEALTHY: readonly Omit<Situation, 'alert' | 'sees'>[] = [
       await deployment.events.stop(instance);
       await deployment.settled();
       await deployment.requireMirrored('org/app');
+    },
+  },
+  {
+    situation: 'the job mirrors what was handed to it',
+    job: async (deployment: Deployment): Promise<readonly LogLine[]> => {
+      await deployment.registries.push('org/big', '1.0');
+      const event = deployment.event('org/big');
+      const lines = await ranByJob(deployment, [], { EVENT: eventVariable(event) });
+      await deployment.requireMirrored('org/big');
+      return lines;
+    },
+  },
+  {
+    situation: 'a drain mirrors events, the older ones of an object by the newest',
+    job: async (deployment: Deployment): Promise<readonly LogLine[]> => {
+      await deployment.registries.push('org/app', '1.0');
+      const now = Date.now();
+      const lines = await drained(
+        deployment,
+        deployment.event('org/app', { revision: '1' }, new Date(now - 2000)),
+        deployment.event('org/app', { revision: '2' }, new Date(now - 1000)),
+        deployment.event('org/empty', { tagCount: 0 }),
+      );
+      await deployment.requireMirrored('org/app');
+      return lines;
     },
   },
   {
