@@ -24,6 +24,10 @@ locals {
   # Log-based metrics in PromQL. https://docs.cloud.google.com/monitoring/promql/promql-mapping
   promql_metric = "logging_googleapis_com:user_${local.metric_prefix}"
 
+  # Of this project alone: a query sees every project of the metrics scope, and another one may have an installation of
+  # the same name (dev and prod). https://docs.cloud.google.com/monitoring/settings
+  in_project = "project_id=\"${var.project_id}\""
+
   # What a condition looks at: a metric's increase within a window, of services and job, grouped, above a limit.
   log_alerts = {
     permanent-failures = {
@@ -85,19 +89,19 @@ locals {
           "sum%s (increase(%s_%s{%s}[%s])) > 0%s",
           length(alert.by) == 0 ? "" : " by (${join(", ", alert.by)})", local.promql_metric, each.metric,
           join(",", concat(
-            ["monitored_resource=\"${writer}\""],
+            [local.in_project, "monitored_resource=\"${writer}\""],
             [for label, value in try(each.but, {}) : "${label}!~\"${join("|", value)}\""],
             [for label, value in each.labels : can(tostring(value)) ? "${label}=\"${value}\"" : "${label}=~\"${join("|", value)}\""],
           )),
           alert.window,
-          try(each.lasting, false) ? " and on () (sum(increase(${local.promql_metric}_events{monitored_resource=\"${writer}\",decision=\"retry\"}[${alert.window}])) > 0)" : "",
+          try(each.lasting, false) ? " and on () (sum(increase(${local.promql_metric}_events{${local.in_project},monitored_resource=\"${writer}\",decision=\"retry\"}[${alert.window}])) > 0)" : "",
         )
       ]
     ]))
   }
 
   subscriptions_of_events = concat(values(local.service_names), var.accept_flux_events ? ["${var.name}-flux-events"] : [])
-  event_subscriptions     = "monitored_resource=\"pubsub_subscription\",subscription_id=~\"${join("|", local.subscriptions_of_events)}\""
+  event_subscriptions     = "${local.in_project},monitored_resource=\"pubsub_subscription\",subscription_id=~\"${join("|", local.subscriptions_of_events)}\""
 
   # Of each service, so that one's refusals are not hidden by what another takes. A lane's subscription is named as its
   # service; Flux's pushes to that of live changes. 429 is a lane at its limit of instances: Pub/Sub waits and comes
@@ -105,7 +109,7 @@ locals {
   pushes_of_services = "sum by (service_name) (label_replace(increase(pubsub_googleapis_com:subscription_push_request_count{%s}[10m]), \"service_name\", \"$1$2\", \"subscription_id\", \"(${var.name})(?:-flux)?(-events|-bulk)\"))"
   pushes             = format(local.pushes_of_services, "${local.event_subscriptions},response_code!~\"429|resource_exhausted\"")
   refused_pushes     = format(local.pushes_of_services, "${local.event_subscriptions},response_class!=\"ack\",response_code!~\"429|resource_exhausted\"")
-  asked_again        = "(sum by (service_name) (increase(${local.promql_metric}_events{monitored_resource=\"cloud_run_revision\",decision=\"retry\"}[10m])) or 0 * ${local.refused_pushes})"
+  asked_again        = "(sum by (service_name) (increase(${local.promql_metric}_events{${local.in_project},monitored_resource=\"cloud_run_revision\",decision=\"retry\"}[10m])) or 0 * ${local.refused_pushes})"
 
   queries = merge(
     { for name, query in local.log_queries : name => { query = query, duration = local.log_alerts[name].duration, logs = local.log_alerts[name].logs } },
@@ -113,13 +117,13 @@ locals {
       lag = {
         query = join("\nor\n", [
           for writer in values(local.writers) :
-          "histogram_quantile(0.95, sum by (le) (increase(${local.promql_metric}_lag_bucket{monitored_resource=\"${writer}\"}[10m]))) > ${var.alert_thresholds.lag_minutes * 60}"
+          "histogram_quantile(0.95, sum by (le) (increase(${local.promql_metric}_lag_bucket{${local.in_project},monitored_resource=\"${writer}\"}[10m]))) > ${var.alert_thresholds.lag_minutes * 60}"
         ])
         duration = 0
         logs     = "jsonPayload.entry=\"event\" AND jsonPayload.lagSeconds>${var.alert_thresholds.lag_minutes * 60}"
       }
       dead-letters = {
-        query    = "max(pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${var.name}-dead-letter\"}) > 0"
+        query    = "max(pubsub_googleapis_com:subscription_num_undelivered_messages{${local.in_project},monitored_resource=\"pubsub_subscription\",subscription_id=\"${var.name}-dead-letter\"}) > 0"
         duration = 0
         logs     = "jsonPayload.entry=\"event\" AND jsonPayload.decision=\"dead-letter\""
       }
@@ -129,7 +133,7 @@ locals {
         logs     = "jsonPayload.entry=\"event\" AND jsonPayload.decision=\"retry\""
       }
       failed-jobs = {
-        query    = "sum(increase(run_googleapis_com:job_completed_execution_count{monitored_resource=\"cloud_run_job\",job_name=\"${local.job_name}\",result=\"failed\"}[10m])) > 0"
+        query    = "sum(increase(run_googleapis_com:job_completed_execution_count{${local.in_project},monitored_resource=\"cloud_run_job\",job_name=\"${local.job_name}\",result=\"failed\"}[10m])) > 0"
         duration = 0
         logs     = "resource.type=\"cloud_run_job\" AND severity>=WARNING"
       }
@@ -143,7 +147,7 @@ locals {
       # One for each bridge, also for one that has never given a sign of life. The figures are the subscriber's:
       # what arrived, not what was sent.
       for cluster in keys(var.bridge_principals) : "silent-bridge ${cluster}" => {
-        query    = "absent_over_time(${local.promql_metric}_heartbeats{monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])\nor\nsum(increase(${local.promql_metric}_heartbeats{monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])) < 0.5"
+        query    = "absent_over_time(${local.promql_metric}_heartbeats{${local.in_project},monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])\nor\nsum(increase(${local.promql_metric}_heartbeats{${local.in_project},monitored_resource=\"cloud_run_revision\",cluster=\"${cluster}\"}[${var.alert_thresholds.silence_minutes}m])) < 0.5"
         duration = 0
         logs     = "jsonPayload.entry=\"heartbeat\" AND jsonPayload.cluster=\"${cluster}\""
       }

@@ -50,6 +50,7 @@ function countedBy({ pubsub }: Deployment): Seen['figures'] {
   const subscriptions = pubsub.view.subscriptions().map((view) => ({
     ...view,
     labels: {
+      project_id: 'my-project',
       monitored_resource: 'pubsub_subscription',
       subscription_id: `imagerepo-mirror-${view.name.split('/').at(-1) ?? ''}`,
     },
@@ -133,6 +134,39 @@ describe('alerts', () => {
       resource: { ...entry.resource, labels: { job_name: 'another-job' } },
     }));
     assert.deepEqual(firingOn([...heartbeats, ...others]), []);
+  });
+
+  it('see their own project alone, of all in the metrics scope', TIMEOUT, async () => {
+    const beat = entryOfService({ entry: 'heartbeat', cluster: 'prod', watched: 1, refused: 0 });
+    const elsewhere = (entry: LogEntry): LogEntry => ({
+      ...entry,
+      resource: {
+        ...entry.resource,
+        labels: { ...entry.resource.labels, project_id: 'another-project' },
+      },
+    });
+    for (const { alert, silent, ...situation } of SITUATIONS) {
+      const { lines, figures } = await seenOf({ ...situation, silent: true });
+      const others: NonNullable<Situation['figures']> = Object.fromEntries(
+        Object.entries(figures).map(([metric, series]) => [
+          metric,
+          series.map(({ labels, value }) => ({
+            labels: { ...labels, project_id: 'another-project' },
+            value,
+          })),
+        ]),
+      );
+      const entries = lines.map(entryOfService).map(elsewhere);
+      const expected = silent === true ? [alert] : [];
+      assert.deepEqual(
+        firingOn(silent === true ? entries : [beat, ...entries], others),
+        expected,
+        alert,
+      );
+    }
+    assert.ok(
+      firingOn([elsewhere(beat)]).includes('the bridge of prod has been silent for 15 min'),
+    );
   });
 
   it('link to the log lines that they see', TIMEOUT, async () => {

@@ -38,6 +38,7 @@ export function pushed(
 ): Series {
   return {
     labels: {
+      project_id: 'my-project',
       monitored_resource: 'pubsub_subscription',
       subscription_id: `imagerepo-mirror-${lane}`,
       response_class: responseClass,
@@ -49,7 +50,11 @@ export function pushed(
 
 function subscription(name: string, value: number): Series {
   return {
-    labels: { monitored_resource: 'pubsub_subscription', subscription_id: name },
+    labels: {
+      project_id: 'my-project',
+      monitored_resource: 'pubsub_subscription',
+      subscription_id: name,
+    },
     value,
   };
 }
@@ -241,6 +246,7 @@ export const SITUATIONS: readonly Situation[] = [
       'run_googleapis_com:job_completed_execution_count': [
         {
           labels: {
+            project_id: 'my-project',
             monitored_resource: 'cloud_run_job',
             job_name: 'imagerepo-mirror-job',
             result: 'failed',

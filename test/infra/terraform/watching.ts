@@ -103,7 +103,10 @@ export interface LogEntry {
 /** Entry of a line of the service. */
 export function entryOfService(line: Readonly<Record<string, unknown>>): LogEntry {
   return {
-    resource: { type: 'cloud_run_revision', labels: { service_name: 'imagerepo-mirror-events' } },
+    resource: {
+      type: 'cloud_run_revision',
+      labels: { project_id: 'my-project', service_name: 'imagerepo-mirror-events' },
+    },
     severity: line['severity'],
     jsonPayload: line,
   };
@@ -112,7 +115,10 @@ export function entryOfService(line: Readonly<Record<string, unknown>>): LogEntr
 /** Entry of a line of the job. */
 export function entryOfJob(line: Readonly<Record<string, unknown>>): LogEntry {
   return {
-    resource: { type: 'cloud_run_job', labels: { job_name: 'imagerepo-mirror-job' } },
+    resource: {
+      type: 'cloud_run_job',
+      labels: { project_id: 'my-project', job_name: 'imagerepo-mirror-job' },
+    },
     severity: line['severity'],
     jsonPayload: line,
   };
