@@ -158,6 +158,7 @@ function everything(apis: GoogleApis): object {
     mirroring: {
       latest: 20,
       include: ['^v'],
+      job_threshold_bytes: 0,
       log_level: 'debug',
       allowed_destinations: { apps: ['team/*'] },
     },

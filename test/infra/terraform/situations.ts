@@ -103,6 +103,7 @@ async function ranByJob(
     DEAD_LETTER_TOPIC: TOPICS.deadLetter,
     GOOGLE_CLOUD_PROJECT: PROJECT,
     PUBSUB_EMULATOR_HOST: pubsub.host,
+    CLOUD_RUN_JOB: 'imagerepo-mirror-job',
     TASK_MAX_RETRIES: '0',
     CLOUD_RUN_TASK_ATTEMPT: '0',
     ...env,

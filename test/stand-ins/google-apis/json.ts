@@ -35,12 +35,17 @@ export function proto3(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value)
       .map(([key, field]) => [key, proto3(field)] as const)
-      .filter(([key, field]) => !isDefault(field) || WRAPPERS.has(key)),
+      .filter(([key, field]) => !isDefault(field) || WRAPPERS.has(key) || isText(key, field)),
   );
 }
 
 /** Fields of wrapper types (google.protobuf.BoolValue), whose false is a value. */
 const WRAPPERS = new Set(['enabled']);
+
+/** A text that looks like an int64's default: the value of a variable. */
+function isText(key: string, field: unknown): boolean {
+  return key === 'value' && field === '0';
+}
 
 function isDefault(field: unknown): boolean {
   if (field === undefined || field === null || field === '' || field === false) return true;
