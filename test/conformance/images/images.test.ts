@@ -8,7 +8,6 @@ import { putSyntheticImage, syntheticLayer } from '../../stand-ins/images/synthe
 import { httpTarget, putImage, storeTarget } from '../../stand-ins/images/target.ts';
 import { bytesOf } from '../../stand-ins/registry/content.ts';
 import { digestOf } from '../../stand-ins/registry/digest.ts';
-import { challengedAuthorization } from '../../stand-ins/verifier/authorization.ts';
 import { verifyRepository } from '../../stand-ins/verifier/verifier.ts';
 import { start } from '../registry/loopback.ts';
 
@@ -170,13 +169,11 @@ describe('synthetic image', () => {
 const IMAGE = buildRelease({ repository: 'demo/web', kind: 'multi-platform' }, '1.0.0', 'seed');
 
 describe('image target', () => {
-  it('puts into a store what it pushes over HTTP with tokens', async (t) => {
+  it('puts into a store what it pushes over HTTP', async (t) => {
     const direct = await start(t);
     await putImage(storeTarget(direct.store), 'demo/web', IMAGE, 'v1');
-    const users = { robot: 'secret' };
-    const pushed = await start(t, { auth: { scheme: 'bearer', users } });
-    const authorization = challengedAuthorization({ user: 'robot', password: 'secret' });
-    const target = httpTarget({ url: pushed.url, authorization });
+    const pushed = await start(t);
+    const target = httpTarget({ url: pushed.url });
     await putImage(target, 'demo/web', IMAGE, 'v1');
     await putImage(target, 'demo/web', IMAGE, 'v2');
     target.close();
@@ -189,7 +186,5 @@ describe('image target', () => {
       pushed.store.manifests('demo/web').length,
       direct.store.manifests('demo/web').length,
     );
-    // One for pulling, which the questions for blobs need, and one for pushing.
-    assert.equal(pushed.counter.count({ kind: 'token' }), 2);
   });
 });

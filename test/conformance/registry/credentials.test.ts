@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { TokenIssuer } from '../../stand-ins/metadata/token-issuer.ts';
 import type { DistributionAuth } from '../../stand-ins/registry/auth/distribution-guard.ts';
-import type { GoogleAuth } from '../../stand-ins/registry/auth/google-guard.ts';
 import { digestOf } from '../../stand-ins/registry/digest.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { ask, pushBlob, start, storeImage } from './loopback.ts';
@@ -129,14 +128,10 @@ describe('basic credentials', () => {
 const EMAIL = 'mirror@local.iam.gserviceaccount.com';
 const LIST = '/v2/p/r/app/tags/list';
 
-async function startGoogle(
-  t: TestContext,
-  issuer: TokenIssuer,
-  allows?: GoogleAuth['allows'],
-): Promise<LocalRegistry> {
+async function startGoogle(t: TestContext, issuer: TokenIssuer): Promise<LocalRegistry> {
   const registry = await start(t, {
     dialect: 'artifact-registry',
-    google: { accessTokens: issuer, ...(allows === undefined ? {} : { allows }) },
+    google: { accessTokens: issuer },
   });
   storeImage(registry, 'p/r/app', 'v1');
   return registry;
@@ -204,20 +199,8 @@ describe('Google credentials', () => {
       body: '',
     });
     assert.deepEqual([post.status, post.codes], [403, ['DENIED']]);
-    assert.equal(registry.counter.count({ kind: 'token' }), 2);
-  });
-
-  it('are not enough without the permission', async (t) => {
-    const issuer = new TokenIssuer();
-    const registry = await startGoogle(t, issuer, (_email, _name, action) => action === 'pull');
-    const headers = bearer(issuer.mint(EMAIL).token);
-    assert.equal((await ask(registry.url, 'GET', LIST, { headers })).status, 200);
-    const post = await ask(registry.url, 'POST', '/v2/p/r/app/blobs/uploads/', {
-      headers,
-      body: '',
-    });
-    assert.deepEqual([post.status, post.codes], [403, ['DENIED']]);
     assert.match(post.body.toString(), /artifactregistry\.repositories\.uploadArtifacts/);
+    assert.equal(registry.counter.count({ kind: 'token' }), 2);
   });
 
   it('are not needed on the address of an upload, and may be refused there', async (t) => {

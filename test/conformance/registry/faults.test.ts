@@ -215,7 +215,7 @@ describe('a wrong answer', () => {
 });
 
 describe('a request without its credentials', () => {
-  it('is refused with the registry’s own challenge, before or after its bytes', async (t) => {
+  it('is refused with the registry’s own challenge', async (t) => {
     const registry = await start(t, {
       auth: { scheme: 'bearer', users: { robot: 'secret' } },
     });
@@ -224,16 +224,14 @@ describe('a request without its credentials', () => {
       headers: { authorization: basic },
     });
     const headers = { authorization: `Bearer ${(granted.json as { token: string }).token}` };
-    for (const afterRequestBytes of [0, Infinity]) {
-      registry.faults.add({ method: 'PUT', effect: { kind: 'anonymous', afterRequestBytes } });
-      const refused = await pushBlob(registry.url, 'org/app', BLOB, headers);
-      assert.equal(refused.status, 401);
-      assert.match(
-        refused.headers['www-authenticate'] ?? '',
-        /^Bearer realm="[^"]+\/token",.*scope="repository:org\/app:pull,push"/,
-      );
-      assert.deepEqual(registry.store.blobs('org/app'), []);
-    }
+    registry.faults.add({ method: 'PUT', effect: { kind: 'anonymous' } });
+    const refused = await pushBlob(registry.url, 'org/app', BLOB, headers);
+    assert.equal(refused.status, 401);
+    assert.match(
+      refused.headers['www-authenticate'] ?? '',
+      /^Bearer realm="[^"]+\/token",.*scope="repository:org\/app:pull,push"/,
+    );
+    assert.deepEqual(registry.store.blobs('org/app'), []);
     assert.equal((await pushBlob(registry.url, 'org/app', BLOB, headers)).status, 201);
   });
 });

@@ -14,7 +14,7 @@ import {
 import { textOf } from '../../stand-ins/verifier/http-exchange.ts';
 import { RegistryClient } from '../../stand-ins/verifier/registry-client.ts';
 import { verifyRepository } from '../../stand-ins/verifier/verifier.ts';
-import { ask, manifestOf, start, storeImage } from '../registry/loopback.ts';
+import { manifestOf, start, storeImage } from '../registry/loopback.ts';
 
 const REPOSITORY = 'demo/web';
 
@@ -221,22 +221,9 @@ describe('registry client', () => {
     await assert.rejects(client.send({ method: 'GET', repository: 'a', path: 'blobs/round' }));
   });
 
-  it('answers Basic with the credentials', async () => {
-    const authorization = challengedAuthorization({ user: 'u', password: 'p' });
-    assert.equal(
-      await authorization({ repository: 'a', actions: 'pull', challenge: 'Basic realm="r"' }),
-      'Basic dTpw',
-    );
-    assert.equal(
-      await challengedAuthorization()({ repository: 'a', actions: 'pull', challenge: 'Basic' }),
-      undefined,
-    );
-  });
-
-  it('rejects where the token is refused', async (t) => {
-    const registry = await start(t, { auth: { scheme: 'bearer', users: { u: 'p' } } });
-    const challenge = (await ask(registry.url, 'GET', '/v2/')).headers['www-authenticate'];
-    const authorization = challengedAuthorization({ user: 'u', password: 'wrong' });
-    await assert.rejects(authorization({ repository: 'a', actions: 'pull', challenge }), /401/);
+  it('reports a token endpoint that refuses', async (t) => {
+    const { registry, client } = await startBoth(t);
+    registry.faults.add({ kind: 'token', effect: { kind: 'answer', status: 503 } });
+    await assert.rejects(client.send({ method: 'GET', repository: 'a', path: 'tags/list' }), /503/);
   });
 });

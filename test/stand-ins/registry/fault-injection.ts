@@ -29,7 +29,6 @@ async function strike(
     case 'stall':
       return interrupted(effect, request, handler);
     case 'anonymous': {
-      await readSome(request, effect.afterRequestBytes ?? 0);
       const { authorization: _dropped, ...headers } = request.headers;
       return handler({ ...request, headers });
     }

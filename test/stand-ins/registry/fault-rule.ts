@@ -25,8 +25,6 @@ export type FaultEffect =
   | {
       /** The request is served as if it bore no credentials: refused with the registry's own challenge. */
       readonly kind: 'anonymous';
-      /** Bytes of the request's body that are read first; `Infinity`: all. Default 0. */
-      readonly afterRequestBytes?: number;
     }
   /** The answer's body ends early and the connection is closed in good order (FIN). */
   | { readonly kind: 'truncate'; readonly afterBytes: number }

@@ -59,10 +59,9 @@ export class RegistryClient {
     challenge: string | undefined,
   ): Promise<IncomingMessage> {
     const { repository, method } = request;
-    const actions = method === 'GET' || method === 'HEAD' ? 'pull' : 'pull,push';
     const own = url.origin === new URL(this.#options.url).origin;
     const authorization = own
-      ? await this.#options.authorization?.({ repository, actions, challenge })
+      ? await this.#options.authorization?.(repository, challenge)
       : undefined;
     return this.#exchange(url, method, request.body, {
       ...request.headers,

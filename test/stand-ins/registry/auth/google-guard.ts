@@ -11,7 +11,6 @@ import {
   readScopes,
   scopeText,
   type Access,
-  type Action,
   type Guard,
 } from './access.ts';
 
@@ -21,15 +20,12 @@ export interface AccessTokens {
   verify(token: string): { readonly email: string } | undefined;
 }
 
-/** Who may do what at an Artifact-Registry-like registry. */
+/** Whose tokens an Artifact-Registry-like registry takes: whoever has a valid one may do everything. */
 export interface GoogleAuth {
   readonly accessTokens: AccessTokens;
-  /** Default: whoever has a valid access token may do everything. */
-  readonly allows?: (email: string, repository: string, action: Action) => boolean;
 }
 
 interface RegistryTokenClaims {
-  readonly email: string;
   readonly access: readonly Access[];
   readonly expiresMs: number;
 }
@@ -70,12 +66,10 @@ export class GoogleGuard implements Guard {
 
   readonly tokens = (request: RegistryRequest): Answer => {
     const given = readAuthorization(request.headers);
-    const email = given.scheme === 'basic' ? this.#emailOf(given) : undefined;
     const scopes = readScopes(request.query.getAll('scope'));
-    if (email === undefined) throw denied(scopes);
+    if (given.scheme !== 'basic' || !this.#knows(given)) throw denied(scopes);
     const token = this.#signer.sign({
-      email,
-      access: this.#allowed(email, scopes),
+      access: scopes,
       expiresMs: this.#clock() + TOKEN_LIFETIME_SECONDS * 1000,
     });
     return jsonAnswer(200, {
@@ -97,30 +91,17 @@ export class GoogleGuard implements Guard {
 
   #granted(request: RegistryRequest, needed: readonly Access[]): readonly Access[] | undefined {
     const given = readAuthorization(request.headers);
-    if (given.scheme === 'basic') {
-      const email = this.#emailOf(given);
-      return email === undefined ? undefined : this.#allowed(email, needed);
-    }
+    if (given.scheme === 'basic') return this.#knows(given) ? needed : undefined;
     if (given.scheme !== 'bearer') return undefined;
     const claims = this.#signer.read(given.token);
     if (claims !== undefined) return claims.access;
     if (this.#switches().accessTokens === 'refused') return undefined;
-    const holder = this.#auth.accessTokens.verify(given.token);
-    return holder === undefined ? undefined : this.#allowed(holder.email, needed);
+    return this.#auth.accessTokens.verify(given.token) === undefined ? undefined : needed;
   }
 
-  #emailOf(given: { readonly user: string; readonly password: string }): string | undefined {
-    if (!TOKEN_USER.test(given.user)) return undefined;
-    return this.#auth.accessTokens.verify(given.password)?.email;
-  }
-
-  #allowed(email: string, access: readonly Access[]): readonly Access[] {
-    const { allows } = this.#auth;
-    if (allows === undefined) return access;
-    return access.map(({ repository, actions }) => ({
-      repository,
-      actions: actions.filter((action) => allows(email, repository, action)),
-    }));
+  #knows(given: { readonly user: string; readonly password: string }): boolean {
+    const holder = this.#auth.accessTokens.verify(given.password);
+    return TOKEN_USER.test(given.user) && holder !== undefined;
   }
 
   #unauthorized(request: RegistryRequest): RegistryRefusal {
