@@ -1,5 +1,5 @@
-import { isDigest } from './digest.ts';
-import { isForeignLayerType, isIndexType } from './media-types.ts';
+import { digestOf, isDigest, type DigestAlgorithm } from './digest.ts';
+import { isForeignLayerType, isIndexType, isSchema1Type } from './media-types.ts';
 import { RegistryRefusal } from './refusal.ts';
 
 /** A descriptor as a manifest writes it (OCI Image 1.1, "Content Descriptors"). */
@@ -28,6 +28,18 @@ export interface ManifestContents {
 type Json = Readonly<Record<string, unknown>>;
 
 /**
+ * Digest under which a registry files a manifest: over the bytes, of a signed schema 1 manifest over
+ * its payload without the signatures.
+ */
+export function manifestDigest(
+  mediaType: string,
+  bytes: Buffer,
+  algorithm: DigestAlgorithm = 'sha256',
+): string {
+  return digestOf(isSchema1Type(mediaType) ? schema1Payload(bytes) : bytes, algorithm);
+}
+
+/**
  * Reads a manifest.
  * @throws RegistryRefusal `MANIFEST_INVALID`
  */
@@ -37,6 +49,7 @@ export function readManifest(mediaType: string, bytes: Buffer): ManifestContents
   if (announced !== undefined && announced !== mediaType) {
     throw invalid(`mediaType in manifest is not '${mediaType}', its Content-Type`);
   }
+  if (isSchema1Type(mediaType)) return schema1Contents(document);
   const index = isIndexType(mediaType);
   if (index === (document['layers'] !== undefined || document['config'] !== undefined)) {
     throw invalid('the document does not have the parts of its media type');
@@ -73,6 +86,36 @@ function descriptors(value: unknown, field = 'subject'): readonly DescriptorDocu
     }
     return entry as DescriptorDocument;
   });
+}
+
+function schema1Contents(document: Json): ManifestContents {
+  const layers = document['fsLayers'];
+  if (!Array.isArray(layers)) throw invalid('fsLayers is no list');
+  const digests = layers.map((layer: unknown) => (layer as { blobSum?: string }).blobSum ?? '');
+  if (!digests.every(isDigest)) throw invalid('fsLayers has a malformed digest');
+  return {
+    children: [],
+    // Schema 1 tells no sizes.
+    blobs: [...new Set(digests)].map((digest) => ({
+      mediaType: 'application/octet-stream',
+      digest,
+      size: -1,
+    })),
+    subject: undefined,
+    artifactType: undefined,
+    annotations: undefined,
+  };
+}
+
+/** The signed part of a schema 1 manifest: `formatLength` bytes of it, then `formatTail`. */
+function schema1Payload(bytes: Buffer): Buffer {
+  const { signatures } = parse(bytes) as { signatures?: readonly { protected?: string }[] };
+  const encoded = signatures?.[0]?.protected;
+  if (encoded === undefined) return bytes;
+  const { formatLength, formatTail } = JSON.parse(
+    Buffer.from(encoded, 'base64url').toString('utf8'),
+  ) as { formatLength: number; formatTail: string };
+  return Buffer.concat([bytes.subarray(0, formatLength), Buffer.from(formatTail, 'base64url')]);
 }
 
 function invalid(message: string): RegistryRefusal {

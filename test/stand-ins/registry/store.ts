@@ -1,7 +1,7 @@
 import type { Content } from './content.ts';
 import { memoryContent } from './content.ts';
 import { digestOf } from './digest.ts';
-import { readManifest, type ManifestContents } from './manifest.ts';
+import { manifestDigest, readManifest, type ManifestContents } from './manifest.ts';
 
 /** A manifest as it was pushed. */
 export interface StoredManifest {
@@ -70,7 +70,7 @@ export class RegistryStore {
     tag?: string,
   ): StoredManifest {
     const { mediaType, bytes } = manifest;
-    const digest = manifest.digest ?? digestOf(bytes);
+    const digest = manifest.digest ?? manifestDigest(mediaType, bytes);
     const { manifests, tags } = this.#repository(repository);
     const stored = manifests.get(digest) ?? {
       digest,

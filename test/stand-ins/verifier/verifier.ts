@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { algorithmOf, digestOf, finishDigest } from '../registry/digest.ts';
+import { algorithmOf, finishDigest } from '../registry/digest.ts';
+import { manifestDigest } from '../registry/manifest.ts';
 import { ACCEPTED_TYPES, partsOf, type Part } from './manifest-parts.ts';
 import { bytesOf, textOf } from './http-exchange.ts';
 import { RegistryClient, type RegistryClientOptions } from './registry-client.ts';
@@ -173,7 +174,7 @@ class RepositoryReader {
       return undefined;
     }
     const mediaType = (response.headers['content-type'] ?? '').split(';')[0] ?? '';
-    const digest = digestOf(bytes, algorithmOf(expected?.digest ?? ''));
+    const digest = manifestDigest(mediaType, bytes, algorithmOf(expected?.digest ?? ''));
     const announced = response.headers['docker-content-digest'];
     if (announced !== undefined && expected === undefined && announced !== digest) {
       problems.push(`manifest ${reference} is ${digest}, announced as ${String(announced)}`);

@@ -1,6 +1,6 @@
 import { immutableTag, missingParts, refuseDeletion } from '../artifact-registry/refusals.ts';
 import type { RegistryContext } from '../context.ts';
-import { algorithmOf, digestOf, isDigest } from '../digest.ts';
+import { algorithmOf, isDigest } from '../digest.ts';
 import {
   bytesAnswer,
   emptyAnswer,
@@ -10,7 +10,7 @@ import {
   type Answer,
   type RegistryRequest,
 } from '../exchange.ts';
-import { readManifest, type ManifestContents } from '../manifest.ts';
+import { manifestDigest, readManifest, type ManifestContents } from '../manifest.ts';
 import { DOCKER_LIST, MANIFEST_TYPES } from '../media-types.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { StoredManifest } from '../store.ts';
@@ -105,7 +105,7 @@ async function putManifest(
   }
   const bytes = await readBody(request, MAX_MANIFEST_BYTES);
   const byDigest = isDigest(reference);
-  const digest = digestOf(bytes, byDigest ? algorithmOf(reference) : 'sha256');
+  const digest = manifestDigest(mediaType, bytes, byDigest ? algorithmOf(reference) : 'sha256');
   if (byDigest && digest !== reference) {
     throw new RegistryRefusal(400, 'DIGEST_INVALID', 'provided digest did not match the content');
   }
