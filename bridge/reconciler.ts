@@ -219,6 +219,7 @@ export class Reconciler implements WatchHandler, EventSource {
     const tracked = this.#tracked.get(waiting.uid);
     if (tracked === undefined) return;
     if (waiting.urgency === 'change') this.#scheduleFollowUp(tracked, { image, revision });
+    else if (reason === 'initial') this.#resumeFollowUp(tracked);
     tracked.published = tracked.inFlight ?? waiting.state;
     tracked.inFlight = undefined;
     tracked.baseline = undefined;
@@ -311,6 +312,7 @@ export class Reconciler implements WatchHandler, EventSource {
       return;
     }
     if (decision.cause === 'FirstSeen' && !this.#options.replayOnStart && !this.#syncedOnce) {
+      this.#resumeFollowUp(tracked);
       tracked.published = evaluation.state;
       return;
     }
@@ -351,6 +353,20 @@ export class Reconciler implements WatchHandler, EventSource {
     const before = tracked.published;
     if (followUpMs === 0 || (before?.image === image && before.revision === revision)) return;
     tracked.changedAtMs = now();
+    tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
+  }
+
+  /**
+   * What was published first by this replica may have changed shortly before it started: whoever
+   * published that owed a follow-up.
+   */
+  #resumeFollowUp(tracked: Tracked): void {
+    const { followUpMs, now, wallNow } = this.#options;
+    const { readySinceMs } = tracked.object;
+    if (tracked.published !== undefined || readySinceMs === undefined) return;
+    const ageMs = Math.max(0, wallNow() - readySinceMs);
+    if (ageMs >= followUpMs) return;
+    tracked.changedAtMs = now() - ageMs;
     tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
   }
 

@@ -36,6 +36,11 @@ export interface ImageRepository {
   readonly annotations: Readonly<Record<string, string>> | undefined;
   /** Undefined where there is none yet, or one of a Flux before 2.7, which wrote no revision. */
   readonly scan: Scan | undefined;
+  /**
+   * Since when the condition Ready says what it says, ms since 1970: about when the tags last changed,
+   * since its message has their checksum, or later. Undefined where there is none that can be read.
+   */
+  readonly readySinceMs: number | undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -65,6 +70,7 @@ export function readImageRepository(value: unknown): ImageRepository {
     insecure: optional(spec, 'insecure', 'boolean', 'spec') ?? false,
     annotations: ownAnnotations(metadata),
     scan: readScan(spec, status),
+    readySinceMs: readySince(status),
   };
 }
 
@@ -131,6 +137,14 @@ function readScan(spec: Fields, status: Fields): Scan | undefined {
   const tagCount = optional(result, 'tagCount', 'number', at) ?? 0;
   if (!Number.isSafeInteger(tagCount) || tagCount < 0) throw malformed(`${at}.tagCount`);
   return { image, revision, tagCount, scanTime, exclusionList: exclusionListOf(spec, status) };
+}
+
+/** Nothing is refused for its sake: it only tells whether a follow-up may be due. */
+function readySince({ conditions }: Fields): number | undefined {
+  if (!Array.isArray(conditions)) return undefined;
+  const ready = conditions.map(asFields).find(({ type }) => type === 'Ready');
+  const sinceMs = Date.parse(String(ready?.['lastTransitionTime']));
+  return Number.isNaN(sinceMs) ? undefined : sinceMs;
 }
 
 /** The list in force at the scan; Flux applies its default to an absent or empty list of the spec. */

@@ -11,6 +11,8 @@ export interface Wanted {
   readonly revision?: string;
   readonly tagCount?: number;
   readonly scanTime?: string;
+  /** When the condition Ready last changed. Default: the time of the scan. */
+  readonly readySince?: string;
   readonly exclusionList?: readonly string[];
   readonly suspend?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -80,7 +82,7 @@ export function imageRepository(name: string, wanted: Wanted = {}): KubeObject {
                 reason: 'Succeeded',
                 message: `successful scan: found 12 tags with checksum ${wanted.revision}`,
                 observedGeneration: generation,
-                lastTransitionTime: scanTime,
+                lastTransitionTime: wanted.readySince ?? scanTime,
               },
             ],
           },

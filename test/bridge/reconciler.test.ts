@@ -462,9 +462,31 @@ describe('Reconciler, resync and follow-up', () => {
     assert.equal(published.filter((reason) => reason === 'a:follow-up').length, 2);
   });
 
-  it('follows up no configuration, no initial and no request', () => {
+  for (const replayOnStart of [true, false]) {
+    it(`follows up what changed shortly before it started, replay ${replayOnStart}`, () => {
+      const bench = new Bench({ followUpMs: 10 * MINUTE_MS, replayOnStart });
+      const scanTime = new Date(bench.wallMs).toISOString();
+      const before = (ms: number): string => new Date(bench.wallMs - ms).toISOString();
+      bench.list(
+        ['young', { scanTime, readySince: before(4 * MINUTE_MS) }],
+        ['old', { scanTime, readySince: before(10 * MINUTE_MS) }],
+        ['unknown', { scanTime, readySince: '' }],
+      );
+      bench.publish();
+      bench.pass(6 * MINUTE_MS - 1000);
+      assert.deepEqual(bench.reasons(), []);
+      bench.pass(1000);
+      assert.deepEqual(bench.reasons(), ['young:follow-up']);
+      bench.reconciler.takeOver();
+      bench.publish();
+      bench.pass(HOUR_MS);
+      assert.deepEqual(bench.reasons(), []);
+    });
+  }
+
+  it('follows up no configuration, no initial of long ago and no request', () => {
     const bench = new Bench({ followUpMs: MINUTE_MS });
-    bench.list(['a']);
+    bench.list(['a', { readySince: '2026-08-09T00:00:00Z' }]);
     bench.publish();
     bench.see('a', { annotations: { latest: '1' } });
     bench.see('a', { annotations: { latest: '1', requestedAt: '1' } });

@@ -51,7 +51,17 @@ describe('readImageRepository', () => {
         scanTime: '2026-08-10T09:00:02Z',
         exclusionList: [...DEFAULT_EXCLUSION_LIST],
       },
+      readySinceMs: Date.parse('2026-08-10T09:00:02Z'),
     });
+  });
+
+  it('knows no time of a condition Ready that is not there or cannot be read', () => {
+    const scanned = imageRepository('app', { revision: '1' });
+    for (const conditions of [undefined, null, 7, [], [null], [{ type: 'Ready' }], ['Ready']]) {
+      const object = { ...scanned, status: { ...(scanned['status'] as object), conditions } };
+      const read = readImageRepository(object);
+      assert.deepEqual([read.readySinceMs, read.scan?.revision], [undefined, '1']);
+    }
   });
 
   it('has no scan where there is no revision: never scanned, or by a Flux before 2.7', () => {
