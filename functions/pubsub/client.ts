@@ -17,7 +17,7 @@ export interface QueueClient {
    * dead connection, and a stream opens another by itself.
    * @throws Fault `CREDENTIALS_UNAVAILABLE`
    */
-  openStream(): Promise<PubSub>;
+  openStream(): Promise<StreamClient>;
   /** Closes the connections; nothing where there are none. */
   close(): Promise<void>;
 }
@@ -32,6 +32,15 @@ export interface OpenClient {
   readonly inTime: <T>(call: Promise<T>) => Promise<T>;
   /** Tells how the call ended: with an error, or (undefined) well. Two without an answer end the client. */
   readonly ended: (error: unknown) => void;
+}
+
+/** A client that streams may be opened of. */
+export interface StreamClient {
+  readonly pubsub: PubSub;
+  /** Longest that its connection may take to come, ms. */
+  readonly timeoutMs: number;
+  /** Its connection has not come: the next stream is of a client made anew. */
+  readonly giveUp: () => void;
 }
 
 /** How a client is made. */
@@ -62,7 +71,7 @@ const MAX_UNANSWERED = 2;
 const CLOSE_TIMEOUT_MS = 1000;
 
 /** gRPC status codes (grpc.io, "Status codes and their use in gRPC"). */
-const DEADLINE_EXCEEDED = 4;
+export const DEADLINE_EXCEEDED = 4;
 const UNAUTHENTICATED = 16;
 
 /** Whose credentials and project are asked before every call; what is known is not asked again. */
@@ -132,11 +141,17 @@ export function queueClient(
     },
     async openStream() {
       const client = (streaming ??= make());
-      try {
-        return await within(ready(client), timeoutMs, options.signal);
-      } catch (error) {
+      const giveUpStream = (): void => {
+        if (streaming !== client) return;
         streaming = undefined;
         again = true;
+        void closed(client);
+      };
+      try {
+        const pubsub = await within(ready(client), timeoutMs, options.signal);
+        return { pubsub, timeoutMs, giveUp: giveUpStream };
+      } catch (error) {
+        giveUpStream();
         throw unavailable(error);
       }
     },

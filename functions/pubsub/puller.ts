@@ -4,7 +4,7 @@ import type { Message, Subscription } from '@google-cloud/pubsub';
 
 import type { EncodedEvent } from '../contract/codec.ts';
 import { Fault } from '../fault.ts';
-import type { QueueClient } from './client.ts';
+import { codeOf, DEADLINE_EXCEEDED, type QueueClient } from './client.ts';
 
 /** A pulled message, leased until it is settled. */
 export interface PulledMessage extends EncodedEvent {
@@ -51,49 +51,85 @@ const OPENING_MS = 1000;
 /** Most bytes of data that are leased at once: the client's own default. */
 const MAX_LEASED_BYTES = 100 * 1024 * 1024;
 
-/** Pulls a subscription, by its id or full name, until it is closed. @throws Fault `PULL_FAILED` */
+/** A subscription whose streams are open, or are being opened. */
+interface OpenSubscription {
+  readonly subscription: Subscription;
+  readonly openedAtMs: number;
+}
+
+/**
+ * Pulls a subscription, by its id or full name, until it is closed. A server that accepts the
+ * connection and says nothing is left for a connection of a client made anew.
+ * @throws Fault `CREDENTIALS_UNAVAILABLE`
+ */
 export async function pullSubscription(
   client: QueueClient,
   subscriptionName: string,
   options: PullOptions,
 ): Promise<Puller> {
-  const pubsub = await client.openStream();
-  const { Duration } = await import('./library.ts');
-  const subscription = pubsub.subscription(subscriptionName, {
-    flowControl: {
-      maxMessages: options.maxMessages,
-      maxBytes: MAX_LEASED_BYTES,
-      allowExcessMessages: false,
-    },
-    maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
-    closeOptions: { behavior: 'NACK', timeout: Duration.from({ milliseconds: CLOSE_TIMEOUT_MS }) },
-  });
   const leased = { messages: 0, bytes: 0 };
   const add = (message: Message, sign: 1 | -1): void => {
     leased.messages += sign;
     leased.bytes += sign * message.length;
   };
-  subscription.on('message', (message: Message) => {
-    add(message, 1);
-    options.onMessage(
-      pulled(message, () => {
-        add(message, -1);
-      }),
-    );
-  });
-  subscription.on('error', (error: unknown) => {
-    options.onFault(pullFault(error, subscriptionName));
-  });
-  const openedAtMs = performance.now();
+  let isClosing = false;
+
+  async function opened(): Promise<OpenSubscription> {
+    const { pubsub, timeoutMs, giveUp } = await client.openStream();
+    const { Duration } = await import('./library.ts');
+    const timeout = Duration.from({ milliseconds: CLOSE_TIMEOUT_MS });
+    const subscription = pubsub.subscription(subscriptionName, {
+      flowControl: {
+        maxMessages: options.maxMessages,
+        maxBytes: MAX_LEASED_BYTES,
+        allowExcessMessages: false,
+      },
+      streamingOptions: { timeout: timeoutMs },
+      maxExtensionTime: Duration.from({ seconds: options.maxExtensionSeconds }),
+      closeOptions: { behavior: 'NACK', timeout },
+    });
+    subscription.on('message', (message: Message) => {
+      add(message, 1);
+      options.onMessage(
+        pulled(message, () => {
+          add(message, -1);
+        }),
+      );
+    });
+    let isGivenUp = false;
+    subscription.on('error', (error: unknown) => {
+      if (isClosing || isGivenUp) return;
+      // The stream's own deadline is no error: this one is that of its connection.
+      if (codeOf(error) !== DEADLINE_EXCEEDED) {
+        options.onFault(pullFault(error, subscriptionName));
+        return;
+      }
+      isGivenUp = true;
+      giveUp();
+      open = opened();
+      open.catch((fault: unknown) => {
+        options.onFault(pullFault(fault, subscriptionName));
+      });
+    });
+    return { subscription, openedAtMs: performance.now() };
+  }
+
+  let open = opened();
+  await open;
   return {
     get full() {
       return leased.messages >= options.maxMessages || leased.bytes >= MAX_LEASED_BYTES;
     },
-    close: async () => closed(subscription, openedAtMs),
+    async close() {
+      isClosing = true;
+      // What could not be opened has been told.
+      const last = await open.catch(() => undefined);
+      if (last !== undefined) await closed(last);
+    },
   };
 }
 
-async function closed(subscription: Subscription, openedAtMs: number): Promise<void> {
+async function closed({ subscription, openedAtMs }: OpenSubscription): Promise<void> {
   await delay(Math.max(0, openedAtMs + OPENING_MS - performance.now()));
   await subscription.close();
   subscription.removeAllListeners();
@@ -118,6 +154,7 @@ function pulled(message: Message, onSettled: () => void): PulledMessage {
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
 function pullFault(error: unknown, subscriptionName: string): Fault {
+  if (error instanceof Fault) return error;
   const text = error instanceof Error ? error.message : String(error);
   return new Fault('PULL_FAILED', `pull ${subscriptionName}: ${text}`, {
     operation: 'pull messages',

@@ -108,7 +108,7 @@ describe('queue client', () => {
 
   it('keeps the client of its streams when calls get no answer', async (t) => {
     const { proxy, client } = await proxied(t, { timeoutMs: 500 });
-    const stream = await client.openStream();
+    const { pubsub: stream } = await client.openStream();
     const publisher = topicPublisher(client, 'events', { repeats: false });
     await publisher.publish(message);
     const { pubsub } = await client.open();
@@ -116,7 +116,7 @@ describe('queue client', () => {
     proxy.silence();
     for (let call = 0; call < 2; call += 1) await assert.rejects(publisher.publish(message));
     assert.notEqual((await client.open()).pubsub, pubsub);
-    assert.equal(await client.openStream(), stream);
+    assert.equal((await client.openStream()).pubsub, stream);
     assert.equal(stream.isOpen, true);
   });
 

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import type { Fault } from '../../../functions/fault.ts';
 import { isFault } from '../../../functions/fault.ts';
+import { queueClient } from '../../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { pullSubscription, type PulledMessage } from '../../../functions/pubsub/puller.ts';
+import { startTcpProxy } from '../../tcp-proxy.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker } from './broker.ts';
 
@@ -85,6 +88,36 @@ describe('puller', () => {
     }
   });
 
+  it('opens its stream anew where the server accepts the connection and says nothing', async (t) => {
+    const broker = await startBroker('drain');
+    const proxy = await startTcpProxy(broker.pubsub.host);
+    process.env['PUBSUB_EMULATOR_HOST'] = proxy.address;
+    t.after(async () => {
+      delete process.env['PUBSUB_EMULATOR_HOST'];
+      await client.close();
+      await proxy.close();
+      await broker.close();
+    });
+    const client = queueClient(PROJECT, { timeoutMs: 500 });
+    await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+    proxy.silenceNew(true);
+    const { promise: came, resolve } = Promise.withResolvers<PulledMessage>();
+    const puller = await pullSubscription(client, 'drain', {
+      maxMessages: 10,
+      maxExtensionSeconds: 600,
+      onMessage: resolve,
+      onFault: (fault) => {
+        assert.fail(fault);
+      },
+    });
+    await until(() => proxy.accepted > 0);
+    // Not at once: the connection that is being opened stays mute for good.
+    proxy.silenceNew(false);
+    (await came).ack();
+    await puller.close();
+    await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
+  });
+
   it('tells that the subscription is not there', async () => {
     const broker = await startBroker();
     try {
@@ -102,3 +135,7 @@ describe('puller', () => {
     }
   });
 });
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await delay(5);
+}
