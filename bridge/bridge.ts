@@ -107,9 +107,8 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
       watching.abort();
       clearInterval(ticking);
       // The Lease is renewed meanwhile: what is published is published as its holder.
-      await core.loop.drain(drainMs);
+      await Promise.all([core.loop.drain(drainMs), core.heartbeats.idle(drainMs)]);
       await core.objectEvents.idle();
-      await core.heartbeats.idle();
       competing.abort();
       await Promise.all(running);
       await core.leadership.release();

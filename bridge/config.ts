@@ -65,13 +65,16 @@ function requireWay(config: BridgeConfig, given: ReadonlyMap<BridgeOption, strin
 
 /** @throws Fault `OPTION_INVALID` with an option that was given and does nothing beside the others */
 function requireEffect(config: BridgeConfig, given: ReadonlyMap<BridgeOption, string>): void {
-  if (config.tags.length > 0 && config.names.length === 0) {
-    refuseOption(given.get('tags') ?? '--tags', 'wants --name: tags are those of one repository');
+  if (config.once) {
+    if (config.tags.length > 0 && config.names.length === 0) {
+      refuseOption(given.get('tags') ?? '--tags', 'wants --name: tags are those of one repository');
+    }
+    return;
   }
   if (!config.enableLeaderElection) {
     refuseWithoutEffect(given, FOR_ELECTION, 'needs --enable-leader-election');
   }
-  if (!config.once && !config.replayOnStart && config.resyncIntervalMs === 0) {
+  if (!config.replayOnStart && config.resyncIntervalMs === 0) {
     refuseWithoutEffect(given, ['replayRate'], 'is for replay and resync, and both are off');
   }
 }

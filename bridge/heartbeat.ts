@@ -1,6 +1,7 @@
 import { encodeHeartbeat, type Heartbeat } from '../functions/contract/heartbeat.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { EventPublisher } from './publisher.ts';
+import { sleep } from './sleep.ts';
 
 /** Time between two signs of life. The alert opens after 15 minutes, three of them. */
 export const HEARTBEAT_INTERVAL_MS = 300_000;
@@ -41,9 +42,14 @@ export class Heartbeats {
     });
   }
 
-  /** Resolves when none is under way; a request ends by the publisher's own time limit. */
-  async idle(): Promise<void> {
-    await this.#underWay;
+  /**
+   * Resolves when none is under way, or after so long: nobody misses one that no broker takes, and with
+   * the publisher's own time limits Kubernetes would end the process before it has given the Lease up.
+   */
+  async idle(timeoutMs: number): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([this.#underWay, sleep(timeoutMs, over.signal)]);
+    over.abort();
   }
 
   async #publish(): Promise<void> {

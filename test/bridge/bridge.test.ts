@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
+import { createPublisher } from '../../bridge/publisher.ts';
 import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
@@ -180,6 +181,24 @@ describe('the bridge', () => {
     await eventually('it is under way', () => standIns.pubsub.requests('Publish') > before);
     await running.stop();
     assert.equal(standIns.events().length, 1);
+  });
+
+  it('gives its Lease up although a sign of life gets no answer', { timeout: 60_000 }, async () => {
+    const silent = createPublisher({ project: 'test-project', topic: 'events', bulkTopic: 'bulk' });
+    const told = Promise.withResolvers<undefined>();
+    const answered = Promise.withResolvers<undefined>();
+    const publishMessage = async (): Promise<undefined> => {
+      told.resolve(undefined);
+      return answered.promise;
+    };
+    const running = await standIns.start(['--enable-leader-election'], {
+      publisher: { ...silent, publishMessage },
+    });
+    await told.promise;
+    await running.bridge.stop(100);
+    assert.ok(running.lines.some(({ msg }) => msg === 'released the Lease'));
+    answered.resolve(undefined);
+    await silent.close();
   });
 
   it('resyncs and follows up, and neither while the object is suspended', async () => {

@@ -49,6 +49,20 @@ describe('readConfig', () => {
     assert.deepEqual(once.tags.flat(), ['1.0.0', '1.1.0']);
   });
 
+  it('lets the backfill of a pod have the variables of the bridge beside it', () => {
+    const pod = {
+      KUBERNETES_SERVICE_HOST: '10.0.0.1',
+      ENABLE_LEADER_ELECTION: 'true',
+      LEADER_ELECTION_LEASE_DURATION: '60s',
+      RESYNC_INTERVAL: '6h',
+      TOPIC: 'imagerepo-mirror-events',
+    };
+    assert.equal(readConfig(['--once'], pod).once, true);
+    assert.equal(readConfig(['--once'], { ...pod, ENABLE_LEADER_ELECTION: '' }).once, true);
+    // Of the bridge itself they are the bridge's own.
+    assert.throws(() => readConfig([], { ...pod, ENABLE_LEADER_ELECTION: '' }), /has no effect/);
+  });
+
   it('takes --name and --tags several times', () => {
     const { names, tags } = readConfig(
       ['--once', '--name', 'a/b', '--name=c/d', '--tags', '1.0.0,1.1.0', '--tags', '2.0.0'],

@@ -44,7 +44,7 @@ describe('heartbeats', () => {
     ] as const) {
       bridge.nowMs = nowMs;
       bridge.heartbeats.tick();
-      await bridge.heartbeats.idle();
+      await bridge.heartbeats.idle(60_000);
       assert.equal(bridge.sent.length, expected);
     }
     assert.deepEqual(bridge.sent[0], { cluster: 'prod', watched: 3, refused: 1 });
@@ -57,7 +57,7 @@ describe('heartbeats', () => {
     assert.equal(bridge.sent.length, 0);
     bridge.leading = true;
     bridge.heartbeats.tick();
-    await bridge.heartbeats.idle();
+    await bridge.heartbeats.idle(60_000);
     assert.equal(bridge.sent.length, 1);
   });
 
@@ -65,14 +65,14 @@ describe('heartbeats', () => {
     const bridge = started();
     bridge.fault = new Fault('PUBLISH_FAILED', 'the topic is not there');
     bridge.heartbeats.tick();
-    await bridge.heartbeats.idle();
+    await bridge.heartbeats.idle(60_000);
     assert.match(bridge.lines.join(''), /WARNING.*the topic is not there/);
     bridge.fault = undefined;
     bridge.nowMs = 29_999;
     bridge.heartbeats.tick();
     bridge.nowMs = 30_000;
     bridge.heartbeats.tick();
-    await bridge.heartbeats.idle();
+    await bridge.heartbeats.idle(60_000);
     assert.equal(bridge.sent.length, 2);
   });
 
