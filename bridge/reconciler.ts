@@ -53,6 +53,9 @@ export interface ReconcilerOptions {
 /** Why an object is published without having changed, and the cause that is counted. */
 const REPEATS = { resync: 'Resync', 'follow-up': 'FollowUp', initial: 'TakenOver' } as const;
 
+/** Longer than a roll-out or the failure of a node takes. */
+const RECENT_REQUEST_MS = 3_600_000;
+
 /** All that is kept of one object. */
 interface Tracked {
   object: ImageRepository;
@@ -248,8 +251,7 @@ export class Reconciler implements WatchHandler, EventSource {
       baseline: undefined,
       inFlight: undefined,
       tooLarge: undefined,
-      // What an object is first seen with was asked for before.
-      requestedAt: object.annotations?.['requestedAt'],
+      requestedAt: this.#requestedBefore(object.annotations?.['requestedAt']),
       firstSeen: true,
       refusal: undefined,
       resyncOffsetMs: resyncOffsetMs(object.uid, this.#options.resyncIntervalMs),
@@ -258,6 +260,16 @@ export class Reconciler implements WatchHandler, EventSource {
     };
     this.#tracked.set(object.uid, tracked);
     return tracked;
+  }
+
+  /**
+   * What an object is first seen with was asked for before, and done; but a time of the last hour may
+   * have been written while no bridge was there to see it.
+   */
+  #requestedBefore(value: string | undefined): string | undefined {
+    if (value === undefined) return undefined;
+    const ageMs = this.#options.wallNow() - Date.parse(value);
+    return Math.abs(ageMs) < RECENT_REQUEST_MS ? undefined : value;
   }
 
   #forget(uid: string): readonly string[] {

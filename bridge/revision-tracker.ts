@@ -10,7 +10,7 @@ export interface TrackedState {
    * (suspended, disabled or refused) or waits in the replay.
    */
   readonly baseline?: PublishedState | undefined;
-  /** The requestedAt value last acted upon, or the one it was first seen with. */
+  /** The requestedAt value last acted upon, or one from long before it was first seen. */
   readonly requestedAt?: string | undefined;
 }
 

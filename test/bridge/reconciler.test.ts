@@ -255,6 +255,25 @@ describe('Reconciler, suspended and disabled objects', () => {
 });
 
 describe('Reconciler, requestedAt', () => {
+  it('does what was asked for in the hour before it started', () => {
+    const bench = new Bench();
+    const at = (ms: number): Wanted => ({
+      annotations: { requestedAt: new Date(bench.wallMs + ms).toISOString() },
+    });
+    bench.list(
+      ['young', at(-HOUR_MS + 1000)],
+      ['ahead', at(MINUTE_MS)],
+      ['old', at(-HOUR_MS)],
+      ['token', { annotations: { requestedAt: 'again' } }],
+    );
+    assert.deepEqual(bench.reasons(), [
+      'young:requested',
+      'ahead:requested',
+      'old:initial',
+      'token:initial',
+    ]);
+  });
+
   it('takes the value it finds for old and any new one for a request', () => {
     const bench = new Bench();
     bench.list(['a', { annotations: { requestedAt: '1' } }]);
