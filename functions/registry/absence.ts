@@ -1,30 +1,22 @@
-import { parseErrorBody } from '../oci/error-body.ts';
 import { essence } from '../oci/media-types.ts';
 import { parseChallenges } from './challenge.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
+import { hasRegistryForm, isPage, namesApi } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
-/** Sent with every answer of a registry's API (Docker Registry HTTP API V2, "API Version Check"). */
-const API_VERSION = 'docker-distribution-api-version';
 /** Forms of bare 404s remembered for a host; beyond it the memory begins anew. */
 const MAX_FORMS = 100;
 /** Longest body that is remembered as a form of its host's 404. */
 const MAX_FORM_BYTES = 256;
 
-/**
- * Whether a 404 has the form of a registry's: an error body of OCI Distribution 1.1, or the header of its
- * API (not with a page: a front adds that header to its own pages too), or the very form that this
- * host was seen to use.
- */
+/** Whether a 404 has the form of a registry's, or the very form that this host was seen to use. */
 export function isRegistryWord(
   method: 'GET' | 'HEAD',
   answer: Answer,
   memory: HostMemory,
 ): boolean {
-  if (parseErrorBody(answer.body).codes.length > 0) return true;
-  if (answer.header(API_VERSION) !== undefined && !isPage(answer)) return true;
-  return memory.bareNotFound.has(formOf(method, answer));
+  return hasRegistryForm(answer) || memory.bareNotFound.has(formOf(method, answer));
 }
 
 /**
@@ -78,18 +70,12 @@ async function isRegistry({ client }: Target, signal: AbortSignal): Promise<bool
     return parseChallenges(answer.header('www-authenticate')).length > 0;
   }
   if (answer.status !== 200 || isPage(answer)) return false;
-  return (
-    answer.header(API_VERSION) !== undefined || answer.body.length === 0 || isJson(answer.body)
-  );
+  return namesApi(answer) || answer.body.length === 0 || isJson(answer.body);
 }
 
 function formOf(method: 'GET' | 'HEAD', answer: Answer): string {
   const text = method === 'HEAD' ? '' : answer.body.toString('latin1');
   return `${method} ${essence(answer.header('content-type'))} ${text}`;
-}
-
-function isPage(answer: Answer): boolean {
-  return essence(answer.header('content-type')) === 'text/html';
 }
 
 function isJson(body: Buffer): boolean {

@@ -1,8 +1,9 @@
-import type { AccessScope, Authorization, Authorizer } from './authorizer.ts';
+import type { AccessScope, Authorization, Authorizer, RootAnswer } from './authorizer.ts';
 import { failure, type Answer } from './failure.ts';
 import { exchangeOnce } from './round-trip.ts';
 import { parseChallenges } from './challenge.ts';
 import { isRedirect, nextHop } from './redirect-policy.ts';
+import { isRootsWord } from './registry-form.ts';
 import {
   isOpen,
   isReplayable,
@@ -65,7 +66,7 @@ class Attempt {
     this.#url = new URL(request.target, parts.registry);
     this.#rawPath = request.rawPath;
     const isHome = this.#url.origin === parts.registry.origin; // guard: request-origin, without: const isHome = true;
-    this.#authorizer = isHome ? parts.authorizer : undefined;
+    this.#authorizer = isHome ? parts.authorizer : this.#elsewhere();
   }
 
   async run(): Promise<OpenAnswer | Answer> {
@@ -88,7 +89,8 @@ class Attempt {
       if (!isOpen(answer) && (await this.#mayPresentAnother(authorizer, used, scope, answer))) {
         return 'again';
       }
-      if (answer.status < 400 || answer.status === 404) authorizer.accepted(used);
+      const { status } = answer;
+      if (status < 400 || status === 404) authorizer.accepted(used, status < 300);
       return answer;
     } finally {
       used.settled();
@@ -112,19 +114,19 @@ class Attempt {
     }
     if (this.#authorizations >= MAX_AUTHORIZATIONS) return false;
     this.#authorizations += 1;
-    if (status === 401 || mayHide) {
-      const own = status === 401 ? answer.header('www-authenticate') : undefined;
+    if (mayHide) {
+      return authorizer.hidden(used, scope, await this.#rootChallenge(), this.#signal);
+    }
+    if (status === 401) {
+      const own = answer.header('www-authenticate');
       const isTold = parseChallenges(own).length > 0 || this.#request.kind === 'referrers';
       const challenge = isTold ? own : await this.#rootChallenge();
-      const may = await authorizer.refused(used, scope, challenge);
+      const may = await authorizer.refused(used, scope, challenge, !isTold);
       return may && isReplayable(this.#request);
     }
     if (!authorizer.preemptive || !isReplayable(this.#request)) return false;
-    this.#triedStandardWay = await authorizer.refused(
-      used,
-      scope,
-      await this.#askChallenge(this.#signal),
-    );
+    const { challenge } = await this.#askRoot(this.#signal);
+    this.#triedStandardWay = await authorizer.refused(used, scope, challenge, true);
     return this.#triedStandardWay;
   }
 
@@ -146,11 +148,11 @@ class Attempt {
   async #rootChallenge(): Promise<string | undefined> {
     const { authorizer } = this.#parts;
     if (this.#authorizer !== authorizer) return undefined;
-    return authorizer.rootChallenge((signal) => this.#askChallenge(signal), this.#signal);
+    return authorizer.rootChallenge((signal) => this.#askRoot(signal), this.#signal);
   }
 
   /** A 403 brings no challenge; the API's root does (OCI Distribution 1.1, "Determining Support"). */
-  async #askChallenge(signal: AbortSignal): Promise<string | undefined> {
+  async #askRoot(signal: AbortSignal): Promise<RootAnswer> {
     const { registry } = this.#parts;
     const answer = await exchangeOnce(
       this.#parts,
@@ -170,7 +172,10 @@ class Attempt {
       },
       signal,
     );
-    return answer.header('www-authenticate');
+    return {
+      challenge: answer.header('www-authenticate'),
+      isTold: isOpen(answer) || isRootsWord(answer),
+    };
   }
 
   #send(authorization: string | undefined): Promise<OpenAnswer | Answer> {
@@ -191,7 +196,7 @@ class Attempt {
   }
 
   #follow(answer: Answer): void {
-    const { side, registry, anonymousAt } = this.#parts;
+    const { side, registry } = this.#parts;
     const { operation, method, redirects } = this.#request;
     const next = nextHop({
       from: this.#url,
@@ -208,9 +213,14 @@ class Attempt {
     this.#rawPath = next.rawPath;
     this.#authorizations = 0;
     this.#triedStandardWay = false;
-    if (next.authorize) this.#authorizer = this.#parts.authorizer;
-    else
-      this.#authorizer = repositoryOf(next.url) === undefined ? undefined : anonymousAt(next.url);
+    this.#authorizer = next.authorize ? this.#parts.authorizer : this.#elsewhere();
+  }
+
+  /** What authorizes at another origin, which a redirect or the next page of a redirected list leads to. */
+  #elsewhere(): Authorizer | undefined {
+    if (this.#request.scope === undefined || repositoryOf(this.#url) === undefined)
+      return undefined;
+    return this.#parts.anonymousAt(this.#url);
   }
 }
 

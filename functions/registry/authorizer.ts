@@ -46,25 +46,55 @@ export interface Authorizer {
    * answer says otherwise.
    */
   authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization>;
-  /** Learns from an answer that is no refusal. */
-  accepted(used: Authorization): void;
+  /**
+   * Learns from an answer that is no refusal.
+   * @param shows it shows something of the repository. Default: it does
+   */
+  accepted(used: Authorization, shows?: boolean): void;
   /**
    * Learns from a refusal and its challenge. True: presenting something else may help.
+   * @param isRoots the challenge is that of the API's root, whose scope is an example's (GHCR's names
+   *   `user/image`). Default: the answer's own
    * @throws Fault `REALM_REFUSED`
    */
-  refused(used: Authorization, scope: AccessScope, challenge: string | undefined): Promise<boolean>;
+  refused(
+    used: Authorization,
+    scope: AccessScope,
+    challenge: string | undefined,
+    isRoots?: boolean,
+  ): Promise<boolean>;
   /**
-   * The challenge that the API's root gives, asked once for the host: some registries hide behind 403 or 404
-   * what they show to whoever brings a token. Undefined: the root has none.
+   * Learns from a 403 or 404 to a request that presented nothing, by the challenge of the API's root. True:
+   * presenting something may show more. What has shown something without a token, and whose realm gives
+   * none, hides nothing: then the answer stands, and is not doubted again.
+   * @throws Fault of the realm, where the repository has shown nothing so far
+   */
+  hidden(
+    used: Authorization,
+    scope: AccessScope,
+    challenge: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  /**
+   * What the API's root says, asked once for the host: some registries hide behind 403 or 404 what they show to
+   * whoever brings a token. What is not told is asked again.
    */
   rootChallenge(
-    ask: (signal: AbortSignal) => Promise<string | undefined>,
+    ask: (signal: AbortSignal) => Promise<RootAnswer>,
     signal: AbortSignal,
   ): Promise<string | undefined>;
   /** The short way is taken and the standard way still untried: a 403 may be the fault of the short one. */
   readonly preemptive: boolean;
   /** The standard way was no better: the short way is taken again, and for good. */
   keepPreemptive(): void;
+}
+
+/** What the API's root says. */
+export interface RootAnswer {
+  /** Undefined: it has none. */
+  readonly challenge: string | undefined;
+  /** The registry itself said so, and no proxy without a backend. */
+  readonly isTold: boolean;
 }
 
 /** Options of {@link openAuthorizer}. */
@@ -101,6 +131,10 @@ interface Learnt {
   name: string | undefined;
   /** What its challenges asked for, to be joined with what a request needs. */
   scopes: readonly ResourceScope[];
+  /** An answer showed something of it. */
+  shows: boolean;
+  /** It shows without a token what there is, and its realm gives none. */
+  hidesNothing: boolean;
 }
 
 /** Repositories remembered for one host; beyond it the oldest is learnt anew. */
@@ -116,8 +150,8 @@ class HostAuthorizer implements Authorizer {
   #shared: { readonly way: KnownWay; readonly path: string } | undefined;
   /** Two repositories want different ways: none says anything of another. */
   #differs = false;
-  readonly #rootFlight = new SingleFlight<string | undefined>();
-  #root: { readonly challenge: string | undefined } | undefined;
+  readonly #rootFlight = new SingleFlight<RootAnswer>();
+  #root: RootAnswer | undefined;
   #preemptiveRefused = false;
   #preemptiveKept = false;
   #preemptiveUsed = false;
@@ -151,7 +185,8 @@ class HostAuthorizer implements Authorizer {
     }
   }
 
-  accepted(used: Authorization): void {
+  accepted(used: Authorization, shows = true): void {
+    if (shows) this.#learntOf(used.path).shows = true;
     if (this.#repositories.get(used.path)?.way !== undefined) return;
     this.#learnWay(used.path, used.known ?? { kind: 'open' });
   }
@@ -160,6 +195,7 @@ class HostAuthorizer implements Authorizer {
     used: Authorization,
     scope: AccessScope,
     header: string | undefined,
+    isRoots = false,
   ): Promise<boolean> {
     if (used.token !== undefined) this.#tokens.forget(used.token);
     // guard: credentials-refused
@@ -169,7 +205,7 @@ class HostAuthorizer implements Authorizer {
     const learnt = this.#wayOf(challenge);
     if (learnt === undefined) return false;
     if (used.way === 'preemptive') this.#preemptiveRefused = true;
-    const widened = this.#learnScopes(scope, challenge);
+    const widened = !isRoots && this.#learnScopes(scope, challenge);
     const before = used.known;
     this.#learnWay(scope.path, learnt);
     if (before === undefined || widened || !sameWay(learnt, before)) return true;
@@ -179,15 +215,35 @@ class HostAuthorizer implements Authorizer {
     return used.header !== undefined && changed !== used.header;
   }
 
+  async hidden(
+    used: Authorization,
+    scope: AccessScope,
+    header: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const learnt = this.#learntOf(scope.path);
+    if (learnt.hidesNothing) return false;
+    try {
+      // The token first: a way that leads to none is not learnt.
+      const way = this.#wayOf(preferred(parseChallenges(header)));
+      if (way?.kind === 'bearer') await this.#bearerToken(way, scope, signal);
+    } catch (error) {
+      const isRefusal = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
+      if (!isRefusal || !learnt.shows) throw error;
+      learnt.hidesNothing = true;
+      return false;
+    }
+    return this.refused(used, scope, header, true);
+  }
+
   async rootChallenge(
-    ask: (signal: AbortSignal) => Promise<string | undefined>,
+    ask: (signal: AbortSignal) => Promise<RootAnswer>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    if (this.#root === undefined) {
-      const { value } = await this.#rootFlight.run('', signal, ask);
-      this.#root = { challenge: value };
-    }
-    return this.#root.challenge;
+    if (this.#root !== undefined) return this.#root.challenge;
+    const { value } = await this.#rootFlight.run('', signal, ask);
+    if (value.isTold) this.#root = value;
+    return value.challenge;
   }
 
   get preemptive(): boolean {
@@ -363,7 +419,13 @@ class HostAuthorizer implements Authorizer {
     if (this.#repositories.size >= MAX_REPOSITORIES && oldest !== undefined) {
       this.#repositories.delete(oldest);
     }
-    const learnt: Learnt = { way: undefined, name: undefined, scopes: [] };
+    const learnt: Learnt = {
+      way: undefined,
+      name: undefined,
+      scopes: [],
+      shows: false,
+      hidesNothing: false,
+    };
     this.#repositories.set(path, learnt);
     return learnt;
   }

@@ -135,6 +135,99 @@ describe('registries as users have them', () => {
     });
   }
 
+  it('believes an open repository whose root wants what its realm gives nobody', async (t) => {
+    for (const realm of ['/token', 'http://elsewhere.example/token']) {
+      const behind = await registry(t);
+      behind.store.putManifest('org/app', INDEX, 'v1');
+      const at = await front(t, behind.host, (request, response) => {
+        const { url = '', headers } = request;
+        const address = new URL(realm, `http://${headers.host ?? ''}`).href;
+        const challenge = { 'www-authenticate': `Bearer realm="${address}"` };
+        if (url.startsWith('/token')) response.writeHead(401).end();
+        else if (url === '/v2/') response.writeHead(401, challenge).end();
+        else return false;
+        return true;
+      });
+      const name = { host: at.host, path: 'org/app' };
+      const one = open(t, [at.host]).source(name, { insecure: true });
+      // Nothing was shown so far: there may be more for whoever has a token.
+      const code = realm === '/token' ? 'UNAUTHORIZED' : 'REALM_REFUSED';
+      await rejection(one.headManifest('v2', NEVER), code);
+      assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+      for (const tag of ['v2', 'v3']) assert.equal(await one.headManifest(tag, NEVER), undefined);
+      assert.ok(await one.getManifest('v1', NEVER));
+      assert.equal(at.seen.filter(({ url }) => url === '/v2/').length, 1);
+      const tokens = at.seen.filter(({ url }) => url.startsWith('/token'));
+      assert.equal(tokens.length, realm === '/token' ? 2 : 0);
+    }
+  });
+
+  it('takes no example of a root’s challenge for the repository’s name', async (t) => {
+    const behind = await registry(t);
+    behind.store.putManifest('org/app', INDEX, 'v1');
+    const at = await front(t, behind.host, (request, response) => {
+      const { url = '', headers } = request;
+      const realm = `Bearer realm="http://${headers.host ?? ''}/token"`;
+      const challenge = `${realm},scope="repository:user/image:pull"`;
+      const isAsked = decodeURIComponent(url).includes('scope=repository:org/app:pull');
+      if (url.startsWith('/token')) response.writeHead(200).end(`{"token":"${String(isAsked)}"}`);
+      else if (headers.authorization === 'Bearer true') return false;
+      else if (url === '/v2/') response.writeHead(401, { 'www-authenticate': challenge }).end();
+      else response.writeHead(403).end('{"errors":[{"code":"DENIED"}]}');
+      return true;
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+  });
+
+  it('asks a root again that was a proxy’s page', async (t) => {
+    const behind = await registry(t);
+    behind.store.putManifest('org/app', INDEX, 'v1');
+    let isUp = false;
+    const at = await front(t, behind.host, (request, response) => {
+      const { url = '', headers } = request;
+      const challenge = `Bearer realm="http://${headers.host ?? ''}/token"`;
+      if (!isUp) response.writeHead(404, { 'content-type': 'text/plain' }).end('default backend');
+      else if (url.startsWith('/token')) response.writeHead(200).end('{"token":"good"}');
+      else if (headers.authorization === 'Bearer good') return false;
+      else if (url === '/v2/') response.writeHead(401, { 'www-authenticate': challenge }).end();
+      else response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}');
+      return true;
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    await rejection(one.listTags(NEVER), 'RESPONSE_INVALID');
+    isUp = true;
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+  });
+
+  it('reads all pages of a list behind a front whose registry gives tokens to anybody', async (t) => {
+    const real = await serve(t, (request, response) => {
+      const { url = '', headers } = request;
+      const challenge = `Bearer realm="http://${headers.host ?? ''}/token"`;
+      const next = '</v2/real/app/tags/list?last=v1>; rel="next"';
+      if (url.startsWith('/token')) response.writeHead(200).end('{"token":"good"}');
+      else if (headers.authorization !== 'Bearer good')
+        response.writeHead(401, { 'www-authenticate': challenge }).end();
+      else if (url.includes('last=')) response.writeHead(200).end('{"tags":["v2"]}');
+      else response.writeHead(200, { link: next }).end('{"tags":["v1"]}');
+    });
+    const at = await serve(t, (request, response) => {
+      const path = (request.url ?? '').replace('/v2/short/', '/v2/real/');
+      response.writeHead(307, { location: `${real.url}${path}` }).end();
+    });
+    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
+    const everywhere: Credentials = {
+      credentialFor: () => Promise.resolve(account),
+      refused: () => undefined,
+    };
+    const registries = open(t, [at.host, real.host], {
+      credentials: { source: everywhere, destination: everywhere },
+    });
+    const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
+    assert.ok(real.seen.every(({ authorization = '' }) => !authorization.startsWith('Basic')));
+  });
+
   it('says what is not there of a registry that is open, for one look at its root', async (t) => {
     const behind = await registry(t);
     const registries = open(t, [behind.host]);
