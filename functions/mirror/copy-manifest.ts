@@ -81,6 +81,7 @@ export class ManifestCopy {
     const { chosen: children, leftOut } = chooseChildren(node.manifest, this.#context);
     // Those of a tag's own index are told by whoever reads it.
     if (walk.path.length > 1) tally.leaveOut(platformCount(leftOut));
+    if (node.manifest.foreignLayers.length > 0) tally.leaveForeignLayers();
     if (node.manifest.kind === 'index') enterIndex(walk, children);
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#context.signal, stop.signal]);

@@ -75,7 +75,7 @@ export interface TagRecord extends PlatformFields {
  * OCI's grammar; `SubjectUnchanged`: it follows an image that this event does not follow;
  * `SubjectNotMirrored`: its image is at the source and not here; `NotAsked`: there are too many to ask about;
  * `ReferrersRefused`: the source does not tell what refers to an image; `ReferrersTagRefused`: the
- * destination keeps no list of them.
+ * destination keeps no list of them; `ForeignLayers`: of a copied image, layers that lie at third parties' URLs.
  */
 export const LEFT_ASIDE = [
   'TagInvalid',
@@ -84,6 +84,7 @@ export const LEFT_ASIDE = [
   'NotAsked',
   'ReferrersRefused',
   'ReferrersTagRefused',
+  'ForeignLayers',
 ] as const;
 
 /** See {@link LEFT_ASIDE}. */

@@ -10,6 +10,7 @@ export class Tally {
   #bytesSaved = 0;
   #pushes = 0;
   #leftOut = 0;
+  #leavesForeignLayers = false;
 
   /**
    * Counts a blob.
@@ -35,6 +36,15 @@ export class Tally {
 
   get leftOut(): number {
     return this.#leftOut;
+  }
+
+  /** A manifest names layers at third parties' URLs, which are not copied. */
+  leaveForeignLayers(): void {
+    this.#leavesForeignLayers = true;
+  }
+
+  get leavesForeignLayers(): boolean {
+    return this.#leavesForeignLayers;
   }
 
   get bytesUploaded(): number {

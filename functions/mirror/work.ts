@@ -8,10 +8,10 @@ import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
 import type { DecidedStep, WorkStep } from './inquiry.ts';
 import type { Ledger } from './ledger.ts';
-import type { TagRecord } from './outcome.ts';
+import { MIRRORED, type TagRecord } from './outcome.ts';
 import { chooseChildren, platformFields } from './platforms.ts';
 import type { Clock } from './ports.ts';
-import { failedRecord, tagRecord } from './record.ts';
+import { failedRecord, leftAsideRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
 import { Tally } from './tally.ts';
 import { ManifestBudget } from './walk.ts';
@@ -85,6 +85,9 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
         : platformFields(chooseChildren(node.manifest, context), tally.leftOut)),
     };
     ledger.record(record);
+    if (tally.leavesForeignLayers && MIRRORED.has(record.outcome)) {
+      ledger.record(leftAsideRecord({ tag, reason: 'ForeignLayers' }));
+    }
     if (node !== undefined) await referrers?.follow(subjectOf(node, budget, context));
     return record;
   } catch (error) {

@@ -24,6 +24,7 @@ const LEFT_ASIDE_WORDS: Readonly<Record<LeftAsideReason, string>> = {
   NotAsked: 'too many to ask about are named after a digest',
   ReferrersRefused: 'the source does not say what refers to the image',
   ReferrersTagRefused: 'the destination keeps no list of what refers to the image',
+  ForeignLayers: 'layers of it lie elsewhere, at addresses that its manifest names',
 };
 
 /** One tag's line: `copied  ghcr.io/org/app:1.0  12.4 MB in 0.8 s`. */

@@ -182,6 +182,24 @@ describe('names that are no tags', () => {
   });
 });
 
+describe('layers at third parties’ URLs', () => {
+  it('are left aside of what is copied, in an index too, and named', async () => {
+    const rig = new Rig();
+    const type = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+    const foreign = blobOf('foreign', 10, type);
+    const windows = imageOf('windows', [foreign], { urls: ['https://example.com/layer'] });
+    rig.source.tag('v1', windows).tag('v2', indexOf([imageOf('two', [foreign], { urls: ['x:'] })]));
+    rig.source.tag('v3', imageWith('linux', 1));
+    const report = await rig.mirror();
+    assert.deepEqual(report.counts.copied, 3);
+    const left = report.records.filter(({ reason }) => reason === 'ForeignLayers');
+    assert.deepEqual(left.map(({ tag }) => tag).sort(), ['v1', 'v2']);
+    assert.equal(report.leftAside, 2);
+    // What is there already has nothing left aside by this event.
+    assert.equal((await rig.mirror({ verify: 'all' })).leftAside, 0);
+  });
+});
+
 describe('the brake', () => {
   function flood(): Rig {
     const rig = new Rig();
