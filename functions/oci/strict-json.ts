@@ -32,17 +32,23 @@ function folded(key: string): string {
   return key.toUpperCase().toLowerCase();
 }
 
+/** Objects and lists around a field that is read: document, list, descriptor, list of URLs. */
+const READ_DEPTH = 4;
+/** Deepest document that Go's readers read (encoding/json, "exceeded max depth"). */
+const MAX_DEPTH = 10_000;
+
 /**
  * The value with the fields of manifests spelt as in the specification. Go's readers, hence all who pull,
- * take `Layers` for `layers`: what it names is needed. What stands in annotations is left alone.
+ * take `Layers` for `layers`: what it names is needed. What stands in annotations, and what is deeper than any
+ * field that is read, is left alone.
  */
-export function withProperKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withProperKeys);
-  if (typeof value !== 'object' || value === null) return value;
+export function withProperKeys(value: unknown, depth = READ_DEPTH): unknown {
+  if (typeof value !== 'object' || value === null || depth === 0) return value;
+  if (Array.isArray(value)) return value.map((inner) => withProperKeys(inner, depth - 1));
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]: [string, unknown]) => {
       const name = SPELLING.get(folded(key)) ?? key;
-      return [name, name === ANNOTATIONS ? inner : withProperKeys(inner)];
+      return [name, name === ANNOTATIONS ? inner : withProperKeys(inner, depth - 1)];
     }),
   );
 }
@@ -52,7 +58,7 @@ const ANNOTATIONS = 'annotations';
 
 /**
  * Refuses a JSON text in which one object has a decisive key twice, or one that differs from its
- * proper spelling by case only. What stands in annotations is left alone.
+ * proper spelling by case only, and one that is deeper than Go reads. What stands in annotations is left alone.
  * @param text JSON that parses
  * @throws Fault `MANIFEST_INVALID`
  */
@@ -74,7 +80,11 @@ function doubledKey(text: string): string | undefined {
       case '{':
       case '[':
         expectsKey = text[at] === '{';
-        nesting.open(expectsKey);
+        // guard: manifest-depth
+        if (nesting.open(expectsKey) > MAX_DEPTH)
+          throw new Fault('MANIFEST_INVALID', `manifest is deeper than ${MAX_DEPTH} levels`, {
+            operation: 'parse manifest',
+          });
         break;
       case '}':
       case ']':
@@ -102,7 +112,7 @@ function doubledKey(text: string): string | undefined {
 
 /** The objects and lists that are open, and the keys of each. */
 class Nesting {
-  readonly #open: { readonly keys: Set<string>; readonly isObject: boolean }[] = [];
+  readonly #open: { keys: Set<string> | undefined; readonly isObject: boolean }[] = [];
   /** Depth of the annotations that are being read; 0: none are. */
   #annotationsAt = 0;
   #lastKey = '';
@@ -113,11 +123,13 @@ class Nesting {
     return this.#open.at(-1)?.isObject === true;
   }
 
-  open(isObject: boolean): void {
-    this.#open.push({ keys: new Set(), isObject });
+  /** @returns how deep it is */
+  open(isObject: boolean): number {
+    this.#open.push({ keys: undefined, isObject });
     const begins = isObject && this.#lastKey === ANNOTATIONS && this.#annotationsAt === 0;
     if (begins) this.#annotationsAt = this.#open.length;
     this.#lastKey = '';
+    return this.#open.length;
   }
 
   close(): void {
@@ -128,10 +140,11 @@ class Nesting {
   /** Notes a key of the innermost object. True: it is a decisive one, and was there before. */
   isDoubled(key: string): boolean {
     this.#lastKey = key;
-    const keys = this.#open.at(-1)?.keys;
-    if (keys === undefined || this.#annotationsAt > 0 || !DECISIVE_KEYS.has(key)) return false;
-    if (keys.has(key)) return true;
-    keys.add(key);
+    const innermost = this.#open.at(-1);
+    if (innermost === undefined || this.#annotationsAt > 0 || !DECISIVE_KEYS.has(key)) return false;
+    innermost.keys ??= new Set();
+    if (innermost.keys.has(key)) return true;
+    innermost.keys.add(key);
     return false;
   }
 }

@@ -438,11 +438,13 @@ class HostAuthorizer implements Authorizer {
   }
 }
 
-/** Bearer before Basic: a token is narrower than a password. */
+/** Bearer before Basic: a token is narrower than a password. One that names no realm leads nowhere. */
 function preferred(challenges: readonly Challenge[]): Challenge | undefined {
+  const bearers = challenges.filter(({ scheme }) => scheme === 'bearer');
   return (
-    challenges.find(({ scheme }) => scheme === 'bearer') ??
-    challenges.find(({ scheme }) => scheme === 'basic')
+    bearers.find(({ parameters }) => URL.canParse(parameters.get('realm') ?? '')) ??
+    challenges.find(({ scheme }) => scheme === 'basic') ??
+    bearers[0]
   );
 }
 

@@ -61,9 +61,9 @@ export class TagList {
     this.#limits = limits;
   }
 
-  /** Tags so far, each once. */
+  /** Names so far, each once, those that are no tags too. */
   get size(): number {
-    return this.#tags.size;
+    return this.#tags.size + this.#invalid.size;
   }
 
   /** Takes what a page has. @throws Fault `LIST_TOO_LARGE` */
@@ -83,8 +83,7 @@ export class TagList {
       this.#keep(TAG_BYTES + tag.length);
     }
     // guard: tag-count
-    if (this.#tags.size + this.#invalid.size > this.#limits.tags)
-      throw tooLarge(`has more than ${this.#limits.tags} tags`);
+    if (this.size > this.#limits.tags) throw tooLarge(`has more than ${this.#limits.tags} tags`);
     if (map !== undefined) this.#addMap(map);
   }
 

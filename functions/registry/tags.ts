@@ -25,8 +25,13 @@ export interface ListTags extends Target {
   readonly onSizeRefused: () => void;
 }
 
-/** Pages after each other without a tag that is new; beyond it the registry goes round. */
+/** Pages after each other without a name that is new; beyond it the registry goes round. */
 const MAX_STALE_PAGES = 3;
+/**
+ * Empty pages after each other: a registry that pages over manifests has them where nothing is tagged, 100,000 of them
+ * at pages of a thousand.
+ */
+const MAX_EMPTY_PAGES = 100;
 
 /**
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
@@ -64,7 +69,8 @@ export async function listTags(
       found.add(page);
       target = walk.next(answer.url, answer.header('link'));
       stalePages = found.size === before ? stalePages + 1 : 0;
-      if (stalePages >= MAX_STALE_PAGES && target !== undefined) {
+      const mostStale = page.tagCount === 0 ? MAX_EMPTY_PAGES : MAX_STALE_PAGES;
+      if (stalePages >= mostStale && target !== undefined) {
         requireWhole(page, list);
         break;
       }

@@ -95,6 +95,18 @@ describe('manifest', () => {
     assert.deepEqual(manifest.annotations, { a: 'b' });
   });
 
+  it('refuses a document that nests deeper than a stack, and reads one that nests elsewhere', () => {
+    const nested = (depth: number): Buffer => {
+      const text = JSON.stringify({ ...INDEX, extra: 0 });
+      return Buffer.from(text.replace('0}', `${'['.repeat(depth)}${']'.repeat(depth)}}`));
+    };
+    assert.equal(parseManifest(nested(9_000), OCI_INDEX).children.length, 1);
+    assert.throws(
+      () => parseManifest(nested(1_000_000), OCI_INDEX),
+      (error) => isFault(error, 'MANIFEST_INVALID'),
+    );
+  });
+
   it('counts a blob once, however often it is named', () => {
     const manifest = parseManifest(bytesOf({ ...IMAGE, layers: [LAYER, LAYER] }), OCI_MANIFEST);
     assert.deepEqual(manifest.layers, [read(LAYER)]);

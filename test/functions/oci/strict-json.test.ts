@@ -42,6 +42,22 @@ describe('strict JSON', () => {
     }
   });
 
+  it('guard manifest-depth: refuses what is deeper than Go reads, however it nests', () => {
+    for (const [open, inner, close] of [
+      ['[', '', ']'],
+      ['{"a":', '1', '}'],
+    ] as const) {
+      const text = (depth: number): string => open.repeat(depth) + inner + close.repeat(depth);
+      refuseDoubledKeys(text(10_000));
+      assert.throws(
+        () => {
+          refuseDoubledKeys(text(10_001));
+        },
+        (error) => isFault(error, 'MANIFEST_INVALID'),
+      );
+    }
+  });
+
   it('leaves keys alone that decide nothing, and the same key in different objects', () => {
     refuseDoubledKeys('{"annotations":{"a":1,"a":2}}');
     refuseDoubledKeys(

@@ -251,6 +251,13 @@ describe('authorizer', () => {
     assert.equal((await one.authorizer.authorize(PULL, NEVER)).header, 'Bearer t1');
   });
 
+  it('uses Basic beside a Bearer that names no realm, and refuses that one alone', async () => {
+    const one = rig({ 'r.example.com': BASIC });
+    await challenged(one, 'Bearer service="r", Basic realm="r"');
+    assert.equal((await one.authorizer.authorize(PULL, NEVER)).header, 'Basic dTpw');
+    await rejection(challenged(rig(), 'Bearer service="r"'), 'REALM_REFUSED');
+  });
+
   it('presents Google’s token unasked, and the standard way after a refusal', async () => {
     const one = rig({ 'r.example.com': { kind: 'google', token: 'ya29' } });
     assert.equal(one.authorizer.preemptive, false);

@@ -131,14 +131,31 @@ describe('tags', () => {
   });
 
   it('ends when pages bring no new tag: they are empty, or shorter than was asked for', async (t) => {
-    for (const tags of [[], ['a']]) {
+    for (const [tags, pages] of [
+      [[], 101],
+      [['a'], 4],
+    ] as const) {
       let page = 0;
       const at = await serve(t, (_request, response) => {
         const body = JSON.stringify({ tags: page === 0 ? ['a'] : tags });
         response.writeHead(200, { link: `<?last=${page++}>; rel="next"` }).end(body);
       });
       assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a']);
-      assert.equal(at.seen.length, 4);
+      assert.equal(at.seen.length, pages);
+    }
+  });
+
+  it('goes on over many pages without a tag: nothing is tagged, or no name is one', async (t) => {
+    for (const nothing of [[], (page: number) => [`no tag ${page}`]]) {
+      let page = 0;
+      const at = await serve(t, (_request, response) => {
+        page += 1;
+        const names = typeof nothing === 'function' ? nothing(page) : nothing;
+        const tags = page === 1 || page === 20 ? [`v${page}`] : names;
+        if (page < 20) response.setHeader('link', `<?last=${page}>; rel="next"`);
+        response.writeHead(200).end(JSON.stringify({ tags }));
+      });
+      assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['v1', 'v20']);
     }
   });
 
