@@ -1,5 +1,5 @@
-import type { Asked } from './failure.ts';
-import { failure, type Answer } from './failure.ts';
+import { isFault } from '../fault.ts';
+import { failure, type Answer, type Asked } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
 import type { OpenAnswer } from './request.ts';
@@ -30,6 +30,23 @@ export async function headBlob(
   if (answer.status !== 200) throw failure(answer, asked(target, 'head blob'));
   const length = answer.header('content-length') ?? '';
   return { sizeBytes: /^\d{1,15}$/.test(length) ? Number(length) : undefined };
+}
+
+/**
+ * Whether the question by HEAD is refused, which says nothing of the blob: by registries that know no such
+ * question, and where they redirect it to a store whose signed URL is for a GET, or to where nobody may follow.
+ */
+export function isHeadRefused(error: unknown): boolean {
+  if (isFault(error, 'SERVER_ERROR')) return error.status === 501;
+  return isFault(
+    error,
+    'UNAUTHORIZED',
+    'FORBIDDEN',
+    'REQUEST_REFUSED',
+    'REDIRECT_REFUSED',
+    'INSECURE_REFUSED',
+    'ADDRESS_REFUSED',
+  );
 }
 
 /**

@@ -4,7 +4,7 @@ import { Fault, isFault } from '../fault.ts';
 import type { BlobArrival, DestinationRepository, MountSource, OpenBlob } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest } from '../oci/digest.ts';
-import { headBlob } from './blobs.ts';
+import { headBlob, isHeadRefused } from './blobs.ts';
 import { failure } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, putManifest, type Target } from './manifests.ts';
@@ -166,11 +166,16 @@ class BlobUpload {
     return location;
   }
 
-  /** Where the mount proves nothing, a large blob is worth a HEAD. */
+  /** Where the mount proves nothing, a large blob is worth a HEAD; that it is refused does not keep the blob away. */
   async #isThere(): Promise<boolean> {
     const { target, memory } = this.#parts;
     if (memory.mountProven || this.#blob.sizeBytes < HEAD_FROM_BYTES) return false;
-    return (await headBlob(target, this.#blob.digest, this.#signal)) !== undefined;
+    try {
+      return (await headBlob(target, this.#blob.digest, this.#signal)) !== undefined;
+    } catch (error) {
+      if (isHeadRefused(error)) return false;
+      throw error;
+    }
   }
 
   async #begin(): Promise<NextHop | 'present'> {

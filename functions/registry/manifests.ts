@@ -113,9 +113,10 @@ export async function getManifest(
 }
 
 /**
- * Bytes under a tag whose announced digest is another: a broken transfer, or a registry that announces
- * wrongly. Where it has the very same bytes under their own digest, that proves them, and what it announces is
- * not believed any more. Undefined: it has not.
+ * Bytes under a tag whose announced digest is another: a broken transfer, a cache whose body lags behind its
+ * header, or a registry that announces wrongly. Where it has the very same bytes under their own digest, and
+ * none under the announced one, that proves them, and what it announces is not believed any more. Undefined:
+ * it has not, or has both, and the tag may be either.
  */
 async function confirm(
   target: Target,
@@ -123,6 +124,10 @@ async function confirm(
   signal: AbortSignal,
 ): Promise<ManifestBytes | undefined> {
   const digest = digestOf(body);
+  const announced = header('docker-content-digest') ?? '';
+  const other = await ask(target, 'GET', 'get manifest', announced, signal);
+  // guard: announced-digest
+  if (other.status === 200 && mayHaveDigest(other.body, announced)) return undefined;
   const again = await ask(target, 'GET', 'get manifest', digest, signal);
   if (again.status !== 200 || !again.body.equals(body)) return undefined;
   target.memory.head = 'useless';

@@ -5,7 +5,7 @@ import type { SourceRepository } from '../mirror/ports.ts';
 import { hasDigest } from '../oci/digest.ts';
 import { requireAbsence } from './absence.ts';
 import { readBlob } from './blob-reader.ts';
-import { headBlob, openBlob } from './blobs.ts';
+import { headBlob, isHeadRefused, openBlob } from './blobs.ts';
 import { failure, type Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
@@ -117,7 +117,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
 }
 
 /**
- * Asks how large a blob is. Where a HEAD does not tell, or says that it is not there, which a proxy
+ * Asks how large a blob is. Where a HEAD does not tell, is refused, or says that it is not there, which a proxy
  * without a backend says too, the beginning of a GET does. Undefined: it is not there.
  * @throws Fault `RESPONSE_INVALID` where nobody tells
  */
@@ -126,7 +126,10 @@ async function askSize(
   digest: string,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const head = await headBlob(target, digest, signal);
+  const head = await headBlob(target, digest, signal).catch((error: unknown) => {
+    if (isHeadRefused(error)) return undefined;
+    throw error;
+  });
   if (head?.sizeBytes !== undefined) return head.sizeBytes;
   const ask = async (): Promise<Answer> => askBlob(target, digest, signal);
   const answer = await ask();

@@ -168,6 +168,22 @@ describe('manifests', () => {
     assert.ok(at.seen.every(({ method }) => method === 'GET'));
   });
 
+  it('guard announced-digest: takes neither where the registry has both, as behind a cache that lags', async (t) => {
+    const before = Buffer.from('{"schemaVersion":2,"manifests":[],"annotations":{"it":"was"}}');
+    const at = await serve(t, (request, response) => {
+      const isNow = request.url?.endsWith(DIGEST) === true || request.method === 'HEAD';
+      response.writeHead(200, {
+        'content-type': OCI_INDEX,
+        'docker-content-digest':
+          request.url?.endsWith(digestOf(before)) === true ? digestOf(before) : DIGEST,
+      });
+      response.end(isNow ? BYTES : before);
+    });
+    const one = source(t, at.host);
+    await rejection(one.getManifest('v1', NEVER), 'DIGEST_MISMATCH');
+    assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
+  });
+
   it('takes no more than 4 MiB', async (t) => {
     const body = Buffer.concat([BYTES, Buffer.alloc(MAX_MANIFEST_BYTES, ' ')]);
     const at = await replies(t, { body });

@@ -268,6 +268,29 @@ describe('registries as users have them', () => {
     }
   });
 
+  it('copies blobs of registries that refuse to be asked for them by HEAD', async (t) => {
+    for (const status of [401, 403, 405, 501, 302]) {
+      const behind = await registry(t);
+      const at = await front(t, behind.host, (request, response) => {
+        if (request.method !== 'HEAD') return false;
+        // A page to sign in at, at an address that nobody may speak to.
+        response.writeHead(status, { location: 'http://127.0.0.2/' }).end();
+        return true;
+      });
+      const content = Buffer.alloc(4 * 1024 * 1024, 7);
+      const blob = { mediaType: 'x', digest: digestOf(content), sizeBytes: content.length };
+      const registries = open(t, [at.host]);
+      const name = { host: at.host, path: 'org/app' };
+      const to = registries.destination(name, { insecure: true });
+      const sent = to.uploadBlob(blob, () => Promise.resolve(Readable.from([content])), {}, NEVER);
+      assert.equal(await sent, 'uploaded', `${status}`);
+      // Docker's first manifests tell no size.
+      const from = registries.source(name, { insecure: true });
+      const read = await from.openBlob({ ...blob, sizeBytes: -1 }, 0, NEVER);
+      assert.ok((await bytesOf(read)).equals(content), `${status}`);
+    }
+  });
+
   it('follows a realm that redirects within its origin, and to no other', async (t) => {
     const elsewhere = await serve(t, (_request, response) => {
       response.writeHead(200).end('{"token":"stolen"}');
