@@ -10,6 +10,7 @@ export const MAX_ERROR_BYTES = 64 * 1024;
 const gunzipped = promisify(gunzip);
 /** First bytes of every gzip stream (RFC 1952 §2.3.1). */
 const GZIP = Buffer.from([0x1f, 0x8b]);
+const GZIP_NAMES = new Set(['gzip', 'x-gzip']);
 
 /**
  * Reads a small body whole. The library below knows no limit, so every one has its cap here. `identity` is
@@ -18,8 +19,8 @@ const GZIP = Buffer.from([0x1f, 0x8b]);
  * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for a body in another coding
  */
 export async function readBody(response: TransportResponse, maxBytes: number): Promise<Buffer> {
-  const encoding = (response.header('content-encoding') ?? '').trim().toLowerCase();
-  const isGzip = encoding === 'gzip' || encoding === 'x-gzip';
+  const encoding = encodingOf(response);
+  const isGzip = GZIP_NAMES.has(encoding);
   // guard: content-encoding
   if (!isGzip && isEncoded(encoding)) {
     response.discard();
@@ -47,7 +48,14 @@ async function unpack(body: Buffer, maxBytes: number): Promise<Buffer> {
   }
 }
 
-/** Reads what there is of an error body, up to the cap; a broken one is as good as none. */
+function encodingOf(response: TransportResponse): string {
+  return (response.header('content-encoding') ?? '').trim().toLowerCase();
+}
+
+/**
+ * Reads what there is of an error body, up to the cap, and unpacks it as {@link readBody} does; a broken one is
+ * as good as none.
+ */
 export async function readErrorBody(response: TransportResponse): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
@@ -61,7 +69,9 @@ export async function readErrorBody(response: TransportResponse): Promise<Buffer
   } catch {
     // The status alone is enough.
   }
-  return Buffer.concat(chunks).subarray(0, MAX_ERROR_BYTES);
+  const body = Buffer.concat(chunks).subarray(0, MAX_ERROR_BYTES);
+  if (!GZIP_NAMES.has(encodingOf(response)) || !body.subarray(0, 2).equals(GZIP)) return body;
+  return unpack(body, MAX_ERROR_BYTES).catch(() => Buffer.alloc(0));
 }
 
 /** Codings that change the bytes (IANA, "HTTP Content Coding Registry"); stores label with other words too. */

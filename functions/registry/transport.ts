@@ -445,6 +445,9 @@ function oddityOf({ rawHeaders, headers }: IncomingMessage): string | undefined 
   // guard: odd-header
   if (at >= 0)
     return `the header '${printable(rawHeaders[at - (at % 2)] ?? '')}' has control characters`;
+  const spaced = rawHeaders.find((text, n) => n % 2 === 0 && text.includes(' '));
+  // guard: odd-header
+  if (spaced !== undefined) return `the header '${printable(spaced)}' has a space in its name`;
   const { 'transfer-encoding': coding = 'chunked' } = headers;
   // guard: odd-coding
   if (coding.toLowerCase() !== 'chunked')

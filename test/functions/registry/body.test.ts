@@ -92,6 +92,23 @@ describe('body', () => {
     await rejection(readBody(broken, 100), 'RESPONSE_INVALID');
   });
 
+  it('unpacks errors too: what cannot be unpacked is as good as none', async (t) => {
+    const bomb = gzipSync(Buffer.alloc(MAX_ERROR_BYTES + 1));
+    for (const [bytes, expected] of [
+      [gzipSync('{"errors":[]}'), '{"errors":[]}'],
+      [Buffer.from('{"errors":[]}'), '{"errors":[]}'],
+      [gzipSync('{"errors":[]}').subarray(0, 20), ''],
+      [bomb, ''],
+    ] as const) {
+      const packed = await respond(
+        t,
+        { 'content-encoding': 'gzip', 'content-length': String(bytes.length) },
+        (chunk) => chunk(bytes),
+      );
+      assert.equal(String(await readErrorBody(packed)), expected);
+    }
+  });
+
   it('guard unpacked-size: unpacks no more than the cap', async (t) => {
     const bomb = gzipSync(Buffer.alloc(1_000_000));
     const packed = await respond(

@@ -522,6 +522,12 @@ describe('odd HTTP', () => {
     assert.match(fault.message, /'x-b' has control characters/);
   });
 
+  it('guard odd-header: reads no body whose end a name with a space decides', async (t) => {
+    const server = await raw(t, `HTTP/1.1 200 OK\nContent-Length : 3\n\n${BODY}`);
+    const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+    assert.match(fault.message, /'Content-Length ?' has a space in its name/);
+  });
+
   it('guard odd-coding: reads no body whose end another coding decides', async (t) => {
     const server = await raw(t, `${OK}${LENGTH}Transfer-Encoding: identity\r\n\r\n${BODY}`);
     const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
