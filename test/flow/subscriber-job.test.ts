@@ -5,9 +5,8 @@ import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import { eventVariable } from '../../functions/subscriber/hand-off.ts';
 import type { LogLine } from '../stand-ins/child.ts';
 import { startMetadata } from '../stand-ins/metadata/metadata.ts';
-import { RunApiRefusal } from '../stand-ins/cloud-run/refusal.ts';
-import { startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
-import { taskProcess } from '../stand-ins/cloud-run/task-process.ts';
+import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { taskProcess } from '../stand-ins/cloud-run/execution.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { runEntry, startEntry } from './entry.ts';
 import { deploy, PROJECT, until, type Deployment } from './subscriber-rig.ts';
@@ -40,14 +39,14 @@ async function withJob(
         taskTimeoutMs: 60_000,
         maxRetries: job.maxRetries ?? 0,
         concurrency: 2,
-        start: (variables, args) =>
+        start: (variables) =>
           taskProcess({
             entry: 'functions/job.ts',
             env: jobEnv,
             onLine: (line) => {
               jobLines.push(line);
             },
-          })(variables, args),
+          })(variables),
       },
     ],
   });

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { startChild } from './child.ts';
+import { freePort } from '../../stand-ins/child.ts';
 import { findProgram, type Found, type Search } from './found.ts';
-import { freePort } from './free-port.ts';
 import { makeScratch } from './scratch.ts';
+import { startServer } from './server.ts';
 import type { TokenServer } from './token-server.ts';
 
 /** Who may use the registry: anybody, an account by Basic authentication, or holders of a token. */
@@ -30,8 +30,6 @@ export interface DockerRegistry {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   readonly pid: number;
-  /** The end of its log, which holds a line for each request. */
-  output(): string;
   /** Ends it and removes what it has stored. */
   stop(): Promise<void>;
 }
@@ -77,7 +75,7 @@ export async function startDockerRegistry(
     const auth = await authentication(folder, options.access ?? { kind: 'anybody' });
     // JSON is YAML, which is what it reads.
     await writeFile(configFile, JSON.stringify(configuration(folder, host, auth, options)));
-    const child = await startChild({
+    const child = await startServer({
       path: program.path,
       args: ['serve', configFile],
       // Distribution 3 exports traces to a collector unless told otherwise.
@@ -88,7 +86,6 @@ export async function startDockerRegistry(
       host,
       url,
       pid: child.pid,
-      output: () => child.output(),
       stop: async () => {
         await child.stop();
         await scratch.remove();

@@ -1,7 +1,7 @@
-import { startChild } from './child.ts';
+import { freePort } from '../../stand-ins/child.ts';
 import { findProgram, type Found, type Search } from './found.ts';
-import { freePort } from './free-port.ts';
 import { makeScratch } from './scratch.ts';
+import { startServer } from './server.ts';
 
 /** A running etcd. */
 export interface Etcd {
@@ -32,7 +32,7 @@ export async function startEtcd(program: Found): Promise<Etcd> {
   const url = `http://127.0.0.1:${await freePort()}`;
   const peerUrl = `http://127.0.0.1:${await freePort()}`;
   try {
-    const child = await startChild({
+    const child = await startServer({
       path: program.path,
       args: [
         `--data-dir=${scratch.path}`,

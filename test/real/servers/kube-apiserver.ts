@@ -2,12 +2,12 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { startChild, type Child } from './child.ts';
+import { freePort, type Child } from '../../stand-ins/child.ts';
 import { findEtcd, startEtcd } from './etcd.ts';
 import { findProgram, isFound, required, type Found, type Search } from './found.ts';
-import { freePort } from './free-port.ts';
 import { askKubeApi, type KubeAccess } from './kube-api.ts';
 import { makeScratch } from './scratch.ts';
+import { startServer } from './server.ts';
 
 /** How an API server is started. */
 export interface KubeApiserverOptions {
@@ -28,8 +28,6 @@ export interface KubeApiserver {
   /** Paths of kubeconfig files for the two. */
   readonly adminKubeconfig: string;
   readonly restrictedKubeconfig: string;
-  /** The end of its log. */
-  output(): string;
   /** Compacts etcd's history up to now: see {@link KubeApiserverOptions.watchCache} for what that changes. */
   compact(): Promise<number>;
   /** Ends the API server alone; its address refuses connections from then on. */
@@ -94,7 +92,6 @@ export async function startKubeApiserver(
       restricted,
       adminKubeconfig: await writeKubeconfig(folder, 'admin', admin),
       restrictedKubeconfig: await writeKubeconfig(folder, 'restricted', restricted),
-      output: () => child.output(),
       compact: () => etcd.compact(),
       halt: () => child.stop(),
       restart: async () => {
@@ -129,7 +126,7 @@ async function writeSettings(settings: Settings): Promise<void> {
 function launch(program: Found, settings: Settings): Promise<Child> {
   const { folder, port } = settings;
   const key = join(folder, 'service-account.key');
-  return startChild({
+  return startServer({
     path: program.path,
     args: [
       `--etcd-servers=${settings.etcdUrl}`,

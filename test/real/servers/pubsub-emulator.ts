@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { startChild } from './child.ts';
+import { freePort } from '../../stand-ins/child.ts';
 import { findProgram, isFound, type Found, type Search } from './found.ts';
-import { freePort } from './free-port.ts';
 import { makeScratch } from './scratch.ts';
+import { startServer } from './server.ts';
 
 /** A running Pub/Sub emulator. */
 export interface PubsubEmulator {
@@ -13,8 +13,6 @@ export interface PubsubEmulator {
   readonly host: string;
   /** Base of its REST API: `http://127.0.0.1:PORT/v1`. */
   readonly url: string;
-  /** The end of its log. */
-  output(): string;
   /** Ends it, its Java machine included. */
   stop(): Promise<void>;
 }
@@ -45,7 +43,7 @@ export async function startPubsubEmulator(program: Found): Promise<PubsubEmulato
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
   try {
-    const child = await startChild({
+    const child = await startServer({
       path: program.path,
       args: ['--host=127.0.0.1', `--port=${port}`],
       cwd: scratch.path,
@@ -56,7 +54,6 @@ export async function startPubsubEmulator(program: Found): Promise<PubsubEmulato
     return {
       host,
       url: `http://${host}/v1`,
-      output: () => child.output(),
       stop: async () => {
         await child.stop();
         await scratch.remove();

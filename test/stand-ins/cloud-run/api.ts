@@ -1,20 +1,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import type { Execution, JobTemplate } from './execution.ts';
-import { readOverrides } from './overrides.ts';
-import { RunApiRefusal } from './refusal.ts';
-import { Schedule } from './schedule.ts';
+import { Execution, type JobTemplate } from './execution.ts';
 
 /** How a Run API is started. */
 export interface RunApiOptions {
   readonly jobs: readonly JobTemplate[];
-  /** Whether an access token is one that the metadata server gave out. Default: any token is. */
-  readonly isToken?: (token: string) => boolean;
-  /** Default 0: any free port of 127.0.0.1. */
-  readonly port?: number;
-  /** Milliseconds since 1970. Default `Date.now`. */
-  readonly clock?: () => number;
+  /** Whether an access token is one that the metadata server gave out. */
+  readonly isToken: (token: string) => boolean;
 }
 
 /** A running stand-in of the Cloud Run Admin API v2: `jobs.run` and the list of executions. */
@@ -23,52 +16,91 @@ export interface LocalRunApi {
   readonly url: string;
   /** All executions, oldest first. */
   readonly executions: readonly Execution[];
-  /** `METHOD path` of every request, in order, refused ones too. */
-  readonly requests: readonly string[];
   /** Answers the next requests with this refusal. */
   fail(refusal: RunApiRefusal, times: number): void;
   /** Resolves when no execution waits or runs. */
   idle(): Promise<void>;
-  /** Cancels what runs and closes. */
+  /** Cancels what runs, forgets what waits, and closes. */
   close(): Promise<void>;
+}
+
+/** Statuses of google.rpc.Code that this API answers with, and their HTTP statuses. */
+const HTTP_STATUS = {
+  INVALID_ARGUMENT: 400,
+  UNAUTHENTICATED: 401,
+  PERMISSION_DENIED: 403,
+  NOT_FOUND: 404,
+  RESOURCE_EXHAUSTED: 429,
+  UNAVAILABLE: 503,
+} as const;
+
+/** A request that the API refuses, by the name of its status in google.rpc.Code. */
+export class RunApiRefusal extends Error {
+  override readonly name = 'RunApiRefusal';
+  readonly status: keyof typeof HTTP_STATUS;
+
+  constructor(status: keyof typeof HTTP_STATUS, message: string) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /** Largest body that is read: a run request holds one variable of 32 KiB at most, escaped. */
 const MAX_BODY_BYTES = 256 * 1024;
+/** Longest value of a container's variable, bytes (cloud.google.com/run/quotas, "Environment variables"). */
+const MAX_VARIABLE_BYTES = 32 * 1024;
+/** Largest page of executions. */
+const MAX_PAGE_SIZE = 100;
 
-/** Starts the stand-in. */
+/** Starts the stand-in on a free port of 127.0.0.1. */
 export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> {
-  const clock = options.clock ?? Date.now;
-  const isToken = options.isToken ?? ((token: string): boolean => token !== '');
-  const schedule = new Schedule(clock);
-  const requests: string[] = [];
+  const executions: Execution[] = [];
+  const running = new Map<Execution, Promise<void>>();
   const failures: RunApiRefusal[] = [];
+  let closed = false;
 
-  async function answer(request: IncomingMessage): Promise<unknown> {
-    const url = new URL(request.url ?? '/', 'http://run.local');
-    requests.push(`${request.method ?? ''} ${url.pathname}`);
+  /** Starts what waits, in order, as far as each job's concurrency allows. */
+  function startWaiting(): void {
+    if (closed) return;
+    for (const execution of executions) {
+      const { job } = execution;
+      const busy = [...running.keys()].filter((other) => other.job === job).length;
+      if (execution.state !== 'waiting' || busy >= job.concurrency) continue;
+      const ended = execution.run().finally(() => {
+        running.delete(execution);
+        startWaiting();
+      });
+      running.set(execution, ended);
+    }
+  }
+
+  async function idle(): Promise<void> {
+    while (running.size > 0) await Promise.all(running.values());
+  }
+
+  async function answer(request: IncomingMessage): Promise<object> {
     const failure = failures.shift();
     if (failure !== undefined) throw failure;
-    authorize(request, isToken);
-    const [, resource = '', verb] = /^\/v2\/([^:]+?)(?::(\w+))?$/.exec(url.pathname) ?? [];
-    const job = options.jobs.find(
-      ({ name }) => resource === name || resource.startsWith(`${name}/`),
-    );
-    if (job === undefined) throw notFound(resource);
-    const rest = resource.slice(job.name.length);
-    if (request.method === 'POST' && verb === 'run' && rest === '') {
-      const overrides = readOverrides(await bodyOf(request));
-      return operationOf(job, schedule.add(job, overrides));
+    const [, token] = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '') ?? [];
+    if (token === undefined || !options.isToken(token)) {
+      throw new RunApiRefusal('UNAUTHENTICATED', 'Request had invalid authentication credentials.');
     }
-    if (request.method === 'GET' && verb === undefined && rest === '/executions') {
+    const url = new URL(request.url ?? '/', 'http://run.local');
+    const [, name = '', rest = ''] = /^\/v2\/(.+?)(:run|\/executions)$/.exec(url.pathname) ?? [];
+    const job = options.jobs.find((each) => each.name === name);
+    if (job !== undefined && request.method === 'POST' && rest === ':run') {
+      const execution = new Execution(job, executions.length, variablesOf(await bodyOf(request)));
+      executions.push(execution);
+      startWaiting();
+      return operationOf(execution);
+    }
+    if (job !== undefined && request.method === 'GET' && rest === '/executions') {
       return page(
-        schedule.executions.filter(({ name }) => name.startsWith(`${job.name}/`)),
-        url,
+        executions.filter((each) => each.job === job),
+        url.searchParams,
       );
     }
-    const one = schedule.executions.find(({ name }) => name === resource);
-    if (request.method === 'GET' && verb === undefined && one !== undefined) return one.resource();
-    throw notFound(resource);
+    throw new RunApiRefusal('NOT_FOUND', `Resource '${url.pathname}' was not found.`);
   }
 
   const server = createServer((request, response) => {
@@ -77,37 +109,31 @@ export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> 
         send(response, 200, body);
       },
       (error: unknown) => {
-        if (error instanceof RunApiRefusal) send(response, error.httpStatus, error.body);
-        else response.destroy(error instanceof Error ? error : undefined);
+        if (error instanceof RunApiRefusal) {
+          // As Google's APIs write errors (google.aip.dev/193).
+          const { status, message } = error;
+          const code = HTTP_STATUS[status];
+          send(response, code, { error: { code, message, status } });
+        } else response.destroy(error instanceof Error ? error : undefined);
       },
     );
   });
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${port}`,
-    executions: schedule.executions,
-    requests,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    executions,
     fail: (refusal, times) => {
       failures.push(...Array.from({ length: times }, () => refusal));
     },
-    idle: async () => schedule.idle(),
+    idle,
     close: async () => {
-      await schedule.stop();
+      closed = true;
+      for (const execution of running.keys()) execution.cancel();
+      await idle();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-function authorize(request: IncomingMessage, isToken: (token: string) => boolean): void {
-  const [, token] = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '') ?? [];
-  if (token === undefined) {
-    throw new RunApiRefusal('UNAUTHENTICATED', 'Request is missing required credentials.');
-  }
-  if (!isToken(token)) {
-    throw new RunApiRefusal('UNAUTHENTICATED', 'Request had invalid authentication credentials.');
-  }
 }
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
@@ -115,48 +141,88 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
   let sizeBytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    if (sizeBytes > MAX_BODY_BYTES) throw new RunApiRefusal('INVALID_ARGUMENT', 'body too large');
+    if (sizeBytes > MAX_BODY_BYTES) throw invalid('body too large');
     chunks.push(chunk);
   }
   const text = Buffer.concat(chunks).toString('utf8');
   try {
     return text === '' ? {} : JSON.parse(text);
   } catch {
-    throw new RunApiRefusal('INVALID_ARGUMENT', 'Invalid JSON payload received.');
+    throw invalid('Invalid JSON payload received.');
   }
 }
 
+/**
+ * The variables of a `jobs.run` (RunJobRequest.Overrides, Cloud Run Admin API v2). Overrides that the
+ * project does not use (arguments, tasks, timeout) are refused like unknown ones.
+ */
+function variablesOf(body: unknown): Readonly<Record<string, string>> {
+  const { overrides = {} } = fields(body, 'request', ['overrides']);
+  const { containerOverrides } = fields(overrides, 'overrides', ['containerOverrides']);
+  const containers = list(containerOverrides, 'overrides.containerOverrides');
+  if (containers.length > 1) throw invalid('overrides.containerOverrides: the job has 1 container');
+  const { env } = fields(containers[0] ?? {}, 'overrides.containerOverrides[0]', ['env']);
+  const variables = list(env, 'env').map((entry, index) => {
+    const { name, value } = fields(entry, `env[${index}]`, ['name', 'value']);
+    if (typeof name !== 'string' || name === '') throw invalid(`env[${index}].name: is required`);
+    if (typeof value !== 'string') throw invalid(`env[${index}].value: wants a text`);
+    if (/^(PORT|K_.*|CLOUD_RUN_.*)$/.test(name)) throw invalid(`env: ${name} is reserved`);
+    if (Buffer.byteLength(value) > MAX_VARIABLE_BYTES) {
+      throw invalid(`env: ${name} is longer than ${MAX_VARIABLE_BYTES} bytes`);
+    }
+    return [name, value] as const;
+  });
+  return Object.fromEntries(variables);
+}
+
+function fields(
+  value: unknown,
+  at: string,
+  known: readonly string[],
+): Readonly<Record<string, unknown>> {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalid(`${at}: wants an object`);
+  }
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw invalid(`Unknown name "${unknown}" at '${at}'`);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function list(value: unknown, at: string): readonly unknown[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalid(`${at}: wants an array`);
+  return value as readonly unknown[];
+}
+
+function invalid(message: string): RunApiRefusal {
+  return new RunApiRefusal('INVALID_ARGUMENT', message);
+}
+
 /** `run` answers with a long-running operation whose metadata is the execution. */
-function operationOf(job: JobTemplate, execution: Execution): unknown {
-  const [, project = '', location = ''] =
-    /^projects\/([^/]+)\/locations\/([^/]+)/.exec(job.name) ?? [];
+function operationOf(execution: Execution): object {
   return {
-    name: `projects/${project}/locations/${location}/operations/${execution.name.split('/').pop() ?? ''}`,
+    name: execution.name.replace(/\/jobs\/.*\//, '/operations/'),
     metadata: {
       '@type': 'type.googleapis.com/google.cloud.run.v2.Execution',
-      ...(execution.resource() as object),
+      ...execution.resource(),
     },
     done: false,
   };
 }
 
 /** Newest first; the token of the next page is a number of executions to skip. */
-function page(executions: readonly Execution[], url: URL): unknown {
-  const size = Math.min(Number(url.searchParams.get('pageSize') ?? '100') || 100, 100);
-  const skip = Number(url.searchParams.get('pageToken') ?? '0');
-  const newestFirst = [...executions].reverse();
-  const shown = newestFirst.slice(skip, skip + size);
+function page(executions: readonly Execution[], query: URLSearchParams): object {
+  const asked = Number(query.get('pageSize') ?? MAX_PAGE_SIZE);
+  const size = asked > 0 ? Math.min(asked, MAX_PAGE_SIZE) : MAX_PAGE_SIZE;
+  const skip = Number(query.get('pageToken') ?? 0);
+  const shown = executions.toReversed().slice(skip, skip + size);
   return {
-    ...(shown.length === 0 ? {} : { executions: shown.map((execution) => execution.resource()) }),
-    ...(skip + size < newestFirst.length ? { nextPageToken: String(skip + size) } : {}),
+    ...(shown.length === 0 ? {} : { executions: shown.map((each) => each.resource()) }),
+    ...(skip + size < executions.length ? { nextPageToken: String(skip + size) } : {}),
   };
 }
 
-function notFound(resource: string): RunApiRefusal {
-  return new RunApiRefusal('NOT_FOUND', `Resource '${resource}' was not found.`);
-}
-
-function send(response: ServerResponse, status: number, body: unknown): void {
+function send(response: ServerResponse, status: number, body: object): void {
   const bytes = Buffer.from(JSON.stringify(body));
   response.writeHead(status, {
     'content-type': 'application/json; charset=UTF-8',

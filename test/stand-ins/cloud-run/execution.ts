@@ -1,4 +1,4 @@
-import type { Overrides } from './overrides.ts';
+import { startChild, type LogLine } from '../child.ts';
 
 /** A task of a job under way: one container, run to its end. */
 export interface Task {
@@ -8,19 +8,16 @@ export interface Task {
   stop(): void;
 }
 
-/** Starts the job's container with these variables and arguments. */
-export type StartTask = (
-  env: Readonly<Record<string, string>>,
-  args: readonly string[] | undefined,
-) => Task;
+/** Starts the job's container with these variables. */
+export type StartTask = (env: Readonly<Record<string, string>>) => Task;
 
 /** A job as it is deployed. */
 export interface JobTemplate {
   /** `projects/P/locations/L/jobs/J`. */
   readonly name: string;
-  /** Time of one attempt in milliseconds. Default of the product: 10 minutes. */
+  /** Time of one attempt in milliseconds. */
   readonly taskTimeoutMs: number;
-  /** Attempts after the first. Default of the product: 3. */
+  /** Attempts after the first. */
   readonly maxRetries: number;
   /** Most executions under way; more wait. The product's quota is per region. */
   readonly concurrency: number;
@@ -30,10 +27,9 @@ export interface JobTemplate {
 /** One execution of a job: its task is tried again until it succeeds or no attempt is left. */
 export class Execution {
   readonly name: string;
-  readonly createTime: string;
-  readonly #template: JobTemplate;
-  readonly #overrides: Overrides;
-  readonly #clock: () => number;
+  readonly job: JobTemplate;
+  readonly createTime = new Date().toISOString();
+  readonly #env: Readonly<Record<string, string>>;
   #startTime: string | undefined;
   #completionTime: string | undefined;
   #succeeded = false;
@@ -41,12 +37,12 @@ export class Execution {
   #task: Task | undefined;
   #cancelled = false;
 
-  constructor(template: JobTemplate, overrides: Overrides, identity: string, clock: () => number) {
-    this.name = `${template.name}/executions/${identity}`;
-    this.#template = template;
-    this.#overrides = overrides;
-    this.#clock = clock;
-    this.createTime = new Date(clock()).toISOString();
+  /** @param env variables that `jobs.run` gives it */
+  constructor(job: JobTemplate, number: number, env: Readonly<Record<string, string>>) {
+    const identity = `${shortName(job.name)}-${String(number).padStart(5, '0')}`;
+    this.name = `${job.name}/executions/${identity}`;
+    this.job = job;
+    this.#env = env;
   }
 
   /** Whether it succeeded; false while it has not ended. */
@@ -54,22 +50,22 @@ export class Execution {
     return this.#succeeded;
   }
 
-  /** Whether it has ended. */
-  get ended(): boolean {
-    return this.#completionTime !== undefined;
+  get state(): 'waiting' | 'running' | 'ended' {
+    if (this.#completionTime !== undefined) return 'ended';
+    return this.#startTime === undefined ? 'waiting' : 'running';
   }
 
   /** Runs attempts until one exits 0 or none is left. */
   async run(): Promise<void> {
-    this.#startTime = this.#now();
-    for (let attempt = 0; attempt <= this.#template.maxRetries && !this.#cancelled; attempt++) {
+    this.#startTime = new Date().toISOString();
+    for (let attempt = 0; attempt <= this.job.maxRetries && !this.#cancelled; attempt++) {
       this.#retried = attempt;
       if ((await this.#attempt(attempt)) === 0) {
         this.#succeeded = true;
         break;
       }
     }
-    this.#completionTime = this.#now();
+    this.#completionTime = new Date().toISOString();
   }
 
   /** Ends it, whatever it does. */
@@ -79,22 +75,18 @@ export class Execution {
   }
 
   async #attempt(attempt: number): Promise<number> {
-    const [job, execution] = [this.#template.name, this.name].map((name) => name.split('/').pop());
-    const task = this.#template.start(
-      {
-        CLOUD_RUN_JOB: job ?? '',
-        CLOUD_RUN_EXECUTION: execution ?? '',
-        CLOUD_RUN_TASK_INDEX: '0',
-        CLOUD_RUN_TASK_COUNT: '1',
-        CLOUD_RUN_TASK_ATTEMPT: String(attempt),
-        ...this.#overrides.env,
-      },
-      this.#overrides.args,
-    );
+    const task = this.job.start({
+      CLOUD_RUN_JOB: shortName(this.job.name),
+      CLOUD_RUN_EXECUTION: shortName(this.name),
+      CLOUD_RUN_TASK_INDEX: '0',
+      CLOUD_RUN_TASK_COUNT: '1',
+      CLOUD_RUN_TASK_ATTEMPT: String(attempt),
+      ...this.#env,
+    });
     this.#task = task;
     const timeout = setTimeout(() => {
       task.stop();
-    }, this.#overrides.timeoutMs ?? this.#template.taskTimeoutMs);
+    }, this.job.taskTimeoutMs);
     try {
       return await task.ended;
     } finally {
@@ -104,35 +96,48 @@ export class Execution {
   }
 
   /** As the API shows it (Execution, Cloud Run Admin API v2): the parts that a caller reads. */
-  resource(): unknown {
-    const running = this.#startTime !== undefined && !this.ended;
+  resource(): object {
     return {
       name: this.name,
-      job: this.#template.name.split('/').pop(),
+      job: shortName(this.job.name),
       createTime: this.createTime,
       ...(this.#startTime === undefined ? {} : { startTime: this.#startTime }),
       ...(this.#completionTime === undefined ? {} : { completionTime: this.#completionTime }),
       taskCount: 1,
       parallelism: 1,
-      runningCount: running ? 1 : 0,
+      runningCount: this.state === 'running' ? 1 : 0,
       succeededCount: this.#succeeded ? 1 : 0,
-      failedCount: this.ended && !this.#succeeded && !this.#cancelled ? 1 : 0,
+      failedCount: this.state === 'ended' && !this.#succeeded && !this.#cancelled ? 1 : 0,
       cancelledCount: this.#cancelled ? 1 : 0,
       retriedCount: this.#retried,
       template: {
-        maxRetries: this.#template.maxRetries,
+        maxRetries: this.job.maxRetries,
         containers: [
           {
             image: 'imagerepo-mirror',
-            ...(this.#overrides.args === undefined ? {} : { args: this.#overrides.args }),
-            env: Object.entries(this.#overrides.env).map(([name, value]) => ({ name, value })),
+            env: Object.entries(this.#env).map(([name, value]) => ({ name, value })),
           },
         ],
       },
     };
   }
+}
 
-  #now(): string {
-    return new Date(this.#clock()).toISOString();
-  }
+function shortName(name: string): string {
+  return name.slice(name.lastIndexOf('/') + 1);
+}
+
+/** Runs the job's entry as a process of its own, as the product runs its container. */
+export function taskProcess(options: {
+  /** Path from the project's root: `functions/job.ts`. */
+  readonly entry: string;
+  /** Variables of the deployed job; those of an execution win. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly onLine: (line: LogLine, raw: string) => void;
+}): StartTask {
+  return (env) => {
+    const { entry, onLine } = options;
+    const child = startChild({ name: 'job', entry, env: { ...options.env, ...env }, onLine });
+    return { ended: child.gone, stop: () => void child.stop() };
+  };
 }

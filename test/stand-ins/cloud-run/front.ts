@@ -8,7 +8,6 @@ import {
 import type { AddressInfo } from 'node:net';
 
 import type { Instance, StartInstance } from './instance.ts';
-import { InstancePool } from './pool.ts';
 
 /** A Cloud Run service as it is deployed. */
 export interface RunFrontOptions {
@@ -19,8 +18,6 @@ export interface RunFrontOptions {
   readonly concurrency?: number;
   /** Request timeout: the client gets 504, the container goes on. Default 300 s, the product's. */
   readonly timeoutMs?: number;
-  /** Default 0: any free port of 127.0.0.1. */
-  readonly port?: number;
 }
 
 /** A running service behind its front. */
@@ -43,6 +40,14 @@ export interface RunFront {
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 
+/** Room for requests at an instance that may still be starting. */
+interface Slot {
+  readonly starting: Promise<Instance>;
+  instance: Instance | undefined;
+  /** Requests that it works on. */
+  inFlight: number;
+}
+
 /**
  * Starts a stand-in of Cloud Run's front end: it starts instances as requests come, gives each no
  * more than its concurrency, answers 429 when all are full, and cuts what takes too long
@@ -50,22 +55,46 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  */
 export async function startRunFront(options: RunFrontOptions): Promise<RunFront> {
   const { maxInstances = 1, concurrency = 4, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  const pool = new InstancePool(options.start, maxInstances, concurrency);
+  const slots = new Set<Slot>();
   const answers = new Map<number, number>();
   const agent = new Agent({ keepAlive: true });
   let inFlight = 0;
 
+  function startSlot(): Slot {
+    const slot: Slot = { starting: options.start(), instance: undefined, inFlight: 0 };
+    slots.add(slot);
+    slot.starting.then(
+      async (instance) => {
+        slot.instance = instance;
+        await instance.gone;
+        slots.delete(slot);
+      },
+      () => slots.delete(slot),
+    );
+    return slot;
+  }
+
+  /** The least busy slot with room, that of a new instance where all are full; undefined: no more may start. */
+  function takeSlot(): Slot | undefined {
+    const [idlest] = [...slots].sort((a, b) => a.inFlight - b.inFlight);
+    if (idlest !== undefined && idlest.inFlight < concurrency) return idlest;
+    return slots.size < maxInstances ? startSlot() : undefined;
+  }
+
+  function takeOut(instance: Instance): void {
+    for (const slot of slots) if (slot.instance === instance) slots.delete(slot);
+  }
+
   async function forward(request: IncomingMessage, response: ServerResponse): Promise<number> {
-    const slot = pool.take();
+    const slot = takeSlot();
     if (slot === undefined) return answer(response, 429, 'Rate exceeded.');
     slot.inFlight += 1;
     try {
-      const instance = await slot.instance;
-      return await exchange(instance.url, request, response, agent, timeoutMs, () => {
+      const { url } = await slot.starting;
+      return await exchange(url, request, response, agent, timeoutMs, () => {
         slot.inFlight -= 1;
       });
     } catch {
-      slot.inFlight -= 1;
       return answer(response, 503, 'The service is unavailable.');
     }
   }
@@ -77,28 +106,30 @@ export async function startRunFront(options: RunFrontOptions): Promise<RunFront>
       answers.set(status, (answers.get(status) ?? 0) + 1);
     });
   });
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${port}/`,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     answers,
     get inFlight() {
       return inFlight;
     },
-    instances: pool.ready,
+    get instances() {
+      return [...slots].flatMap(({ instance }) => (instance === undefined ? [] : [instance]));
+    },
     stop: async (instance) => {
-      await pool.takeOut(instance);
+      takeOut(instance);
       await instance.stop();
     },
     kill: async (instance) => {
-      await pool.takeOut(instance);
+      takeOut(instance);
       instance.kill();
       await instance.gone;
     },
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      await pool.stop();
+      // Also those that are still starting; where that fails there is nothing to stop.
+      await Promise.allSettled([...slots].map(async ({ starting }) => (await starting).stop()));
       agent.destroy();
     },
   };

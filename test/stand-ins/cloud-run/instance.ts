@@ -1,20 +1,10 @@
-import { spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-import type { LogLine } from '../child.ts';
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
-
-/** Cloud Run's grace between SIGTERM and SIGKILL (cloud.google.com/run/docs/container-contract). */
-export const GRACE_MS = 10_000;
+import { exitOnSignals, startProgram, type LogLine } from '../child.ts';
 
 /** A container that answers requests. */
 export interface Instance {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
-  /** SIGTERM, and SIGKILL after the grace. */
+  /** SIGTERM, and SIGKILL 10 s later (cloud.google.com/run/docs/container-contract). */
   stop(): Promise<void>;
   /** SIGKILL, as when the machine below fails. */
   kill(): void;
@@ -22,19 +12,19 @@ export interface Instance {
   readonly gone: Promise<number>;
 }
 
+/** Starts a container and waits until it listens. */
+export type StartInstance = () => Promise<Instance>;
+
 /** A container that is a process of this machine. */
 export interface InstanceProcess extends Instance {
   readonly pid: number;
 }
 
-/** Starts a container and waits until it listens. */
-export type StartInstance = () => Promise<Instance>;
-
 /** What an instance's process is started with. */
 export interface InstanceProcessOptions {
-  /** Program after `node`: `functions/serve.ts` from the project's root, and its arguments. */
+  /** Arguments of `node`: `functions/serve.ts` from the project's root, and what follows it. */
   readonly command: readonly string[];
-  /** All of its variables; `PORT` is added. */
+  /** All of its variables; `PORT` and `PATH` are added. */
   readonly env: Readonly<Record<string, string>>;
   /** Port it listens on; default 0, told by the first line that has a `port`. */
   readonly port?: number;
@@ -45,59 +35,31 @@ export interface InstanceProcessOptions {
 export async function startInstanceProcess(
   options: InstanceProcessOptions,
 ): Promise<InstanceProcess> {
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', ...options.command],
-    {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'], ...options.env, PORT: String(options.port ?? 0) },
+  exitOnSignals();
+  const { promise: listening, resolve, reject } = Promise.withResolvers<number>();
+  const child = startProgram({
+    command: [process.execPath, '--disable-warning=ExperimentalWarning', ...options.command],
+    env: { PATH: process.env['PATH'], ...options.env, PORT: String(options.port ?? 0) },
+    onLine: (line, raw) => {
+      options.onLine?.(line, raw);
+      const port = typeof line['port'] === 'number' ? line['port'] : announcedPort(raw);
+      if (port !== undefined) resolve(port);
     },
-  );
-  const gone = new Promise<number>((resolve) => {
-    child.once('close', (code, signal) => {
-      resolve(code ?? (signal === 'SIGKILL' ? 137 : 143));
-    });
-  });
-  const written: string[] = [];
-  const listening = new Promise<number>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (raw) => {
-        const line = parseLine(raw);
-        if (written.length < 20) written.push(raw);
-        options.onLine?.(line, raw);
-        const port = typeof line['port'] === 'number' ? line['port'] : announcedPort(raw);
-        if (port !== undefined) resolve(port);
-      });
-    }
-    void gone.then((code) => {
-      reject(new Error(`it ended with ${code} before it listened: ${written.join(' | ')}`));
-    });
+    onDeath: (_child, code) => {
+      const said = child.lastLines.join(' | ');
+      reject(new Error(`it ended with ${code} before it listened: ${said}`));
+    },
   });
   const port = await listening;
   return {
     url: `http://127.0.0.1:${port}`,
-    pid: child.pid ?? 0,
-    gone,
+    pid: child.pid,
+    gone: child.gone,
     kill: () => {
-      child.kill('SIGKILL');
+      child.kill();
     },
-    stop: async () => {
-      child.kill('SIGTERM');
-      const killer = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
-      await gone;
-      clearTimeout(killer);
-    },
+    stop: () => child.stop(),
   };
-}
-
-function parseLine(raw: string): LogLine {
-  try {
-    const value: unknown = JSON.parse(raw);
-    return value !== null && typeof value === 'object' ? (value as LogLine) : {};
-  } catch {
-    return {};
-  }
 }
 
 /** functions-framework's own announcement: `URL: http://localhost:8080/`. */

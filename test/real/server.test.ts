@@ -4,20 +4,20 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-import { startChild } from './servers/child.ts';
+import { startServer } from './servers/server.ts';
 import { poll } from './servers/poll.ts';
 
 const shell = '/bin/sh';
 
 describe('a server program', () => {
   it('is ended together with what it has started', async () => {
-    const child = await startChild({
+    const child = await startServer({
       path: shell,
       args: ['-c', 'sleep 60 & echo "started $!"; wait'],
       ready: () => Promise.resolve(true),
     });
     const grandchild = await poll('the grandchild', 5000, () =>
-      Promise.resolve(/started (\d+)/.exec(child.output())?.[1]),
+      Promise.resolve(/started (\d+)/.exec(child.lastLines.join('\n'))?.[1]),
     );
     assert.equal(isAlive(Number(grandchild)), true);
     await child.stop();
@@ -28,7 +28,7 @@ describe('a server program', () => {
 
   it('fails to start with its last words when it ends early', async () => {
     await assert.rejects(
-      startChild({
+      startServer({
         path: shell,
         args: ['-c', 'echo "no such option"; exit 1'],
         ready: () => Promise.resolve(false),
@@ -39,7 +39,7 @@ describe('a server program', () => {
 
   it('fails to start and is ended when it is not ready in time', async () => {
     await assert.rejects(
-      startChild({
+      startServer({
         path: shell,
         args: ['-c', 'exec sleep 60'],
         ready: () => Promise.reject(new Error('refused')),
@@ -50,15 +50,15 @@ describe('a server program', () => {
 
   it('fails to start when the program does not exist', async () => {
     const ready = (): Promise<boolean> => Promise.resolve(false);
-    await assert.rejects(startChild({ path: '/no/such/program', args: [], ready }));
+    await assert.rejects(startServer({ path: '/no/such/program', args: [], ready }));
   });
 
   it('is ended, and its folder removed, when the tests are ended from outside', async () => {
     const source = `
-      import { startChild } from ${JSON.stringify(new URL('servers/child.ts', import.meta.url))};
+      import { startServer } from ${JSON.stringify(new URL('servers/server.ts', import.meta.url))};
       import { makeScratch } from ${JSON.stringify(new URL('servers/scratch.ts', import.meta.url))};
       const scratch = await makeScratch('child-test');
-      const child = await startChild({
+      const child = await startServer({
         path: ${JSON.stringify(shell)}, args: ['-c', 'exec sleep 60'], ready: async () => true,
       });
       console.log(JSON.stringify({ pid: child.pid, folder: scratch.path }));`;
