@@ -36,6 +36,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/exporter-metrics-otlp-proto': ['functions/telemetry/otlp'],
   re2js: ['functions/contract/', 'test/stand-ins/flux-scanner/'],
   semver: ['functions/contract/'],
+  yaml: ['test/stand-ins/kubernetes/'],
   'ipaddr.js': ['functions/registry/'],
   'prom-client': ['bridge/'],
   '@grpc/grpc-js': ['test/stand-ins/pubsub/'],

@@ -205,7 +205,7 @@ async function startCluster(
       },
     });
   }
-  const scanner = await startScanner({ apiServer: kubernetes.url, token: kubernetes.adminToken });
+  const scanner = await startScanner({ url: kubernetes.url, token: kubernetes.adminToken });
   closers.push(async () => scanner.close());
   return { kubeconfig, url: kubernetes.url };
 }

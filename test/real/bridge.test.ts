@@ -7,7 +7,7 @@ import type { Cluster, WrittenEvent, WrittenLease } from '../bridge/cluster.ts';
 import { bridgeFlows } from '../bridge/flows.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
 import { required, skipUnless } from './servers/found.ts';
-import { askKubeApi, type KubeAnswer, type KubeMethod } from './servers/kube-api.ts';
+import { askKubeApi, type KubeAnswer, type KubeMethod } from '../stand-ins/kubernetes/client.ts';
 import { findKubeApiserver, startKubeApiserver } from './servers/kube-apiserver.ts';
 
 const search = findKubeApiserver();

@@ -11,7 +11,7 @@ import { startScanner, type Scanner } from '../stand-ins/flux-scanner/scanner.ts
 import { runEntry, startEntry } from '../flow/entry.ts';
 import { findDockerRegistry, startDockerRegistry } from './servers/docker-registry.ts';
 import { required, skipUnless } from './servers/found.ts';
-import { askKubeApi, type KubeAccess } from './servers/kube-api.ts';
+import { askKubeApi, type KubeAccess } from '../stand-ins/kubernetes/client.ts';
 import { findKubeApiserver, startKubeApiserver } from './servers/kube-apiserver.ts';
 import { findPubsubEmulator, startPubsubEmulator } from './servers/pubsub-emulator.ts';
 
@@ -84,11 +84,7 @@ describe(
         const seeded = await seedImages(target);
         const images = DEFAULT_LINES.map(({ repository }) => `${source.host}/${repository}`);
         await applyObjects(cluster.admin, images);
-        scanner = await startScanner({
-          apiServer: cluster.admin.url,
-          token: cluster.admin.token,
-          certificateAuthority: cluster.admin.certificateAuthority,
-        });
+        scanner = await startScanner(cluster.admin);
         const args = [
           `--kubeconfig=${cluster.adminKubeconfig}`,
           `--destination-registry=${destination.host}/mirror`,

@@ -95,7 +95,7 @@ describe('connectApiServer', () => {
   });
 
   it('reads a rotated token anew when the old one is refused', async () => {
-    const token = kubernetes.addUser({ name: 'rotating', groups: ['system:masters'] }, 'token-1');
+    const token = kubernetes.addUser({ name: 'rotating' }, 'token-1');
     const tokenFile = await written('token', token);
     const provider = { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } };
     const apiServer = connectApiServer(
@@ -104,14 +104,14 @@ describe('connectApiServer', () => {
     assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
     kubernetes.revokeToken('token-1');
     assert.equal((await apiServer.send('GET', NAMESPACES)).status, 401);
-    kubernetes.addUser({ name: 'rotating', groups: ['system:masters'] }, 'token-2');
+    kubernetes.addUser({ name: 'rotating' }, 'token-2');
     await writeFile(tokenFile, 'token-2');
     assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
     apiServer.close();
   });
 
   it('asks with the token of a file that the kubeconfig names, and of a plugin', async () => {
-    const token = kubernetes.addUser({ name: 'filed', groups: ['system:masters'] });
+    const token = kubernetes.addUser({ name: 'filed' });
     await written('filed-token', `${token}\n`);
     const plugin = await written(
       'plugin.mjs',

@@ -5,19 +5,9 @@ import { join } from 'node:path';
 import { freePort, type Child } from '../../stand-ins/child.ts';
 import { findEtcd, startEtcd } from './etcd.ts';
 import { findProgram, isFound, required, type Found, type Search } from './found.ts';
-import { askKubeApi, type KubeAccess } from './kube-api.ts';
+import { askKubeApi, type KubeAccess } from '../../stand-ins/kubernetes/client.ts';
 import { makeScratch } from './scratch.ts';
 import { startServer } from './server.ts';
-
-/** How an API server is started. */
-export interface KubeApiserverOptions {
-  /**
-   * Whether it serves watches from its memory, as any cluster's does. Default true. Without it each
-   * watch reads etcd, and a compacted resourceVersion is a 410 at once; with it the server's memory
-   * still serves it, until the server restarts.
-   */
-  readonly watchCache?: boolean;
-}
 
 /** A running API server with the etcd it stores in. */
 export interface KubeApiserver {
@@ -28,7 +18,7 @@ export interface KubeApiserver {
   /** Paths of kubeconfig files for the two. */
   readonly adminKubeconfig: string;
   readonly restrictedKubeconfig: string;
-  /** Compacts etcd's history up to now: see {@link KubeApiserverOptions.watchCache} for what that changes. */
+  /** Compacts etcd's history up to now; what the server's memory has, it still serves until it restarts. */
   compact(): Promise<number>;
   /** Ends the API server alone; its address refuses connections from then on. */
   halt(): Promise<void>;
@@ -45,7 +35,6 @@ interface Settings {
   readonly etcdUrl: string;
   readonly adminToken: string;
   readonly restrictedToken: string;
-  readonly watchCache: boolean;
 }
 
 /** kube-apiserver and the etcd it needs; the version is the API server's. */
@@ -63,10 +52,7 @@ export function findKubeApiserver(): Search {
 }
 
 /** Starts etcd and an API server on 127.0.0.1, RBAC on, no admission of service accounts, no controllers. */
-export async function startKubeApiserver(
-  program: Found,
-  options: KubeApiserverOptions = {},
-): Promise<KubeApiserver> {
+export async function startKubeApiserver(program: Found): Promise<KubeApiserver> {
   const etcd = await startEtcd(required(findEtcd()));
   const scratch = await makeScratch('kube-apiserver');
   const folder = scratch.path;
@@ -81,7 +67,6 @@ export async function startKubeApiserver(
       etcdUrl: etcd.url,
       adminToken: randomUUID(),
       restrictedToken: randomUUID(),
-      watchCache: options.watchCache ?? true,
     };
     await writeSettings(settings);
     let child = await launch(program, settings);
@@ -144,7 +129,6 @@ function launch(program: Found, settings: Settings): Promise<Child> {
       `--token-auth-file=${join(folder, 'tokens.csv')}`,
       '--authorization-mode=RBAC',
       '--disable-admission-plugins=ServiceAccount',
-      `--watch-cache=${settings.watchCache}`,
     ],
     ready: () => isReady(settings),
   });
@@ -175,7 +159,7 @@ async function access(settings: Settings, token: string): Promise<KubeAccess> {
 /** A kubeconfig in JSON, which is YAML. */
 async function writeKubeconfig(folder: string, user: string, to: KubeAccess): Promise<string> {
   const path = join(folder, `${user}.kubeconfig`);
-  const authority = Buffer.from(to.certificateAuthority).toString('base64');
+  const authority = Buffer.from(to.certificateAuthority ?? '').toString('base64');
   const kubeconfig = {
     apiVersion: 'v1',
     kind: 'Config',

@@ -1,13 +1,36 @@
-import { createHash } from 'node:crypto';
-
-/**
- * Where Flux keeps the tags, which decides what a revision looks like: `badger` (its default) or
- * `files`, its feature gate `FluxStorage`.
- */
-export type TagStorage = 'badger' | 'files';
+import { RE2JS } from 're2js';
 
 /** Tags that Flux shows in `latestTags`, at most. */
 const LATEST_TAGS = 10;
+
+/** What Flux excludes where a list is absent or empty. */
+const DEFAULT_EXCLUSION = ['^.*\\.sig$'] as const;
+
+/** The exclusion list in force for a spec. */
+export function effectiveExclusion(list: readonly string[] | undefined): readonly string[] {
+  return list === undefined || list.length === 0 ? DEFAULT_EXCLUSION : list;
+}
+
+/**
+ * The tags that match none of the patterns: RE2, unanchored.
+ * @throws Error naming the first pattern that is no RE2 expression
+ */
+export function withoutExcluded(
+  tags: readonly string[],
+  patterns: readonly string[],
+): readonly string[] {
+  const compiled = patterns.map(compile);
+  return tags.filter((tag) => !compiled.some((pattern) => pattern.matcher(tag).find()));
+}
+
+function compile(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`failed to compile regex ${pattern}: ${why}`, { cause: error });
+  }
+}
 
 /** The tags in Flux's order: descending by bytes. */
 export function sortTags(tags: readonly string[]): readonly string[] {
@@ -15,13 +38,11 @@ export function sortTags(tags: readonly string[]): readonly string[] {
 }
 
 /**
- * The revision of a scan over tags in the order given: `badger` the decimal Adler-32 (RFC 1950) of
- * their JSON array, `files` `sha256:` and the hex digest of their lines.
+ * The revision of a scan over tags in the order given, as Flux's default storage computes it: the
+ * decimal Adler-32 (RFC 1950) of their JSON array.
  */
-export function revisionOf(tags: readonly string[], storage: TagStorage): string {
-  if (storage === 'badger') return String(adler32(Buffer.from(goJson(tags))));
-  const lines = tags.map((tag) => `${tag}\n`).join('');
-  return `sha256:${createHash('sha256').update(lines).digest('hex')}`;
+export function revisionOf(tags: readonly string[]): string {
+  return String(adler32(Buffer.from(goJson(tags))));
 }
 
 /** The sample of tags that status shows; of sorted tags the first ten. */

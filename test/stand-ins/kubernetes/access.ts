@@ -19,19 +19,16 @@ export interface Rule {
 /** A user, known by a bearer token. */
 export interface User {
   readonly name: string;
-  readonly groups: readonly string[];
   readonly rules: readonly Rule[];
-  /** Epoch milliseconds after which the token is refused; absent: never. */
-  readonly expiresAtMs?: number;
 }
 
 /** A request as the authorizer sees it. */
 export interface Attempt {
   readonly verb: string;
   readonly resource: Named;
-  readonly subresource?: string;
-  readonly namespace?: string;
-  readonly name?: string;
+  readonly subresource?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly name?: string | undefined;
 }
 
 /** Rules that allow everything, as the group `system:masters` has. */
@@ -39,7 +36,6 @@ export const everything: readonly Rule[] = [{ apiGroups: ['*'], resources: ['*']
 
 const anonymous: User = {
   name: 'system:anonymous',
-  groups: ['system:unauthenticated'],
   rules: [],
 };
 
@@ -53,11 +49,6 @@ export class Users {
     return token;
   }
 
-  /** The user of a token, if it is known. */
-  of(token: string): User | undefined {
-    return this.byToken.get(token);
-  }
-
   /** Makes a token unknown: its next request is told 401. */
   revoke(token: string): void {
     this.byToken.delete(token);
@@ -67,13 +58,11 @@ export class Users {
    * Who sends a request with this `Authorization` header; without one it is `system:anonymous`.
    * @throws Refusal 401
    */
-  authenticate(authorization: string | undefined, nowMs: number): User {
+  authenticate(authorization: string | undefined): User {
     if (authorization === undefined || authorization === '') return anonymous;
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
     const user = token === undefined ? undefined : this.byToken.get(token);
-    if (user === undefined || (user.expiresAtMs !== undefined && nowMs >= user.expiresAtMs)) {
-      throw unauthorized();
-    }
+    if (user === undefined) throw unauthorized();
     return user;
   }
 }

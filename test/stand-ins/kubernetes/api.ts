@@ -1,27 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { reviewAccess } from './access-review.ts';
-import { forbidden, isAllowed, type Attempt, type User, type Users } from './access.ts';
-import { readBody, requireObject } from './body.ts';
-import { discovery } from './discovery.ts';
-import { faultRefusal, type RequestFaults } from './faults.ts';
-import { parseFieldSelector } from './field-selector.ts';
-import { imageRepositoryCrd } from './image-repository-crd.ts';
-import { parseLabelSelector } from './label-selector.ts';
+import { forbidden, isAllowed, type User, type Users } from './access.ts';
+import { faultRefusal, type RequestFault, type RequestFaults } from './faults.ts';
 import { listJson, type Selection } from './list.ts';
-import { sendJson, sendRefusal, sendText } from './answer.ts';
-import { openApi } from './openapi.ts';
-import { listOptions, watchOptions } from './query.ts';
-import { isJsonObject, toJson, type KubeObject } from './object.ts';
+import { isJsonObject, toJson, type JsonObject, type KubeObject } from './object.ts';
 import type { Objects, Target } from './objects.ts';
-import { Refusal, unknownResource } from './refusal.ts';
+import { badRequest, Refusal, unsupportedMediaType } from './refusal.ts';
 import { requestInfo, type RequestInfo } from './request-info.ts';
-import { groupVersion, imageRepositories, resources, type Resource } from './resource.ts';
+import { imageRepositories, resources } from './resource.ts';
+import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import type { ObjectStore } from './store.ts';
 import { Watch } from './watch.ts';
 
-/** What the API stands on. */
+/** What the API serves from. */
 export interface ApiParts {
   readonly store: ObjectStore;
   readonly objects: Objects;
@@ -29,7 +21,6 @@ export interface ApiParts {
   readonly faults: RequestFaults;
   readonly watches: Set<Watch>;
   readonly bookmarkIntervalMs: number;
-  nowMs(): number;
   /** Whether the CustomResourceDefinition of ImageRepositories is there. */
   hasCrd(): boolean;
   /** Told of every request once it is known who sends it. */
@@ -48,8 +39,9 @@ export interface ServedRequest {
   readonly user: string;
 }
 
-/** Paths that everybody may read, as the role `system:public-info-viewer` allows. */
-const health = ['/readyz', '/livez', '/healthz'];
+/** Largest request body that the API server takes (its `--max-request-bytes`): 3 MiB. */
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+const MERGE_PATCH = 'application/merge-patch+json';
 
 /** Serves one request; every failure becomes an answer. */
 export async function serve(
@@ -61,13 +53,12 @@ export async function serve(
     await dispatch(parts, request, response);
   } catch (error) {
     if (response.destroyed) return;
-    sendRefusal(response, error instanceof Refusal ? error : internal(error));
+    const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const refusal = error instanceof Refusal ? error : new Refusal(500, 'InternalError', why);
+    const retryAfter = refusal.details?.retryAfterSeconds;
+    if (retryAfter !== undefined) response.setHeader('retry-after', String(retryAfter));
+    sendJson(response, refusal.code, refusal.status);
   }
-}
-
-function internal(error: unknown): Refusal {
-  const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new Refusal(500, 'InternalError', `Internal error occurred: ${why}`);
 }
 
 async function dispatch(
@@ -75,72 +66,35 @@ async function dispatch(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const method = request.method ?? 'GET';
-  const url = new URL(request.url ?? '/', 'http://localhost');
-  const user = parts.users.authenticate(request.headers.authorization, parts.nowMs());
-  const served = servedResources(parts);
-  const info = requestInfo(method, url, served);
+  const { method = 'GET', url = '/' } = request;
+  const user = parts.users.authenticate(request.headers.authorization);
+  const served = parts.hasCrd() ? resources : resources.filter((it) => it !== imageRepositories);
+  const info = requestInfo(method, new URL(url, 'http://localhost'), served);
   const met = {
     verb: info?.verb ?? method.toLowerCase(),
     resource: info?.resource.plural ?? '',
     user: user.name,
   };
-  parts.onRequest({ method, url: request.url ?? '/', ...met });
-  if (!(await survivesFault(parts, met, response))) return;
+  parts.onRequest({ method, url, ...met });
+  const fault = parts.faults.take(met);
+  if (fault !== undefined && !(await passes(fault, response))) return;
   if (info !== undefined) {
     await serveObjects(parts, user, info, request, response);
     return;
   }
-  await serveOther(parts, user, url.pathname, request, response);
-}
-
-function servedResources(parts: ApiParts): readonly Resource[] {
-  return parts.hasCrd() ? resources : resources.filter((each) => each !== imageRepositories);
-}
-
-/** Lets an armed fault do its work; false where the request is done with. */
-async function survivesFault(
-  { faults }: ApiParts,
-  met: { readonly verb: string; readonly resource: string; readonly user: string },
-  response: ServerResponse,
-): Promise<boolean> {
-  const fault = faults.take(met);
-  if (fault === undefined) return true;
-  if (fault.delayMs !== undefined) await sleep(fault.delayMs);
-  if (fault.answer === undefined) return true;
-  if (fault.answer === 'reset') response.destroy();
-  else if (fault.answer !== 'hang') throw faultRefusal(fault);
-  return false;
-}
-
-async function serveOther(
-  parts: ApiParts,
-  user: User,
-  path: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  if (health.includes(path)) {
-    response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
-    response.end('ok');
-    return;
-  }
-  if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews') {
-    if (request.method !== 'POST') throw unknownResource();
-    sendJson(response, 201, reviewAccess(user, requireObject(await readBody(request))));
-    return;
-  }
-  const served = servedResources(parts);
-  const crd = parts.hasCrd() ? imageRepositoryCrd : undefined;
-  const plain = path.replace(/\/+$/, '');
-  const document =
-    openApi(plain, served) ?? discovery(plain, served, crd, request.headers.host ?? '');
-  if (document !== undefined) {
-    sendJson(response, 200, document);
-    return;
-  }
   response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
   response.end('404 page not found\n');
+}
+
+/** Whether a request that meets a fault is served all the same, after the fault's delay. */
+async function passes(
+  { delayMs = 0, answer }: RequestFault,
+  response: ServerResponse,
+): Promise<boolean> {
+  await sleep(delayMs);
+  if (answer === 'reset') response.destroy();
+  if (typeof answer === 'number') throw faultRefusal(answer);
+  return answer === undefined;
 }
 
 async function serveObjects(
@@ -150,39 +104,51 @@ async function serveObjects(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const fields = parseFieldSelector(
-    info.query.get('fieldSelector') ?? '',
-    info.resource.selectable,
-  );
-  const name = info.name ?? fields.name;
-  authorize(user, { ...info, ...(name === undefined ? {} : { name }) });
-  const labels = parseLabelSelector(info.query.get('labelSelector') ?? '');
+  const { resource, query, namespace } = info;
+  const fields = parseFieldSelector(query.get('fieldSelector') ?? '', resource.selectable);
+  const attempt = { ...info, name: info.name ?? fields.name };
+  if (!isAllowed(user, attempt)) throw forbidden(user, attempt);
+  const labels = parseLabelSelector(query.get('labelSelector') ?? '');
   const selection: Selection = {
-    resource: info.resource,
-    ...(info.namespace === undefined ? {} : { namespace: info.namespace }),
+    resource,
+    namespace,
     matches: (object) => labels(object.metadata.labels) && fields.matches(object),
-    selective: ['labelSelector', 'fieldSelector'].some((each) => info.query.get(each) !== null),
+    selective: ['labelSelector', 'fieldSelector'].some((each) => query.has(each)),
   };
+  const show = (status: number, object: KubeObject): void => {
+    sendText(response, status, toJson(resource.present(object)));
+  };
+  const { objects, store } = parts;
   switch (info.verb) {
     case 'list':
-      sendText(response, 200, listJson(parts.store, selection, listOptions(info.query)));
+      sendText(response, 200, listJson(store, selection, query));
       return;
     case 'watch':
-      openWatch(parts, selection, info.query, response);
+      openWatch(parts, selection, query, response);
       return;
     case 'get':
-      sendText(response, 200, toJson(info.resource.present(parts.objects.get(info))));
+      show(200, objects.get(info));
       return;
-    case 'deletecollection':
-      deleteCollection(parts, selection, targetOf(info, request), response);
+    case 'create':
+      show(201, objects.create(targetOf(info, request), await readBody(request)));
       return;
-    default:
-      await write(parts, info, request, response);
+    case 'update': {
+      const { object, created } = objects.update(targetOf(info, request), await readBody(request));
+      show(created ? 201 : 200, object);
+      return;
+    }
+    case 'patch':
+      if (request.headers['content-type']?.split(';')[0] !== MERGE_PATCH) {
+        throw unsupportedMediaType([MERGE_PATCH]);
+      }
+      show(200, objects.patch(targetOf(info, request), await readBody(request)));
+      return;
+    default: {
+      const { object, gone } = objects.delete(targetOf(info, request));
+      if (gone) sendJson(response, 200, deletedStatus(info, object));
+      else show(200, object);
+    }
   }
-}
-
-function authorize(user: User, attempt: Attempt): void {
-  if (!isAllowed(user, attempt)) throw forbidden(user, attempt);
 }
 
 function openWatch(
@@ -191,9 +157,8 @@ function openWatch(
   query: URLSearchParams,
   response: ServerResponse,
 ): void {
-  const options = { ...selection, ...watchOptions(query), bookmarkIntervalMs };
   try {
-    const watch = new Watch(store, response, options);
+    const watch = new Watch(store, response, selection, query, bookmarkIntervalMs);
     watches.add(watch);
     watch.onceClosed(() => watches.delete(watch));
   } catch (error) {
@@ -205,99 +170,56 @@ function openWatch(
 }
 
 /** Who writes: the query says, or else the first word of the User-Agent, as at an API server. */
-function targetOf(info: RequestInfo, request: IncomingMessage): Target {
-  const agent = request.headers['user-agent']?.split('/')[0] ?? '';
-  const manager = info.query.get('fieldManager') ?? '';
-  const { resource, namespace, name, subresource } = info;
+function targetOf(info: RequestInfo, { headers }: IncomingMessage): Target {
+  const fieldManager =
+    [info.query.get('fieldManager'), headers['user-agent']?.split('/')[0]].find(
+      (name) => name !== null && name !== undefined && name !== '',
+    ) ?? 'unknown';
+  return { ...info, fieldManager };
+}
+
+/** @throws Refusal 400, 413 */
+async function readBody(request: IncomingMessage): Promise<JsonObject> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > MAX_BODY_BYTES) {
+      const message = `Request entity too large: limit is ${MAX_BODY_BYTES}`;
+      throw new Refusal(413, 'RequestEntityTooLarge', message);
+    }
+    chunks.push(chunk);
+  }
+  try {
+    const body: unknown = JSON.parse(Buffer.concat(chunks).toString());
+    if (isJsonObject(body)) return body;
+  } catch {
+    // Refused below: no JSON and no object are alike.
+  }
+  throw badRequest('the object provided is unrecognized: it is no JSON object');
+}
+
+function deletedStatus({ resource }: RequestInfo, { metadata }: KubeObject): JsonObject {
+  const { group, plural: kind } = resource;
   return {
-    resource,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(name === undefined ? {} : { name }),
-    ...(subresource === undefined ? {} : { subresource }),
-    fieldManager: manager === '' ? (agent === '' ? 'unknown' : agent) : manager,
-    dryRun: info.query.get('dryRun') === 'All',
-    strict: info.query.get('fieldValidation') === 'Strict',
-  };
-}
-
-async function write(
-  { objects }: ApiParts,
-  info: RequestInfo,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const target = targetOf(info, request);
-  const body = await readBody(request);
-  const { resource } = info;
-  switch (info.verb) {
-    case 'create': {
-      const created = objects.create(target, requireObject(body));
-      sendText(response, 201, toJson(resource.present(created)));
-      return;
-    }
-    case 'update': {
-      const { object, created } = objects.update(target, requireObject(body));
-      sendText(response, created ? 201 : 200, toJson(resource.present(object)));
-      return;
-    }
-    case 'patch': {
-      const mediaType = request.headers['content-type']?.split(';')[0]?.trim() ?? '';
-      const patched = objects.patch(target, mediaType, body);
-      sendText(response, 200, toJson(resource.present(patched)));
-      return;
-    }
-    default:
-      deleteOne(objects, target, body, response);
-  }
-}
-
-function deleteOne(
-  objects: Objects,
-  target: Target,
-  body: unknown,
-  response: ServerResponse,
-): void {
-  const options = isJsonObject(body) ? body : {};
-  const preconditions = isJsonObject(options['preconditions']) ? options['preconditions'] : {};
-  const { uid, resourceVersion } = preconditions;
-  const { object, gone } = objects.delete(target, {
-    ...(typeof uid === 'string' ? { uid } : {}),
-    ...(typeof resourceVersion === 'string' ? { resourceVersion } : {}),
-  });
-  if (!gone) {
-    sendText(response, 200, toJson(target.resource.present(object)));
-    return;
-  }
-  const { group, plural: kind } = target.resource;
-  const details = { name: object.metadata.name, group, kind, uid: object.metadata.uid };
-  sendJson(response, 200, {
     kind: 'Status',
     apiVersion: 'v1',
     metadata: {},
     status: 'Success',
-    details,
-  });
+    details: { name: metadata.name, group, kind, uid: metadata.uid },
+  };
 }
 
-function deleteCollection(
-  { store, objects }: ApiParts,
-  { resource, namespace, matches }: Selection,
-  target: Target,
-  response: ServerResponse,
-): void {
-  const deleted: KubeObject[] = [];
-  for (const key of store.keys(resource.collection)) {
-    const object = store.get(resource.collection, key);
-    if (object === undefined || !matches(object)) continue;
-    const { name, namespace: home } = object.metadata;
-    if (namespace !== undefined && home !== namespace) continue;
-    objects.delete({ ...target, name, ...(home === undefined ? {} : { namespace: home }) });
-    deleted.push(resource.present(object));
-  }
-  sendJson(response, 200, {
-    apiVersion: groupVersion(resource),
-    kind: `${resource.kind}List`,
-    metadata: { resourceVersion: String(store.revision) },
-    items: deleted,
+function sendJson(response: ServerResponse, status: number, body: JsonObject): void {
+  sendText(response, status, `${JSON.stringify(body)}\n`);
+}
+
+/** Answers with the text of a JSON document. */
+function sendText(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'cache-control': 'no-cache, private',
+    'content-length': Buffer.byteLength(text),
   });
+  response.end(text);
 }

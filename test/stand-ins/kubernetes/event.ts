@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { requireMicroTime } from './lease.ts';
-import { isJsonObject, type JsonObject, type KubeObject } from './object.ts';
+import { isJsonObject, toJsonObject, type JsonObject, type KubeObject } from './object.ts';
 import { isQualifiedName, NAME_PART_RULE } from './metadata.ts';
 import type { Cause } from './refusal.ts';
 import type { Schema } from './schema.ts';
@@ -125,7 +125,7 @@ export function eventViolations(
   old: JsonObject | undefined,
   group: EventGroup,
 ): readonly Cause[] {
-  const series = isJsonObject(object['series']) ? object['series'] : {};
+  const series = toJsonObject(object['series']);
   requireMicroTime(object['eventTime'], 'Event');
   requireMicroTime(series['lastObservedTime'], 'Event');
   if (old !== undefined && group === 'events.k8s.io') return changedViolations(object, old);
@@ -135,8 +135,8 @@ export function eventViolations(
 }
 
 function namespaceViolations(object: JsonObject): readonly Cause[] {
-  const about = toObject(object['involvedObject'])['namespace'];
-  const home = toObject(object['metadata'])['namespace'];
+  const about = toJsonObject(object['involvedObject'])['namespace'];
+  const home = toJsonObject(object['metadata'])['namespace'];
   if (home === (about ?? 'default')) return [];
   const message = `Invalid value: ${JSON.stringify(about ?? '')}: does not match event.namespace`;
   return [{ reason: 'FieldValueInvalid', message, field: 'involvedObject.namespace' }];
@@ -201,8 +201,4 @@ function tooLong(field: string, length: number): Cause {
 
 function invalidField(field: string, why: string): Cause {
   return { reason: 'FieldValueInvalid', message: `Invalid value: ${why}`, field };
-}
-
-function toObject(value: unknown): JsonObject {
-  return isJsonObject(value) ? value : {};
 }

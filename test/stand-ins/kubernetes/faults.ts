@@ -17,10 +17,6 @@ export interface RequestFault {
    * answer at all; absent: the request is served.
    */
   readonly answer?: number | 'reset' | 'hang';
-  /** `Retry-After` of an answer, in seconds. */
-  readonly retryAfterSeconds?: number;
-  /** Message of an answer; default what Kubernetes says at that status. */
-  readonly message?: string;
 }
 
 /** What a request is, to a fault. */
@@ -84,10 +80,8 @@ const reasons: Readonly<Record<number, readonly [string, string]>> = {
   504: ['Timeout', 'The request did not complete within the allotted timeout'],
 };
 
-/** The answer that a fault with an HTTP status gives. */
-export function faultRefusal({ answer, message, retryAfterSeconds }: RequestFault): Refusal {
-  const code = typeof answer === 'number' ? answer : 500;
-  const [reason, text] = reasons[code] ?? ['', `the server answered ${code}`];
-  const details = retryAfterSeconds === undefined ? undefined : { retryAfterSeconds };
-  return new Refusal(code, reason, message ?? text, details);
+/** The answer with an HTTP status, in Kubernetes' words. */
+export function faultRefusal(code: number): Refusal {
+  const [reason, message] = reasons[code] ?? ['', `the server answered ${code}`];
+  return new Refusal(code, reason, message);
 }

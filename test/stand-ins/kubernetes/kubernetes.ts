@@ -1,10 +1,9 @@
-import { setImmediate } from 'node:timers/promises';
+import { writeFile } from 'node:fs/promises';
 
 import { everything, Users, type User } from './access.ts';
 import { serve, type ApiParts, type ServedRequest } from './api.ts';
 import { RequestFaults, type RequestFault } from './faults.ts';
-import { writeKubeconfig } from './kubeconfig.ts';
-import { listen, type Certificate } from './listener.ts';
+import { listen, type Listener } from './listener.ts';
 import type { JsonObject, KubeObject } from './object.ts';
 import { Objects } from './objects.ts';
 import { expired } from './refusal.ts';
@@ -14,54 +13,40 @@ import type { Watch } from './watch.ts';
 
 /** How the stand-in is started. */
 export interface KubernetesOptions {
-  /** Port on 127.0.0.1; default 0: a free one. */
-  readonly port?: number;
-  /** Serves https with this certificate; default http. */
-  readonly certificate?: Certificate;
-  /** Token of the user `admin`, who may do everything; default a random one. */
-  readonly adminToken?: string;
   /** Namespaces besides Kubernetes' own; default `flux-system`. */
   readonly namespaces?: readonly string[];
-  /** Whether the CustomResourceDefinition of ImageRepositories is there; default true. */
-  readonly crd?: boolean;
   /** Time between two bookmarks of a watch, in milliseconds; default 60,000, as at an API server. */
   readonly bookmarkIntervalMs?: number;
-  /** The server's clock, epoch milliseconds; default the machine's. */
-  readonly nowMs?: () => number;
 }
-
-/** A user to add; the rules default to none. */
-export type NewUser = Partial<User> & Pick<User, 'name'>;
 
 /** What can go wrong at an API server. */
 export interface KubernetesFaults {
   /** Arms a fault that meets requests; the returned function lifts it. */
   request(fault: RequestFault): () => void;
   /** Ends all open watches: `end` as at their timeout, `cut` in the middle of the connection. */
-  dropWatches(how?: 'end' | 'cut'): void;
+  dropWatches(how: 'end' | 'cut'): void;
   /** All open watches stay open and tell nothing any more, ever. */
   silenceWatches(): void;
   /** Writes text as it is into all open watches, such as a broken line. Mind its line end. */
   writeToWatches(text: string): void;
   /** Tells all open watches that their version is too old, as after a compaction, and ends them. */
   expireWatches(): void;
-  /** Writes a bookmark to all watches that asked for them. */
-  bookmark(): void;
-  /** Forgets the history: watches and lists from before are told 410. Open watches go on. */
-  compact(): void;
   /** Removes or brings the CustomResourceDefinition; removing it removes its objects. */
   setCrd(present: boolean): void;
   /** Closes the listener and all connections. */
   halt(): Promise<void>;
-  /** Listens again on the same port, with all objects; `forget` also compacts the history. */
+  /**
+   * Listens again on the same port, with all objects; `forget` also forgets the history: watches and
+   * lists from before are told 410.
+   */
   resume(history?: 'keep' | 'forget'): Promise<void>;
 }
 
 /** A running stand-in of a Kubernetes API server. */
 export interface LocalKubernetes {
-  /** `http://127.0.0.1:PORT`, or `https://…` with a certificate. */
+  /** `http://127.0.0.1:PORT`. */
   readonly url: string;
-  /** Token of the user `admin`. */
+  /** Token of the user `admin`, who may do everything. */
   readonly adminToken: string;
   readonly faults: KubernetesFaults;
   /** The newest resourceVersion. */
@@ -70,8 +55,8 @@ export interface LocalKubernetes {
   readonly requests: readonly ServedRequest[];
   /** How many watches are open. */
   readonly openWatches: number;
-  /** Adds a user and returns its token; the same token again replaces the user, such as its rules. */
-  addUser(user: NewUser, token?: string): string;
+  /** Adds a user and returns its token; the same token again replaces the user. Default rules: none. */
+  addUser(user: Partial<User> & Pick<User, 'name'>, token?: string): string;
   /** From now on the token is told 401. */
   revokeToken(token: string): void;
   /** Makes an ImageRepository as a client would, without HTTP. Throws a Refusal. */
@@ -82,10 +67,8 @@ export interface LocalKubernetes {
   remove(namespace: string, name: string, resource?: Resource): void;
   /** An object of a resource, if there is one. */
   get(namespace: string, name: string, resource?: Resource): KubeObject | undefined;
-  /** Writes a kubeconfig file for a token; default the admin's. */
+  /** Writes a kubeconfig file for a token, for its owner alone; default the admin's. */
   kubeconfig(path: string, token?: string): Promise<void>;
-  /** Waits until all open watches have nearly caught up with what was written. */
-  drained(): Promise<void>;
   /** Ends it and all its connections. */
   close(): Promise<void>;
 }
@@ -93,18 +76,14 @@ export interface LocalKubernetes {
 /** Requests that are kept for counting. */
 const MAX_REQUESTS = 10_000;
 
-/** Starts the stand-in on 127.0.0.1. */
+/** Starts the stand-in on a free port of 127.0.0.1. */
 export async function startKubernetes(options: KubernetesOptions = {}): Promise<LocalKubernetes> {
-  const nowMs = options.nowMs ?? Date.now;
   const store = new ObjectStore();
-  const objects = new Objects(store, nowMs);
+  const objects = new Objects(store);
   const users = new Users();
-  const adminToken = users.add(
-    { name: 'admin', groups: ['system:masters'], rules: everything },
-    options.adminToken,
-  );
+  const adminToken = users.add({ name: 'admin', rules: everything });
   const requests: ServedRequest[] = [];
-  const crd = { present: options.crd ?? true };
+  const crd = { present: true };
   const parts: ApiParts = {
     store,
     objects,
@@ -112,7 +91,6 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     faults: new RequestFaults(),
     watches: new Set(),
     bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000,
-    nowMs,
     hasCrd: () => crd.present,
     onRequest: (request) => {
       requests.push(request);
@@ -120,13 +98,8 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     },
   };
   makeNamespaces(objects, options.namespaces ?? ['flux-system']);
-  const listener = await listen(
-    (request, response) => void serve(parts, request, response),
-    options.port ?? 0,
-    options.certificate,
-  );
-  const scheme = options.certificate === undefined ? 'http' : 'https';
-  const url = `${scheme}://127.0.0.1:${listener.port}`;
+  const listener = await listen((request, response) => void serve(parts, request, response));
+  const url = `http://127.0.0.1:${listener.port}`;
   return {
     url,
     adminToken,
@@ -140,30 +113,28 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     get openWatches() {
       return parts.watches.size;
     },
-    addUser: ({ name, groups = [], rules = [], expiresAtMs }, token) =>
-      users.add(
-        { name, groups, rules, ...(expiresAtMs === undefined ? {} : { expiresAtMs }) },
-        token,
-      ),
+    addUser: ({ name, rules = [] }, token) => users.add({ name, rules }, token),
     revokeToken: (token) => {
       users.revoke(token);
     },
     ...directAccess(store, objects),
-    kubeconfig: (path, token = adminToken) =>
-      writeKubeconfig(path, {
-        server: url,
-        token,
-        ...(options.certificate === undefined
-          ? {}
-          : { certificateAuthority: options.certificate.cert }),
-      }),
-    drained: async () => {
-      // Others get a turn even where nobody watches.
-      await setImmediate();
-      await Promise.all([...parts.watches].map((watch) => watch.drained()));
-    },
+    kubeconfig: (path, token = adminToken) => writeKubeconfig(path, url, token),
     close: () => listener.halt(),
   };
+}
+
+/** A kubeconfig in JSON, which is YAML. */
+async function writeKubeconfig(path: string, server: string, token: string): Promise<void> {
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    // The client library refuses http unless the file says that it is meant.
+    clusters: [{ name: 'local', cluster: { server, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'local', user: { token } }],
+    contexts: [{ name: 'local', context: { cluster: 'local', user: 'local' } }],
+    'current-context': 'local',
+  };
+  await writeFile(path, `${JSON.stringify(kubeconfig, undefined, 2)}\n`, { mode: 0o600 });
 }
 
 function makeNamespaces(objects: Objects, more: readonly string[]): void {
@@ -201,7 +172,7 @@ function directAccess(
 
 function faultsOf(
   parts: ApiParts,
-  listener: { halt(): Promise<void>; resume(): Promise<void> },
+  listener: Listener,
   setCrd: (present: boolean) => void,
 ): KubernetesFaults {
   const { store, watches, faults } = parts;
@@ -210,7 +181,7 @@ function faultsOf(
   };
   return {
     request: (fault) => faults.add(fault),
-    dropWatches: (how = 'cut') => {
+    dropWatches: (how) => {
       each((watch) => {
         if (how === 'end') watch.end();
         else watch.drop();
@@ -230,14 +201,6 @@ function faultsOf(
       each((watch) => {
         watch.fail(expired(store.compactedRevision, store.revision));
       });
-    },
-    bookmark: () => {
-      each((watch) => {
-        watch.bookmark();
-      });
-    },
-    compact: () => {
-      store.compact();
     },
     setCrd: (present) => {
       setCrd(present);

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from './object.ts';
+import { toJsonObject, type JsonObject } from './object.ts';
 import { badRequest, type Cause } from './refusal.ts';
 import type { Schema } from './schema.ts';
 
@@ -33,7 +33,7 @@ const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/;
  * @throws Refusal 400 for a time that cannot be decoded
  */
 export function leaseViolations(object: JsonObject): readonly Cause[] {
-  const spec = isJsonObject(object['spec']) ? object['spec'] : {};
+  const spec = toJsonObject(object['spec']);
   for (const name of ['acquireTime', 'renewTime']) requireMicroTime(spec[name], 'Lease');
   const causes: Cause[] = [];
   const duration = spec['leaseDurationSeconds'];

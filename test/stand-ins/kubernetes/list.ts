@@ -13,19 +13,19 @@ import { objectKey, type ObjectStore } from './store.ts';
 /** Which objects a list or a watch is about. */
 export interface Selection {
   readonly resource: Resource;
-  readonly namespace?: string;
+  readonly namespace: string | undefined;
   readonly matches: (object: KubeObject) => boolean;
   /** Whether any selector is given: the server then tells no count of what remains. */
   readonly selective: boolean;
 }
 
-/** The query parameters of a list. */
-export interface ListOptions {
+/** The query parameters of a list; empty where they are absent. */
+interface ListOptions {
   /** Most objects of a page; 0: all. */
   readonly limit: number;
-  readonly continueToken?: string;
-  readonly resourceVersion?: string;
-  readonly resourceVersionMatch?: string;
+  readonly continueToken: string;
+  readonly resourceVersion: string;
+  readonly match: string;
 }
 
 /** Where a list goes on. */
@@ -40,9 +40,15 @@ interface Continuation {
  * chunks): every page shows the objects as they were at the first page's resourceVersion.
  * @throws Refusal 400, 410, 504
  */
-export function listJson(store: ObjectStore, selection: Selection, options: ListOptions): string {
+export function listJson(store: ObjectStore, selection: Selection, query: URLSearchParams): string {
   const { resource } = selection;
-  const page = options.continueToken === undefined ? firstPage(store, options) : nextPage(options);
+  const options: ListOptions = {
+    limit: numberOf(query, 'limit'),
+    continueToken: query.get('continue') ?? '',
+    resourceVersion: query.get('resourceVersion') ?? '',
+    match: query.get('resourceVersionMatch') ?? '',
+  };
+  const page = options.continueToken === '' ? firstPage(store, options) : nextPage(options);
   const revision = page.rv < 0 ? store.revision : page.rv;
   const view = readAt(store, resource, revision, page.start);
   // A list "at any version" is answered from the server's memory, which does not page.
@@ -119,13 +125,13 @@ function readAt(
 }
 
 function firstPage(store: ObjectStore, options: ListOptions): Continuation {
-  const { resourceVersion = '', resourceVersionMatch: match } = options;
-  if (match !== undefined) requireMatch(match, resourceVersion);
+  const { resourceVersion, match } = options;
+  if (match !== '') requireMatch(match, resourceVersion);
   if (resourceVersion === '' || resourceVersion === '0') return { rv: store.revision, start: '' };
   const wanted = parseListVersion(resourceVersion);
   if (wanted > store.revision) throw tooLargeResourceVersion(wanted, store.revision);
   // With a limit and no match, Kubernetes reads exactly the version asked for.
-  const exact = match === 'Exact' || (match === undefined && options.limit > 0);
+  const exact = match === 'Exact' || (match === '' && options.limit > 0);
   return { rv: exact ? wanted : store.revision, start: '' };
 }
 
@@ -145,7 +151,7 @@ function requireMatch(match: string, resourceVersion: string): void {
   }
 }
 
-function nextPage({ continueToken = '', resourceVersion = '' }: ListOptions): Continuation {
+function nextPage({ continueToken, resourceVersion }: ListOptions): Continuation {
   if (resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
@@ -162,6 +168,18 @@ function encode(continuation: Continuation): string {
   return Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', ...continuation })).toString(
     'base64url',
   );
+}
+
+/**
+ * A number parameter; absent and empty are 0.
+ * @throws Refusal 400
+ */
+export function numberOf(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? '';
+  if (text !== '' && !/^-?\d{1,15}$/.test(text)) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  return Number(text);
 }
 
 /** @throws Refusal 400 */

@@ -1,12 +1,5 @@
-import { createServer, type RequestListener } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Server, Socket } from 'node:net';
-
-/** Certificate and key of an https server, PEM. */
-export interface Certificate {
-  readonly cert: string;
-  readonly key: string;
-}
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 
 /** A listening server that can be cut off from the world and come back on the same port. */
 export interface Listener {
@@ -18,56 +11,34 @@ export interface Listener {
   resume(): Promise<void>;
 }
 
-/** Listens on 127.0.0.1; port 0 takes a free one. */
-export async function listen(
-  handler: RequestListener,
-  port: number,
-  certificate: Certificate | undefined,
-): Promise<Listener> {
-  let server = await open(handler, port, certificate);
-  let listening = true;
-  const taken = (server.address() as AddressInfo).port;
+/** Listens on a free port of 127.0.0.1. */
+export async function listen(handler: RequestListener): Promise<Listener> {
+  let server: Server | undefined = await open(handler, 0);
+  const { port } = server.address() as AddressInfo;
   return {
-    port: taken,
+    port,
     halt: async () => {
-      if (!listening) return;
-      listening = false;
-      await server.shut();
+      const halted = server;
+      server = undefined;
+      if (halted === undefined) return;
+      await new Promise((resolve) => {
+        halted.close(resolve);
+        halted.closeAllConnections();
+      });
     },
     resume: async () => {
-      if (listening) return;
-      server = await open(handler, taken, certificate);
-      listening = true;
+      server ??= await open(handler, port);
     },
   };
 }
 
-type Shuttable = Server & { shut(): Promise<void> };
-
-function open(
-  handler: RequestListener,
-  port: number,
-  certificate: Certificate | undefined,
-): Promise<Shuttable> {
-  const server: Server =
-    certificate === undefined ? createServer(handler) : createTlsServer(certificate, handler);
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  const shut = (): Promise<void> =>
-    new Promise((resolve) => {
-      server.close(() => {
-        resolve();
-      });
-      for (const socket of sockets) socket.destroy();
-    });
+function open(handler: RequestListener, port: number): Promise<Server> {
+  const server = createServer(handler);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', () => {
       server.removeListener('error', reject);
-      resolve(Object.assign(server, { shut }));
+      resolve(server);
     });
   });
 }

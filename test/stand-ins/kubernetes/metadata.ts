@@ -4,7 +4,6 @@ import { badRequest, invalid, type Cause, type Named } from './refusal.ts';
 /** What a client may say in `metadata`. */
 export interface AcceptedMetadata {
   readonly name?: string;
-  readonly generateName?: string;
   readonly uid?: string;
   readonly resourceVersion?: string;
   /** What is kept of it: the rest is the server's to say. */
@@ -54,7 +53,6 @@ export function acceptedMetadata(metadata: unknown, resource: Named): AcceptedMe
   requireKeys(metadata, name ?? '', resource);
   return {
     ...optional('name', name),
-    ...optional('generateName', text(metadata, 'generateName')),
     ...optional('uid', text(metadata, 'uid')),
     ...optional('resourceVersion', text(metadata, 'resourceVersion')),
     kept: {

@@ -1,44 +1,29 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import { trackFields } from './managed-fields.ts';
-import { acceptedMetadata, mergedMetadata } from './metadata.ts';
-import { isJsonObject, kubeTime, type JsonObject, type KubeObject } from './object.ts';
-import { applyPatch } from './patch.ts';
+import { acceptedMetadata, mergedMetadata, type AcceptedMetadata } from './metadata.ts';
+import { kubeTime, toJsonObject, type JsonObject, type KubeObject } from './object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from './refusal.ts';
 import { groupVersion, namespaces, type Resource } from './resource.ts';
-import { conform } from './schema.ts';
+import { conform, violations } from './schema.ts';
 import { objectKey, type ObjectStore } from './store.ts';
-import { requireNoNewFinalizers, validate } from './validation.ts';
-import { decode, requireName } from './decode.ts';
 
 /** Where an object is written, and by whom. */
 export interface Target {
   readonly resource: Resource;
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly subresource?: string;
+  readonly namespace?: string | undefined;
+  readonly name?: string | undefined;
+  readonly subresource?: string | undefined;
   readonly fieldManager: string;
-  /** Everything is checked and answered, nothing is kept. */
-  readonly dryRun?: boolean;
-  /** Whether fields that the kind does not know are refused, not dropped. */
-  readonly strict?: boolean;
-}
-
-/** Preconditions of a deletion. */
-export interface DeleteOptions {
-  readonly uid?: string;
-  readonly resourceVersion?: string;
 }
 
 /** Writes objects by the rules of the API server. */
 export class Objects {
   private readonly store: ObjectStore;
-  private readonly nowMs: () => number;
 
-  constructor(store: ObjectStore, nowMs: () => number) {
+  constructor(store: ObjectStore) {
     this.store = store;
-    this.nowMs = nowMs;
   }
 
   /** @throws Refusal 404 */
@@ -50,74 +35,75 @@ export class Objects {
 
   /** @throws Refusal 400, 404 (namespace), 409, 422 */
   create(target: Target, body: JsonObject): KubeObject {
-    const { resource } = target;
+    const { resource, namespace } = target;
     const given = decode(target, body);
-    const metadata = acceptedMetadata(given['metadata'], resource);
-    const name = metadata.name ?? this.generatedName(resource, metadata.generateName);
-    this.requireNamespace(target);
-    const key = objectKey(target.namespace, name);
-    const now = kubeTime(this.nowMs());
-    const object = this.complete(target, {
+    const { name, kept } = acceptedMetadata(given['metadata'], resource);
+    if (name === undefined) {
+      throw invalid(resource, '', [
+        {
+          reason: 'FieldValueRequired',
+          message: 'Required value: name is required',
+          field: 'metadata.name',
+        },
+      ]);
+    }
+    if (namespace !== undefined && !this.store.get(namespaces.collection, namespace)) {
+      throw notFound(namespaces, namespace);
+    }
+    const object = complete(resource, {
       ...(resource.hasStatus ? withoutStatus(given) : given),
       metadata: {
-        ...metadata.kept,
+        ...kept,
         ...(resource.custom ? { generation: 1 } : {}),
-        creationTimestamp: now,
+        creationTimestamp: kubeTime(Date.now()),
         name,
-        ...(target.namespace === undefined ? {} : { namespace: target.namespace }),
+        ...(namespace === undefined ? {} : { namespace }),
         uid: randomUUID(),
         resourceVersion: '',
       },
     });
     validate(target, name, object, undefined);
-    if (this.store.get(resource.collection, key) !== undefined) throw alreadyExists(resource, name);
-    return this.keep(target, key, undefined, object);
+    if (this.find({ ...target, name }) !== undefined) throw alreadyExists(resource, name);
+    return this.keep(target, undefined, object);
   }
 
   /** @throws Refusal 400, 404, 409, 422 */
   update(target: Target, body: JsonObject): { object: KubeObject; created: boolean } {
-    const { resource } = target;
+    const { resource, name = '' } = target;
     const given = decode(target, body);
     const metadata = acceptedMetadata(given['metadata'], resource);
-    const name = target.name ?? '';
-    requireName(target, metadata.name ?? name);
+    requireName(name, metadata.name ?? name);
     const old = this.find(target);
     if (old === undefined) {
       if (!resource.createOnUpdate || target.subresource !== undefined) {
         throw notFound(resource, name);
       }
-      const named = { ...body, metadata: { ...toObject(body['metadata']), name } };
+      const named = { ...body, metadata: { ...toJsonObject(body['metadata']), name } };
       return { object: this.create(target, named), created: true };
     }
-    if (metadata.uid !== undefined && metadata.uid !== old.metadata.uid) {
-      throw conflict(resource, name, otherUid(metadata.uid, old.metadata.uid));
-    }
-    const version = metadata.resourceVersion;
-    if (version === undefined && !resource.unconditionalUpdate) {
+    if (metadata.resourceVersion === undefined && !resource.unconditionalUpdate) {
       const message = 'Invalid value: 0: must be specified for an update';
       throw invalid({ ...resource, kind: resource.plural }, name, [
         { reason: 'FieldValueInvalid', message, field: 'metadata.resourceVersion' },
       ]);
     }
-    return { object: this.replace(target, old, given), created: false };
+    return { object: this.replace(target, old, given, metadata), created: false };
   }
 
   /**
-   * Applies a patch of the given media type.
-   * @throws Refusal 400, 404, 409, 415, 422
+   * Applies a JSON merge patch.
+   * @throws Refusal 400, 404, 409, 422
    */
-  patch(target: Target, mediaType: string, patch: unknown): KubeObject {
+  patch(target: Target, patch: JsonObject): KubeObject {
     const { resource } = target;
     const old = this.get(target);
-    const shown: JsonObject = resource.present(old);
-    const patched = applyPatch(shown, mediaType, patch, resource.custom);
-    if (!isJsonObject(patched)) throw badRequest('the patch makes no object');
-    requireName(target, toObject(patched['metadata'])['name']);
-    if (resource.custom) return this.replace(target, old, decode(target, patched));
+    const patched = toJsonObject(mergePatch(resource.present(old), patch));
+    requireName(old.metadata.name, toJsonObject(patched['metadata'])['name']);
     try {
-      return this.replace(target, old, decode(target, patched));
+      const given = decode(target, patched);
+      return this.replace(target, old, given, acceptedMetadata(given['metadata'], resource));
     } catch (error) {
-      if (!(error instanceof Refusal && error.code === 400)) throw error;
+      if (resource.custom || !(error instanceof Refusal && error.code === 400)) throw error;
       // A patch that makes what cannot be decoded is itself invalid.
       const cause = { reason: 'FieldValueInvalid', message: error.message, field: 'patch' };
       throw invalid(resource, old.metadata.name, [cause]);
@@ -127,69 +113,42 @@ export class Objects {
   /**
    * Deletes, or marks as being deleted where finalizers are left.
    * @returns the object as it is afterwards, with whether it is gone
-   * @throws Refusal 404, 409
+   * @throws Refusal 404
    */
-  delete(target: Target, options: DeleteOptions = {}): { object: KubeObject; gone: boolean } {
-    const { resource, name = '' } = target;
+  delete(target: Target): { object: KubeObject; gone: boolean } {
+    const { collection } = target.resource;
     const old = this.get(target);
-    const key = objectKey(target.namespace, name);
-    const { uid, resourceVersion } = old.metadata;
-    const precondition = { ...resource, plural: resource.kind };
-    if (options.uid !== undefined && options.uid !== uid) {
-      throw conflict(
-        precondition,
-        name,
-        `the UID in the precondition (${options.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
-      );
-    }
-    if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
-      throw conflict(
-        precondition,
-        name,
-        `the ResourceVersion in the precondition (${options.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`,
-      );
-    }
+    const key = objectKey(target.namespace, old.metadata.name);
     if ((old.metadata.finalizers?.length ?? 0) === 0) {
-      if (target.dryRun !== true) this.store.remove(resource.collection, key);
+      this.store.remove(collection, key);
       return { object: old, gone: true };
     }
     if (old.metadata.deletionTimestamp !== undefined) return { object: old, gone: false };
     const { generation } = old.metadata;
-    const marked: KubeObject = {
-      ...old,
-      metadata: {
-        ...old.metadata,
-        deletionGracePeriodSeconds: 0,
-        deletionTimestamp: kubeTime(this.nowMs()),
-        ...(generation === undefined ? {} : { generation: generation + 1 }),
-      },
+    const metadata = {
+      ...old.metadata,
+      deletionGracePeriodSeconds: 0,
+      deletionTimestamp: kubeTime(Date.now()),
+      ...(generation === undefined ? {} : { generation: generation + 1 }),
     };
-    if (target.dryRun === true) return { object: marked, gone: false };
-    return { object: this.store.put(resource.collection, key, marked), gone: false };
+    return { object: this.store.put(collection, key, { ...old, metadata }), gone: false };
   }
 
-  private find(target: Pick<Target, 'resource' | 'namespace' | 'name'>): KubeObject | undefined {
-    const key = objectKey(target.namespace, target.name ?? '');
-    return this.store.get(target.resource.collection, key);
+  private find({ resource, namespace, name = '' }: Omit<Target, 'fieldManager'>) {
+    return this.store.get(resource.collection, objectKey(namespace, name));
   }
 
   /** Swaps the old object for what a PUT or a patch made of it. */
-  private replace(target: Target, old: KubeObject, given: JsonObject): KubeObject {
+  private replace(
+    target: Target,
+    old: KubeObject,
+    given: JsonObject,
+    sent: AcceptedMetadata,
+  ): KubeObject {
     const { resource, subresource } = target;
-    const { name } = old.metadata;
-    const sent = acceptedMetadata(given['metadata'], resource);
-    if (
-      sent.resourceVersion !== undefined &&
-      sent.resourceVersion !== old.metadata.resourceVersion
-    ) {
-      throw conflict(resource, name);
-    }
-    if (sent.uid !== undefined && sent.uid !== old.metadata.uid) {
-      const message = `Invalid value: ${JSON.stringify(sent.uid)}: field is immutable`;
-      throw invalid(resource, name, [
-        { reason: 'FieldValueInvalid', message, field: 'metadata.uid' },
-      ]);
-    }
+    const { name, resourceVersion, uid } = old.metadata;
+    const stale = sent.resourceVersion !== undefined && sent.resourceVersion !== resourceVersion;
+    if (stale || (sent.uid !== undefined && sent.uid !== uid)) throw conflict(resource, name);
     requireNoNewFinalizers(resource, old, sent.kept.finalizers ?? []);
     const status = subresource === 'status';
     const statusOf = (object: JsonObject): JsonObject =>
@@ -199,100 +158,165 @@ export class Objects {
       : resource.hasStatus
         ? { ...withoutStatus(given), ...statusOf(old) }
         : given;
-    const object = this.complete(target, {
+    const object = complete(resource, {
       ...merged,
       metadata: status ? old.metadata : mergedMetadata(old.metadata, sent.kept),
     });
     validate(target, name, object, old);
-    return this.keep(
-      target,
-      objectKey(target.namespace, name),
-      old,
-      this.generation(resource, old, object),
-    );
+    return this.keep(target, old, nextGeneration(resource, old, object));
   }
 
-  private generation(resource: Resource, old: KubeObject, object: KubeObject): KubeObject {
-    if (!resource.custom || old.metadata.generation === undefined) return object;
-    const content = ({ status, metadata: _metadata, ...rest }: KubeObject): unknown =>
-      resource.hasStatus ? rest : { ...rest, status };
-    if (isDeepStrictEqual(content(old), content(object))) return object;
-    return {
-      ...object,
-      metadata: { ...object.metadata, generation: old.metadata.generation + 1 },
-    };
-  }
-
-  /** Prunes, and adds the schema's defaults. */
-  private complete(target: Target, object: JsonObject): KubeObject {
-    const { schema } = target.resource;
-    const { metadata, ...rest } = object;
-    const conformed = schema === undefined ? rest : toObject(conform(rest, schema));
-    const { apiVersion, kind, ...content } = conformed;
-    return { apiVersion, kind, metadata, ...content } as unknown as KubeObject;
-  }
-
-  /** Notes the writer, and writes unless nothing changed or it is a dry run. */
-  private keep(
-    target: Target,
-    key: string,
-    old: KubeObject | undefined,
-    object: KubeObject,
-  ): KubeObject {
-    const { resource } = target;
+  /** Notes the writer, and writes unless nothing changed. */
+  private keep(target: Target, old: KubeObject | undefined, object: KubeObject): KubeObject {
+    const { resource, subresource, fieldManager } = target;
     if (old !== undefined && isDeepStrictEqual(old, object)) return old;
     // Who writes the main resource owns nothing of a status that is a subresource.
     const ownable = (each: KubeObject): JsonObject =>
-      resource.hasStatus && target.subresource === undefined ? withoutStatus(each) : each;
-    const before = old === undefined ? undefined : ownable(old);
-    const managedFields = trackFields(before, ownable(object), old?.metadata.managedFields ?? [], {
-      manager: target.fieldManager,
-      apiVersion: groupVersion(resource),
-      nowMs: this.nowMs(),
-      ...(target.subresource === undefined ? {} : { subresource: target.subresource }),
-    });
+      resource.hasStatus && subresource === undefined ? withoutStatus(each) : each;
+    const managedFields = trackFields(
+      old === undefined ? undefined : ownable(old),
+      ownable(object),
+      old?.metadata.managedFields ?? [],
+      {
+        manager: fieldManager,
+        apiVersion: groupVersion(resource),
+        nowMs: Date.now(),
+        ...(subresource === undefined ? {} : { subresource }),
+      },
+    );
     const written: KubeObject = { ...object, metadata: { ...object.metadata, managedFields } };
-    if (target.dryRun === true) return old === undefined ? withoutVersion(written) : written;
-    const { deletionTimestamp, finalizers } = written.metadata;
+    const { deletionTimestamp, finalizers, name } = written.metadata;
+    const key = objectKey(target.namespace, name);
     if (deletionTimestamp !== undefined && (finalizers?.length ?? 0) === 0) {
       this.store.remove(resource.collection, key);
       return written;
     }
     return this.store.put(resource.collection, key, written);
   }
-
-  private requireNamespace({ resource, namespace }: Target): void {
-    if (!resource.namespaced || namespace === undefined) return;
-    if (this.store.get(namespaces.collection, namespace) === undefined) {
-      throw notFound(namespaces, namespace);
-    }
-  }
-
-  private generatedName(resource: Resource, prefix: string | undefined): string {
-    if (prefix === undefined) {
-      const message = 'Required value: name or generateName is required';
-      throw invalid(resource, '', [
-        { reason: 'FieldValueRequired', message, field: 'metadata.name' },
-      ]);
-    }
-    return `${prefix}${randomBytes(5).toString('hex').slice(0, 5)}`;
-  }
 }
 
-function otherUid(wanted: string, actual: string): string {
-  return `StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
+/** Applies a JSON merge patch (RFC 7386): null removes, objects merge, all else replaces. */
+function mergePatch(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
+  const result: Record<string, unknown> = { ...toJsonObject(target) };
+  for (const [name, value] of Object.entries(patch) as [string, unknown][]) {
+    if (value === null) Reflect.deleteProperty(result, name);
+    else result[name] = mergePatch(result[name], value);
+  }
+  return result;
 }
 
-/** What was never written has no version. */
-function withoutVersion({ metadata, ...rest }: KubeObject): KubeObject {
-  const { resourceVersion: _resourceVersion, ...kept } = metadata;
-  return { ...rest, metadata: kept } as KubeObject;
+/**
+ * The body as the collection keeps it, its kind and namespace checked.
+ * @throws Refusal 400, 422
+ */
+function decode({ resource, namespace }: Target, body: JsonObject): JsonObject {
+  const { apiVersion = groupVersion(resource), kind = resource.kind } = body;
+  const metadata = toJsonObject(body['metadata']);
+  if (apiVersion !== groupVersion(resource)) {
+    throw badRequest(
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${groupVersion(resource)})`,
+    );
+  }
+  if (kind !== resource.kind) {
+    const message = `Invalid value: ${JSON.stringify(kind)}: must be ${resource.kind}`;
+    const { name } = acceptedMetadata(metadata, resource);
+    throw invalid({ ...resource, kind: String(kind) }, name ?? '', [
+      { reason: 'FieldValueInvalid', message, field: 'kind' },
+    ]);
+  }
+  const { namespace: named = namespace } = metadata;
+  if (named !== namespace) {
+    throw badRequest(
+      'the namespace of the provided object does not match the namespace sent on the request',
+    );
+  }
+  const home = namespace === undefined ? {} : { namespace };
+  return resource.toStored({ ...body, apiVersion, kind, metadata: { ...metadata, ...home } });
+}
+
+/**
+ * Refuses a body with another name than the URL has.
+ * @throws Refusal 400
+ */
+function requireName(name: string, given: unknown): void {
+  if (given === name) return;
+  throw badRequest(
+    typeof given === 'string'
+      ? `the name of the object (${given}) does not match the name on the URL (${name})`
+      : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+  );
+}
+
+/** Prunes, and adds the schema's defaults. */
+function complete({ schema }: Resource, object: JsonObject): KubeObject {
+  const { metadata, ...rest } = object;
+  const conformed = schema === undefined ? rest : toJsonObject(conform(rest, schema));
+  const { apiVersion, kind, ...content } = conformed;
+  return { apiVersion, kind, metadata, ...content } as unknown as KubeObject;
+}
+
+/**
+ * Refuses an object that its schema or its kind does not allow; `old` is the one that it replaces.
+ * @throws Refusal 400, 422
+ */
+function validate(
+  { resource, subresource }: Target,
+  name: string,
+  object: KubeObject,
+  old: KubeObject | undefined,
+): void {
+  const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...content } = object;
+  const wrong = resource.schema === undefined ? [] : violations(content, resource.schema, '');
+  const unreadable = wrong.find(({ reason }) => reason === 'FieldValueTypeInvalid');
+  // Built-in kinds are decoded into typed structures: a wrong type is not invalid but unreadable.
+  if (!resource.custom && unreadable !== undefined) {
+    const { field = '', message } = unreadable;
+    const [, wanted = '', actual = ''] = /of type (\w+): "(\w+)"/.exec(message) ?? [];
+    const { kind } = resource;
+    throw badRequest(
+      `${kind} in version "v1" cannot be handled as a ${kind}: json: cannot unmarshal ${actual} into Go struct field ${kind}Spec.${field} of type ${wanted === 'integer' ? 'int32' : wanted}`,
+    );
+  }
+  // A status is validated by itself: its messages name fields from there on.
+  const shown = wrong.map((cause) =>
+    subresource === 'status'
+      ? { ...cause, message: cause.message.replace(/: status\.(\S+ in body)/, ': $1') }
+      : cause,
+  );
+  const causes = [...shown, ...resource.violations(object, old)];
+  // Events are judged in the form in which they are kept.
+  const group = resource.collection === 'events' ? '' : resource.group;
+  if (causes.length > 0) throw invalid({ ...resource, group }, name, causes);
+}
+
+/**
+ * What is being deleted only waits for the finalizers that it has.
+ * @throws Refusal 422
+ */
+function requireNoNewFinalizers(
+  resource: Resource,
+  { metadata }: KubeObject,
+  finalizers: readonly string[],
+): void {
+  const added = finalizers.filter((each) => !(metadata.finalizers ?? []).includes(each));
+  if (metadata.deletionTimestamp === undefined || added.length === 0) return;
+  const list = added.map((each) => JSON.stringify(each)).join(', ');
+  const message = `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`;
+  throw invalid(resource, metadata.name, [
+    { reason: 'FieldValueForbidden', message, field: 'metadata.finalizers' },
+  ]);
+}
+
+/** A custom object's generation counts the changes of its spec. */
+function nextGeneration(resource: Resource, old: KubeObject, object: KubeObject): KubeObject {
+  const { generation } = old.metadata;
+  if (!resource.custom || generation === undefined) return object;
+  const content = ({ status: _status, metadata: _metadata, ...rest }: KubeObject): unknown => rest;
+  if (isDeepStrictEqual(content(old), content(object))) return object;
+  return { ...object, metadata: { ...object.metadata, generation: generation + 1 } };
 }
 
 function withoutStatus({ status: _status, ...rest }: JsonObject): JsonObject {
   return rest;
-}
-
-function toObject(value: unknown): JsonObject {
-  return isJsonObject(value) ? value : {};
 }

@@ -85,11 +85,6 @@ export function notFound(resource: Named, name: string): Refusal {
   return new Refusal(404, 'NotFound', message, detailsOf(resource, name));
 }
 
-/** 404 for a path that no resource serves. */
-export function unknownResource(): Refusal {
-  return new Refusal(404, 'NotFound', 'the server could not find the requested resource', {});
-}
-
 /** 409 for a name that is taken. */
 export function alreadyExists(resource: Named, name: string): Refusal {
   const message = `${qualified(resource)} "${name}" already exists`;

@@ -5,9 +5,9 @@ import { groupVersion, type Resource } from './resource.ts';
 export interface RequestInfo {
   readonly verb: string;
   readonly resource: Resource;
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly subresource?: string;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+  readonly subresource: string | undefined;
   readonly query: URLSearchParams;
 }
 
@@ -38,28 +38,24 @@ export function requestInfo(
     verb: verbOf(method, name, subresource, url.searchParams),
     resource,
     query: url.searchParams,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(name === undefined ? {} : { name }),
-    ...(subresource === undefined ? {} : { subresource }),
+    namespace,
+    name,
+    subresource,
   };
 }
 
 interface ObjectPath {
   /** `v1` or `group/version` */
   readonly prefix: string;
-  readonly namespace?: string;
+  readonly namespace: string | undefined;
   readonly plural: string;
-  readonly name?: string;
-  readonly subresource?: string;
+  readonly name: string | undefined;
+  readonly subresource: string | undefined;
 }
 
 /** The parts of `/api/v1/…` or `/apis/GROUP/VERSION/…`; undefined where it is neither. */
 function readPath(url: URL): ObjectPath | undefined {
-  const segments = url.pathname
-    .split('/')
-    .filter((segment) => segment !== '')
-    .map(decodeSegment);
-  const [root, ...rest] = segments;
+  const [root, ...rest] = url.pathname.split('/').filter((segment) => segment !== '');
   if (root !== 'api' && root !== 'apis') return undefined;
   const prefix = rest.splice(0, root === 'api' ? 1 : 2).join('/');
   // `/namespaces/NAME` alone is a namespace itself.
@@ -69,19 +65,11 @@ function readPath(url: URL): ObjectPath | undefined {
   if (plural === undefined || more.length > 0) return undefined;
   return {
     prefix,
+    namespace,
     plural,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(name === undefined ? {} : { name }),
-    ...(subresource === undefined ? {} : { subresource }),
+    name,
+    subresource,
   };
-}
-
-function decodeSegment(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
 }
 
 function verbOf(
@@ -97,9 +85,7 @@ function verbOf(
   if (method === 'POST' && name === undefined) return 'create';
   if (method === 'PUT' && name !== undefined) return 'update';
   if (method === 'PATCH' && name !== undefined) return 'patch';
-  if (method === 'DELETE' && subresource === undefined) {
-    return name === undefined ? 'deletecollection' : 'delete';
-  }
+  if (method === 'DELETE' && name !== undefined && subresource === undefined) return 'delete';
   if (method === 'PUT' || method === 'PATCH') throw badRequest('name must be provided');
   throw methodNotAllowed();
 }

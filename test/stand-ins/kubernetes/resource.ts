@@ -1,30 +1,26 @@
-import { imageRepositorySchema } from './image-repository-crd.ts';
-import { isJsonObject, type JsonObject, type KubeObject } from './object.ts';
-import type { Cause, Named } from './refusal.ts';
-import type { Schema } from './schema.ts';
 import {
   coreEventToStored,
   eventSchema,
-  newEventToStored,
   eventViolations,
+  newEventToStored,
   showCoreEvent,
   showNewEvent,
   type EventGroup,
 } from './event.ts';
+import { imageRepositorySchema } from './image-repository.ts';
 import { leaseSchema, leaseViolations } from './lease.ts';
+import type { JsonObject, KubeObject } from './object.ts';
+import type { Cause, Named } from './refusal.ts';
+import type { Schema } from './schema.ts';
 
-/** A kind of object that the stand-in serves. */
+/** A kind of object that the stand-in serves, in version v1. */
 export interface Resource extends Named {
-  readonly version: string;
-  readonly singular: string;
   readonly namespaced: boolean;
-  readonly shortNames: readonly string[];
-  readonly categories: readonly string[];
-  /** Whether `/status` is a subresource, which also gives the object a generation. */
+  /** Whether `/status` is a subresource. */
   readonly hasStatus: boolean;
-  /** Custom resources take no strategic merge patch and are pruned by their schema. */
+  /** Custom resources have a generation, and what their schema does not know is dropped. */
   readonly custom: boolean;
-  /** Key of the store's collection; two versions of one kind share one. */
+  /** Key of the store's collection; two groups that show one kind share one. */
   readonly collection: string;
   /** Whether PUT may make an object, and may go without a resourceVersion. */
   readonly createOnUpdate: boolean;
@@ -44,8 +40,7 @@ export interface Resource extends Named {
 }
 
 const plain = {
-  shortNames: [],
-  categories: [],
+  namespaced: true,
   hasStatus: false,
   custom: false,
   createOnUpdate: false,
@@ -60,13 +55,8 @@ const plain = {
 export const imageRepositories: Resource = {
   ...plain,
   group: 'image.toolkit.fluxcd.io',
-  version: 'v1',
   plural: 'imagerepositories',
-  singular: 'imagerepository',
   kind: 'ImageRepository',
-  namespaced: true,
-  shortNames: ['imgrepo', 'imagerepo'],
-  categories: ['all', 'fluxcd', 'fluxcd-images'],
   hasStatus: true,
   custom: true,
   collection: 'imagerepositories',
@@ -77,11 +67,8 @@ export const imageRepositories: Resource = {
 export const leases: Resource = {
   ...plain,
   group: 'coordination.k8s.io',
-  version: 'v1',
   plural: 'leases',
-  singular: 'lease',
   kind: 'Lease',
-  namespaced: true,
   collection: 'leases',
   createOnUpdate: true,
   schema: leaseSchema,
@@ -90,16 +77,13 @@ export const leases: Resource = {
 
 const referenceFields = ['kind', 'namespace', 'name', 'uid', 'apiVersion'];
 
-function eventsOf(group: EventGroup): Omit<Resource, 'group' | 'version'> {
+function eventsOf(group: EventGroup): Omit<Resource, 'group'> {
   const about = group === 'core' ? 'involvedObject' : 'regarding';
   const reporter = group === 'core' ? 'reportingComponent' : 'reportingController';
   return {
     ...plain,
     plural: 'events',
-    singular: 'event',
     kind: 'Event',
-    namespaced: true,
-    shortNames: ['ev'],
     collection: 'events',
     createOnUpdate: true,
     unconditionalUpdate: true,
@@ -115,66 +99,47 @@ function eventsOf(group: EventGroup): Omit<Resource, 'group' | 'version'> {
 }
 
 /** Events as the core group shows them; they are kept in this form. */
-export const coreEvents: Resource = {
+const coreEvents: Resource = {
   ...eventsOf('core'),
   group: '',
-  version: 'v1',
   toStored: coreEventToStored,
   present: showCoreEvent,
 };
 
 /** The same Events as `events.k8s.io` shows them. */
-export const newEvents: Resource = {
+const newEvents: Resource = {
   ...eventsOf('events.k8s.io'),
   group: 'events.k8s.io',
-  version: 'v1',
   toStored: newEventToStored,
   present: showNewEvent,
-};
-
-/** Secrets, of which only the data is kept: image pull credentials of ImageRepositories. */
-export const secrets: Resource = {
-  ...plain,
-  group: '',
-  version: 'v1',
-  plural: 'secrets',
-  singular: 'secret',
-  kind: 'Secret',
-  namespaced: true,
-  collection: 'secrets',
-  unconditionalUpdate: true,
 };
 
 /** Namespaces; objects can only be made in one that exists. */
 export const namespaces: Resource = {
   ...plain,
   group: '',
-  version: 'v1',
   plural: 'namespaces',
-  singular: 'namespace',
   kind: 'Namespace',
   namespaced: false,
-  shortNames: ['ns'],
   collection: 'namespaces',
   unconditionalUpdate: true,
   toStored: (object) => ({
     ...object,
-    spec: isJsonObject(object['spec']) ? object['spec'] : { finalizers: ['kubernetes'] },
+    spec: object['spec'] ?? { finalizers: ['kubernetes'] },
     status: { phase: 'Active' },
   }),
 };
 
-/** Everything that is served, in the order of discovery. */
+/** Everything that is served. */
 export const resources: readonly Resource[] = [
   namespaces,
-  secrets,
   coreEvents,
   newEvents,
   leases,
   imageRepositories,
 ];
 
-/** `v1` or `group/version`. */
-export function groupVersion({ group, version }: Pick<Resource, 'group' | 'version'>): string {
-  return group === '' ? version : `${group}/${version}`;
+/** `v1` or `group/v1`. */
+export function groupVersion({ group }: Pick<Resource, 'group'>): string {
+  return group === '' ? 'v1' : `${group}/v1`;
 }

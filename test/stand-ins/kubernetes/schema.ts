@@ -45,22 +45,6 @@ export function conform(value: unknown, schema: Schema): unknown {
   return result;
 }
 
-/** Paths of the fields that the schema does not know, such as `spec.colour`. */
-export function unknownFields(value: unknown, schema: Schema, path = ''): readonly string[] {
-  if (Array.isArray(value) && schema.items !== undefined) {
-    const { items } = schema;
-    return value.flatMap((item, index) => unknownFields(item, items, `${path}[${index}]`));
-  }
-  // A schema without properties says nothing of them.
-  if (!isJsonObject(value) || (!schema.properties && !schema.additionalProperties)) return [];
-  return Object.entries(value).flatMap(([name, field]) => {
-    const inner = schema.properties?.[name] ?? schema.additionalProperties;
-    return inner === undefined
-      ? [below(path, name)]
-      : unknownFields(field, inner, below(path, name));
-  });
-}
-
 /** Everything that is wrong with the value, in the order of its fields. */
 export function violations(value: unknown, schema: Schema, path: string): readonly Cause[] {
   const actual = typeOf(value);

@@ -14,8 +14,7 @@ export interface Change {
   readonly previous?: KubeObject;
 }
 
-/** A listener for changes. */
-export type ChangeListener = (change: Change) => void;
+type ChangeListener = (change: Change) => void;
 
 /** `namespace/name`, or the name alone; lists are in the order of its bytes, as in etcd. */
 export function objectKey(namespace: string | undefined, name: string): string {
@@ -56,11 +55,6 @@ export class ObjectStore {
       this.sortedKeys.set(collection, keys);
     }
     return keys;
-  }
-
-  /** How many objects a collection has. */
-  count(collection: string): number {
-    return this.collection(collection).size;
   }
 
   /** Writes an object under the next resourceVersion. */

@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { toJson, withResourceVersion, type JsonObject, type KubeObject } from './object.ts';
-import { tooLargeResourceVersion, type Refusal } from './refusal.ts';
+import { invalidOptions, Refusal, tooLargeResourceVersion } from './refusal.ts';
+import { isTrue } from './request-info.ts';
 import { groupVersion, type Resource } from './resource.ts';
-import type { Selection } from './list.ts';
+import { numberOf, parseResourceVersion, type Selection } from './list.ts';
 import type { Change, ObjectStore } from './store.ts';
 
-/** How a watch is to be served. */
-export interface WatchOptions extends Selection {
+/** The query parameters of a watch. */
+interface WatchOptions {
   /** Changes after this are told; undefined: from now on. */
   readonly since: number | undefined;
   /** Whether the present objects come first, as ADDED. */
@@ -18,7 +18,6 @@ export interface WatchOptions extends Selection {
   /** Whether a BOOKMARK tells the end of those. */
   readonly initialEventsEnd: boolean;
   readonly bookmarks: boolean;
-  readonly bookmarkIntervalMs: number;
   readonly timeoutMs: number;
 }
 
@@ -28,10 +27,8 @@ export interface WatchOptions extends Selection {
  */
 const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
 
-/** What may be left unread when a watch counts as drained: a fraction of a second's work. */
-const SMALL_BACKLOG_BYTES = 1024 * 1024;
-/** Longest that a client is waited for that does not read. */
-const DRAIN_TIMEOUT_MS = 5000;
+/** Longest time a watch is left open where the client names none: 30 to 60 minutes at an API server. */
+const DEFAULT_TIMEOUT_MS = 30 * 60_000;
 
 /** So long before a watch's timeout the API server sends a last bookmark. */
 const LAST_BOOKMARK_MS = 2000;
@@ -40,6 +37,7 @@ const LAST_BOOKMARK_MS = 2000;
 export class Watch {
   private readonly store: ObjectStore;
   private readonly response: ServerResponse;
+  private readonly selection: Selection;
   private readonly options: WatchOptions;
   private readonly unsubscribe: () => void;
   private readonly timers: NodeJS.Timeout[] = [];
@@ -48,9 +46,18 @@ export class Watch {
   private readonly startedAt: number;
   private told: number;
 
-  constructor(store: ObjectStore, response: ServerResponse, options: WatchOptions) {
+  /** @throws Refusal 400, 410, 422, 504, before anything is written */
+  constructor(
+    store: ObjectStore,
+    response: ServerResponse,
+    selection: Selection,
+    query: URLSearchParams,
+    bookmarkIntervalMs: number,
+  ) {
+    const options = watchOptions(query);
     this.store = store;
     this.response = response;
+    this.selection = selection;
     this.options = options;
     this.told = store.revision;
     if (options.notOlderThan > store.revision) {
@@ -60,7 +67,7 @@ export class Watch {
     const missed =
       options.since === undefined
         ? []
-        : store.changesSince(options.resource.collection, options.since);
+        : store.changesSince(selection.resource.collection, options.since);
     this.startedAt = missed.at(-1)?.resourceVersion ?? options.since ?? store.revision;
     response.writeHead(200, {
       'content-type': 'application/json',
@@ -81,7 +88,7 @@ export class Watch {
       this.timers.push(
         setInterval(() => {
           this.bookmark();
-        }, options.bookmarkIntervalMs),
+        }, bookmarkIntervalMs),
         setTimeout(
           () => {
             this.bookmark();
@@ -99,19 +106,6 @@ export class Watch {
       for (const timer of this.timers) clearTimeout(timer);
       listener();
     });
-  }
-
-  /**
-   * Waits until little is left to be read by the client, or the watch has ended. A client that reads
-   * nothing is waited for no longer than a few seconds.
-   */
-  async drained(): Promise<void> {
-    const { response } = this;
-    const deadline = performance.now() + DRAIN_TIMEOUT_MS;
-    while (!response.destroyed && response.writableLength > SMALL_BACKLOG_BYTES) {
-      if (performance.now() > deadline) return;
-      await sleep(1);
-    }
   }
 
   /** From now on nothing is written, though the connection stays open. */
@@ -132,17 +126,17 @@ export class Watch {
 
   /** What is watched. */
   get resource(): Resource {
-    return this.options.resource;
+    return this.selection.resource;
   }
 
   /** Writes a BOOKMARK now, if the client takes any and has not begun there. */
-  bookmark(): void {
+  private bookmark(): void {
     if (this.options.bookmarks && this.told > this.startedAt) this.writeBookmark(false);
   }
 
   /** Writes a BOOKMARK with the newest resourceVersion. */
   private writeBookmark(initialEventsEnd: boolean): void {
-    const { resource } = this.options;
+    const { resource } = this.selection;
     const object: JsonObject = {
       kind: resource.kind,
       apiVersion: groupVersion(resource),
@@ -165,23 +159,23 @@ export class Watch {
   }
 
   private writeInitialEvents(): void {
-    const { resource, namespace, initialEventsEnd } = this.options;
+    const { resource } = this.selection;
     for (const key of this.store.keys(resource.collection)) {
       const object = this.store.get(resource.collection, key);
-      if (object === undefined || !this.selects(object, namespace)) continue;
+      if (object === undefined || !this.selects(object)) continue;
       this.writeLine('ADDED', toJson(resource.present(object)));
     }
-    if (initialEventsEnd) this.writeBookmark(true);
+    if (this.options.initialEventsEnd) this.writeBookmark(true);
   }
 
   private write(change: Change): void {
-    const { resource, namespace } = this.options;
+    const { resource } = this.selection;
     if (change.resourceVersion <= (this.options.since ?? 0)) return;
     this.told = change.resourceVersion;
     if (change.collection !== resource.collection) return;
     const { previous, object } = change;
-    const before = previous !== undefined && this.selects(previous, namespace);
-    const after = change.type !== 'DELETED' && this.selects(object, namespace);
+    const before = previous !== undefined && this.selects(previous);
+    const after = change.type !== 'DELETED' && this.selects(object);
     if (after) {
       this.writeLine(before ? 'MODIFIED' : 'ADDED', toJson(resource.present(object)));
     } else if (before) {
@@ -192,16 +186,49 @@ export class Watch {
     }
   }
 
-  private selects(object: KubeObject, namespace: string | undefined): boolean {
-    return (
-      (namespace === undefined || object.metadata.namespace === namespace) &&
-      this.options.matches(object)
-    );
+  private selects(object: KubeObject): boolean {
+    const { namespace, matches } = this.selection;
+    return (namespace === undefined || object.metadata.namespace === namespace) && matches(object);
   }
 
   private writeLine(type: string, json: string): void {
     if (this.silent || this.response.writableEnded) return;
     this.response.write(`{"type":"${type}","object":${json}}\n`);
     if (this.response.writableLength > MAX_BACKLOG_BYTES) this.drop();
+  }
+}
+
+/** @throws Refusal 400, 422 */
+function watchOptions(query: URLSearchParams): WatchOptions {
+  const version = query.get('resourceVersion') ?? '';
+  const asked = query.get('sendInitialEvents');
+  const match = query.get('resourceVersionMatch');
+  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
+  if (asked === null ? match !== null : match !== 'NotOlderThan') {
+    const message =
+      asked === null
+        ? 'Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'
+        : 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+    throw invalidOptions('FieldValueForbidden', message);
+  }
+  const timeoutSeconds = numberOf(query, 'timeoutSeconds');
+  const atAnyVersion = version === '' || version === '0';
+  const initialEvents = asked === null ? atAnyVersion : isTrue(asked);
+  return {
+    since: atAnyVersion || initialEvents ? undefined : startOf(version),
+    initialEvents,
+    notOlderThan: initialEvents && !atAnyVersion ? startOf(version) : 0,
+    initialEventsEnd: initialEvents && bookmarks,
+    bookmarks,
+    timeoutMs: timeoutSeconds > 0 ? timeoutSeconds * 1000 : DEFAULT_TIMEOUT_MS,
+  };
+}
+
+/** Where a watch begins; what is no version is a 500 here, as at an API server. */
+function startOf(version: string): number {
+  try {
+    return parseResourceVersion(version);
+  } catch (error) {
+    throw error instanceof Refusal ? new Refusal(500, '', error.message) : error;
   }
 }

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createInterface } from 'node:readline';
 
-import type { ApiAccess } from '../../stand-ins/flux-scanner/api-client.ts';
-import { exchange, open } from '../../stand-ins/flux-scanner/http.ts';
-import { startScanner } from '../../stand-ins/flux-scanner/scanner.ts';
+import { startScanner } from '../stand-ins/flux-scanner/scanner.ts';
+import {
+  askKubeApi,
+  watchKubeApi,
+  type KubeAccess,
+  type KubeMethod,
+} from '../stand-ins/kubernetes/client.ts';
 
 interface RecordedEvent {
   readonly type: string;
@@ -75,7 +78,7 @@ function stopRegistry(server: Server): Promise<void> {
 
 /** The recording's events by scenario, without bookmarks. */
 async function recordedScenarios(): Promise<ReadonlyMap<string, readonly RecordedEvent[]>> {
-  const text = await readFile(new URL('../../data/flux-watch.ndjson', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../data/flux-watch.ndjson', import.meta.url), 'utf8');
   const scenarios = new Map<string, RecordedEvent[]>();
   let events: RecordedEvent[] = [];
   for (const line of text.trim().split('\n')) {
@@ -133,7 +136,7 @@ function isSameState(a: Record<string, unknown>, b: Record<string, unknown>): bo
  * Lets a scanner go through every scenario of the recorded stream against an API server with the
  * namespace flux-system, and compares every watch event with what Flux made of it.
  */
-export async function playRecordedScenarios(access: ApiAccess): Promise<void> {
+export async function playRecordedScenarios(access: KubeAccess): Promise<void> {
   const recorded = await recordedScenarios();
   const first = ['6.0.4', '6.1.0', '6.1.1', 'latest'];
   const tags = new Map([
@@ -265,48 +268,36 @@ function isRetrying({ object }: RecordedEvent): boolean {
 const collection = '/apis/image.toolkit.fluxcd.io/v1/namespaces/flux-system/imagerepositories';
 
 async function write(
-  access: ApiAccess,
-  method: string,
+  access: KubeAccess,
+  method: KubeMethod,
   path: string,
   manager: string,
   body?: object,
 ): Promise<void> {
-  const url = new URL(`${collection}${path}?fieldManager=${manager}`, access.apiServer);
-  const { status, text } = await exchange(url, {
-    method,
-    headers: {
-      authorization: `Bearer ${access.token}`,
-      'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...trust(access),
-  });
-  assert.ok(status < 300, text);
+  const target = `${collection}${path}?fieldManager=${manager}`;
+  const answer = await askKubeApi(access, method, target, body);
+  assert.ok(answer.status < 300, JSON.stringify(answer.body));
 }
 
 /** Reads a watch of all changes into `seen` until the signal. */
 async function follow(
-  access: ApiAccess,
+  access: KubeAccess,
   seen: RecordedEvent[],
   signal: AbortSignal,
 ): Promise<void> {
-  const url = new URL(`${collection}?watch=1`, access.apiServer);
-  const headers = { authorization: `Bearer ${access.token}` };
   try {
-    const response = await open(url, { headers, signal, ...trust(access) });
-    assert.equal(response.statusCode, 200);
-    for await (const line of createInterface({ input: response })) {
-      seen.push(JSON.parse(line) as RecordedEvent);
+    for await (const event of watchKubeApi(access, `${collection}?watch=1`, signal)) {
+      seen.push(event as unknown as RecordedEvent);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
 }
 
-function trust({ certificateAuthority }: ApiAccess): { certificateAuthority?: string } {
-  return certificateAuthority === undefined ? {} : { certificateAuthority };
-}
-
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  const endMs = performance.now() + 60_000;
+  while (!condition()) {
+    assert.ok(performance.now() < endMs, 'it never came about');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }

@@ -1,13 +1,13 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createInterface } from 'node:readline';
-import type { IncomingMessage } from 'node:http';
 
 /** Where an API server is and who asks it. */
 export interface KubeAccess {
-  /** `https://127.0.0.1:PORT` */
+  /** `https://127.0.0.1:PORT`, or `http://…` */
   readonly url: string;
-  /** Certificates that its own is checked against, PEM. */
-  readonly certificateAuthority: string;
+  /** Certificates that its own is checked against, PEM; default the system's. */
+  readonly certificateAuthority?: string | undefined;
   readonly token: string;
 }
 
@@ -37,7 +37,7 @@ const contentTypes = {
   PATCH: 'application/merge-patch+json',
 } as const;
 
-/** An HTTP method the tests use; PATCH sends a JSON merge patch, as Flux's controllers do for a status. */
+/** An HTTP method; PATCH sends a JSON merge patch, as Flux's controllers do for a status. */
 export type KubeMethod = keyof typeof contentTypes;
 
 /** Sends one request; `path` begins with `/api` or `/apis` and may have a query. Any status is an answer. */
@@ -46,8 +46,9 @@ export async function askKubeApi(
   method: KubeMethod,
   path: string,
   body?: object,
+  signal?: AbortSignal,
 ): Promise<KubeAnswer> {
-  const response = await open(access, method, path, body);
+  const response = await open(access, method, path, body, signal);
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   const text = Buffer.concat(chunks).toString();
@@ -58,8 +59,12 @@ export async function askKubeApi(
  * The events of a watch (`path` has `watch=1` in its query), until the server closes it or the
  * consumer leaves the loop. Throws an Error when the answer is not 200.
  */
-export async function* watchKubeApi(access: KubeAccess, path: string): AsyncGenerator<WatchEvent> {
-  const response = await open(access, 'GET', path);
+export async function* watchKubeApi(
+  access: KubeAccess,
+  path: string,
+  signal?: AbortSignal,
+): AsyncGenerator<WatchEvent, void> {
+  const response = await open(access, 'GET', path, undefined, signal);
   try {
     if (response.statusCode !== 200) throw new Error(`watch answered ${response.statusCode ?? 0}`);
     for await (const line of createInterface({ input: response })) {
@@ -74,15 +79,19 @@ function open(
   access: KubeAccess,
   method: KubeMethod,
   path: string,
-  body?: object,
+  body: object | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<IncomingMessage> {
   const contentType = contentTypes[method];
+  const url = new URL(path, access.url);
+  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const request = httpsRequest(
-      new URL(path, access.url),
+    const request = send(
+      url,
       {
         method,
         ca: access.certificateAuthority,
+        signal,
         // A connection of its own: a kept one would not survive the server's restart.
         agent: false,
         headers: {

@@ -4,10 +4,8 @@ import { after, before, describe, it } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
-import { selfSignedCertificate } from '../stand-ins/kubernetes/self-signed-certificate.ts';
-import { playRecordedScenarios } from '../conformance/flux-scanner/recorded-scenarios.ts';
-import { required, skipUnless } from './servers/found.ts';
+import { required, skipUnless } from '../real/servers/found.ts';
+import { findKubeApiserver, startKubeApiserver } from '../real/servers/kube-apiserver.ts';
 import {
   askKubeApi,
   watchKubeApi,
@@ -15,13 +13,17 @@ import {
   type KubeAnswer,
   type KubeMethod,
   type WatchEvent,
-} from './servers/kube-api.ts';
-import { findKubeApiserver, startKubeApiserver } from './servers/kube-apiserver.ts';
+} from '../stand-ins/kubernetes/client.ts';
+import type { Rule } from '../stand-ins/kubernetes/access.ts';
+import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { playRecordedScenarios } from './recorded-scenarios.ts';
 
 /** What is proven of both: the stand-in and the real API server. */
 interface Server {
   readonly admin: KubeAccess;
   readonly restricted: KubeAccess;
+  /** Gives the restricted user this rule. */
+  grant(rule: Rule): Promise<void>;
   /** Forgets the history of changes and comes back on the same port. */
   forget(): Promise<void>;
   stop(): Promise<void>;
@@ -64,16 +66,16 @@ const events = '/apis/events.k8s.io/v1/namespaces/flux-system/events';
 const coreEvents = '/api/v1/namespaces/flux-system/events';
 
 async function startStandIn(): Promise<Server> {
-  const certificate = selfSignedCertificate();
-  const kubernetes = await startKubernetes({ certificate, namespaces: [] });
-  const access = (token: string): KubeAccess => ({
-    url: kubernetes.url,
-    certificateAuthority: certificate.cert,
-    token,
-  });
+  const kubernetes = await startKubernetes({ namespaces: [] });
+  const access = (token: string): KubeAccess => ({ url: kubernetes.url, token });
+  const restricted = kubernetes.addUser({ name: 'restricted' });
   return {
     admin: access(kubernetes.adminToken),
-    restricted: access(kubernetes.addUser({ name: 'restricted' })),
+    restricted: access(restricted),
+    grant: (rule) => {
+      kubernetes.addUser({ name: 'restricted', rules: [rule] }, restricted);
+      return Promise.resolve();
+    },
     forget: async () => {
       await kubernetes.faults.halt();
       await kubernetes.faults.resume('forget');
@@ -93,6 +95,22 @@ async function startReal(): Promise<Server> {
   return {
     admin: real.admin,
     restricted: real.restricted,
+    grant: async (rule) => {
+      const rbac = '/apis/rbac.authorization.k8s.io/v1';
+      const metadata = { name: 'granted' };
+      const role = { metadata, rules: [rule] };
+      const binding = {
+        metadata,
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', ...metadata },
+        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'restricted' }],
+      };
+      for (const [plural, body] of [
+        ['clusterroles', role],
+        ['clusterrolebindings', binding],
+      ] as const) {
+        assert.equal((await askKubeApi(real.admin, 'POST', `${rbac}/${plural}`, body)).status, 201);
+      }
+    },
     forget: async () => {
       await real.compact();
       await real.restart();
@@ -508,6 +526,119 @@ for (const { name, start, skip } of servers) {
       ]);
     });
 
+    it('allows what a rule allows, and no more', async () => {
+      const { admin, restricted } = server;
+      const path = await fresh('allowed');
+      for (const name of ['one', 'two']) await create(path, name);
+      await server.grant({
+        apiGroups: ['image.toolkit.fluxcd.io'],
+        resources: ['imagerepositories', 'imagerepositories/status'],
+        resourceNames: ['one'],
+        verbs: ['get', 'list', 'patch'],
+      });
+      const ask = async (method: KubeMethod, below: string): Promise<number> =>
+        (await askKubeApi(restricted, method, `${path}${below}`, method === 'GET' ? undefined : {}))
+          .status;
+      // The authorizer of a real server learns of a binding through a watch of its own.
+      await until(async () => (await ask('GET', '/one')) === 200);
+      assert.equal(await ask('PATCH', '/one/status'), 200);
+      assert.equal(await ask('GET', '?fieldSelector=metadata.name%3Done'), 200);
+      for (const [method, below] of [
+        ['GET', ''],
+        ['GET', '/two'],
+        ['PUT', '/one'],
+        ['GET', '?watch=1&fieldSelector=metadata.name%3Done'],
+      ] as const) {
+        assert.equal(await ask(method, below), 403, `${method} ${below}`);
+      }
+      assert.equal((await askKubeApi(admin, 'GET', `${path}/two`)).status, 200);
+    });
+
+    it('refuses bodies that do not fit their path', async () => {
+      const path = await fresh('misplaced');
+      await create(path, 'one');
+      const one = repository('one') as Record<string, unknown>;
+      for (const [status, method, below, body] of [
+        [400, 'POST', '', { ...one, apiVersion: 'image.toolkit.fluxcd.io/v2' }],
+        [422, 'POST', '', { ...one, kind: 'Other' }],
+        [400, 'POST', '', repository('two', { namespace: 'elsewhere' })],
+        [400, 'PUT', '/two', repository('one')],
+        [400, 'PATCH', '/one', { metadata: { name: 'two' } }],
+        [422, 'POST', '', { ...one, metadata: {} }],
+        [422, 'POST', '', repository('Upper')],
+        [422, 'POST', '', repository('two', { labels: { 'a b': 'c' } })],
+        [422, 'POST', '', repository('two', { labels: { a: 'b c' } })],
+        [422, 'POST', '', repository('two', { annotations: { 'a b': 'c' } })],
+        [409, 'PATCH', '/one', { metadata: { uid: 'other', resourceVersion: '1' } }],
+        [404, 'PATCH', '/none', {}],
+        [404, 'DELETE', '/none', undefined],
+      ] as const) {
+        const answer = await ask(method, `${path}${below}`, body);
+        assert.equal(answer.status, status, `${method} ${below} ${JSON.stringify(body)}`);
+      }
+    });
+
+    it('refuses parameters that do not go together', async () => {
+      const path = await fresh('parameters');
+      for (const each of ['a', 'b']) await create(path, each);
+      const token = next(await must(200, 'GET', `${path}?limit=1`));
+      for (const [status, query] of [
+        [400, 'limit=x'],
+        [400, 'resourceVersion=x'],
+        [400, 'continue=garbage'],
+        [400, `continue=${token}&resourceVersion=5`],
+        [422, 'resourceVersionMatch=Exact'],
+        [422, 'resourceVersionMatch=Exact&resourceVersion=0'],
+        [422, 'resourceVersionMatch=Other&resourceVersion=1'],
+        [504, 'resourceVersion=999999999'],
+        [500, 'watch=1&resourceVersion=x'],
+      ] as const) {
+        await must(status, 'GET', `${path}?${query}`);
+      }
+    });
+
+    it('tells a watch only of its namespace', async () => {
+      const [path, other] = [await fresh('near'), await fresh('far')];
+      const from = await versionOf(path);
+      await create(other, 'b');
+      await create(path, 'a');
+      const all = `${group}/imagerepositories?watch=1&timeoutSeconds=20&resourceVersion=${from}`;
+      for (const [watch, expected] of [
+        [`${path}?watch=1&timeoutSeconds=20&resourceVersion=${from}`, ['a']],
+        [`${all}&fieldSelector=metadata.namespace%3Dnear`, ['a']],
+        [all, ['b', 'a']],
+      ] as const) {
+        const seen = await take(watch, expected.length);
+        assert.deepEqual(
+          seen.map(({ object }) => object.metadata?.name),
+          expected,
+        );
+      }
+    });
+
+    it('takes Events of the core group, and refuses those of another namespace', async () => {
+      const event = (name: string, namespace: string): object => ({
+        metadata: { name },
+        involvedObject: { kind: 'ImageRepository', namespace, name: 'one' },
+        reason: 'Refused',
+        type: 'Warning',
+        message: 'what happened',
+        source: { component: 'imagerepo-mirror' },
+        firstTimestamp: '2026-01-01T00:00:00Z',
+        lastTimestamp: '2026-01-01T00:00:00Z',
+        count: 1,
+      });
+      await must(201, 'POST', coreEvents, event('counted', 'flux-system'));
+      const lastTimestamp = '2026-01-01T01:00:00Z';
+      const counted = await must(200, 'PATCH', `${coreEvents}/counted`, {
+        count: 2,
+        lastTimestamp,
+      });
+      assert.equal((counted as unknown as { readonly count: number }).count, 2);
+      await must(422, 'POST', coreEvents, event('elsewhere', 'default'));
+      await must(422, 'PATCH', `${coreEvents}/counted`, { count: 'x' });
+    });
+
     it('denies what no rule allows, and says what', async () => {
       const denied = await askKubeApi(server.restricted, 'GET', `${group}/imagerepositories`);
       assert.equal(denied.status, 403);
@@ -539,8 +670,7 @@ for (const { name, start, skip } of servers) {
     });
 
     it('is scanned as Flux was recorded to scan', async () => {
-      const { url, token, certificateAuthority } = server.admin;
-      await playRecordedScenarios({ apiServer: url, token, certificateAuthority });
+      await playRecordedScenarios(server.admin);
     });
 
     // The last test: what was before it is forgotten.
