@@ -100,10 +100,9 @@ describe('a token issuer', () => {
     assert.notEqual(issuer.mint('a@b').token, issuer.mint('a@b').token);
   });
 
-  it('agrees with another issuer of the same secret, not with others', () => {
-    const { token } = new TokenIssuer({ secret: 's' }).mint('a@b');
+  it('knows no tokens but its own', () => {
+    const { token } = new TokenIssuer().mint('a@b');
     assert.match(token, /^ya29\./);
-    assert.deepEqual(new TokenIssuer({ secret: 's' }).verify(token), { email: 'a@b' });
     assert.equal(new TokenIssuer().verify(token), undefined);
     assert.equal(new TokenIssuer().verify('ya29.nonsense'), undefined);
   });

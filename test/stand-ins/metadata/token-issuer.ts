@@ -14,14 +14,6 @@ interface TokenClaims {
   readonly serial: number;
 }
 
-/** How tokens are issued. */
-export interface TokenIssuerOptions {
-  /** Issuers with the same secret, also in other processes, accept each other's tokens. Default: random. */
-  readonly secret?: string;
-  /** Milliseconds since 1970. Default `Date.now`. */
-  readonly clock?: () => number;
-}
-
 /** Google's lifetime of an access token. */
 const LIFETIME_MS = 3_600_000;
 
@@ -31,9 +23,10 @@ export class TokenIssuer {
   readonly #clock: () => number;
   #serial = 0;
 
-  constructor({ secret, clock = Date.now }: TokenIssuerOptions = {}) {
+  /** @param options `clock`: milliseconds since 1970, default `Date.now` */
+  constructor({ clock = Date.now }: { readonly clock?: () => number } = {}) {
     // Google's access tokens begin so, and scanners of logs know them by it.
-    this.#signer = new TokenSigner<TokenClaims>({ prefix: 'ya29.', clock, secret });
+    this.#signer = new TokenSigner<TokenClaims>({ prefix: 'ya29.', clock });
     this.#clock = clock;
   }
 
