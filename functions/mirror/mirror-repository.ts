@@ -419,14 +419,18 @@ class Mirroring {
     for (const { tag, fault } of unanswered) {
       this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
     }
-    await pMap(
-      subjects,
-      async ({ digest, tagged }) => {
-        const children = tagged ? await this.#childrenOf(digest) : [];
-        await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
-      },
-      { concurrency: this.#options.tagWorkers },
-    );
+    // Tagged ones first, to their end: of what only a signature tag names the API is not asked, and it
+    // may be a child of theirs, of which it is.
+    for (const isTagged of [true, false]) {
+      await pMap(
+        subjects.filter(({ tagged }) => tagged === isTagged),
+        async ({ digest, tagged }) => {
+          const children = tagged ? await this.#childrenOf(digest) : [];
+          await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
+        },
+        { concurrency: this.#options.tagWorkers },
+      );
+    }
   }
 
   /**

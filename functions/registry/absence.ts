@@ -25,6 +25,7 @@ export function isRegistryWord(
  * believed only where the API's root answers as a registry and the question, asked again, is answered
  * in the same way: three requests, once per host and form.
  * @param ask asks the question again
+ * @param patienceMs longest pause of the host that is waited for. Default: what the deadline leaves
  * @throws Fault `RESPONSE_INVALID` where it is not
  */
 export async function requireAbsence(
@@ -33,10 +34,11 @@ export async function requireAbsence(
   asked: Asked,
   ask: () => Promise<Answer>,
   signal: AbortSignal,
+  patienceMs?: number,
 ): Promise<void> {
   const { memory } = target;
   if (isRegistryWord('GET', answer, memory)) return;
-  if (await isRegistry(target, signal)) {
+  if (await isRegistry(target, signal, patienceMs)) {
     const again = await ask();
     if (again.status === 404 && formOf('GET', again) === formOf('GET', answer)) {
       rememberForm('GET', answer, memory);
@@ -54,7 +56,11 @@ export function rememberForm(method: 'GET' | 'HEAD', answer: Answer, memory: Hos
 }
 
 /** Whether the API's root is a registry's (OCI Distribution 1.1, "Determining Support"). */
-async function isRegistry({ client }: Target, signal: AbortSignal): Promise<boolean> {
+async function isRegistry(
+  { client }: Target,
+  signal: AbortSignal,
+  patienceMs: number | undefined,
+): Promise<boolean> {
   const answer = await client.ask(
     {
       kind: 'ping',
@@ -63,6 +69,7 @@ async function isRegistry({ client }: Target, signal: AbortSignal): Promise<bool
       target: '/v2/',
       scope: undefined,
       redirects: 'same-origin',
+      patienceMs,
     },
     signal,
   );

@@ -149,20 +149,25 @@ class BlobUpload {
     const from = other?.path ?? (google ? undefined : target.path);
     const start = { mount: this.#blob.digest, from, origin: other?.origin };
     const started = await startUpload(target, start, this.#signal).catch((error: unknown) => {
+      if (other === undefined || this.#signal.aborted) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
-      if (other !== undefined && isFault(error, 'UNAUTHORIZED', 'FORBIDDEN')) return undefined;
+      if (isFault(error, 'UNAUTHORIZED', 'FORBIDDEN')) return { kind: 'mount-refused' } as const;
+      // A registry that was not made for it may fail at it, and not be down.
+      if (isFault(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
+        return { kind: 'mount-failed' } as const;
       throw error;
     });
-    if (started?.kind === 'mounted') {
+    if (started.kind === 'mounted') {
       if (other !== undefined) return 'mounted';
       memory.mountProven = true;
       return 'present';
     }
     if (await this.#isThere()) return 'present';
-    if (started?.kind === 'session') return started.location;
+    if (started.kind === 'session') return started.location;
     const location = await this.#begin();
     if (other === undefined) memory.mountRefused = true;
-    else rememberRefusal(memory.mountsRefused, this.#pair(other));
+    else if (started.kind === 'mount-refused')
+      rememberRefusal(memory.mountsRefused, this.#pair(other));
     return location;
   }
 

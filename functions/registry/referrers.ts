@@ -22,7 +22,10 @@ const REFUSED_MS = 60 * 60_000;
  * the next look of a bridge (its follow-up, 10 minutes) is to ask again.
  */
 const FAILED_MS = 5 * 60_000;
-/** So many failures in a row, each {@link FAILED_MS} after the other, are taken for a refusal. */
+/**
+ * So many failures in a row, each {@link FAILED_MS} after the other, are taken for a refusal, by all whom
+ * they stand for.
+ */
 const MAX_FAILURES = 3;
 /** Repositories whose refusal or failure is remembered; beyond it the memory begins anew. */
 const MAX_REMEMBERED = 10_000;
@@ -58,7 +61,9 @@ export async function listReferrers(
   if (now() < (memory.referrersRefusedUntilMs.get(path) ?? 0)) return 'refused';
   for (const place of [path, WHOLE_HOST]) {
     const failed = memory.referrersFailures.get(place);
-    if (failed !== undefined && now() < failed.untilMs) throw failed.fault;
+    if (failed === undefined || now() >= failed.untilMs) continue;
+    if (failed.times >= MAX_FAILURES) return 'refused';
+    throw failed.fault;
   }
   const found = new Map<string, Descriptor>();
   const walk = pages(MAX_PAGES);
@@ -122,18 +127,30 @@ async function askPage(
   }
 }
 
-/** Remembers a failure; true: there were too many to ask on. */
-function fails(target: Target, fault: Fault, nowMs: number): boolean {
-  const { memory, path } = target;
-  const { referrersFailures } = memory;
-  const place = fault.code === 'SERVER_ERROR' ? path : WHOLE_HOST;
+/**
+ * Remembers a failure; true: there were too many to ask on. Of who says nothing the repository is counted
+ * too: its host may answer others.
+ */
+function fails({ memory, path }: Target, fault: Fault, nowMs: number): boolean {
+  const places = fault.code === 'SERVER_ERROR' ? [path] : [path, WHOLE_HOST];
+  return places.map((place) => failsAt(place, memory, fault, nowMs)).includes(true);
+}
+
+function failsAt(
+  place: string,
+  { referrersFailures }: HostMemory,
+  fault: Fault,
+  nowMs: number,
+): boolean {
   const before = referrersFailures.get(place);
   // Those that were asked at the same time failed with it.
   if (before !== undefined && nowMs < before.untilMs) return before.times >= MAX_FAILURES;
   const times = (before?.times ?? 0) + 1;
   if (referrersFailures.size >= MAX_REMEMBERED) referrersFailures.clear();
-  referrersFailures.set(place, { fault, untilMs: nowMs + FAILED_MS, times });
-  return times >= MAX_FAILURES;
+  const isRefusal = times >= MAX_FAILURES;
+  const untilMs = nowMs + (isRefusal ? REFUSED_MS : FAILED_MS);
+  referrersFailures.set(place, { fault, untilMs, times });
+  return isRefusal;
 }
 
 function readPage(answer: Answer): readonly Descriptor[] | 'unsupported' | 'refused' {

@@ -93,8 +93,10 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
               target,
               answer,
               GET_BLOB,
-              () => askBlob(target, blob.digest, within),
+              () => askBlob(target, blob.digest, within, 0),
               within,
+              // Who asks holds a stream that others wait for.
+              0,
             ),
           timing,
           mayResume: !memory.rangeRefused.has(blob.digest),
@@ -143,8 +145,13 @@ async function askSize(
 }
 
 /** Asks for a blob and reads none of it. */
-async function askBlob(target: Target, digest: string, signal: AbortSignal): Promise<Answer> {
-  const answer = await openBlob(target, { digest, sizeBytes: 0 }, 0, signal);
+async function askBlob(
+  target: Target,
+  digest: string,
+  signal: AbortSignal,
+  patienceMs?: number,
+): Promise<Answer> {
+  const answer = await openBlob(target, { digest, sizeBytes: 0 }, 0, signal, patienceMs);
   if (!isOpen(answer)) return answer;
   answer.discard();
   const { status, header, url } = answer;

@@ -241,6 +241,23 @@ describe('referrers', () => {
     assert.equal(has(rig, sbom), true);
   });
 
+  it('of a child that a signature tag names too are asked for with those of its index', async () => {
+    const rig = new Rig();
+    rig.destination.acknowledgesSubjects = true;
+    const index = indexOf([image]);
+    const signature = imageWith('signature', 1);
+    // Both lists tell digests: the signature is compared without a request, before the index is read.
+    rig.source.tellsDigests = true;
+    for (const side of [rig.source, rig.destination]) {
+      side.tag('v1', index).tag(`${referrersTag(digest)}.sig`, signature);
+    }
+    const sbom = referrer('sbom');
+    refer(rig.source, image, sbom);
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.equal(has(rig, sbom), true);
+    assert.equal(rig.source.count(`source listReferrers ${digest}`), 1);
+  });
+
   it('of all children are asked for: one question each', async () => {
     const rig = new Rig();
     rig.destination.acknowledgesSubjects = true;

@@ -6,7 +6,7 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-memory.ts';
-import { NEVER, open, rejection, serve } from './setting.ts';
+import { fakeTiming, NEVER, open, rejection, serve } from './setting.ts';
 
 const DEFAULT_BACKEND = ['text/plain', 'default backend - 404'] as const;
 const PAGE = ['text/html', '<html>404 Not Found</html>'] as const;
@@ -114,6 +114,19 @@ describe('a 404', () => {
         ['HEAD', 'GET', 'HEAD'],
       );
     }
+  });
+
+  it('to a blob is looked at without a wait: its reader holds a stream that others wait for', async (t) => {
+    const at = await serve(t, (request, response) => {
+      if (request.url === '/v2/') response.writeHead(429, { 'retry-after': '300' }).end();
+      else notFound(request, response, BARE);
+    });
+    const registries = open(t, [at.host], { timing: fakeTiming() });
+    const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const blob = { mediaType: 'x', digest: `sha256:${'a'.repeat(64)}`, sizeBytes: 5 };
+    const fault = await rejection(one.openBlob(blob, 0, NEVER), 'RATE_LIMITED');
+    assert.equal(fault.retryAfterMs, 300_000);
+    assert.equal(at.seen.length, 2);
   });
 
   it('that a second look does not confirm is transient', async (t) => {

@@ -228,6 +228,20 @@ describe('destination repository', () => {
     });
   }
 
+  it('uploads where a registry fails at a mount, and asks for the next one all the same', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      path: /from=p%2Fr%2Fdev/,
+      times: 4,
+      effect: { kind: 'answer', status: 500, errors: [{ code: 'UNKNOWN', message: 'no' }] },
+    });
+    const options = { mountFrom: { path: 'p/r/dev' } };
+    const [wanted, next] = [blob('one'), blob('two')];
+    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
+    to.store.putBlob('p/r/dev', next.content);
+    assert.equal(await one.uploadBlob(next, UNOPENED, options, NEVER), 'mounted');
+  });
+
   it('uploads where the realm refuses the right to read what is mounted', async (t) => {
     const to = await registry(t, {
       auth: { scheme: 'bearer', allows: (_user, repository) => repository !== 'p/r/closed' },

@@ -178,6 +178,41 @@ describe('referrers', () => {
     assert.equal(at.seen.length, 4);
   });
 
+  it('takes a host that never answers for a refusal by all its repositories, after the third time', async (t) => {
+    const timing = fakeTiming();
+    const at = await serve(t, () => undefined);
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    for (const path of ['org/app', 'org/other']) {
+      await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await timing.pass(5 * 60_000);
+    }
+    for (const path of ['org/third', 'org/app', 'org/other', 'org/fourth']) {
+      const answer = await of(registries, at.host, path).listReferrers(SUBJECT, NEVER);
+      assert.equal(answer, 'refused', path);
+    }
+    assert.equal(at.seen.length, 3);
+    await timing.pass(60 * 60_000);
+    assert.equal(await of(registries, at.host, 'a/fifth').listReferrers(SUBJECT, NEVER), 'refused');
+    assert.equal(at.seen.length, 4);
+  });
+
+  it('takes a repository that never answers for a refusal where its host answers others', async (t) => {
+    const timing = fakeTiming();
+    const at = await serve(t, (request, response) => {
+      if (request.url?.startsWith('/v2/org/mute/') === true) return;
+      const head = { 'content-type': OCI_INDEX, connection: 'close' };
+      response.writeHead(200, head).end(index([]));
+    });
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    const mute = of(registries, at.host, 'org/mute');
+    for (let failures = 1; failures < 3; failures += 1) {
+      await rejection(mute.listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await timing.pass(5 * 60_000);
+      assert.deepEqual(await of(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+    }
+    assert.equal(await mute.listReferrers(SUBJECT, NEVER), 'refused');
+  });
+
   it('takes a redirect to elsewhere for a refusal', async (t) => {
     const at = await serve(t, (_request, response) =>
       response.writeHead(302, { location: 'ftp://login.example.com/' }).end(),
