@@ -8,6 +8,9 @@ import type { Answer } from './failure.ts';
 import { codeOfStatus } from './failure.ts';
 import { redactUrl } from './redact.ts';
 
+/** What faults of a realm say was done. */
+export const GET_TOKEN = 'get token';
+
 /** What a token is asked for with; all of it is the key of its cache. */
 export interface TokenQuestion {
   readonly realm: URL;
@@ -54,8 +57,11 @@ const DEFAULT_LIFE_S = 60;
 const SHORT_LIFE_MS = 2 * MARGIN_MS;
 /** Longest life that is believed. */
 const MAX_LIFE_MS = 60 * 60_000;
-/** Longest wait for a token: an exchange and its retries. */
-const TOKEN_BUDGET_MS = 60_000;
+/**
+ * Longest wait for a token: an exchange and its retries. A realm that asks for a longer pause is not waited
+ * for here, since who wants the token may hold what others wait for.
+ */
+export const TOKEN_BUDGET_MS = 60_000;
 /** Tokens kept; beyond it the oldest is dropped. One per repository and side. */
 const MAX_TOKENS = 10_000;
 
@@ -147,7 +153,7 @@ function tokenRefused({ credential }: TokenQuestion, answer: Answer): Fault {
   const { message, codes } = parseErrorBody(answer.body);
   const says = withoutSecrets(message, credential);
   return new Fault(mendable, `the token realm answers ${status}${says === '' ? '' : `: ${says}`}`, {
-    operation: 'get token',
+    operation: GET_TOKEN,
     status,
     url: redactUrl(answer.url),
     registryCodes: codes,
@@ -241,6 +247,6 @@ function readToken(body: Buffer): Issued {
 
 function invalid(what: string): Fault {
   return new Fault('RESPONSE_INVALID', `the token realm answers with ${what}`, {
-    operation: 'get token',
+    operation: GET_TOKEN,
   });
 }

@@ -1,5 +1,6 @@
 import { Fault, toFault, type Side } from '../fault.ts';
 import { attemptRequest } from './attempt.ts';
+import { GET_TOKEN } from './bearer.ts';
 import { located, type Answer, type Asked } from './failure.ts';
 import {
   isOpen,
@@ -54,7 +55,9 @@ async function withRetries(
       return await attemptRequest(parts, request, { attempt, keepOpen }, signal);
     } catch (error) {
       const fault = complete(error, parts, request);
-      const delayMs = retryDelayMs(policy, attempt, fault, random());
+      const ownMs = retryDelayMs(policy, attempt, fault, random());
+      const delayMs =
+        ownMs === undefined ? undefined : Math.max(ownMs, realmPauseMs(fault, request));
       const tooLong = (fault.retryAfterMs ?? 0) > (request.patienceMs ?? Infinity);
       const hopeless = delayMs === undefined || tooLong || timing.now() + delayMs > deadlineAtMs;
       if (hopeless || signal.aborted) throw fault;
@@ -65,6 +68,11 @@ async function withRetries(
       await sleep(timing, delayMs, signal);
     }
   }
+}
+
+/** The pause that the realm of a token asked for: the starts of the registry itself are not closed for it. */
+function realmPauseMs({ operation, retryAfterMs = 0 }: Fault, { kind }: RegistryRequest): number {
+  return kind !== 'token' && operation === GET_TOKEN ? retryAfterMs : 0;
 }
 
 /** What was thrown, as a fault that says what was asked, of whom. */

@@ -14,7 +14,13 @@ import {
   type ArtifactRegistryApi,
 } from './artifact-registry-api.ts';
 import { openAuthorizer, type AccessScope, type Authorizer } from './authorizer.ts';
-import { bearerTokens, type AskRealm, type BearerTokens } from './bearer.ts';
+import {
+  bearerTokens,
+  GET_TOKEN,
+  TOKEN_BUDGET_MS,
+  type AskRealm,
+  type BearerTokens,
+} from './bearer.ts';
 import { openClient } from './client.ts';
 import { destinationRepository } from './destination-repository.ts';
 import type { OnExchange } from './exchange.ts';
@@ -293,13 +299,14 @@ function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
     client.ask(
       {
         kind: 'token',
-        operation: 'get token',
+        operation: GET_TOKEN,
         method,
         target: url,
         headers,
         ...(body === undefined ? {} : { body }),
         scope: undefined,
         redirects: 'same-origin',
+        patienceMs: TOKEN_BUDGET_MS,
       },
       signal,
     );

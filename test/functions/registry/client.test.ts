@@ -3,7 +3,16 @@ import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
 import { Fault } from '../../../functions/fault.ts';
-import { credentials, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
+import {
+  credentials,
+  fakeTiming,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+  settle,
+} from './setting.ts';
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
 
@@ -71,6 +80,35 @@ describe('client', () => {
     const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
     await rejection(one.listTags(NEVER), 'RATE_LIMITED');
     assert.equal(at.counter.total, 6);
+  });
+
+  it('waits for the pause of a token’s realm as long as it asks, and not where others wait behind it', async (t) => {
+    const timing = fakeTiming();
+    let refusals = 1;
+    const at = await serve(t, (request, response) => {
+      if (request.url?.startsWith('/token') === true) {
+        refusals -= 1;
+        if (refusals >= 0) response.writeHead(429, { 'retry-after': '300' }).end();
+        else response.end('{"token":"abc"}');
+      } else if (request.headers.authorization === undefined) {
+        const realm = `Bearer realm="http://${at.host}/token",service="x"`;
+        response.writeHead(401, { 'www-authenticate': realm }).end();
+      } else response.end('{"tags":["v1"]}');
+    });
+    const one = open(t, [at.host], { timing }).source(
+      { host: at.host, path: 'org/app' },
+      { insecure: true },
+    );
+    const blob = { mediaType: 'x', digest: `sha256:${'a'.repeat(64)}`, sizeBytes: 5 };
+    const fault = await rejection(one.openBlob(blob, 0, NEVER), 'RATE_LIMITED');
+    assert.deepEqual(
+      [fault.operation, fault.side, fault.retryAfterMs],
+      ['get token', 'source', 300_000],
+    );
+    const listing = one.listTags(NEVER);
+    await settle();
+    await timing.pass(300_000);
+    assert.deepEqual((await listing)?.tags, ['v1']);
   });
 
   it('does not wait for days, and says how long it would have been', async (t) => {
