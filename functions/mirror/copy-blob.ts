@@ -65,7 +65,7 @@ export interface BlobCopierOptions {
 
 /** Longest wait for a blob that another source's transfer is bringing to the same host. */
 const OTHERS_MS = 60_000;
-/** Such a wait ends earlier where no byte has moved for this long. */
+/** Such a wait ends earlier where no byte has moved for this long, and the destination is not what is waited for. */
 const OTHERS_STALL_MS = 10_000;
 /** Failures of a joined transfer that may have been those of its leader alone, before a wish takes one as its own. */
 const MAX_JOINED_FAILURES = 3;
@@ -74,8 +74,11 @@ const MAX_JOINED_FAILURES = 3;
 interface Lead {
   readonly source: string;
   readonly ended: Promise<void>;
-  /** When a byte last moved; before that, when it began. */
-  movedAtMs: number;
+  /**
+   * When a byte last moved; before that, when its turn began. Undefined: the destination is asked, which
+   * whoever waits would have to wait for as well.
+   */
+  movedAtMs: number | undefined;
 }
 
 /**
@@ -193,7 +196,7 @@ export class BlobCopier {
     const others = this.#others(hostKey, wish);
     for (let wait = others(signal); wait !== undefined; wait = others(signal)) await wait;
     const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
-    const lead: Lead = { source: source.name, ended, movedAtMs: this.#timing.now() };
+    const lead: Lead = { source: source.name, ended, movedAtMs: undefined };
     const leads = this.#leads.get(hostKey) ?? new Set();
     this.#leads.set(hostKey, leads.add(lead));
     try {
@@ -230,8 +233,9 @@ export class BlobCopier {
 
   async #waitForLead(lead: Lead, giveUpAtMs: number, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const untilMs = Math.min(giveUpAtMs, lead.movedAtMs + OTHERS_STALL_MS);
-      const leftMs = untilMs - this.#timing.now();
+      const nowMs = this.#timing.now();
+      const untilMs = Math.min(giveUpAtMs, (lead.movedAtMs ?? nowMs) + OTHERS_STALL_MS);
+      const leftMs = untilMs - nowMs;
       if (leftMs <= 0 || (await settledWithin(this.#timing, lead.ended, leftMs, signal))) return;
     }
   }
@@ -248,6 +252,7 @@ export class BlobCopier {
     for (let attempt = 1; ;) {
       if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
       const upload = new Upload(blob, pauses);
+      lead.movedAtMs = undefined;
       try {
         return await this.#upload(key, wish, upload, lead, signal);
       } catch (error) {
@@ -299,8 +304,9 @@ export class BlobCopier {
           ...(mountFrom === undefined ? {} : { mountFrom }),
           ...(force ? { force } : {}),
           onBytes: (count) => {
-            lead.movedAtMs = this.#timing.now();
-            upload.sent(count, lead.movedAtMs);
+            const nowMs = this.#timing.now();
+            lead.movedAtMs = nowMs;
+            upload.sent(count, nowMs);
             wish.onBytes?.(count);
           },
         },
@@ -346,13 +352,14 @@ export class BlobCopier {
     const { blob } = upload;
     const { sizeBytes } = blob;
     const [sourceHost = ''] = source.name.split('/', 1);
+    lead.movedAtMs = this.#timing.now();
     for (;;) {
       upload.place = await this.#scheduler.acquire({ event, sourceHost, sizeBytes }, signal);
       if (missedAtMark === undefined && this.#cameMeanwhile(destination, blob, mountFrom)) {
         throw MOUNTABLE;
       }
-      lead.movedAtMs = this.#timing.now();
-      upload.flowsSinceMs = lead.movedAtMs;
+      upload.flowsSinceMs = this.#timing.now();
+      lead.movedAtMs = upload.flowsSinceMs;
       this.#flows.set(key, upload);
       for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
       try {

@@ -19,6 +19,12 @@ const MAX = 32;
  */
 export const ARTIFACT_REGISTRY_RATE = { perSecond: 50, burst: 500 };
 
+/**
+ * So many of those that go first start before one that waits behind them: thousands of tags that are looked
+ * at would keep every blob of the origin, and the streams that they hold.
+ */
+const MAX_AHEAD = 4;
+
 /** What a request's ending says of its origin's load. */
 export type Load =
   /** Answered: the window grows. */
@@ -71,6 +77,8 @@ export class AdaptiveLimiter {
   readonly #queue: Waiter[] = [];
   #window = START;
   #inFlight = 0;
+  /** Starts in a row of those that go first, while others waited. */
+  #ahead = 0;
   /** Number of halvings so far. */
   #epoch = 0;
   #closedUntilMs = 0;
@@ -103,7 +111,8 @@ export class AdaptiveLimiter {
   /**
    * Waits for a place.
    * @param deadlineAtMs when the work must have ended, on the timing's clock. Default: never
-   * @param goesFirst before all that do not: manifests are few, and what a push relies on must be fresh
+   * @param goesFirst before those that do not, of which every fifth start is: what a push relies on must be
+   *   fresh
    * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, or was closed for
    *   longer than {@link MAX_PAUSE_MS}; the signal's fault
    */
@@ -184,8 +193,16 @@ export class AdaptiveLimiter {
         return;
       }
       this.#inFlight += 1;
-      this.#queue.shift()?.grant();
+      this.#next()?.grant();
     }
+  }
+
+  /** The first of the queue, or in its turn the first of those that do not go first. */
+  #next(): Waiter | undefined {
+    const behind = this.#queue.findIndex(({ goesFirst }) => !goesFirst);
+    const isTurn = behind === 0 || (behind > 0 && this.#ahead >= MAX_AHEAD);
+    this.#ahead = isTurn || behind === -1 ? 0 : this.#ahead + 1;
+    return isTurn ? this.#queue.splice(behind, 1)[0] : this.#queue.shift();
   }
 
   #lookAgainIn(delayMs: number): void {

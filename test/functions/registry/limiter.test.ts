@@ -138,6 +138,26 @@ describe('adaptive limiter', () => {
     assert.deepEqual(told, ['waits start', 'holds start', 'frees start']);
   });
 
+  it('lets a blob start among manifests without end', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    await limiter.acquire(undefined, NEVER).then((permit) => {
+      end(permit, 'congested');
+    });
+    const names: string[] = [];
+    const start = (name: string): void => {
+      void limiter.acquire(undefined, NEVER, name === 'manifest').then((permit) => {
+        if (names.push(name) < 100) start(name);
+        setImmediate(() => {
+          permit.free();
+        });
+      });
+    };
+    for (let asked = 0; asked < 16; asked += 1) start('manifest');
+    start('blob');
+    while (names.length < 100) await settle();
+    assert.equal(names.slice(10, 60).filter((name) => name === 'blob').length, 50 / 5);
+  });
+
   it('lets manifests start before blobs, each in the order of coming', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
     const held = ask(limiter, 8);
