@@ -3,6 +3,7 @@ import pMap from 'p-map';
 import { newestFirst } from '../contract/selection.ts';
 import { abortFault, Semaphore } from '../concurrency.ts';
 import { Fault, toFault } from '../fault.ts';
+import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import { watchdog } from '../watchdog.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
@@ -75,7 +76,8 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
   const end = watchdog.begin(`copy tag ${context.source.name}:${tag}`);
   try {
     requireTime(step, context);
-    const wanted = { tag, previousDigest, completes, budget, tally, slots };
+    const keepsNoBackup = isSignature(tag);
+    const wanted = { tag, previousDigest, completes, budget, tally, keepsNoBackup, slots };
     const ending = await copyTag(wanted, context, copy);
     const { node } = ending;
     const record = {
@@ -99,6 +101,12 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
     ledger.add(tally);
     end();
   }
+}
+
+/** Cosign's tags grow, asked for by name too. */
+function isSignature(tag: string): boolean {
+  const parsed = parseReferrerTag(tag);
+  return parsed !== undefined && parsed.kind !== 'referrers';
 }
 
 /** A tag that needs blobs is not begun when none may start any more. */

@@ -98,6 +98,19 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
   });
 
+  it('gets no backup where it is a signature that has grown, asked for by name too', async () => {
+    const rig = new Rig();
+    const tag = `${old.manifest.digest.replace(':', '-')}.sig`;
+    rig.source.tag('1.0.0', old).tag(tag, imageWith('grown', 1));
+    rig.destination.tag('1.0.0', old).tag(tag, imageWith('signature', 1));
+    const options = { ...OPTIONS.options, referrers: true };
+    assert.equal(
+      recordOf(await rig.mirror({ tags: [tag] }, { options }), tag).outcome,
+      'overwritten',
+    );
+    assert.deepEqual([...rig.destination.tags.keys()].sort(), ['1.0.0', tag]);
+  });
+
   it('gets no backup where it was missing or is the same', async () => {
     const rig = new Rig();
     rig.source.tag('new', fresh).tag('same', old);
