@@ -129,9 +129,10 @@ async function lookAndPush(
   context: CopyContext,
   copy: ManifestCopy,
 ): Promise<TagEnding | DestinationTag> {
-  const { backupTag } = work.keepsNoBackup === true ? {} : context;
+  const mayMove = !context.pool.knowledge.isImmutable(context.destination.name);
+  const { backupTag } = work.keepsNoBackup === true || !mayMove ? {} : context;
   let seen = known;
-  let backedUp: string | undefined;
+  let kept: Backup | undefined;
   for (let looks = 1; looks <= MAX_LOOKS; looks += 1) {
     const look = await lastLook(work.tag, ready.node, seen, context);
     if (look.ending !== undefined) return look.ending;
@@ -141,13 +142,17 @@ async function lookAndPush(
     const isFresh = (): boolean => context.clock() - seenAtMs <= FRESH_MS;
     if (!isFresh()) continue;
     const previous = seen.there.digest;
-    if (backupTag !== undefined && previous !== undefined && previous !== backedUp) {
-      await backUp(backupTag.nameOf(work.tag, previous), previous, context);
-      backedUp = previous;
+    if (backupTag !== undefined && previous !== undefined && previous !== kept?.digest) {
+      kept = await backUp(backupTag.nameOf(work.tag, previous), previous, context);
     }
-    const backup = backedUp === undefined ? undefined : backupTag?.nameOf(work.tag, backedUp);
     try {
-      return await push(work, ready, { there: previous, backup, isFresh }, context, copy);
+      return await push(
+        work,
+        ready,
+        { there: previous, backup: kept?.tag, isFresh },
+        context,
+        copy,
+      );
     } catch (error) {
       if (!isFault(error, 'ABORTED') || context.signal.aborted) throw error;
     }
@@ -158,30 +163,40 @@ async function lookAndPush(
   });
 }
 
+/** What was kept of a tag before it moves. */
+interface Backup {
+  readonly digest: string;
+  /** Undefined: nothing, since nobody can pull it. */
+  readonly tag: string | undefined;
+}
+
 /**
- * Gives what a tag points at another tag before the tag moves: a GET and a PUT, no blob.
+ * Gives what a tag points at another tag before the tag moves: a GET and a PUT, no blob. An image that
+ * lacks parts cannot be pulled: there is nothing to keep, and the tag is to be mended.
  * @throws Fault `TAG_MOVING` where the destination does not have it under its digest, and those of the ports
  */
 async function backUp(
-  name: string,
+  tag: string,
   digest: string,
   { destination, signal }: CopyContext,
-): Promise<void> {
+): Promise<Backup> {
   const manifest = await destination.getManifest(digest, signal);
   if (manifest === undefined) {
-    throw new Fault('TAG_MOVING', `${digest} went while it was given the tag ${name}`, {
+    throw new Fault('TAG_MOVING', `${digest} went while it was given the tag ${tag}`, {
       operation: 'back up tag',
       side: 'destination',
       digests: [digest],
     });
   }
   try {
-    await destination.putManifest(name, manifest, signal);
+    await destination.putManifest(tag, manifest, signal);
   } catch (error) {
+    if (isFault(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
     // It is there from an earlier time, in a repository whose tags do not move.
     if (!isFault(error, 'TAG_IMMUTABLE')) throw error;
-    if ((await destination.headManifest(name, signal))?.digest !== digest) throw error;
+    if ((await destination.headManifest(tag, signal))?.digest !== digest) throw error;
   }
+  return { digest, tag };
 }
 
 interface Look {

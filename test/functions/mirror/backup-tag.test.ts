@@ -111,6 +111,18 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     assert.deepEqual([...rig.destination.tags.keys()].sort(), ['1.0.0', tag]);
   });
 
+  it('moves where what it pointed at lacks parts: nobody can pull that', async () => {
+    const rig = new Rig();
+    rig.source.tag('latest', fresh);
+    rig.destination.tag('latest', old);
+    rig.destination.before.push(
+      failing(`destination putManifest ${OLD_BACKUP}`, 'DESTINATION_INCOMPLETE'),
+    );
+    const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+    assert.deepEqual([record.outcome, record.backupTag], ['overwritten', undefined]);
+    assert.equal(rig.destination.digestOf('latest'), fresh.manifest.digest);
+  });
+
   it('gets no backup where it was missing or is the same', async () => {
     const rig = new Rig();
     rig.source.tag('new', fresh).tag('same', old);
