@@ -28,9 +28,11 @@ export function parseBackupTag(template: string): BackupTag {
       `wants {tag} and {digest} once each, such as backup-{tag}-{digest}, not '${template}'`,
     );
   }
-  if (template.replace('{tag}', '').replace('{digest}', '') === '') {
+  const own = template.replace('{tag}', '').replace('{digest}', '');
+  if (!/[a-zA-Z0-9]/.test(own)) {
+    // A source's own tags are often BRANCH-COMMIT, with as many digits.
     throw new Error(
-      `wants a text beside {tag} and {digest}, to tell backups from other tags, not '${template}'`,
+      `wants a word beside {tag} and {digest}, to tell backups from other tags, not '${template}'`,
     );
   }
   const fixedLength = template.length - '{tag}'.length - '{digest}'.length + DIGEST_LENGTH;

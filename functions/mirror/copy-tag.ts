@@ -1,5 +1,5 @@
 import type { Semaphore } from '../concurrency.ts';
-import { Fault, isFault } from '../fault.ts';
+import { Fault, isFault, toFault } from '../fault.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
 import { mayLackChildren } from './platforms.ts';
@@ -129,8 +129,7 @@ async function lookAndPush(
   context: CopyContext,
   copy: ManifestCopy,
 ): Promise<TagEnding | DestinationTag> {
-  const mayMove = !context.pool.knowledge.isImmutable(context.destination.name);
-  const { backupTag } = work.keepsNoBackup === true || !mayMove ? {} : context;
+  const { backupTag } = work.keepsNoBackup === true ? {} : context;
   let seen = known;
   let kept: Backup | undefined;
   for (let looks = 1; looks <= MAX_LOOKS; looks += 1) {
@@ -143,7 +142,11 @@ async function lookAndPush(
     if (!isFresh()) continue;
     const previous = seen.there.digest;
     if (backupTag !== undefined && previous !== undefined && previous !== kept?.digest) {
-      kept = await backUp(backupTag.nameOf(work.tag, previous), previous, context);
+      kept = await backUp(backupTag.nameOf(work.tag, previous), previous, context).catch(
+        (error: unknown) => {
+          throw faultOfBackup(error);
+        },
+      );
     }
     try {
       return await push(
@@ -197,6 +200,23 @@ async function backUp(
     if ((await destination.headManifest(tag, signal))?.digest !== digest) throw error;
   }
   return { digest, tag };
+}
+
+/** Says that it is the old image, and not the new one, that something went wrong with. */
+function faultOfBackup(error: unknown): Fault {
+  const fault = toFault(error, 'back up tag');
+  if (fault.code === 'ABORTED' || fault.code === 'DEADLINE_EXCEEDED') return fault;
+  const { code, message, url, status, registryCodes, digests, retryAfterMs } = fault;
+  return new Fault(code, `the old image could not be given its backup tag: ${message}`, {
+    operation: 'back up tag',
+    side: 'destination',
+    registryCodes,
+    digests,
+    cause: fault,
+    ...(url === undefined ? {} : { url }),
+    ...(status === undefined ? {} : { status }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
 
 interface Look {

@@ -85,6 +85,7 @@ export const LEFT_ASIDE = [
   'ReferrersRefused',
   'ReferrersTagRefused',
   'ForeignLayers',
+  'BackupTag',
 ] as const;
 
 /** See {@link LEFT_ASIDE}. */

@@ -24,6 +24,7 @@ const LEFT_ASIDE_WORDS: Readonly<Record<LeftAsideReason, string>> = {
   NotAsked: 'too many to ask about are named after a digest',
   ReferrersRefused: 'the source does not say what refers to the image',
   ReferrersTagRefused: 'the destination keeps no list of what refers to the image',
+  BackupTag: 'it has the name of a backup',
   ForeignLayers: 'layers of it lie elsewhere, at addresses that its manifest names',
 };
 

@@ -387,8 +387,8 @@ variable "mirroring" {
   }
 
   validation {
-    condition     = var.mirroring.backup_tag == null ? true : can(regex("\\{tag\\}", var.mirroring.backup_tag)) && can(regex("\\{digest\\}", var.mirroring.backup_tag)) && var.mirroring.on_drift != "report"
-    error_message = "mirroring.backup_tag has {tag} and {digest} in it, such as backup-{tag}-{digest}; beside on_drift = report it has no effect."
+    condition     = var.mirroring.backup_tag == null ? true : can(regex("\\{tag\\}", var.mirroring.backup_tag)) && can(regex("\\{digest\\}", var.mirroring.backup_tag)) && can(regex("[a-zA-Z0-9]", replace(replace(var.mirroring.backup_tag, "{tag}", ""), "{digest}", ""))) && var.mirroring.on_drift != "report"
+    error_message = "mirroring.backup_tag has {tag}, {digest} and a word of its own in it, such as backup-{tag}-{digest}; beside on_drift = report it has no effect."
   }
 
   validation {

@@ -66,7 +66,7 @@ function discardingWhatItHasSeen(subscriber: Subscriber): Subscriber {
 async function takingSilenceForEmptiness(
   ...[queue, drain, lane]: Parameters<NonNullable<BrokenPath['drained']>>
 ): Promise<boolean> {
-  const puller = await pullSubscription(queue, lane, {
+  const opening = pullSubscription(queue, lane, {
     maxMessages: 100,
     maxExtensionSeconds: 60,
     onMessage: (message) => {
@@ -76,6 +76,8 @@ async function takingSilenceForEmptiness(
   });
   await delay(300);
   await drain.stop();
-  await puller.close();
+  const closing = opening.then(async (puller) => puller.close());
+  await Promise.race([closing, delay(300)]);
+  closing.catch(() => undefined);
   return true;
 }

@@ -41,10 +41,7 @@ async function mirror(
 
 describe('images of the command line', () => {
   it('are asked for as an operator does: requested, whatever the allowed sources', async () => {
-    const { works } = await mirror(
-      ['--image', 'alpine', '--verify', 'none'],
-      () => sampleReport(),
-    );
+    const { works } = await mirror(['--image', 'alpine', '--verify', 'none'], () => sampleReport());
     const [work] = works;
     assert.equal(work?.event.data.reason, 'requested');
     assert.equal(work.event.data.image, 'index.docker.io/library/alpine');

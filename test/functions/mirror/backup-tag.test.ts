@@ -29,7 +29,7 @@ describe('parseBackupTag', () => {
   });
 
   it('cuts a tag that would make the name too long', () => {
-    for (const template of [TEMPLATE, '{tag}.{digest}']) {
+    for (const template of [TEMPLATE, '{tag}.old.{digest}']) {
       const name = parseBackupTag(template).nameOf('t'.repeat(128), `sha256:${'a'.repeat(64)}`);
       assert.equal(name.length, 128);
       assert.ok(isTag(name));
@@ -55,9 +55,10 @@ describe('parseBackupTag', () => {
     ['backup-{digest}', /wants \{tag\} and \{digest\} once each/],
     ['backup-{tag}', /wants \{tag\} and \{digest\} once each/],
     ['{tag}{tag}{digest}', /wants \{tag\} and \{digest\} once each/],
-    ['{tag}{digest}', /wants a text beside/],
+    ['{tag}{digest}', /wants a word beside/],
+    ['{tag}-{digest}', /wants a word beside/],
     ['backup/{tag}-{digest}', /gives no tags/],
-    ['-{tag}-{digest}', /gives no tags/],
+    ['-old{tag}-{digest}', /gives no tags/],
     [`${'b'.repeat(120)}{tag}{digest}`, /gives no tags/],
   ] as const) {
     it(`refuses '${template.slice(0, 30)}'`, () => {
@@ -94,7 +95,10 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     rig.destination.tag('latest', old);
     rig.destination.before.push(failing(`destination putManifest ${OLD_BACKUP}`, 'SERVER_ERROR'));
     const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
-    assert.deepEqual([record.outcome, record.fault?.code], ['failed', 'SERVER_ERROR']);
+    assert.deepEqual(
+      [record.outcome, record.fault?.code, record.fault?.operation],
+      ['failed', 'SERVER_ERROR', 'back up tag'],
+    );
     assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
   });
 
@@ -121,6 +125,14 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
     assert.deepEqual([record.outcome, record.backupTag], ['overwritten', undefined]);
     assert.equal(rig.destination.digestOf('latest'), fresh.manifest.digest);
+  });
+
+  it('keeps its backup in a repository in which another tag is immutable', async () => {
+    const rig = new Rig();
+    rig.source.tag('latest', fresh);
+    rig.destination.tag('latest', old);
+    rig.knowledge.setImmutable(rig.destination.name);
+    assert.equal(recordOf(await rig.mirror({}, OPTIONS), 'latest').backupTag, OLD_BACKUP);
   });
 
   it('gets no backup where it was missing or is the same', async () => {

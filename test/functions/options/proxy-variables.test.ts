@@ -108,7 +108,6 @@ describe('a process with every proxy variable set', () => {
   }
   const bridge = (): readonly string[] => [
     ...['bridge/main.ts', '--kubeconfig', join(folder, 'kubeconfig'), '--project', 'p'],
-    ...['--metrics-addr', '0', '--health-addr', '0'],
   ];
 
   it('asks Kubernetes and Pub/Sub themselves', async () => {
@@ -129,7 +128,7 @@ describe('a process with every proxy variable set', () => {
     await once(metadata, 'listening');
     const { port } = metadata.address() as AddressInfo;
     await run(
-      bridge(),
+      [...bridge(), '--metrics-addr', '0', '--health-addr', '0'],
       {
         PUBSUB_EMULATOR_HOST: '',
         GCE_METADATA_HOST: `127.0.0.1:${port}`,
