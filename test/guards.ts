@@ -17,6 +17,7 @@
 //
 //   npm run guards                 all guards
 //   npm run guards -- NAME …       only these
+//   npm run guards -- --strict     fails for the weak ones as well, of which no test misses all or a part
 //   npm run guards -- --part=3/10  every tenth, beginning with the third: a part of all for each day
 import { spawn } from 'node:child_process';
 import {
@@ -222,7 +223,10 @@ export function outcomesOf(tap: string): readonly Outcome[] {
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
-    options: { part: { type: 'string', default: '1/1' } },
+    options: {
+      part: { type: 'string', default: '1/1' },
+      strict: { type: 'boolean', default: false },
+    },
     allowPositionals: true,
   });
   const [first = 1, step = 1] = values.part.split('/').map(Number);
@@ -232,8 +236,11 @@ async function main(args: readonly string[]): Promise<number> {
       cpSync(join(root, part), join(copy, part), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-    return await proveAll(copy, (names) =>
-      positionals.length > 0 ? positionals : names.filter((_name, at) => at % step === first - 1),
+    return await proveAll(
+      copy,
+      (names) =>
+        positionals.length > 0 ? positionals : names.filter((_name, at) => at % step === first - 1),
+      values.strict,
     );
   } finally {
     rmSync(copy, { recursive: true, force: true });
@@ -244,6 +251,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function proveAll(
   copy: string,
   choose: (names: readonly string[]) => readonly string[],
+  strict: boolean,
 ): Promise<number> {
   const read = (file: string): string => readFileSync(join(copy, file), 'utf8');
   const sources = globSync('{bridge,functions}/**/*.ts', { cwd: copy });
@@ -265,6 +273,7 @@ async function proveAll(
   );
   wrong += report('fails although its guard is on', [...new Set(broken)]);
   const chosen = choose(names);
+  let weakCount = 0;
   for (const name of chosen) {
     const own = guards.filter((guard) => guard.name === name);
     const texts = new Map(own.map(({ file }) => [file, read(file)]));
@@ -276,7 +285,9 @@ async function proveAll(
       }
     };
     change((_text, guard) => [guard]);
-    const faults = [...faultsOf(name, await run(), before.length)];
+    const outcomes = await run();
+    const faults = faultsOf(name, outcomes, before.length);
+    const weak = [...weaknessesOf(name, outcomes)];
     // The tests that a wrong condition must stand out in: of the guard, and of its file.
     const near = all.filter(
       (test) =>
@@ -286,24 +297,27 @@ async function proveAll(
     const isNoticed = async (): Promise<boolean> => /^\s*not ok /m.test(await runTests(copy, near));
     if (own.some((guard) => refusingAll(texts.get(guard.file) ?? '', guard) !== undefined)) {
       change((text, guard) => [refusingAll(text, guard)].filter((one) => one !== undefined));
-      if (!(await isNoticed())) faults.push('nobody notices that it refuses everything');
+      if (!(await isNoticed())) weak.push('nobody notices that it refuses everything');
     }
     for (const guard of own) {
       for (const operand of withoutOperands(texts.get(guard.file) ?? '', guard)) {
         change((_text, one) => (one === guard ? [operand] : []));
         if (await isNoticed()) continue;
         const words = (texts.get(guard.file) ?? '').slice(operand.start, operand.end);
-        faults.push(`nobody misses its part ${words.replace(/\s+/g, ' ')}`);
+        weak.push(`nobody misses its part ${words.replace(/\s+/g, ' ')}`);
       }
     }
     for (const [file, text] of texts) writeFileSync(join(copy, file), text);
-    process.stdout.write(
-      `${[`${faults.length === 0 ? 'ok   ' : 'WRONG'} ${name}`, ...faults].join(': ')}\n`,
-    );
+    const verdict = faults.length > 0 ? 'WRONG' : weak.length > 0 ? 'weak ' : 'ok   ';
+    process.stdout.write(`${[`${verdict} ${name}`, ...faults, ...weak].join(': ')}\n`);
     if (faults.length > 0) wrong += 1;
+    else if (weak.length > 0) weakCount += 1;
   }
-  process.stdout.write(`${chosen.length} of ${names.length} guards, ${wrong} wrong\n`);
-  return wrong === 0 && chosen.length > 0 ? 0 : 1;
+  process.stdout.write(
+    `${chosen.length} of ${names.length} guards, ${wrong} wrong, ${weakCount} weak\n`,
+  );
+  const failed = wrong + (strict ? weakCount : 0);
+  return failed === 0 && chosen.length > 0 ? 0 : 1;
 }
 
 /** What is wrong with the tests' outcomes without a guard: all ran, all its own failed as they should, and no other. */
@@ -314,7 +328,6 @@ function faultsOf(
 ): readonly string[] {
   const own = outcomes.filter((outcome) => outcome.name === name);
   const passed = own.filter(({ failed }) => !failed).length;
-  const crashed = own.filter((outcome) => outcome.crashed).length;
   const others = new Set(
     outcomes.filter((one) => one.failed && one.name !== name).map((one) => one.name),
   );
@@ -322,10 +335,16 @@ function faultsOf(
     ...(own.length > 0 && passed === 0
       ? []
       : [`${passed} of its ${own.length} tests pass without it`]),
-    ...(crashed === 0 ? [] : [`${crashed} of its ${own.length} tests crash without it`]),
     ...(others.size === 0 ? [] : [`others fail too: ${[...others].join(', ')}`]),
     ...(outcomes.length === testCount ? [] : [`${outcomes.length} of ${testCount} tests ran`]),
   ];
+}
+
+/** What the tests of a guard would not tell: they fail, but not for its sake. */
+function weaknessesOf(name: string, outcomes: readonly Outcome[]): readonly string[] {
+  const own = outcomes.filter((outcome) => outcome.name === name);
+  const crashed = own.filter((outcome) => outcome.crashed).length;
+  return crashed === 0 ? [] : [`${crashed} of its ${own.length} tests crash without it`];
 }
 
 function report(what: string, names: readonly string[]): number {

@@ -39,7 +39,7 @@ describe('chaos of the whole path', () => {
       const broken = BROKEN_PATHS[fault];
       const { wrong } = await runCampaign({
         ...{ scene: 'path', fault, broken, limitMs: 8000 },
-        ...{ runs: 20, seed: 1, untilWrong: true },
+        ...{ runs: 40, seed: 1, untilWrong: true },
       });
       assert.equal(wrong.length, 1);
     });

@@ -364,9 +364,10 @@ class Path implements Stage {
     const published = await this.#until(() => this.#published());
     if (!published) return ['what changed was never published'];
     for (const lane of [TOPICS.bulk, TOPICS.events]) {
+      // Before the first messages have come, or just after.
       setTimeout(() => {
         this.#strike();
-      }, this.#random.below(100));
+      }, this.#random.below(40));
       let done = false;
       for (let run = 0; run < MAX_JOB_RUNS && !done; run += 1) done = await this.#drain(lane);
       if (!done) return [`the job has not drained ${lane} in ${MAX_JOB_RUNS} runs`];

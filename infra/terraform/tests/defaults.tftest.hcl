@@ -201,7 +201,7 @@ run "optional_parts_are_absent" {
 
 run "watching" {
   assert {
-    condition     = length(google_logging_metric.this) == 18 && length(google_monitoring_alert_policy.this) == 11
+    condition     = length(google_logging_metric.this) == 20 && length(google_monitoring_alert_policy.this) == 11
     error_message = "All metrics and alerts are there."
   }
 
