@@ -22,6 +22,7 @@ export class FirstQuestion {
     source: SourceRepository,
     digest: string,
     signal: AbortSignal,
+    onUnread?: (count: number) => void,
   ): Promise<ReferrersAnswer> {
     const [host = ''] = source.name.split('/', 1);
     if (!mayAsk(source)) return 'unsupported';
@@ -29,16 +30,17 @@ export class FirstQuestion {
       const joined = this.#first.has(host);
       try {
         const { value } = await this.#first.run(host, signal, async (shared) =>
-          source.listReferrers(digest, shared),
+          source.listReferrers(digest, shared, onUnread),
         );
-        this.#answered.set(host, true);
+        // Another repository may be found out in its turn.
+        if (value !== 'unsupported') this.#answered.set(host, true);
         if (!joined) return value;
       } catch (error) {
         // What failed another's first question says nothing of this one.
         if (!joined || signal.aborted) throw error;
       }
     }
-    return mayAsk(source) ? source.listReferrers(digest, signal) : 'unsupported';
+    return mayAsk(source) ? source.listReferrers(digest, signal, onUnread) : 'unsupported';
   }
 }
 

@@ -91,11 +91,17 @@ export interface SourceRepository {
   /** Content-Length of a blob, one HEAD: for descriptors without a size. Undefined: it is not there. */
   blobSize(digest: string, signal: AbortSignal): Promise<number | undefined>;
   /**
-   * Asks the referrers API. `unsupported` is remembered for the host and `refused` for the repository,
-   * either with an age. Where there is no answer for now, that is thrown to all who ask within minutes.
+   * Asks the referrers API. `unsupported` is remembered until the host has given a list, for it or for the
+   * repository, and `refused` for the repository, either with an age. Where there is no answer for now, that
+   * is thrown to all who ask within minutes. `onUnread` is told how many entries of a page have a digest that
+   * cannot be read; they are left out.
    */
-  listReferrers(digest: string, signal: AbortSignal): Promise<ReferrersAnswer>;
-  /** False while this host is known to have no referrers API. */
+  listReferrers(
+    digest: string,
+    signal: AbortSignal,
+    onUnread?: (count: number) => void,
+  ): Promise<ReferrersAnswer>;
+  /** False while this repository is known to have no referrers API. */
   readonly mayHaveReferrersApi: boolean;
 }
 
@@ -124,8 +130,8 @@ export interface DestinationRepository {
   /** Digest of every tag asked for, by an API beyond the OCI one; undefined where there is none. */
   listTagDigests?(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined>;
   /**
-   * As that of the source. `isListed`: its own list has it, so that a host whose HEAD is not known to
-   * work is asked by GET before a 404 is believed.
+   * As that of the source. `isListed`: its own list has it, or a 404 that is believed wrongly would break
+   * a promise, so that a host whose HEAD is not known to work is asked by GET before that.
    */
   headManifest(
     reference: string,

@@ -71,6 +71,8 @@ interface ReferrersList {
   readonly sourceIndex: ManifestBytes | undefined;
   /** The source does not answer the question for referrers here. */
   readonly isRefused: boolean;
+  /** Entries of the source's list that nobody can read, and that are left out. */
+  readonly unread: number;
 }
 
 /**
@@ -213,13 +215,13 @@ export class ReferrerCopy {
     seen: Set<string>,
   ): Promise<FoundReferrers> {
     const { copy } = this.#of;
-    const { referrers, sourceIndex, isRefused } = await this.#listReferrers(
+    const { referrers, sourceIndex, isRefused, unread } = await this.#listReferrers(
       digest,
       subject,
       tally,
       seen.size > 1,
     );
-    if (referrers.length === 0) return isRefused ? 'ReferrersRefused' : 'none';
+    if (referrers.length + unread === 0) return isRefused ? 'ReferrersRefused' : 'none';
     subject.budget.count(referrers);
     const arrived: Descriptor[] = [];
     const below: Descriptor[] = [];
@@ -249,6 +251,8 @@ export class ReferrerCopy {
       listed,
       settleAll([brought, listed.then(() => undefined), followed], 'copy referrers'),
     ]);
+    // Last, since what failed beside it may come again, and this will not.
+    if (unread > 0) throw unreadEntries(unread);
     return isRefused && found === 'all' ? 'ReferrersRefused' : found;
   }
 
@@ -274,7 +278,12 @@ export class ReferrerCopy {
     const { context, firstQuestion, signatures } = this.#of;
     const { source, read, signal } = context;
     const asks = subject.tagged || isReferrer;
-    const answer = asks ? await firstQuestion.ask(source, digest, signal) : 'unsupported';
+    let unread = 0;
+    const answer = asks
+      ? await firstQuestion.ask(source, digest, signal, (count) => {
+          unread += count;
+        })
+      : 'unsupported';
     const union = new Map<string, Descriptor>();
     for (const entry of typeof answer === 'string' ? [] : answer) union.set(entry.digest, entry);
     const fallback = signatures.get(digest)?.find(({ kind }) => kind === 'referrers');
@@ -290,7 +299,7 @@ export class ReferrerCopy {
         await this.#copyTag(fallback.tag, subject, tally);
       }
     }
-    return { referrers: [...union.values()], sourceIndex, isRefused: answer === 'refused' };
+    return { referrers: [...union.values()], sourceIndex, isRefused: answer === 'refused', unread };
   }
 
   /**
@@ -439,6 +448,13 @@ function isOf(index: ManifestBytes, referrers: readonly Descriptor[]): boolean {
     entries.every(({ digest }) => arrived.has(digest)) &&
     mergeEntries(entries, referrers.map(bareEntry)) === undefined
   );
+}
+
+function unreadEntries(count: number): Fault {
+  return new Fault('DIGEST_INVALID', `${count} of the referrers have a digest that is none`, {
+    operation: 'copy referrers',
+    side: 'source',
+  });
 }
 
 function bareEntry({ digest }: Descriptor): IndexEntry {

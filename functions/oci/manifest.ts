@@ -80,6 +80,32 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
   }
 }
 
+/** What a page of a list of referrers names. */
+export interface ReferrersPage {
+  readonly referrers: readonly Descriptor[];
+  /** Entries that are left out: their digest is none that can be read, such as of another algorithm. */
+  readonly unread: number;
+}
+
+/**
+ * Reads a page of a list of referrers, an OCI index: one entry that nobody can read hides no other.
+ * @throws Fault those of {@link parseManifest}
+ */
+export function parseReferrers(bytes: Buffer): ReferrersPage {
+  const document = parseDocument(bytes);
+  const mediaType = decideMediaType(document, OCI_INDEX);
+  const manifests = document['manifests'];
+  if (!Array.isArray(manifests)) {
+    return { referrers: indexManifest(document, mediaType).children, unread: 0 };
+  }
+  const readable = manifests.filter(
+    (entry: unknown) =>
+      !isFields(entry) || typeof entry['digest'] !== 'string' || isDigest(entry['digest']),
+  );
+  const { children } = indexManifest({ ...document, manifests: readable }, mediaType);
+  return { referrers: children, unread: manifests.length - readable.length };
+}
+
 /**
  * Digest of a manifest: over its bytes, of schema 1 over the JWS payload.
  * @throws Fault `MANIFEST_INVALID` where a schema 1 document has no usable payload

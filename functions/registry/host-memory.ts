@@ -25,8 +25,13 @@ export interface HostMemory {
   head: 'untried' | 'works' | 'useless';
   /** Forms in which this host answers 404 without an error body: method, type, text. */
   readonly bareNotFound: Set<string>;
-  /** Until when the referrers API, which was asked for and is not there, is not asked again. */
-  referrersUnsupportedUntilMs: number;
+  /** The referrers API gave a list: what it denies from then on is one subject. */
+  referrersProven: boolean;
+  /**
+   * Until when the referrers API, which was asked for and is not there, is not asked again: by repository
+   * path, of the whole host under the empty path. Means nothing once it is proven.
+   */
+  readonly referrersUnsupportedUntilMs: Map<string, number>;
   /** Until when a repository that refused the question is not asked again, by its path. */
   readonly referrersRefusedUntilMs: Map<string, number>;
   /** Where that question failed, by repository path; of the whole host under the empty path. */
@@ -50,7 +55,8 @@ export function newHostMemory(): HostMemory {
     sessionNeedsAuthorization: false,
     head: 'untried',
     bareNotFound: new Set(),
-    referrersUnsupportedUntilMs: 0,
+    referrersProven: false,
+    referrersUnsupportedUntilMs: new Map(),
     referrersRefusedUntilMs: new Map(),
     referrersFailures: new Map(),
     listsReferrers: undefined,

@@ -2,11 +2,14 @@ import { Fault, isFault, type FaultCode } from '../fault.ts';
 import type { ReferrersAnswer } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { requireDigest } from '../oci/digest.ts';
-import { parseManifest, MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
+import { parseErrorBody } from '../oci/error-body.ts';
+import { MAX_MANIFEST_BYTES, parseReferrers, type ReferrersPage } from '../oci/manifest.ts';
 import { essence, OCI_INDEX } from '../oci/media-types.ts';
+import { requireAbsence } from './absence.ts';
 import { failure, type Answer } from './failure.ts';
 import type { HostMemory } from './host-memory.ts';
 import { pages } from './pagination.ts';
+import { hasRegistryForm, isPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 /** Most pages of one subject's referrers. */
@@ -27,66 +30,77 @@ const FAILED_MS = 5 * 60_000;
  * they stand for.
  */
 const MAX_FAILURES = 3;
-/** Repositories whose refusal or failure is remembered; beyond it the memory begins anew. */
+/** Repositories whose refusal, failure or denial is remembered; beyond it the memory begins anew. */
 const MAX_REMEMBERED = 10_000;
 /** Stands for all repositories of a host: who says nothing to one says nothing to others. */
 const WHOLE_HOST = '';
 
-/** Whether the question may be asked of this host at all. */
-export function mayHaveReferrers(
-  { referrersUnsupportedUntilMs }: HostMemory,
-  nowMs: number,
-): boolean {
-  return nowMs >= referrersUnsupportedUntilMs;
+/** Statuses by which a host without the API says so, where no code of OCI tells more. */
+const NO_SUCH_API = new Set([404, 405, 501]);
+
+/** Whether the question may be asked of this repository at all. */
+export function mayHaveReferrers({ memory, path }: Target, nowMs: number): boolean {
+  if (memory.referrersProven) return true;
+  const { referrersUnsupportedUntilMs: untilMs } = memory;
+  return [path, WHOLE_HOST].every((place) => nowMs >= (untilMs.get(place) ?? 0));
 }
 
 /**
  * Manifests that refer to a subject (OCI Distribution 1.1, "Listing Referrers"). Registries that
  * have no such question answer 404 or 405, and some 200 with something else: only an OCI index
- * that can be read is an answer. Others refuse it, or lead to a page to sign in at: that says
- * nothing of the images, and is remembered for the repository. A server error, or no answer at all,
- * may pass: it is thrown, to this and to all that ask within the next minutes, so that a host which
- * lets each question wait costs that once. Whoever fails the third time in a row does not answer.
- * @throws Fault of the way: `NETWORK`, `TIMEOUT`, `SERVER_ERROR`, `RATE_LIMITED`,
- *   `PAGINATION_REFUSED`, `GRAPH_TOO_LARGE`
+ * that can be read is an answer. Once a host gave one it has the API, and denies the subject that
+ * was asked for alone (Quay: 400 or 404 for a manifest that no tag reaches; a proxy of Harbor: 404 for
+ * what its upstream lacks). Others refuse it, or lead to a page to sign in at: that says
+ * nothing of the images, and is remembered for the repository. A server error, no answer at all, or
+ * a proxy's in place of a host that has the API may pass: it is thrown, to this and to all that ask
+ * within the next minutes, so that a host which lets each question wait costs that once. Whoever fails
+ * the third time in a row does not answer.
+ * @param onUnread told how many entries of a page have a digest that cannot be read; they are left out
+ * @throws Fault of the way: `NETWORK`, `TIMEOUT`, `SERVER_ERROR`, `RATE_LIMITED`, `RESPONSE_INVALID`,
+ *   `PAGINATION_REFUSED`, `GRAPH_TOO_LARGE`; those of {@link parseReferrers} of a host that has the API
  */
 export async function listReferrers(
   target: Target,
   digest: string,
   now: () => number,
   signal: AbortSignal,
+  onUnread?: (count: number) => void,
 ): Promise<ReferrersAnswer> {
   const { memory, path } = target;
-  if (!mayHaveReferrers(memory, now())) return 'unsupported';
+  if (!mayHaveReferrers(target, now())) return 'unsupported';
   if (now() < (memory.referrersRefusedUntilMs.get(path) ?? 0)) return 'refused';
-  for (const place of [path, WHOLE_HOST]) {
-    const failed = memory.referrersFailures.get(place);
-    if (failed === undefined || now() >= failed.untilMs) continue;
-    if (failed.times >= MAX_FAILURES) return 'refused';
-    throw failed.fault;
-  }
+  if (hasFailed(target, now())) return 'refused';
   const found = new Map<string, Descriptor>();
   const walk = pages(MAX_PAGES);
   let next: string | URL | undefined = `/v2/${path}/referrers/${requireDigest(digest)}`;
   while (next !== undefined) {
     const answer = await askPage(target, next, now, signal);
-    const page = answer === 'refused' ? answer : readPage(answer);
+    const page = answer === 'refused' ? answer : readPage(target, answer, now());
     if (answer === 'refused' || page === 'refused') {
-      refuse(target, now() + REFUSED_MS);
+      remember(memory.referrersRefusedUntilMs, path, now() + REFUSED_MS);
       return 'refused';
     }
-    if (page === 'unsupported') {
-      memory.referrersUnsupportedUntilMs = now() + UNSUPPORTED_MS;
-      return page;
-    }
+    if (page === 'unsupported') return page;
     for (const place of [path, WHOLE_HOST]) memory.referrersFailures.delete(place);
-    for (const referrer of page) found.set(referrer.digest, referrer);
+    if (page.unread > 0) onUnread?.(page.unread);
+    for (const referrer of page.referrers) found.set(referrer.digest, referrer);
     // guard: referrer-count
     if (found.size > MAX_REFERRERS)
       throw new Fault('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
     next = walk.next(answer.url, answer.header('link'));
   }
   return [...found.values()];
+}
+
+/** Whether it failed too often to be asked now. @throws Fault that of a failure minutes ago */
+function hasFailed({ memory, path }: Target, nowMs: number): boolean {
+  for (const place of [path, WHOLE_HOST]) {
+    const failed = memory.referrersFailures.get(place);
+    if (failed === undefined || nowMs >= failed.untilMs) continue;
+    if (failed.times >= MAX_FAILURES) return true;
+    throw failed.fault;
+  }
+  return false;
 }
 
 /** Where the question leads elsewhere than to an answer. */
@@ -96,35 +110,57 @@ const LED_ASTRAY: readonly FaultCode[] = [
   'ADDRESS_REFUSED',
 ];
 
+/** What may pass. */
+const FAILURES: readonly FaultCode[] = ['SERVER_ERROR', 'TIMEOUT', 'NETWORK', 'RESPONSE_INVALID'];
+
 async function askPage(
   target: Target,
   next: string | URL,
   now: () => number,
   signal: AbortSignal,
 ): Promise<Answer | 'refused'> {
-  const asked = { operation: 'list referrers', side: target.client.side };
-  try {
-    const answer = await target.client.ask(
+  const { client, scope, memory } = target;
+  const asked = { operation: 'list referrers', side: client.side };
+  const ask = (): Promise<Answer> =>
+    client.ask(
       {
         kind: 'referrers',
         operation: asked.operation,
         method: 'GET',
         target: next,
         headers: { accept: OCI_INDEX },
-        scope: target.scope,
+        scope,
         maxBytes: MAX_MANIFEST_BYTES,
       },
       signal,
     );
+  try {
+    const answer = await ask();
     // 501 says for good what others say with 404 (RFC 9110 §15.6.2).
     if (answer.status >= 500 && answer.status !== 501) throw failure(answer, asked);
+    if (memory.referrersProven && !isOfApi(answer)) {
+      if (answer.status !== 404) throw failure(answer, asked, 'RESPONSE_INVALID');
+      await requireAbsence(target, answer, asked, ask, signal);
+    }
     return answer;
   } catch (error) {
     if (isFault(error, ...LED_ASTRAY)) return 'refused';
-    const failed = isFault(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK') && !signal.aborted;
+    const failed = isFault(error, ...FAILURES) && !signal.aborted;
     if (failed && fails(target, error, now())) return 'refused';
     throw error;
   }
+}
+
+/** Whether an answer has a form in which a host with the API gives lists, refuses or denies them. */
+function isOfApi(answer: Answer): boolean {
+  const { status } = answer;
+  if (status === 401 || status === 403) return true;
+  if (status === 200) return isPage(answer) || isIndex(answer);
+  return hasRegistryForm(answer);
+}
+
+function isIndex({ status, header }: Answer): boolean {
+  return status === 200 && essence(header('content-type')) === OCI_INDEX;
 }
 
 /**
@@ -132,7 +168,7 @@ async function askPage(
  * too: its host may answer others.
  */
 function fails({ memory, path }: Target, fault: Fault, nowMs: number): boolean {
-  const places = fault.code === 'SERVER_ERROR' ? [path] : [path, WHOLE_HOST];
+  const places = isFault(fault, 'TIMEOUT', 'NETWORK') ? [path, WHOLE_HOST] : [path];
   return places.map((place) => failsAt(place, memory, fault, nowMs)).includes(true);
 }
 
@@ -146,28 +182,42 @@ function failsAt(
   // Those that were asked at the same time failed with it.
   if (before !== undefined && nowMs < before.untilMs) return before.times >= MAX_FAILURES;
   const times = (before?.times ?? 0) + 1;
-  if (referrersFailures.size >= MAX_REMEMBERED) referrersFailures.clear();
   const isRefusal = times >= MAX_FAILURES;
   const untilMs = nowMs + (isRefusal ? REFUSED_MS : FAILED_MS);
-  referrersFailures.set(place, { fault, untilMs, times });
+  remember(referrersFailures, place, { fault, untilMs, times });
   return isRefusal;
 }
 
-function readPage(answer: Answer): readonly Descriptor[] | 'unsupported' | 'refused' {
-  const type = essence(answer.header('content-type'));
-  if (answer.status === 401 || answer.status === 403) return 'refused';
-  if (answer.status === 200 && type === 'text/html') return 'refused';
-  if (answer.status !== 200 || type !== OCI_INDEX) return 'unsupported';
+function readPage(
+  { memory, path }: Target,
+  answer: Answer,
+  nowMs: number,
+): ReferrersPage | 'unsupported' | 'refused' {
+  const { status } = answer;
+  if (status === 401 || status === 403) return 'refused';
+  if (status === 200 && isPage(answer)) return 'refused';
   try {
-    return parseManifest(answer.body, OCI_INDEX).children;
+    if (isIndex(answer)) {
+      const page = parseReferrers(answer.body);
+      memory.referrersProven = true;
+      return page;
+    }
   } catch (error) {
-    if (isFault(error)) return 'unsupported';
-    throw error;
+    const isNone = isFault(error) && error.code !== 'GRAPH_TOO_LARGE';
+    if (memory.referrersProven || !isNone) throw error;
   }
+  if (!memory.referrersProven) {
+    // A code may be about the subject; a page is any front's, and soon another one.
+    const isBare = parseErrorBody(answer.body).codes.length === 0;
+    const isOfHost = isBare && (status === 200 || NO_SUCH_API.has(status));
+    const unsupportedMs = status === 404 && isPage(answer) ? FAILED_MS : UNSUPPORTED_MS;
+    const place = isOfHost ? WHOLE_HOST : path;
+    remember(memory.referrersUnsupportedUntilMs, place, nowMs + unsupportedMs);
+  }
+  return 'unsupported';
 }
 
-function refuse({ memory, path }: Target, untilMs: number): void {
-  const { referrersRefusedUntilMs } = memory;
-  if (referrersRefusedUntilMs.size >= MAX_REMEMBERED) referrersRefusedUntilMs.clear();
-  referrersRefusedUntilMs.set(path, untilMs);
+function remember<T>(places: Map<string, T>, place: string, what: T): void {
+  if (places.size >= MAX_REMEMBERED) places.clear();
+  places.set(place, what);
 }

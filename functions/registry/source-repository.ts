@@ -111,9 +111,10 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       return stream === undefined || offsetBytes <= 0 ? stream : from(stream, offsetBytes);
     },
     blobSize: (digest, signal) => askSize(target, digest, signal),
-    listReferrers: (digest, signal) => listReferrers(target, digest, timing.now, signal),
+    listReferrers: (digest, signal, onUnread) =>
+      listReferrers(target, digest, timing.now, signal, onUnread),
     get mayHaveReferrersApi() {
-      return mayHaveReferrers(memory, timing.now());
+      return mayHaveReferrers(target, timing.now());
     },
   };
 }

@@ -3,12 +3,28 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 
-import type { Credential, Credentials } from '../../../functions/auth/credential.ts';
+import {
+  ANONYMOUS,
+  type Credential,
+  type Credentials,
+} from '../../../functions/auth/credential.ts';
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { parseImageName } from '../../../functions/contract/destination.ts';
+import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
+import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
+import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
+import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
+import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
+import { OCI_INDEX } from '../../../functions/oci/media-types.ts';
 import { basicHeader } from '../../../functions/registry/bearer.ts';
+import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
+import { imageOf, imageWith, type Image } from '../mirror/images.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
 import { bytesOf, NEVER, open, registry, rejection, serve } from './setting.ts';
 
@@ -16,6 +32,42 @@ const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
   bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
 };
+
+/** Mirrors between two hosts as one process does: what it learnt stays. */
+function mirrors(
+  t: TestContext,
+  hosts: { readonly source: string; readonly destination: string },
+  options: Partial<MirrorOptions> = {},
+): (path: string, wish?: Partial<MirrorWish>) => Promise<MirrorReport> {
+  const registries = open(t, [hosts.source, hosts.destination], {
+    credentials: { source: ANONYMOUS, destination: ANONYMOUS },
+  });
+  const clock = Date.now;
+  const knowledge = new Knowledge(clock);
+  const kept = {
+    pool: new BlobCopier({ knowledge, timing: SYSTEM_TIMING, random: () => 0 }),
+    firstQuestion: new FirstQuestion(),
+    tagTurns: new TagTurns(clock),
+    clock,
+    deadline: NO_DEADLINE,
+  };
+  return (path, wish = {}) =>
+    mirrorRepository(
+      { reason: 'changed', exclusionList: [], ...wish },
+      {
+        ...kept,
+        source: registries.source({ host: hosts.source, path }, { insecure: true }),
+        destination: registries.destination({ host: hosts.destination, path }, { insecure: true }),
+      },
+      { ...DEFAULT_MIRROR_OPTIONS, ...options },
+      NEVER,
+    );
+}
+
+function put(at: LocalRegistry, path: string, { blobs, manifest }: Image, tag?: string): void {
+  for (const { bytes } of blobs) at.store.putBlob(path, bytes);
+  at.store.putManifest(path, manifest, tag);
+}
 
 describe('registries as users have them', () => {
   it('reads repositories side by side whose realms differ', async (t) => {
@@ -388,5 +440,56 @@ describe('registries as users have them', () => {
     const { host, path } = parseImageName(`[0:0::1]:${port}/org/app`);
     const one = open(t, [host]).source({ host, path }, { insecure: true });
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+  });
+
+  it('loses no referrer of other images to one subject that the source has no more', async (t) => {
+    const [behind, destination] = [await registry(t), await registry(t)];
+    const gone = new Set<string>();
+    const source = await front(t, behind.host, (request, response) => {
+      const digest = /\/referrers\/(.+)$/.exec(request.url ?? '')?.[1];
+      if (digest === undefined || !gone.has(digest)) return false;
+      // Quay's word for manifests that no living tag reaches.
+      response.writeHead(400, { 'content-type': 'application/json' });
+      response.end('{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}');
+      return true;
+    });
+    const mirror = mirrors(t, { source: source.host, destination: destination.host });
+    const old = imageWith('old', 1);
+    put(behind, 'org/one', old, '1.0.0');
+    await mirror('org/one');
+    put(behind, 'org/one', imageWith('new', 1), '1.0.0');
+    gone.add(old.manifest.digest);
+    await mirror('org/one', { reason: 'resync' });
+    const other = imageWith('other', 1);
+    const sbom = imageOf('sbom', [], { subject: other.manifest, artifactType: 'a/sbom' });
+    put(behind, 'org/two', other, '1.0.0');
+    put(behind, 'org/two', sbom);
+    await mirror('org/two');
+    assert.ok(destination.store.manifest('org/two', sbom.manifest.digest) !== undefined);
+  });
+
+  it('brings the referrers beside one whose digest cannot be read, and tells of that one', async (t) => {
+    const [behind, destination] = [await registry(t), await registry(t)];
+    const image = imageWith('image', 1);
+    const sbom = imageOf('sbom', [], { subject: image.manifest, artifactType: 'a/sbom' });
+    const { mediaType, digest, bytes } = sbom.manifest;
+    const source = await front(t, behind.host, (request, response) => {
+      if (request.url?.endsWith(`/referrers/${image.manifest.digest}`) !== true) return false;
+      const manifests = [
+        { mediaType, digest: `sha384:${'0'.repeat(96)}`, size: 1 },
+        { mediaType, digest, size: bytes.length },
+      ];
+      response.writeHead(200, { 'content-type': OCI_INDEX });
+      response.end(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
+      return true;
+    });
+    put(behind, 'org/one', image, '1.0.0');
+    put(behind, 'org/one', sbom);
+    const report = await mirrors(t, { source: source.host, destination: destination.host })(
+      'org/one',
+    );
+    assert.ok(destination.store.manifest('org/one', digest) !== undefined);
+    assert.equal(report.counts.copied, 1);
+    assert.equal(report.counts.failed, 1);
   });
 });

@@ -108,6 +108,90 @@ describe('referrers', () => {
     });
   }
 
+  for (const status of [404, 400]) {
+    it(`takes ${status} with a code for a word on its subject alone, once the host gave a list`, async (t) => {
+      const known = ['a', 'b'].map((name) => digestOf(Buffer.from(name)));
+      const at = await serve(t, (request, response) => {
+        const has = known.some((digest) => request.url?.includes(digest) === true);
+        const denial = '{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}';
+        response
+          .writeHead(has ? 200 : status, { 'content-type': has ? OCI_INDEX : 'application/json' })
+          .end(has ? index([referrer('sbom')]) : denial);
+      });
+      const registries = open(t, [at.host]);
+      const [one, other] = [of(registries, at.host), of(registries, at.host, 'org/other')];
+      // Before that, it stands for the repository, and for no other.
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
+      assert.equal(one.mayHaveReferrersApi, false);
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
+      const denied = at.seen.filter(({ url }) => url.includes('/referrers/'));
+      assert.equal(denied.length, 1);
+      assert.equal(other.mayHaveReferrersApi, true);
+      assert.equal((await other.listReferrers(known[0] ?? '', NEVER)).length, 1);
+      assert.equal(await other.listReferrers(SUBJECT, NEVER), 'unsupported');
+      assert.equal(other.mayHaveReferrersApi, true);
+      assert.equal(one.mayHaveReferrersApi, true);
+      assert.equal((await one.listReferrers(known[1] ?? '', NEVER)).length, 1);
+    });
+  }
+
+  it('asks again after minutes where a proxy’s page was in place of a host with the API', async (t) => {
+    for (const status of [404, 410]) {
+      const timing = fakeTiming();
+      let isPage = false;
+      const at = await serve(t, (_request, response) => {
+        if (isPage) response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>default');
+        else response.writeHead(200, { 'content-type': OCI_INDEX }).end(index([referrer('sbom')]));
+      });
+      const one = of(open(t, [at.host], { timing, retryPolicy: NO_RETRY }), at.host);
+      await one.listReferrers(SUBJECT, NEVER);
+      isPage = true;
+      await rejection(one.listReferrers(SUBJECT, NEVER), 'RESPONSE_INVALID');
+      isPage = false;
+      await rejection(one.listReferrers(SUBJECT, NEVER), 'RESPONSE_INVALID');
+      assert.equal(one.mayHaveReferrersApi, true);
+      await timing.pass(5 * 60_000);
+      assert.equal((await one.listReferrers(SUBJECT, NEVER)).length, 1);
+    }
+  });
+
+  it('believes a host with the API that denies a subject without its form, and says it again', async (t) => {
+    const at = await serve(t, (request, response) => {
+      if (request.url === '/v2/') response.writeHead(200).end();
+      else if (request.url?.includes(SUBJECT) === true) response.writeHead(404).end();
+      else response.writeHead(200, { 'content-type': OCI_INDEX }).end(index([referrer('sbom')]));
+    });
+    const one = of(open(t, [at.host]), at.host);
+    const other = digestOf(Buffer.from('other'));
+    await one.listReferrers(other, NEVER);
+    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
+    assert.equal((await one.listReferrers(other, NEVER)).length, 1);
+  });
+
+  it('takes a page under 404 for no word of a host for longer than 5 minutes', async (t) => {
+    const timing = fakeTiming();
+    const at = await answers(t, 404, 'text/html', '<h1>default backend');
+    const one = of(open(t, [at.host], { timing }), at.host);
+    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
+    assert.equal(one.mayHaveReferrersApi, false);
+    await timing.pass(5 * 60_000);
+    assert.equal(one.mayHaveReferrersApi, true);
+  });
+
+  it('leaves an entry out whose digest cannot be read, counts it, and reads the others', async (t) => {
+    const foreign = { mediaType: OCI_MANIFEST, digest: `sha384:${'0'.repeat(96)}`, size: 1 };
+    const at = await answers(t, 200, OCI_INDEX, index([foreign, referrer('one'), foreign]));
+    const one = of(open(t, [at.host]), at.host);
+    const unread: number[] = [];
+    const found = await one.listReferrers(SUBJECT, NEVER, (count) => unread.push(count));
+    assert.ok(typeof found !== 'string');
+    assert.deepEqual(
+      found.map(({ digest }) => digest),
+      [digestOf(Buffer.from('one'))],
+    );
+    assert.deepEqual(unread, [2]);
+  });
+
   const refusals: readonly (readonly [string, number, string, string])[] = [
     ['401', 401, 'application/json', '{}'],
     ['403', 403, 'application/json', '{}'],
@@ -262,6 +346,11 @@ describe('referrers', () => {
       'GRAPH_TOO_LARGE',
     );
     assert.equal(page, 2);
+    const atOnce = Array.from({ length: 1_001 }, (_, n) => referrer(`${n}`));
+    const at1001 = await answers(t, 200, OCI_INDEX, index(atOnce));
+    const one = of(open(t, [at1001.host]), at1001.host);
+    await rejection(one.listReferrers(SUBJECT, NEVER), 'GRAPH_TOO_LARGE');
+    assert.equal(one.mayHaveReferrersApi, true);
   });
 
   it('puts no digest into a URL that is none', async (t) => {
