@@ -35,8 +35,12 @@ export function pullsLeft(header: Answer['header'], host: string): PullsLeft | u
   return { count: Number(match[1]), windowMs };
 }
 
-/** How registries say in words that it was too much; there is no status for it but 429. */
-const IN_WORDS = /rate.?limit|too many requests|throttl|abuse detection|quota exceeded|slow down/i;
+/**
+ * How registries say in words that it was too much; there is no status for it but 429. A quota of storage is
+ * none of requests, and a refusal may name a repository that is called so (`envoyproxy/ratelimit`).
+ */
+const IN_WORDS =
+  /(?<![\w/.:-])(?:rate[ _-]?limit|throttl)|too many requests|abuse detection|(?:request|rate|pull)s?[\w ]* quota exceeded|quota exceeded for[\w ']*(?:requests|rate|pulls)|slow down/i;
 
 /**
  * Whether an answer asks for less: 429; the code of throttling under a status that some registries choose

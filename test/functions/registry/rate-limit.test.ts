@@ -67,6 +67,24 @@ describe('rate limit', () => {
     assert.ok(isThrottled(answer(403, '', { 'retry-after': '60' })));
     assert.ok(isThrottled(answer(403, '', { 'x-ratelimit-remaining': '0' })));
     assert.ok(!isThrottled(answer(403, '{"errors":[{"code":"DENIED","message":"no access"}]}')));
+    for (const message of [
+      'not authorized to perform: ecr:BatchGetImage on resource: arn:aws:ecr:us-east-1:1:repository/envoyproxy/ratelimit',
+      'no access to registry.example.com/rate-limit, team-throttle or my.throttled',
+      'adding 5 MiB of storage resource, which when updated to current usage will exceed the configured upper limit: Quota exceeded',
+      'storage quota exceeded for project 12',
+    ]) {
+      const denied = JSON.stringify({ errors: [{ code: 'DENIED', message }] });
+      assert.ok(!isThrottled(answer(403, denied)), message);
+    }
+    for (const message of [
+      'API rate limit exceeded',
+      'RateLimitExceeded',
+      'request was throttled',
+      'Request quota exceeded',
+      "Quota exceeded for quota metric 'Requests per project'",
+    ]) {
+      assert.ok(isThrottled(answer(403, JSON.stringify({ message }))), message);
+    }
     assert.ok(!isThrottled(answer(503, 'slow down', { 'retry-after': '60' })));
     assert.ok(!isThrottled(answer(401, secondary)));
     assert.ok(!isThrottled(answer(200, code)));
