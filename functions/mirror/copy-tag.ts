@@ -254,7 +254,9 @@ async function lastLook(
   });
   const [here, there] = await Promise.all([
     looksHere ? source.headManifest(tag, signal).then(learnt) : undefined,
-    looksThere ? destination.headManifest(tag, signal).then(learnt) : planned,
+    looksThere
+      ? destination.headManifest(tag, signal, context.looksBeforeEveryPush).then(learnt)
+      : planned,
   ]);
   const seen = { hereAtMs: here?.learntAtMs ?? known.hereAtMs, there };
   if (here !== undefined && here.digest === undefined) return { ending: LOST, moved: false, seen };

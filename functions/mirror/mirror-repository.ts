@@ -344,7 +344,8 @@ class Mirroring {
       platforms: this.#platforms,
       onWholeIndexes: (host) => observer?.onWholeIndexes?.(host),
       listedAtMs,
-      looksBeforeEveryPush: onDrift === 'report' || there.kind === 'partial',
+      looksBeforeEveryPush:
+        onDrift === 'report' || backupTag !== undefined || there.kind === 'partial',
       event: this,
       signal: this.#signal,
       onBytes: (count) => observer?.onBytes?.(count),

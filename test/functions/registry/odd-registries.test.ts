@@ -13,6 +13,7 @@ import {
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { parseImageName } from '../../../functions/contract/destination.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
+import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
@@ -492,4 +493,30 @@ describe('registries as users have them', () => {
     assert.equal(report.counts.copied, 1);
     assert.equal(report.counts.failed, 1);
   });
+
+  for (const [what, options] of [
+    ['moves no tag under ON_DRIFT=report', { onDrift: 'report' }],
+    ['keeps what it overwrites', { backupTag: parseBackupTag('backup-{tag}-{digest}') }],
+  ] as const) {
+    it(`${what} where the destination denies by HEAD what it has`, async (t) => {
+      const [source, behind] = [await registry(t), await registry(t)];
+      const destination = await front(t, behind.host, (request, response) => {
+        if (request.method !== 'HEAD' || request.url?.includes('/manifests/') !== true)
+          return false;
+        response.writeHead(404, { 'docker-distribution-api-version': 'registry/2.0' }).end();
+        return true;
+      });
+      const [theirs, promoted] = [imageWith('theirs', 1), imageWith('promoted', 1)];
+      put(source, 'org/one', theirs, '1.0.0');
+      put(behind, 'org/one', promoted, '1.0.0');
+      const hosts = { source: source.host, destination: destination.host };
+      const { counts } = await mirrors(t, hosts, options)('org/one', { tags: ['1.0.0'] });
+      const isReport = 'onDrift' in options;
+      assert.equal(isReport ? counts.drifted : counts.overwritten, 1);
+      const { digest } = promoted.manifest;
+      const backup = `backup-1.0.0-${digest.slice('sha256:'.length).slice(0, 12)}`;
+      const kept = behind.store.manifest('org/one', isReport ? '1.0.0' : backup);
+      assert.equal(kept?.digest, digest);
+    });
+  }
 });
