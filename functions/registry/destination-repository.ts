@@ -149,9 +149,11 @@ class BlobUpload {
     const from = other?.path ?? (google ? undefined : target.path);
     const start = { mount: this.#blob.digest, from, origin: other?.origin };
     const started = await startUpload(target, start, this.#signal).catch((error: unknown) => {
-      if (other === undefined || this.#signal.aborted) throw error;
+      const isKnownToMount = other === undefined && (memory.mountProven || google);
+      if (isKnownToMount || this.#signal.aborted) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
-      if (isFault(error, 'UNAUTHORIZED', 'FORBIDDEN')) return { kind: 'mount-refused' } as const;
+      if (other !== undefined && isFault(error, 'UNAUTHORIZED', 'FORBIDDEN'))
+        return { kind: 'mount-refused' } as const;
       // A registry that was not made for it may fail at it, and not be down.
       if (isFault(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
         return { kind: 'mount-failed' } as const;

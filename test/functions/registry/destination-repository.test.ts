@@ -242,6 +242,34 @@ describe('destination repository', () => {
     assert.equal(await one.uploadBlob(next, UNOPENED, options, NEVER), 'mounted');
   });
 
+  it('uploads where a registry fails at a mount from the repository itself, and asks for no more of them', async (t) => {
+    const { to, one } = await plain(t);
+    to.faults.add({
+      path: /mount=/,
+      times: 4,
+      effect: { kind: 'answer', status: 500, errors: [{ code: 'UNKNOWN', message: 'no' }] },
+    });
+    for (const text of ['one', 'two']) {
+      const wanted = blob(text);
+      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    }
+    assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 4);
+  });
+
+  it('takes the failure of a mount for the host’s where mounts are known to work', async (t) => {
+    const { to, one } = await plain(t, { mountFrom: 'honoured' });
+    const [there, wanted] = [blob('there'), blob('wanted')];
+    to.store.putBlob('p/r/app', there.content);
+    assert.equal(await one.uploadBlob(there, UNOPENED, {}, NEVER), 'present');
+    to.faults.add({
+      path: /mount=/,
+      times: 4,
+      effect: { kind: 'answer', status: 500, errors: [] },
+    });
+    await rejection(one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'SERVER_ERROR');
+    assert.equal(await one.uploadBlob(there, UNOPENED, {}, NEVER), 'present');
+  });
+
   it('uploads where the realm refuses the right to read what is mounted', async (t) => {
     const to = await registry(t, {
       auth: { scheme: 'bearer', allows: (_user, repository) => repository !== 'p/r/closed' },
@@ -287,7 +315,8 @@ describe('destination repository', () => {
       ['destination', 'start upload', ['NAME_UNKNOWN']],
     );
     await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER);
-    assert.match(to.counter.records[2]?.url ?? '', /mount=/);
+    const posts = to.counter.records.filter(({ method }) => method === 'POST');
+    assert.match(posts[2]?.url ?? '', /mount=/);
   });
 
   it('sends the bytes whatever a probe would say, where it is told to', async (t) => {
