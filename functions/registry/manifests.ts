@@ -30,7 +30,8 @@ interface Found {
  * Digest of a tag, or presence of a digest (OCI Distribution 1.1, "Checking if content exists in
  * the registry"). Where the answer announces no digest, is a refusal, or denies what a list has, the
  * manifest is read and hashed; a host whose HEAD proved useless is asked by GET from then on.
- * @param isListed the registry's own list has it: a 404 contradicts that, unless HEAD is known to work
+ * @param isListed the registry's own list has it, which a 404 contradicts, or a tag that is there would be
+ *   overwritten where a 404 is believed: it is, where HEAD is known to work
  * @returns undefined where it is not there
  */
 export async function headManifest(
@@ -44,9 +45,14 @@ export async function headManifest(
   const answer = await ask(target, 'HEAD', 'head manifest', reference, signal);
   if (answer.status === 200) {
     const head = headOf(answer);
-    if (head !== undefined) memory.head = 'works';
-    else if (memory.head === 'untried') memory.head = 'useless';
-    return head === undefined ? readHead(target, reference, signal) : { head, answer };
+    if (head !== undefined) {
+      memory.head = 'works';
+      return { head, answer };
+    }
+    // A page in place of either says nothing of what a HEAD is worth.
+    const read = await readHead(target, reference, signal);
+    if (read.head !== undefined && memory.head === 'untried') memory.head = 'useless';
+    return read;
   }
   const mayDeny = !isListed || memory.head === 'works';
   if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {

@@ -99,6 +99,24 @@ describe('manifests', () => {
     }
   });
 
+  it('asks on by HEAD after one page in place of a manifest', async (t) => {
+    let isPage = true;
+    const at = await serve(t, (request, response) => {
+      const head = { 'content-type': OCI_INDEX, 'docker-content-digest': DIGEST };
+      if (isPage) response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>sign in');
+      else response.writeHead(200, head).end(request.method === 'HEAD' ? undefined : BYTES);
+    });
+    const one = source(t, at.host);
+    await rejection(one.headManifest('v1', NEVER), 'RESPONSE_INVALID');
+    isPage = false;
+    at.seen.length = 0;
+    await one.headManifest('v1', NEVER);
+    assert.deepEqual(
+      at.seen.map(({ method }) => method),
+      ['HEAD'],
+    );
+  });
+
   it('believes the 404 of a HEAD once HEAD is known to work', async (t) => {
     const at = await registry(t);
     at.store.putManifest('org/app', { mediaType: OCI_INDEX, bytes: BYTES }, 'v1');
@@ -251,7 +269,8 @@ describe('manifests', () => {
         'DESTINATION_INCOMPLETE',
       );
       assert.deepEqual(fault.digests, [OTHER]);
-      assert.equal(at.seen.length, 1);
+      // Nothing was presented: the root tells whether a token would help.
+      assert.equal(at.seen.filter(({ url }) => url !== '/v2/').length, 1);
     }
     const unnamed = await replies(t, refusal(400, { code: 'BLOB_UNKNOWN' }));
     const fault = await rejection(
