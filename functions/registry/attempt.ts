@@ -15,6 +15,9 @@ import {
 /** Refusals of one request that are answered by presenting something else: learning the way, then a new token. */
 const MAX_AUTHORIZATIONS = 2;
 
+/** What registries hide from whoever brings no token. */
+const HIDDEN: ReadonlySet<RegistryRequest['kind']> = new Set(['tags', 'manifest', 'upload']);
+
 /** Options of {@link attemptRequest}. */
 export interface AttemptOptions {
   /** Which try of the request this is, from 1. */
@@ -137,10 +140,9 @@ class Attempt {
     return { path: repositoryOf(this.#url) ?? scope.path, actions: 'pull' };
   }
 
-  /** Lists and manifests are hidden behind such answers; what goes with them follows. */
+  /** Lists and manifests are hidden behind such answers, and pushes refused with them; what goes with them follows. */
   #mayHide(status: number): boolean {
-    const { kind, method } = this.#request;
-    if (method === 'PUT' || (kind !== 'tags' && kind !== 'manifest')) return false;
+    if (!HIDDEN.has(this.#request.kind) || !isReplayable(this.#request)) return false;
     return status === 403 || status === 404;
   }
 

@@ -519,4 +519,39 @@ describe('registries as users have them', () => {
       assert.equal(kept?.digest, digest);
     });
   }
+
+  for (const status of [403, 404]) {
+    it(`signs in where reads are open and a push without a token is ${status}`, async (t) => {
+      const behind = await registry(t);
+      const at = await front(t, behind.host, (request, response) => {
+        const { url = '', method, headers } = request;
+        if (headers.authorization !== undefined) return false;
+        if (url === '/v2/')
+          response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+        else if (method === 'POST' || method === 'PUT')
+          response.writeHead(status).end('{"errors":[{"code":"DENIED"}]}');
+        else return false;
+        return true;
+      });
+      const everywhere: Credentials = {
+        credentialFor: () => Promise.resolve({ kind: 'basic', username: 'u', password: 'secret' }),
+        refused: () => undefined,
+      };
+      const content = Buffer.from('x');
+      const blob = { mediaType: 'x', digest: digestOf(content), sizeBytes: 1 };
+      const manifest = { ...INDEX, digest: digestOf(INDEX.bytes) };
+      behind.store.putManifest('org/app', INDEX, 'v1');
+      for (const first of ['blob', 'manifest']) {
+        const registries = open(t, [at.host], {
+          credentials: { source: everywhere, destination: everywhere },
+        });
+        const to = registries.destination({ host: at.host, path: 'org/app' }, { insecure: true });
+        await to.listTags(NEVER);
+        if (first === 'blob')
+          await to.uploadBlob(blob, () => Promise.resolve(Readable.from([content])), {}, NEVER);
+        else await to.putManifest('v2', manifest, NEVER);
+      }
+      assert.equal(behind.store.manifest('org/app', 'v2')?.digest, manifest.digest);
+    });
+  }
 });
