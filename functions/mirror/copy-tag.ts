@@ -50,6 +50,8 @@ export interface TagEnding {
   readonly previousDigest?: string;
   /** Tag that keeps the previous digest. */
   readonly backupTag?: string;
+  /** Nothing keeps it, as was asked for: the destination lacks parts of it. */
+  readonly noBackup?: true;
   readonly fault?: Fault;
   /** The manifest that is under the tag now; what follows it is this event's business. */
   readonly node?: ManifestNode;
@@ -149,13 +151,7 @@ async function lookAndPush(
       );
     }
     try {
-      return await push(
-        work,
-        ready,
-        { there: previous, backup: kept?.tag, isFresh },
-        context,
-        copy,
-      );
+      return await push(work, ready, { there: previous, backup: kept, isFresh }, context, copy);
     } catch (error) {
       if (!isFault(error, 'ABORTED') || context.signal.aborted) throw error;
     }
@@ -169,13 +165,14 @@ async function lookAndPush(
 /** What was kept of a tag before it moves. */
 interface Backup {
   readonly digest: string;
-  /** Undefined: nothing, since nobody can pull it. */
+  /** Undefined: nothing, since parts of it are missing. */
   readonly tag: string | undefined;
 }
 
 /**
  * Gives what a tag points at another tag before the tag moves: a GET and a PUT, no blob. An image that
- * lacks parts cannot be pulled: there is nothing to keep, and the tag is to be mended.
+ * lacks parts cannot be pulled, or not for every platform: it gets no tag, which is told, and the tag is to
+ * be mended.
  * @throws Fault `TAG_MOVING` where the destination does not have it under its digest, and those of the ports
  */
 async function backUp(
@@ -277,7 +274,7 @@ async function push(
   { node, walk, body }: Ready,
   look: {
     readonly there: string | undefined;
-    readonly backup: string | undefined;
+    readonly backup: Backup | undefined;
     readonly isFresh: () => boolean;
   },
   context: CopyContext,
@@ -298,12 +295,17 @@ async function push(
   const done = { digest: node.digest, node };
   const previousDigest = look.there;
   if (previousDigest !== undefined) {
-    const kept = look.backup === undefined ? {} : { backupTag: look.backup };
+    const kept = backupFields(look.backup);
     return { outcome: 'overwritten', reason: 'Moved', previousDigest, ...kept, ...done };
   }
   return body === 'shared'
     ? { outcome: 'retagged', reason: 'DigestPresent', ...done }
     : { outcome: 'copied', reason: 'Missing', ...done };
+}
+
+function backupFields(backup: Backup | undefined): Pick<TagEnding, 'backupTag' | 'noBackup'> {
+  if (backup === undefined) return {};
+  return backup.tag === undefined ? { noBackup: true } : { backupTag: backup.tag };
 }
 
 async function bringInTurn(

@@ -60,6 +60,8 @@ export interface TagRecord extends PlatformFields {
   readonly previousDigest?: string;
   /** Tag that keeps the previous digest at the destination (`BACKUP_TAG`). */
   readonly backupTag?: string;
+  /** Nothing keeps it there, although `BACKUP_TAG` is set: parts of it are missing. */
+  readonly noBackup?: true;
   /** Digest of the manifest that this signature or list of referrers belongs to. */
   readonly subject?: string;
   /** Bytes sent to the destination for this tag. */

@@ -86,7 +86,7 @@ export function tagRecord(
   tally: Tally,
   durationMs: number,
 ): TagRecord {
-  const { outcome, reason, digest, previousDigest, backupTag, fault } = ending;
+  const { outcome, reason, digest, previousDigest, backupTag, noBackup, fault } = ending;
   return {
     tag,
     outcome,
@@ -94,6 +94,7 @@ export function tagRecord(
     ...(digest === undefined ? {} : { digest }),
     ...(previousDigest === undefined ? {} : { previousDigest }),
     ...(backupTag === undefined ? {} : { backupTag }),
+    ...(noBackup === undefined ? {} : { noBackup }),
     ...(fault === undefined ? {} : { fault }),
     bytesUploaded: tally.bytesUploaded,
     blobs: tally.blobs,

@@ -83,7 +83,9 @@ export class TagLines {
 
   #line(record: TagRecord): void {
     const { tag, outcome, fault } = record;
-    this.#logger.log(severityOfRecord(record, fault?.code), `${outcome} ${this.#image}:${tag}`, {
+    const without = record.noBackup === true ? ' without a backup' : '';
+    const message = `${outcome} ${this.#image}:${tag}${without}`;
+    this.#logger.log(severityOfRecord(record, fault?.code), message, {
       entry: 'tag',
       tag,
       outcome,
@@ -91,6 +93,7 @@ export class TagLines {
       ...(record.digest === undefined ? {} : { digest: record.digest }),
       ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
       ...(record.backupTag === undefined ? {} : { backupTag: record.backupTag }),
+      ...(record.noBackup === undefined ? {} : { noBackup: true }),
       ...(record.platformsLeftOut === undefined
         ? {}
         : { platformsLeftOut: record.platformsLeftOut }),

@@ -115,7 +115,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     assert.deepEqual([...rig.destination.tags.keys()].sort(), ['1.0.0', tag]);
   });
 
-  it('moves where what it pointed at lacks parts: nobody can pull that', async () => {
+  it('moves where what it pointed at lacks parts, and says that nothing keeps it', async () => {
     const rig = new Rig();
     rig.source.tag('latest', fresh);
     rig.destination.tag('latest', old);
@@ -123,7 +123,10 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
       failing(`destination putManifest ${OLD_BACKUP}`, 'DESTINATION_INCOMPLETE'),
     );
     const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
-    assert.deepEqual([record.outcome, record.backupTag], ['overwritten', undefined]);
+    assert.deepEqual(
+      [record.outcome, record.backupTag, record.noBackup],
+      ['overwritten', undefined, true],
+    );
     assert.equal(rig.destination.digestOf('latest'), fresh.manifest.digest);
   });
 

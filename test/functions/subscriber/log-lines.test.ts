@@ -79,6 +79,19 @@ describe('lines of tags', () => {
     );
   });
 
+  it('say of an overwritten tag what keeps the old digest, or that nothing does', () => {
+    const [kept, lost] = tagLines([
+      sampleRecord({ outcome: 'overwritten', backupTag: 'backup-v1-0' }),
+      sampleRecord({ outcome: 'overwritten', noBackup: true }),
+    ]);
+    assert.deepEqual([kept?.['backupTag'], kept?.['noBackup']], ['backup-v1-0', undefined]);
+    assert.deepEqual(
+      [lost?.['backupTag'], lost?.['noBackup'], lost?.['severity']],
+      [undefined, true, 'NOTICE'],
+    );
+    assert.match(String(lost?.['message']), /^overwritten ghcr\.io\/x\/y:\S+ without a backup$/);
+  });
+
   it('are louder for a failure that is not tried again', () => {
     const lines = tagLines([failed('SERVER_ERROR'), failed('MANIFEST_TOO_LARGE')]);
     assert.deepEqual(
