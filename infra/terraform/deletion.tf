@@ -13,6 +13,8 @@ locals {
     var.destination_repository.create ? { destination_repository = join("/", slice(local.destination_parts, 0, 3)) } : {},
     local.creates_docker_config ? { source_credentials = coalesce(var.source_credentials.secret_id, "${var.name}-docker-config") } : {},
     var.accept_flux_events ? { accept_flux_events = "${var.name}-flux-events" } : {},
+    # Sources allow it.
+    local.uses_static_address ? { static_address = "${var.name}-egress" } : {},
   )
 }
 
@@ -43,6 +45,26 @@ resource "terraform_data" "deletion_guard" {
     precondition {
       condition     = !var.deletion_protection || terraform_data.installed.output == local.identity
       error_message = "deletion_protection is true, and this change of project_id, region, name, destination_registry or a key would delete what is there and make it anew. Apply deletion_protection = false first if that is meant."
+    }
+  }
+
+  depends_on = [google_pubsub_topic.guard]
+}
+
+# A topic that nobody uses. Terraform runs no provisioner of a block that is gone, so where the module's block is
+# taken away (or commented out) the guards above say nothing; what a resource's state says holds there too.
+resource "google_pubsub_topic" "guard" {
+  project      = var.project_id
+  name         = "${var.name}-guard"
+  kms_key_name = var.kms_key_name
+  labels       = local.labels
+
+  deletion_policy = local.deletion_policy
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.allowed_persistence_regions) == 0 ? [] : [1]
+    content {
+      allowed_persistence_regions = var.allowed_persistence_regions
     }
   }
 
@@ -90,5 +112,6 @@ resource "terraform_data" "deletion_guard" {
     google_service_account_iam_member.agent_push_token,
     google_service_account_iam_member.bridge_acts_as_account,
     google_service_account_iam_member.build_acts_as_mirror,
+    terraform_data.installed,
   ]
 }

@@ -103,7 +103,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Whether Terraform refuses to delete the installation or a part of it that holds images, messages or credentials, before anything of it is deleted; a change that would make it anew is refused by the plan. To uninstall, apply false first."
+  description = "Whether Terraform refuses to delete the installation or a part of it that holds images, messages or credentials, before anything of it is deleted; a change that would make it anew is refused by the plan. To uninstall, or to take the module's block away, apply false first."
   type        = bool
   default     = true
   nullable    = false

@@ -109,6 +109,34 @@ function left(apis: GoogleApis): readonly string[] {
   return [...apis.cloud.resources.keys()].filter((name) => !name.includes('/operations/'));
 }
 
+/** What gcloud writes beside the image when a build deploys with it. */
+function noteDeployment({ cloud }: GoogleApis): void {
+  const deployed = [...cloud.resources].filter(([name]) =>
+    /^run\/.*\/(services|jobs)\/[^/]+$/.test(name),
+  );
+  assert.equal(deployed.length, 3);
+  for (const [, value] of deployed) {
+    const { template } = value as unknown as { template: Record<string, object> };
+    template['labels'] = { ...template['labels'], 'client.knative.dev/nonce': 'bbtzrrkdxs' };
+    template['annotations'] = {
+      ...template['annotations'],
+      'client.knative.dev/user-image': IMAGE,
+    };
+  }
+}
+
+/** Filters and PromQL of every line of the dashboard. */
+function dashboardQueries({ cloud }: GoogleApis): readonly string[] {
+  const [dashboard] = [...cloud.resources].filter(([name]) => name.includes('/dashboards/'));
+  assert.ok(dashboard);
+  const queries: string[] = [];
+  JSON.stringify(dashboard[1], (key, value: unknown) => {
+    if (key === 'filter' || key === 'prometheusQuery') queries.push(String(value));
+    return value;
+  });
+  return queries;
+}
+
 /** Protected: `destroy` fails and changes nothing. Unprotected: it takes everything. */
 async function uninstall(
   root: Root,
@@ -234,6 +262,15 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
           made,
           'UPDATE_GOLDEN=true keeps what is made now',
         );
+      const { 'project=': ours, ...others } = Object.groupBy(
+        dashboardQueries(staged.apis),
+        (query) => (/\bproject(?:_id)?=~?"my-project(?=["|])/.test(query) ? 'project=' : query),
+      );
+      assert.ok((ours ?? []).length > 20);
+      assert.deepEqual(Object.keys(others), [], 'a metrics scope may hold several projects');
+      const ofRepository = (ours ?? []).filter((query) => query.includes('Repository"'));
+      assert.equal(ofRepository.length, 2);
+      for (const query of ofRepository) assert.match(query, /location="europe-west1"/);
       await uninstall(root, variables, []);
     });
 
@@ -323,6 +360,8 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
         },
       );
       await root.apply(...variables);
+      await settled(root, ...variables);
+      noteDeployment(apis);
       await settled(root, ...variables);
       cloud.resources.delete(
         'artifactregistry/projects/my-project/locations/europe-west1/repositories/images/packages/imagerepo-mirror/tags',
@@ -466,7 +505,14 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
     it('refuses a change of what the installation is while planning, and deletes nothing of a part', async (t) => {
       const staged = await stage(t);
       const { apis } = staged;
-      const parts = { source_credentials: {}, accept_flux_events: true };
+      const parts = {
+        source_credentials: {},
+        accept_flux_events: true,
+        network: {
+          network: 'projects/my-project/global/networks/own',
+          subnetwork: 'projects/my-project/regions/europe-west1/subnetworks/egress',
+        },
+      };
       const root = await called(staged, parts);
       await root.apply();
       const made = left(apis);
@@ -476,7 +522,7 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
       assert.equal(renamed.code, 1);
       assert.match(renamed.output, /would\s+delete what is there and make it anew/);
 
-      for (const part of ['source_credentials', 'accept_flux_events'] as const) {
+      for (const part of ['source_credentials', 'accept_flux_events', 'network'] as const) {
         const { [part]: _gone, ...others } = parts;
         change(root, staged, others);
         await assert.rejects(root.apply(), /nothing\s+was deleted/);
@@ -496,6 +542,38 @@ describe('applied with the real provider', { skip, concurrency: 10 }, () => {
       await root.apply();
       change(root, staged, parts);
       assert.equal((await root.plan()).code, 1, 'and the new name is protected as the old one was');
+    });
+
+    it("deletes nothing where the module's block is gone", async (t) => {
+      const staged = await stage(t);
+      const { apis } = staged;
+      const root = await called(staged, {});
+      await root.apply();
+      const made = left(apis);
+      const granted = apis.cloud.allGrants();
+      const changes = apis.changes.length;
+
+      writeFileSync(
+        join(root.folder, 'main.tf.json'),
+        JSON.stringify({ provider: { google: { project: 'my-project', region: 'europe-west1' } } }),
+      );
+      const { code, output } = await root.run(['apply', '-auto-approve', '-input=false']);
+      assert.equal(code, 1, output);
+      assert.match(output, /imagerepo-mirror-guard/);
+      assert.deepEqual(apis.changes.slice(changes), [], 'nothing at all was changed');
+      assert.deepEqual(left(apis), made);
+      assert.deepEqual(apis.cloud.allGrants(), granted);
+
+      // With the block back all is as it was, and it may go once protection is lifted.
+      change(root, staged, {});
+      await root.apply();
+      await settled(root);
+      assert.deepEqual(left(apis), made);
+      change(root, staged, { deletion_protection: false });
+      await root.apply();
+      const destroyed = await root.destroy();
+      assert.equal(destroyed.code, 0, destroyed.output);
+      assert.deepEqual(left(apis), []);
     });
   });
 
@@ -673,7 +751,7 @@ describe('the guards against deletion', () => {
   it('depend on every resource of the module', () => {
     const text = readFileSync(join(MODULE, 'deletion.tf'), 'utf8');
     const guarded = [...text.matchAll(/^ {4}(google_\w+\.\w+),$/gm)].map(([, address]) => address);
-    const declared = readdirResources();
+    const declared = readdirResources().filter((name) => name !== 'google_pubsub_topic.guard');
     assert.deepEqual(guarded, declared);
   });
 });
