@@ -18,21 +18,24 @@ locals {
       for namespace, patterns in var.mirroring.allowed_destinations : [for pattern in patterns : "${namespace}=${pattern}"]
     ]))
     # One a line, the last one too: a single pattern with a comma in it stays one pattern.
-    MIRROR_INCLUDE     = length(var.mirroring.include) == 0 ? null : join("", [for pattern in var.mirroring.include : "${pattern}\n"])
-    MIRROR_EXCLUDE     = length(var.mirroring.exclude) == 0 ? null : join("", [for pattern in var.mirroring.exclude : "${pattern}\n"])
-    MIRROR_SEMVER      = var.mirroring.semver
-    MIRROR_LATEST      = try(tostring(var.mirroring.latest), null)
-    VERIFY_TAGS        = var.mirroring.verify_tags
-    MUTABLE_TAGS       = var.mirroring.mutable_tags
-    RESYNC_VERIFY      = var.mirroring.resync_verify
-    ON_DRIFT           = var.mirroring.on_drift
-    BACKUP_TAG         = var.mirroring.backup_tag
-    PLATFORMS          = length(var.mirroring.platforms) == 0 ? null : join(",", var.mirroring.platforms)
-    REFERRERS          = try(tostring(var.mirroring.referrers), null)
-    MAX_MISSING_TAGS   = try(tostring(var.mirroring.max_missing_tags), null)
-    PRIVATE_HOSTS      = length(var.mirroring.private_hosts) == 0 ? null : join(",", var.mirroring.private_hosts)
-    INSECURE_SOURCES   = length(var.mirroring.insecure_sources) == 0 ? null : join(",", var.mirroring.insecure_sources)
-    LOG_LEVEL          = var.mirroring.log_level
+    MIRROR_INCLUDE   = length(var.mirroring.include) == 0 ? null : join("", [for pattern in var.mirroring.include : "${pattern}\n"])
+    MIRROR_EXCLUDE   = length(var.mirroring.exclude) == 0 ? null : join("", [for pattern in var.mirroring.exclude : "${pattern}\n"])
+    MIRROR_SEMVER    = var.mirroring.semver
+    MIRROR_LATEST    = try(tostring(var.mirroring.latest), null)
+    VERIFY_TAGS      = var.mirroring.verify_tags
+    MUTABLE_TAGS     = var.mirroring.mutable_tags
+    RESYNC_VERIFY    = var.mirroring.resync_verify
+    ON_DRIFT         = var.mirroring.on_drift
+    BACKUP_TAG       = var.mirroring.backup_tag
+    PLATFORMS        = length(var.mirroring.platforms) == 0 ? null : join(",", var.mirroring.platforms)
+    REFERRERS        = try(tostring(var.mirroring.referrers), null)
+    MAX_MISSING_TAGS = try(tostring(var.mirroring.max_missing_tags), null)
+    PRIVATE_HOSTS    = length(var.mirroring.private_hosts) == 0 ? null : join(",", var.mirroring.private_hosts)
+    INSECURE_SOURCES = length(var.mirroring.insecure_sources) == 0 ? null : join(",", var.mirroring.insecure_sources)
+    LOG_LEVEL        = var.mirroring.log_level
+    # Of every entry: wrapped events come to the lane of live changes, and from among dead letters to the bulk lane
+    # or to a drain.
+    ACCEPT_FLUX_EVENTS = var.accept_flux_events ? "true" : null
     DOCKER_CONFIG_FILE = try("${local.secret_files["docker-config"].folder}/${local.secret_files["docker-config"].file}", null)
     SOURCE_CA_FILE     = try("${local.secret_files["source-ca"].folder}/${local.secret_files["source-ca"].file}", null)
 
@@ -60,8 +63,6 @@ locals {
     # The last attempt, and one that nears its timeout, put what remains on the dead-letter topic.
     TASK_TIMEOUT_SECONDS = tostring(local.job_timeout_seconds)
     TASK_MAX_RETRIES     = tostring(local.job_max_retries)
-    # Flux's events among dead letters are understood when they are drained.
-    ACCEPT_FLUX_EVENTS = var.accept_flux_events ? "true" : null
   }
 }
 
@@ -129,12 +130,7 @@ resource "google_cloud_run_v2_service" "mirror" {
       }
 
       dynamic "env" {
-        for_each = {
-          for name, value in merge(local.mirror_env, local.service_env, {
-            # The wrapped events of Flux come to the lane of live changes only.
-            ACCEPT_FLUX_EVENTS = var.accept_flux_events && each.key == "events" ? "true" : null
-          }) : name => value if value != null
-        }
+        for_each = { for name, value in merge(local.mirror_env, local.service_env) : name => value if value != null }
         content {
           name  = env.key
           value = env.value
@@ -177,8 +173,12 @@ resource "google_cloud_run_v2_service" "mirror" {
   }
 
   lifecycle {
-    # What `gcloud run deploy` notes about itself; not configuration.
-    ignore_changes = [client, client_version]
+    # What gcloud notes about itself when a build deploys; not configuration.
+    ignore_changes = [
+      client, client_version,
+      template[0].annotations["client.knative.dev/user-image"],
+      template[0].labels["client.knative.dev/nonce"],
+    ]
 
     precondition {
       condition     = local.deadline_seconds < local.timeout_seconds && local.timeout_seconds <= local.ack_deadline_seconds
@@ -281,7 +281,11 @@ resource "google_cloud_run_v2_job" "mirror" {
   }
 
   lifecycle {
-    ignore_changes = [client, client_version]
+    ignore_changes = [
+      client, client_version,
+      template[0].annotations["client.knative.dev/user-image"],
+      template[0].labels["client.knative.dev/nonce"],
+    ]
   }
 
   depends_on = [

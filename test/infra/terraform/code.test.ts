@@ -36,7 +36,7 @@ function defaultOf(variable: string): unknown {
 }
 
 describe('environment variables that Terraform sets', () => {
-  const service = [...keys('mirror_env'), ...keys('service_env'), 'ACCEPT_FLUX_EVENTS'];
+  const service = [...keys('mirror_env'), ...keys('service_env')];
   const job = [...keys('mirror_env'), ...keys('job_env')];
 
   it('of the service are options of the service', () => {
@@ -63,11 +63,9 @@ describe('environment variables that Terraform sets', () => {
     assert.deepEqual([...new Set(unset)].sort(), Object.keys(NOT_ON_CLOUD_RUN).sort());
   });
 
-  it('are set where the text says so', () => {
-    assert.match(
-      texts['mirror.tf'] ?? '',
-      /ACCEPT_FLUX_EVENTS = var\.accept_flux_events && each\.key == "events"/,
-    );
+  it("let every lane and the job take Flux's events: dead letters of theirs are republished to bulk", () => {
+    const { ACCEPT_FLUX_EVENTS } = locals['mirror_env'] as Record<string, string>;
+    assert.equal(ACCEPT_FLUX_EVENTS, '${var.accept_flux_events ? "true" : null}');
   });
 
   it("tell the job its own task's limits", () => {
