@@ -1,5 +1,6 @@
 # What an operator asks, in this order: is everything mirrored, how long does it take, what fails, what
-# waits, what does it cost.
+# waits, what does it cost. Each line names its project, as the alerts do: a metrics scope may hold several, each
+# with an installation of this name. https://docs.cloud.google.com/monitoring/api/v3/filters
 locals {
   own_services = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=one_of(${join(", ", [
     for name in values(local.service_names) : "\"${name}\""
@@ -13,7 +14,7 @@ locals {
   sum_queries = {
     for writer, type in local.writers : writer => {
       for metric in ["tags_held", "tags_skipped", "bytes_uploaded", "bytes_saved"] :
-      metric => "sum(increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"${type}\"}[$${__interval}]))"
+      metric => "sum(increase(${local.promql_metric}_${metric}_sum{${local.in_project},monitored_resource=\"${type}\"}[$${__interval}]))"
     }
   }
 
@@ -77,7 +78,7 @@ locals {
           title = "ImageRepositories watched, and never published", unit = "1"
           lines = [for metric in ["repositories_watched", "repositories_refused"] : {
             name   = "" # the labels of the query
-            promql = "max by (cluster) (increase(${local.promql_metric}_${metric}_sum{monitored_resource=\"cloud_run_revision\"}[15m]) / increase(${local.promql_metric}_${metric}_count{monitored_resource=\"cloud_run_revision\"}[15m]))"
+            promql = "max by (cluster) (increase(${local.promql_metric}_${metric}_sum{${local.in_project},monitored_resource=\"cloud_run_revision\"}[15m]) / increase(${local.promql_metric}_${metric}_count{${local.in_project},monitored_resource=\"cloud_run_revision\"}[15m]))"
           }]
         },
       ]
@@ -205,23 +206,25 @@ locals {
           title = "Requests to registries by host and class", unit = "1"
           lines = [for type in values(local.writers) : {
             name   = "" # the labels of the query
-            promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{monitored_resource=\"${type}\"}[$${__interval}]))"
+            promql = "sum by (host, class) (increase(${local.promql_metric}_requests_sum{${local.in_project},monitored_resource=\"${type}\"}[$${__interval}]))"
           }]
         },
         {
           title = "Size of the destination repository", unit = "By"
           lines = [{
-            name   = local.destination.name
-            metric = "artifactregistry.googleapis.com/repository/size"
-            of     = "resource.type=\"artifactregistry.googleapis.com/Repository\" AND resource.labels.repository_id=\"${local.destination.name}\""
-            stat   = ["ALIGN_MEAN", "REDUCE_SUM"], by = []
+            name    = local.destination.name
+            project = local.destination.project
+            metric  = "artifactregistry.googleapis.com/repository/size"
+            of      = "resource.type=\"artifactregistry.googleapis.com/Repository\" AND resource.labels.location=\"${local.destination.location}\" AND resource.labels.repository_id=\"${local.destination.name}\""
+            stat    = ["ALIGN_MEAN", "REDUCE_SUM"], by = []
           }]
         },
         {
           title = "Growth of the destination repository in a week", unit = "By"
           lines = [{
-            name   = local.destination.name
-            promql = "sum(delta(artifactregistry_googleapis_com:repository_size{monitored_resource=\"artifactregistry.googleapis.com/Repository\",repository_id=\"${local.destination.name}\"}[7d]))"
+            name = local.destination.name
+            # The resource's own label for its project is resource_container: one without project_id is taken too.
+            promql = "sum(delta(artifactregistry_googleapis_com:repository_size{project_id=~\"${local.destination.project}|\",location=\"${local.destination.location}\",monitored_resource=\"artifactregistry.googleapis.com/Repository\",repository_id=\"${local.destination.name}\"}[7d]))"
           }]
         },
       ]
@@ -258,7 +261,7 @@ locals {
                     can(line.promql) ? { prometheusQuery = line.promql } : null,
                     can(line.promql) ? null : {
                       timeSeriesFilter = {
-                        filter = "metric.type=\"${line.metric}\" AND ${line.of}"
+                        filter = "project=\"${try(line.project, var.project_id)}\" AND metric.type=\"${line.metric}\" AND ${line.of}"
                         aggregation = {
                           for argument, setting in {
                             alignmentPeriod    = "300s"
