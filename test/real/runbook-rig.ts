@@ -220,8 +220,14 @@ export async function startRunbookRig(host: string): Promise<RunbookRig> {
       if (verb === 'annotate' && kind === 'imagerepository') {
         return annotate(kubernetes, flags['n'] ?? '', name, words.slice(3), 'overwrite' in flags);
       }
-      if (verb === 'apply' && flags['k'] === 'infra/kubernetes/backfill') {
+      if (flags['k'] === 'infra/kubernetes/backfill') {
         const { jobName, args, env } = backfillJob(projectId);
+        if (verb === 'delete') {
+          const deleted = backfills.delete(jobName);
+          return { code: deleted || 'ignore-not-found' in flags ? 0 : 1 };
+        }
+        assert.equal(verb, 'apply');
+        if (backfills.has(jobName)) return { code: 0, stdout: `job.batch/${jobName} unchanged\n` };
         backfills.set(
           jobName,
           runEntry('bridge/main.ts', args, {

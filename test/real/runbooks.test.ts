@@ -218,20 +218,21 @@ for (const { name, skip, start } of brokers) {
     });
 
     it('backfill: every object by the Job, some by hand', TIMEOUT, async () => {
-      const [apply, wait, logs, all, some, dry, again] = commands('Backfill everything', 7);
+      const [remove, apply, wait, logs, all, some, dry, again] = commands('Backfill everything', 8);
       await withRig(async (rig) => {
         await rig.deploy();
         for (const tag of ['1.0.0', '1.2.3', '1.2.4']) await rig.registries.push(REPOSITORY, tag);
         rig.scanned({ revision: '1', tagCount: 3 });
+        const { store } = rig.registries.destination;
+        const forget = (): void => {
+          for (const tag of store.tags(`m/${REPOSITORY}`)) store.deleteTag(`m/${REPOSITORY}`, tag);
+        };
+        await succeed(rig, remove);
         await succeed(rig, apply);
         await succeed(rig, wait);
         assert.match(await succeed(rig, logs), /published/);
         await rig.until(() => rig.isMirrored(REPOSITORY));
 
-        const { store } = rig.registries.destination;
-        const forget = (): void => {
-          for (const tag of store.tags(`m/${REPOSITORY}`)) store.deleteTag(`m/${REPOSITORY}`, tag);
-        };
         forget();
         await succeed(rig, dry);
         await succeed(rig, some);
@@ -247,13 +248,18 @@ for (const { name, skip, start } of brokers) {
         await rig.startBridge();
         await succeed(rig, again);
         await rig.until(() => rig.isMirrored(REPOSITORY));
+
+        // The Job of the first time is still there.
+        await succeed(rig, remove);
+        assert.match(await succeed(rig, apply), /created/);
+        await succeed(rig, wait);
       });
     });
 
     it('drift: shown, then followed where the source is right', TIMEOUT, async () => {
       const [show] = commands('Drift', 1);
       const [remove] = /`(gcloud artifacts docker tags delete [^`]+)`/.exec(page)?.slice(1) ?? [];
-      const ask = commands('Backfill everything', 7).at(-1);
+      const ask = commands('Backfill everything', 8).at(-1);
       await withRig(async (rig) => {
         await rig.deploy({ ON_DRIFT: 'report' });
         await rig.registries.push(REPOSITORY, '1.2.3');
