@@ -45,7 +45,9 @@ export const FAULTS = {
   EVENT_TOO_LARGE: nobody(
     'Publish smaller batches: 1 MiB, 1,000 tags, 25 patterns of 512 characters.',
   ),
-  SOURCE_FORBIDDEN: operator('Add the source to ALLOWED_SOURCES if it is meant to be mirrored.'),
+  SOURCE_FORBIDDEN: operator(
+    'Add the source to ALLOWED_SOURCES if it is meant to be mirrored, else annotate its ImageRepository with imagerepo-mirror.io/enabled: "false".',
+  ),
   DESTINATION_FORBIDDEN: operator('Add the path to ALLOWED_DESTINATIONS of that namespace.'),
   CONTINUATIONS_EXHAUSTED: operator(
     'Run the job for this repository: it has no deadline of minutes.',
