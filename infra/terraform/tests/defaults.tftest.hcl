@@ -178,7 +178,7 @@ run "nothing_is_deleted_by_accident" {
   }
 
   assert {
-    condition     = google_artifact_registry_repository.destination[0].deletion_policy == "PREVENT" && alltrue([for t in google_pubsub_topic.lane : t.deletion_policy == "PREVENT"])
+    condition     = google_artifact_registry_repository.destination[0].deletion_policy == "PREVENT" && alltrue([for t in google_pubsub_topic.lane : t.deletion_policy == "PREVENT"]) && google_pubsub_topic.guard.deletion_policy == "PREVENT"
     error_message = "Images and messages are protected."
   }
 
