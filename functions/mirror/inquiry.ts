@@ -52,6 +52,8 @@ export interface AnsweredPlan {
   readonly steps: readonly DecidedStep[];
   /** The inventory, completed where it had to be. */
   readonly destinationInventory: DestinationInventory;
+  /** Tags that were asked about and are decided by the answers. */
+  readonly answered: number;
 }
 
 /** More rounds than a plan can need: where is it, what is it there, what is it here. */
@@ -80,6 +82,7 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
     const destination = destinations.get(tag) ?? there.factOf(tag);
     return planTag({ tag, source, destination }, policy);
   };
+  const asked = new Set<string>();
   let steps = tags.map(plan);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const open = steps.filter((step) => step.action === 'ask');
@@ -95,6 +98,7 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
     await pMap(
       open,
       async ({ tag, question }) => {
+        asked.add(tag);
         try {
           await ask(tag, question, inquiry, sources, destinations);
         } catch (error) {
@@ -107,7 +111,8 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
     );
     steps = tags.map(plan);
   }
-  return { steps: steps.map(decided), destinationInventory: there };
+  const answered = asked.size - faults.size;
+  return { steps: steps.map(decided), destinationInventory: there, answered };
 }
 
 async function completeList({

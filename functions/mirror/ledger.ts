@@ -31,6 +31,7 @@ export type LedgerFacts = Omit<
   | 'blobsUploaded'
   | 'blobsMounted'
   | 'blobsPresent'
+  | 'answered'
   | 'progressed'
 >;
 
@@ -45,6 +46,7 @@ export class Ledger {
   #blobsUploaded = 0;
   #blobsMounted = 0;
   #blobsPresent = 0;
+  #answered = 0;
   #progressed = false;
 
   constructor(clock: Clock, observer: MirrorObserver) {
@@ -85,6 +87,11 @@ export class Ledger {
     this.#progressed ||= progressed;
   }
 
+  /** Counts tags and subjects that answers of the registries have settled. */
+  answer(count = 1): void {
+    this.#answered += count;
+  }
+
   /** The report of all that was written down. */
   draw(facts: LedgerFacts): MirrorReport {
     return drawUp({
@@ -96,6 +103,7 @@ export class Ledger {
       blobsUploaded: this.#blobsUploaded,
       blobsMounted: this.#blobsMounted,
       blobsPresent: this.#blobsPresent,
+      answered: this.#answered,
       progressed: this.#progressed,
     });
   }

@@ -136,15 +136,18 @@ class Mirroring {
     if (lists.source === undefined) return this.#sourceLost(lists.destination);
     const here = lists.source;
     const candidates = await candidatesOf(here, wish, this.#signal);
+    // Before the questions: what they leave goes on by name, however long they take.
+    const selected = await this.#selectedOwnTags(candidates);
     const plan = await this.#ledger.phase('plan', async () =>
       this.#plan(candidates.tags, here, lists.destination),
     );
-    return this.#carryOut(plan, candidates, here, startedAtMs);
+    return this.#carryOut(plan, candidates, selected, here, startedAtMs);
   }
 
   async #carryOut(
     plan: Planned,
     candidates: Candidates,
+    selected: ReadonlySet<string>,
     here: SourceInventory,
     listedAtMs: number,
   ): Promise<MirrorReport> {
@@ -166,10 +169,10 @@ class Mirroring {
     const { clock, delegation } = this.#ports;
     const { tagWorkers } = this.#options;
     const context = this.#context(plan.there, listedAtMs);
-    // While nothing is done yet: what fails after that fails single tags.
-    const selected = await this.#selectedOwnTags(candidates);
+    // Of a delivery whose questions took all its time nothing is given away: all of it goes on by name.
+    const others = this.#signal.aborted ? undefined : delegation;
     const share = await this.#ledger.phase('delegate', async () =>
-      shareOut(work, delegation, context, tagWorkers),
+      shareOut(work, others, context, tagWorkers),
     );
     const { handOffReason, delegated } = share;
     if (handOffReason !== undefined) {
@@ -295,6 +298,7 @@ class Mirroring {
     const answered = await planTags(tags, inquiry);
     const lifted = this.#requested !== undefined || reason === 'requested';
     const { destinationInventory } = answered;
+    this.#ledger.answer(answered.answered);
     const platforms = { platforms: this.#platforms, destination, pool };
     const known = await withIncompleteIndexes(answered.steps, {
       ...platforms,
@@ -396,6 +400,9 @@ class Mirroring {
         if (record.fault?.code === 'DELIVERY_TOO_SHORT') this.#slowFollowers.push(record);
         else this.#ledger.record(record);
       },
+      onAnswered: () => {
+        this.#ledger.answer();
+      },
     });
   }
 
@@ -406,7 +413,7 @@ class Mirroring {
     { signatures, wishedSubjects }: Candidates,
     context: CopyContext,
   ): Promise<void> {
-    const { subjects, unanswered } = await unchangedSubjects({
+    const { subjects, unanswered, answered } = await unchangedSubjects({
       reason: this.#wish.reason,
       steps,
       signatures,
@@ -417,6 +424,7 @@ class Mirroring {
       isByName: this.#requested !== undefined,
       isFollowed: (digest) => referrers.isFollowed(digest),
     });
+    this.#ledger.answer(answered);
     for (const { tag, fault } of unanswered) {
       this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
     }

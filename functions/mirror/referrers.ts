@@ -32,6 +32,8 @@ export interface ReferrersContext {
   readonly destinationFactOf: (tag: string) => DestinationFact;
   /** Told what became of each signature tag and each list of referrers. */
   readonly onFollower: (follower: Follower) => void;
+  /** Told each signature tag and each subject that answers of the registries have settled. */
+  readonly onAnswered: () => void;
 }
 
 /** A signature tag, or a subject's list of referrers under the name of its fallback tag. */
@@ -158,7 +160,11 @@ export class ReferrerCopy {
 
   /** Copies one signature tag where it is missing or has grown. */
   async #followTag({ tag, subject: named }: SignatureTag, subject: Subject): Promise<void> {
-    await this.#tell(tag, named, async (tally) => this.#copyTag(tag, subject, tally));
+    await this.#tell(tag, named, async (tally) => {
+      const ending = await this.#copyTag(tag, subject, tally);
+      this.#of.onAnswered();
+      return ending;
+    });
   }
 
   async #copyTag(tag: string, subject: Subject, tally: Tally): Promise<TagEnding | undefined> {
@@ -194,6 +200,7 @@ export class ReferrerCopy {
   async #followReferrers(digest: string, subject: Subject): Promise<void> {
     await this.#tell(referrersTag(digest), digest, async (tally) => {
       const found = await this.#copyReferrers(digest, subject, tally, new Set([digest]));
+      this.#of.onAnswered();
       if (found === 'none') return undefined;
       if (found !== 'all') return { outcome: 'skipped', reason: found };
       if (tally.progressed) return { outcome: 'copied', reason: 'Missing' };

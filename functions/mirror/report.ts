@@ -64,6 +64,8 @@ export interface MirrorReport {
   readonly unfinished: readonly string[];
   /** Whether unfinished tags are so because the delivery's time was over. */
   readonly interrupted: boolean;
+  /** Tags and subjects that were asked about and settled by the answers. */
+  readonly answered: number;
   /** Whether something lasting was done: a blob brought, a manifest pushed. */
   readonly progressed: boolean;
   readonly phases: readonly PhaseTime[];

@@ -50,6 +50,8 @@ export interface SubjectSearch {
 export interface FoundSubjects {
   readonly subjects: readonly UnchangedSubject[];
   readonly unanswered: readonly Unanswered[];
+  /** Tags whose digest the destination told. */
+  readonly answered: number;
 }
 
 /** A question that failed: about a tag, or about a subject under the name of its fallback tag. */
@@ -69,8 +71,11 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
   const scope = followScope(search.reason);
   const unanswered: Unanswered[] = [];
   const { isByName } = search;
-  const standing = scope !== 'none' || isByName ? await taggedDigests(search, unanswered) : [];
-  const tagged = new Set([...wished, ...standing]);
+  const { digests, answered } =
+    scope !== 'none' || isByName
+      ? await taggedDigests(search, unanswered)
+      : { digests: [], answered: 0 };
+  const tagged = new Set([...wished, ...digests]);
   const ofAnyAge = isByName ? tagged : new Set(wished);
   const named = scope === 'none' ? [] : [...search.signatures.keys()];
   const untagged = named.filter((digest) => !tagged.has(digest));
@@ -94,7 +99,8 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
     },
     { concurrency: QUESTION_CONCURRENCY },
   );
-  return { subjects: candidates.filter((_subject, index) => there[index] === true), unanswered };
+  const subjects = candidates.filter((_subject, index) => there[index] === true);
+  return { subjects, unanswered, answered };
 }
 
 function isInScope(
@@ -111,8 +117,9 @@ function isInScope(
 async function taggedDigests(
   { steps, context }: SubjectSearch,
   unanswered: Unanswered[],
-): Promise<readonly string[]> {
+): Promise<{ readonly digests: readonly string[]; readonly answered: number }> {
   const { source, destination, there, signal } = context;
+  let answered = 0;
   const digests: string[] = [];
   const unknown: string[] = [];
   for (const step of steps) {
@@ -122,12 +129,13 @@ async function taggedDigests(
     else digests.push(step.digest);
   }
   // A HEAD per tag would be for nothing: cosign's tags are found by the source's list alone.
-  if (!source.mayHaveReferrersApi) return digests;
+  if (!source.mayHaveReferrersApi) return { digests, answered };
   await pMap(
     unknown,
     async (tag) => {
       try {
         const head = await destination.headManifest(tag, signal);
+        answered += 1;
         if (head === undefined) return;
         there.add(head.digest);
         digests.push(head.digest);
@@ -137,5 +145,5 @@ async function taggedDigests(
     },
     { concurrency: QUESTION_CONCURRENCY },
   );
-  return digests;
+  return { digests, answered };
 }

@@ -45,7 +45,7 @@ export class KindCounts {
 export class TagRecords {
   readonly #kinds = new KindCounts();
   readonly #first: TagRecord[] = [];
-  readonly #unfinished: string[] = [];
+  readonly #unfinished = new Set<string>();
   readonly #counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<
     Outcome,
     number
@@ -64,7 +64,7 @@ export class TagRecords {
     if (subject !== undefined && MIRRORED.has(outcome)) this.#followers += 1;
     if (leftAsideReason(record) !== undefined) this.#leftAside += 1;
     if (!isUnfinished(record)) return;
-    this.#unfinished.push(tag);
+    this.#unfinished.add(tag);
     this.#interrupted ||= fault?.code === 'DEADLINE_EXCEEDED' || fault?.code === 'ABORTED';
   }
 
@@ -81,9 +81,9 @@ export class TagRecords {
     return { ...this.#counts };
   }
 
-  /** Tags that failed transiently. */
+  /** Tags that failed transiently, each once. */
   get unfinished(): readonly string[] {
-    return this.#unfinished;
+    return [...this.#unfinished];
   }
 
   /** Whether unfinished tags are so because the delivery's time was over. */

@@ -4,7 +4,7 @@ import type { MirrorReport } from '../mirror/report.ts';
 
 /**
  * What becomes of a delivery. `acknowledge`: it is done, or repeating it cannot help. `continue`:
- * some of it is done, these unfinished tags are published and go on elsewhere. `batch`: these tags are
+ * some of it is done, or asked about, these unfinished tags are published and go on elsewhere. `batch`: these tags are
  * published as a batch of their own. `dead-letter`: it can never succeed. `retry`: Pub/Sub delivers it again.
  */
 export type Decision =
@@ -60,7 +60,7 @@ const NEVER: ReadonlySet<FaultCode> = new Set<FaultCode>([
 /** What of a report decides. */
 export type ReportFacts = Pick<
   MirrorReport,
-  'ending' | 'unfinished' | 'interrupted' | 'progressed' | 'counts'
+  'ending' | 'unfinished' | 'interrupted' | 'answered' | 'progressed' | 'counts'
 >;
 
 /** Decides about a delivery whose work another delivery's execution did, by that one's decision. */
@@ -92,7 +92,7 @@ export function decideAfterWork(
     };
   }
   const { interrupted, progressed } = report;
-  if (!progressed) {
+  if (!progressed && !hasFewerQuestions(event, report)) {
     return { action: 'retry', reason: interrupted ? 'NoProgress' : 'TransientFailures' };
   }
   if (!canContinue) {
@@ -116,6 +116,17 @@ export function decideAfterWork(
     reason: interrupted ? 'DeadlinePassed' : 'TransientFailures',
     tags: report.unfinished,
   };
+}
+
+/**
+ * Whether a delivery that had time for questions only leaves fewer of them than it was given: the same
+ * event would ask them all again. What it leaves has names, of which there are ever fewer.
+ */
+function hasFewerQuestions(
+  { data: { tags } }: MirrorEvent,
+  { interrupted, answered, unfinished }: ReportFacts,
+): boolean {
+  return interrupted && answered > 0 && (tags === undefined || unfinished.length < tags.length);
 }
 
 /** Decides about a delivery whose event could not be read or whose work could not begin. */

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import type { MirrorEvent } from '../../../functions/contract/event.ts';
+import { Fault } from '../../../functions/fault.ts';
+import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
+import { continuationsOf } from '../../../functions/subscriber/follow-on.ts';
+import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
@@ -392,5 +398,93 @@ describe('events of several processes', () => {
     for (const [tag, { digest }] of one.source.tags) {
       assert.equal(one.destination.digestOf(tag), digest);
     }
+  });
+});
+
+describe('a delivery that has time for questions only', () => {
+  /**
+   * Delivers a request and what goes on from it, as the subscriber does; each delivery ends at its
+   * `most`th question that begins so. @returns all decisions
+   */
+  async function deliverAll(
+    rig: Rig,
+    prefix: string,
+    most: number,
+    options: Partial<MirrorOptions> = {},
+  ): Promise<readonly string[]> {
+    const words: string[] = [];
+    const open: MirrorEvent[] = [sampleEvent({ reason: 'requested' })];
+    for (let event = open.shift(); event !== undefined; event = open.shift()) {
+      assert.ok(words.length < 50, 'it ends');
+      const end = new AbortController();
+      let asked = 0;
+      rig.source.before.splice(0);
+      rig.source.before.push((call) => {
+        if (call.startsWith(prefix) && ++asked === most) {
+          end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
+        }
+      });
+      const report = await rig.mirror(event.data, { signal: end.signal, options });
+      const decision = decideAfterWork(event, report, true);
+      words.push(`${decision.action} ${decision.reason}`);
+      if (decision.action === 'continue') open.push(...continuationsOf(event, decision.tags, 100));
+    }
+    return words;
+  }
+
+  it('goes on by name with what it has not verified, and copies what is missing', async () => {
+    const rig = new Rig();
+    const image = imageWith('same', 1);
+    for (let n = 0; n < 200; n += 1) {
+      rig.source.tag(`v1.${n}.0`, image);
+      rig.destination.tag(`v1.${n}.0`, image);
+    }
+    rig.destination.map = 'none';
+    rig.source.tag('v9.0.0', imageWith('fresh', 1)).tag('v1.150.0', imageWith('moved', 1));
+    // Named after a digest: which of these are selected is found out before the questions.
+    const signature = `sha256-${image.manifest.digest.slice(7)}.sig`;
+    rig.source.tag(signature, imageWith('signature', 1));
+    const options = { referrers: true };
+    const decisions = await deliverAll(rig, 'source headManifest', 100, options);
+    assert.deepEqual(decisions.slice(0, 1), ['continue DeadlinePassed']);
+    assert.deepEqual(
+      decisions.filter((words) => !/^(continue DeadlinePassed|acknowledge Finished)$/.test(words)),
+      [],
+    );
+    for (const [tag, { digest }] of rig.source.tags) {
+      assert.equal(rig.destination.digestOf(tag), digest, tag);
+    }
+  });
+
+  it('goes on by name with the subjects whose referrers it has not asked for', async () => {
+    const rig = new Rig();
+    rig.source.referrersApi = true;
+    rig.source.tellsDigests = true;
+    const digests: string[] = [];
+    for (let n = 0; n < 60; n += 1) {
+      const image = imageWith(`image ${n}`, 1);
+      digests.push(image.manifest.digest);
+      rig.source.tag(`v1.${n}.0`, image);
+      rig.destination.tag(`v1.${n}.0`, image);
+    }
+    const decisions = await deliverAll(rig, 'source listReferrers', 40, { referrers: true });
+    assert.deepEqual(decisions, ['continue DeadlinePassed', 'acknowledge Finished']);
+    for (const digest of digests) {
+      assert.ok(rig.source.calls.includes(`source listReferrers ${digest}`), digest);
+    }
+  });
+
+  it('does not go on where nothing answers', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('app', 1));
+    rig.destination.tag('v1', imageWith('app', 1)).map = 'none';
+    const end = new AbortController();
+    rig.source.before.push((call) => {
+      if (!call.startsWith('source headManifest')) return;
+      end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
+      throw end.signal.reason;
+    });
+    const report = await rig.mirror({ reason: 'requested' }, { signal: end.signal });
+    assert.deepEqual([report.unfinished, report.interrupted, report.answered], [['v1'], true, 0]);
   });
 });

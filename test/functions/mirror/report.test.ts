@@ -42,6 +42,7 @@ function draw(records: readonly TagRecord[]): ReturnType<typeof drawUp> {
     blobsMounted: 0,
     bytesSaved: 0,
     blobsPresent: 0,
+    answered: 0,
     progressed: false,
     phases: [],
   });

@@ -84,6 +84,46 @@ describe('decision after work', () => {
       () => decideAfterWork(event, sampleReport([late]), true),
     ],
     [
+      'the deadline with answers',
+      'continue DeadlinePassed',
+      () => decideAfterWork(event, sampleReport([late], { answered: 1 }), true),
+    ],
+    [
+      'the deadline with answers that settled tags asked for by name',
+      'continue DeadlinePassed',
+      () =>
+        decideAfterWork(
+          sampleEvent({ tags: ['late', 'slow'] }),
+          sampleReport([late], { answered: 1 }),
+          true,
+        ),
+    ],
+    [
+      'the deadline with answers that left as much as was asked for by name',
+      'retry NoProgress',
+      () =>
+        decideAfterWork(
+          sampleEvent({ tags: ['late'] }),
+          sampleReport([late], { answered: 1 }),
+          true,
+        ),
+    ],
+    [
+      'a transient failure beside answers',
+      'retry TransientFailures',
+      () => decideAfterWork(event, sampleReport([transient], { answered: 1 }), true),
+    ],
+    [
+      'the deadline of the 50th continuation, with answers',
+      'dead-letter NeverSucceeds',
+      () =>
+        decideAfterWork(
+          sampleEvent({ continuation: 50, tags: ['late', 'slow'] }),
+          sampleReport([late], { answered: 1 }),
+          true,
+        ),
+    ],
+    [
       'the deadline without a topic to go on',
       'retry NoBulkTopic',
       () => decideAfterWork(event, sampleReport([late], { progressed: true }), false),

@@ -67,6 +67,7 @@ export function sampleReport(
     brake: { engaged: false, missing: records.length, maxMissingTags: 1000, held: 0 },
     delegated: [],
     handedOff: [],
+    answered: 0,
     progressed: false,
     phases: [{ phase: 'list', durationMs: 3 }],
   });
