@@ -71,7 +71,10 @@ export interface MirrorRequest {
    * subscriber's default. Children of an index for other platforms stay behind.
    */
   readonly platforms?: readonly string[];
-  /** Exactly these tags (final: neither exclusion nor selection applies); `tags.requested` only. */
+  /**
+   * Exactly these tags (final: neither exclusion nor selection applies), each compared with the source
+   * where `verify` is absent; `tags.requested` only.
+   */
   readonly tags?: readonly string[];
   /** Path below the destination registry instead of the layout's; needs the subscriber's consent. */
   readonly destination?: string;

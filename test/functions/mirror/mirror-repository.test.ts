@@ -401,6 +401,76 @@ describe('events of several processes', () => {
   });
 });
 
+describe('tags that were found to have moved', () => {
+  const declined = {
+    handOff: () => Promise.resolve('declined' as const),
+    fanOut: () => Promise.resolve('declined' as const),
+  };
+
+  /** Neither tag is verified: the source's list tells that they moved. */
+  function moving(layerBytes?: number): Rig {
+    const rig = new Rig();
+    rig.source.tellsDigests = true;
+    for (const tag of ['v1.0.0', 'v1.0.1', 'v1.0.2']) {
+      rig.source.tag(tag, imageWith(`new ${tag}`, 1, layerBytes));
+      rig.destination.tag(tag, imageWith(`old ${tag}`, 1));
+    }
+    return rig;
+  }
+
+  it('are moved by a continuation', async () => {
+    const rig = moving();
+    rig.destination.before.push(failing('destination putManifest v1.0.0', 'SERVER_ERROR', 1));
+    const first = await rig.mirror();
+    assert.deepEqual([first.unfinished, first.progressed], [['v1.0.0'], true]);
+    const second = await rig.mirror({ tags: first.unfinished });
+    assert.deepEqual(outcomes(second), { 'v1.0.0': 'overwritten' });
+    assert.equal(recordOf(second, 'v1.0.0').reason, 'Moved');
+  });
+
+  it('are moved by the batches of a fan-out', async () => {
+    const rig = moving();
+    let batch: readonly string[] = [];
+    const delegation = {
+      ...declined,
+      jobThresholdBytes: -1,
+      batchTags: 1,
+      fanOut: (tags: readonly string[]) => {
+        batch = tags;
+        return Promise.resolve('taken' as const);
+      },
+    };
+    await rig.mirror({}, { delegation });
+    assert.equal(batch.length, 2);
+    const report = await rig.mirror({ tags: batch });
+    assert.deepEqual(Object.values(outcomes(report)), ['overwritten', 'overwritten']);
+  });
+
+  it('are moved by the job that a blob was handed off to', async () => {
+    const rig = moving(4_000_000);
+    rig.slowLink(1000);
+    const given: string[] = [];
+    const delegation = {
+      ...declined,
+      jobThresholdBytes: 1e12,
+      batchTags: 100,
+      handOff: (_reason: string, tags: readonly string[] | undefined) => {
+        given.push(...(tags ?? []));
+        return Promise.resolve('taken' as const);
+      },
+    };
+    await rig.mirror({}, { ...rig.delivery(540_000), delegation });
+    assert.ok(given.length > 0);
+    const job = await rig.mirror({ tags: given });
+    assert.deepEqual(new Set(Object.values(outcomes(job))), new Set(['overwritten']));
+  });
+
+  it('are left as they are where the event itself says that nothing is verified', async () => {
+    const report = await moving().mirror({ tags: ['v1.0.0'], verify: 'none' });
+    assert.deepEqual(outcomes(report), { 'v1.0.0': 'skipped' });
+  });
+});
+
 describe('a delivery that has time for questions only', () => {
   /**
    * Delivers a request and what goes on from it, as the subscriber does; each delivery ends at its

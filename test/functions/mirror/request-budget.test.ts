@@ -231,9 +231,23 @@ describe('requests beyond the table', () => {
         loopback.seed(tag, image);
         loopback.seedDestination(tag, image);
       }
-      const report = await loopback.process().mirror({ tags });
+      const report = await loopback.process().mirror({ tags, verify: 'none' });
       assert.equal(report.counts.skipped, 11);
       assert.equal(loopback.takeRequests(), 1);
+    }));
+
+  it('asks the source once for each requested tag that is there', () =>
+    withLoopback({}, async (loopback) => {
+      const tags = Array.from({ length: 11 }, (_none, index) => `v${index}`);
+      const image = imageWith('same', 1);
+      for (const tag of tags) {
+        loopback.seed(tag, image);
+        loopback.seedDestination(tag, image);
+      }
+      const report = await loopback.process().mirror({ tags });
+      assert.equal(report.counts.skipped, 11);
+      // One list, 401 and token, a HEAD each.
+      assert.equal(loopback.takeRequests(), 1 + 2 + 11);
     }));
 });
 
