@@ -228,9 +228,9 @@ class HostAuthorizer implements Authorizer {
       const way = this.#wayOf(preferred(parseChallenges(header)));
       if (way?.kind === 'bearer') await this.#bearerToken(way, scope, signal);
     } catch (error) {
-      const isRefusal = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
-      if (!isRefusal || !learnt.shows) throw error;
-      learnt.hidesNothing = true;
+      // What answers without a token is believed; a pause is waited for, as anywhere.
+      if (!learnt.shows || signal.aborted || isFault(error, 'ABORTED', 'RATE_LIMITED')) throw error;
+      learnt.hidesNothing = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
       return false;
     }
     return this.refused(used, scope, header, true);

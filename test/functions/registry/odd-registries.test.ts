@@ -215,6 +215,29 @@ describe('registries as users have them', () => {
     }
   });
 
+  it('believes an open repository whose root names a realm that is out of reach', async (t) => {
+    const behind = await registry(t);
+    for (const tag of ['v1', 'v9']) behind.store.putManifest('org/app', INDEX, tag);
+    let status = 500;
+    const at = await front(t, behind.host, (request, response) => {
+      const { url = '', headers } = request;
+      const challenge = `Bearer realm="http://${headers.host ?? ''}/token"`;
+      if (url.startsWith('/token')) response.writeHead(status).end('{"token":"good"}');
+      else if (url === '/v2/') response.writeHead(401, { 'www-authenticate': challenge }).end();
+      else if (url.endsWith('/v9') && headers.authorization === undefined) {
+        response.writeHead(404).end();
+      } else return false;
+      return true;
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    await rejection(one.headManifest('v2', NEVER), 'SERVER_ERROR');
+    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v9']);
+    for (const tag of ['v2', 'v9']) assert.equal(await one.headManifest(tag, NEVER), undefined);
+    // It is asked again, and shows what it hid meanwhile.
+    status = 200;
+    assert.ok(await one.headManifest('v9', NEVER));
+  });
+
   it('takes no example of a root’s challenge for the repository’s name', async (t) => {
     const behind = await registry(t);
     behind.store.putManifest('org/app', INDEX, 'v1');
