@@ -254,10 +254,8 @@ export class ReferrerCopy {
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
-    const [found] = await Promise.all([
-      listed,
-      settleAll([brought, listed.then(() => undefined), followed], 'copy referrers'),
-    ]);
+    await settleAll([brought, listed.then(() => undefined), followed], 'copy referrers');
+    const found = await listed;
     // Last, since what failed beside it may come again, and this will not.
     if (unread > 0) throw unreadEntries(unread);
     return isRefused && found === 'all' ? 'ReferrersRefused' : found;

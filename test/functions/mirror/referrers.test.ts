@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { Fault } from '../../../functions/fault.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
@@ -324,6 +325,37 @@ describe('referrers', () => {
       const listed = acknowledgesSubjects ? [] : [sbom.manifest.digest, scan.manifest.digest];
       assert.deepEqual(fallbackOf(digest, rig), listed);
     }
+  });
+
+  it('leave no work behind where their list fails at once', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    const signature = referrer('signature', sbom);
+    rig.source.tag('v1', image);
+    refer(rig.source, image, sbom);
+    refer(rig.source, sbom, signature);
+    rig.destination.acknowledgesSubjects = false;
+    const failed = Promise.withResolvers<undefined>();
+    const slow = Promise.withResolvers<undefined>();
+    rig.destination.before.push((call) => {
+      if (call !== `destination getManifest ${referrersTag(digest)}`) return;
+      failed.resolve(undefined);
+      throw new Fault('NETWORK', 'the test says so', { side: 'destination' });
+    });
+    rig.source.before.push(async (call) => {
+      if (call === `source getManifest ${signature.manifest.digest}`) await slow.promise;
+    });
+    let isOver = false;
+    const mirrored = rig.mirror({}, ON).finally(() => {
+      isOver = true;
+    });
+    await failed.promise;
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((go) => setImmediate(go));
+    assert.equal(isOver, false);
+    slow.resolve(undefined);
+    const report = await mirrored;
+    assert.equal(recordOf(report, referrersTag(digest)).fault?.code, 'NETWORK');
+    assert.equal(has(rig, signature), true);
   });
 
   it('are told where the source refuses the question, and nothing fails', async () => {
