@@ -17,7 +17,7 @@ import { chooseChildren, mayLackChildren, platformCount, type Platforms } from '
 import { settle, settleAll } from './settle.ts';
 import type { ManifestNode, SourceManifests } from './source-manifests.ts';
 import type { TagTurns } from './tag-turns.ts';
-import type { Tally } from './tally.ts';
+import { Tally } from './tally.ts';
 import { enterIndex, stepInto, type Walk } from './walk.ts';
 
 /** Blobs of one manifest on their way at once: what a registry's limiter lets start at most. */
@@ -61,6 +61,8 @@ export class ManifestCopy {
   readonly #context: CopyContext;
   readonly #children = new SingleFlight<void>();
   readonly #bodies = new SingleFlight<void>();
+  /** Indexes that were refused without all their children, and whose push with them came too late. */
+  readonly #completed = new Set<string>();
 
   constructor(context: CopyContext) {
     this.#context = context;
@@ -167,11 +169,26 @@ export class ManifestCopy {
           if (missed.length === 0 && !isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
           const { digests } = toFault(error, 'put manifest');
           if (isFault(error)) refuseForeignLayers(node, error);
-          await this.#heal(node, [...new Set([...digests, ...missed])], mark, walk, tally);
-          const again = await destination.putManifest(reference, node.bytes, signal, mayStart);
-          if (missed.length > 0) this.#learnWholeIndexes(walk, leftOut, tally);
-          return again;
+          const healing = new Tally();
+          await this.#heal(
+            node,
+            [...new Set([...digests, ...missed])],
+            mark,
+            walk,
+            healing,
+          ).finally(() => {
+            tally.heal(healing);
+          });
+          try {
+            const again = await destination.putManifest(reference, node.bytes, signal, mayStart);
+            if (missed.length > 0) this.#completed.add(node.digest);
+            return again;
+          } catch (late) {
+            if (missed.length > 0 && isFault(late, 'ABORTED')) this.#completed.add(node.digest);
+            throw late;
+          }
         });
+      if (this.#completed.delete(node.digest)) this.#learnWholeIndexes(walk, leftOut, tally);
       there.add(node.digest);
       tally.push();
       const { subject } = node.manifest;

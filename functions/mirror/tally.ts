@@ -8,7 +8,7 @@ export class Tally {
   #present = 0;
   #bytesUploaded = 0;
   #bytesSaved = 0;
-  #pushes = 0;
+  #progressed = false;
   #leftOut = 0;
   #leavesForeignLayers = false;
 
@@ -19,6 +19,7 @@ export class Tally {
   blob({ arrival, bytesUploaded }: BlobResult, sizeBytes: number): void {
     this.#bytesUploaded += bytesUploaded;
     if (arrival !== 'uploaded') this.#bytesSaved += Math.max(0, sizeBytes);
+    this.#progressed ||= arrival === 'uploaded' || arrival === 'mounted';
     if (arrival === 'uploaded') this.#uploaded += 1;
     else if (arrival === 'mounted') this.#mounted += 1;
     else this.#present += 1;
@@ -26,7 +27,21 @@ export class Tally {
 
   /** Counts a pushed manifest. */
   push(): void {
-    this.#pushes += 1;
+    this.#progressed = true;
+  }
+
+  /**
+   * Counts what was brought once more since the registry said that it is missing: no progress until it
+   * takes the manifest, or a registry that goes on saying so would be sent it for ever.
+   */
+  heal(healing: Tally): void {
+    this.#uploaded += healing.#uploaded;
+    this.#mounted += healing.#mounted;
+    this.#present += healing.#present;
+    this.#bytesUploaded += healing.#bytesUploaded;
+    this.#bytesSaved += healing.#bytesSaved;
+    this.#leftOut += healing.#leftOut;
+    this.#leavesForeignLayers ||= healing.#leavesForeignLayers;
   }
 
   /** Counts children of an index below the tag's own that were left out for their platforms. */
@@ -58,7 +73,7 @@ export class Tally {
 
   /** Whether anything lasting was done: a blob brought, a manifest pushed. */
   get progressed(): boolean {
-    return this.#uploaded + this.#mounted + this.#pushes > 0;
+    return this.#progressed;
   }
 
   get blobs(): BlobCounts {

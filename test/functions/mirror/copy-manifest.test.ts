@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { Fault } from '../../../functions/fault.ts';
 import { MAX_LAYERS } from '../../../functions/oci/manifest.ts';
 import {
   blobOf,
@@ -363,6 +364,23 @@ describe('self-healing', () => {
     rig.destination.before.push(failing('destination putManifest', 'DESTINATION_INCOMPLETE'));
     assert.equal(await copied(rig, imageWith('image', 2)), 'DESTINATION_INCOMPLETE');
     assert.equal(rig.destination.count('destination putManifest'), 2);
+  });
+
+  it('takes what is sent again in vain for no progress', async () => {
+    const rig = new Rig();
+    const image = imageWith('image', 1, 1_000_000);
+    const [, layer] = image.blobs;
+    rig.source.tag('v1', image);
+    rig.destination.before.push((call) => {
+      if (call !== 'destination putManifest v1') return;
+      throw new Fault('DESTINATION_INCOMPLETE', 'it says so for ever', {
+        side: 'destination',
+        digests: [layer!.descriptor.digest],
+      });
+    });
+    assert.equal((await rig.mirror()).progressed, true);
+    const again = await rig.mirror({ tags: ['v1'] });
+    assert.deepEqual([again.bytesUploaded, again.progressed], [1_000_000, false]);
   });
 
   it('heals a tag that was to be retagged only', async () => {

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { Fault } from '../../../functions/fault.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import type { DestinationRepository, PutAnswer } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import {
   chooseChildren,
@@ -280,6 +281,37 @@ describe('a host that takes whole indexes only', () => {
       assert.deepEqual(hosts, [rig.destination.host]);
     });
   }
+
+  it('is learnt where the missing parts took so long that the push came too late', async () => {
+    /** Asks whether a push may still start, as the client does in its turn. */
+    class Asking extends FakeDestination {
+      override async putManifest(
+        ...[reference, manifest, signal, mayStart]: Parameters<DestinationRepository['putManifest']>
+      ): Promise<PutAnswer> {
+        if (mayStart?.() === false) throw new Fault('ABORTED', 'its turn came too late');
+        return super.putManifest(reference, manifest, signal);
+      }
+    }
+    const rig = new Rig();
+    rig.use(rig.source, new Asking());
+    const [amd64, arm64] = [imageWith('amd64', 1), imageWith('arm64', 1)];
+    rig.source.tag(
+      'v1',
+      platformIndex([
+        { image: amd64, platform: 'linux/amd64' },
+        { image: arm64, platform: 'linux/arm64' },
+      ]),
+    );
+    rig.destination.before.push((call) => {
+      if (call === `destination putManifest ${arm64.manifest.digest}`) rig.nowMs += 6000;
+    });
+    const hosts: string[] = [];
+    const observer = { onWholeIndexes: (host: string) => hosts.push(host) };
+    const report = await rig.mirror({ platforms: ['linux/amd64'] }, { observer });
+    assert.deepEqual(came(report), ['copied', 'Missing', undefined]);
+    assert.equal(rig.destination.manifests.has(arm64.manifest.digest), true);
+    assert.deepEqual(hosts, [rig.destination.host]);
+  });
 
   it('is not one because it refuses an index for what was chosen', async () => {
     const rig = sparseRig();
