@@ -438,7 +438,7 @@ class Mirroring {
       await pMap(
         subjects.filter(({ tagged }) => tagged === isTagged),
         async ({ digest, tagged }) => {
-          const children = tagged ? await this.#childrenOf(digest) : [];
+          const children = tagged ? await this.#childrenOf(digest, signatures.size > 0) : [];
           await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
         },
         { concurrency: this.#options.tagWorkers },
@@ -448,11 +448,12 @@ class Mirroring {
 
   /**
    * Children of an unchanged subject, whose referrers follow too: one GET at the destination, where the
-   * source may have any.
+   * source may have any. Of an event that names its tags the signatures of children are found so, too.
    */
-  async #childrenOf(digest: string): Promise<readonly Descriptor[]> {
+  async #childrenOf(digest: string, hasSignatures: boolean): Promise<readonly Descriptor[]> {
     const { source, destination, pool } = this.#ports;
-    if (!source.mayHaveReferrersApi) return [];
+    const maySign = hasSignatures && this.#requested !== undefined;
+    if (!source.mayHaveReferrersApi && !maySign) return [];
     try {
       const manifest = await destination.getManifest(digest, this.#signal);
       if (manifest === undefined) return [];

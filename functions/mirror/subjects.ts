@@ -63,8 +63,8 @@ export interface Unanswered {
 
 /**
  * Finds the unchanged manifests whose signatures and referrers this event compares: those under
- * its skipped tags, those that signature tags name, and those that are wished for. Where the inventory
- * tells no digest the destination is asked, one HEAD each.
+ * its skipped tags, those that signature tags name (unless the event names its tags), and those that are
+ * wished for. Where the inventory tells no digest the destination is asked, one HEAD each.
  */
 export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSubjects> {
   const { context, wished } = search;
@@ -77,7 +77,8 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
       : { digests: [], answered: 0 };
   const tagged = new Set([...wished, ...digests]);
   const ofAnyAge = isByName ? tagged : new Set(wished);
-  const named = scope === 'none' ? [] : [...search.signatures.keys()];
+  // An event that names its tags is about what they reach: each batch would follow all there is.
+  const named = scope === 'none' || isByName ? [] : [...search.signatures.keys()];
   const untagged = named.filter((digest) => !tagged.has(digest));
   const candidates = [
     ...[...tagged].map((digest) => ({ digest, tagged: true })),
@@ -115,7 +116,7 @@ function isInScope(
 
 /** Digests under the tags that stay as they are; unknown ones are asked for only where it matters. */
 async function taggedDigests(
-  { steps, context }: SubjectSearch,
+  { steps, context, signatures, isByName }: SubjectSearch,
   unanswered: Unanswered[],
 ): Promise<{ readonly digests: readonly string[]; readonly answered: number }> {
   const { source, destination, there, signal } = context;
@@ -128,8 +129,9 @@ async function taggedDigests(
     if (step.digest === undefined) unknown.push(step.tag);
     else digests.push(step.digest);
   }
-  // A HEAD per tag would be for nothing: cosign's tags are found by the source's list alone.
-  if (!source.mayHaveReferrersApi) return { digests, answered };
+  // A HEAD per tag would be for nothing: nothing refers to any, or cosign's tags alone tell to what.
+  const maySign = isByName && signatures.size > 0;
+  if (!source.mayHaveReferrersApi && !maySign) return { digests, answered };
   await pMap(
     unknown,
     async (tag) => {

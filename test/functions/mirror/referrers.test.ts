@@ -137,6 +137,34 @@ describe('signature tags', () => {
     assert.equal(recordOf(await rig.mirror({ reason: 'requested' }, ON), sig).outcome, 'drifted');
   });
 
+  it('follow the tags that are asked for by name, their children too, and no others', async () => {
+    for (const map of ['complete', 'none'] as const) {
+      const rig = new Rig();
+      rig.destination.map = map;
+      const child = imageWith('child', 1);
+      const index = indexOf([child]);
+      rig.source.tag('v1', index);
+      rig.destination.tag('v1', index);
+      const own = [child, index].map(({ manifest }) => `${referrersTag(manifest.digest)}.sig`);
+      for (const tag of own) rig.source.tag(tag, imageWith(tag, 1));
+      for (let n = 0; n < 20; n += 1) {
+        const other = imageWith(`other ${n}`, 1);
+        rig.source.tag(`v2.${n}`, other);
+        rig.destination.tag(`v2.${n}`, other);
+        const tag = `${referrersTag(other.manifest.digest)}.sig`;
+        rig.source.tag(tag, imageWith(tag, 1));
+      }
+      const wish = { reason: 'requested', tags: ['v1'], verify: 'none' } as const;
+      const report = await rig.mirror(wish, ON);
+      const records = report.records.map(({ tag, outcome }) => `${tag} ${outcome}`);
+      assert.deepEqual(
+        records.sort(),
+        ['v1 skipped', ...own.map((tag) => `${tag} copied`)].sort(),
+        map,
+      );
+    }
+  });
+
   it('are copied on request by name', async () => {
     const rig = new Rig();
     rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
