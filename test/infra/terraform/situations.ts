@@ -283,7 +283,10 @@ export const SITUATIONS: readonly Situation[] = [
 ];
 
 /** Healthy work, each with what may look like trouble. */
-export const HEALTHY: readonly Omit<Situation, 'alert' | 'sees'>[] = [
+export const HEALTHY: readonly (Omit<Situation, 'alert' | 'sees'> & {
+  /** It happens once: what must hold for longer than its lines are looked at does not fire. */
+  readonly isMomentary?: boolean;
+})[] = [
   {
     situation: 'a change is mirrored, and the next event finds all of it there',
     happens: async (deployment: Deployment): Promise<void> => {
@@ -341,7 +344,9 @@ export const HEALTHY: readonly Omit<Situation, 'alert' | 'sees'>[] = [
     },
   },
   {
+    // The ended delivery may have asked to be delivered again.
     situation: 'a service is deployed anew, and its instance ends while it copies',
+    isMomentary: true,
     happens: async (deployment: Deployment): Promise<void> => {
       const { registries } = deployment;
       await registries.push('org/app', '1.0');
