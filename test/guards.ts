@@ -20,23 +20,14 @@
 //   npm run guards -- --strict     fails for the weak ones as well, of which no test misses all or a part
 //   npm run guards -- --part=3/10  every tenth, beginning with the third: a part of all for each day
 import { spawn } from 'node:child_process';
-import {
-  cpSync,
-  globSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import ts from 'typescript';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+import { copyProject } from './project-copy.ts';
 
 /** One marker: what of its file is replaced by what, so that the guard is off. */
 export interface Guard {
@@ -230,12 +221,8 @@ async function main(args: readonly string[]): Promise<number> {
     allowPositionals: true,
   });
   const [first = 1, step = 1] = values.part.split('/').map(Number);
-  const copy = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-guards-'));
+  const copy = copyProject();
   try {
-    for (const part of ['bridge', 'functions', 'infra', 'test', 'package.json', 'tsconfig.json']) {
-      cpSync(join(root, part), join(copy, part), { recursive: true });
-    }
-    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
     return await proveAll(
       copy,
       (names) =>

@@ -80,14 +80,6 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
 
 const PLAIN = { mount: undefined, from: undefined, origin: undefined } as const;
 
-/** Pairs of repositories that are remembered; beyond it the memory begins anew. */
-const MAX_REFUSED_PAIRS = 1000;
-
-function rememberRefusal(pairs: Set<string>, pair: string): void {
-  if (pairs.size >= MAX_REFUSED_PAIRS) pairs.clear();
-  pairs.add(pair);
-}
-
 interface UploadOptions {
   readonly mountFrom?: MountSource;
   readonly force?: boolean;
@@ -168,8 +160,7 @@ class BlobUpload {
     if (started.kind === 'session') return started.location;
     const location = await this.#begin();
     if (other === undefined) memory.mountRefused = true;
-    else if (started.kind === 'mount-refused')
-      rememberRefusal(memory.mountsRefused, this.#pair(other));
+    else if (started.kind === 'mount-refused') memory.mountsRefused.set(this.#pair(other), true);
     return location;
   }
 

@@ -1,3 +1,4 @@
+import { RecentMap } from '../recent-map.ts';
 import type { Fault } from '../fault.ts';
 
 /** A question for referrers that got no answer; the next one is not asked before its time. */
@@ -8,6 +9,9 @@ export interface ReferrersFailure {
   readonly times: number;
 }
 
+/** Pairs of repositories of a host that are remembered; the longest unused is asked anew. */
+const MAX_REFUSED_PAIRS = 1000;
+
 /** What a process has learnt about one registry host, and keeps. */
 export interface HostMemory {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
@@ -15,7 +19,7 @@ export interface HostMemory {
   /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
   mountRefused: boolean;
   /** Pairs of repositories between which it refuses to be asked for mounts. */
-  readonly mountsRefused: Set<string>;
+  readonly mountsRefused: RecentMap<string, true>;
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
   sessionNeedsAuthorization: boolean;
   /**
@@ -51,7 +55,7 @@ export function newHostMemory(): HostMemory {
   return {
     mountProven: false,
     mountRefused: false,
-    mountsRefused: new Set(),
+    mountsRefused: new RecentMap(MAX_REFUSED_PAIRS),
     sessionNeedsAuthorization: false,
     head: 'untried',
     bareNotFound: new Set(),

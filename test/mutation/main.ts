@@ -7,20 +7,13 @@
 // The same seed takes the same sample of the same source. Tests that import the changed declaration
 // run, those that reach the fewest files first, until one fails.
 import { spawn } from 'node:child_process';
-import {
-  cpSync,
-  globSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { Random } from '../chaos/random.ts';
+import { copyProject } from '../project-copy.ts';
 import { SourceGraph } from '../source-graph.ts';
 import { MUTANT_KINDS, mutantsOf, mutated, type Mutant, type MutantKind } from './mutants.ts';
 
@@ -43,23 +36,12 @@ const { values } = parseArgs({
   },
 });
 
-/** A generator of numbers in [0, 1) (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let word = Math.imul(state ^ (state >>> 15), state | 1);
-    word ^= word + Math.imul(word ^ (word >>> 7), word | 61);
-    return ((word ^ (word >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** So many of the items, each as likely as another. */
-function sampled<T>(items: readonly T[], count: number, random: () => number): readonly T[] {
+function sampled<T>(items: readonly T[], count: number, random: Random): readonly T[] {
   const rest = [...items];
   const taken: T[] = [];
   while (taken.length < count && rest.length > 0) {
-    taken.push(...rest.splice(Math.floor(random() * rest.length), 1));
+    taken.push(...rest.splice(random.below(rest.length), 1));
   }
   return taken;
 }
@@ -133,25 +115,7 @@ function passes(test: string, copy: string): Promise<boolean> {
   });
 }
 
-function newCopy(): string {
-  const copy = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-mutation-'));
-  for (const entry of [
-    'bridge',
-    'functions',
-    'test',
-    'infra',
-    'package.json',
-    'tsconfig.json',
-    'README.md',
-    'cloudbuild.yaml',
-  ]) {
-    cpSync(join(root, entry), join(copy, entry), { recursive: true });
-  }
-  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-  return copy;
-}
-
-const random = randomOf(Number(values.seed));
+const random = new Random(Number(values.seed));
 const kinds = new Set<string>(values.kind.length === 0 ? MUTANT_KINDS : values.kind);
 const all = products
   .filter((file) => values.file.length === 0 || values.file.includes(file))
@@ -165,7 +129,7 @@ const waiting = [...sample];
 let done = 0;
 
 async function work(): Promise<void> {
-  const copy = newCopy();
+  const copy = copyProject();
   try {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
       const noticed = await noticedBy(mutant, copy);

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { RecentMap } from '../../../functions/recent-map.ts';
 import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+
+const COLLECTIONS = [Map, Set, RecentMap];
 
 describe('host memory', () => {
   it('knows nothing at first, and nothing of another host', () => {
@@ -10,7 +13,8 @@ describe('host memory', () => {
     const { head, ...rest } = one;
     assert.equal(head, 'untried');
     for (const [name, value] of Object.entries(rest) as [string, unknown][]) {
-      const size = value instanceof Map || value instanceof Set ? value.size : value;
+      const isCollection = COLLECTIONS.some((kind) => value instanceof kind);
+      const size = isCollection ? (value as { readonly size: number }).size : value;
       assert.ok(size === false || size === 0 || size === undefined, name);
     }
     one.rangeRefused.add('sha256:00');
