@@ -79,6 +79,8 @@ interface Lead {
    * whoever waits would have to wait for as well.
    */
   movedAtMs: number | undefined;
+  /** What the source has given; while bytes of it lie ready, the destination is what is waited for. */
+  bytes: Readable | undefined;
 }
 
 /**
@@ -196,7 +198,7 @@ export class BlobCopier {
     const others = this.#others(hostKey, wish);
     for (let wait = others(signal); wait !== undefined; wait = others(signal)) await wait;
     const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
-    const lead: Lead = { source: source.name, ended, movedAtMs: undefined };
+    const lead: Lead = { source: source.name, ended, movedAtMs: undefined, bytes: undefined };
     const leads = this.#leads.get(hostKey) ?? new Set();
     this.#leads.set(hostKey, leads.add(lead));
     try {
@@ -234,7 +236,9 @@ export class BlobCopier {
   async #waitForLead(lead: Lead, giveUpAtMs: number, signal: AbortSignal): Promise<void> {
     for (;;) {
       const nowMs = this.#timing.now();
-      const untilMs = Math.min(giveUpAtMs, (lead.movedAtMs ?? nowMs) + OTHERS_STALL_MS);
+      const hasReady = lead.bytes !== undefined && lead.bytes.readableLength > 0;
+      const movedAtMs = hasReady ? nowMs : (lead.movedAtMs ?? nowMs);
+      const untilMs = Math.min(giveUpAtMs, movedAtMs + OTHERS_STALL_MS);
       const leftMs = untilMs - nowMs;
       if (leftMs <= 0 || (await settledWithin(this.#timing, lead.ended, leftMs, signal))) return;
     }
@@ -253,6 +257,7 @@ export class BlobCopier {
       if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
       const upload = new Upload(blob, pauses);
       lead.movedAtMs = undefined;
+      lead.bytes = undefined;
       try {
         return await this.#upload(key, wish, upload, lead, signal);
       } catch (error) {
@@ -363,7 +368,8 @@ export class BlobCopier {
       this.#flows.set(key, upload);
       for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
       try {
-        return await open(source, blob, signal);
+        lead.bytes = await open(source, blob, signal);
+        return lead.bytes;
       } catch (error) {
         this.#endFlow(key, upload);
         if (signal.aborted || !isFault(error)) throw error;

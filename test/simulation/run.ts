@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
+import { BELIEVED_MS } from '../../functions/mirror/knowledge.ts';
 import { Random } from '../chaos/random.ts';
 import { Broker, type Topic } from './broker.ts';
 import { disturberOf } from './disturbance.ts';
@@ -395,7 +396,10 @@ class Run implements Cloud {
       }
       const { object = '', process } = exchange;
       const key = `${process} ${object}`;
-      const others = uploads.get(key) ?? [];
+      // What was learnt long ago is not believed any more: nobody knows where to mount from.
+      const others = (uploads.get(key) ?? []).filter(
+        ({ endedAtMs = Infinity }) => exchange.sentAtMs - endedAtMs < BELIEVED_MS,
+      );
       // A source that is slow is waited for a bounded time, and then both of them send.
       const anew =
         this.#collected.has(object) ||

@@ -442,20 +442,21 @@ describe('a blob that other sources bring to the host', () => {
     });
   }
 
-  it('is waited for while the destination lets the first source wait', async () => {
-    const rig = new CopierRig();
-    const other = new FakeSource('quay.io/org/app').add(imageOf('image', [rig.blob]));
-    const hold = holding('destination uploadBlob');
-    rig.one.before.push(hold.before);
-    const first = rig.blobs.copy(rig.wish(), never);
-    await hold.reached;
-    const second = rig.blobs.copy(rig.wish({ source: other, destination: rig.two }), never);
-    for (let passedMs = 0; passedMs < 55_000; passedMs += 5000) await rig.timing.pass(5000);
-    hold.release();
-    assert.equal((await first).arrival, 'uploaded');
-    assert.equal((await second).arrival, 'mounted');
-    assert.equal(other.count('source openBlob'), 0);
-  });
+  for (const held of ['destination uploadBlob', 'destination take'])
+    it(`is waited for while the first source waits for the ${held}`, async () => {
+      const rig = new CopierRig();
+      const other = new FakeSource('quay.io/org/app').add(imageOf('image', [rig.blob]));
+      const hold = holding(held);
+      rig.one.before.push(hold.before);
+      const first = rig.blobs.copy(rig.wish(), never);
+      await hold.reached;
+      const second = rig.blobs.copy(rig.wish({ source: other, destination: rig.two }), never);
+      for (let passedMs = 0; passedMs < 55_000; passedMs += 5000) await rig.timing.pass(5000);
+      hold.release();
+      assert.equal((await first).arrival, 'uploaded');
+      assert.equal((await second).arrival, 'mounted');
+      assert.equal(other.count('source openBlob'), 0);
+    });
 
   it('tells nobody the fault of another source', async () => {
     const rig = new CopierRig();

@@ -294,6 +294,9 @@ export class FakeDestination extends Recorder implements DestinationRepository {
           if (there !== undefined) return there;
         }
         const stream = await open(signal);
+        // As the registry's client does, which asks for an upload's token with the first bytes in hand.
+        await firstBytes(stream);
+        for (const before of this.before) await before(`destination take ${blob.digest}`, signal);
         this.tellBytes = (count) => options.onBytes?.(count);
         const chunks: Buffer[] = [];
         for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -399,4 +402,14 @@ function mapOf(
     manifests: new Map(shown.map((digest) => [digest, uploadedAtMs.get(digest)])),
     complete: limit === undefined || tags.size <= limit,
   };
+}
+
+async function firstBytes(stream: Readable): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const settled = (): void => {
+    resolve(undefined);
+  };
+  for (const name of ['readable', 'error', 'close']) stream.once(name, settled);
+  await promise;
+  for (const name of ['readable', 'error', 'close']) stream.off(name, settled);
 }
