@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { printable } from '../../functions/fault.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
+import { backoff } from '../backoff.ts';
 import type { ApiServer } from '../kubernetes/api-server.ts';
 import type { ImageRepository } from './image-repository.ts';
 
@@ -47,11 +48,14 @@ interface Standing {
 
 /**
  * Warning Events on ImageRepositories for what lasts until somebody mends it: written once when it
- * begins, counted up about every hour while it lasts. A failure to write is logged and tried again.
+ * begins, counted up about every hour while it lasts. A failure to write is logged and tried again
+ * after a pause.
  */
 export class ObjectEvents {
   readonly #options: ObjectEventsOptions;
   readonly #standing = new Map<string, Standing>();
+  readonly #pauses = backoff();
+  #pause = { fromMs: 0, forMs: 0 };
   #writing: Promise<void> | undefined;
 
   constructor(options: ObjectEventsOptions) {
@@ -78,11 +82,19 @@ export class ObjectEvents {
 
   /** Writes what is due; to be called now and then. */
   tick(): void {
-    if (this.#writing !== undefined || !this.#options.mayWrite()) return;
+    const { logger, mayWrite, now, signal } = this.#options;
+    if (this.#writing !== undefined || !mayWrite()) return;
+    const pausedMs = now().getTime() - this.#pause.fromMs;
+    // A wall clock that was set back ends the pause.
+    if (pausedMs >= 0 && pausedMs < this.#pause.forMs) return;
     this.#writing = this.#writeDue()
+      .then(() => {
+        this.#pauses.reset();
+      })
       .catch((error: unknown) => {
-        if (this.#options.signal.aborted) return;
-        this.#options.logger.warning('cannot write Kubernetes Events; trying again', { error });
+        if (signal.aborted) return;
+        this.#pause = { fromMs: now().getTime(), forMs: this.#pauses.next() };
+        logger.warning('cannot write Kubernetes Events; trying again', { error });
       })
       .finally(() => {
         this.#writing = undefined;

@@ -129,15 +129,29 @@ describe('ObjectEvents', () => {
     poor.close();
   });
 
-  it('tries again after an outage', async () => {
+  it('tries again after an outage, with growing pauses', async () => {
     const events = objectEvents();
     const before = (await written('flux-system')).length;
-    standIns.kubernetes.faults.request({ resource: 'events', answer: 'reset' });
+    standIns.kubernetes.faults.request({ resource: 'events', answer: 'reset', times: 2 });
     events.warn({ ...app, uid: 'late', name: 'late' }, warning);
     await events.idle();
+    for (let look = 0; look < 10; look += 1) {
+      events.tick();
+      await events.idle();
+    }
     assert.equal(lines.length, 1);
+    nowMs += 800;
     events.tick();
     await events.idle();
+    nowMs += 799;
+    events.tick();
+    await events.idle();
+    assert.equal(lines.length, 2);
+    assert.equal((await written('flux-system')).length, before);
+    nowMs += 801;
+    events.tick();
+    await events.idle();
+    assert.equal(lines.length, 2);
     assert.equal((await written('flux-system')).length, before + 1);
   });
 });
