@@ -257,15 +257,15 @@ export class BlobCopier {
       if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
       const upload = new Upload(blob, pauses);
       lead.movedAtMs = undefined;
-      lead.bytes = undefined;
       try {
         return await this.#upload(key, wish, upload, lead, signal);
       } catch (error) {
         // Another brought it to the host while this one waited for a stream.
         if (error === MOUNTABLE) continue;
         const fault = toFault(error, 'copy blob');
+        lead.bytes = undefined;
         if (signal.aborted) throw fault;
-        if (await this.#waitsOut(fault, wish, pauses, signal)) continue;
+        if (await this.#waitsOut(fault, wish, pauses, signal, upload.hasFlowed)) continue;
         if (!mayRestart(fault, attempt, upload.unansweredMs(this.#timing.now()))) throw fault;
         attempt += 1;
         await sleep(this.#timing, backoffMs(RESTART_BACKOFF, attempt - 1, this.#random()), signal);
@@ -279,10 +279,11 @@ export class BlobCopier {
     { deadline }: BlobWish,
     pauses: { count: number },
     signal: AbortSignal,
+    hasFlowed = false,
   ): Promise<boolean> {
     const leftMs = deadline.endsAtMs - this.#timing.now();
-    // Who only found the host closed has asked nothing.
-    if (fault.status !== undefined) pauses.count += 1;
+    // Who only found the host closed has asked nothing; bytes that flowed are sent once more.
+    if (fault.status !== undefined || hasFlowed) pauses.count += 1;
     const pauseMs = pauseMsOf(fault, pauses.count, leftMs, this.#random());
     if (pauseMs === undefined) return false;
     await sleep(this.#timing, pauseMs, signal);
@@ -310,8 +311,9 @@ export class BlobCopier {
           ...(force ? { force } : {}),
           onBytes: (count) => {
             const nowMs = this.#timing.now();
-            lead.movedAtMs = nowMs;
             upload.sent(count, nowMs);
+            // After the last byte the destination is what is waited for.
+            lead.movedAtMs = upload.isSent ? undefined : nowMs;
             wish.onBytes?.(count);
           },
         },
@@ -417,6 +419,15 @@ class Upload {
     if (this.#sentBytes < this.blob.sizeBytes) return;
     this.#sentAtMs ??= nowMs;
     this.place();
+  }
+
+  get isSent(): boolean {
+    return this.#sentAtMs !== undefined;
+  }
+
+  /** Whether bytes have flowed. */
+  get hasFlowed(): boolean {
+    return this.#sentBytes > 0;
   }
 
   /** How long the destination has said nothing since it took the last byte; undefined: it did not. */

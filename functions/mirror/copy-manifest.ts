@@ -13,7 +13,13 @@ import type {
   PutAnswer,
   SourceRepository,
 } from './ports.ts';
-import { chooseChildren, mayLackChildren, platformCount, type Platforms } from './platforms.ts';
+import {
+  chooseChildren,
+  childrenForPlatforms,
+  mayLackChildren,
+  platformCount,
+  type Platforms,
+} from './platforms.ts';
 import { settle, settleAll } from './settle.ts';
 import type { ManifestNode, SourceManifests } from './source-manifests.ts';
 import type { TagTurns } from './tag-turns.ts';
@@ -158,9 +164,10 @@ export class ManifestCopy {
     tally: Tally,
     mayStart?: () => boolean,
   ): Promise<PutAnswer> {
-    const { destination, pool, signal, there } = this.#context;
+    const { destination, platforms, pool, signal, there } = this.#context;
     const mark = pool.knowledge.mark();
-    const { leftOut } = chooseChildren(node.manifest, this.#context);
+    // Its parts may have been chosen before its host was seen to want whole indexes.
+    const { leftOut } = childrenForPlatforms(node.manifest.children, platforms);
     try {
       const answer = await destination
         .putManifest(reference, node.bytes, signal, mayStart)
@@ -313,7 +320,12 @@ function missedPlatforms(
   there: DestinationManifests,
 ): readonly string[] {
   if (!isFault(error, 'DESTINATION_INCOMPLETE', 'MANIFEST_REFUSED')) return [];
-  const { code, digests } = error;
+  const { code } = error;
+  const parts = new Set(
+    [...blobsOf(node.manifest), ...node.manifest.children].map(({ digest }) => digest),
+  );
+  // The index's own digest says nothing of what it lacks.
+  const digests = error.digests.filter((digest) => parts.has(digest));
   const isNamed = ({ digest }: Descriptor): boolean => digests.includes(digest);
   if (digests.length > 0 && !leftOut.some(isNamed)) return [];
   if (code === 'MANIFEST_REFUSED' && node.manifest.blobChildren.length > 0) return [];

@@ -42,6 +42,7 @@ export class DestinationManifests {
   /** It is there now. */
   add(digest: string): void {
     this.#lost.delete(digest);
+    this.#asked.delete(digest);
     this.#knowledge.addManifest(this.#destination.name, digest);
   }
 

@@ -1,13 +1,10 @@
-import pMap from 'p-map';
-
 import type { Reason } from '../contract/event.ts';
-import { toFault } from '../fault.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
 import type { DecidedStep } from './inquiry.ts';
-import { QUESTION_CONCURRENCY } from './inventory.ts';
 import { chooseChildren, mayLackChildren, type PlatformContext } from './platforms.ts';
 import type { DestinationRepository } from './ports.ts';
+import { askEach } from './questions.ts';
 import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
 
 /** What tells the indexes that lack children of platforms that are wanted now. */
@@ -38,27 +35,29 @@ export async function withIncompleteIndexes(
     platforms !== undefined && !pool.knowledge.wantsWholeIndexes(destination.host);
   if (!mayBeSparse || !LOOKING.includes(reason)) return steps;
   const answers = new Map<string, Promise<IndexState>>();
-  return pMap(
-    steps,
-    async (step): Promise<DecidedStep> => {
-      if (step.action !== 'skip' || step.reason !== 'Identical') return step;
-      const { tag, digest } = step;
-      if (digest === undefined || !verified(tag)) return step;
+  const changed = new Map<string, DecidedStep>();
+  const identical = steps.flatMap((step) =>
+    step.action === 'skip' && step.reason === 'Identical' && step.digest !== undefined
+      ? [{ tag: step.tag, digest: step.digest }]
+      : [],
+  );
+  await askEach(
+    identical.filter(({ tag }) => verified(tag)),
+    search.signal,
+    'look at index',
+    async ({ tag, digest }) => {
       const answer = answers.get(digest) ?? stateOf(digest, search);
       answers.set(digest, answer);
-      try {
-        const state = await answer;
-        if (state === 'incomplete') {
-          return { tag, action: 'complete', reason: 'PlatformsMissing', digest };
-        }
-        // It went since it was listed.
-        return state === 'gone' ? { tag, action: 'copy', reason: 'Missing' } : step;
-      } catch (error) {
-        return { tag, action: 'fail', fault: toFault(error, 'look at index') };
+      const state = await answer;
+      if (state === 'incomplete') {
+        changed.set(tag, { tag, action: 'complete', reason: 'PlatformsMissing', digest });
       }
+      // It went since it was listed.
+      if (state === 'gone') changed.set(tag, { tag, action: 'copy', reason: 'Missing' });
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    ({ tag }, fault) => changed.set(tag, { tag, action: 'fail', fault }),
   );
+  return steps.map((step) => changed.get(step.tag) ?? step);
 }
 
 /** What an index at the destination has of the children that are wanted. */

@@ -1,13 +1,6 @@
-import pMap from 'p-map';
-
 import { toFault, type Fault } from '../fault.ts';
 import { parseManifest } from '../oci/manifest.ts';
-import {
-  QUESTION_CONCURRENCY,
-  withTagDigests,
-  type DestinationInventory,
-  type SourceInventory,
-} from './inventory.ts';
+import { withTagDigests, type DestinationInventory, type SourceInventory } from './inventory.ts';
 import {
   planTag,
   type DestinationFact,
@@ -23,6 +16,7 @@ import {
   type PlatformFields,
 } from './platforms.ts';
 import type { DestinationRepository, SourceRepository } from './ports.ts';
+import { askEach } from './questions.ts';
 
 /** A step that needs no more questions, or why its questions were not answered. */
 export type DecidedStep =
@@ -73,8 +67,6 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
   const sources = new Map<string, SourceFact>();
   const destinations = new Map<string, DestinationFact>();
   const faults = new Map<string, Fault>();
-  // One for all tags: after an interruption there may be hundreds of thousands.
-  let interrupted: Fault | undefined;
   const plan = (tag: string): Step | DecidedStep => {
     const fault = faults.get(tag);
     if (fault !== undefined) return { tag, action: 'fail', fault };
@@ -95,19 +87,13 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
         continue;
       }
     }
-    await pMap(
+    for (const { tag } of open) asked.add(tag);
+    await askEach(
       open,
-      async ({ tag, question }) => {
-        asked.add(tag);
-        try {
-          await ask(tag, question, inquiry, sources, destinations);
-        } catch (error) {
-          const fault = toFault(error, 'verify tag');
-          if (fault.code === 'ABORTED') interrupted ??= fault;
-          faults.set(tag, fault.code === 'ABORTED' ? (interrupted ?? fault) : fault);
-        }
-      },
-      { concurrency: QUESTION_CONCURRENCY },
+      inquiry.signal,
+      'verify tag',
+      async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
+      ({ tag }, fault) => faults.set(tag, fault),
     );
     steps = tags.map(plan);
   }
@@ -178,32 +164,31 @@ export async function lookAhead(
       inquiry.policy.hasManifest(digest) || destinationInventory.hasManifest(digest) === true,
   };
   const isRead = platforms?.platforms !== undefined && platforms.platforms !== 'all';
-  return pMap(
-    steps,
-    async (step): Promise<DecidedStep> => {
-      const isMissing = step.action === 'copy';
-      const moves = step.action === 'overwrite' || step.action === 'complete';
-      if (!isMissing && !(isRead && moves)) return step;
-      try {
-        const found = isRead
-          ? await source.getManifest(step.tag, signal)
-          : await source.headManifest(step.tag, signal);
-        const fact: SourceFact =
-          found === undefined ? { state: 'gone' } : { state: 'listed', digest: found.digest };
-        const fields =
-          isRead && found !== undefined && 'bytes' in found
-            ? platformFields(chooseChildren(parseManifest(found.bytes, found.mediaType), platforms))
-            : {};
-        if (!isMissing) return { ...step, ...fields };
-        const destination: DestinationFact = { state: 'absent' };
-        return {
-          ...decided(planTag({ tag: step.tag, source: fact, destination }, policy)),
-          ...fields,
-        };
-      } catch (error) {
-        return { tag: step.tag, action: 'fail', fault: toFault(error, 'verify tag') };
-      }
+  const isMissing = ({ action }: DecidedStep): boolean => action === 'copy';
+  const moves = ({ action }: DecidedStep): boolean =>
+    action === 'overwrite' || action === 'complete';
+  const seen = new Map<string, DecidedStep>();
+  await askEach(
+    steps.filter((step) => isMissing(step) || (isRead && moves(step))),
+    signal,
+    'verify tag',
+    async (step) => {
+      const { tag } = step;
+      const found = isRead
+        ? await source.getManifest(tag, signal)
+        : await source.headManifest(tag, signal);
+      const fact: SourceFact =
+        found === undefined ? { state: 'gone' } : { state: 'listed', digest: found.digest };
+      const fields =
+        isRead && found !== undefined && 'bytes' in found
+          ? platformFields(chooseChildren(parseManifest(found.bytes, found.mediaType), platforms))
+          : {};
+      const next = isMissing(step)
+        ? decided(planTag({ tag, source: fact, destination: { state: 'absent' } }, policy))
+        : step;
+      seen.set(tag, { ...next, ...fields });
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    ({ tag }, fault) => seen.set(tag, { tag, action: 'fail', fault }),
   );
+  return steps.map((step) => seen.get(step.tag) ?? step);
 }

@@ -3,12 +3,10 @@ import pMap from 'p-map';
 import { isTag } from '../oci/reference.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import type { DestinationRepository, ManifestMap, SourceRepository, TagListing } from './ports.ts';
+import { QUESTION_CONCURRENCY } from './questions.ts';
 
 /** Up to so many requested tags are asked one by one: cheaper than a list of thousands. */
 export const MAX_HEADED_TAGS = 10;
-
-/** HEAD requests of one event at once: half of what a registry's gate lets through at most. */
-export const QUESTION_CONCURRENCY = 16;
 
 /** What the source has. */
 export interface SourceInventory {

@@ -15,9 +15,10 @@ const LOOK_UP_CONCURRENCY = 4;
 
 /**
  * Reads the manifests of tags ahead and adds up the distinct bytes that the destination seems to
- * lack, until they exceed `thresholdBytes`. Then blobs of 4 MiB and more are looked up at the
+ * lack. Where they exceed `thresholdBytes`, blobs of 4 MiB and more are looked up at the
  * destination, the largest first, because most images share their large layers with older ones.
- * What cannot be read counts nothing here: copying meets it again and tells.
+ * What cannot be read counts nothing here: copying meets it again and tells. In a delivery the first third
+ * of its time is enough: a slow source would let no delivery come to its copying.
  * @returns the bytes, exact only in so far as they do not exceed the threshold
  */
 export async function missingBytes(
@@ -30,6 +31,7 @@ export async function missingBytes(
   await pMap(
     tags,
     async (tag) => {
+      if (isLate(context)) return;
       const read = await context.read.readAhead(tag, context.signal).catch(() => undefined);
       if (read === undefined) return;
       const { digest, manifest } = read.node;
@@ -63,6 +65,7 @@ async function collect(
   await pMap(
     chosen,
     async (child) => {
+      if (isLate(context)) return;
       const isThere = await there.has(child.digest, signal);
       if (isThere && !mayLackChildren(child.mediaType, context)) return;
       const below = await read.child(child, signal);
@@ -75,8 +78,9 @@ async function collect(
 async function lookUp(
   missing: Map<string, Descriptor>,
   thresholdBytes: number,
-  { destination, pool, signal }: CopyContext,
+  context: CopyContext,
 ): Promise<number> {
+  const { destination, pool, signal } = context;
   let sumBytes = 0;
   for (const { sizeBytes } of missing.values()) sumBytes += Math.max(sizeBytes, 0);
   const large = [...missing.values()]
@@ -85,7 +89,7 @@ async function lookUp(
   await pMap(
     large,
     async (blob) => {
-      if (sumBytes <= thresholdBytes) return;
+      if (sumBytes <= thresholdBytes || isLate(context)) return;
       if (!(await destination.hasBlob(blob, signal).catch(() => false))) return;
       pool.knowledge.addBlob(destination, blob.digest);
       sumBytes -= blob.sizeBytes;
@@ -93,4 +97,8 @@ async function lookUp(
     { concurrency: LOOK_UP_CONCURRENCY },
   );
   return sumBytes;
+}
+
+function isLate({ clock, deadline: { earlyUntilMs } }: CopyContext): boolean {
+  return Number.isFinite(earlyUntilMs) && clock() >= earlyUntilMs;
 }

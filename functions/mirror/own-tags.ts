@@ -1,13 +1,8 @@
-import pMap from 'p-map';
-
-import { toFault, type Fault } from '../fault.ts';
+import type { Fault } from '../fault.ts';
 import type { CopyContext } from './copy-manifest.ts';
-import {
-  QUESTION_CONCURRENCY,
-  type DestinationInventory,
-  type SourceInventory,
-} from './inventory.ts';
+import type { DestinationInventory, SourceInventory } from './inventory.ts';
 import type { SourceFact } from './plan.ts';
+import { askEach } from './questions.ts';
 import type { LeftAside } from './record.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 
@@ -87,19 +82,19 @@ export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
   for (const { tag, subject } of missing.slice(MAX_ASKED)) {
     leftAside.push({ tag, subject, reason: 'NotAsked' });
   }
-  await pMap(
+  await askEach(
     missing.slice(0, MAX_ASKED),
+    search.context.signal,
+    'head manifest',
     async (signature) => {
       const { tag, subject } = signature;
-      try {
-        const reason = await whyLeftAside(signature, search);
-        if (reason === undefined) own.push(tag);
-        else leftAside.push({ tag, subject, reason });
-      } catch (error) {
-        unanswered.push({ tag, fault: toFault(error, 'head manifest') });
-      }
+      const reason = await whyLeftAside(signature, search);
+      if (reason === undefined) own.push(tag);
+      else leftAside.push({ tag, subject, reason });
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    ({ tag }, fault) => {
+      unanswered.push({ tag, fault });
+    },
   );
   return { own, leftAside, unanswered };
 }

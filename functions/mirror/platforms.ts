@@ -54,13 +54,23 @@ export function chooseChildren(
   { children }: Pick<Manifest, 'children'>,
   { platforms, destination, pool }: PlatformContext,
 ): ChosenChildren {
+  const choice = childrenForPlatforms(children, platforms);
+  return pool.knowledge.wantsWholeIndexes(destination.host)
+    ? { ...choice, chosen: children, leftOut: [] }
+    : choice;
+}
+
+/** Which children of an index the platforms choose, whatever its host takes. */
+export function childrenForPlatforms(
+  children: readonly Descriptor[],
+  platforms: Platforms | undefined,
+): ChosenChildren {
   const whole = { chosen: children, leftOut: [], isNoneMatched: false };
   if (platforms === undefined || platforms === ALL_PLATFORMS) return whole;
   const named = children.filter((child) => child.platforms !== undefined);
   if (named.length === 0) return whole;
   const matching = new Set(platforms.flatMap((wanted) => pulledBy(wanted, named)));
   if (matching.size === 0) return { ...whole, isNoneMatched: true };
-  if (pool.knowledge.wantsWholeIndexes(destination.host)) return whole;
   const isLeftOut = (child: Descriptor | undefined): boolean =>
     child?.platforms !== undefined && !matching.has(child.digest);
   const byDigest = new Map(children.map((child) => [child.digest, child]));

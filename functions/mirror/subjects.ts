@@ -1,12 +1,11 @@
-import pMap from 'p-map';
-
 import type { Reason } from '../contract/event.ts';
-import { toFault, type Fault } from '../fault.ts';
+import type { Fault } from '../fault.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext } from './copy-manifest.ts';
 import type { DecidedStep } from './inquiry.ts';
-import { QUESTION_CONCURRENCY, type DestinationInventory } from './inventory.ts';
+import type { DestinationInventory } from './inventory.ts';
 import type { Clock } from './ports.ts';
+import { askEach } from './questions.ts';
 import type { SignatureTags } from './signature-tags.ts';
 
 /** Subjects younger than this at the destination are followed again on `resync` and `follow-up`. */
@@ -87,20 +86,19 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
     ({ digest }) =>
       !search.isFollowed(digest) && (ofAnyAge.has(digest) || isInScope(digest, scope, search)),
   );
-  const there = await pMap(
+  const there = new Set<string>();
+  await askEach(
     candidates,
+    context.signal,
+    'head manifest',
     async ({ digest }) => {
-      try {
-        return await context.there.has(digest, context.signal);
-      } catch (error) {
-        const fault = toFault(error, 'head manifest');
-        unanswered.push({ tag: referrersTag(digest), subject: digest, fault });
-        return false;
-      }
+      if (await context.there.has(digest, context.signal)) there.add(digest);
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    ({ digest }, fault) => {
+      unanswered.push({ tag: referrersTag(digest), subject: digest, fault });
+    },
   );
-  const subjects = candidates.filter((_subject, index) => there[index] === true);
+  const subjects = candidates.filter(({ digest }) => there.has(digest));
   return { subjects, unanswered, answered };
 }
 
@@ -132,20 +130,20 @@ async function taggedDigests(
   // A HEAD per tag would be for nothing: nothing refers to any, or cosign's tags alone tell to what.
   const maySign = isByName && signatures.size > 0;
   if (!source.mayHaveReferrersApi && !maySign) return { digests, answered };
-  await pMap(
+  await askEach(
     unknown,
+    signal,
+    'head manifest',
     async (tag) => {
-      try {
-        const head = await destination.headManifest(tag, signal);
-        answered += 1;
-        if (head === undefined) return;
-        there.add(head.digest);
-        digests.push(head.digest);
-      } catch (error) {
-        unanswered.push({ tag, fault: toFault(error, 'head manifest') });
-      }
+      const head = await destination.headManifest(tag, signal);
+      answered += 1;
+      if (head === undefined) return;
+      there.add(head.digest);
+      digests.push(head.digest);
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    (tag, fault) => {
+      unanswered.push({ tag, fault });
+    },
   );
   return { digests, answered };
 }

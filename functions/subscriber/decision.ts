@@ -126,7 +126,11 @@ function hasFewerQuestions(
   { data: { tags } }: MirrorEvent,
   { interrupted, answered, unfinished }: ReportFacts,
 ): boolean {
-  return interrupted && answered > 0 && (tags === undefined || unfinished.length < tags.length);
+  if (!interrupted || answered === 0) return false;
+  if (tags === undefined || unfinished.length < tags.length) return true;
+  // Only what follows its tags is left, by names of its own.
+  const given = new Set(tags);
+  return !unfinished.some((tag) => given.has(tag));
 }
 
 /** Decides about a delivery whose event could not be read or whose work could not begin. */

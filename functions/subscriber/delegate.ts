@@ -50,9 +50,15 @@ export function delegationOf(
     batchTags: bulk === undefined ? 0 : limits.batchTags,
     handOff: async (reason, tags) => {
       if (handOff === undefined) return 'declined';
-      const given = tags === undefined ? [event] : batchesOf(event, tags, tags.length);
-      for (const part of given) {
+      const parts = tags === undefined ? [event] : [...batchesOf(event, tags, tags.length)];
+      for (const part of parts) {
         const started = await start(part, handOff);
+        const named = part.data.tags ?? [];
+        if (started === 'too-large' && tags !== undefined && named.length > 1) {
+          // Halves are begun until each fits into the job's variable.
+          parts.push(...batchesOf(part, named, Math.ceil(named.length / 2)));
+          continue;
+        }
         logger.notice(`the job ${HAND_OFF_WORDS[started]} ${event.data.image}`, {
           handOffReason: reason,
           handOff: started,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
@@ -399,6 +400,35 @@ describe('a digest whose wish was aborted', () => {
   });
 });
 
+describe('a download that breaks while its host is closed by what others asked', () => {
+  it('is begun again as often as a host may ask for a pause, and no more', async () => {
+    const image = imageOf('image', [blobOf('layer', 600 * 1024)]);
+    const rig = new Rig();
+    rig.source.tag('v1', image);
+    const { bytes } = image.blobs[1]!;
+    let opened = 0;
+    rig.source.openBlob = async (blob, offset) => {
+      if (blob.digest !== image.blobs[1]!.descriptor.digest) {
+        return Readable.from([image.blobs[0]!.bytes.subarray(offset)]);
+      }
+      opened += 1;
+      return Promise.resolve(
+        Readable.from(
+          (function* () {
+            yield bytes.subarray(0, 512 * 1024);
+            // No status: a resume that may not wait finds its host closed and asks nothing.
+            throw new Fault('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 1 });
+          })(),
+        ),
+      );
+    };
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'RATE_LIMITED');
+    // Six pauses (restart.ts), and the first try.
+    assert.equal(opened, 7);
+  });
+});
+
 describe('a blob that other sources bring to the host', () => {
   it('is waited for while its bytes move, and mounted', async () => {
     const rig = new CopierRig();
@@ -442,7 +472,7 @@ describe('a blob that other sources bring to the host', () => {
     });
   }
 
-  for (const held of ['destination uploadBlob', 'destination take'])
+  for (const held of ['destination uploadBlob', 'destination take', 'destination commit'])
     it(`is waited for while the first source waits for the ${held}`, async () => {
       const rig = new CopierRig();
       const other = new FakeSource('quay.io/org/app').add(imageOf('image', [rig.blob]));

@@ -190,7 +190,8 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   /** Accepts indexes whose entries are no manifests. */
   acceptsAnyChild = true;
   /** What is said of an index that lacks children; `taken`: nothing. */
-  sparseIndexes: 'refused' | 'refused-unnamed' | 'refused-otherwise' | 'taken' = 'refused';
+  sparseIndexes: 'refused' | 'refused-unnamed' | 'refused-itself' | 'refused-otherwise' | 'taken' =
+    'refused';
   /** Wants the bytes of foreign layers. */
   wantsForeignLayers = false;
   bytesReceived = 0;
@@ -348,6 +349,10 @@ export class FakeDestination extends Recorder implements DestinationRepository {
       }
       if (children.length > 0 && this.sparseIndexes === 'refused-unnamed') {
         throw new Fault('DESTINATION_INCOMPLETE', 'missing', { side: 'destination' });
+      }
+      if (children.length > 0 && this.sparseIndexes === 'refused-itself') {
+        const digests = [manifest.digest];
+        throw new Fault('DESTINATION_INCOMPLETE', 'missing', { side: 'destination', digests });
       }
       if (this.sparseIndexes === 'refused') missing.push(...children);
       if (missing.length > 0) {

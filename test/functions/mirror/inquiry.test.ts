@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { Fault } from '../../../functions/fault.ts';
 import { lookAhead, planTags, type Inquiry } from '../../../functions/mirror/inquiry.ts';
 import {
   listSource,
@@ -131,6 +132,33 @@ describe('planTags', () => {
     }
     await actions(source, destination);
     assert.equal(source.mostActive, 16);
+  });
+
+  it('asks nothing from the deadline on, and keeps one fault for all that is left', async () => {
+    const source = new FakeSource();
+    const destination = new FakeDestination();
+    for (let tag = 0; tag < 1000; tag += 1) {
+      source.tag(`v${tag}`, one);
+      destination.tag(`v${tag}`, one);
+    }
+    const end = new AbortController();
+    source.before.push((call) => {
+      if (!call.startsWith('source headManifest')) return;
+      if (call === 'source headManifest v100') {
+        end.abort(new Fault('DEADLINE_EXCEEDED', 'the deadline has passed'));
+      }
+      // As the client does: each request tells the end in its own words.
+      if (end.signal.aborted) throw new Fault('DEADLINE_EXCEEDED', call);
+    });
+    const inquiry = { ...(await inquire(source, destination)), signal: end.signal };
+    const { steps, answered } = await planTags([...source.tags.keys()], inquiry);
+    const faults = new Set(steps.flatMap((step) => (step.action === 'fail' ? [step.fault] : [])));
+    assert.deepEqual(
+      [...faults].map(({ code, message }) => [code, message]),
+      [['DEADLINE_EXCEEDED', 'the deadline has passed']],
+    );
+    assert.equal(answered, 100);
+    assert.ok(source.count('source headManifest') <= 116);
   });
 });
 

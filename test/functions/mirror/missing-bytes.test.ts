@@ -88,6 +88,29 @@ describe('missingBytes', () => {
     assert.equal(rig.destination.count('destination hasBlob'), 0);
   });
 
+  it('takes a third of a delivery at most', async () => {
+    const rig = new Rig();
+    for (let tag = 0; tag < 100; tag += 1) {
+      rig.source.tag(`v${tag}`, indexOf([imageWith(`v${tag} a`, 1), imageWith(`v${tag} b`, 1)]));
+    }
+    let nowMs = 0;
+    rig.source.before.push((call) => {
+      if (call.startsWith('source getManifest')) nowMs += 1000;
+    });
+    const context: CopyContext = {
+      ...(await contextOf(rig)),
+      clock: () => nowMs,
+      deadline: { ...NO_DEADLINE, earlyUntilMs: 100_000 },
+    };
+    await missingBytes([...rig.source.tags.keys()], 1, context, 4);
+    const read = rig.source.count('source getManifest');
+    // Those under way: four tags with two children each.
+    assert.ok(read >= 100 && read <= 100 + 4 * 2, `${read} manifests were read`);
+    const rest = rig.source.calls.length;
+    await missingBytes([...rig.source.tags.keys()], 1, context, 4);
+    assert.equal(rig.source.calls.length, rest);
+  });
+
   it('counts nothing for what cannot be read', async () => {
     const rig = new Rig();
     rig.source

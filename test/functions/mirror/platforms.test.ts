@@ -385,6 +385,34 @@ describe('a change of PLATFORMS', () => {
     });
   }
 
+  for (const sparse of [
+    'refused',
+    'refused-unnamed',
+    'refused-itself',
+    'refused-otherwise',
+  ] as const) {
+    it(`brings what is missing where the host is learnt to want whole indexes under way (${sparse})`, async () => {
+      const rig = new Rig();
+      rig.destination.sparseIndexes = sparse;
+      const [fast, slow] = ['fast', 'slow'].map((name) =>
+        platformIndex([
+          { image: imageWith(`${name} amd64`, 1), platform: 'linux/amd64' },
+          { image: imageWith(`${name} arm64`, 1), platform: 'linux/arm64' },
+        ]),
+      );
+      rig.source.tag('v2', fast!).tag('v1', slow!);
+      const held = `destination uploadBlob ${slow!.children[0]!.blobs[1]!.descriptor.digest}`;
+      rig.destination.before.push(async (call) => {
+        if (call !== held) return;
+        while (!rig.destination.tags.has('v2'))
+          await new Promise((resolve) => setImmediate(resolve));
+      });
+      const report = await rig.mirror({ platforms: ['linux/amd64'] });
+      assert.deepEqual([report.counts.copied, report.counts.failed], [2, 0]);
+      assert.ok(rig.destination.manifests.has(slow!.children[1]!.manifest.digest));
+    });
+  }
+
   it("brings all of it with 'all', and asks nothing where nobody says any", async () => {
     const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN, true));

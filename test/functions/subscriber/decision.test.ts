@@ -109,6 +109,12 @@ describe('decision after work', () => {
         ),
     ],
     [
+      'the deadline with answers that left only what follows the tags asked for by name',
+      'continue DeadlinePassed',
+      () =>
+        decideAfterWork(sampleEvent({ tags: ['v1'] }), sampleReport([late], { answered: 1 }), true),
+    ],
+    [
       'a transient failure beside answers',
       'retry TransientFailures',
       () => decideAfterWork(event, sampleReport([transient], { answered: 1 }), true),

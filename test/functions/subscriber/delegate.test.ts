@@ -84,6 +84,22 @@ describe('delegation', () => {
     assert.deepEqual(aborted, [false]);
   });
 
+  it('gives the job more tags than its variable holds in halves', async () => {
+    const started: (readonly string[] | undefined)[] = [];
+    const given = delegation({
+      handOff: {
+        start: async ({ data }) => {
+          if ((data.tags ?? []).length > 2) return Promise.resolve('too-large');
+          started.push(data.tags);
+          return Promise.resolve('started');
+        },
+      },
+    });
+    const tags = ['a', 'b', 'c', 'd', 'e'];
+    assert.equal(await given.handOff('BlobTooSlow', tags), 'taken');
+    assert.deepEqual(started.flat().sort(), tags);
+  });
+
   it('keeps an event that the job cannot take', async () => {
     const given = delegation({
       handOff: { start: async () => Promise.resolve('too-large') },
