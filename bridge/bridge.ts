@@ -95,7 +95,11 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
     core.leadership.run(competing.signal),
   ];
   const ticking = setInterval(() => {
-    if (core.leadership.isLeading()) core.reconciler.tick();
+    if (core.leadership.isLeading()) {
+      core.reconciler.tick();
+      // What came while a renewal was late waits without a timer, and nothing is told when it succeeds.
+      core.loop.wake();
+    }
     core.objectEvents.tick();
     core.heartbeats.tick();
   }, TICK_MS);

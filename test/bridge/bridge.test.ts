@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
+import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import { createPublisher } from '../../bridge/publisher.ts';
 import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { imageRepository, type Wanted } from './objects.ts';
@@ -199,6 +200,52 @@ describe('the bridge', () => {
     assert.ok(running.lines.some(({ msg }) => msg === 'released the Lease'));
     answered.resolve(undefined);
     await silent.close();
+  });
+
+  it('publishes what came while a renewal was late', { timeout: 60_000 }, async () => {
+    put('app');
+    const apiServer = connectApiServer(standIns.kubeconfig);
+    let renewal = Promise.resolve<unknown>(undefined);
+    let waiting = 0;
+    const running = await standIns.start(
+      [
+        ...['--enable-leader-election', '--leader-election-lease-duration', '60s'],
+        ...['--leader-election-renew-deadline', '300ms', '--leader-election-retry-period', '50ms'],
+      ],
+      {
+        apiServer: {
+          ...apiServer,
+          send: async (method, path, ...rest) => {
+            if (path.includes('/leases')) {
+              waiting += 1;
+              await renewal;
+              waiting -= 1;
+            }
+            return apiServer.send(method, path, ...rest);
+          },
+        },
+      },
+    );
+    await standIns.until(1, 'bulk');
+    const late = Promise.withResolvers<undefined>();
+    try {
+      renewal = late.promise;
+      await eventually('a renewal waits', () => waiting === 1);
+      await aWhile(400);
+      put('app', { revision: '2' });
+      await eventually('the change waits', async () => {
+        const { body } = await running.page('/metrics');
+        return /queue_depth{[^}]*"change"[^}]*} 1$/m.test(body);
+      });
+    } finally {
+      late.resolve(undefined);
+    }
+    await standIns.until(1);
+    // It led all the time: what is published is no replay.
+    assert.equal(running.lines.filter(({ msg }) => msg === 'became leader').length, 1);
+    assert.equal(standIns.events('bulk').length, 1);
+    await running.stop();
+    apiServer.close();
   });
 
   it('resyncs and follows up, and neither while the object is suspended', async () => {
