@@ -232,8 +232,8 @@ async function runDrain(parts: RunParts, subscription: string): Promise<number> 
 async function runRepublish(parts: RunParts, subscription: string, topic: string): Promise<number> {
   const { config } = parts;
   const { logger, progress } = logOf(parts);
-  const queue = queueClient(config.projectId);
   const deadline = deadlineOf(parts);
+  const queue = queueClient(config.projectId, { signal: deadline.signal });
   const looped = new AbortController();
   let loop: Fault | undefined;
   try {
@@ -297,8 +297,10 @@ async function withEngine(
     serviceName: parts.env['CLOUD_RUN_JOB'] ?? 'imagerepo-mirror',
   });
   const { logger } = engine;
-  const queue = queueClient(config.projectId);
   const deadline = deadlineOf(parts);
+  // The run of one event first needs it when it has ended: for what remains, which must not get lost.
+  const { signal } = deadline;
+  const queue = queueClient(config.projectId, config.event === undefined ? { signal } : {});
   try {
     return await work({ engine, deadline, progress, logger, queue });
   } finally {

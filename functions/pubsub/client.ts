@@ -45,7 +45,10 @@ export interface StreamClient {
 
 /** How a client is made. */
 export interface QueueClientOptions {
-  /** Ends every wait for credentials. */
+  /**
+   * Ends the wait for the first credentials. What has had them once goes on after it: an end in order
+   * still has messages to send.
+   */
   readonly signal?: AbortSignal;
   /** Longest that credentials, and then an answer, are waited for, ms. Default 20,000. */
   readonly timeoutMs?: number;
@@ -95,6 +98,8 @@ export function queueClient(
   const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
   let current: Promise<PubSub> | undefined;
   let streaming: Promise<PubSub> | undefined;
+  /** Clients that have had credentials once. */
+  const credentialed = new WeakSet<Promise<PubSub>>();
   let unanswered = 0;
   let again = false;
 
@@ -111,9 +116,16 @@ export function queueClient(
     return load(projectId, options.keepaliveMs ?? KEEPALIVE_MS, again);
   }
 
-  async function ready(client: Promise<PubSub>): Promise<PubSub> {
+  async function authenticate(client: Promise<PubSub>): Promise<PubSub> {
     const pubsub = await client;
     await authenticated(pubsub);
+    return pubsub;
+  }
+
+  async function ready(client: Promise<PubSub>): Promise<PubSub> {
+    const signal = credentialed.has(client) ? undefined : options.signal;
+    const pubsub = await within(authenticate(client), timeoutMs, signal);
+    credentialed.add(client);
     return pubsub;
   }
 
@@ -122,7 +134,7 @@ export function queueClient(
       const client = (current ??= make());
       let pubsub: PubSub;
       try {
-        pubsub = await within(ready(client), timeoutMs, options.signal);
+        pubsub = await ready(client);
       } catch (error) {
         giveUp(client);
         throw unavailable(error);
@@ -148,7 +160,7 @@ export function queueClient(
         void closed(client);
       };
       try {
-        const pubsub = await within(ready(client), timeoutMs, options.signal);
+        const pubsub = await ready(client);
         return { pubsub, timeoutMs, giveUp: giveUpStream };
       } catch (error) {
         giveUpStream();

@@ -96,6 +96,22 @@ describe('createPublisher', () => {
     await full.close();
   });
 
+  it('publishes what waits after it was told of the end', async () => {
+    const end = new AbortController();
+    const told = createPublisher({
+      project: 'test-project',
+      topic: 'events',
+      bulkTopic: 'bulk',
+      signal: end.signal,
+    });
+    const count = standIns.events().length;
+    assert.deepEqual(await told.publish('events', [eventNamed('before')]), [undefined]);
+    end.abort();
+    assert.deepEqual(await told.publish('events', [eventNamed('after')]), [undefined]);
+    assert.equal(standIns.events().length, count + 2);
+    await told.close();
+  });
+
   it('tells which permission is missing where', async () => {
     assert.deepEqual(await publisher.missingPermissions(), []);
     standIns.pubsub.permissions.deny('pubsub.topics.publish');
