@@ -20,7 +20,7 @@ const MAX_UNPUBLISHED_MS = 120_000;
 export function unreadyReasons(input: ReadinessInput): readonly string[] {
   const { watch } = input;
   const reasons: string[] = [];
-  if (watch.phase === 'waiting') reasons.push(`watch: ${watch.fault.message}`);
+  if ('fault' in watch) reasons.push(`watch: ${watch.fault.message}`);
   else if (!input.synced) reasons.push('watch: the list of ImageRepositories is not complete');
   if (input.leading && input.unpublishedAgeMs > MAX_UNPUBLISHED_MS) {
     const seconds = Math.round(input.unpublishedAgeMs / 1000);

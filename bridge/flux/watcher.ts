@@ -50,7 +50,9 @@ export interface WatchHandler {
 export type WatchState =
   | { readonly phase: 'listing' | 'watching' }
   /** The CRD or its version v1 is not there, access is denied, or the API server is away. */
-  | { readonly phase: 'waiting'; readonly fault: Fault };
+  | { readonly phase: 'waiting'; readonly fault: Fault }
+  /** Watches open and say nothing: lists are all that is seen, until a watch says something. */
+  | { readonly phase: 'polling'; readonly fault: Fault };
 
 /** Why a watch was opened again. */
 export type RestartCause = 'Closed' | 'Expired' | 'Silent' | 'Failed';
@@ -60,7 +62,10 @@ export interface WatcherOptions extends ListOptions {
   readonly handler: WatchHandler;
   readonly onState: (state: WatchState) => void;
   readonly onRestart: (cause: RestartCause) => void;
-  /** Default 150,000: time without any event, bookmarks included, after which it is opened anew. */
+  /**
+   * Default 150,000: time without any event, bookmarks included, after which a watch is opened anew,
+   * and everything is listed where that one said nothing either.
+   */
   readonly silenceMs?: number;
   readonly backoff?: BackoffRange;
   /** Default 5000: how long a watch lives that did not fail. */
@@ -76,17 +81,24 @@ export async function watchImageRepositories(
   signal: AbortSignal,
 ): Promise<void> {
   const wait = backoff(options.backoff);
+  const hearing: Hearing = { atMs: performance.now(), mute: undefined };
   let resourceVersion: string | undefined;
   while (!signal.aborted) {
     try {
       if (resourceVersion === undefined) {
-        options.onState({ phase: 'listing' });
+        options.onState(hearing.mute ?? { phase: 'listing' });
         resourceVersion = await list(options, signal);
+        hearing.atMs = performance.now();
       }
-      options.onState({ phase: 'watching' });
-      const ended = await watch(options, resourceVersion, signal);
+      options.onState(hearing.mute ?? { phase: 'watching' });
+      const ended = await watch(options, resourceVersion, hearing, signal);
       if (aborted(signal)) return;
       resourceVersion = ended.resourceVersion;
+      if (!ended.said && isOutOfHearing(hearing, options)) {
+        // What happened meanwhile is not known, and the next watch may be as mute.
+        resourceVersion = undefined;
+        becomeMute(ended.cause, hearing, options);
+      }
       options.onRestart(ended.cause);
       await sleep(pauseMs(ended, wait, options), signal);
     } catch (error) {
@@ -94,7 +106,7 @@ export async function watchImageRepositories(
       const fault = toFault(error, 'watch ImageRepositories');
       options.onRestart('Failed');
       options.onState({ phase: 'waiting', fault });
-      if (!isPassing(fault)) resourceVersion = undefined;
+      if (!isPassing(fault) || isOutOfHearing(hearing, options)) resourceVersion = undefined;
       const retryMs = Math.max(wait.next(), fault.retryAfterMs ?? 0);
       options.logger.error('cannot watch ImageRepositories; trying again', {
         retrySeconds: inSeconds(retryMs),
@@ -103,6 +115,39 @@ export async function watchImageRepositories(
       await sleep(retryMs, signal);
     }
   }
+}
+
+/** What has come of the watches and lists, over all of them. */
+interface Hearing {
+  /** When the last line of a watch or the last list came, ms of a monotonic clock. */
+  atMs: number;
+  /** What is told while no watch says anything and lists stand in for them; undefined: they do. */
+  mute: WatchState | undefined;
+}
+
+function isOutOfHearing({ atMs }: Hearing, { silenceMs = SILENCE_MS }: WatcherOptions): boolean {
+  return performance.now() - atMs >= silenceMs;
+}
+
+/**
+ * A watch that is open for so long without a bookmark is held back on the way, or hangs in the API
+ * server. One that a proxy ends earlier may have had nothing to say.
+ */
+function becomeMute(cause: RestartCause, hearing: Hearing, options: WatcherOptions): void {
+  const { silenceMs = SILENCE_MS, logger } = options;
+  const message = `no watch of ImageRepositories has said anything for ${inSeconds(silenceMs)} s, not even a bookmark; everything is listed again each time it is so`;
+  if (hearing.mute === undefined) logger.warning(message, { cause });
+  if (cause === 'Silent') {
+    hearing.mute = { phase: 'polling', fault: new Fault('WATCH_FAILED', message) };
+  } else hearing.mute ??= { phase: 'watching' };
+}
+
+function heard(hearing: Hearing, { logger, onState }: WatcherOptions): void {
+  hearing.atMs = performance.now();
+  if (hearing.mute === undefined) return;
+  hearing.mute = undefined;
+  logger.info('the watch of ImageRepositories says something again');
+  onState({ phase: 'watching' });
 }
 
 /** How long to wait after a watch has ended before the next one, or the list before it. */
@@ -162,12 +207,15 @@ interface WatchEnd {
   readonly resourceVersion: string | undefined;
   /** Whether it told of an object before. */
   readonly told: boolean;
+  /** Whether it said anything, bookmarks included. */
+  readonly said: boolean;
   readonly livedMs: number;
 }
 
 async function watch(
   options: WatcherOptions,
   from: string,
+  hearing: Hearing,
   signal: AbortSignal,
 ): Promise<WatchEnd> {
   const quiet = new AbortController();
@@ -177,11 +225,13 @@ async function watch(
   let resourceVersion: string | undefined = from;
   let opened = false;
   let told = false;
+  let said = false;
   const openedMs = performance.now();
   const end = (cause: RestartCause): WatchEnd => ({
     cause,
     resourceVersion: cause === 'Expired' ? undefined : resourceVersion,
     told,
+    said,
     livedMs: performance.now() - openedMs,
   });
   try {
@@ -189,6 +239,8 @@ async function watch(
     opened = true;
     for await (const line of readLines(response)) {
       timer.refresh();
+      said = true;
+      heard(hearing, options);
       const event = readEvent(line);
       tell(event, options);
       told ||= event.type !== 'BOOKMARK';

@@ -389,6 +389,50 @@ describe('watchImageRepositories, at a server of its own', () => {
     assert.deepEqual(requests, ['list', 'watch']);
   });
 
+  for (const how of ['are held back', 'are ended']) {
+    it(`lists what changed where watches open, say nothing and ${how}, and says so once`, async () => {
+      let revision = '1';
+      answers.list = (response) => {
+        const items = [imageRepository('a', { revision })];
+        response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items }));
+      };
+      const isHeldBack = how === 'are held back';
+      let line = '';
+      answers.watch = (response) => {
+        response.flushHeaders();
+        if (line !== '') response.write(line);
+        else if (!isHeldBack) setTimeout(() => response.end(), 20);
+      };
+      watching = new Watching(kubeconfig, { silenceMs: 200, livedMs: 0 });
+      await watching.until('listed a:1');
+      revision = '2';
+      await watching.until('listed a:2');
+      revision = '3';
+      await watching.until('listed a:3');
+      const warned = watching.lines.filter(({ message }) => String(message).includes('bookmark'));
+      assert.equal(warned.length, 1);
+      assert.equal(watching.state.phase, isHeldBack ? 'polling' : 'watching');
+      const lists = requests.filter((verb) => verb === 'list').length;
+      assert.ok(isHeldBack || requests.length > 2 * lists, 'a list for each end');
+      const object = { kind: 'ImageRepository', metadata: { resourceVersion: '2' } };
+      line = `${JSON.stringify({ type: 'BOOKMARK', object })}\n`;
+      await eventually('it is heard', () => said('says something again') !== undefined);
+      assert.equal(watching.state.phase, 'watching');
+    });
+  }
+
+  it('lists nothing anew where each watch says something before it ends', async () => {
+    answers.watch = (response) => {
+      const object = { kind: 'ImageRepository', metadata: { resourceVersion: '2' } };
+      response.end(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+    };
+    watching = new Watching(kubeconfig, { silenceMs: 50, livedMs: 0 });
+    const startedMs = performance.now();
+    await eventually('long', () => performance.now() - startedMs > 500 && requests.length > 20);
+    assert.equal(requests.filter((verb) => verb === 'list').length, 1);
+    assert.equal(said('bookmark'), undefined);
+  });
+
   it('waits as long as the server asks it to', async () => {
     answers.list = (response) => {
       response.writeHead(429, { 'retry-after': '200' });
