@@ -162,7 +162,7 @@ export interface DestinationRepository {
   /**
    * Pushes the bytes under a tag or a digest. Throws `DESTINATION_INCOMPLETE` with the digests that
    * the registry misses (none where it names none), `TAG_IMMUTABLE` where it says that the tag may
-   * not be moved, `MANIFEST_REFUSED` for every other refusal, `ABORTED` where
+   * not be moved, `MANIFEST_REFUSED` where it has judged the manifest, `ABORTED` where
    * `mayStart` says no when its turn has come, the first time or again.
    */
   putManifest(

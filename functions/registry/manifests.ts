@@ -13,6 +13,7 @@ import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
+import { isPage, requireNoPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 export type { Target } from './repository.ts';
@@ -143,7 +144,8 @@ async function confirm(
 
 /**
  * Pushes a manifest (OCI Distribution 1.1, "Pushing Manifests").
- * @throws Fault `DESTINATION_INCOMPLETE`, `TAG_IMMUTABLE`, `MANIFEST_REFUSED`, `DIGEST_MISMATCH`
+ * @throws Fault `DESTINATION_INCOMPLETE`, `TAG_IMMUTABLE`, `MANIFEST_REFUSED`, `DIGEST_MISMATCH`,
+ *   `RESPONSE_INVALID` for a page, and those of the status where the manifest was not judged
  */
 export async function putManifest(
   target: Target,
@@ -168,6 +170,7 @@ export async function putManifest(
   if (answer.status !== 201 && answer.status !== 200 && answer.status !== 202) {
     throw failure(answer, asked(target, 'put manifest'), refusalCode(answer, reference));
   }
+  requireNoPage(answer, asked(target, 'put manifest'));
   const announced = answer.header('docker-content-digest');
   const comparable =
     announced !== undefined &&
@@ -264,14 +267,21 @@ const INCOMPLETE = new Set(['MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN', 'MANIFEST_U
 const IMMUTABLE = /immutab|already exists|cannot be (?:overwritten|moved|updated|modified)/i;
 const IMMUTABLE_STATUSES = new Set([400, 403, 405, 409, 412]);
 
+/** Statuses of a registry that judges what was sent, where it says so in its form; others, and pages, pass. */
+const VERDICT_STATUSES = new Set([400, 413, 415, 422]);
+/** Codes that judge who asks, how often or for which repository. */
+const NO_VERDICT = new Set(['UNAUTHORIZED', 'DENIED', 'TOOMANYREQUESTS', 'NAME_INVALID']);
+
 /** What a refused manifest means; undefined: what its status says. */
 function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
   const { codes, message } = parseErrorBody(answer.body);
   if (codes.some((code) => INCOMPLETE.has(code))) return 'DESTINATION_INCOMPLETE';
   const immutable = !isDigest(reference) && IMMUTABLE_STATUSES.has(answer.status);
   if (immutable && IMMUTABLE.test(message)) return 'TAG_IMMUTABLE';
-  if (answer.status === 401 || answer.status === 403) return undefined;
-  return answer.status >= 400 && answer.status < 500 ? 'MANIFEST_REFUSED' : undefined;
+  // What is there already is in the way, whoever asks.
+  if (answer.status === 409) return 'REQUEST_REFUSED';
+  const isVerdict = VERDICT_STATUSES.has(answer.status) && codes.length > 0 && !isPage(answer);
+  return isVerdict && !codes.some((code) => NO_VERDICT.has(code)) ? 'MANIFEST_REFUSED' : undefined;
 }
 
 function tooLarge(fault: Fault): Fault {

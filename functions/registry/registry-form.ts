@@ -1,6 +1,6 @@
 import { parseErrorBody } from '../oci/error-body.ts';
 import { essence } from '../oci/media-types.ts';
-import type { Answer } from './failure.ts';
+import { failure, type Answer, type Asked } from './failure.ts';
 
 /** Sent with every answer of a registry's API (Docker Registry HTTP API V2, "API Version Check"). */
 const API_VERSION = 'docker-distribution-api-version';
@@ -13,6 +13,16 @@ export function namesApi({ header }: Answer): boolean {
 /** Whether an answer is a page for people. */
 export function isPage({ header }: Answer): boolean {
   return essence(header('content-type')) === 'text/html';
+}
+
+/**
+ * A front that asks to sign in answers 200 with its page to whatever is sent. 201 and 202 say outright that
+ * something was made or taken, and a digest whose it is: of some registries (Quay) each answer is `text/html`.
+ * @throws Fault `RESPONSE_INVALID`
+ */
+export function requireNoPage(answer: Answer, asked: Asked): void {
+  const isTold = answer.status !== 200 || answer.header('docker-content-digest') !== undefined;
+  if (!isTold && isPage(answer)) throw failure(answer, asked, 'RESPONSE_INVALID');
 }
 
 /**

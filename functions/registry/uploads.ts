@@ -5,6 +5,7 @@ import { parseErrorBody } from '../oci/error-body.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
+import { requireNoPage } from './registry-form.ts';
 import { uploadLocation, type NextHop } from './redirect-policy.ts';
 import type { StreamBody } from './stream-sender.ts';
 
@@ -83,7 +84,7 @@ export function isApiAddress(url: URL): boolean {
 /**
  * Sends a blob in one PUT with its length (OCI Distribution 1.1, "POST then PUT").
  * @throws Fault `DIGEST_MISMATCH`, `SIZE_MISMATCH` where the registry found another blob in the bytes,
- *   `SERVER_ERROR` where it lost the session, and those of the way
+ *   `SERVER_ERROR` where it lost the session, `RESPONSE_INVALID` for a page, and those of the way
  */
 export async function finishUpload(
   target: Target,
@@ -109,6 +110,7 @@ export async function finishUpload(
   if (answer.status !== 201 && answer.status !== 204 && answer.status !== 200) {
     throw failure(answer, asked(target, 'put blob'), refusalCode(answer));
   }
+  requireNoPage(answer, asked(target, 'put blob'));
   const announced = answer.header('docker-content-digest');
   const comparable =
     announced !== undefined &&

@@ -479,6 +479,20 @@ describe('destination repository', () => {
     });
   }
 
+  it('takes the page of a sign-in in place of an answer for no upload', async (t) => {
+    const front = await serve(t, (request, response) => {
+      request.resume().on('end', () => {
+        if (request.method === 'POST')
+          response.writeHead(202, { location: '/v2/p/r/app/blobs/uploads/1' }).end();
+        else if (request.method === 'HEAD') response.writeHead(404).end();
+        else response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign in</h1>');
+      });
+    });
+    const wanted = blob('layer');
+    const one = at(open(t, [front.host]), front.host);
+    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'RESPONSE_INVALID');
+  });
+
   it('ends an upload that is refused before its end, also where the rest is never read', async (t) => {
     const { to, one } = await plain(t);
     const wanted = blob('large', 3 * 1024 * 1024);

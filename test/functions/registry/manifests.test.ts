@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
+import type { Disposition, FaultCode } from '../../../functions/fault.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
@@ -293,7 +294,7 @@ describe('manifests', () => {
     const byDigest = await replies(t, refusal(409, { code: 'DENIED', message: 'already exists' }));
     await rejection(
       destination(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER),
-      'MANIFEST_REFUSED',
+      'REQUEST_REFUSED',
     );
     const at = await registry(t, { switches: { immutableTags: true } });
     at.store.putManifest(
@@ -307,23 +308,89 @@ describe('manifests', () => {
     await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
   });
 
-  const refusals = [
-    [400, 'MANIFEST_INVALID', 'MANIFEST_REFUSED'],
-    [413, 'UNSUPPORTED', 'MANIFEST_REFUSED'],
-    [404, 'NAME_UNKNOWN', 'MANIFEST_REFUSED'],
-    [403, 'DENIED', 'FORBIDDEN'],
-    [500, 'UNKNOWN', 'SERVER_ERROR'],
-  ] as const;
-  for (const [status, code, expected] of refusals) {
-    it(`takes ${status} ${code} as ${expected}`, async (t) => {
-      const at = await replies(t, refusal(status, { code, message: 'no' }));
+  const API = { 'docker-distribution-api-version': 'registry/2.0' };
+  const HTML = { 'content-type': 'text/html' };
+  const PLAIN = { 'content-type': 'text/plain' };
+  const said = (status: number, code: string): Reply => refusal(status, { code, message: 'no' });
+  const refusals: readonly (readonly [string, Reply, FaultCode, Disposition])[] = [
+    ['400 MANIFEST_INVALID', said(400, 'MANIFEST_INVALID'), 'MANIFEST_REFUSED', 'permanent'],
+    ['413 UNSUPPORTED', said(413, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],
+    ['415 UNSUPPORTED', said(415, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],
+    ['422 UNKNOWN', said(422, 'UNKNOWN'), 'MANIFEST_REFUSED', 'permanent'],
+    ['403 DENIED', said(403, 'DENIED'), 'FORBIDDEN', 'transient'],
+    ['400 DENIED', said(400, 'DENIED'), 'FORBIDDEN', 'transient'],
+    ['400 UNAUTHORIZED', said(400, 'UNAUTHORIZED'), 'UNAUTHORIZED', 'transient'],
+    ['400 NAME_INVALID', said(400, 'NAME_INVALID'), 'REQUEST_REFUSED', 'transient'],
+    ['404 NAME_UNKNOWN', said(404, 'NAME_UNKNOWN'), 'NOT_FOUND', 'transient'],
+    ['409 CONFLICT', said(409, 'CONFLICT'), 'REQUEST_REFUSED', 'transient'],
+    ['412 of a policy', said(412, 'PROJECTPOLICYVIOLATION'), 'REQUEST_REFUSED', 'transient'],
+    ['500 UNKNOWN', said(500, 'UNKNOWN'), 'SERVER_ERROR', 'transient'],
+    [
+      'a proxy without a backend',
+      { status: 404, headers: PLAIN, body: 'default backend - 404' },
+      'NOT_FOUND',
+      'transient',
+    ],
+    [
+      'a page of 404',
+      { status: 404, headers: HTML, body: '<h1>404 Not Found</h1>' },
+      'NOT_FOUND',
+      'transient',
+    ],
+    [
+      'maintenance of distribution (405)',
+      { status: 405, headers: { ...PLAIN, ...API }, body: 'Method Not Allowed\n' },
+      'REQUEST_REFUSED',
+      'transient',
+    ],
+    [
+      'a page of 413',
+      { status: 413, headers: HTML, body: '<h1>413 Request Entity Too Large</h1>' },
+      'REQUEST_REFUSED',
+      'transient',
+    ],
+    [
+      'a bare 400',
+      { status: 400, headers: PLAIN, body: 'Bad Request' },
+      'REQUEST_REFUSED',
+      'transient',
+    ],
+    [
+      'a front that restarts (421)',
+      { status: 421, headers: PLAIN, body: 'Misdirected Request' },
+      'REQUEST_REFUSED',
+      'transient',
+    ],
+    ['425', { status: 425, headers: PLAIN, body: 'Too Early' }, 'REQUEST_REFUSED', 'transient'],
+    [
+      'the page of a sign-in (200)',
+      { status: 200, headers: HTML, body: '<h1>Please sign in</h1>' },
+      'RESPONSE_INVALID',
+      'transient',
+    ],
+  ];
+  for (const [what, reply, code, disposition] of refusals) {
+    it(`takes ${what} to a push as ${code}`, async (t) => {
+      const at = await replies(t, reply);
       const fault = await rejection(
         destination(t, at.host).putManifest('v1', MANIFEST, NEVER),
-        expected,
+        code,
       );
-      assert.equal(fault.side, 'destination');
+      assert.deepEqual([fault.side, fault.disposition], ['destination', disposition]);
     });
   }
+
+  it('takes a push as done whose answer has the type of a page and says so', async (t) => {
+    for (const reply of [
+      { status: 201, headers: HTML, body: '' },
+      { status: 202, headers: HTML, body: 'OK' },
+      { status: 200, headers: { ...HTML, 'docker-content-digest': DIGEST }, body: 'OK' },
+    ]) {
+      const at = await replies(t, reply);
+      const { digest } = await destination(t, at.host).putManifest('v1', MANIFEST, NEVER);
+      assert.equal(digest, DIGEST);
+    }
+  });
 
   it('passes on that a manifest is ambiguous', async (t) => {
     const at = await replies(t, {
