@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 
+import { isFault, type FaultCode } from '../fault.ts';
 import { isTag } from '../oci/reference.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import type { DestinationRepository, ManifestMap, SourceRepository, TagListing } from './ports.ts';
@@ -16,6 +17,8 @@ export interface SourceInventory {
   readonly invalidTags: readonly string[];
   /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
   readonly listed: boolean;
+  /** Why there is no list although it was asked for; `NOT_FOUND`: the source says that it has no such repository. */
+  readonly whyUnlisted?: FaultCode | undefined;
   readonly factOf: (tag: string) => SourceFact;
   /** Whether a manifest is there: undefined where the list cannot tell. */
   readonly hasManifest: (digest: string) => boolean | undefined;
@@ -57,12 +60,13 @@ export function sourceInventory(listing: TagListing): SourceInventory {
   };
 }
 
-/** A source that was not listed, because exactly these tags are wanted. */
-export function unlistedSource(tags: readonly string[]): SourceInventory {
+/** A source that was not listed, or would not be, because exactly these tags are wanted. */
+export function unlistedSource(tags: readonly string[], whyUnlisted?: FaultCode): SourceInventory {
   return {
     tags,
     invalidTags: [],
     listed: false,
+    whyUnlisted,
     factOf: () => ({ state: 'listed' }),
     hasManifest: () => undefined,
   };
@@ -125,6 +129,50 @@ export function withTagDigests(
     },
     hasManifest: (digest) => tagged.has(digest) || inventory.hasManifest(digest),
   };
+}
+
+/**
+ * Lists that tell nothing of a tag that is asked for by name: the account may pull and not list, the registry
+ * has no such list, or it is too large.
+ */
+const LIST_REFUSALS = [
+  'FORBIDDEN',
+  'UNAUTHORIZED',
+  'REQUEST_REFUSED',
+  'RESPONSE_TOO_LARGE',
+  'LIST_TOO_LARGE',
+  'PAGINATION_REFUSED',
+] as const satisfies readonly FaultCode[];
+
+/**
+ * Lists the source for tags that are asked for by name: the list tells their digests and signatures, and
+ * not whether they are there, since a pull-through cache lists what it holds, not what it can fetch. Where there
+ * is none, the tags go on without; where the first of them cannot be read either, it is the refusal that counts.
+ * @throws Fault of the port
+ */
+export async function listForNamed(
+  source: SourceRepository,
+  requested: readonly string[],
+  signal: AbortSignal,
+): Promise<SourceInventory> {
+  try {
+    const listed = await listSource(source, signal);
+    return listed === undefined
+      ? unlistedSource(requested, 'NOT_FOUND')
+      : { ...listed, factOf: (tag) => named(listed.factOf(tag)) };
+  } catch (error) {
+    if (!isFault(error, ...LIST_REFUSALS)) throw error;
+    const first = requested.find(isTag);
+    if (first === undefined) throw error;
+    await source.headManifest(first, signal).catch((unread: unknown) => {
+      throw signal.aborted ? unread : error;
+    });
+    return unlistedSource(requested, error.code);
+  }
+}
+
+function named(fact: SourceFact): SourceFact {
+  return fact.state === 'gone' ? { state: 'listed' } : fact;
 }
 
 /** Lists the source. Undefined: the repository is not there. @throws Fault of the port */

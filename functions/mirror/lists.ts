@@ -2,6 +2,7 @@ import { selectTags, type Selection } from '../contract/selection.ts';
 import { toFault } from '../fault.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import {
+  listForNamed,
   listSource,
   takeDestination,
   unlistedSource,
@@ -15,7 +16,7 @@ import { partTags, type SignatureTags } from './signature-tags.ts';
 
 /** What both sides have. */
 export interface Lists {
-  /** Undefined: the source repository is not there. */
+  /** Undefined: the source repository is not there, and no tags of it were named. */
   readonly source: SourceInventory | undefined;
   readonly destination: DestinationInventory;
 }
@@ -35,9 +36,11 @@ export async function takeLists(
   const both = AbortSignal.any([signal, giveUp.signal]);
   const { requested } = wish;
   const lists = [
-    requested === undefined || wish.referrers
+    requested === undefined
       ? listSource(source, both)
-      : Promise.resolve(unlistedSource(requested)),
+      : wish.referrers
+        ? listForNamed(source, requested, both)
+        : Promise.resolve(unlistedSource(requested)),
     takeDestination(destination, requested, both),
   ] as const;
   try {
@@ -83,7 +86,8 @@ export async function candidatesOf(
   const { backupTag } = wish;
   const all = source.listed ? source.tags : [];
   const backups = backupTag === undefined ? [] : all.filter(backupTag.isBackup);
-  const listed = backupTag === undefined ? all : all.filter((tag) => !backupTag.isBackup(tag));
+  const kept = backupTag === undefined ? all : all.filter((tag) => !backupTag.isBackup(tag));
+  const listed = wish.referrers ? withNamed(kept, wish.requested) : kept;
   const { plain, ...parted } = partTags(listed);
   const { own, signatures } = withoutOwnTags(source, plain, parted.signatures);
   if (wish.requested === undefined) {
@@ -111,4 +115,15 @@ export async function candidatesOf(
     return false;
   });
   return { tags, backups: [], signatures, wishedSubjects, isWhole: false, selectAmongAll };
+}
+
+/** The list, and named tags that it lacks: a list of referrers that is asked for by name is known by its name. */
+function withNamed(
+  listed: readonly string[],
+  requested: readonly string[] = [],
+): readonly string[] {
+  if (requested.length === 0) return listed;
+  const unlisted = new Set(requested);
+  for (const tag of listed) unlisted.delete(tag);
+  return unlisted.size === 0 ? listed : [...listed, ...unlisted];
 }

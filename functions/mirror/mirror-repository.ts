@@ -133,15 +133,19 @@ class Mirroring {
     if (lists.destination.kind === 'map') {
       pool.knowledge.supersedeManifests(destination.name, startedAtMs);
     }
-    if (lists.source === undefined) return this.#sourceLost(lists.destination);
     const here = lists.source;
+    if (here === undefined) return this.#sourceLost(lists.destination);
     const candidates = await candidatesOf(here, wish, this.#signal);
     // Before the questions: what they leave goes on by name, however long they take.
     const selected = await this.#selectedOwnTags(candidates);
     const plan = await this.#ledger.phase('plan', async () =>
       this.#plan(candidates.tags, here, lists.destination),
     );
-    return this.#carryOut(plan, candidates, selected, here, startedAtMs);
+    const report = await this.#carryOut(plan, candidates, selected, here, startedAtMs);
+    // Neither a list nor any of the named tags.
+    const isLost =
+      here.whyUnlisted === 'NOT_FOUND' && report.counts.lost === this.#requested?.length;
+    return isLost ? { ...report, ending: 'source-lost' } : report;
   }
 
   async #carryOut(
@@ -153,6 +157,7 @@ class Mirroring {
   ): Promise<MirrorReport> {
     const facts = {
       sourceTagCount: here.listed ? here.tags.length : 0,
+      ...(here.whyUnlisted === undefined ? {} : { sourceUnlisted: here.whyUnlisted }),
       selectedTagCount: candidates.tags.length,
       destinationTagCount: plan.there.tagCount,
       brake: plan.brake,
@@ -472,16 +477,11 @@ class Mirroring {
   }
 
   #sourceLost(there: DestinationInventory): MirrorReport {
-    for (const tag of this.#requested ?? []) {
-      this.#ledger.record(
-        untouchedRecord({ tag, action: 'lost', reason: 'GoneFromSource' }, false),
-      );
-    }
     return this.#draw({
       ending: 'source-lost',
       delegated: [],
       sourceTagCount: 0,
-      selectedTagCount: this.#requested?.length ?? 0,
+      selectedTagCount: 0,
       destinationTagCount: there.tagCount,
       brake: { engaged: false, missing: 0, maxMissingTags: this.#options.maxMissingTags, held: 0 },
     });

@@ -20,7 +20,7 @@ export function withoutOwnTags(
   signatures: SignatureTags,
 ): { readonly own: readonly string[]; readonly signatures: SignatureTags } {
   const isOwn = ({ tag, subject }: SignatureTag): boolean =>
-    plain.length === 0 ||
+    (source.listed && plain.length === 0) ||
     source.hasManifest(subject) === false ||
     digestOf(source.factOf(tag)) === subject;
   const own = [...signatures.values()].flatMap((tags) => tags.filter(isOwn));

@@ -1,3 +1,4 @@
+import type { FaultCode } from '../fault.ts';
 import type { BrakeReport } from './brake.ts';
 import type { HandOffReason } from './delegation.ts';
 import type { OutcomeCounts, TagRecord } from './outcome.ts';
@@ -45,6 +46,11 @@ export interface MirrorReport {
   readonly platformsLeftOut: number;
   /** Tags that the source lists, and those of them that were selected or requested. */
   readonly sourceTagCount: number;
+  /**
+   * Why the source's list, which was to tell signatures, told nothing of tags that were asked for by name:
+   * signatures by tag stay behind.
+   */
+  readonly sourceUnlisted?: FaultCode;
   readonly selectedTagCount: number;
   /** Tags that the destination had before. */
   readonly destinationTagCount: number;

@@ -1,4 +1,4 @@
-import type { Fault } from '../fault.ts';
+import type { Fault, FaultCode } from '../fault.ts';
 import { OUTCOMES, type OutcomeCounts, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import { faultFields, type FaultFields } from '../telemetry/fault-fields.ts';
@@ -53,6 +53,7 @@ interface RepositoryDocument {
   readonly destination?: string;
   readonly ending?: MirrorReport['ending'];
   readonly sourceTags?: number;
+  readonly sourceUnlisted?: FaultCode;
   readonly selectedTags?: number;
   readonly counts?: OutcomeCounts;
   readonly leftAside?: number;
@@ -147,6 +148,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
           destination: report.destination,
           ending: report.ending,
           sourceTags: report.sourceTagCount,
+          ...(report.sourceUnlisted === undefined ? {} : { sourceUnlisted: report.sourceUnlisted }),
           selectedTags: report.selectedTagCount,
           counts: report.counts,
           leftAside: report.leftAside,

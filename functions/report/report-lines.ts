@@ -59,9 +59,13 @@ export function repositoryLine({ image, report, fault, durationMs }: RepositoryR
   const brake =
     held === 0 ? '' : `, ${held} held: ${missing} are missing, the brake is at ${maxMissingTags}`;
   const aside = report.leftAside === 0 ? '' : `, ${report.leftAside} left aside`;
+  const unlisted =
+    report.sourceUnlisted === undefined
+      ? ''
+      : `, no signatures by tag: the source's list is ${report.sourceUnlisted}`;
   return (
     `${image} → ${report.destination}: ${report.selectedTagCount} of ` +
-    `${report.sourceTagCount} tags selected${brake}${aside}, ${bytesText(report.bytesUploaded)} ${time}`
+    `${report.sourceTagCount} tags selected${brake}${aside}${unlisted}, ${bytesText(report.bytesUploaded)} ${time}`
   );
 }
 

@@ -175,6 +175,7 @@ function reportFields(report: MirrorReport): LogFields {
     ...(report.handOffReason === undefined ? {} : { handOffReason: report.handOffReason }),
     destination: report.destination,
     sourceTags: report.sourceTagCount,
+    ...(report.sourceUnlisted === undefined ? {} : { sourceUnlisted: report.sourceUnlisted }),
     selectedTags: report.selectedTagCount,
     destinationTags: report.destinationTagCount + report.counts.copied + report.counts.retagged,
     bytesUploaded: report.bytesUploaded,
@@ -228,7 +229,8 @@ function severityOf({ decision, report }: EventOutcome): Severity {
     case 'acknowledge':
       if (decision.reason.startsWith('PermanentFailure')) return 'ERROR';
       if (report?.brake.engaged === true) return 'WARNING';
-      return decision.reason === 'SourceLost' ? 'WARNING' : 'INFO';
+      if (decision.reason === 'SourceLost') return 'WARNING';
+      return report?.sourceUnlisted === undefined ? 'INFO' : 'NOTICE';
   }
 }
 
@@ -244,6 +246,9 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
     ...(report.platformsLeftOut > 0 ? [`${report.platformsLeftOut} platforms left out`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(report.leftAside > 0 ? [`${report.leftAside} left aside`] : []),
+    ...(report.sourceUnlisted === undefined
+      ? []
+      : [`no signatures by tag: the source's list is ${report.sourceUnlisted}`]),
     ...(held > 0 ? [brakeWords(report)] : []),
     ...(report.delegated.length > 0
       ? [

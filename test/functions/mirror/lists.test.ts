@@ -106,6 +106,15 @@ describe('candidatesOf', () => {
     assert.deepEqual(candidates.tags, requested);
   });
 
+  it('takes a requested list of referrers for one where the source lists nothing', async () => {
+    const requested = [`sha256-${HEX}`];
+    const source = unlistedSource(requested, 'FORBIDDEN');
+    const candidates = await candidatesOf(source, { ...wish, requested });
+    assert.deepEqual(candidates.tags, []);
+    assert.deepEqual(candidates.wishedSubjects, [`sha256:${HEX}`]);
+    assert.deepEqual([...candidates.signatures.keys()], [`sha256:${HEX}`]);
+  });
+
   it('refuses a malformed pattern', async () => {
     const source = await listed('v1');
     assert.ok(source);

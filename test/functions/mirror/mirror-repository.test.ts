@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { SourceRepository, TagListing } from '../../../functions/mirror/ports.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
 import { continuationsOf } from '../../../functions/subscriber/follow-on.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
@@ -259,6 +261,103 @@ describe('a source that is not there', () => {
     rig.source.missing = true;
     const report = await rig.mirror({ tags: ['v1', 'v2'] }, { options: { referrers: true } });
     assert.deepEqual(outcomes(report), { v1: 'lost', v2: 'lost' });
+    assert.equal(report.ending, 'source-lost');
+  });
+});
+
+describe('tags that are asked for by name', () => {
+  /** The rig's source with a list of its own, or none. */
+  function listing(rig: Rig, listTags: SourceRepository['listTags']): SourceRepository {
+    return new Proxy(rig.source, {
+      get(target, key) {
+        if (key === 'listTags') return listTags;
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+
+  async function cameByName(
+    rig: Rig,
+    listTags: SourceRepository['listTags'],
+    ...tags: readonly string[]
+  ): Promise<MirrorReport> {
+    const source = listing(rig, listTags);
+    return rig.mirror({ reason: 'requested', tags }, { source, options: { referrers: true } });
+  }
+
+  const refused = (code: FaultCode) => (): Promise<never> =>
+    Promise.reject(new Fault(code, 'no list', { side: 'source' }));
+  const listed =
+    (...tags: readonly string[]) =>
+    (): Promise<TagListing> =>
+      Promise.resolve({ tags, invalidTags: [], map: undefined });
+  const absent = (): Promise<undefined> => Promise.resolve(undefined);
+
+  it('come although a cache lists only what it holds; what it cannot fetch is lost', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('image', 1));
+    const report = await cameByName(rig, listed('v0'), 'v1', 'v2');
+    assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
+    assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', undefined]);
+    assert.equal(rig.source.count('source headManifest v1'), 0);
+    assert.equal(rig.source.count('source getManifest v1'), 1);
+  });
+
+  it('are lost where the destination has what the source has no more', async () => {
+    const rig = new Rig();
+    rig.destination.tag('v1', imageWith('image', 1));
+    const report = await cameByName(rig, listed('v0'), 'v1');
+    assert.deepEqual(outcomes(report), { v1: 'lost' });
+    assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
+  });
+
+  it('come from a cache that holds nothing of the repository, which is told', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('image', 1));
+    const report = await cameByName(rig, absent, 'v1', 'v2');
+    assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
+    assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', 'NOT_FOUND']);
+  });
+
+  for (const code of ['FORBIDDEN', 'UNAUTHORIZED', 'REQUEST_REFUSED', 'LIST_TOO_LARGE'] as const) {
+    it(`come where the list is ${code}, which is told`, async () => {
+      const rig = new Rig();
+      rig.source.tag('v1', imageWith('image', 1));
+      const report = await cameByName(rig, refused(code), 'v1', 'v2');
+      assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
+      assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', code]);
+    });
+  }
+
+  it('fail with the list where they may not be read either: one more request', async () => {
+    const rig = new Rig();
+    rig.source.before.push(failing('source headManifest v1', 'FORBIDDEN'));
+    await assert.rejects(
+      cameByName(rig, refused('UNAUTHORIZED'), 'v1', 'v2'),
+      coded('UNAUTHORIZED'),
+    );
+    assert.deepEqual(rig.source.calls, ['source headManifest v1']);
+  });
+
+  it('fail with a list that time mends', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('image', 1));
+    await assert.rejects(cameByName(rig, refused('SERVER_ERROR'), 'v1'), coded('SERVER_ERROR'));
+    assert.deepEqual(rig.source.calls, []);
+  });
+
+  it('are images of their own although they are named after a digest and not listed', async () => {
+    const rig = new Rig();
+    const own = imageWith('image', 1);
+    const name = `sha256-${'a'.repeat(64)}`;
+    rig.source.tag(name, own);
+    for (const list of [listed('v0'), absent]) {
+      const report = await cameByName(rig, list, name, `sha256-${'b'.repeat(64)}`);
+      assert.equal(rig.destination.digestOf(name), own.manifest.digest);
+      assert.equal(report.counts.lost, 1);
+      rig.destination.tags.clear();
+    }
   });
 });
 

@@ -56,6 +56,11 @@ const run: RunResult = {
       durationMs: 10,
       report: sampleReport([], { ending: 'source-lost' }),
     },
+    {
+      image: 'ghcr.io/org/unlisted',
+      durationMs: 10,
+      report: sampleReport([], { sourceUnlisted: 'FORBIDDEN' }),
+    },
     { image: 'ghcr.io/org/down', durationMs: 10, fault: new Fault('NETWORK', 'refused') },
   ],
 };
@@ -68,7 +73,7 @@ describe('report document', () => {
 
   it('sums up', () => {
     const { summary } = reportDocument(run);
-    assert.equal(summary.repositories, 3);
+    assert.equal(summary.repositories, 4);
     assert.equal(summary.failedRepositories, 3);
     assert.equal(summary.counts.failed, 2);
     assert.equal(summary.leftAside, 1);

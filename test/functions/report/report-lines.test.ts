@@ -72,6 +72,7 @@ describe('line of a repository', () => {
       line({ brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 900 } }),
       /900 held/,
     );
+    assert.match(line({ sourceUnlisted: 'FORBIDDEN' }), /no signatures by tag: .* FORBIDDEN/);
     const fault = new Fault('NETWORK', 'gone');
     assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');
   });

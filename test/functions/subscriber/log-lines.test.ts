@@ -247,6 +247,14 @@ describe('line of an event', () => {
     });
   }
 
+  it('tells that signatures by tag stay behind', () => {
+    const line = eventLine({ report: sampleReport([], { sourceUnlisted: 'FORBIDDEN' }) });
+    assert.equal(line['sourceUnlisted'], 'FORBIDDEN');
+    assert.equal(line['severity'], 'NOTICE');
+    assert.match(String(line['message']), /no signatures by tag: the source's list is FORBIDDEN/);
+    assert.equal('sourceUnlisted' in eventLine({ report: sampleReport([]) }), false);
+  });
+
   it('counts a source that is not there, and the tags that it had', () => {
     const report = sampleReport([], { ending: 'source-lost' });
     const lost = eventLine({ report }, sampleEvent({ tagCount: 7 }));
