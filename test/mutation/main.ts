@@ -4,10 +4,11 @@
 //
 //   npm run mutate -- [--seed=N] [--count=N] [--workers=N] [--file=PATH …] [--kind=KIND …]
 //
-// The same seed takes the same sample of the same source. Tests that import the changed declaration
-// run, those that reach the fewest files first, until one fails.
+// The same seed takes the same sample of the same source. Tests that run the changed place run again
+// with it, those that reach the fewest files first, until one fails that passes without the change.
 import { spawn } from 'node:child_process';
-import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -15,14 +16,17 @@ import { parseArgs } from 'node:util';
 import { Random } from '../chaos/random.ts';
 import { copyProject } from '../project-copy.ts';
 import { SourceGraph } from '../source-graph.ts';
+import { doesRun, runsIn, type Runs } from './runs.ts';
 import { MUTANT_KINDS, mutantsOf, mutated, type Mutant, type MutantKind } from './mutants.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** Longest run of one test file, ms: a mutant may wait for ever. */
-const TEST_LIMIT_MS = 120_000;
+const TEST_LIMIT_MS = 60_000;
 /** Test files for one mutant: what the nearest do not notice, those far away rarely do. */
 const MAX_TEST_FILES = 14;
+/** Test files that are looked at for these. */
+const MAX_LOOKED_AT = 40;
 /** Tests of whole processes, which start what they test and import nothing of it. */
 const WHOLE = ['test/flow', 'test/bridge'];
 
@@ -80,33 +84,71 @@ function testsFor(file: string): readonly string[] {
   const whole = tests.filter(
     (test) => WHOLE.some((folder) => test.startsWith(folder)) && !names.includes(test),
   );
-  return [
-    ...names.slice(0, MAX_TEST_FILES),
-    ...whole.slice(0, names.length === 0 ? MAX_TEST_FILES : 0),
-  ];
+  return [...names.slice(0, MAX_LOOKED_AT), ...(names.length === 0 ? whole : [])];
 }
 
-/** @returns the test file that noticed; undefined: none */
-async function noticedBy(mutant: Mutant, copy: string): Promise<string | undefined> {
+/** What a test file is and runs without a mutant. */
+interface Unchanged {
+  readonly passes: boolean;
+  readonly runs: Runs;
+}
+
+const unchanged = new Map<string, Promise<Unchanged>>();
+
+function inUnchanged(test: string, copy: string): Promise<Unchanged> {
+  const known = unchanged.get(test) ?? runUnchanged(test, copy);
+  unchanged.set(test, known);
+  return known;
+}
+
+async function runUnchanged(test: string, copy: string): Promise<Unchanged> {
+  const folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-runs-'));
+  try {
+    const isPassed = await passes(test, copy, { NODE_V8_COVERAGE: folder });
+    return { passes: isPassed, runs: runsIn(folder, copy) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The test files that pass without the mutant and run its place, the nearest first. */
+async function testsOf({ file, start }: Mutant, copy: string): Promise<readonly string[]> {
+  const chosen: string[] = [];
+  for (const test of testsFor(file)) {
+    const { passes: isSound, runs } = await inUnchanged(test, copy);
+    if (isSound && doesRun(runs, file, start)) chosen.push(test);
+    if (chosen.length === MAX_TEST_FILES) break;
+  }
+  return chosen;
+}
+
+/** What became of a mutant: the test file that noticed it, or how many did not. */
+type Verdict = { readonly noticedBy: string } | { readonly ran: number };
+
+async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
   const path = join(copy, mutant.file);
   const text = readFileSync(join(root, mutant.file), 'utf8');
+  const near = await testsOf(mutant, copy);
   writeFileSync(path, mutated(text, mutant));
   try {
-    for (const test of testsFor(mutant.file)) {
-      if (!(await passes(test, copy))) return test;
+    for (const test of near) {
+      if (!(await passes(test, copy))) return { noticedBy: test };
     }
-    return undefined;
+    return { ran: near.length };
   } finally {
     writeFileSync(path, text);
   }
 }
 
-function passes(test: string, copy: string): Promise<boolean> {
-  const child = spawn(process.execPath, ['--test', '--test-force-exit', test], {
+function passes(test: string, copy: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+  // In the runner's own process, which ends with its time: a mutant may loop for ever.
+  const args = ['--test', '--test-force-exit', '--test-isolation=none', test];
+  const child = spawn(process.execPath, args, {
     cwd: copy,
     stdio: 'ignore',
     timeout: TEST_LIMIT_MS,
     killSignal: 'SIGKILL',
+    env: { ...process.env, METADATA_SERVER_DETECTION: 'none', ...env },
   });
   return new Promise((resolve) => {
     child.once('exit', (code) => {
@@ -132,25 +174,26 @@ async function work(): Promise<void> {
   const copy = copyProject();
   try {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-      const noticed = await noticedBy(mutant, copy);
+      const verdict = await verdictOn(mutant, copy);
       const counts = tally.get(mutant.kind) ?? { caught: 0, survived: 0 };
       tally.set(mutant.kind, counts);
-      if (noticed === undefined) counts.survived += 1;
+      if ('ran' in verdict) counts.survived += 1;
       else counts.caught += 1;
       done += 1;
-      tell(mutant, noticed);
+      tell(mutant, verdict);
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
 }
 
-function tell(mutant: Mutant, noticed: string | undefined): void {
+function tell(mutant: Mutant, verdict: Verdict): void {
   const { file, line, kind, start, end, replacement } = mutant;
   const before = readFileSync(join(root, file), 'utf8').slice(start, end).replace(/\s+/g, ' ');
-  const verdict = noticed === undefined ? 'SURVIVED' : `caught by ${noticed}`;
+  const what =
+    'ran' in verdict ? `SURVIVED ${verdict.ran} test files` : `caught by ${verdict.noticedBy}`;
   const change = `${before.slice(0, 80)} → ${replacement.replace(/\s+/g, ' ').slice(0, 80)}`;
-  process.stdout.write(`${done}/${sample.length} ${file}:${line} ${kind}: ${change}: ${verdict}\n`);
+  process.stdout.write(`${done}/${sample.length} ${file}:${line} ${kind}: ${change}: ${what}\n`);
 }
 
 await Promise.all(Array.from({ length: Number(values.workers) }, work));
