@@ -41,20 +41,20 @@ describe('a guard', () => {
     );
   });
 
-  for (const [what, text] of [
-    ['without a name', `${MARK}\nif (a) b();`],
-    ['with a name that is none', `${MARK} One\nif (a) b();`],
-    ['with something behind its name', `${MARK} one two\nif (a) b();`],
-    ['that is spelt otherwise', '// Guard one\nif (a) b();'],
-    ['with nothing in the place of the code', `a(); ${MARK} one, without:`],
-    ['that replaces no code', `${MARK} one, without: b();\na();`],
-    ['without an if', `${MARK} one\na();`],
-    ['far from its if', `${MARK} one\n\n\n\nif (a) b();`],
-    ['behind code that is no if', `a(); ${MARK} one\nif (b) c();`],
-    ['of an if that does not end', `${MARK} one\nif (a(`],
+  for (const [what, fault, text] of [
+    ['without a name', /malformed/, `${MARK}\nif (a) b();`],
+    ['with a name that is none', /malformed/, `${MARK} One\nif (a) b();`],
+    ['with something behind its name', /malformed/, `${MARK} one two\nif (a) b();`],
+    ['that is spelt otherwise', /malformed/, '// Guard one\nif (a) b();'],
+    ['with nothing in the place of the code', /malformed/, `a(); ${MARK} one, without:`],
+    ['that replaces no code', /replaces no code/, `${MARK} one, without: b();\na();`],
+    ['without an if', /stands at no if/, `${MARK} one\na();`],
+    ['far from its if', /stands at no if/, `${MARK} one\n\n\n\nif (a) b();`],
+    ['behind code that is no if', /stands at no if/, `a(); ${MARK} one\nif (b) c();`],
+    ['of an if that does not end', /not closed/, `${MARK} one\nif (a(`],
   ] as const) {
     it(`is refused with a marker ${what}`, () => {
-      assert.throws(() => guardsOf('a.ts', text));
+      assert.throws(() => guardsOf('a.ts', text), fault);
     });
   }
 });

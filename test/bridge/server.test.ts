@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { servePages, textPage } from '../../bridge/server.ts';
+import { hasCause } from '../faults.ts';
 import { faultOfPromise } from './faults.ts';
 
 const pages = {
@@ -59,6 +60,6 @@ describe('servePages', () => {
     const server = await servePages('--metrics-addr', '127.0.0.1:0', pages);
     await fetch(`http://${server.address}/ok`);
     await server.close();
-    await assert.rejects(fetch(`http://${server.address}/ok`));
+    await assert.rejects(fetch(`http://${server.address}/ok`), hasCause('ECONNREFUSED'));
   });
 });

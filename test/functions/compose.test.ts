@@ -6,13 +6,13 @@ import { after, before, describe, it } from 'node:test';
 
 import { composeEngine, publisherOf, type Engine } from '../../functions/compose.ts';
 import { readSubscriberConfig, type SubscriberConfig } from '../../functions/config.ts';
-import { isFault } from '../../functions/fault.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
 import { queueClient } from '../../functions/pubsub/client.ts';
 import { startRegistries, tagsOf, type Registries } from './registries.ts';
 import { keptLines, sampleEvent } from './subscriber/samples.ts';
+import { rejection, thrown } from '../faults.ts';
 
 describe('engine', () => {
   let registries: Registries;
@@ -87,18 +87,23 @@ describe('engine', () => {
   });
 
   it('uses them for no other', async () => {
-    await assert.rejects(
-      withEngine({ DOCKER_CONFIG_FILE: dockerConfig() }, async (engine) =>
-        mirror(engine, 'demo/api'),
-      ),
-      (error) => isFault(error, 'UNAUTHORIZED') && error.side === 'source',
+    assert.equal(
+      (
+        await rejection(
+          withEngine({ DOCKER_CONFIG_FILE: dockerConfig() }, async (engine) =>
+            mirror(engine, 'demo/api'),
+          ),
+          'UNAUTHORIZED',
+        )
+      ).side,
+      'source',
     );
   });
 
   it('refuses loopback sources that nobody allowed', async () => {
-    await assert.rejects(
+    await rejection(
       withEngine({ LOCAL: 'false' }, async (engine) => mirror(engine, 'demo/api')),
-      (error) => isFault(error, 'ADDRESS_REFUSED'),
+      'ADDRESS_REFUSED',
     );
   });
 
@@ -153,9 +158,12 @@ describe('engine', () => {
       const file = join(folder, 'option');
       rmSync(file, { force: true });
       if (text !== undefined) writeFileSync(file, text);
-      assert.throws(
-        () => composeEngine(config({ [option]: file }), keptLines().logger),
-        (error) => isFault(error, 'OPTION_INVALID') && error.field === option,
+      assert.equal(
+        thrown(
+          () => composeEngine(config({ [option]: file }), keptLines().logger),
+          'OPTION_INVALID',
+        ).field,
+        option,
       );
     });
   }

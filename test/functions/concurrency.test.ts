@@ -18,7 +18,8 @@ import {
   TokenBucket,
 } from '../../functions/concurrency.ts';
 import { Fault } from '../../functions/fault.ts';
-import { fakeTiming, NEVER, rejection, settle } from './registry/setting.ts';
+import { rejection } from '../faults.ts';
+import { fakeTiming, NEVER, settle } from './registry/setting.ts';
 
 describe('forwardClock', () => {
   it('goes on where the wall clock is set back, and follows it forward', () => {

@@ -4,10 +4,10 @@ import { describe, it } from 'node:test';
 import { readConfig } from '../../bridge/config.ts';
 import { bridgeOptions } from '../../bridge/options.ts';
 import { readJobConfig, readSubscriberConfig } from '../../functions/config.ts';
-import { isFault } from '../../functions/fault.ts';
 import { jobOptions } from '../../functions/job-options.ts';
 import { subscriberOptions } from '../../functions/option-tables.ts';
 import type { Option } from '../../functions/options/option.ts';
+import { thrown } from '../faults.ts';
 
 type Variables = Readonly<Record<string, string>>;
 
@@ -51,10 +51,7 @@ function check<O extends Readonly<Record<string, Option<unknown>>>, S extends st
               : read(argv, { ...env, [written]: value });
           if (works) begin();
           else {
-            assert.throws(
-              begin,
-              (error) => isFault(error, 'OPTION_INVALID') && error.field === written,
-            );
+            assert.equal(thrown(begin, 'OPTION_INVALID').field, written);
           }
         });
       }
@@ -153,9 +150,9 @@ describe('an option of the job or the command line that has no effect stops the 
     ],
   ] as const) {
     it(`refuses ${what}`, () => {
-      assert.throws(
-        () => readJobConfig(argv, { ...REGISTRY, ...env }),
-        (error) => isFault(error, 'OPTION_INVALID') && error.field === field,
+      assert.equal(
+        thrown(() => readJobConfig(argv, { ...REGISTRY, ...env }), 'OPTION_INVALID').field,
+        field,
       );
     });
   }
@@ -164,9 +161,12 @@ describe('an option of the job or the command line that has no effect stops the 
     const env = { ...REGISTRY, CLOUD_RUN_JOB: 'mirror', MAX_MISSING_TAGS: '5', WORKERS: '2' };
     readJobConfig(image, { ...env, ALLOWED_SOURCES: 'ghcr.io/*' });
     readJobConfig(['--drain', 'letters', '--republish', 'bulk'], env);
-    assert.throws(
-      () => readJobConfig([...image, '--allowed-source', 'ghcr.io/*'], env),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === '--allowed-source',
+    assert.equal(
+      thrown(
+        () => readJobConfig([...image, '--allowed-source', 'ghcr.io/*'], env),
+        'OPTION_INVALID',
+      ).field,
+      '--allowed-source',
     );
   });
 
@@ -204,9 +204,9 @@ describe('an option of the service that has no effect stops the start', () => {
 
   it('credentials that go nowhere, unless a secret is mounted before its sources are allowed', () => {
     const env = { DESTINATION_REGISTRY: 'eu-docker.pkg.dev/p/r', DOCKER_CONFIG_FILE: 'x.json' };
-    assert.throws(
-      () => readSubscriberConfig([], env),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === 'DOCKER_CONFIG_FILE',
+    assert.equal(
+      thrown(() => readSubscriberConfig([], env), 'OPTION_INVALID').field,
+      'DOCKER_CONFIG_FILE',
     );
     readSubscriberConfig([], { ...env, ALLOWED_SOURCES: 'ghcr.io/org/*' });
     assert.equal(readSubscriberConfig([], { ...env, K_SERVICE: 'mirror' }).deployed, true);
@@ -261,24 +261,27 @@ describe('an option of the bridge that has no effect stops the start', () => {
   it('but for the variables of a pod, which may be those of the Deployment too', () => {
     const pod = { KUBERNETES_SERVICE_HOST: '10.0.0.1', RESYNC_INTERVAL: '1h', TOPIC: 'live' };
     assert.equal(readConfig(['--once'], pod).once, true);
-    assert.throws(
-      () => readConfig(['--once', '--resync-interval', '1h'], pod),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === '--resync-interval',
+    assert.equal(
+      thrown(() => readConfig(['--once', '--resync-interval', '1h'], pod), 'OPTION_INVALID').field,
+      '--resync-interval',
     );
   });
 
   it('takes a full topic with --once where it tells the project', () => {
     readConfig(['--once', '--topic', 'projects/p/topics/events'], {});
-    assert.throws(
-      () => readConfig(['--once', '--topic', 'projects/p/topics/events', '--project', 'p'], {}),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === '--topic',
+    assert.equal(
+      thrown(
+        () => readConfig(['--once', '--topic', 'projects/p/topics/events', '--project', 'p'], {}),
+        'OPTION_INVALID',
+      ).field,
+      '--topic',
     );
   });
 
   it('refuses the election beside --once, and takes it where it is off', () => {
-    assert.throws(
-      () => readConfig(['--once', '--enable-leader-election'], {}),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === '--enable-leader-election',
+    assert.equal(
+      thrown(() => readConfig(['--once', '--enable-leader-election'], {}), 'OPTION_INVALID').field,
+      '--enable-leader-election',
     );
     readConfig(['--once', '--enable-leader-election=false'], {});
   });

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { isFault } from '../../functions/fault.ts';
 import { readCertificates, requireDockerConfig } from '../../functions/option-files.ts';
 import { keptLines } from './subscriber/samples.ts';
+import { thrown } from '../faults.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'option-files-'));
 after(() => {
@@ -22,11 +22,11 @@ function file(text: string): string {
 describe('docker config at the start', () => {
   it('is refused without credentials, and told where its secret may be filled later', () => {
     const { logger, lines } = keptLines();
-    assert.throws(
-      () => {
+    assert.equal(
+      thrown(() => {
         requireDockerConfig(file('{"auths": {}}'), { deployed: false }, logger);
-      },
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === 'DOCKER_CONFIG_FILE',
+      }, 'OPTION_INVALID').field,
+      'DOCKER_CONFIG_FILE',
     );
     assert.equal(lines.length, 0);
     requireDockerConfig(file('{"auths": {}}'), { deployed: true }, logger);
@@ -38,12 +38,9 @@ describe('docker config at the start', () => {
 
   it('is refused where nobody can read it, deployed or not', () => {
     for (const deployed of [false, true]) {
-      assert.throws(
-        () => {
-          requireDockerConfig(file('auths:'), { deployed }, keptLines().logger);
-        },
-        (error) => isFault(error, 'OPTION_INVALID'),
-      );
+      thrown(() => {
+        requireDockerConfig(file('auths:'), { deployed }, keptLines().logger);
+      }, 'OPTION_INVALID');
     }
   });
 
@@ -58,9 +55,9 @@ describe('docker config at the start', () => {
 
 describe('certificates', () => {
   it('are refused where there are none', () => {
-    assert.throws(
-      () => readCertificates(file('')),
-      (error) => isFault(error, 'OPTION_INVALID') && error.field === 'SOURCE_CA_FILE',
+    assert.equal(
+      thrown(() => readCertificates(file('')), 'OPTION_INVALID').field,
+      'SOURCE_CA_FILE',
     );
   });
 });

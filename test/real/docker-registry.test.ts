@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 
+import { hasCause } from '../faults.ts';
 import {
   basicAccount,
   findDistribution,
@@ -85,7 +86,7 @@ for (const [name, search] of registries) {
       const first = await start(t, search);
       await pushImage(first, 'v1');
       await first.stop();
-      await assert.rejects(fetch(`${first.url}/v2/`));
+      await assert.rejects(fetch(`${first.url}/v2/`), hasCause('ECONNREFUSED'));
       const second = await start(t, search);
       const list = await fetch(`${second.url}/v2/${repository}/tags/list`);
       assert.equal(list.status, 404);

@@ -43,7 +43,7 @@ describe('looking for a program', () => {
     const remedy = 'apt-get install weather-vane';
     assert.deepEqual(search, { name: 'no-such-program', remedy });
     assert.equal(skipUnless(search), `no-such-program not found: ${remedy}`);
-    assert.throws(() => required(search));
+    assert.throws(() => required(search), /no-such-program not found/);
   });
 });
 

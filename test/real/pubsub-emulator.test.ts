@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { hasCause } from '../faults.ts';
 import { required, skipUnless } from './servers/found.ts';
 import { findPubsubEmulator, startPubsubEmulator } from './servers/pubsub-emulator.ts';
 
@@ -12,6 +13,6 @@ describe("Google's Pub/Sub emulator", { skip: skipUnless(search) }, () => {
     const emulator = await startPubsubEmulator(required(search));
     assert.equal((await fetch(`http://${emulator.host}/`)).status, 200);
     await emulator.stop();
-    await assert.rejects(fetch(`http://${emulator.host}/`));
+    await assert.rejects(fetch(`http://${emulator.host}/`), hasCause('ECONNREFUSED'));
   });
 });

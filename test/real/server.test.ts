@@ -45,12 +45,13 @@ describe('a server program', () => {
         ready: () => Promise.reject(new Error('refused')),
         readyTimeoutMs: 200,
       }),
+      /did not start/,
     );
   });
 
   it('fails to start when the program does not exist', async () => {
     const ready = (): Promise<boolean> => Promise.resolve(false);
-    await assert.rejects(startServer({ path: '/no/such/program', args: [], ready }));
+    await assert.rejects(startServer({ path: '/no/such/program', args: [], ready }), /ENOENT/);
   });
 
   it('is ended, and its folder removed, when the tests are ended from outside', async () => {

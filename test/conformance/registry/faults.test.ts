@@ -7,6 +7,7 @@ import { digestOf } from '../../stand-ins/registry/digest.ts';
 import type { FaultEffect } from '../../stand-ins/registry/fault-rule.ts';
 import { OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
+import { hasCause } from '../../faults.ts';
 import { ask, manifestOf, pushBlob, start, storeImage } from './loopback.ts';
 
 const BLOB = Buffer.alloc(200_000, 'blob');
@@ -243,7 +244,10 @@ describe('an interrupted upload', () => {
       method: 'PUT',
       effect: { kind: 'reset', at: 'request-body', afterBytes: 1 },
     });
-    await assert.rejects(pushBlob(registry.url, 'org/app', BLOB));
+    await assert.rejects(
+      pushBlob(registry.url, 'org/app', BLOB),
+      hasCause('UND_ERR_SOCKET', 'EPIPE', 'ECONNRESET'),
+    );
     assert.deepEqual(registry.store.blobs('org/app'), []);
     assert.equal(registry.counter.records.at(-1)?.status, 0);
   });

@@ -12,6 +12,7 @@ import {
   parseDockerConfig,
 } from '../../../functions/auth/docker-config.ts';
 import { isFault } from '../../../functions/fault.ts';
+import { rejection, thrown } from '../../faults.ts';
 
 function auth(username: string, password: string): string {
   return Buffer.from(`${username}:${password}`).toString('base64');
@@ -121,10 +122,7 @@ describe('docker config', () => {
       { credsStore: 'x', auths: {} },
     ];
     for (const rest of helpers) {
-      assert.throws(
-        () => parseDockerConfig(JSON.stringify(rest)),
-        (error) => isFault(error, 'DOCKER_CONFIG_INVALID'),
-      );
+      thrown(() => parseDockerConfig(JSON.stringify(rest)), 'DOCKER_CONFIG_INVALID');
     }
     parseDockerConfig(JSON.stringify({ credsStore: '', credHelpers: {} }));
   });
@@ -142,10 +140,7 @@ describe('docker config', () => {
   ];
   for (const [name, text] of malformed) {
     it(`refuses ${name}`, () => {
-      assert.throws(
-        () => parseDockerConfig(text),
-        (error) => isFault(error, 'DOCKER_CONFIG_INVALID'),
-      );
+      thrown(() => parseDockerConfig(text), 'DOCKER_CONFIG_INVALID');
     });
   }
 
@@ -210,9 +205,7 @@ describe('docker config', () => {
     const path = await file(t, '');
     await rm(path);
     const credentials = dockerConfig({ path });
-    await assert.rejects(credentials.credentialFor('a.io'), (error) =>
-      isFault(error, 'DOCKER_CONFIG_INVALID'),
-    );
+    await rejection(credentials.credentialFor('a.io'), 'DOCKER_CONFIG_INVALID');
     await writeFile(path, config({}));
     assert.equal(await credentials.credentialFor('a.io'), undefined);
   });
@@ -223,6 +216,6 @@ describe('docker config', () => {
     const credentials = dockerConfig({ path });
     const asked = credentials.credentialFor('a.io');
     credentials.refused('a.io');
-    await assert.rejects(asked, (error) => isFault(error, 'DOCKER_CONFIG_INVALID'));
+    await rejection(asked, 'DOCKER_CONFIG_INVALID');
   });
 });

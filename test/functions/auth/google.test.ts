@@ -12,6 +12,7 @@ import {
 } from '../../../functions/auth/google.ts';
 import { Fault, isFault } from '../../../functions/fault.ts';
 import { startMetadata } from '../../stand-ins/metadata/metadata.ts';
+import { rejection } from '../../faults.ts';
 
 /** The library finds the metadata server by its environment; each test has one of its own. */
 async function withMetadata(t: TestContext, host: string): Promise<void> {
@@ -149,9 +150,7 @@ describe('credentials where available', () => {
       credentialFor: async () => Promise.reject(new Fault('DOCKER_CONFIG_INVALID', 'x')),
       refused: () => undefined,
     });
-    await assert.rejects(credentials.credentialFor('gcr.io'), (error) =>
-      isFault(error, 'DOCKER_CONFIG_INVALID'),
-    );
+    await rejection(credentials.credentialFor('gcr.io'), 'DOCKER_CONFIG_INVALID');
   });
 
   it('waits a bounded time for a metadata server that does not answer, and then asks anew', async (t) => {
@@ -180,9 +179,7 @@ describe('credentials where available', () => {
     // Its loading takes part of the time of the first question.
     await import('../../../functions/auth/library.ts');
     const tokens = googleTokens(3000);
-    await assert.rejects(tokens.accessToken(), (error) =>
-      isFault(error, 'CREDENTIALS_UNAVAILABLE'),
-    );
+    await rejection(tokens.accessToken(), 'CREDENTIALS_UNAVAILABLE');
     state.silent = false;
     assert.equal(await tokens.accessToken(), 'late');
   });

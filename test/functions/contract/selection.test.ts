@@ -9,7 +9,8 @@ import {
   selectTags,
   type Selection,
 } from '../../../functions/contract/selection.ts';
-import { Fault, isFault } from '../../../functions/fault.ts';
+import { Fault } from '../../../functions/fault.ts';
+import { rejection, thrown } from '../../faults.ts';
 
 const tags = [
   '1.9.9',
@@ -120,19 +121,17 @@ describe('selectTags', () => {
 
   it('ends when it is told to', async () => {
     const many = Array.from({ length: 1000 }, (_, n) => `v${n}`);
-    await assert.rejects(selectTags(many, [COSTLY], {}, AbortSignal.abort()), (error) =>
-      isFault(error, 'ABORTED'),
-    );
+    await rejection(selectTags(many, [COSTLY], {}, AbortSignal.abort()), 'ABORTED');
   });
 });
 
 describe('requirePatterns', () => {
   const refused = (patterns: readonly string[], field: string): void => {
-    assert.throws(
-      () => {
+    assert.equal(
+      thrown(() => {
         requirePatterns(patterns, 'MIRROR_INCLUDE');
-      },
-      (error) => isFault(error, 'EVENT_INVALID') && error.field === field,
+      }, 'EVENT_INVALID').field,
+      field,
     );
   };
 

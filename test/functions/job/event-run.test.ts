@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { EncodedEvent } from '../../../functions/contract/codec.ts';
-import { Fault, isFault } from '../../../functions/fault.ts';
+import { Fault } from '../../../functions/fault.ts';
 import {
   runEvent,
   taskAttempt,
@@ -14,6 +14,7 @@ import { readJobConfig } from '../../../functions/config.ts';
 import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
 import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
 import { workParts } from './work-parts.ts';
+import { rejection } from '../../faults.ts';
 
 const EVENT = eventVariable(sampleEvent());
 const failing = sampleReport([
@@ -104,9 +105,7 @@ describe('run of one event', () => {
   });
 
   it('refuses an event that is none before anything is done', async () => {
-    await assert.rejects(run(undefined, failing, { event: '{' }), (error) =>
-      isFault(error, 'EVENT_UNDECODABLE'),
-    );
+    await rejection(run(undefined, failing, { event: '{' }), 'EVENT_UNDECODABLE');
   });
 });
 

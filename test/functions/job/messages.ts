@@ -13,17 +13,17 @@ export const PUBLISHED_AT_MS = Date.UTC(2026, 7, 11);
 /** A message as a subscription gives it. */
 export function messageOf(content: MirrorEvent | EncodedEvent, id = 'm'): KeptMessage {
   const encoded = 'attributes' in content ? content : encodeEvent(content);
+  // As in Pub/Sub's client, what is said first counts.
+  const settle = (how: 'acked' | 'nacked') => (): void => {
+    if (message.settled === 'leased') message.settled = how;
+  };
   const message: KeptMessage = {
     ...encoded,
     id,
     publishedAtMs: PUBLISHED_AT_MS,
     settled: 'leased',
-    ack: () => {
-      message.settled = 'acked';
-    },
-    nack: () => {
-      message.settled = 'nacked';
-    },
+    ack: settle('acked'),
+    nack: settle('nacked'),
   };
   return message;
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { isFault } from '../../../functions/fault.ts';
 import {
   pullUntilIdle,
   type PullUntilIdleOptions,
@@ -13,6 +12,7 @@ import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import type { PulledMessage } from '../../../functions/pubsub/puller.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
+import { rejection } from '../../faults.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
 const NEVER = new AbortController().signal;
@@ -181,13 +181,13 @@ describe('pull until idle', () => {
         times: Number.POSITIVE_INFINITY,
       });
       const subscription = { name: 'drain', topic: undefined, comesBackMs: 0 };
-      await assert.rejects(
+      await rejection(
         pullUntilIdle(
           broker.client,
           taker(() => undefined),
           await optionsOf(broker, { subscription }),
         ),
-        (error) => isFault(error, 'PULL_FAILED'),
+        'PULL_FAILED',
       );
     } finally {
       await broker.close();
@@ -199,13 +199,13 @@ describe('pull until idle', () => {
     try {
       const options = await optionsOf(broker, { idleMs: 600_000 });
       await broker.admin.subscription('drain').delete();
-      await assert.rejects(
+      await rejection(
         pullUntilIdle(
           broker.client,
           taker(() => undefined),
           options,
         ),
-        (error) => isFault(error, 'PULL_FAILED'),
+        'PULL_FAILED',
       );
     } finally {
       await broker.close();

@@ -9,7 +9,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { Fault, isFault, type FaultCode } from '../../../functions/fault.ts';
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { run } from '../../../functions/job/run.ts';
 import type { ReportDocument } from '../../../functions/report/report-document.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
@@ -23,6 +23,7 @@ import { buildManifest } from '../../stand-ins/images/image.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
+import { rejection } from '../../faults.ts';
 
 /** A docker config that is in effect, for no host that is asked here. */
 const FILLED = JSON.stringify({ auths: { 'r.example': { username: 'u', password: 'w' } } });
@@ -241,7 +242,7 @@ describe('run of an event', () => {
   });
 
   it('refuses an event that is none', async () => {
-    await assert.rejects(runJob([], env('{')), (error) => isFault(error, 'OPTION_INVALID'));
+    await rejection(runJob([], env('{')), 'OPTION_INVALID');
   });
 });
 
@@ -372,7 +373,7 @@ describe('drain', () => {
       assert.deepEqual(await drained(), [1, 0, 1, 0]);
       refused.remove();
       writeFileSync(config, '{"credsStore": "desktop"}');
-      await assert.rejects(drained(), (error) => isFault(error, 'OPTION_INVALID'));
+      await rejection(drained(), 'OPTION_INVALID');
       writeFileSync(config, FILLED);
       assert.deepEqual(await drained(), [0, 1, 0, 1]);
     } finally {
@@ -426,11 +427,11 @@ describe('drain', () => {
           });
         }
         await topicPublisher(own.client, 'loop').publish(encodeEvent(sampleEvent()));
-        await assert.rejects(
+        await rejection(
           runJob(['--drain', 'loop', '--drain-idle', '1s', '--republish', 'loop'], {
             GOOGLE_CLOUD_PROJECT: PROJECT,
           }),
-          (error) => isFault(error, 'OPTION_INVALID'),
+          'OPTION_INVALID',
         );
         const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/loop`);
         assert.equal((left?.undelivered ?? 0) + (left?.outstanding ?? 0), 1);
@@ -501,8 +502,6 @@ describe('drain', () => {
   });
 
   it('fails where the subscription is not there', async () => {
-    await assert.rejects(runJob(['--drain', 'absent'], env()), (error) =>
-      isFault(error, 'PULL_FAILED'),
-    );
+    await rejection(runJob(['--drain', 'absent'], env()), 'PULL_FAILED');
   });
 });

@@ -7,10 +7,11 @@ import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.t
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
 import { fakeTiming, settle } from '../registry/setting.ts';
 import { blobOf, imageOf, type Blob } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
+import { rejection } from '../../faults.ts';
 
 /** A delivery in which no blob may start any more. */
 const LATE: Deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
@@ -177,7 +178,7 @@ describe('BlobCopier', () => {
     const other = rig.blobs.copy(rig.wish(), never);
     await hold.reached;
     leaving.abort();
-    await assert.rejects(leader, coded('ABORTED'));
+    await rejection(leader, 'ABORTED');
     hold.release();
     assert.deepEqual(await other, { arrival: 'uploaded', bytesUploaded: 100 });
     assert.equal(rig.one.count('destination uploadBlob'), 1);
@@ -191,7 +192,7 @@ describe('BlobCopier', () => {
     const both = [0, 1].map(() => rig.blobs.copy(rig.wish(), leaving.signal));
     await hold.reached;
     leaving.abort();
-    for (const left of both) await assert.rejects(left, coded('ABORTED'));
+    for (const left of both) await rejection(left, 'ABORTED');
     hold.release();
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(rig.one.blobs.size, 0);
@@ -232,21 +233,21 @@ describe('BlobCopier', () => {
 
     const broken = new CopierRig();
     broken.one.before.push(failing('destination commit', 'SERVER_ERROR'));
-    await assert.rejects(broken.blobs.copy(broken.wish(), never), coded('SERVER_ERROR'));
+    await rejection(broken.blobs.copy(broken.wish(), never), 'SERVER_ERROR');
     assert.equal(broken.one.count('destination uploadBlob'), 4);
   });
 
   it('sends wrong bytes once more, no more', async () => {
     const rig = new CopierRig();
     rig.source.before.push(failing('source openBlob', 'DIGEST_MISMATCH'));
-    await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('DIGEST_MISMATCH'));
+    await rejection(rig.blobs.copy(rig.wish(), never), 'DIGEST_MISMATCH');
     assert.equal(rig.source.count('source openBlob'), 2);
   });
 
   it('leaves a broken source to its reader', async () => {
     const rig = new CopierRig();
     rig.source.before.push(failing('source openBlob', 'NETWORK'));
-    await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('NETWORK'));
+    await rejection(rig.blobs.copy(rig.wish(), never), 'NETWORK');
     assert.equal(rig.source.count('source openBlob'), 1);
   });
 
@@ -258,7 +259,7 @@ describe('BlobCopier', () => {
       leaving.abort();
       throw new Fault('SERVER_ERROR', 'no', { side: 'destination' });
     });
-    await assert.rejects(rig.blobs.copy(rig.wish(), leaving.signal), coded('ABORTED'));
+    await rejection(rig.blobs.copy(rig.wish(), leaving.signal), 'ABORTED');
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(rig.one.count('destination uploadBlob'), 1);
   });
@@ -284,10 +285,7 @@ describe('BlobCopier', () => {
     assert.equal(rig.source.count('source blobSize'), 1);
     rig.source.blobs.clear();
     const gone = { ...blobOf('gone').descriptor, sizeBytes: -1 };
-    await assert.rejects(
-      rig.blobs.copy(rig.wish({ blob: gone }), never),
-      coded('SOURCE_INCOMPLETE'),
-    );
+    await rejection(rig.blobs.copy(rig.wish({ blob: gone }), never), 'SOURCE_INCOMPLETE');
   });
 
   it('runs at most 8 small and 8 large streams, two places of each kept from a single source', async () => {
@@ -325,10 +323,7 @@ describe('BlobCopier', () => {
 
   it('starts no blob when it is too late, and asks nothing', async () => {
     const rig = new CopierRig();
-    await assert.rejects(
-      rig.blobs.copy(rig.wish({ deadline: LATE }), never),
-      coded('DEADLINE_EXCEEDED'),
-    );
+    await rejection(rig.blobs.copy(rig.wish({ deadline: LATE }), never), 'DEADLINE_EXCEEDED');
     assert.deepEqual([...rig.source.calls, ...rig.one.calls], []);
     assert.deepEqual(rig.blobs.openWork(), []);
   });
@@ -342,7 +337,7 @@ describe('BlobCopier', () => {
     const early = rig.blobs.copy(rig.wish({ deadline }), never);
     await mounting.reached;
     lastStart.abort();
-    await assert.rejects(early, coded('DEADLINE_EXCEEDED'));
+    await rejection(early, 'DEADLINE_EXCEEDED');
     mounting.release();
 
     const flowing = holding('source openBlob');
@@ -372,7 +367,7 @@ describe('BlobCopier', () => {
       const cut = rig.blobs.copy(rig.wish({ deadline }), end.signal);
       await hold.reached;
       end.abort(new Fault(reason, 'the test says so'));
-      await assert.rejects(cut, coded(code));
+      await rejection(cut, code);
       hold.release();
     }
   });
@@ -381,7 +376,7 @@ describe('BlobCopier', () => {
 describe('a digest whose wish was aborted', () => {
   it('leaves nothing behind, and comes with the next wish', async () => {
     const rig = new CopierRig();
-    await assert.rejects(rig.blobs.copy(rig.wish(), AbortSignal.abort()), coded('ABORTED'));
+    await rejection(rig.blobs.copy(rig.wish(), AbortSignal.abort()), 'ABORTED');
     assert.deepEqual(rig.blobs.openWork(), []);
     assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
     assert.deepEqual(rig.blobs.openWork(), []);
@@ -510,7 +505,7 @@ describe('a blob that other sources bring to the host', () => {
     const data = bytes.toString('base64');
     const lacking = rig.blobs.copy(rig.wish(), never);
     const embedding = rig.blobs.copy(rig.wish({ blob: { ...descriptor, data } }), never);
-    await assert.rejects(lacking, coded('SOURCE_INCOMPLETE'));
+    await rejection(lacking, 'SOURCE_INCOMPLETE');
     assert.equal((await embedding).arrival, 'uploaded');
   });
 
@@ -524,7 +519,7 @@ describe('a blob that other sources bring to the host', () => {
     };
     const wrong = rig.blobs.copy(rig.wish({ blob: { ...descriptor, sizeBytes: 1 } }), never);
     const right = rig.blobs.copy(rig.wish(), never);
-    await assert.rejects(wrong, coded('SIZE_MISMATCH'));
+    await rejection(wrong, 'SIZE_MISMATCH');
     assert.equal((await right).arrival, 'uploaded');
   });
 });
@@ -576,7 +571,7 @@ describe('a place for a body', () => {
       const rig = new CopierRig();
       rig.source.before.push(pausing('source openBlob', retryAfterMs, Infinity));
       const copied = rig.blobs.copy(rig.wish({ deadline: { ...NO_DEADLINE, endsAtMs } }), never);
-      const failed = assert.rejects(copied, coded('RATE_LIMITED'));
+      const failed = rejection(copied, 'RATE_LIMITED');
       for (let second = 0; second < 20; second += 1) await rig.timing.pass(1000);
       await failed;
       assert.equal(rig.source.count('source openBlob'), opens);
@@ -627,7 +622,7 @@ describe('a place for a body', () => {
         rig.nowMs += silentMs;
         throw new Fault('TIMEOUT', 'no answer', { side: 'destination' });
       });
-      await assert.rejects(rig.blobs.copy(rig.wish(), never), coded('TIMEOUT'));
+      await rejection(rig.blobs.copy(rig.wish(), never), 'TIMEOUT');
       assert.equal(rig.one.count('destination uploadBlob'), uploads);
     }
   });
@@ -643,7 +638,7 @@ it('an upload that was given up does not end the one of the same key after it', 
   const left = rig.blobs.copy(rig.wish({ missedAtMark }), leaving.signal);
   await holds[0]!.reached;
   leaving.abort();
-  await assert.rejects(left, coded('ABORTED'));
+  await rejection(left, 'ABORTED');
   const lastStart = new AbortController();
   const deadline = { ...NO_DEADLINE, lastStart: lastStart.signal };
   const next = rig.blobs.copy(rig.wish({ missedAtMark, deadline }), never);

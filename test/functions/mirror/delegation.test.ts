@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { Fault } from '../../../functions/fault.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
-import { coded } from './faults.ts';
 import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
+import { rejection } from '../../faults.ts';
 
 const MIB = 1024 * 1024;
 
@@ -125,7 +125,7 @@ describe('delegation', () => {
       ...more.delegation,
       handOff: async () => Promise.reject(new Fault('HAND_OFF_FAILED', 'no')),
     };
-    await assert.rejects(seeded().mirror({}, { delegation: broken }), coded('HAND_OFF_FAILED'));
+    await rejection(seeded().mirror({}, { delegation: broken }), 'HAND_OFF_FAILED');
     assert.deepEqual(asked, []);
   });
 

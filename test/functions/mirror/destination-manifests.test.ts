@@ -5,8 +5,9 @@ import { DestinationManifests } from '../../../functions/mirror/destination-mani
 import { takeDestination } from '../../../functions/mirror/inventory.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { failing, FakeDestination } from './fakes.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
 import { imageWith } from './images.ts';
+import { rejection } from '../../faults.ts';
 
 const one = imageWith('one', 1);
 const two = imageWith('two', 1);
@@ -48,7 +49,7 @@ describe('DestinationManifests', () => {
     destination.map = 'none';
     destination.before.push(failing('destination headManifest', 'NETWORK', 1));
     const there = await manifests(destination);
-    await assert.rejects(there.has(digest, never), coded('NETWORK'));
+    await rejection(there.has(digest, never), 'NETWORK');
     assert.equal(await there.has(digest, never), true);
   });
 

@@ -8,8 +8,8 @@ import {
   mergeEntries,
 } from '../../../functions/mirror/fallback-index.ts';
 import { parseManifest } from '../../../functions/oci/manifest.ts';
-import { coded } from './faults.ts';
 import { digestOf, imageOf, imageWith, manifestOf, OCI_INDEX } from './images.ts';
+import { thrown } from '../../faults.ts';
 
 const subject = imageWith('subject', 1).manifest;
 const signature = imageOf('signature', [], { subject, artifactType: 'application/x.signature' });
@@ -58,10 +58,7 @@ describe('indexOf', () => {
 
 describe('entriesOf', () => {
   it('refuses what is no index', () => {
-    assert.throws(() => entriesOf(subject), coded('MANIFEST_INVALID'));
-    assert.throws(
-      () => entriesOf(manifestOf({ manifests: 1 }, OCI_INDEX)),
-      coded('MANIFEST_INVALID'),
-    );
+    thrown(() => entriesOf(subject), 'MANIFEST_INVALID');
+    thrown(() => entriesOf(manifestOf({ manifests: 1 }, OCI_INDEX)), 'MANIFEST_INVALID');
   });
 });

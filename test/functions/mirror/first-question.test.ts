@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
+import { rejection } from '../../faults.ts';
 
 const digests = ['sha256:a', 'sha256:b', 'sha256:c'];
 
@@ -44,7 +45,7 @@ describe('FirstQuestion', () => {
     source.before.push(failing('source listReferrers', 'NETWORK', 1));
     const first = new FirstQuestion();
     const [failed, ...others] = digests.map((digest) => first.ask(source, digest, never));
-    await assert.rejects(failed ?? Promise.resolve(), coded('NETWORK'));
+    await rejection(failed ?? Promise.resolve(), 'NETWORK');
     assert.deepEqual(await Promise.all(others), [[], []]);
   });
 });

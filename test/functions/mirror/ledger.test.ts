@@ -37,7 +37,10 @@ describe('Ledger', () => {
       nowMs += 5;
       return Promise.resolve(42);
     });
-    await assert.rejects(ledger.phase('plan', () => Promise.reject(new Error('no'))));
+    await assert.rejects(
+      ledger.phase('plan', () => Promise.reject(new Error('no'))),
+      /^Error: no$/,
+    );
     assert.equal(value, 42);
     assert.deepEqual(told, [
       { phase: 'list', durationMs: 5 },

@@ -4,8 +4,9 @@ import { describe, it } from 'node:test';
 import { listSource, unlistedSource } from '../../../functions/mirror/inventory.ts';
 import { candidatesOf, takeLists } from '../../../functions/mirror/lists.ts';
 import { failing, FakeDestination, FakeSource } from './fakes.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
 import { imageWith } from './images.ts';
+import { rejection } from '../../faults.ts';
 
 const HEX = 'b'.repeat(64);
 const image = imageWith('image', 1);
@@ -59,9 +60,9 @@ describe('takeLists', () => {
       });
       await stopped.promise;
     });
-    await assert.rejects(
+    await rejection(
       takeLists(source, destination, { requested: undefined, referrers: false }, never),
-      coded('UNAUTHORIZED'),
+      'UNAUTHORIZED',
     );
   });
 });
@@ -118,9 +119,6 @@ describe('candidatesOf', () => {
   it('refuses a malformed pattern', async () => {
     const source = await listed('v1');
     assert.ok(source);
-    await assert.rejects(
-      candidatesOf(source, { ...wish, exclusionList: ['('] }),
-      coded('EVENT_INVALID'),
-    );
+    await rejection(candidatesOf(source, { ...wish, exclusionList: ['('] }), 'EVENT_INVALID');
   });
 });

@@ -10,9 +10,9 @@ import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
 import { continuationsOf } from '../../../functions/subscriber/follow-on.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
-import { coded } from './faults.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
+import { rejection } from '../../faults.ts';
 
 describe('mirrorRepository', () => {
   it('copies missing tags with everything that they name', async () => {
@@ -155,8 +155,8 @@ describe('what an event selects', () => {
   it('is nothing where a pattern is malformed: no request is made', async () => {
     const rig = new Rig();
     rig.source.tag('v1', imageWith('v1', 0));
-    await assert.rejects(rig.mirror({ exclusionList: ['('] }), coded('EVENT_INVALID'));
-    await assert.rejects(rig.mirror({ selection: { semver: 'x.y.z.w' } }), coded('EVENT_INVALID'));
+    await rejection(rig.mirror({ exclusionList: ['('] }), 'EVENT_INVALID');
+    await rejection(rig.mirror({ selection: { semver: 'x.y.z.w' } }), 'EVENT_INVALID');
     assert.deepEqual(rig.source.calls, []);
   });
 });
@@ -376,7 +376,7 @@ describe('a failing list', () => {
     it(`of the ${side} fails the event, with its fault`, async () => {
       const rig = new Rig();
       rig[side].before.push(failing(`${side} listTags`, 'FORBIDDEN'));
-      await assert.rejects(rig.mirror(), coded('FORBIDDEN'));
+      await rejection(rig.mirror(), 'FORBIDDEN');
     });
   }
 });

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { settle, settleAll } from '../../../functions/mirror/settle.ts';
-import { coded } from './faults.ts';
+import { rejection } from '../../faults.ts';
 
 const OPTIONS = { concurrency: 2, operation: 'test' };
 
@@ -14,7 +14,7 @@ function fault(code: FaultCode): Fault {
 describe('settle', () => {
   it('does all tasks before it throws', async () => {
     const done: number[] = [];
-    await assert.rejects(
+    await rejection(
       settle(
         [1, 2, 3, 4],
         async (number) => {
@@ -24,7 +24,7 @@ describe('settle', () => {
         },
         OPTIONS,
       ),
-      coded('NETWORK'),
+      'NETWORK',
     );
     assert.deepEqual(done, [2, 3, 4]);
   });
@@ -32,17 +32,17 @@ describe('settle', () => {
   it('throws the gravest fault', async () => {
     const codes: readonly FaultCode[] = ['ABORTED', 'NETWORK', 'SOURCE_INCOMPLETE', 'TIMEOUT'];
     const told: string[] = [];
-    await assert.rejects(
+    await rejection(
       settle(codes, (code) => Promise.reject(fault(code)), {
         ...OPTIONS,
         onFault: ({ code }) => told.push(code),
       }),
-      coded('SOURCE_INCOMPLETE'),
+      'SOURCE_INCOMPLETE',
     );
     assert.deepEqual(told, codes);
-    await assert.rejects(
+    await rejection(
       settle(codes.slice(0, 2), (code) => Promise.reject(fault(code)), OPTIONS),
-      coded('NETWORK'),
+      'NETWORK',
     );
   });
 
@@ -62,9 +62,9 @@ describe('settle', () => {
   });
 
   it('names an error of no code as a defect', async () => {
-    await assert.rejects(
+    await rejection(
       settle([1], () => Promise.reject(new TypeError('oops')), OPTIONS),
-      coded('INTERNAL'),
+      'INTERNAL',
     );
   });
 });
@@ -78,12 +78,12 @@ describe('settleAll', () => {
         resolve();
       }),
     );
-    await assert.rejects(
+    await rejection(
       settleAll(
         [Promise.reject(fault('NETWORK')), slow, Promise.reject(fault('TAG_INVALID'))],
         'x',
       ),
-      coded('TAG_INVALID'),
+      'TAG_INVALID',
     );
     assert.equal(ended, true);
     await settleAll([Promise.resolve()], 'x');

@@ -3,8 +3,9 @@ import { describe, it } from 'node:test';
 
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
 import { descriptorOf, imageWith, manifestOf, OCI_MANIFEST } from './images.ts';
+import { rejection } from '../../faults.ts';
 
 const image = imageWith('image', 1);
 const child = descriptorOf(image.manifest);
@@ -39,13 +40,13 @@ describe('SourceManifests', () => {
     const source = new FakeSource().add(image);
     source.before.push(failing('source getManifest', 'NETWORK', 1));
     const read = new SourceManifests(source, () => 0);
-    await assert.rejects(read.child(child, never), coded('NETWORK'));
+    await rejection(read.child(child, never), 'NETWORK');
     assert.equal((await read.child(child, never)).digest, child.digest);
   });
 
   it('names a child that is not there', async () => {
     const read = new SourceManifests(new FakeSource(), () => 0);
-    await assert.rejects(read.child(child, never), coded('SOURCE_INCOMPLETE'));
+    await rejection(read.child(child, never), 'SOURCE_INCOMPLETE');
   });
 
   it('takes the bytes that the index embeds where the registry lacks the child', async () => {
@@ -56,7 +57,7 @@ describe('SourceManifests', () => {
     assert.deepEqual([node.digest, node.bytes.bytes], [child.digest, bytes]);
     const wrong = { ...embedded, data: Buffer.from('other').toString('base64') };
     const again = new SourceManifests(new FakeSource(), () => 0);
-    await assert.rejects(again.child(wrong, never), coded('SOURCE_INCOMPLETE'));
+    await rejection(again.child(wrong, never), 'SOURCE_INCOMPLETE');
   });
 
   it('refuses what is no manifest', async () => {
@@ -66,7 +67,7 @@ describe('SourceManifests', () => {
       children: [],
     });
     const read = new SourceManifests(source, () => 0);
-    await assert.rejects(read.takeTag('v1', never), coded('MANIFEST_INVALID'));
+    await rejection(read.takeTag('v1', never), 'MANIFEST_INVALID');
   });
 
   it('keeps at most 32 MiB', async () => {

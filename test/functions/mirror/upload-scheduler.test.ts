@@ -7,7 +7,8 @@ import {
   UploadScheduler,
   type StreamWish,
 } from '../../../functions/mirror/upload-scheduler.ts';
-import { coded, never } from './faults.ts';
+import { never } from './faults.ts';
+import { rejection } from '../../faults.ts';
 
 function wish(event: object, more: Partial<StreamWish> = {}): StreamWish {
   return { event, sourceHost: 'ghcr.io', sizeBytes: SMALL_BLOB_BYTES, ...more };
@@ -109,8 +110,8 @@ describe('UploadScheduler', () => {
     const leaving = new AbortController();
     const left = scheduler.acquire(wish({}), leaving.signal);
     leaving.abort();
-    await assert.rejects(left, coded('ABORTED'));
-    await assert.rejects(scheduler.acquire(wish({}), leaving.signal), coded('ABORTED'));
+    await rejection(left, 'ABORTED');
+    await rejection(scheduler.acquire(wish({}), leaving.signal), 'ABORTED');
     end();
     (await scheduler.acquire(wish({}), never))();
     assert.equal(scheduler.load, 0);

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { Descriptor } from '../../../functions/mirror/ports.ts';
@@ -10,8 +9,8 @@ import {
   stepInto,
   walkFrom,
 } from '../../../functions/mirror/walk.ts';
-import { coded } from './faults.ts';
 import { OCI_MANIFEST } from './images.ts';
+import { thrown } from '../../faults.ts';
 
 function descriptors(count: number, prefix = 'child'): readonly Descriptor[] {
   return Array.from({ length: count }, (_none, index) => ({
@@ -31,9 +30,9 @@ describe('ManifestBudget', () => {
   it('guard graph-size: lets a tag reach 1,000 manifests over all its indexes', () => {
     const budget = new ManifestBudget();
     budget.count(descriptors(MAX_MANIFESTS));
-    assert.throws(() => {
+    thrown(() => {
       budget.count(descriptors(1, 'one more'));
-    }, coded('GRAPH_TOO_LARGE'));
+    }, 'GRAPH_TOO_LARGE');
   });
 });
 
@@ -45,15 +44,15 @@ describe('enterIndex', () => {
       walk = stepInto(walk, `sha256:level${level}`);
     }
     enterIndex(walk, []);
-    assert.throws(() => {
+    thrown(() => {
       enterIndex(stepInto(walk, 'sha256:too deep'), []);
-    }, coded('INDEX_TOO_DEEP'));
+    }, 'INDEX_TOO_DEEP');
   });
 
   it('guard index-cycle: refuses an index that contains itself', () => {
     const walk = stepInto(walkFrom('sha256:child0', new ManifestBudget()), 'sha256:between');
-    assert.throws(() => {
+    thrown(() => {
       enterIndex(walk, descriptors(1));
-    }, coded('MANIFEST_INVALID'));
+    }, 'MANIFEST_INVALID');
   });
 });

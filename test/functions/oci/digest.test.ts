@@ -3,7 +3,6 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isFault } from '../../../functions/fault.ts';
 import {
   digestOf,
   hasDigest,
@@ -13,6 +12,7 @@ import {
   parseDigest,
   requireDigest,
 } from '../../../functions/oci/digest.ts';
+import { thrown } from '../../faults.ts';
 
 const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
@@ -56,14 +56,8 @@ describe('digest', () => {
     ];
     for (const text of wrong) {
       assert.ok(!isDigest(text), text);
-      assert.throws(
-        () => requireDigest(text),
-        (error) => isFault(error, 'DIGEST_INVALID'),
-      );
-      assert.throws(
-        () => hashFor(text),
-        (error) => isFault(error, 'DIGEST_INVALID'),
-      );
+      thrown(() => requireDigest(text), 'DIGEST_INVALID');
+      thrown(() => hashFor(text), 'DIGEST_INVALID');
     }
   });
 });

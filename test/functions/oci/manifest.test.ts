@@ -23,6 +23,7 @@ import {
   OCI_INDEX,
   OCI_MANIFEST,
 } from '../../../functions/oci/media-types.ts';
+import { thrown } from '../../faults.ts';
 
 const LAYER_TYPE = 'application/vnd.oci.image.layer.v1.tar+gzip';
 const FOREIGN_TYPE = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
@@ -101,10 +102,7 @@ describe('manifest', () => {
       return Buffer.from(text.replace('0}', `${'['.repeat(depth)}${']'.repeat(depth)}}`));
     };
     assert.equal(parseManifest(nested(9_000), OCI_INDEX).children.length, 1);
-    assert.throws(
-      () => parseManifest(nested(1_000_000), OCI_INDEX),
-      (error) => isFault(error, 'MANIFEST_INVALID'),
-    );
+    thrown(() => parseManifest(nested(1_000_000), OCI_INDEX), 'MANIFEST_INVALID');
   });
 
   it('counts a blob once, however often it is named', () => {
@@ -332,10 +330,7 @@ describe('manifest', () => {
     assert.equal(MAX_MANIFEST_BYTES, 4_194_304);
     const large = Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' ');
     bytesOf(IMAGE).copy(large);
-    assert.throws(
-      () => parseManifest(large, OCI_MANIFEST),
-      (error) => isFault(error, 'MANIFEST_TOO_LARGE'),
-    );
+    thrown(() => parseManifest(large, OCI_MANIFEST), 'MANIFEST_TOO_LARGE');
     assert.equal(parseManifest(large.subarray(0, MAX_MANIFEST_BYTES), OCI_MANIFEST).kind, 'image');
   });
 
@@ -401,10 +396,7 @@ describe('manifest', () => {
   }
 
   it('refuses what is no JSON', () => {
-    assert.throws(
-      () => parseManifest(Buffer.from('<html>'), OCI_MANIFEST),
-      (error) => isFault(error, 'MANIFEST_INVALID'),
-    );
+    thrown(() => parseManifest(Buffer.from('<html>'), OCI_MANIFEST), 'MANIFEST_INVALID');
   });
 
   it('gives a manifest or a fault for any bytes and any type', () => {

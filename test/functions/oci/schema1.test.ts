@@ -3,11 +3,11 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isFault } from '../../../functions/fault.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { manifestDigest, parseManifest } from '../../../functions/oci/manifest.ts';
 import { DOCKER_SCHEMA1_SIGNED } from '../../../functions/oci/media-types.ts';
 import { schema1Payload } from '../../../functions/oci/schema1.ts';
+import { thrown } from '../../faults.ts';
 
 /** A signed document as Docker's libtrust writes it: the payload's tail moves behind the signatures. */
 export function signed(payload: string, signatures = 1): Buffer {
@@ -96,9 +96,9 @@ describe('schema 1', () => {
   ];
   for (const [name, signatures] of broken) {
     it(`refuses a document with ${name}`, () => {
-      assert.throws(
+      thrown(
         () => schema1Payload(Buffer.from('{"schemaVersion": 1}'), { signatures }),
-        (error) => isFault(error, 'MANIFEST_INVALID'),
+        'MANIFEST_INVALID',
       );
     });
   }

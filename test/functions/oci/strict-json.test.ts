@@ -5,6 +5,7 @@ import fc from 'fast-check';
 
 import { isFault } from '../../../functions/fault.ts';
 import { refuseDoubledKeys } from '../../../functions/oci/strict-json.ts';
+import { thrown } from '../../faults.ts';
 
 describe('strict JSON', () => {
   it('takes every document that a writer of JSON writes', () => {
@@ -49,12 +50,9 @@ describe('strict JSON', () => {
     ] as const) {
       const text = (depth: number): string => open.repeat(depth) + inner + close.repeat(depth);
       refuseDoubledKeys(text(10_000));
-      assert.throws(
-        () => {
-          refuseDoubledKeys(text(10_001));
-        },
-        (error) => isFault(error, 'MANIFEST_INVALID'),
-      );
+      thrown(() => {
+        refuseDoubledKeys(text(10_001));
+      }, 'MANIFEST_INVALID');
     }
   });
 

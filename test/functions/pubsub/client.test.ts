@@ -11,6 +11,7 @@ import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { startTcpProxy, type TcpProxy } from '../../tcp-proxy.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
+import { rejection } from '../../faults.ts';
 
 const message = encodeEvent(sampleEvent());
 
@@ -43,6 +44,8 @@ async function proxied(
   return { broker, proxy, client };
 }
 
+const isLate = (error: unknown): boolean => isFault(error, 'PUBLISH_FAILED') && error.status === 4;
+
 describe('queue client', () => {
   it('is made once', async () => {
     const broker = await startBroker();
@@ -65,8 +68,6 @@ describe('queue client', () => {
     const { pubsub } = await client.open();
     assert.equal(proxy.accepted, 1);
     proxy.silence();
-    const isLate = (error: unknown): boolean =>
-      isFault(error, 'PUBLISH_FAILED') && error.status === 4;
     await assert.rejects(publisher.publish(message), isLate);
     assert.equal((await client.open()).pubsub, pubsub);
     await assert.rejects(publisher.publish(message), isLate);
@@ -81,7 +82,9 @@ describe('queue client', () => {
     const waiting = topicPublisher(other, 'events', { repeats: false }).publish(message);
     waiting.catch(() => undefined);
     const publisher = topicPublisher(client, 'events', { repeats: false });
-    for (let call = 0; call < 2; call += 1) await assert.rejects(publisher.publish(message));
+    for (let call = 0; call < 2; call += 1) {
+      await assert.rejects(publisher.publish(message), isLate);
+    }
     proxy.silenceNew(false);
     // The connection that the other still waits for stays silent for ever.
     await publisher.publish(message);
@@ -100,7 +103,7 @@ describe('queue client', () => {
         delayMs: 5000,
         times: 1,
       });
-      await assert.rejects(publisher.publish(message));
+      await assert.rejects(publisher.publish(message), isLate);
       await publisher.publish(message);
     }
     assert.equal((await client.open()).pubsub, pubsub);
@@ -114,7 +117,9 @@ describe('queue client', () => {
     const { pubsub } = await client.open();
     assert.notEqual(pubsub, stream);
     proxy.silence();
-    for (let call = 0; call < 2; call += 1) await assert.rejects(publisher.publish(message));
+    for (let call = 0; call < 2; call += 1) {
+      await assert.rejects(publisher.publish(message), isLate);
+    }
     assert.notEqual((await client.open()).pubsub, pubsub);
     assert.equal((await client.openStream()).pubsub, stream);
     assert.equal(stream.isOpen, true);
@@ -126,10 +131,7 @@ describe('queue client', () => {
     await publisher.publish(message);
     proxy.silence();
     // The call under way fails with the connection, long before its own time is over.
-    await assert.rejects(
-      publisher.publish(message),
-      (error) => isFault(error, 'PUBLISH_FAILED') && error.status === 14,
-    );
+    assert.equal((await rejection(publisher.publish(message), 'PUBLISH_FAILED')).status, 14);
     await publisher.publish(message);
     assert.equal(proxy.accepted, 2);
   });
@@ -177,7 +179,7 @@ describe('queue client, its credentials', () => {
     const metadata = await lateMetadata(t);
     const client = queueClient(undefined, { timeoutMs: 5000 });
     t.after(() => client.close());
-    await assert.rejects(client.open(), (error) => isFault(error, 'CREDENTIALS_UNAVAILABLE'));
+    await rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
     await metadata.come();
     const { pubsub } = await client.open();
     assert.equal(pubsub.projectId, 'late-project');
@@ -212,9 +214,7 @@ describe('queue client, its credentials', () => {
     });
     const controller = new AbortController();
     const client = queueClient(PROJECT, { signal: controller.signal, timeoutMs: 3_600_000 });
-    const opened = assert.rejects(client.open(), (error) =>
-      isFault(error, 'CREDENTIALS_UNAVAILABLE'),
-    );
+    const opened = rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
     await once(server, 'request');
     controller.abort();
     await opened;

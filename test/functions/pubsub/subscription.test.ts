@@ -3,7 +3,6 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { isFault } from '../../../functions/fault.ts';
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../../../functions/pubsub/subscription.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
+import { rejection } from '../../faults.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -67,9 +67,7 @@ describe('subscription', () => {
       pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' },
     });
     for (const name of ['absent', 'pushing']) {
-      await assert.rejects(readSubscription(broker.client, name, NEVER), (error) =>
-        isFault(error, 'PULL_FAILED'),
-      );
+      await rejection(readSubscription(broker.client, name, NEVER), 'PULL_FAILED');
     }
   });
 
@@ -90,12 +88,8 @@ describe('broker that is not there', () => {
     const silent = createServer((socket) => sockets.push(socket));
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const client = await clientOf(`127.0.0.1:${(silent.address() as AddressInfo).port}`);
-    await assert.rejects(readSubscription(client, 'one', NEVER), (error) =>
-      isFault(error, 'PULL_FAILED'),
-    );
-    await assert.rejects(readSubscription(client, 'one', AbortSignal.abort()), (error) =>
-      isFault(error, 'ABORTED'),
-    );
+    await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
+    await rejection(readSubscription(client, 'one', AbortSignal.abort()), 'ABORTED');
     await client.close();
     for (const socket of sockets) socket.destroy();
     silent.close();
@@ -103,12 +97,8 @@ describe('broker that is not there', () => {
 
   it('is none that refuses connections', async () => {
     const client = await clientOf('127.0.0.1:9');
-    await assert.rejects(readSubscription(client, 'one', NEVER), (error) =>
-      isFault(error, 'PULL_FAILED'),
-    );
-    await assert.rejects(hasMessage(client, 'one', NEVER), (error) =>
-      isFault(error, 'PULL_FAILED'),
-    );
+    await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
+    await rejection(hasMessage(client, 'one', NEVER), 'PULL_FAILED');
     await client.close();
   });
 });

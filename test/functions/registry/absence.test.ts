@@ -6,7 +6,8 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-memory.ts';
-import { fakeTiming, NEVER, open, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { fakeTiming, NEVER, open, serve } from './setting.ts';
 
 const DEFAULT_BACKEND = ['text/plain', 'default backend - 404'] as const;
 const PAGE = ['text/html', '<html>404 Not Found</html>'] as const;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isFault } from '../../../functions/fault.ts';
 import {
   listTagDigests,
   locationOf,
@@ -11,6 +10,7 @@ import {
 import { newHostMemory } from '../../../functions/registry/host-memory.ts';
 import type { JsonAnswer, JsonRequest } from '../../../functions/registry/json-call.ts';
 import { ACCESS_TOKEN, artifactRegistry, NEVER, open } from './setting.ts';
+import { rejection } from '../../faults.ts';
 
 const NAME = { host: 'europe-docker.pkg.dev', path: 'p/r/org/app' };
 const DIGEST = `sha256:${'1'.repeat(64)}`;
@@ -84,9 +84,7 @@ describe('Artifact Registry’s API', () => {
         },
       })),
     );
-    await assert.rejects(listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER), (error) =>
-      isFault(error, 'LIST_TOO_LARGE'),
-    );
+    await rejection(listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER), 'LIST_TOO_LARGE');
     assert.equal(one.asked.length, 400);
   });
 

@@ -7,7 +7,8 @@ import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { credentials, NEVER, open, QUICK, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { credentials, NEVER, open, QUICK, serve } from './setting.ts';
 
 /** Parts of a client that would present a token to whomever it asks. */
 function eagerParts(t: TestContext, registry: string): ClientParts {

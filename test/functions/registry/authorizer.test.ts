@@ -4,7 +4,8 @@ import { describe, it } from 'node:test';
 import type { Credential, Credentials } from '../../../functions/auth/credential.ts';
 import { openAuthorizer, type Authorizer } from '../../../functions/registry/authorizer.ts';
 import { bearerTokens, type AskRealm } from '../../../functions/registry/bearer.ts';
-import { credentials, fakeTiming, NEVER, rejection, settle } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { credentials, fakeTiming, NEVER, settle } from './setting.ts';
 
 const REGISTRY = new URL('https://r.example.com');
 const CHALLENGE =

@@ -8,7 +8,8 @@ import {
   type AskRealm,
   type TokenQuestion,
 } from '../../../functions/registry/bearer.ts';
-import { fakeTiming, NEVER, rejection } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { fakeTiming, NEVER } from './setting.ts';
 
 const BASIC: Credential = { kind: 'basic', username: 'u', password: 'pä' };
 const QUESTION: TokenQuestion = {

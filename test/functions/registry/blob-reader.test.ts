@@ -10,7 +10,8 @@ import type { OpenAnswer } from '../../../functions/registry/request.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
-import { bytesOf, fakeTiming, NEVER, open, registry, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { bytesOf, fakeTiming, NEVER, open, registry, serve } from './setting.ts';
 
 const SIZE = 1_000_000;
 const CONTENT = Buffer.alloc(SIZE, 'abcdefghij');

@@ -4,7 +4,8 @@ import { gzipSync } from 'node:zlib';
 
 import { MAX_ERROR_BYTES, readBody, readErrorBody } from '../../../functions/registry/body.ts';
 import { openTransport, type TransportResponse } from '../../../functions/registry/transport.ts';
-import { NEVER, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { NEVER, serve } from './setting.ts';
 import type { TestContext } from 'node:test';
 
 /** A response whose body is written by `write`. */

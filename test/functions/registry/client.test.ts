@@ -3,16 +3,8 @@ import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
 import { Fault } from '../../../functions/fault.ts';
-import {
-  credentials,
-  fakeTiming,
-  NEVER,
-  open,
-  registry,
-  rejection,
-  serve,
-  settle,
-} from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { credentials, fakeTiming, NEVER, open, registry, serve, settle } from './setting.ts';
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
 

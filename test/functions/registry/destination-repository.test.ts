@@ -8,15 +8,8 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { bytesOf as contentOf } from '../../stand-ins/registry/content.ts';
-import {
-  ACCESS_TOKEN,
-  artifactRegistry,
-  NEVER,
-  open,
-  registry,
-  rejection,
-  serve,
-} from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { ACCESS_TOKEN, artifactRegistry, NEVER, open, registry, serve } from './setting.ts';
 
 const LARGE = 4 * 1024 * 1024;
 

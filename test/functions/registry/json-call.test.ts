@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 
 import { jsonCall } from '../../../functions/registry/json-call.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { NEVER, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { NEVER, serve } from './setting.ts';
 
 describe('JSON call', () => {
   it('sends JSON and reads JSON, at any status, and follows nothing', async (t) => {

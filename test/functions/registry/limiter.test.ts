@@ -8,7 +8,8 @@ import {
   type Load,
   type Permit,
 } from '../../../functions/registry/limiter.ts';
-import { fakeTiming, NEVER, rejection, settle } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { fakeTiming, NEVER, settle } from './setting.ts';
 
 /** Asks for many places; those granted so far are in the answer. */
 function ask(limiter: AdaptiveLimiter, count: number): Permit[] {

@@ -7,7 +7,8 @@ import { inspect } from 'node:util';
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
 import { errorCode, networkFault } from '../../../functions/registry/network-fault.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { NEVER, rejection } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { NEVER } from './setting.ts';
 
 function failed(code: string, message = 'failed'): Error {
   const inner = Object.assign(new Error(message), { code });

@@ -27,7 +27,8 @@ import { basicHeader } from '../../../functions/registry/bearer.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { imageOf, imageWith, type Image } from '../mirror/images.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
-import { bytesOf, NEVER, open, registry, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { bytesOf, NEVER, open, registry, serve } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isFault, type FaultCode } from '../../../functions/fault.ts';
+import { type FaultCode } from '../../../functions/fault.ts';
 import { pages } from '../../../functions/registry/pagination.ts';
+import { thrown } from '../../faults.ts';
 
 const PAGE = new URL('https://r.example.com/v2/a/tags/list?n=2');
 
@@ -11,7 +12,7 @@ function next(target: string): string {
 }
 
 function refuses(code: FaultCode, action: () => unknown): void {
-  assert.throws(action, (error) => isFault(error, code));
+  thrown(action, code);
 }
 
 describe('pagination', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isFault } from '../../../functions/fault.ts';
 import { judgeRealm, requireTrustedRealm } from '../../../functions/registry/realm-policy.ts';
+import { thrown } from '../../faults.ts';
 
 const REGISTRY = new URL('https://r.example.com');
 const PLAIN = new URL('http://127.0.0.1:5000');
@@ -12,7 +12,7 @@ function trusted(realm: string, registry: URL = REGISTRY, shared = false): boole
 }
 
 function refused(action: () => unknown): void {
-  assert.throws(action, (error) => isFault(error, 'REALM_REFUSED'));
+  thrown(action, 'REALM_REFUSED');
 }
 
 describe('token realm', () => {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isFault, type FaultCode } from '../../../functions/fault.ts';
+import { type FaultCode } from '../../../functions/fault.ts';
 import {
   isRedirect,
   nextHop,
   uploadLocation,
 } from '../../../functions/registry/redirect-policy.ts';
+import { thrown } from '../../faults.ts';
 
 const BLOB = new URL('https://r.example.com/v2/a/blobs/sha256:00');
 const PLAIN = new URL('http://r.example.com:5000/v2/a/blobs/sha256:00');
@@ -26,7 +27,7 @@ function hop(
 }
 
 function refuses(code: FaultCode, action: () => unknown): void {
-  assert.throws(action, (error) => isFault(error, code));
+  thrown(action, code);
 }
 
 describe('redirect policy', () => {

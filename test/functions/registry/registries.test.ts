@@ -4,7 +4,6 @@ import { describe, it, type TestContext } from 'node:test';
 
 import type { Credential } from '../../../functions/auth/credential.ts';
 import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
-import { isFault } from '../../../functions/fault.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
@@ -18,9 +17,9 @@ import {
   NEVER,
   open,
   registry,
-  rejection,
   serve,
 } from './setting.ts';
+import { rejection, thrown } from '../../faults.ts';
 
 const INSECURE = { insecure: true };
 const BASIC: Credential = { kind: 'basic', username: 'robot', password: 'secret' };
@@ -452,14 +451,8 @@ describe('registries', () => {
     const registries = open(t, ['gcr.io']);
     for (const host of ['gcr.io', 'europe-docker.pkg.dev']) {
       const name = { host, path: 'p/r/app' };
-      assert.throws(
-        () => registries.destination(name, INSECURE),
-        (error) => isFault(error, 'INSECURE_REFUSED'),
-      );
-      assert.throws(
-        () => registries.source(name, INSECURE),
-        (error) => isFault(error, 'INSECURE_REFUSED'),
-      );
+      thrown(() => registries.destination(name, INSECURE), 'INSECURE_REFUSED');
+      thrown(() => registries.source(name, INSECURE), 'INSECURE_REFUSED');
     }
   });
 

@@ -12,7 +12,8 @@ import {
   type RegistryRequest,
 } from '../../../functions/registry/request.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { bytesOf, fakeTiming, NEVER, QUICK, rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { bytesOf, fakeTiming, NEVER, QUICK, serve } from './setting.ts';
 
 const REQUEST: RegistryRequest = {
   kind: 'manifest',

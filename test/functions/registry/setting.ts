@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
@@ -10,7 +9,6 @@ import {
   type Credentials,
 } from '../../../functions/auth/credential.ts';
 import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
-import { isFault, type Fault, type FaultCode } from '../../../functions/fault.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import {
   createRegistries,
@@ -157,19 +155,6 @@ export function open(
     registries.close();
   });
   return Object.assign(registries, { exchanges });
-}
-
-/** Waits for a rejection with a fault of this code and gives it. */
-export async function rejection(promise: Promise<unknown>, code: FaultCode): Promise<Fault> {
-  let found: Fault | undefined;
-  await assert.rejects(promise, (error) => {
-    assert.ok(isFault(error), String(error));
-    assert.equal(error.code, code, error.message);
-    found = error;
-    return true;
-  });
-  if (found === undefined) throw new Error('not rejected');
-  return found;
 }
 
 /** Time that passes only when a test says so. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { NEVER, open, registry, rejection } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { NEVER, open, registry } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',

@@ -6,7 +6,8 @@ import { describe, it, type TestContext } from 'node:test';
 
 import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
 import { streamSender, type StreamBody } from '../../../functions/registry/stream-sender.ts';
-import { rejection, serve } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { serve } from './setting.ts';
 
 interface Rig {
   readonly request: ClientRequest;

@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { isFault } from '../../../functions/fault.ts';
 import { manifestMap } from '../../../functions/registry/artifact-registry.ts';
 import { MAX_KEPT_BYTES, TagList, type TagPage } from '../../../functions/registry/tag-list.ts';
+import { thrown } from '../../faults.ts';
 
 const ONE = `sha256:${'1'.repeat(64)}`;
 const TWO = `sha256:${'2'.repeat(64)}`;
@@ -17,7 +18,7 @@ function page(tags: readonly string[], manifest?: unknown, hasNext = false): Tag
 }
 
 function refused(work: () => void): void {
-  assert.throws(work, (error) => isFault(error, 'LIST_TOO_LARGE'));
+  thrown(work, 'LIST_TOO_LARGE');
 }
 
 describe('list of tags', () => {

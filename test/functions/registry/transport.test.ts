@@ -12,7 +12,8 @@ import {
   type TransportOptions,
   type TransportRequest,
 } from '../../../functions/registry/transport.ts';
-import { bytesOf, NEVER, rejection, serve, tcp } from './setting.ts';
+import { rejection } from '../../faults.ts';
+import { bytesOf, NEVER, serve, tcp } from './setting.ts';
 
 const LOCAL = { privateHosts: new Set<string>(), loopback: true };
 

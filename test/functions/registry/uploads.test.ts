@@ -5,7 +5,7 @@ import fc from 'fast-check';
 
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { isApiAddress, withDigest } from '../../../functions/registry/uploads.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { thrown } from '../../faults.ts';
 
 const DIGEST = digestOf(Buffer.from('x'));
 
@@ -31,10 +31,7 @@ describe('uploads', () => {
   });
 
   it('appends nothing that is no digest', () => {
-    assert.throws(
-      () => withDigest(new URL('https://r/u'), 'sha256:x&evil=1'),
-      (error) => isFault(error, 'DIGEST_INVALID'),
-    );
+    thrown(() => withDigest(new URL('https://r/u'), 'sha256:x&evil=1'), 'DIGEST_INVALID');
   });
 
   it('tells the registry’s API from Artifact Registry’s upload service', () => {

@@ -8,9 +8,10 @@ import {
   type EncodedEvent,
 } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault, isFault } from '../../../functions/fault.ts';
+import { Fault } from '../../../functions/fault.ts';
 import { delegationOf, type Delegates } from '../../../functions/subscriber/delegate.ts';
 import { keptLines, sampleEvent } from './samples.ts';
+import { rejection } from '../../faults.ts';
 
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
@@ -46,7 +47,7 @@ describe('delegation', () => {
     const given = delegation({
       bulk: { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
     });
-    await assert.rejects(given.fanOut(['a']), (error) => isFault(error, 'PUBLISH_FAILED'));
+    await rejection(given.fanOut(['a']), 'PUBLISH_FAILED');
   });
 
   it('starts the job with the event, or with some of its tags', async () => {

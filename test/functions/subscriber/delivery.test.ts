@@ -5,6 +5,7 @@ import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../../functions/contract/event.ts';
 import { isFault } from '../../../functions/fault.ts';
 import { decodeDelivery, readDelivery } from '../../../functions/subscriber/delivery.ts';
+import { thrown } from '../../faults.ts';
 
 const event: MirrorEvent = eventOf(
   {
@@ -112,10 +113,7 @@ describe('delivery', () => {
     for (const incoming of [{ ...binary, data }, Buffer.from(body), { message: structured }])
       assert.equal(code(incoming), 'EVENT_TOO_LARGE data');
     const flux = readDelivery(Buffer.from(JSON.stringify({ later: data.later })));
-    assert.throws(
-      () => decodeDelivery(flux, { acceptFluxEvents: true }),
-      (error) => isFault(error, 'EVENT_TOO_LARGE'),
-    );
+    thrown(() => decodeDelivery(flux, { acceptFluxEvents: true }), 'EVENT_TOO_LARGE');
   });
 
   it('rebuilds the message of an unwrapped push byte for byte', () => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { REVISION_CHANGED, TAGS_REQUESTED } from '../../../functions/contract/event.ts';
-import { isFault } from '../../../functions/fault.ts';
 import { decodeDelivery, readDelivery } from '../../../functions/subscriber/delivery.ts';
+import { thrown } from '../../faults.ts';
 
 // The shape that notification-controller publishes (Event API v1beta1).
 const scan = {
@@ -96,18 +96,18 @@ describe('event of Flux', () => {
     ['a malformed time', { ...scan, timestamp: 'yesterday' }, 'timestamp'],
   ] as const) {
     it(`refuses ${name}`, () => {
-      assert.throws(
-        () => read(flux),
-        (error) => isFault(error, 'EVENT_INVALID') && error.field === field,
-      );
+      assert.equal(thrown(() => read(flux), 'EVENT_INVALID').field, field);
     });
   }
 
   it('is refused unless accepted', () => {
     const data = Buffer.from(JSON.stringify(scan)).toString('base64');
-    assert.throws(
-      () => decodeDelivery(readDelivery({ message: { data } }), { acceptFluxEvents: false }),
-      (error) => isFault(error, 'EVENT_INVALID') && error.field === 'type',
+    assert.equal(
+      thrown(
+        () => decodeDelivery(readDelivery({ message: { data } }), { acceptFluxEvents: false }),
+        'EVENT_INVALID',
+      ).field,
+      'type',
     );
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, isFault } from '../../../functions/fault.ts';
+import { Fault } from '../../../functions/fault.ts';
 import {
   eventVariable,
   jobHandOff,
@@ -10,6 +10,7 @@ import {
   type JsonApi,
 } from '../../../functions/subscriber/hand-off.ts';
 import { sampleEvent } from './samples.ts';
+import { rejection, thrown } from '../../faults.ts';
 
 const JOB = 'projects/acme/locations/europe-west1/jobs/mirror';
 const signal = new AbortController().signal;
@@ -125,15 +126,21 @@ describe('hand-off', () => {
 
   it('fails where the API refuses or cannot be reached', async () => {
     const refusing = api([], { status: 403, body: { error: { message: 'no permission' } } });
-    await assert.rejects(
-      jobHandOff(refusing.port, 'https://x', JOB).start(event, signal),
-      (error) => isFault(error, 'HAND_OFF_FAILED') && error.status === 403,
+    assert.equal(
+      (
+        await rejection(
+          jobHandOff(refusing.port, 'https://x', JOB).start(event, signal),
+          'HAND_OFF_FAILED',
+        )
+      ).status,
+      403,
     );
     const unreachable: JsonApi = {
       call: async () => Promise.reject(new Fault('NETWORK', 'gone')),
     };
-    await assert.rejects(jobHandOff(unreachable, 'https://x', JOB).start(event, signal), (error) =>
-      isFault(error, 'HAND_OFF_FAILED'),
+    await rejection(
+      jobHandOff(unreachable, 'https://x', JOB).start(event, signal),
+      'HAND_OFF_FAILED',
     );
   });
 });
@@ -150,19 +157,13 @@ describe('event variable', () => {
     ['no object', 'null', 'EVENT_UNDECODABLE'],
   ] as const) {
     it(`refuses ${name}`, () => {
-      assert.throws(
-        () => readEventVariable(text),
-        (error) => isFault(error, code),
-      );
+      thrown(() => readEventVariable(text), code);
     });
   }
 
   it('guard event-variable: refuses a variable over 16 KiB', () => {
     const event = { ...sampleEvent({}), later: 'x'.repeat(MAX_EVENT_BYTES) };
-    assert.throws(
-      () => readEventVariable(eventVariable(event)),
-      (error) => isFault(error, 'EVENT_TOO_LARGE'),
-    );
+    thrown(() => readEventVariable(eventVariable(event)), 'EVENT_TOO_LARGE');
   });
 
   for (const [guard, data, code] of [
@@ -171,10 +172,7 @@ describe('event variable', () => {
     ['pattern-length', { exclusionList: ['x'.repeat(513)] }, 'EVENT_INVALID'],
   ] as const) {
     it(`guard ${guard}: is no way round the limits of an event`, () => {
-      assert.throws(
-        () => readEventVariable(eventVariable(sampleEvent(data))),
-        (error) => isFault(error, code),
-      );
+      thrown(() => readEventVariable(eventVariable(sampleEvent(data))), code);
     });
   }
 });

@@ -6,8 +6,8 @@ import {
   type MirrorEvent,
   type MirrorRequest,
 } from '../../../functions/contract/event.ts';
-import { isFault } from '../../../functions/fault.ts';
 import { RepositoryTurns, type Turn } from '../../../functions/subscriber/repository-turns.ts';
+import { rejection } from '../../faults.ts';
 
 const KEY = 'ghcr.io/org/app → mirror/app';
 
@@ -160,7 +160,7 @@ describe('repository turns', () => {
     const leaving = enter(event(2), deadline.signal);
     const staying = enter(event(3, {}, 'u-2'));
     deadline.abort();
-    await assert.rejects(leaving, (error) => isFault(error, 'DEADLINE_EXCEEDED'));
+    await rejection(leaving, 'DEADLINE_EXCEEDED');
     await end();
     await end();
     await Promise.all([running, staying]);
@@ -178,9 +178,7 @@ describe('repository turns', () => {
 
   it('refuses one whose deadline has passed', async () => {
     const { enter, executed } = rig();
-    await assert.rejects(enter(event(1), AbortSignal.abort()), (error) =>
-      isFault(error, 'DEADLINE_EXCEEDED'),
-    );
+    await rejection(enter(event(1), AbortSignal.abort()), 'DEADLINE_EXCEEDED');
     assert.deepEqual(executed, []);
   });
 

@@ -237,7 +237,7 @@ describe('the reader of filters', () => {
   }
 
   it('refuses what it does not understand', () => {
-    assert.throws(() => matchesFilter('jsonPayload.a="b" jsonPayload.c', entry));
+    assert.throws(() => matchesFilter('jsonPayload.a="b" jsonPayload.c', entry), /not understood/);
   });
 });
 
@@ -271,6 +271,6 @@ describe('the reader of PromQL', () => {
   }
 
   it('refuses what it does not understand', () => {
-    assert.throws(() => evaluatePromql('m offset 5m', samples));
+    assert.throws(() => evaluatePromql('m offset 5m', samples), /not understood/);
   });
 });

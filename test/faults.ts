@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+
+import { isFault, type Fault, type FaultCode } from '../functions/fault.ts';
+
+/** Waits for a rejection with a fault of this code and gives it. */
+export async function rejection(promise: Promise<unknown>, code: FaultCode): Promise<Fault> {
+  const [result] = await Promise.allSettled([promise]);
+  if (result.status === 'fulfilled') return assert.fail(`it resolved, ${code} was expected`);
+  return faultWith(code, result.reason);
+}
+
+/** Calls what must throw a fault of this code and gives it. */
+export function thrown(call: () => unknown, code: FaultCode): Fault {
+  try {
+    call();
+  } catch (error) {
+    return faultWith(code, error);
+  }
+  return assert.fail(`nothing was thrown, ${code} was expected`);
+}
+
+/** For `assert.rejects`: an error that has, or whose cause has, one of these codes of Node. */
+export function hasCause(...codes: readonly string[]): (error: unknown) => boolean {
+  return (error) => {
+    const own = error instanceof Error ? [error, error.cause] : [];
+    const found = own.map((each) => (each instanceof Error && 'code' in each ? each.code : ''));
+    assert.ok(
+      found.some((code) => codes.includes(String(code))),
+      String(error),
+    );
+    return true;
+  };
+}
+
+function faultWith(code: FaultCode, error: unknown): Fault {
+  assert.ok(isFault(error), String(error));
+  assert.equal(error.code, code, error.message);
+  return error;
+}
