@@ -104,8 +104,8 @@ function shapeOf({ type, object }: RecordedEvent, previous: RecordedEvent | unde
       finalizers: metadata.finalizers,
       deleting: metadata.deletionTimestamp !== undefined,
       managers: metadata.managedFields
-        ?.map(({ manager, subresource = '', fieldsV1 }) => ({ manager, subresource, fieldsV1 }))
-        .sort((a, b) => (a.manager + a.subresource < b.manager + b.subresource ? -1 : 1)),
+        ?.map(({ manager, subresource = '' }) => `${manager} ${subresource}`)
+        .sort(),
       spec,
       status: {
         ...status,

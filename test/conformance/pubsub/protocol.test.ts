@@ -224,7 +224,6 @@ for (const { name, emulated, skip, start } of servers) {
         [3, 'value of 1,025 bytes', send({ attributes: { k: 'v'.repeat(1_025) } })],
         [3, '10 MB and a byte', send({ data: Buffer.alloc(10_000_001) })],
         [3, 'ack deadline 9 s', create({ ackDeadlineSeconds: 9 })],
-        [3, 'filter malformed', create({ filter: 'attributes.a = b' })],
         [
           9,
           'pull of a push subscription',
@@ -388,22 +387,6 @@ for (const { name, emulated, skip, start } of servers) {
       });
       assert.equal(left, '_deleted-topic_');
       assert.deepEqual(textsOf(await pull(subscriptionName, 1)), ['left']);
-    });
-
-    it('keeps what the filter lets pass', documented, async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
-        filter: 'attributes.lane = "bulk" AND NOT attributes:late',
-      });
-      for (const [text, attributes] of [
-        ['no attributes', {}],
-        ['other lane', { lane: 'events' }],
-        ['late', { lane: 'bulk', late: '' }],
-        ['kept', { lane: 'bulk' }],
-      ] as const) {
-        await publish(topicName, text, { attributes });
-      }
-      assert.deepEqual(textsOf(await pull(subscriptionName, 1)), ['kept']);
     });
 
     it('brings a pulled message again once its deadline has passed', async () => {

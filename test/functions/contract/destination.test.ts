@@ -96,6 +96,9 @@ describe('parseImageName', () => {
   it('guard image-name: takes a registry and a path of the grammar only', () => {
     for (const image of ['app', 'ghcr.io/org/../app', 'ghcr.io/org/app:1', 'evil@ghcr.io/app'])
       refuses(() => parseImageName(image));
+    const longest = `ghcr.io/${'a'.repeat(255 - 'ghcr.io/'.length)}`;
+    assert.equal(parseImageName(longest).host, 'ghcr.io');
+    refuses(() => parseImageName(`${longest}a`));
   });
 
   it('tells host and path apart', () => {

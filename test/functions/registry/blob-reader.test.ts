@@ -28,6 +28,10 @@ async function setting(
   return { at, one: registries.source({ host: at.host, path: 'org/app' }, { insecure: true }) };
 }
 
+function sourceAt(t: TestContext, host: string): SourceRepository {
+  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
+}
+
 async function read(one: SourceRepository, blob = BLOB): Promise<Buffer> {
   return bytesOf(await one.openBlob(blob, 0, NEVER));
 }
@@ -112,16 +116,33 @@ describe('blob reader', () => {
     assert.equal(at.counter.total, 3);
   });
 
-  it('guard content-range: reads all again where another range came than was asked for', async (t) => {
-    const { at, one } = await setting(t, { range: 'wrong' });
-    at.faults.add({
-      kind: 'blob',
-      effect: { kind: 'reset', at: 'response-body', afterBytes: 400_000 },
+  for (const [what, rangeOf] of [
+    ['without a range', () => undefined],
+    ['in another unit', (from: number) => `items ${from}-${SIZE - 1}/${SIZE}`],
+    ['of another whole', (from: number) => `bytes ${from}-${SIZE}/${SIZE + 1}`],
+    ['that begins later', (from: number) => `bytes ${from + 1}-${SIZE - 1}/${SIZE}`],
+    ['that ends before', (from: number) => `bytes 0-${from - 1}/${SIZE}`],
+  ] as const) {
+    it(`guard content-range: reads all again at a part ${what}`, async (t) => {
+      const server = await serve(t, (request, response) => {
+        const from = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1]);
+        if (server.seen.length === 1) {
+          response.writeHead(200, { 'content-length': String(SIZE) });
+          response.write(CONTENT.subarray(0, 300_000), () => response.destroy());
+        } else if (server.seen.length === 2) {
+          const range = rangeOf(from);
+          response.writeHead(206, range === undefined ? {} : { 'content-range': range });
+          response.end(CONTENT.subarray(from + 1));
+        } else response.end(CONTENT);
+      });
+      const { bytes, fault } = await readSome(sourceAt(t, server.host));
+      assert.deepEqual([bytes, fault], [SIZE, undefined]);
+      assert.deepEqual(
+        server.seen.map(({ headers }) => headers.range !== undefined),
+        [false, true, false],
+      );
     });
-    assert.ok((await read(one)).equals(CONTENT));
-    const ranges = at.counter.select({ kind: 'blob' }).map(({ headers }) => headers.range);
-    assert.deepEqual([ranges.length, ranges[0], ranges[2]], [3, undefined, undefined]);
-  });
+  }
 
   it('takes every legal part: of an unknown whole, less than was asked for, or from further ahead', async (t) => {
     const parts: readonly (readonly [
@@ -145,10 +166,7 @@ describe('blob reader', () => {
         const range = `Bytes ${first}-${last}/${whole}`;
         response.writeHead(206, { 'content-range': range }).end(CONTENT.subarray(first, last + 1));
       });
-      const one = open(t, [server.host]).source(
-        { host: server.host, path: 'org/app' },
-        { insecure: true },
-      );
+      const one = sourceAt(t, server.host);
       assert.ok((await read(one)).equals(CONTENT), name);
     }
   });
@@ -167,10 +185,7 @@ describe('blob reader', () => {
       const at = Number(from);
       response.writeHead(206, { 'content-range': range }).end(CONTENT.subarray(at, at + 1));
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     assert.equal(codeOf((await readSome(one)).fault), 'NETWORK');
     assert.equal(requests, 4);
   });
@@ -179,10 +194,7 @@ describe('blob reader', () => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('default backend - 404');
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     await rejection(one.openBlob(BLOB, 0, NEVER), 'RESPONSE_INVALID');
   });
 
@@ -234,10 +246,7 @@ describe('blob reader', () => {
       response.writeHead(206, { 'content-range': range, 'content-length': String(SIZE) });
       response.end(CONTENT);
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     await rejection(one.openBlob(BLOB, 0, NEVER), 'RESPONSE_INVALID');
   });
 
@@ -247,10 +256,7 @@ describe('blob reader', () => {
       for (let times = 0; times < 100; times += 1) response.write(CONTENT);
       response.end();
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     const { fault, bytes } = await readSome(one, { ...BLOB, sizeBytes: SIZE - 10 });
     assert.equal(codeOf(fault), 'SIZE_MISMATCH');
     assert.ok(bytes < SIZE);
@@ -263,10 +269,7 @@ describe('blob reader', () => {
           .writeHead(200, { 'content-encoding': label, 'content-length': String(SIZE) })
           .end(CONTENT);
       });
-      const one = open(t, [server.host]).source(
-        { host: server.host, path: 'org/app' },
-        { insecure: true },
-      );
+      const one = sourceAt(t, server.host);
       assert.ok((await read(one)).equals(CONTENT), label);
     }
   });
@@ -295,10 +298,7 @@ describe('blob reader', () => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(200, { 'transfer-encoding': 'chunked' }).end();
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     await rejection(one.blobSize(DIGEST, NEVER), 'RESPONSE_INVALID');
     await rejection(one.openBlob({ ...BLOB, sizeBytes: -1 }, 0, NEVER), 'RESPONSE_INVALID');
   });
@@ -335,10 +335,7 @@ describe('blob reader', () => {
       });
       response.writeHead(200, { 'content-length': String(SIZE) }).write(CONTENT.subarray(0, 10));
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     const stream = await one.openBlob(BLOB, 0, NEVER);
     stream?.resume();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -406,10 +403,7 @@ describe('blob reader', () => {
     const server = await serve(t, (_request, response) => {
       response.writeHead(200, { 'content-length': String(SIZE) }).write(CONTENT.subarray(0, 10));
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     const controller = new AbortController();
     const stream = (await one.openBlob(BLOB, 0, controller.signal)) ?? assert.fail();
     const failed = once(stream, 'error');

@@ -181,11 +181,19 @@ describe('manifests', () => {
   });
 
   it('takes bytes that the registry has under their own digest, whatever it announces, and believes no HEAD then', async (t) => {
-    const at = await replies(t, { headers: { 'docker-content-digest': OTHER } });
-    const one = source(t, at.host);
-    assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
-    assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
-    assert.ok(at.seen.every(({ method }) => method === 'GET'));
+    // What is said beside a 404 is no manifest, even where it has the announced digest.
+    const absent = Buffer.from('no such manifest');
+    for (const announced of [OTHER, digestOf(absent)]) {
+      const at = await serve(t, (request, response) => {
+        const isAbsent = request.url?.endsWith(digestOf(absent)) === true;
+        const headers = { 'content-type': OCI_INDEX, 'docker-content-digest': announced };
+        response.writeHead(isAbsent ? 404 : 200, headers).end(isAbsent ? absent : BYTES);
+      });
+      const one = source(t, at.host);
+      assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
+      assert.ok(at.seen.every(({ method }) => method === 'GET'));
+    }
   });
 
   it('guard announced-digest: takes neither where the registry has both, as behind a cache that lags', async (t) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { Credential } from '../../../functions/auth/credential.ts';
@@ -454,7 +455,28 @@ describe('registries', () => {
       thrown(() => registries.destination(name, INSECURE), 'INSECURE_REFUSED');
       thrown(() => registries.source(name, INSECURE), 'INSECURE_REFUSED');
     }
+    assert.equal(source(registries, 'registry.example.com').host, 'registry.example.com');
   });
+
+  // What a registry in a private network may have.
+  const beyond = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ address }) =>
+      /^(10\.|172\.(1[6-9]|2\d|3[01])\.|192\.168\.|f[cd])/.test(address),
+    )?.address;
+  it(
+    'speaks plain http beyond loopback where it is told to',
+    { skip: beyond === undefined && 'this machine has no private address but loopback' },
+    async (t) => {
+      const at = await serve(t, (_request, response) => response.end('{"tags":["v1"]}'), beyond);
+      const registries = open(t, [at.host]);
+      const listing = await source(registries, at.host).listTags(NEVER);
+      assert.deepEqual(listing?.tags, ['v1']);
+      const tls = registries.source({ host: at.host, path: 'org/app' });
+      await rejection(tls.listTags(NEVER), 'TLS_REFUSED');
+      assert.equal(at.seen.length, 1);
+    },
+  );
 
   it('speaks https unless it is told otherwise', (t) => {
     const registries = open(t, []);

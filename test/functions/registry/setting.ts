@@ -41,7 +41,7 @@ export interface Seen {
 
 /** A tiny server with what it saw. */
 export interface Served {
-  /** `127.0.0.1:PORT`. */
+  /** `127.0.0.1:PORT`, unless another address was asked for. */
   readonly host: string;
   readonly url: string;
   readonly seen: Seen[];
@@ -49,10 +49,11 @@ export interface Served {
   readonly connections: () => number;
 }
 
-/** Serves a handler on loopback until the test ends. */
+/** Serves a handler on an address of this machine until the test ends. */
 export async function serve(
   t: TestContext,
   handler: (request: IncomingMessage, response: ServerResponse) => void,
+  address = '127.0.0.1',
 ): Promise<Served> {
   const seen: Seen[] = [];
   let connections = 0;
@@ -68,13 +69,14 @@ export async function serve(
     handler(request, response);
   });
   server.on('connection', () => (connections += 1));
-  server.listen(0, '127.0.0.1');
+  server.listen(0, address);
   await once(server, 'listening');
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const name = address.includes(':') ? `[${address}]` : address;
+  const host = `${name}:${(server.address() as AddressInfo).port}`;
   return { host, url: `http://${host}`, seen, connections: () => connections };
 }
 

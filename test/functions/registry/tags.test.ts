@@ -84,17 +84,24 @@ describe('tags', () => {
     assert.deepEqual(await repository(t, at.host).listTags(NEVER), none);
   });
 
-  it('guard listed-tag: tells apart what is no tag, and counts each once', async (t) => {
-    const at = await paged(t, [
-      {
-        body: JSON.stringify({ tags: ['ok', '../x', 'ok', 7, 'a\nb', '', null, 'x'.repeat(600)] }),
-      },
-    ]);
-    const listing = await repository(t, at.host).listTags(NEVER);
-    assert.deepEqual(listing?.tags, ['ok']);
-    const shown = ['../x', '7', 'a b', '', 'null', `${'x'.repeat(511)}…`];
-    assert.deepEqual(listing.invalidTags, shown);
-  });
+  for (const [what, tags, shown] of [
+    [
+      'guard listed-tag: tells apart what is no tag, and counts each once',
+      ['../x', 'a\nb', ''],
+      ['../x', 'a b', ''],
+    ],
+    [
+      'shows what is no text, and the beginning of what is long',
+      [7, null, 'x'.repeat(512), 'x'.repeat(513)],
+      ['7', 'null', 'x'.repeat(512), `${'x'.repeat(511)}…`],
+    ],
+  ] as const) {
+    it(what, async (t) => {
+      const at = await paged(t, [{ body: JSON.stringify({ tags: ['ok', ...tags, 'ok'] }) }]);
+      const listing = await repository(t, at.host).listTags(NEVER);
+      assert.deepEqual([listing?.tags, listing?.invalidTags], [['ok'], shown]);
+    });
+  }
 
   it('refuses an answer that is no list', async (t) => {
     const bodies = [

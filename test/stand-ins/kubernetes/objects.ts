@@ -1,9 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
-import { trackFields } from './managed-fields.ts';
 import { acceptedMetadata, mergedMetadata, type AcceptedMetadata } from './metadata.ts';
-import { kubeTime, toJsonObject, type JsonObject, type KubeObject } from './object.ts';
+import {
+  kubeTime,
+  toJsonObject,
+  type JsonObject,
+  type KubeObject,
+  type ManagedFieldsEntry,
+} from './object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from './refusal.ts';
 import { groupVersion, namespaces, type Resource } from './resource.ts';
 import { conform, violations } from './schema.ts';
@@ -168,22 +173,9 @@ export class Objects {
 
   /** Notes the writer, and writes unless nothing changed. */
   private keep(target: Target, old: KubeObject | undefined, object: KubeObject): KubeObject {
-    const { resource, subresource, fieldManager } = target;
+    const { resource } = target;
     if (old !== undefined && isDeepStrictEqual(old, object)) return old;
-    // Who writes the main resource owns nothing of a status that is a subresource.
-    const ownable = (each: KubeObject): JsonObject =>
-      resource.hasStatus && subresource === undefined ? withoutStatus(each) : each;
-    const managedFields = trackFields(
-      old === undefined ? undefined : ownable(old),
-      ownable(object),
-      old?.metadata.managedFields ?? [],
-      {
-        manager: fieldManager,
-        apiVersion: groupVersion(resource),
-        nowMs: Date.now(),
-        ...(subresource === undefined ? {} : { subresource }),
-      },
-    );
+    const managedFields = notedBy(target, old?.metadata.managedFields ?? []);
     const written: KubeObject = { ...object, metadata: { ...object.metadata, managedFields } };
     const { deletionTimestamp, finalizers, name } = written.metadata;
     const key = objectKey(target.namespace, name);
@@ -193,6 +185,29 @@ export class Objects {
     }
     return this.store.put(resource.collection, key, written);
   }
+}
+
+/**
+ * managedFields with the writer among them: who wrote is told, which fields it owns is not (all of
+ * its resource).
+ */
+function notedBy(
+  { resource, subresource, fieldManager }: Target,
+  entries: readonly ManagedFieldsEntry[],
+): readonly ManagedFieldsEntry[] {
+  const own: ManagedFieldsEntry = {
+    apiVersion: groupVersion(resource),
+    fieldsType: 'FieldsV1',
+    fieldsV1: { [subresource === undefined ? 'f:spec' : `f:${subresource}`]: {} },
+    manager: fieldManager,
+    operation: 'Update',
+    ...(subresource === undefined ? {} : { subresource }),
+    time: kubeTime(Date.now()),
+  };
+  const others = entries.filter(
+    (entry) => entry.manager !== fieldManager || entry.subresource !== subresource,
+  );
+  return [...others, own];
 }
 
 /** Applies a JSON merge patch (RFC 7386): null removes, objects merge, all else replaces. */

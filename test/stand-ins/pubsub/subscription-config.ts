@@ -1,4 +1,3 @@
-import { compileFilter, type Filter } from './filter.ts';
 import { requireResourceName } from './names.ts';
 import { Refusal, requireArgument } from './refusal.ts';
 import {
@@ -39,7 +38,6 @@ export interface SubscriptionConfig {
   /** Absent: messages are pulled. */
   readonly push: PushConfig | undefined;
   readonly ackDeadlineMs: number;
-  readonly filter: Filter;
   readonly deadLetter: DeadLetterPolicy | undefined;
   readonly retry: RetryPolicy | undefined;
   /** As the API tells it, with the product's defaults. */
@@ -69,7 +67,6 @@ export function readSubscription(wire: WireSubscription): SubscriptionConfig {
     topic: wire.topic,
     push: readPushConfig(wire.pushConfig),
     ackDeadlineMs,
-    filter: compileFilter(wire.filter),
     deadLetter: readDeadLetter(wire.deadLetterPolicy),
     retry: readRetry(wire.retryPolicy),
     wire: {
@@ -162,6 +159,7 @@ function readDeadLetter(policy: WireDeadLetterPolicy | null): DeadLetterPolicy |
 
 function requireImplemented(wire: WireSubscription): void {
   const missing = [
+    wire.filter !== '' && 'filter',
     wire.retainAckedMessages === true && 'retain_acked_messages',
     wire.enableMessageOrdering === true && 'enable_message_ordering',
     wire.enableExactlyOnceDelivery === true && 'enable_exactly_once_delivery',

@@ -63,9 +63,8 @@ export class Subscription {
     return this.#backlog;
   }
 
-  /** Takes in a published message; one that the filter does not match counts as acknowledged at once. */
+  /** Takes in a published message. */
   receive(message: Message): void {
-    if (!this.config.filter(message.attributes)) return;
     const { shuffled, random } = this.#context.habits;
     this.#backlog.add(message, shuffled ? random() * ARRIVAL_SPREAD_MS : 0);
   }
@@ -129,11 +128,7 @@ export class Subscription {
 
   /** Makes exactly the messages unacknowledged of which `wanted` says so, those of its topic and `others` among them. */
   seek(wanted: (message: Message) => boolean, others: readonly Message[] = []): void {
-    const retained = [...(this.topic?.retained ?? []), ...others];
-    this.#backlog.seek(
-      retained.filter(({ attributes }) => this.config.filter(attributes)),
-      wanted,
-    );
+    this.#backlog.seek([...(this.topic?.retained ?? []), ...others], wanted);
     for (const [ackId, { entry }] of [...this.#leases]) {
       if (entry.state !== 'outstanding') this.#end(ackId, 'withdrawn');
     }
