@@ -150,7 +150,10 @@ export async function playRecordedScenarios(access: KubeAccess): Promise<void> {
   let nowMs = Date.parse('2026-11-22T12:55:13Z');
   const scanner = await startScanner({ ...access, minRetryMs: 20, nowMs: () => (nowMs += 1000) });
   const seen: RecordedEvent[] = [];
-  const watching = follow(access, seen, ending.signal);
+  const { metadata } = (await askKubeApi(access, 'GET', collection)).body as {
+    readonly metadata: { readonly resourceVersion: string };
+  };
+  const watching = follow(access, metadata.resourceVersion, seen, ending.signal);
 
   /** Runs a scenario and compares as many events as the recording has. */
   async function compare(
@@ -282,11 +285,16 @@ async function write(
 /** Reads a watch of all changes into `seen` until the signal. */
 async function follow(
   access: KubeAccess,
+  from: string,
   seen: RecordedEvent[],
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    for await (const event of watchKubeApi(access, `${collection}?watch=1`, signal)) {
+    for await (const event of watchKubeApi(
+      access,
+      `${collection}?watch=1&resourceVersion=${from}`,
+      signal,
+    )) {
       seen.push(event as unknown as RecordedEvent);
     }
   } catch (error) {

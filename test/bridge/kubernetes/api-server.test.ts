@@ -186,7 +186,7 @@ describe('connectApiServer', () => {
     );
     const apiServer = connectApiServer(file);
     const controller = new AbortController();
-    const path = '/apis/image.toolkit.fluxcd.io/v1/imagerepositories?watch=1';
+    const path = '/apis/image.toolkit.fluxcd.io/v1/imagerepositories?watch=1&resourceVersion=1';
     const stream = await apiServer.open(path, controller.signal);
     assert.ok(!('body' in stream));
     stream.on('error', () => undefined);

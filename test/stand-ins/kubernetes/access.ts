@@ -12,8 +12,6 @@ export interface Rule {
   readonly verbs: readonly string[];
   /** Where the rule holds, as a Role does; absent: everywhere, as a ClusterRole. */
   readonly namespaces?: readonly string[];
-  /** The only names it holds for; absent: all. */
-  readonly resourceNames?: readonly string[];
 }
 
 /** A user, known by a bearer token. */
@@ -79,9 +77,7 @@ export function isAllowed(user: User, attempt: Attempt): boolean {
       includes(rule.apiGroups, attempt.resource.group) &&
       includes(rule.resources, plural) &&
       (rule.namespaces === undefined ||
-        (attempt.namespace !== undefined && rule.namespaces.includes(attempt.namespace))) &&
-      (rule.resourceNames === undefined ||
-        (attempt.name !== undefined && rule.resourceNames.includes(attempt.name))),
+        (attempt.namespace !== undefined && rule.namespaces.includes(attempt.namespace))),
   );
 }
 

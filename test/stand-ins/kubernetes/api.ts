@@ -9,7 +9,7 @@ import type { Objects, Target } from './objects.ts';
 import { badRequest, Refusal, unsupportedMediaType } from './refusal.ts';
 import { requestInfo, type RequestInfo } from './request-info.ts';
 import { imageRepositories, resources } from './resource.ts';
-import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
+import { parseLabelSelector } from './selectors.ts';
 import type { ObjectStore } from './store.ts';
 import { Watch } from './watch.ts';
 
@@ -105,18 +105,17 @@ async function serveObjects(
   response: ServerResponse,
 ): Promise<void> {
   const { resource, query, namespace } = info;
-  const fields = parseFieldSelector(query.get('fieldSelector') ?? '', resource.selectable);
-  const attempt = { ...info, name: info.name ?? fields.name };
-  if (!isAllowed(user, attempt)) throw forbidden(user, attempt);
+  if (!isAllowed(user, info)) throw forbidden(user, info);
+  if (query.has('fieldSelector')) throw badRequest('the stand-in selects by labels alone');
   const labels = parseLabelSelector(query.get('labelSelector') ?? '');
   const selection: Selection = {
     resource,
     namespace,
-    matches: (object) => labels(object.metadata.labels) && fields.matches(object),
-    selective: ['labelSelector', 'fieldSelector'].some((each) => query.has(each)),
+    matches: (object) => labels(object.metadata.labels),
+    selective: query.has('labelSelector'),
   };
   const show = (status: number, object: KubeObject): void => {
-    sendText(response, status, toJson(resource.present(object)));
+    sendText(response, status, toJson(object));
   };
   const { objects, store } = parts;
   switch (info.verb) {

@@ -1,13 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
-
 import { requireMicroTime } from './lease.ts';
-import { isJsonObject, toJsonObject, type JsonObject, type KubeObject } from './object.ts';
+import { toJsonObject, type JsonObject } from './object.ts';
 import { isQualifiedName, NAME_PART_RULE } from './metadata.ts';
 import type { Cause } from './refusal.ts';
 import type { Schema } from './schema.ts';
-
-/** The API group by which an Event is read or written. */
-export type EventGroup = 'core' | 'events.k8s.io';
 
 const text: Schema = { type: 'string' };
 const reference: Schema = {
@@ -23,7 +18,7 @@ const reference: Schema = {
   },
 };
 
-/** Fields of an Event of the core group, which is how Events are kept. */
+/** Fields of an Event of the core group. */
 export const eventSchema: Schema = {
   type: 'object',
   properties: {
@@ -50,88 +45,20 @@ export const eventSchema: Schema = {
   },
 };
 
-/** Fields that `events.k8s.io/v1` calls otherwise than the core group: [core, events.k8s.io]. */
-const renamed: readonly (readonly [string, string])[] = [
-  ['involvedObject', 'regarding'],
-  ['message', 'note'],
-  ['source', 'deprecatedSource'],
-  ['firstTimestamp', 'deprecatedFirstTimestamp'],
-  ['lastTimestamp', 'deprecatedLastTimestamp'],
-  ['count', 'deprecatedCount'],
-  ['reportingComponent', 'reportingController'],
-];
-
-function rename(object: JsonObject, pairs: readonly (readonly [string, string])[]): JsonObject {
-  const names = new Map(pairs);
-  return Object.fromEntries(
-    Object.entries(object).map(([name, value]) => [names.get(name) ?? name, value]),
-  );
-}
-
-/** An Event of the core group as it is kept: without what {@link showCoreEvent} adds. */
-export function coreEventToStored(object: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(object).filter(([name, value]) => !isEmptyDefault(name, value)),
-  );
-}
-
-function isEmptyDefault(name: string, value: unknown): boolean {
-  return (
-    value === null ||
-    (name.startsWith('reporting') && value === '') ||
-    (name === 'source' && isJsonObject(value) && Object.keys(value).length === 0)
-  );
-}
-
-/** An Event of `events.k8s.io/v1` in the core group's form. */
-export function newEventToStored(object: JsonObject): JsonObject {
-  const pairs = renamed.map(([core, own]) => [own, core] as const);
-  return coreEventToStored({ ...rename(object, pairs), apiVersion: 'v1' });
-}
-
-/** A kept Event as the core group shows it, with the fields that are always there. */
-export function showCoreEvent(object: KubeObject): KubeObject {
-  return {
-    ...object,
-    source: object['source'] ?? {},
-    firstTimestamp: object['firstTimestamp'] ?? null,
-    lastTimestamp: object['lastTimestamp'] ?? null,
-    eventTime: object['eventTime'] ?? null,
-    reportingComponent: object['reportingComponent'] ?? '',
-    reportingInstance: object['reportingInstance'] ?? '',
-  };
-}
-
-/** A kept Event in the form of `events.k8s.io/v1`, which leaves out an empty reporter. */
-export function showNewEvent(object: KubeObject): KubeObject {
-  const shown = Object.entries(rename(showCoreEvent(object), renamed)).filter(
-    ([name, value]) => !(name.startsWith('reporting') && value === ''),
-  );
-  const event = { ...Object.fromEntries(shown), apiVersion: 'events.k8s.io/v1' };
-  return event as unknown as KubeObject;
-}
-
 /** Longest texts of an Event, in bytes (API reference of `events.k8s.io/v1`). */
 const NOTE_LENGTH = 1024;
 const WORD_LENGTH = 128;
 
 /**
- * What is wrong with an Event. One with an `eventTime` must name its reporter and what it did,
- * whichever group it is written by; `events.k8s.io` takes no other, and there only `series` changes.
+ * What is wrong with an Event. One with an `eventTime` must name its reporter and what it did.
  * @throws Refusal 400 for a time that cannot be decoded
  */
-export function eventViolations(
-  object: JsonObject,
-  old: JsonObject | undefined,
-  group: EventGroup,
-): readonly Cause[] {
-  const series = toJsonObject(object['series']);
+export function eventViolations(object: JsonObject): readonly Cause[] {
   requireMicroTime(object['eventTime'], 'Event');
-  requireMicroTime(series['lastObservedTime'], 'Event');
-  if (old !== undefined && group === 'events.k8s.io') return changedViolations(object, old);
-  const timed = typeof object['eventTime'] === 'string';
-  const causes = timed ? reporterViolations(object, group) : namespaceViolations(object);
-  return group === 'core' ? causes : [...causes, ...strictViolations(object, timed, series)];
+  requireMicroTime(toJsonObject(object['series'])['lastObservedTime'], 'Event');
+  return typeof object['eventTime'] === 'string'
+    ? reporterViolations(object)
+    : namespaceViolations(object);
 }
 
 function namespaceViolations(object: JsonObject): readonly Cause[] {
@@ -142,8 +69,8 @@ function namespaceViolations(object: JsonObject): readonly Cause[] {
   return [{ reason: 'FieldValueInvalid', message, field: 'involvedObject.namespace' }];
 }
 
-function reporterViolations(object: JsonObject, group: EventGroup): readonly Cause[] {
-  const reporter = group === 'core' ? 'reportingComponent' : 'reportingController';
+function reporterViolations(object: JsonObject): readonly Cause[] {
+  const reporter = 'reportingComponent';
   const { reportingComponent: name = '', message: note = '' } = object;
   const causes: Cause[] = [];
   if (name === '') causes.push(required(reporter));
@@ -157,34 +84,6 @@ function reporterViolations(object: JsonObject, group: EventGroup): readonly Cau
   }
   if (isLonger(note, NOTE_LENGTH)) causes.push(tooLong('message', NOTE_LENGTH));
   return causes;
-}
-
-function strictViolations(
-  object: JsonObject,
-  timed: boolean,
-  series: JsonObject,
-): readonly Cause[] {
-  const causes: Cause[] = timed ? [] : [required('eventTime')];
-  const { type } = object;
-  if (type !== 'Normal' && type !== 'Warning') {
-    causes.push(
-      invalidField('type', `"": has invalid value: ${typeof type === 'string' ? type : ''}`),
-    );
-  }
-  const { count } = series;
-  if (typeof count === 'number' && count < 2) {
-    causes.push(invalidField('series.count', '"": should be at least 2'));
-  }
-  return causes;
-}
-
-function changedViolations(object: JsonObject, old: JsonObject): readonly Cause[] {
-  const fixed = Object.keys(eventSchema.properties ?? {}).filter(
-    (field) => field !== 'series' && field !== 'metadata',
-  );
-  return fixed
-    .filter((field) => !isDeepStrictEqual(object[field], old[field]))
-    .map((field) => invalidField(field, `${JSON.stringify(object[field])}: field is immutable`));
 }
 
 function isLonger(value: unknown, lengthBytes: number): boolean {

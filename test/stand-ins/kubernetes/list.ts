@@ -1,13 +1,6 @@
 import { groupVersion, type Resource } from './resource.ts';
 import { toJson, type KubeObject } from './object.ts';
-import {
-  badRequest,
-  continueExpired,
-  invalidOptions,
-  isExpired,
-  listExpired,
-  tooLargeResourceVersion,
-} from './refusal.ts';
+import { badRequest, continueExpired, isExpired } from './refusal.ts';
 import { objectKey, type ObjectStore } from './store.ts';
 
 /** Which objects a list or a watch is about. */
@@ -17,15 +10,6 @@ export interface Selection {
   readonly matches: (object: KubeObject) => boolean;
   /** Whether any selector is given: the server then tells no count of what remains. */
   readonly selective: boolean;
-}
-
-/** The query parameters of a list; empty where they are absent. */
-interface ListOptions {
-  /** Most objects of a page; 0: all. */
-  readonly limit: number;
-  readonly continueToken: string;
-  readonly resourceVersion: string;
-  readonly match: string;
 }
 
 /** Where a list goes on. */
@@ -38,21 +22,16 @@ interface Continuation {
 /**
  * The JSON of a list, as Kubernetes pages it ("API Concepts", retrieving large results sets in
  * chunks): every page shows the objects as they were at the first page's resourceVersion.
- * @throws Refusal 400, 410, 504
+ * @throws Refusal 400, 410
  */
 export function listJson(store: ObjectStore, selection: Selection, query: URLSearchParams): string {
   const { resource } = selection;
-  const options: ListOptions = {
-    limit: numberOf(query, 'limit'),
-    continueToken: query.get('continue') ?? '',
-    resourceVersion: query.get('resourceVersion') ?? '',
-    match: query.get('resourceVersionMatch') ?? '',
-  };
-  const page = options.continueToken === '' ? firstPage(store, options) : nextPage(options);
+  const limit = Math.max(0, numberOf(query, 'limit'));
+  if (query.has('resourceVersion')) throw badRequest('the stand-in lists the newest version alone');
+  const token = query.get('continue') ?? '';
+  const page = token === '' ? { rv: store.revision, start: '' } : nextPage(token);
   const revision = page.rv < 0 ? store.revision : page.rv;
   const view = readAt(store, resource, revision, page.start);
-  // A list "at any version" is answered from the server's memory, which does not page.
-  const limit = options.resourceVersion === '0' ? 0 : Math.max(0, options.limit);
   const { items, last, remaining } = takePage(view, selection, page.start, limit);
   const next = remaining === 0 ? '' : encode({ rv: revision, start: `${last}\0` });
   const metadata = {
@@ -103,9 +82,8 @@ function takePage(
 
 /** Items of built-in kinds do not repeat their kind. */
 function itemJson(resource: Resource, object: KubeObject): string {
-  const shown = resource.present(object);
-  if (resource.custom) return toJson(shown);
-  const { apiVersion: _apiVersion, kind: _kind, ...rest } = shown;
+  if (resource.custom) return toJson(object);
+  const { apiVersion: _apiVersion, kind: _kind, ...rest } = object;
   return JSON.stringify(rest);
 }
 
@@ -118,43 +96,11 @@ function readAt(
   try {
     return store.at(resource.collection, revision);
   } catch (error) {
-    if (start !== '' && isExpired(error)) throw continueExpired(encode({ rv: -1, start }));
-    // A list says so in other words than a watch.
-    throw isExpired(error) ? listExpired() : error;
+    throw isExpired(error) ? continueExpired(encode({ rv: -1, start })) : error;
   }
 }
 
-function firstPage(store: ObjectStore, options: ListOptions): Continuation {
-  const { resourceVersion, match } = options;
-  if (match !== '') requireMatch(match, resourceVersion);
-  if (resourceVersion === '' || resourceVersion === '0') return { rv: store.revision, start: '' };
-  const wanted = parseListVersion(resourceVersion);
-  if (wanted > store.revision) throw tooLargeResourceVersion(wanted, store.revision);
-  // With a limit and no match, Kubernetes reads exactly the version asked for.
-  const exact = match === 'Exact' || (match === '' && options.limit > 0);
-  return { rv: exact ? wanted : store.revision, start: '' };
-}
-
-function requireMatch(match: string, resourceVersion: string): void {
-  if (match !== 'Exact' && match !== 'NotOlderThan') {
-    const message = `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`;
-    throw invalidOptions('FieldValueNotSupported', message);
-  }
-  if (resourceVersion === '') {
-    const message =
-      'Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided';
-    throw invalidOptions('FieldValueForbidden', message);
-  }
-  if (match === 'Exact' && resourceVersion === '0') {
-    const message = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"';
-    throw invalidOptions('FieldValueForbidden', message);
-  }
-}
-
-function nextPage({ continueToken, resourceVersion }: ListOptions): Continuation {
-  if (resourceVersion !== '' && resourceVersion !== '0') {
-    throw badRequest('specifying resource version is not allowed when using continue');
-  }
+function nextPage(continueToken: string): Continuation {
   try {
     const token = JSON.parse(Buffer.from(continueToken, 'base64url').toString()) as Continuation;
     if (Number.isInteger(token.rv) && typeof token.start === 'string') return token;
@@ -190,12 +136,4 @@ export function parseResourceVersion(text: string): number {
     );
   }
   return Number(text);
-}
-
-function parseListVersion(text: string): number {
-  try {
-    return parseResourceVersion(text);
-  } catch (error) {
-    throw error instanceof Error ? badRequest(`invalid resource version: ${error.message}`) : error;
-  }
 }

@@ -67,7 +67,7 @@ export class Objects {
         resourceVersion: '',
       },
     });
-    validate(target, name, object, undefined);
+    validate(target, name, object);
     if (this.find({ ...target, name }) !== undefined) throw alreadyExists(resource, name);
     return this.keep(target, undefined, object);
   }
@@ -102,7 +102,7 @@ export class Objects {
   patch(target: Target, patch: JsonObject): KubeObject {
     const { resource } = target;
     const old = this.get(target);
-    const patched = toJsonObject(mergePatch(resource.present(old), patch));
+    const patched = toJsonObject(mergePatch(old, patch));
     requireName(old.metadata.name, toJsonObject(patched['metadata'])['name']);
     try {
       const given = decode(target, patched);
@@ -167,7 +167,7 @@ export class Objects {
       ...merged,
       metadata: status ? old.metadata : mergedMetadata(old.metadata, sent.kept),
     });
-    validate(target, name, object, old);
+    validate(target, name, object);
     return this.keep(target, old, nextGeneration(resource, old, object));
   }
 
@@ -272,15 +272,10 @@ function complete({ schema }: Resource, object: JsonObject): KubeObject {
 }
 
 /**
- * Refuses an object that its schema or its kind does not allow; `old` is the one that it replaces.
+ * Refuses an object that its schema or its kind does not allow.
  * @throws Refusal 400, 422
  */
-function validate(
-  { resource, subresource }: Target,
-  name: string,
-  object: KubeObject,
-  old: KubeObject | undefined,
-): void {
+function validate({ resource, subresource }: Target, name: string, object: KubeObject): void {
   const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...content } = object;
   const wrong = resource.schema === undefined ? [] : violations(content, resource.schema, '');
   const unreadable = wrong.find(({ reason }) => reason === 'FieldValueTypeInvalid');
@@ -299,10 +294,8 @@ function validate(
       ? { ...cause, message: cause.message.replace(/: status\.(\S+ in body)/, ': $1') }
       : cause,
   );
-  const causes = [...shown, ...resource.violations(object, old)];
-  // Events are judged in the form in which they are kept.
-  const group = resource.collection === 'events' ? '' : resource.group;
-  if (causes.length > 0) throw invalid({ ...resource, group }, name, causes);
+  const causes = [...shown, ...resource.violations(object)];
+  if (causes.length > 0) throw invalid(resource, name, causes);
 }
 
 /**

@@ -118,13 +118,6 @@ export function invalid(
   });
 }
 
-/** 422 for query parameters of a list or a watch that do not go together. */
-export function invalidOptions(reason: string, message: string): Refusal {
-  return invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [
-    { reason, message, field: 'resourceVersionMatch' },
-  ]);
-}
-
 /** 400. */
 export function badRequest(message: string): Refusal {
   return new Refusal(400, 'BadRequest', message);
@@ -148,11 +141,6 @@ export function methodNotAllowed(): Refusal {
 /** 410 for a resourceVersion that the history does not reach back to. */
 export function expired(wanted: number, oldest: number): Refusal {
   return new Refusal(410, 'Expired', `too old resource version: ${wanted} (${oldest})`);
-}
-
-/** 410 for a list at a resourceVersion that the history does not reach back to. */
-export function listExpired(): Refusal {
-  return new Refusal(410, 'Expired', 'The resourceVersion for the provided list is too old.');
 }
 
 /** 410 for the rest of a list that was begun too long ago; `next` continues with today's objects. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 import { toJson, withResourceVersion, type JsonObject, type KubeObject } from './object.ts';
-import { invalidOptions, Refusal, tooLargeResourceVersion } from './refusal.ts';
+import { badRequest, Refusal } from './refusal.ts';
 import { isTrue } from './request-info.ts';
 import { groupVersion, type Resource } from './resource.ts';
 import { numberOf, parseResourceVersion, type Selection } from './list.ts';
@@ -9,14 +9,8 @@ import type { Change, ObjectStore } from './store.ts';
 
 /** The query parameters of a watch. */
 interface WatchOptions {
-  /** Changes after this are told; undefined: from now on. */
-  readonly since: number | undefined;
-  /** Whether the present objects come first, as ADDED. */
-  readonly initialEvents: boolean;
-  /** The present objects must not be older than this; 0: whatever there is. */
-  readonly notOlderThan: number;
-  /** Whether a BOOKMARK tells the end of those. */
-  readonly initialEventsEnd: boolean;
+  /** Changes after this are told. */
+  readonly since: number;
   readonly bookmarks: boolean;
   readonly timeoutMs: number;
 }
@@ -35,7 +29,6 @@ const LAST_BOOKMARK_MS = 2000;
 
 /** One open watch: writes changes to its response until it ends. */
 export class Watch {
-  private readonly store: ObjectStore;
   private readonly response: ServerResponse;
   private readonly selection: Selection;
   private readonly options: WatchOptions;
@@ -46,7 +39,7 @@ export class Watch {
   private readonly startedAt: number;
   private told: number;
 
-  /** @throws Refusal 400, 410, 422, 504, before anything is written */
+  /** @throws Refusal 400, 410, 500, before anything is written */
   constructor(
     store: ObjectStore,
     response: ServerResponse,
@@ -55,26 +48,18 @@ export class Watch {
     bookmarkIntervalMs: number,
   ) {
     const options = watchOptions(query);
-    this.store = store;
     this.response = response;
     this.selection = selection;
     this.options = options;
     this.told = store.revision;
-    if (options.notOlderThan > store.revision) {
-      throw tooLargeResourceVersion(options.notOlderThan, store.revision);
-    }
     // Asked for before the head is written: a refusal must still become an answer or an ERROR event.
-    const missed =
-      options.since === undefined
-        ? []
-        : store.changesSince(selection.resource.collection, options.since);
-    this.startedAt = missed.at(-1)?.resourceVersion ?? options.since ?? store.revision;
+    const missed = store.changesSince(selection.resource.collection, options.since);
+    this.startedAt = missed.at(-1)?.resourceVersion ?? options.since;
     response.writeHead(200, {
       'content-type': 'application/json',
       'cache-control': 'no-cache, private',
     });
     response.flushHeaders();
-    if (options.initialEvents) this.writeInitialEvents();
     for (const change of missed) this.write(change);
     this.unsubscribe = store.subscribe((change) => {
       this.write(change);
@@ -131,19 +116,12 @@ export class Watch {
 
   /** Writes a BOOKMARK now, if the client takes any and has not begun there. */
   private bookmark(): void {
-    if (this.options.bookmarks && this.told > this.startedAt) this.writeBookmark(false);
-  }
-
-  /** Writes a BOOKMARK with the newest resourceVersion. */
-  private writeBookmark(initialEventsEnd: boolean): void {
+    if (!this.options.bookmarks || this.told <= this.startedAt) return;
     const { resource } = this.selection;
     const object: JsonObject = {
       kind: resource.kind,
       apiVersion: groupVersion(resource),
-      metadata: {
-        resourceVersion: String(this.told),
-        ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
-      },
+      metadata: { resourceVersion: String(this.told) },
     };
     this.writeLine('BOOKMARK', JSON.stringify(object));
   }
@@ -158,31 +136,21 @@ export class Watch {
     this.response.destroy();
   }
 
-  private writeInitialEvents(): void {
-    const { resource } = this.selection;
-    for (const key of this.store.keys(resource.collection)) {
-      const object = this.store.get(resource.collection, key);
-      if (object === undefined || !this.selects(object)) continue;
-      this.writeLine('ADDED', toJson(resource.present(object)));
-    }
-    if (this.options.initialEventsEnd) this.writeBookmark(true);
-  }
-
   private write(change: Change): void {
     const { resource } = this.selection;
-    if (change.resourceVersion <= (this.options.since ?? 0)) return;
+    if (change.resourceVersion <= this.options.since) return;
     this.told = change.resourceVersion;
     if (change.collection !== resource.collection) return;
     const { previous, object } = change;
     const before = previous !== undefined && this.selects(previous);
     const after = change.type !== 'DELETED' && this.selects(object);
     if (after) {
-      this.writeLine(before ? 'MODIFIED' : 'ADDED', toJson(resource.present(object)));
+      this.writeLine(before ? 'MODIFIED' : 'ADDED', toJson(object));
     } else if (before) {
       // What leaves the selection is told as deleted, in its last state that was selected.
       const last =
         change.type === 'DELETED' ? object : withResourceVersion(previous, change.resourceVersion);
-      this.writeLine('DELETED', toJson(resource.present(last)));
+      this.writeLine('DELETED', toJson(last));
     }
   }
 
@@ -198,28 +166,16 @@ export class Watch {
   }
 }
 
-/** @throws Refusal 400, 422 */
+/** @throws Refusal 400, 500 */
 function watchOptions(query: URLSearchParams): WatchOptions {
   const version = query.get('resourceVersion') ?? '';
-  const asked = query.get('sendInitialEvents');
-  const match = query.get('resourceVersionMatch');
-  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
-  if (asked === null ? match !== null : match !== 'NotOlderThan') {
-    const message =
-      asked === null
-        ? 'Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'
-        : 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
-    throw invalidOptions('FieldValueForbidden', message);
+  if (version === '' || version === '0' || query.has('sendInitialEvents')) {
+    throw badRequest('the stand-in watches from a version alone');
   }
   const timeoutSeconds = numberOf(query, 'timeoutSeconds');
-  const atAnyVersion = version === '' || version === '0';
-  const initialEvents = asked === null ? atAnyVersion : isTrue(asked);
   return {
-    since: atAnyVersion || initialEvents ? undefined : startOf(version),
-    initialEvents,
-    notOlderThan: initialEvents && !atAnyVersion ? startOf(version) : 0,
-    initialEventsEnd: initialEvents && bookmarks,
-    bookmarks,
+    since: startOf(version),
+    bookmarks: isTrue(query.get('allowWatchBookmarks')),
     timeoutMs: timeoutSeconds > 0 ? timeoutSeconds * 1000 : DEFAULT_TIMEOUT_MS,
   };
 }
