@@ -40,6 +40,8 @@ export interface BlobReaderOptions {
 const READY_CHUNKS = 4;
 /** Resumes of one download. */
 const MAX_RESUMES = 3;
+/** Statuses of registries and stores that know no Ranges, or not this one. */
+const RANGE_REFUSALS = new Set([400, 416, 501]);
 /** Longest time without a byte given on, resumes included. */
 const MAX_STALL_MS = 30_000;
 /**
@@ -175,7 +177,10 @@ class Download {
     this.#answer = undefined;
     this.#lastOfPart = undefined;
     const answer = await this.#options.open(offsetBytes, this.#signal, this.#leftMs(movedAtMs));
-    if (!isOpen(answer)) throw failure(answer, asked);
+    if (!isOpen(answer)) {
+      if (RANGE_REFUSALS.has(answer.status)) return this.#restart(offsetBytes, movedAtMs);
+      throw brokenOff(answer, asked);
+    }
     this.#answer = answer;
     if (this.#signal.aborted) {
       this.letGo();
@@ -198,7 +203,7 @@ class Download {
     this.#answer?.discard();
     this.#answer = undefined;
     const answer = await this.#options.open(0, this.#signal, this.#leftMs(movedAtMs));
-    if (!isOpen(answer)) throw failure(answer, this.#options.asked);
+    if (!isOpen(answer)) throw brokenOff(answer, this.#options.asked);
     this.#answer = answer;
     if (this.#signal.aborted) {
       this.letGo();
@@ -217,6 +222,11 @@ class Download {
     if (this.#answer === undefined) throw abortFault(this.#signal);
     return this.#answer;
   }
+}
+
+/** The registry has begun to send the blob: a 404 to the rest says nothing of whether it is there. */
+function brokenOff(answer: Answer, asked: Asked): Fault {
+  return failure(answer, asked, answer.status === 404 ? 'RESPONSE_INVALID' : undefined);
 }
 
 /**

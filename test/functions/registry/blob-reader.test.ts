@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
@@ -11,7 +12,7 @@ import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { rejection } from '../../faults.ts';
-import { bytesOf, fakeTiming, NEVER, open, registry, serve } from './setting.ts';
+import { bytesOf, fakeTiming, NEVER, open, registry, serve, type Served } from './setting.ts';
 
 const SIZE = 1_000_000;
 const CONTENT = Buffer.alloc(SIZE, 'abcdefghij');
@@ -141,6 +142,48 @@ describe('blob reader', () => {
         server.seen.map(({ headers }) => headers.range !== undefined),
         [false, true, false],
       );
+    });
+  }
+
+  /** Breaks the first answer off and then answers as it is told. */
+  function cutThen(
+    t: TestContext,
+    later: (range: boolean, response: ServerResponse) => void,
+  ): Promise<Served> {
+    let gets = 0;
+    return serve(t, ({ headers }, response) => {
+      gets += 1;
+      if (gets > 1) later(headers.range !== undefined, response);
+      else {
+        response.writeHead(200, { 'content-length': SIZE });
+        response.write(CONTENT.subarray(0, 300_000), () => response.socket?.end());
+      }
+    });
+  }
+
+  for (const status of [400, 416, 501]) {
+    it(`reads all again where a Range is answered by ${status}`, async (t) => {
+      const at = await cutThen(t, (range, response) => {
+        if (range) response.writeHead(status).end();
+        else response.writeHead(200, { 'content-length': SIZE }).end(CONTENT);
+      });
+      const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+      assert.ok((await read(one)).equals(CONTENT));
+      assert.equal(at.seen.length, 3);
+    });
+  }
+
+  for (const [what, isRefused] of [
+    ['the rest of a blob', false],
+    ['a blob that is read again', true],
+  ] as const) {
+    it(`takes the 404 to ${what} for no word about it`, async (t) => {
+      const at = await cutThen(t, (range, response) => {
+        response.writeHead(range && isRefused ? 416 : 404, { 'content-type': 'text/plain' });
+        response.end('default backend - 404');
+      });
+      const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+      assert.equal(codeOf((await readSome(one)).fault), 'RESPONSE_INVALID');
     });
   }
 
