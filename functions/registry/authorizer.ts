@@ -67,7 +67,7 @@ export interface Authorizer {
    * Learns from a 403 or 404 to a request that presented nothing, by the challenge of the API's root. True:
    * presenting something may show more. What has shown something without a token, and whose realm gives
    * none, hides nothing: then the answer stands, and is not doubted again.
-   * @throws Fault of the realm, where the repository has shown nothing so far
+   * @throws Fault of the realm, where the repository has shown nothing so far, or a credential was refused
    */
   hidden(
     used: Authorization,
@@ -230,7 +230,10 @@ class HostAuthorizer implements Authorizer {
     } catch (error) {
       // What answers without a token is believed; a pause is waited for, as anywhere.
       if (!learnt.shows || signal.aborted || isFault(error, 'ABORTED', 'RATE_LIMITED')) throw error;
-      learnt.hidesNothing = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
+      const isRefused = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
+      // A credential that is refused is there to be mended, and may show more then.
+      if (isRefused && (await this.#credential(scope.path)) !== undefined) throw error;
+      learnt.hidesNothing = isRefused;
       return false;
     }
     return this.refused(used, scope, header, true);

@@ -307,6 +307,28 @@ describe('authorizer', () => {
     await rejection(different.authorizer.authorize(PULL, NEVER), 'REALM_REFUSED');
   });
 
+  /** Asks about a repository that shows its list to anybody and answers a push by 403. */
+  async function hidden(one: Rig): Promise<boolean> {
+    const used = await one.authorizer.authorize(PULL, NEVER);
+    one.authorizer.accepted(used);
+    used.settled();
+    return one.authorizer.hidden(used, PULL, CHALLENGE, NEVER);
+  }
+
+  it('asks again for what may be hidden once a credential is mended that was refused', async () => {
+    let status = 401;
+    const one = rig({ 'r.example.com': BASIC }, () => status);
+    await rejection(hidden(one), 'UNAUTHORIZED');
+    status = 200;
+    assert.equal(await hidden(one), true);
+  });
+
+  it('takes a realm that gives nobody a token for one that hides nothing, and asks it once', async () => {
+    const one = rig({}, () => 401);
+    assert.deepEqual([await hidden(one), await hidden(one)], [false, false]);
+    assert.equal(one.asked.length, 1);
+  });
+
   it('tries a changed credential once where the realm refuses the old one', async () => {
     const byHost: Record<string, Credential> = { 'r.example.com': BASIC };
     let refusals = 1;
