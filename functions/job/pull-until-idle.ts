@@ -43,8 +43,8 @@ const COMES_WITHIN_MS = 15_000;
 
 /**
  * Pulls a subscription into a taker until it is empty or the signal aborts. The broker is asked
- * before it is called empty: a dead connection brings nothing either. Where nothing came at all, what
- * another reader may hold is waited for.
+ * before it is called empty: a dead connection brings nothing either. What another reader took
+ * before is waited for: the broker shows it to nobody until it comes back.
  * @throws Fault `PULL_FAILED` after what is under way has ended
  */
 export async function pullUntilIdle(
@@ -113,21 +113,28 @@ async function untilEmpty(
   { subscription, idleMs, logger }: PullUntilIdleOptions,
   signal: AbortSignal,
 ): Promise<PullEnding> {
+  const allBackAtMs = performance.now() + subscription.comesBackMs;
+  let isTold = false;
   await quiet.last(idleMs, signal);
-  if (quiet.received === 0 && subscription.comesBackMs > idleMs) {
-    logger.notice(
-      `nothing was received from ${subscription.name} so far; messages that another reader took come ` +
-        `back within ${subscription.comesBackMs / 1000} s, which are waited for`,
-    );
-    await quiet.last(idleMs, signal, subscription.comesBackMs);
-  }
   const isFull = (): boolean => puller.full;
   for (;;) {
     if (isFull()) return 'full';
     const before = quiet.received;
     const waits = await hasMessage(client, subscription.name, signal);
     const came = (): boolean => quiet.received > before;
-    if (!waits && !came()) return 'empty';
+    if (!waits && !came()) {
+      const leftMs = allBackAtMs - performance.now();
+      if (leftMs <= 0) return 'empty';
+      if (!isTold) {
+        logger.notice(
+          `nothing more comes from ${subscription.name}; messages that another reader took come back ` +
+            `within ${Math.ceil(leftMs / 1000)} s, which are waited for`,
+        );
+      }
+      isTold = true;
+      await quiet.last(idleMs, signal, Math.max(idleMs, leftMs));
+      continue;
+    }
     await quiet.last(idleMs, signal, Math.max(idleMs, COMES_WITHIN_MS));
     if (waits && !came() && !isFull()) return 'not-empty';
   }

@@ -15,7 +15,7 @@ import {
 import { readEventVariable } from '../subscriber/hand-off.ts';
 import { queueClient, type QueueClient } from '../pubsub/client.ts';
 import { topicPublisher } from '../pubsub/publisher.ts';
-import { fullTopicName, readSubscription } from '../pubsub/subscription.ts';
+import { fullTopicName, readSubscription, type SubscriptionFacts } from '../pubsub/subscription.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { Drain } from './drain.ts';
 import { runEvent, taskAttempt } from './event-run.ts';
@@ -42,6 +42,8 @@ export interface RunParts {
   /** The end of the process, once it is told to. */
   readonly end: ProcessEnd;
   readonly streams: RunStreams;
+  /** See {@link SubscriptionFacts.comesBackMs}. Default: as the subscription says. */
+  readonly comesBackMs?: number;
 }
 
 /**
@@ -210,7 +212,7 @@ async function runDrain(parts: RunParts, subscription: string): Promise<number> 
         return decision.action === 'acknowledge' ? 'done' : 'transient';
       },
     });
-    const facts = await readSubscription(queue, subscription, deadline.signal);
+    const facts = await factsOf(parts, queue, subscription, deadline.signal);
     const ending = await pullUntilIdle(queue, drain, {
       ...pullOptions(config),
       subscription: facts,
@@ -237,7 +239,7 @@ async function runRepublish(parts: RunParts, subscription: string, topic: string
   const looped = new AbortController();
   let loop: Fault | undefined;
   try {
-    const facts = await readSubscription(queue, subscription, deadline.signal);
+    const facts = await factsOf(parts, queue, subscription, deadline.signal);
     if (facts.topic === (await fullTopicName(queue, topic))) {
       refuseOption('--republish', `${topic} is the topic of ${subscription}: it would never end`);
     }
@@ -344,6 +346,16 @@ function deadlineOf({ config, end }: RunParts): DeliveryDeadline {
     taskMs === 0 ? Number.POSITIVE_INFINITY : taskMs - Math.min(TIMEOUT_MARGIN_MS, taskMs / 10),
   );
   return deliveryDeadline(SYSTEM_TIMING.now(), wholeMs, end, SYSTEM_TIMING);
+}
+
+async function factsOf(
+  { comesBackMs }: RunParts,
+  queue: QueueClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<SubscriptionFacts> {
+  const facts = await readSubscription(queue, name, signal);
+  return comesBackMs === undefined ? facts : { ...facts, comesBackMs };
 }
 
 function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {

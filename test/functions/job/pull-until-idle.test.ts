@@ -18,13 +18,13 @@ const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
 const NEVER = new AbortController().signal;
 const IDLE_MS = 300;
 
-/** Options of a pull from `drain`. */
+/** Options of a pull from `drain`, which nobody else reads. */
 async function optionsOf(
   { client }: Broker,
   own: Partial<PullUntilIdleOptions> = {},
 ): Promise<PullUntilIdleOptions> {
   return {
-    subscription: await readSubscription(client, 'drain', NEVER),
+    subscription: { ...(await readSubscription(client, 'drain', NEVER)), comesBackMs: 0 },
     maxMessages: 10,
     maxExtensionSeconds: 600,
     idleMs: IDLE_MS,
@@ -127,25 +127,31 @@ describe('pull until idle', () => {
     }
   });
 
-  it('waits for what another reader took, where nothing came at all', async () => {
-    const broker = await startBroker('drain');
-    try {
-      await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
-      await takeOne(broker);
-      const { logger, lines } = keptLines();
-      const taking = taker((message) => {
-        message.ack();
-      });
-      const options = await optionsOf(broker, { logger });
-      // The default of Pub/Sub, which the other reader's lease has too.
-      assert.equal(options.subscription.comesBackMs, 10_000);
-      assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
-      assert.equal(taking.received, 1);
-      assert.equal(lines.filter(({ severity }) => severity === 'NOTICE').length, 1);
-    } finally {
-      await broker.close();
-    }
-  });
+  for (const own of [0, 1]) {
+    const title = own === 0 ? 'where nothing came at all' : 'also where something came';
+    it(`waits for what another reader took, ${title}`, async () => {
+      const broker = await startBroker('drain');
+      try {
+        for (let n = 0; n <= own; n += 1) {
+          await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+        }
+        await takeOne(broker);
+        const { logger, lines } = keptLines();
+        const taking = taker((message) => {
+          message.ack();
+        });
+        const subscription = await readSubscription(broker.client, 'drain', NEVER);
+        // The default of Pub/Sub, which the other reader's lease has too.
+        assert.equal(subscription.comesBackMs, 10_000);
+        const options = await optionsOf(broker, { logger, subscription });
+        assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
+        assert.equal(taking.received, own + 1);
+        assert.equal(lines.filter(({ severity }) => severity === 'NOTICE').length, 1);
+      } finally {
+        await broker.close();
+      }
+    });
+  }
 
   it('tells that messages wait which do not come', async () => {
     const broker = await startBroker('drain');
@@ -157,11 +163,10 @@ describe('pull until idle', () => {
         status: 'UNAVAILABLE',
         times: Number.POSITIVE_INFINITY,
       });
-      const subscription = { name: 'drain', topic: undefined, comesBackMs: 0 };
       const ending = await pullUntilIdle(
         broker.client,
         taker(() => undefined),
-        await optionsOf(broker, { subscription }),
+        await optionsOf(broker),
       );
       assert.equal(ending, 'not-empty');
       const left = broker.pubsub.view.subscription(SUBSCRIPTION);
@@ -180,12 +185,11 @@ describe('pull until idle', () => {
         status: 'UNAVAILABLE',
         times: Number.POSITIVE_INFINITY,
       });
-      const subscription = { name: 'drain', topic: undefined, comesBackMs: 0 };
       await rejection(
         pullUntilIdle(
           broker.client,
           taker(() => undefined),
-          await optionsOf(broker, { subscription }),
+          await optionsOf(broker),
         ),
         'PULL_FAILED',
       );

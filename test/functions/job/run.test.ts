@@ -44,6 +44,8 @@ async function runJob(
     config: readJobConfig(argv, env),
     env,
     end,
+    // Nobody else reads.
+    comesBackMs: 0,
     streams: {
       stdout: {
         write: (text) => {
