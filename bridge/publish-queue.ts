@@ -94,6 +94,13 @@ export class PublishQueue {
     return undefined;
   }
 
+  /** Makes a request that waits a change like any other. */
+  weaken(uid: string): void {
+    const event = this.waiting(uid);
+    if (event?.reason !== 'requested') return;
+    this.#put({ ...event, reason: 'changed', requestedAt: undefined }, event);
+  }
+
   /** Takes up to `limit` events of one urgency, the oldest first; they are in flight from then on. */
   take(urgency: Urgency, limit: number): readonly WaitingEvent[] {
     const taken: WaitingEvent[] = [];

@@ -66,6 +66,8 @@ interface Tracked {
   /** What could not be published because it is too large: nothing is until it changes. */
   tooLarge: PublishedState | undefined;
   requestedAt: string | undefined;
+  /** When that was offered to the queue, ms of the monotonic clock. */
+  requestSeenAtMs: number;
   firstSeen: boolean;
   refusal: Refusal | undefined;
   readonly resyncOffsetMs: number;
@@ -148,9 +150,10 @@ export class Reconciler implements WatchHandler, EventSource {
    * it stood by with the urgency of a change; the rest is what it published before it stood by.
    */
   takeOver(): void {
+    for (const tracked of this.#tracked.values()) this.#weakenOldRequest(tracked);
+    if (!this.#options.replayOnStart) return;
     // The replay stands for the resyncs that became due meanwhile.
     this.#tickedAtMs = this.#options.wallNow();
-    if (!this.#options.replayOnStart) return;
     for (const tracked of this.#tracked.values()) {
       if (tracked.published !== undefined) this.#repeat(tracked, 'initial', undefined);
     }
@@ -252,6 +255,7 @@ export class Reconciler implements WatchHandler, EventSource {
       inFlight: undefined,
       tooLarge: undefined,
       requestedAt: this.#requestedBefore(object.annotations?.['requestedAt']),
+      requestSeenAtMs: 0,
       firstSeen: true,
       refusal: undefined,
       resyncOffsetMs: resyncOffsetMs(object.uid, this.#options.resyncIntervalMs),
@@ -270,6 +274,13 @@ export class Reconciler implements WatchHandler, EventSource {
     if (value === undefined) return undefined;
     const ageMs = this.#options.wallNow() - Date.parse(value);
     return Math.abs(ageMs) < RECENT_REQUEST_MS ? undefined : value;
+  }
+
+  /** What was asked for long ago, while it stood by, was done then: it is published like any change. */
+  #weakenOldRequest({ object, requestSeenAtMs }: Tracked): void {
+    const { queue, now } = this.#options;
+    if (queue.waiting(object.uid)?.reason !== 'requested') return;
+    if (now() - requestSeenAtMs >= RECENT_REQUEST_MS) queue.weaken(object.uid);
   }
 
   #forget(uid: string): readonly string[] {
@@ -303,6 +314,11 @@ export class Reconciler implements WatchHandler, EventSource {
       return;
     }
     if (tracked.refusal !== undefined) {
+      // Meanwhile another object wrote to its destination: what was published may not be there any more.
+      if (tracked.refusal.reason === 'DestinationCollision') {
+        tracked.baseline ??= tracked.published;
+        tracked.published = undefined;
+      }
       tracked.refusal = undefined;
       this.#options.refusals.mended(object.uid);
     }
@@ -329,7 +345,10 @@ export class Reconciler implements WatchHandler, EventSource {
       return;
     }
     if (decision.reason === 'initial') this.#layBaseline(tracked, evaluation.state);
-    if (decision.reason === 'requested') tracked.requestedAt = requestedAt;
+    if (decision.reason === 'requested') {
+      tracked.requestedAt = requestedAt;
+      tracked.requestSeenAtMs = this.#options.now();
+    }
     this.#options.queue.offer({
       uid: object.uid,
       reason: decision.reason,

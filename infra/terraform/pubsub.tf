@@ -15,7 +15,7 @@ locals {
   topic_retention = "604800s" # 7 days
 
   # The job extends its leases itself while it works. Whoever reads by hand has the messages for as long as
-  # this, and the job that is to send them again finds none until then.
+  # this, and the job that is to send them again waits so long for them.
   dead_letter_ack_deadline_seconds = 60
 
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -123,7 +123,8 @@ resource "google_pubsub_subscription" "dead_letter" {
 
   retry_policy {
     minimum_backoff = "10s"
-    maximum_backoff = "600s"
+    # No longer than the deadline: the job waits for the longer of both before it calls this empty.
+    maximum_backoff = "60s"
   }
 
   expiration_policy {

@@ -385,6 +385,18 @@ describe('Reconciler, configuration and refusal', () => {
     assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
   });
 
+  it('publishes again what was published before another wrote to its destination, once that goes', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young]);
+    assert.deepEqual(bench.reasons(), ['young:initial']);
+    bench.see('old', old);
+    assert.deepEqual(bench.reasons(), ['old:initial']);
+    bench.reconciler.deleted('uid-of-flux-system-old');
+    assert.deepEqual(bench.reasons(), ['young:initial']);
+    bench.see('young', young);
+    assert.deepEqual(bench.reasons(), []);
+  });
+
   it('refuses an event that is too large until the object changes', () => {
     const bench = new Bench();
     bench.list(['a']);
@@ -575,6 +587,31 @@ describe('Reconciler, when this replica takes over', () => {
     bench.see('b', { revision: '2' });
     bench.reconciler.takeOver();
     assert.deepEqual(bench.reasons(), ['b:changed']);
+  });
+
+  it('publishes the resyncs that became due while it stood by, where nothing is replayed', () => {
+    const bench = new Bench({ resyncIntervalMs: HOUR_MS, replayOnStart: false });
+    bench.list(['a']);
+    bench.wallMs += 10 * HOUR_MS;
+    bench.reconciler.takeOver();
+    bench.reconciler.tick();
+    assert.deepEqual(bench.reasons(), ['a:resync']);
+  });
+
+  it('repeats no request of long ago as one', () => {
+    const bench = new Bench();
+    bench.list(['a'], ['b']);
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    bench.nowMs += HOUR_MS;
+    bench.see('b', { annotations: { requestedAt: '1' } });
+    bench.reconciler.takeOver();
+    const events = bench.publish();
+    assert.deepEqual(
+      events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`),
+      ['a:changed', 'b:requested'],
+    );
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), []);
   });
 
   it('takes the replay for the resyncs that became due while it stood by', () => {
