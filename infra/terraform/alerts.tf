@@ -299,6 +299,9 @@ locals {
 
         1. Why: `gcloud run jobs executions list --job ${local.job_name} --project ${var.project_id} --region ${var.region}`, then its log.
         2. Dead letters (their own alert) are sent again as described there.
+        3. An execution that ended before it began (an option is refused, the image does not start) has left none. What it was to do is
+           the variable EVENT of `gcloud run jobs executions describe EXECUTION --project ${var.project_id} --region ${var.region}`.
+           Mend the cause, then have its ImageRepository published again with the annotation requestedAt; its next resync does so too.
       E
     }
     refused-pushes = {
