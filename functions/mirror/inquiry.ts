@@ -36,6 +36,8 @@ export interface Inquiry {
   readonly sourceInventory: SourceInventory;
   readonly destinationInventory: DestinationInventory;
   readonly policy: Policy;
+  /** Whether another API may list all tags where a list was cut; named tags are asked one by one. */
+  readonly completesList: boolean;
   /** Told the digests that a HEAD at the destination brought to light. */
   readonly onPresent: (digest: string) => void;
   readonly signal: AbortSignal;
@@ -103,9 +105,10 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
 
 async function completeList({
   destination,
+  completesList,
   signal,
 }: Inquiry): Promise<ReadonlyMap<string, string> | undefined> {
-  return destination.listTagDigests?.(signal);
+  return completesList ? destination.listTagDigests?.(signal) : undefined;
 }
 
 async function ask(

@@ -2,17 +2,32 @@ import pMap from 'p-map';
 
 import { isFault, type FaultCode } from '../fault.ts';
 import { isTag } from '../oci/reference.ts';
+import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
-import type { DestinationRepository, ManifestMap, SourceRepository, TagListing } from './ports.ts';
+import type {
+  DestinationRepository,
+  ListPart,
+  ManifestMap,
+  SourceRepository,
+  TagListing,
+} from './ports.ts';
 import { QUESTION_CONCURRENCY } from './questions.ts';
 
 /** Up to so many requested tags are asked one by one: cheaper than a list of thousands. */
 export const MAX_HEADED_TAGS = 10;
 
+/**
+ * Most memory of a list for tags that are asked for by name, bytes: some 40,000 tags with a digest each. The
+ * batches of a large repository come several at a time, and each would hold all of it.
+ */
+const NAMED_KEPT_BYTES = 8 * 1024 * 1024;
+
 /** What the source has. */
 export interface SourceInventory {
-  /** All its tags; of an unlisted source, the requested ones. */
+  /** All its tags, or those of it that are wanted; of an unlisted source, the requested ones. */
   readonly tags: readonly string[];
+  /** How many names its list has; 0 where it was not listed. */
+  readonly tagCount: number;
   /** Names of its list that break the grammar. */
   readonly invalidTags: readonly string[];
   /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
@@ -42,12 +57,13 @@ export interface DestinationInventory {
 
 /** Reads the source's list as facts. */
 export function sourceInventory(listing: TagListing): SourceInventory {
-  const { tags, invalidTags, map } = listing;
+  const { tags, invalidTags, map, listedCount } = listing;
   let names: ReadonlySet<string> | undefined;
   // A map tells most tags: the set is made only where it does not.
   const isListed = (tag: string): boolean => (names ??= new Set(tags)).has(tag);
   return {
     tags,
+    tagCount: listedCount ?? tags.length,
     invalidTags,
     listed: true,
     factOf: (tag) => {
@@ -64,6 +80,7 @@ export function sourceInventory(listing: TagListing): SourceInventory {
 export function unlistedSource(tags: readonly string[], whyUnlisted?: FaultCode): SourceInventory {
   return {
     tags,
+    tagCount: 0,
     invalidTags: [],
     listed: false,
     whyUnlisted,
@@ -155,8 +172,17 @@ export async function listForNamed(
   requested: readonly string[],
   signal: AbortSignal,
 ): Promise<SourceInventory> {
+  const names = new Set(requested);
+  let hasImage = false;
+  const isWanted = (tag: string): boolean => {
+    if (names.has(tag) || parseReferrerTag(tag) !== undefined) return true;
+    // One image more tells that the list has others than tags named after digests.
+    const isFirst = !hasImage;
+    hasImage = true;
+    return isFirst;
+  };
   try {
-    const listed = await listSource(source, signal);
+    const listed = await listSource(source, signal, { isWanted });
     return listed === undefined
       ? unlistedSource(requested, 'NOT_FOUND')
       : { ...listed, factOf: (tag) => named(listed.factOf(tag)) };
@@ -179,22 +205,31 @@ function named(fact: SourceFact): SourceFact {
 export async function listSource(
   source: SourceRepository,
   signal: AbortSignal,
+  part?: ListPart,
 ): Promise<SourceInventory | undefined> {
-  const listing = await source.listTags(signal);
+  const listing = await source.listTags(signal, part);
   return listing === undefined ? undefined : sourceInventory(listing);
 }
 
 /**
- * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, else
- * everything is listed. @throws Fault of the port
+ * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, and more where
+ * the list is long; else everything is listed. @throws Fault of the port
  */
 export async function takeDestination(
   destination: DestinationRepository,
   requested: readonly string[] | undefined,
   signal: AbortSignal,
 ): Promise<DestinationInventory> {
-  if (requested === undefined || requested.length > MAX_HEADED_TAGS) {
+  if (requested === undefined) {
     return destinationInventory(await destination.listTags(signal), destination.google);
+  }
+  if (requested.length > MAX_HEADED_TAGS) {
+    try {
+      const listing = await destination.listTags(signal, { maxKeptBytes: NAMED_KEPT_BYTES });
+      return destinationInventory(listing, destination.google);
+    } catch (error) {
+      if (!isFault(error, 'LIST_TOO_LARGE')) throw error;
+    }
   }
   const facts = await headTags(destination, requested.filter(isTag), signal);
   const digests = new Set(

@@ -108,9 +108,10 @@ export async function candidatesOf(
   }
   const selectAmongAll = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
   const wishedSubjects: string[] = [];
+  const ownTags = new Set(own);
   const tags = wish.requested.filter((tag) => {
     const parsed = parseReferrerTag(tag);
-    if (!wish.referrers || parsed?.kind !== 'referrers' || own.includes(tag)) return true;
+    if (!wish.referrers || parsed?.kind !== 'referrers' || ownTags.has(tag)) return true;
     wishedSubjects.push(parsed.subject);
     return false;
   });

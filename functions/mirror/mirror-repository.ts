@@ -1,5 +1,3 @@
-import pMap from 'p-map';
-
 import type { MirrorRequest } from '../contract/event.ts';
 import { selectTags } from '../contract/selection.ts';
 import { toFault, type Fault } from '../fault.ts';
@@ -22,6 +20,7 @@ import type { TagRecord } from './outcome.ts';
 import { ownTags } from './own-tags.ts';
 import { chooseChildren, platformsOf, type Platforms } from './platforms.ts';
 import type { Clock, Descriptor, DestinationRepository, SourceRepository } from './ports.ts';
+import { askEach } from './questions.ts';
 import {
   backupRecord,
   failedRecord,
@@ -156,7 +155,7 @@ class Mirroring {
     listedAtMs: number,
   ): Promise<MirrorReport> {
     const facts = {
-      sourceTagCount: here.listed ? here.tags.length : 0,
+      sourceTagCount: here.tagCount,
       ...(here.whyUnlisted === undefined ? {} : { sourceUnlisted: here.whyUnlisted }),
       selectedTagCount: candidates.tags.length,
       destinationTagCount: plan.there.tagCount,
@@ -295,6 +294,7 @@ class Mirroring {
         onDrift,
         hasManifest: (digest) => pool.knowledge.hasManifest(destination.name, digest),
       },
+      completesList: this.#requested === undefined,
       onPresent: (digest) => {
         pool.knowledge.addManifest(destination.name, digest);
       },
@@ -440,13 +440,18 @@ class Mirroring {
     // Tagged ones first, to their end: of what only a signature tag names the API is not asked, and it
     // may be a child of theirs, of which it is.
     for (const isTagged of [true, false]) {
-      await pMap(
+      await askEach(
         subjects.filter(({ tagged }) => tagged === isTagged),
+        this.#signal,
+        'follow referrers',
         async ({ digest, tagged }) => {
           const children = tagged ? await this.#childrenOf(digest, signatures.size > 0) : [];
           await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
         },
-        { concurrency: this.#options.tagWorkers },
+        ({ digest }, fault) => {
+          this.#ledger.record(failedRecord(referrersTag(digest), fault, new Tally(), 0));
+        },
+        this.#options.tagWorkers,
       );
     }
   }

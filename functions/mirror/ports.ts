@@ -38,6 +38,16 @@ export interface TagListing {
    * elsewhere.
    */
   readonly map: ManifestMap | undefined;
+  /** How many names the list has, where only a part of it was wanted. */
+  readonly listedCount?: number;
+}
+
+/** What of a list is wanted: a batch of a hundred tags need not hold the names of a million. */
+export interface ListPart {
+  /** Only these tags are told, and no manifests but theirs. Default: all. */
+  readonly isWanted?: (tag: string) => boolean;
+  /** A list that takes more memory than this is given up (`LIST_TOO_LARGE`). Default: 72 MiB. */
+  readonly maxKeptBytes?: number;
 }
 
 /** Artifact Registry's extension of `tags/list`. */
@@ -72,7 +82,7 @@ export interface SourceRepository {
   /** A Google registry: others of Google's can mount from it. */
   readonly google: boolean;
   /** All tags, all pages. Undefined: the repository is not there. */
-  listTags(signal: AbortSignal): Promise<TagListing | undefined>;
+  listTags(signal: AbortSignal, part?: ListPart): Promise<TagListing | undefined>;
   /** Digest of a tag or presence of a digest: one HEAD, or a GET and its hash where HEAD tells no digest. */
   headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined>;
   /** Reads a manifest by tag or digest; a digest is verified, an announced digest too. At most 4 MiB. */
@@ -126,7 +136,7 @@ export interface DestinationRepository {
   readonly host: string;
   /** A Google registry: a 404 to its tag list is a complete empty map. */
   readonly google: boolean;
-  listTags(signal: AbortSignal): Promise<TagListing | undefined>;
+  listTags(signal: AbortSignal, part?: ListPart): Promise<TagListing | undefined>;
   /** Digest of every tag asked for, by an API beyond the OCI one; undefined where there is none. */
   listTagDigests?(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined>;
   /**

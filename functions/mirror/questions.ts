@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import pMap from 'p-map';
 
 import { abortFault } from '../concurrency.ts';
@@ -6,9 +8,13 @@ import { toFault, type Fault } from '../fault.ts';
 /** Questions of one event at once: half of what a registry's limiter lets start at most. */
 export const QUESTION_CONCURRENCY = 16;
 
+/** Subjects that are told one fault before the event loop has a turn. */
+const TOLD_AT_ONCE = 1000;
+
 /**
  * Asks about each subject, many at once; a question that fails fails its subject only. From the signal
- * on nothing is asked, and all that is left shares one fault: it may be hundreds of thousands.
+ * on nothing is asked, nor once a host wants no request for longer than the work has: all that is left
+ * shares one fault, since it may be hundreds of thousands.
  * @param onFault told what failed a subject
  */
 export async function askEach<T>(
@@ -17,26 +23,34 @@ export async function askEach<T>(
   operation: string,
   ask: (subject: T) => Promise<void>,
   onFault: (subject: T, fault: Fault) => void,
+  concurrency = QUESTION_CONCURRENCY,
 ): Promise<void> {
-  const isOver = (): boolean => signal.aborted;
   let interruption: Fault | undefined;
+  let told = 0;
   await pMap(
     subjects,
     async (subject) => {
-      if (!isOver()) {
+      if (signal.aborted) interruption ??= abortFault(signal);
+      if (interruption === undefined) {
         try {
           await ask(subject);
           return;
         } catch (error) {
-          if (!isOver()) {
-            onFault(subject, toFault(error, operation));
+          const fault = toFault(error, operation);
+          const isUnasked = fault.code === 'RATE_LIMITED' && fault.status === undefined;
+          if (signal.aborted) interruption ??= abortFault(signal);
+          else if (isUnasked) interruption ??= fault;
+          else {
+            onFault(subject, fault);
             return;
           }
         }
       }
-      interruption ??= abortFault(signal);
       onFault(subject, interruption);
+      // Others' work has its turn in between.
+      told += 1;
+      if (told % TOLD_AT_ONCE === 0) await setImmediate();
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    { concurrency },
   );
 }

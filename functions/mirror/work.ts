@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import pMap from 'p-map';
 
 import { newestFirst } from '../contract/selection.ts';
@@ -39,6 +41,9 @@ export interface WorkContext {
   readonly tagWorkers: number;
 }
 
+/** Tags that are done before the event loop has a turn. */
+const TAGS_AT_ONCE = 1000;
+
 /** Tags for each whose blobs are begun: one is read ahead of it, one has its blobs on their way. */
 const STAGES = 3;
 
@@ -52,12 +57,16 @@ export async function carryOut(
   of: WorkContext,
 ): Promise<readonly TagRecord[]> {
   const tooSlow: TagRecord[] = [];
+  let done = 0;
   const slots = new Semaphore(of.tagWorkers);
   await pMap(
     work,
     async (step) => {
       const record = await copyOne(step, of, slots);
       if (record.fault?.code === 'DELIVERY_TOO_SHORT') tooSlow.push(record);
+      done += 1;
+      // Others' work has its turn where thousands of tags fail at once.
+      if (done % TAGS_AT_ONCE === 0) await setImmediate();
     },
     { concurrency: of.tagWorkers * STAGES },
   );

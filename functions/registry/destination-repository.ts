@@ -47,10 +47,11 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
     name: `${target.client.registry.host}/${target.path}`,
     host: target.client.registry.host,
     google,
-    listTags: (signal) =>
+    listTags: (signal, part) =>
       listTags(
         {
           ...target,
+          part,
           pageSize: memory.pageSizeRefused ? undefined : pageSize,
           onSizeRefused() {
             memory.pageSizeRefused = true;

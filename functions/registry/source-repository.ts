@@ -59,10 +59,11 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
     name: `${client.registry.host}/${path}`,
     host: client.registry.host,
     google,
-    listTags: (signal) =>
+    listTags: (signal, part) =>
       listTags(
         {
           ...target,
+          part,
           pageSize: memory.pageSizeRefused ? undefined : pageSize,
           onSizeRefused() {
             memory.pageSizeRefused = true;

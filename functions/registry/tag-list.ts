@@ -45,9 +45,13 @@ export interface TagPage {
   readonly sizeBytes: number;
 }
 
-/** One list while its pages come in. Of a page only the tags, digests and times are kept. */
+/** One list while its pages come in. Of a page only the tags, digests and times are kept; of a part, only its tags. */
 export class TagList {
   readonly #limits: ListLimits;
+  readonly #isWanted: ((tag: string) => boolean) | undefined;
+  /** Of a part: the first names of its pages, which tell whether the registry goes round. */
+  readonly #firsts = new Set<string>();
+  #seen = 0;
   /** With its digest, where a map tells it: one table for both, since a tag's text costs as much. */
   readonly #tags = new Map<string, string | undefined>();
   readonly #invalid = new Set<string>();
@@ -57,44 +61,80 @@ export class TagList {
   #keptBytes = 0;
   #readBytes = 0;
 
-  constructor(limits: ListLimits = LIMITS) {
-    this.#limits = limits;
+  /** @param isWanted only these tags are kept, with their digests and no manifests; undefined: all */
+  constructor(limits: Partial<ListLimits> = {}, isWanted?: (tag: string) => boolean) {
+    this.#limits = { ...LIMITS, ...limits };
+    this.#isWanted = isWanted;
   }
 
-  /** Names so far, each once, those that are no tags too. */
-  get size(): number {
-    return this.#tags.size + this.#invalid.size;
-  }
-
-  /** Takes what a page has. @throws Fault `LIST_TOO_LARGE` */
-  add({ tags, invalidTags, map, sizeBytes }: TagPage): void {
-    this.#readBytes += sizeBytes;
+  /**
+   * Takes what a page has.
+   * @returns whether it told a name that is new
+   * @throws Fault `LIST_TOO_LARGE`
+   */
+  add(page: TagPage): boolean {
+    this.#readBytes += page.sizeBytes;
     // guard: list-read-bytes
     if (this.#readBytes > this.#limits.readBytes)
       throw tooLarge(`has pages of more than ${this.#limits.readBytes} bytes`);
-    for (const tag of tags) {
-      if (this.#tags.has(tag)) continue;
-      this.#tags.set(tag, undefined);
-      this.#keep(TAG_BYTES + tag.length);
+    return this.#isWanted === undefined ? this.#addAll(page) : this.#addPart(page, this.#isWanted);
+  }
+
+  #addPart({ tags, invalidTags, map }: TagPage, isWanted: (tag: string) => boolean): boolean {
+    this.#seen += tags.length + invalidTags.length;
+    this.#requireFew(this.#seen);
+    const wanted = tags.filter(isWanted);
+    this.#keepTags(wanted);
+    if (map !== undefined) {
+      this.#maps += 1;
+      for (const tag of wanted) {
+        const digest = map.digestOfTag.get(tag);
+        if (digest !== undefined) this.#tags.set(tag, digest);
+      }
     }
+    const first = tags[0] ?? invalidTags[0];
+    if (first === undefined || this.#firsts.has(first)) return false;
+    this.#firsts.add(first);
+    return true;
+  }
+
+  #addAll({ tags, invalidTags, map }: TagPage): boolean {
+    const before = this.#tags.size + this.#invalid.size;
+    this.#keepTags(tags);
     for (const tag of invalidTags) {
       if (this.#invalid.has(tag)) continue;
       this.#invalid.add(tag);
       this.#keep(TAG_BYTES + tag.length);
     }
-    // guard: tag-count
-    if (this.size > this.#limits.tags) throw tooLarge(`has more than ${this.#limits.tags} tags`);
+    const size = this.#tags.size + this.#invalid.size;
+    this.#requireFew(size);
     if (map !== undefined) this.#addMap(map);
+    return size > before;
+  }
+
+  #keepTags(tags: readonly string[]): void {
+    for (const tag of tags) {
+      if (this.#tags.has(tag)) continue;
+      this.#tags.set(tag, undefined);
+      this.#keep(TAG_BYTES + tag.length);
+    }
+  }
+
+  #requireFew(tagCount: number): void {
+    // guard: tag-count
+    if (tagCount > this.#limits.tags) throw tooLarge(`has more than ${this.#limits.tags} tags`);
   }
 
   /** The whole list. Maps of several pages are never complete. */
   listing(): TagListing {
     const tags = [...this.#tags.keys()];
     const invalidTags = [...this.#invalid];
-    if (this.#maps === 0) return { tags, invalidTags, map: undefined };
+    const part = this.#isWanted === undefined ? {} : { listedCount: this.#seen };
+    if (this.#maps === 0) return { tags, invalidTags, map: undefined, ...part };
     return {
       tags,
       invalidTags,
+      ...part,
       map: {
         digestOfTag: withoutUnknown(this.#tags),
         manifests: this.#manifests,

@@ -1,5 +1,5 @@
 import { Fault, printable, toFault } from '../fault.ts';
-import type { TagListing } from '../mirror/ports.ts';
+import type { ListPart, TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
 import { requireAbsence } from './absence.ts';
 import { manifestMap } from './artifact-registry.ts';
@@ -23,6 +23,8 @@ export interface ListTags extends Target {
   readonly pageSize: number | undefined;
   /** Is told when the registry refuses to be asked for a page size (400). */
   readonly onSizeRefused: () => void;
+  /** What of it is wanted. Default: all. */
+  readonly part?: ListPart | undefined;
 }
 
 /** Pages after each other without a name that is new; beyond it the registry goes round. */
@@ -44,7 +46,9 @@ export async function listTags(
   list: ListTags,
   signal: AbortSignal,
 ): Promise<TagListing | undefined> {
-  const found = new TagList();
+  const { isWanted, maxKeptBytes } = list.part ?? {};
+  const limits = maxKeptBytes === undefined ? {} : { keptBytes: maxKeptBytes };
+  const found = new TagList(limits, isWanted);
   const walk = pages();
   let stalePages = 0;
   let target: string | URL | undefined = listPath(list.path, list.pageSize);
@@ -65,10 +69,9 @@ export async function listTags(
     if (answer.status !== 200) throw failure(answer, asked(list));
     try {
       const page = readPage(answer, list);
-      const before = found.size;
-      found.add(page);
+      const isNew = found.add(page);
       target = walk.next(answer.url, answer.header('link'));
-      stalePages = found.size === before ? stalePages + 1 : 0;
+      stalePages = isNew ? 0 : stalePages + 1;
       const mostStale = page.tagCount === 0 ? MAX_EMPTY_PAGES : MAX_STALE_PAGES;
       if (stalePages >= mostStale && target !== undefined) {
         requireWhole(page, list);

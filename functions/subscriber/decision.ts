@@ -92,7 +92,7 @@ export function decideAfterWork(
     };
   }
   const { interrupted, progressed } = report;
-  if (!progressed && !hasFewerQuestions(event, report)) {
+  if (!progressed && !hasSettledSome(event, report)) {
     return { action: 'retry', reason: interrupted ? 'NoProgress' : 'TransientFailures' };
   }
   if (!canContinue) {
@@ -119,18 +119,18 @@ export function decideAfterWork(
 }
 
 /**
- * Whether a delivery that had time for questions only leaves fewer of them than it was given: the same
- * event would ask them all again. What it leaves has names, of which there are ever fewer.
+ * Whether a delivery that had time for questions only has settled any of them: the same event would ask
+ * all of them again.
  */
-function hasFewerQuestions(
+function hasSettledSome(
   { data: { tags } }: MirrorEvent,
   { interrupted, answered, unfinished }: ReportFacts,
 ): boolean {
   if (!interrupted || answered === 0) return false;
   if (tags === undefined || unfinished.length < tags.length) return true;
-  // Only what follows its tags is left, by names of its own.
-  const given = new Set(tags);
-  return !unfinished.some((tag) => given.has(tag));
+  // What follows its tags is left by names of its own, of which there may be more.
+  const left = new Set(unfinished);
+  return tags.some((tag) => !left.has(tag));
 }
 
 /** Decides about a delivery whose event could not be read or whose work could not begin. */

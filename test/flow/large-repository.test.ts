@@ -10,7 +10,7 @@ import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
 import { bundleInto } from '../bench/bundle.ts';
 import { peakBytesOf } from '../bench/measurement.ts';
-import { startManyTags, type ManyTags, type ManyTagsRegistry } from './many-tags-server.ts';
+import { startManyTags, tagOf, type ManyTags, type ManyTagsRegistry } from './many-tags-server.ts';
 
 const MIB = 1024 * 1024;
 /** What the README promises for {@link TAGS}. */
@@ -72,6 +72,7 @@ describe('a repository of very many tags', { timeout: 300_000, skip: ON_LINUX },
     name: string,
     lists: { readonly here: ManyTags; readonly there: ManyTags | undefined },
     env: Readonly<Record<string, string>> = {},
+    batches: readonly (readonly string[] | undefined)[] = [undefined],
   ): Promise<Delivered> {
     source.repositories.set(name, lists.here);
     if (lists.there !== undefined) destination.repositories.set(`m/${name}`, lists.there);
@@ -93,7 +94,9 @@ describe('a repository of very many tags', { timeout: 300_000, skip: ON_LINUX },
     });
     try {
       const port = await portOf(child, lines);
-      const status = await post(port, `${source.host}/${name}`);
+      const image = `${source.host}/${name}`;
+      const statuses = await Promise.all(batches.map(async (tags) => post(port, image, tags)));
+      const status = Math.max(...statuses);
       const peakMib = peakBytesOf(child.pid ?? 0) / MIB;
       const event = await lineOf(lines, ({ entry }) => entry === 'event');
       return { status, peakMib, lines, event };
@@ -124,6 +127,19 @@ describe('a repository of very many tags', { timeout: 300_000, skip: ON_LINUX },
     assert.equal(status, 204);
     assert.equal(event['held'], TAGS - 1);
     assert.equal(lines.filter(({ outcome }) => outcome === 'held').length, 20 + 1);
+    assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
+  });
+
+  it(`mirrors four batches of ${TAGS} tags at once in ${BOUND_MIB} MiB`, async () => {
+    const list = { tagCount: TAGS, map: true };
+    const batches = [0, 1, 2, 3].map((batch) =>
+      Array.from({ length: 100 }, (_none, index) => tagOf(batch * 1000 + index)),
+    );
+    const lists = { here: list, there: list };
+    const { status, peakMib, event } = await deliver('app/batches', lists, {}, batches);
+    assert.equal(status, 204);
+    // The registries have lists alone: what is asked for by name is not there.
+    assert.equal(event['lost'], 100);
     assert.ok(peakMib <= BOUND_MIB, `${peakMib.toFixed(0)} MiB`);
   });
 
@@ -158,12 +174,12 @@ async function portOf(child: ChildProcess, lines: Line[]): Promise<number> {
   });
 }
 
-async function post(port: number, image: string): Promise<number> {
+async function post(port: number, image: string, tags?: readonly string[]): Promise<number> {
   const time = new Date();
   const event = encodeEvent(
     eventOf(
       {
-        imageRepository: { namespace: 'flow', name: 'many', uid: image },
+        imageRepository: { namespace: 'flow', name: 'many', uid: `${image} ${tags?.[0] ?? ''}` },
         image,
         revision: '1',
         tagCount: TAGS,
@@ -171,6 +187,7 @@ async function post(port: number, image: string): Promise<number> {
         exclusionList: [],
         reason: 'changed',
         insecure: true,
+        ...(tags === undefined ? {} : { tags }),
       },
       { clusterName: 'flow', time },
     ),

@@ -77,6 +77,7 @@ function page(name: string, first: number, end: number, map: boolean): string {
   return `{"name":"${name}","child":[],"tags":${JSON.stringify(tags)},"manifest":{${entries.join(',')}}}`;
 }
 
-function tagOf(index: number): string {
+/** Name of a tag by its number. */
+export function tagOf(index: number): string {
   return `v1.${Math.floor(index / 1000)}.${index % 1000}-b${index.toString().padStart(7, '0')}`;
 }

@@ -6,6 +6,7 @@ import type {
   BlobArrival,
   Descriptor,
   DestinationRepository,
+  ListPart,
   ManifestBytes,
   ManifestHead,
   MountSource,
@@ -15,6 +16,7 @@ import type {
   SourceRepository,
   TagListing,
 } from '../../../functions/mirror/ports.ts';
+import { TagList } from '../../../functions/registry/tag-list.ts';
 import type { Image } from './images.ts';
 
 /** What one call asked for, such as `source getManifest v1`. */
@@ -76,7 +78,7 @@ export class FakeSource extends Recorder implements SourceRepository {
   readonly blobs = new Map<string, Buffer>();
   readonly referrers = new Map<string, Descriptor[]>();
   /** Names in its list that nobody can ask for. */
-  invalidTags: readonly string[] = [];
+  invalidTags: string[] = [];
   /** Tells digests in its list, as Artifact Registry does. */
   tellsDigests = false;
   /** 404 to everything. */
@@ -107,14 +109,17 @@ export class FakeSource extends Recorder implements SourceRepository {
     return this;
   }
 
-  async listTags(signal: AbortSignal): Promise<TagListing | undefined> {
+  async listTags(signal: AbortSignal, part: ListPart = {}): Promise<TagListing | undefined> {
     return this.call('source listTags', signal, () => {
       if (this.missing) return undefined;
-      return {
+      const list = new TagList({}, part.isWanted);
+      list.add({
         tags: [...this.tags.keys()],
         invalidTags: this.invalidTags,
         map: this.tellsDigests ? mapOf(this.tags, this.manifests, undefined) : undefined,
-      };
+        sizeBytes: 0,
+      });
+      return list.listing();
     });
   }
 
@@ -189,6 +194,8 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   tagDigests = false;
   /** Accepts indexes whose entries are no manifests. */
   acceptsAnyChild = true;
+  /** Its list takes more than is given to one for tags that are asked for by name. */
+  listIsLong = false;
   /** What is said of an index that lacks children; `taken`: nothing. */
   sparseIndexes: 'refused' | 'refused-unnamed' | 'refused-itself' | 'refused-otherwise' | 'taken' =
     'refused';
@@ -228,9 +235,12 @@ export class FakeDestination extends Recorder implements DestinationRepository {
     return this.tags.get(tag)?.digest;
   }
 
-  async listTags(signal: AbortSignal): Promise<TagListing | undefined> {
+  async listTags(signal: AbortSignal, part: ListPart = {}): Promise<TagListing | undefined> {
     return this.call('destination listTags', signal, () => {
       if (this.manifests.size === 0) return undefined;
+      if (this.listIsLong && part.maxKeptBytes !== undefined) {
+        throw new Fault('LIST_TOO_LARGE', 'long', { side: 'destination' });
+      }
       const tags = [...this.tags.keys()];
       if (this.map === 'none') return { tags, invalidTags: [], map: undefined };
       const limit = this.map === 'complete' ? undefined : this.map;

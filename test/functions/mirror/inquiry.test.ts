@@ -32,6 +32,7 @@ async function inquire(
       hasManifest: () => false,
     },
     onPresent: (digest) => present.push(digest),
+    completesList: true,
     signal: never,
   };
 }
@@ -159,6 +160,35 @@ describe('planTags', () => {
     );
     assert.equal(answered, 100);
     assert.ok(source.count('source headManifest') <= 116);
+  });
+});
+
+describe('a source that wants no request for an hour', () => {
+  it('is asked no more, and keeps one fault for all that is left', async () => {
+    const source = new FakeSource();
+    const destination = new FakeDestination();
+    for (let tag = 0; tag < 2500; tag += 1) {
+      source.tag(`v${tag}`, one);
+      destination.tag(`v${tag}`, one);
+    }
+    source.before.push((call) => {
+      if (!call.startsWith('source headManifest')) return;
+      // No status: the limiter refuses what would have to wait too long, unasked.
+      throw new Fault('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 3_600_000 });
+    });
+    const inquiry = await inquire(source, destination);
+    let turns = 0;
+    const turn = (): void => {
+      turns += 1;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    const { steps } = await planTags([...source.tags.keys()], inquiry);
+    clearImmediate(next);
+    const faults = new Set(steps.flatMap((step) => (step.action === 'fail' ? [step.fault] : [])));
+    assert.deepEqual([faults.size, [...faults][0]?.code], [1, 'RATE_LIMITED']);
+    assert.ok(source.count('source headManifest') <= 16);
+    assert.ok(turns >= 2, 'the event loop had its turn');
   });
 });
 

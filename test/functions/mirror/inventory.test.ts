@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import {
   destinationInventory,
   headTags,
+  listForNamed,
   listSource,
   takeDestination,
   unlistedSource,
@@ -96,6 +97,35 @@ describe('takeDestination', () => {
     const tags = Array.from({ length: 11 }, (_none, index) => `t${index}`);
     assert.equal((await takeDestination(destination, tags, never)).kind, 'map');
     assert.deepEqual(destination.calls, ['destination listTags']);
+  });
+});
+
+describe('lists for tags that are asked for by name', () => {
+  const named = Array.from({ length: 11 }, (_none, index) => `t${index}`);
+
+  it('are given up at the destination where they are long, and the tags asked one by one', async () => {
+    const destination = new FakeDestination().tag('t1', one).tag('other', two);
+    destination.listIsLong = true;
+    const inventory = await takeDestination(destination, named, never);
+    assert.equal(inventory.kind, 'heads');
+    assert.deepEqual(inventory.factOf('t1'), { state: 'present', digest: one.manifest.digest });
+    assert.deepEqual(inventory.factOf('t2'), { state: 'absent' });
+    assert.equal(destination.count('destination headManifest'), 11);
+    assert.equal((await takeDestination(destination, undefined, never)).kind, 'map');
+  });
+
+  it('keep of the source these tags, those named after digests, and one more', async () => {
+    const source = new FakeSource();
+    const signature = `${one.manifest.digest.replace(':', '-')}.sig`;
+    for (const tag of ['a', 'b', 't1', 't2', signature]) source.tag(tag, one);
+    source.invalidTags.push('no tag');
+    source.tellsDigests = true;
+    const inventory = await listForNamed(source, named, never);
+    assert.deepEqual([...inventory.tags].sort(), ['a', signature, 't1', 't2'].sort());
+    assert.deepEqual([inventory.tagCount, inventory.invalidTags], [6, []]);
+    assert.deepEqual(inventory.factOf('t1'), { state: 'listed', digest: one.manifest.digest });
+    assert.deepEqual(inventory.factOf('t9'), { state: 'listed' });
+    assert.equal(inventory.hasManifest(two.manifest.digest), undefined);
   });
 });
 

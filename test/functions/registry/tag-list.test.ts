@@ -40,6 +40,16 @@ describe('list of tags', () => {
     assert.deepEqual(list.listing(), listing);
   });
 
+  it('keeps of a part its digests, and no manifests', () => {
+    const list = new TagList(WIDE, (tag) => tag === 'v2');
+    list.add(page(['v1', 'v2'], { [ONE]: { tag: ['v1'] }, [TWO]: { tag: ['v2'] } }));
+    const { tags, map } = list.listing();
+    assert.deepEqual(
+      [tags, map?.digestOfTag, map?.manifests.size, map?.complete],
+      [['v2'], new Map([['v2', TWO]]), 0, false],
+    );
+  });
+
   it('joins maps, which are never complete over several pages', () => {
     const list = new TagList();
     list.add(page(['v1'], { [ONE]: { tag: ['v1'] } }));

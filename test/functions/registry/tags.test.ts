@@ -190,6 +190,42 @@ describe('tags', () => {
     assert.equal(at.seen.length, 4);
   });
 
+  it('keeps a part of a list, and tells by its pages whether it ends', async (t) => {
+    const at = await paged(t, [
+      { body: '{"tags":["a","b"]}', link: '<?last=1>; rel="next"' },
+      { body: '{"tags":["c","d"]}', link: '<?last=2>; rel="next"' },
+      { body: '{"tags":["e","f"]}', link: '<?last=3>; rel="next"' },
+      { body: '{"tags":["g","h"]}', link: '<?last=4>; rel="next"' },
+      { body: '{"tags":["i","no tag"]}' },
+    ]);
+    const part = { isWanted: (tag: string) => tag === 'i' };
+    assert.deepEqual(await repository(t, at.host).listTags(NEVER, part), {
+      tags: ['i'],
+      invalidTags: [],
+      map: undefined,
+      listedCount: 10,
+    });
+    let page = 0;
+    const full = Array.from({ length: 1000 }, (_, n) => `v${n}`);
+    const round = await serve(t, (_request, response) => {
+      response
+        .writeHead(200, { link: `<?last=${page++}>; rel="next"` })
+        .end(JSON.stringify({ tags: full }));
+    });
+    await rejection(repository(t, round.host).listTags(NEVER, part), 'PAGINATION_REFUSED');
+    assert.equal(round.seen.length, 4);
+  });
+
+  it('gives up a list that takes more than it may', async (t) => {
+    const tags = Array.from({ length: 1000 }, (_, n) => `v${n}`);
+    const at = await serve(t, (_request, response) => {
+      response.writeHead(200).end(JSON.stringify({ tags }));
+    });
+    const one = repository(t, at.host);
+    await rejection(one.listTags(NEVER, { maxKeptBytes: 50_000 }), 'LIST_TOO_LARGE');
+    assert.equal((await one.listTags(NEVER, { maxKeptBytes: 60_000 }))?.tags.length, 1000);
+  });
+
   it('ends a list that repeats itself or leads away', async (t) => {
     const circle = await paged(t, [
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },

@@ -115,6 +115,19 @@ describe('decision after work', () => {
         decideAfterWork(sampleEvent({ tags: ['v1'] }), sampleReport([late], { answered: 1 }), true),
     ],
     [
+      'the deadline with answers that settled one of two named tags, and left more followers',
+      'continue DeadlinePassed',
+      () =>
+        decideAfterWork(
+          sampleEvent({ tags: ['v1', 'late'] }),
+          sampleReport(
+            ['late', 'sha256-x', 'sha256-y'].map((tag) => ({ ...late, tag })),
+            { answered: 1 },
+          ),
+          true,
+        ),
+    ],
+    [
       'a transient failure beside answers',
       'retry TransientFailures',
       () => decideAfterWork(event, sampleReport([transient], { answered: 1 }), true),
