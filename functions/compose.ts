@@ -1,12 +1,5 @@
-import { chain } from './auth/credential.ts';
-import { dockerConfig } from './auth/docker-config.ts';
-import {
-  googleCredentials,
-  googleHosts,
-  googleTokens,
-  whereAvailable,
-  type GoogleTokens,
-} from './auth/google.ts';
+import { openCredentials } from './auth/credentials.ts';
+import { googleHosts, googleTokens, type GoogleTokens } from './auth/google.ts';
 import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts';
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
@@ -247,15 +240,15 @@ function registriesOf(
   const isGoogle = googleHosts(config.googleRegistryHosts);
   const { dockerConfigFile, sourceCaFile } = config;
   if (dockerConfigFile !== undefined) requireDockerConfig(dockerConfigFile, config, logger);
-  const google = googleCredentials(isGoogle, tokens);
-  const docker = dockerConfigFile === undefined ? [] : [dockerConfig({ path: dockerConfigFile })];
   const { host } = parseDestinationRegistry(config.destinationRegistry);
   return createRegistries({
-    credentials: {
-      source: chain(whereAvailable(google), ...docker),
-      destination: chain(google, ...docker),
-    },
-    mayUseCredentials: (source) => mayUseCredentials(source, config),
+    credentials: openCredentials({
+      destinationHost: host,
+      isAllowedSource: (source) => isAllowedSource(source, config),
+      isGoogle,
+      googleTokens: tokens,
+      dockerConfigFile,
+    }),
     isGoogle,
     googleTokens: tokens,
     privateHosts: [...config.privateHosts, ...config.namedHosts, host],
@@ -273,7 +266,7 @@ function registriesOf(
   });
 }
 
-function mayUseCredentials({ host, path }: RepositoryName, config: MirrorConfig): boolean {
+function isAllowedSource({ host, path }: RepositoryName, config: MirrorConfig): boolean {
   return (
     config.namedHosts.includes(host) ||
     config.allowedSources.some((pattern) => matchesImage(pattern, `${host}/${path}`))

@@ -4,7 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import { canonicalHost } from '../contract/host.ts';
 import { Fault, printable } from '../fault.ts';
-import type { Credential, Credentials } from './credential.ts';
+
+/**
+ * A credential of a docker config. `basic` is a user and password; `identity` a refresh token for the
+ * token realm (`identitytoken`); `registry` a bearer token for the registry itself (`registrytoken`).
+ */
+export type DockerCredential =
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  | { readonly kind: 'identity'; readonly token: string }
+  | { readonly kind: 'registry'; readonly token: string };
 
 /** How long a config file is believed: a mounted secret changes without notice. */
 const REREAD_AFTER_MS = 5 * 60_000;
@@ -13,8 +21,8 @@ const MAX_BYTES = 1024 * 1024;
 /** Keys under which Docker's clients store Docker Hub (docker/cli, `IndexServer`). */
 const DOCKER_HUB = new Set(['index.docker.io', 'docker.io', 'registry-1.docker.io']);
 
-/** The credentials of a docker config file, by host, or by host and the prefix of a path. */
-export type DockerAuths = ReadonlyMap<string, Credential>;
+/** By host, or by host and the prefix of a path. */
+type DockerAuths = ReadonlyMap<string, DockerCredential>;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -25,7 +33,7 @@ type Fields = Readonly<Record<string, unknown>>;
  * @throws Fault `DOCKER_CONFIG_INVALID` on anything malformed, and where `credsStore` or
  *   `credHelpers` ask to start a program
  */
-export function parseDockerConfig(text: string): DockerAuths {
+function parseDockerConfig(text: string): DockerAuths {
   let config: unknown;
   try {
     config = JSON.parse(text);
@@ -39,7 +47,7 @@ export function parseDockerConfig(text: string): DockerAuths {
     throw invalid('names a credential helper; no program is started', helper);
   const auths = config['auths'] ?? {};
   if (!isFields(auths)) throw invalid('has no object', 'auths');
-  const found = new Map<string, Credential>();
+  const found = new Map<string, DockerCredential>();
   for (const [key, entry] of Object.entries(auths)) {
     const name = nameOf(key); // guard: docker-config-prefix, without: const name = nameOf(key).split('/', 1)[0] ?? '';
     const credential = readEntry(entry, `auths.${key}`);
@@ -49,31 +57,44 @@ export function parseDockerConfig(text: string): DockerAuths {
   return found;
 }
 
-/** Options of {@link dockerConfig}. */
-export interface DockerConfigOptions {
-  /** The file, such as `/secrets/config.json`. */
-  readonly path: string;
-  /** Milliseconds since 1970. Default: the machine's clock. */
-  readonly now?: () => number;
+/** A docker config file, read again after 5 minutes. */
+export interface DockerConfig {
+  /**
+   * The credential for a host and the path of a repository; undefined path: the host's own.
+   * @throws Fault `DOCKER_CONFIG_INVALID`
+   */
+  credentialFor(host: string, path?: string): Promise<DockerCredential | undefined>;
+  /** Reads the file again at the next question, as after a 401. */
+  reread(): void;
 }
 
-/** Credentials of a docker config file, read again after 5 minutes and after a 401. */
-export function dockerConfig({ path, now = SYSTEM_TIMING.now }: DockerConfigOptions): Credentials {
+/**
+ * Opens a docker config file. Nothing is read before the first question.
+ * @param options.path the file, such as `/secrets/config.json`
+ * @param options.now milliseconds since 1970. Default: the machine's clock
+ */
+export function openDockerConfig({
+  path: file,
+  now = SYSTEM_TIMING.now,
+}: {
+  readonly path: string;
+  readonly now?: () => number;
+}): DockerConfig {
   let read: { readonly auths: Promise<DockerAuths>; readonly atMs: number } | undefined;
   return {
-    async credentialFor(host, repository) {
+    async credentialFor(host, path) {
       // guard: docker-config-age
       if (read !== undefined && now() - read.atMs >= REREAD_AFTER_MS) read = undefined;
-      read ??= { auths: readAuths(path), atMs: now() };
+      read ??= { auths: readAuths(file), atMs: now() };
       const mine = read;
       try {
-        return findAuth(await mine.auths, host, repository);
+        return findAuth(await mine.auths, host, path);
       } catch (error) {
         if (read === mine) read = undefined;
         throw error;
       }
     },
-    refused() {
+    reread() {
       read = undefined; // guard: docker-config-refused, without: void read;
     },
   };
@@ -83,7 +104,7 @@ export function dockerConfig({ path, now = SYSTEM_TIMING.now }: DockerConfigOpti
  * The entry for exactly this host whose prefix covers most of the path, by whole segments; the three
  * names of Docker Hub are one. A host's entry without a prefix covers every path.
  */
-export function findAuth(auths: DockerAuths, host: string, path = ''): Credential | undefined {
+function findAuth(auths: DockerAuths, host: string, path = ''): DockerCredential | undefined {
   for (const prefix of prefixesOf(path)) {
     const name = `${host.toLowerCase()}${prefix}`;
     const exact = auths.get(name); // guard: docker-config-host, without: const exact = name.includes('/') ? auths.get(name) : [...auths].find(([other]) => name.includes(other))?.[1];
@@ -140,7 +161,7 @@ function parsedFile(bytes: Buffer): DockerAuths {
   return parseDockerConfig(bytes.toString('utf8'));
 }
 
-function readEntry(entry: unknown, field: string): Credential | undefined {
+function readEntry(entry: unknown, field: string): DockerCredential | undefined {
   if (!isFields(entry)) throw invalid('is no object', field);
   const registry = text(entry, 'registrytoken', field);
   if (registry !== '') return { kind: 'registry', token: registry };

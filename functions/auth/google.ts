@@ -1,6 +1,5 @@
 import { raceSignal, SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
 import { Fault, isFault, printable } from '../fault.ts';
-import type { Credentials } from './credential.ts';
 
 /** Scope of every token: IAM decides what the service account may do with it. */
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
@@ -76,47 +75,6 @@ export function googleHosts(additions: readonly string[] = []): GoogleHosts {
   }
   const added = new Set(additions);
   return (host) => added.has(host) || GOOGLE_HOST.test(host);
-}
-
-/** How long it is believed that there are no credentials: looking for them takes seconds. */
-const UNAVAILABLE_MS = 60_000;
-
-/**
- * The process's Google identity where there is one; without it Google's registries are read
- * anonymously, as the public images of `gcr.io` and `*.pkg.dev` can be. For sources alone.
- */
-export function whereAvailable(
-  google: Credentials,
-  clock: () => number = SYSTEM_TIMING.now,
-): Credentials {
-  let untilMs = 0;
-  return {
-    async credentialFor(host) {
-      if (clock() < untilMs) return undefined;
-      try {
-        return await google.credentialFor(host);
-      } catch (error) {
-        if (!isFault(error, 'CREDENTIALS_UNAVAILABLE')) throw error;
-        untilMs = clock() + UNAVAILABLE_MS;
-        return undefined;
-      }
-    },
-    refused: (host) => {
-      google.refused(host);
-    },
-  };
-}
-
-/** The process's Google identity, for Google's registries only. */
-export function googleCredentials(isGoogle: GoogleHosts, tokens: GoogleTokens): Credentials {
-  return {
-    async credentialFor(host) {
-      // guard: google-hosts-only
-      if (!isGoogle(host)) return undefined;
-      return { kind: 'google', token: await tokens.accessToken() };
-    },
-    refused: () => undefined,
-  };
 }
 
 function unavailable(reason: string): Fault {

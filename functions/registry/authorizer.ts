@@ -1,4 +1,10 @@
-import type { Credential, Credentials } from '../auth/credential.ts';
+import {
+  isSameCredential,
+  readRealm,
+  requireTrustedRealm,
+  type Credential,
+  type Credentials,
+} from '../auth/credentials.ts';
 import { isFault } from '../fault.ts';
 import { basicHeader, type AskRealm, type BearerTokens, type IssuedToken } from './bearer.ts';
 import {
@@ -8,7 +14,6 @@ import {
   type Challenge,
   type ResourceScope,
 } from './challenge.ts';
-import { judgeRealm, requireTrustedRealm } from './realm-policy.ts';
 import { raceSignal, SingleFlight } from '../concurrency.ts';
 
 /** What a request may do, in the words of the token specification. */
@@ -281,7 +286,7 @@ class HostAuthorizer implements Authorizer {
     const { way, path } = this.#shared;
     const other = await this.#credential(path);
     // guard: credential-prefix
-    if (JSON.stringify(credential) !== JSON.stringify(other)) return undefined;
+    if (!isSameCredential(credential, other)) return undefined;
     return way.kind === 'preemptive' ? undefined : way;
   }
 
@@ -356,7 +361,7 @@ class HostAuthorizer implements Authorizer {
       if (!isFault(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined) throw error;
       this.#credentials.refused(this.#registry.host);
       const changed = await this.#credential(scope.path);
-      if (changed === undefined || same(changed, credential)) throw error;
+      if (changed === undefined || isSameCredential(changed, credential)) throw error;
       return this.#askToken(way, scope, changed, signal);
     }
   }
@@ -369,8 +374,7 @@ class HostAuthorizer implements Authorizer {
   ): Promise<IssuedToken> {
     if (credential !== undefined) {
       const atRealm = await this.#credentials.credentialFor(realm.host);
-      const trusts = judgeRealm(realm.href, this.#registry, () => same(credential, atRealm));
-      requireTrustedRealm(trusts, this.#registry);
+      requireTrustedRealm(realm, this.#registry, credential, atRealm);
     }
     const question = { realm, service, scopes: this.#scopes(scope), credential };
     return this.#tokens.token(question, this.#askRealm, signal);
@@ -436,8 +440,8 @@ class HostAuthorizer implements Authorizer {
   #wayOf(challenge: Challenge | undefined): KnownWay | undefined {
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'basic') return { kind: 'basic' };
-    const realm = judgeRealm(challenge.parameters.get('realm'), this.#registry, () => false);
-    return { kind: 'bearer', realm: realm.url, service: challenge.parameters.get('service') };
+    const realm = readRealm(challenge.parameters.get('realm'), this.#registry);
+    return { kind: 'bearer', realm, service: challenge.parameters.get('service') };
   }
 }
 
@@ -454,8 +458,4 @@ function preferred(challenges: readonly Challenge[]): Challenge | undefined {
 function sameWay(one: Way, other: Way): boolean {
   if (one.kind !== 'bearer' || other.kind !== 'bearer') return one.kind === other.kind;
   return one.realm.href === other.realm.href && one.service === other.service;
-}
-
-function same(one: Credential, other: Credential | undefined): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }

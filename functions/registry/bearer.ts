@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { Credential } from '../auth/credential.ts';
+import type { Credential } from '../auth/credentials.ts';
 import { SingleFlight, timeLimit, type Timing } from '../concurrency.ts';
 import { Fault } from '../fault.ts';
 import { parseErrorBody } from '../oci/error-body.ts';

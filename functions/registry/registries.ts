@@ -1,4 +1,4 @@
-import { ANONYMOUS, type Credentials } from '../auth/credential.ts';
+import { ANONYMOUS, type Credentials, type CredentialsOf } from '../auth/credentials.ts';
 import type { GoogleHosts, GoogleTokens } from '../auth/google.ts';
 import { SYSTEM_TIMING, TokenBucket, type PlaceObserver, type Timing } from '../concurrency.ts';
 import type { RepositoryName } from '../contract/destination.ts';
@@ -35,10 +35,8 @@ import { openTransport, type Transport, type TransportOptions } from './transpor
 
 /** What the registries of a process are made of. */
 export interface RegistriesOptions {
-  /** Credentials of either side. They never cross over: each side has its own clients. */
-  readonly credentials: { readonly source: Credentials; readonly destination: Credentials };
-  /** Whether credentials may be used for a source (`ALLOWED_SOURCES`); it is read anonymously where not. */
-  readonly mayUseCredentials: (source: RepositoryName) => boolean;
+  /** Credentials by side. They never cross over: each side has its own clients. */
+  readonly credentials: CredentialsOf;
   /** Google's registries, loopback additions included. */
   readonly isGoogle: GoogleHosts;
   /** Tokens for Artifact Registry's API; undefined: that API is not asked. */
@@ -121,7 +119,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
   const callJson = jsonCall(api);
   return {
     source(name, scope = {}) {
-      const target = source.target(name, 'pull', sourceCredentials(name, options), scope);
+      const target = source.target(name, 'pull', scope);
       const google = options.isGoogle(name.host);
       return sourceRepository({
         target,
@@ -132,7 +130,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
       });
     },
     destination(name, scope = {}) {
-      const target = destination.target(name, 'pull,push', options.credentials.destination, scope);
+      const target = destination.target(name, 'pull,push', scope);
       const google = options.isGoogle(name.host);
       const memory = destination.memoryOf(target.client.registry);
       return destinationRepository({
@@ -152,13 +150,6 @@ export function createRegistries(options: RegistriesOptions): Registries {
       api.close();
     },
   };
-}
-
-/** Credentials are for sources that the operator allows them for; every other is read anonymously. */
-function sourceCredentials(name: RepositoryName, options: RegistriesOptions): Credentials {
-  // guard: source-credentials
-  if (!options.mayUseCredentials(name)) return ANONYMOUS;
-  return options.credentials.source; // guard: side-credentials, without: return options.credentials.destination;
 }
 
 /** The question to Artifact Registry's API for one repository, where there is such an API. */
@@ -212,7 +203,6 @@ class SideClients {
   target(
     { host, path }: RepositoryName,
     actions: AccessScope['actions'],
-    credentials: Credentials,
     scope: WorkScope,
   ): Target {
     const registry = new URL(`${scope.insecure === true ? 'http' : 'https'}://${host}`);
@@ -237,6 +227,7 @@ class SideClients {
       deadlineAtMs: scope.deadlineAtMs,
       anonymousAt: ({ origin }) => this.#authorizerOf(new URL(origin), ANONYMOUS, parts),
     };
+    const credentials = this.#options.credentials(this.#side, { host, path }); // guard: side-credentials, without: const credentials = this.#options.credentials('destination', { host, path });
     const authorizer = this.#authorizerOf(registry, credentials, parts);
     return {
       client: openClient({ ...parts, authorizer }),

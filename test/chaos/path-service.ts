@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import { ANONYMOUS } from '../../functions/auth/credential.ts';
+import { ANONYMOUS } from '../../functions/auth/credentials.ts';
 import type { Timing } from '../../functions/concurrency.ts';
 import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
 import { FirstQuestion } from '../../functions/mirror/first-question.ts';
@@ -43,8 +43,7 @@ export interface InstanceOptions {
 export function openInstance({ source, destination, timing, idleMs }: InstanceOptions): Instance {
   const clock = (): number => timing.now();
   const registries = createRegistries({
-    credentials: { source: ANONYMOUS, destination: ANONYMOUS },
-    mayUseCredentials: () => false,
+    credentials: () => ANONYMOUS,
     isGoogle: () => false,
     privateHosts: [source, destination],
     loopback: true,

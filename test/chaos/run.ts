@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { ANONYMOUS, type Credentials } from '../../functions/auth/credential.ts';
+import { ANONYMOUS, type Credentials } from '../../functions/auth/credentials.ts';
 import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { FirstQuestion } from '../../functions/mirror/first-question.ts';
@@ -269,8 +269,7 @@ class Scene {
     };
     const { host } = this.#destination;
     const registries = createRegistries({
-      credentials: { source: ANONYMOUS, destination: google },
-      mayUseCredentials: () => false,
+      credentials: (side) => (side === 'source' ? ANONYMOUS : google),
       isGoogle: (asked) => asked === host,
       privateHosts: [this.#source.host, host],
       loopback: true,

@@ -4,13 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
-import {
-  googleCredentials,
-  googleHosts,
-  googleTokens,
-  whereAvailable,
-} from '../../../functions/auth/google.ts';
-import { Fault, isFault } from '../../../functions/fault.ts';
+import { googleHosts, googleTokens } from '../../../functions/auth/google.ts';
+import { isFault } from '../../../functions/fault.ts';
 import { startMetadata } from '../../stand-ins/metadata/metadata.ts';
 import { rejection } from '../../faults.ts';
 
@@ -26,47 +21,7 @@ async function withMetadata(t: TestContext, host: string): Promise<void> {
   await Promise.resolve();
 }
 
-const counting = (): { readonly asked: string[]; accessToken(): Promise<string> } => {
-  const asked: string[] = [];
-  return {
-    asked,
-    accessToken: () => {
-      asked.push('token');
-      return Promise.resolve(`token-${asked.length}`);
-    },
-  };
-};
-
-describe('Google credentials', () => {
-  const hosts: readonly (readonly [string, boolean])[] = [
-    ['europe-docker.pkg.dev', true],
-    ['docker.europe-west1.rep.pkg.dev', true],
-    ['gcr.io', true],
-    ['eu.gcr.io', true],
-    ['127.0.0.1:5000', true],
-    ['127.0.0.1:5001', false],
-    ['pkg.dev', false],
-    ['pkg.dev.evil.org', false],
-    ['evilpkg.dev', false],
-    ['evilgcr.io', false],
-    ['gcr.io.evil.org', false],
-    ['gcr.io:8080', false],
-    ['europe-docker.pkg.dev:444', false],
-    ['ghcr.io', false],
-    ['', false],
-  ];
-
-  for (const [host, google] of hosts) {
-    const does = google ? 'presents the token to' : 'guard google-hosts-only: withholds it from';
-    it(`${does} '${host}'`, async () => {
-      const tokens = counting();
-      const credentials = googleCredentials(googleHosts(['127.0.0.1:5000']), tokens);
-      const expected = google ? { kind: 'google', token: 'token-1' } : undefined;
-      assert.deepEqual(await credentials.credentialFor(host), expected);
-      assert.equal(tokens.asked.length, google ? 1 : 0);
-    });
-  }
-
+describe('Google’s hosts and tokens', () => {
   it('guard google-hosts-loopback: adds loopback hosts only', () => {
     for (const host of [
       'registry.example.com',
@@ -83,18 +38,6 @@ describe('Google credentials', () => {
     }
     assert.ok(googleHosts(['localhost:5000'])('localhost:5000'));
     assert.ok(googleHosts(['[::1]:5000'])('[::1]:5000'));
-  });
-
-  it('asks for a token per request and keeps none', async () => {
-    const credentials = googleCredentials(googleHosts(), counting());
-    assert.deepEqual(await credentials.credentialFor('gcr.io'), {
-      kind: 'google',
-      token: 'token-1',
-    });
-    assert.deepEqual(await credentials.credentialFor('gcr.io'), {
-      kind: 'google',
-      token: 'token-2',
-    });
   });
 
   it('gets a token of the metadata server through the library', async (t) => {
@@ -120,37 +63,6 @@ describe('Google credentials', () => {
       assert.equal(error.cause, undefined);
       return true;
     });
-  });
-});
-
-describe('credentials where available', () => {
-  it('goes anonymously where there is no identity, and asks again after a minute', async () => {
-    let [asked, nowMs, failing] = [0, 0, true];
-    const credentials = whereAvailable(
-      {
-        credentialFor: async () => {
-          asked += 1;
-          if (failing) throw new Fault('CREDENTIALS_UNAVAILABLE', 'none');
-          return Promise.resolve({ kind: 'google', token: 't' });
-        },
-        refused: () => undefined,
-      },
-      () => nowMs,
-    );
-    assert.equal(await credentials.credentialFor('gcr.io'), undefined);
-    assert.equal(await credentials.credentialFor('gcr.io'), undefined);
-    assert.equal(asked, 1);
-    failing = false;
-    nowMs = 60_000;
-    assert.deepEqual(await credentials.credentialFor('gcr.io'), { kind: 'google', token: 't' });
-  });
-
-  it('hides no other fault', async () => {
-    const credentials = whereAvailable({
-      credentialFor: async () => Promise.reject(new Fault('DOCKER_CONFIG_INVALID', 'x')),
-      refused: () => undefined,
-    });
-    await rejection(credentials.credentialFor('gcr.io'), 'DOCKER_CONFIG_INVALID');
   });
 
   it('waits a bounded time for a metadata server that does not answer, and then asks anew', async (t) => {

@@ -1,5 +1,5 @@
-import type { Credentials } from '../../../functions/auth/credential.ts';
-import { ANONYMOUS } from '../../../functions/auth/credential.ts';
+import type { Credentials } from '../../../functions/auth/credentials.ts';
+import { ANONYMOUS } from '../../../functions/auth/credentials.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
@@ -96,16 +96,16 @@ export class Loopback {
       ...(source === 'google' ? [this.source.host] : []),
       ...(destination === 'google' ? [this.destination.host] : []),
     ];
+    const credentials = {
+      source: source === 'google' ? googleOf(this.source.host) : ANONYMOUS,
+      destination: destination === 'google' ? googleOf(this.destination.host) : ANONYMOUS,
+    };
     const registries = createRegistries({
-      credentials: {
-        source: source === 'google' ? googleOf(this.source.host) : ANONYMOUS,
-        destination: destination === 'google' ? googleOf(this.destination.host) : ANONYMOUS,
-      },
+      credentials: (side) => credentials[side],
       googleTokens: { accessToken: () => Promise.resolve(ACCESS_TOKEN) },
       ...(destination === 'google'
         ? { artifactRegistryApi: { baseUrl: this.destination.url, location: 'europe' } }
         : {}),
-      mayUseCredentials: () => true,
       isGoogle: (host) => hosts.includes(host),
       privateHosts: [this.source.host, this.destination.host],
       loopback: true,

@@ -69,7 +69,7 @@ describe('attempt', () => {
     const basic = { kind: 'basic', username: 'u', password: 'p' } as const;
     const known = credentials({ [server.host]: basic, [thief.host]: basic });
     const registries = open(t, [server.host, thief.host], {
-      credentials: { source: known, destination: known },
+      credentials: () => known,
     });
     const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
     await rejection(one.listTags(NEVER), 'UNAUTHORIZED');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Credential, Credentials } from '../../../functions/auth/credential.ts';
+import type { Credential, Credentials } from '../../../functions/auth/credentials.ts';
 import { openAuthorizer, type Authorizer } from '../../../functions/registry/authorizer.ts';
 import { bearerTokens, type AskRealm } from '../../../functions/registry/bearer.ts';
 import { rejection } from '../../faults.ts';

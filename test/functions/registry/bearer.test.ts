@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Credential } from '../../../functions/auth/credential.ts';
+import type { Credential } from '../../../functions/auth/credentials.ts';
 import {
   basicHeader,
   bearerTokens,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
 import { openAuthorizer } from '../../../functions/registry/authorizer.ts';
-import { ANONYMOUS } from '../../../functions/auth/credential.ts';
+import { ANONYMOUS } from '../../../functions/auth/credentials.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { bearerTokens } from '../../../functions/registry/bearer.ts';
 import { blobPath, headBlob, openBlob } from '../../../functions/registry/blobs.ts';

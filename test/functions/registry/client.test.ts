@@ -17,7 +17,7 @@ describe('client', () => {
     });
     const known = credentials({ [server.host]: BASIC });
     const registries = open(t, [server.host], {
-      credentials: { source: known, destination: known },
+      credentials: () => known,
     });
     const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
     const fault = await rejection(one.listTags(NEVER), 'NETWORK');

@@ -9,7 +9,7 @@ import {
   ANONYMOUS,
   type Credential,
   type Credentials,
-} from '../../../functions/auth/credential.ts';
+} from '../../../functions/auth/credentials.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { parseImageName } from '../../../functions/contract/destination.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
@@ -42,7 +42,7 @@ function mirrors(
   options: Partial<MirrorOptions> = {},
 ): (path: string, wish?: Partial<MirrorWish>) => Promise<MirrorReport> {
   const registries = open(t, [hosts.source, hosts.destination], {
-    credentials: { source: ANONYMOUS, destination: ANONYMOUS },
+    credentials: () => ANONYMOUS,
   });
   const clock = Date.now;
   const knowledge = new Knowledge(clock);
@@ -111,7 +111,7 @@ describe('registries as users have them', () => {
       credentialFor: (_host, path = '') => Promise.resolve(accounts[path]),
       refused: () => undefined,
     };
-    const registries = open(t, [at.host], { credentials: { source, destination: source } });
+    const registries = open(t, [at.host], { credentials: () => source });
     await Promise.all(
       [...Object.keys(accounts), 'public/app'].map(async (path) => {
         const one = registries.source({ host: at.host, path }, { insecure: true });
@@ -139,7 +139,7 @@ describe('registries as users have them', () => {
       refused: () => undefined,
     };
     const registries = open(t, [at.host, real.host], {
-      credentials: { source: everywhere, destination: everywhere },
+      credentials: () => everywhere,
     });
     const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
@@ -298,7 +298,7 @@ describe('registries as users have them', () => {
       refused: () => undefined,
     };
     const registries = open(t, [at.host, real.host], {
-      credentials: { source: everywhere, destination: everywhere },
+      credentials: () => everywhere,
     });
     const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
@@ -334,7 +334,7 @@ describe('registries as users have them', () => {
         return true;
       });
       const registries = open(t, [at.host], {
-        credentials: { source: everywhere, destination: everywhere },
+        credentials: () => everywhere,
       });
       const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
       assert.deepEqual((await one.listTags(NEVER))?.tags, asks ? ['v1'] : undefined);
@@ -567,7 +567,7 @@ describe('registries as users have them', () => {
       behind.store.putManifest('org/app', INDEX, 'v1');
       for (const first of ['blob', 'manifest']) {
         const registries = open(t, [at.host], {
-          credentials: { source: everywhere, destination: everywhere },
+          credentials: () => everywhere,
         });
         const to = registries.destination({ host: at.host, path: 'org/app' }, { insecure: true });
         await to.listTags(NEVER);

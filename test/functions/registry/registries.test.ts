@@ -3,8 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { describe, it, type TestContext } from 'node:test';
 
-import type { Credential } from '../../../functions/auth/credential.ts';
-import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
+import { ANONYMOUS, type Credential } from '../../../functions/auth/credentials.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
@@ -15,6 +14,7 @@ import {
   artifactRegistry,
   credentials,
   fakeTiming,
+  googleToken,
   NEVER,
   open,
   registry,
@@ -167,7 +167,7 @@ describe('registries', () => {
     });
     seed(from, 'org/app', 'v1');
     const known = credentials({ [from.host]: BASIC });
-    const registries = open(t, [from.host], { credentials: { source: known, destination: known } });
+    const registries = open(t, [from.host], { credentials: () => known });
     assert.notEqual(await source(registries, from.host).headManifest('v1', NEVER), undefined);
     const basic = from.counter.records.filter(({ headers }) =>
       headers.authorization?.startsWith('Basic'),
@@ -184,20 +184,19 @@ describe('registries', () => {
     });
     seed(from, 'org/app', 'v1');
     const known = credentials({ [from.host]: BASIC });
-    const registries = open(t, [from.host], { credentials: { source: known, destination: known } });
+    const registries = open(t, [from.host], { credentials: () => known });
     await source(registries, from.host).headManifest('v1', NEVER);
     await source(registries, from.host).headManifest('v1', NEVER);
     assert.equal(from.counter.total, 3);
   });
 
-  it('guard source-credentials: uses credentials only for sources that it is allowed to', async (t) => {
+  it('uses credentials for the repositories alone that they are given for', async (t) => {
     const from = await plain(t);
     seed(from, 'org/app', 'v1');
     seed(from, 'org/other', 'v1');
     const known = credentials({ [from.host]: BASIC });
     const registries = open(t, [from.host], {
-      credentials: { source: known, destination: known },
-      mayUseCredentials: ({ path }) => path === 'org/app',
+      credentials: (_side, { path }) => (path === 'org/app' ? known : ANONYMOUS),
     });
     await source(registries, from.host, 'org/other').headManifest('v1', NEVER);
     assert.ok(
@@ -215,12 +214,12 @@ describe('registries', () => {
 
   it('guard side-credentials: never gives the credentials of one side to the other', async (t) => {
     const server = await serve(t, (_request, response) => response.end('{"tags":[]}'));
+    const destinations = credentials({
+      [server.host]: { kind: 'google', token: 'destination-only' },
+    });
     const registries = open(t, [server.host], {
       google: [server.host],
-      credentials: {
-        source: credentials({}),
-        destination: credentials({ [server.host]: { kind: 'google', token: 'destination-only' } }),
-      },
+      credentials: (side) => (side === 'source' ? ANONYMOUS : destinations),
     });
     await source(registries, server.host).listTags(NEVER);
     await destination(registries, server.host).listTags(NEVER);
@@ -264,7 +263,7 @@ describe('registries', () => {
     });
     const known = credentials({ [server.host]: BASIC });
     const registries = open(t, [server.host, thief.host], {
-      credentials: { source: known, destination: known },
+      credentials: () => known,
     });
     await rejection(source(registries, server.host).listTags(NEVER), 'REDIRECT_REFUSED');
     assert.equal(thief.seen.length, 0);
@@ -279,12 +278,10 @@ describe('registries', () => {
       if (request.url === '/end') response.end('{"tags":["home"]}');
       else response.writeHead(307, { location: `${cdn.url}/back` }).end();
     });
+    const known = credentials({ [home.host]: { kind: 'google', token: 'g' } });
     const registries = open(t, [home.host, cdn.host], {
       google: [home.host],
-      credentials: {
-        source: credentials({}),
-        destination: credentials({ [home.host]: { kind: 'google', token: 'g' } }),
-      },
+      credentials: () => known,
     });
     const listing = await destination(registries, home.host).listTags(NEVER);
     assert.deepEqual(listing?.tags, ['home']);
@@ -535,12 +532,11 @@ describe('registries', () => {
       response.writeHead(200, HEAD).end();
     };
     const hosts = [await serve(t, answer), await serve(t, answer)].map(({ host }) => host);
-    const tokens = { accessToken: () => Promise.resolve(ACCESS_TOKEN) };
-    const google = googleCredentials(googleHosts(hosts), tokens);
+    const google = googleToken(hosts);
     const registries = open(t, hosts, {
       google: hosts,
       timing,
-      credentials: { source: google, destination: google },
+      credentials: () => google,
     });
     const from = source(registries, hosts[0] ?? '');
     const to = destination(registries, hosts[1] ?? '');

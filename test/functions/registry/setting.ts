@@ -7,8 +7,8 @@ import {
   ANONYMOUS,
   type Credential,
   type Credentials,
-} from '../../../functions/auth/credential.ts';
-import { googleCredentials, googleHosts } from '../../../functions/auth/google.ts';
+} from '../../../functions/auth/credentials.ts';
+import { googleHosts } from '../../../functions/auth/google.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import {
   createRegistries,
@@ -133,6 +133,13 @@ export function credentials(byHost: Readonly<Record<string, Credential>>): Crede
   };
 }
 
+/** {@link ACCESS_TOKEN} for these hosts, on either side. */
+export function googleToken(hosts: readonly string[]): Credentials {
+  return credentials(
+    Object.fromEntries(hosts.map((host) => [host, { kind: 'google', token: ACCESS_TOKEN }])),
+  );
+}
+
 /** Registries that may speak to the given hosts, with what they report. */
 export function open(
   t: TestContext,
@@ -141,10 +148,10 @@ export function open(
 ): Registries & { readonly exchanges: ExchangeReport[] } {
   const exchanges: ExchangeReport[] = [];
   const isGoogle = googleHosts(options.google ?? []);
+  const google = googleToken(options.google ?? []);
   const tokens = { accessToken: () => Promise.resolve(ACCESS_TOKEN) };
   const registries = createRegistries({
-    credentials: { source: ANONYMOUS, destination: googleCredentials(isGoogle, tokens) },
-    mayUseCredentials: () => true,
+    credentials: (side) => (side === 'source' ? ANONYMOUS : google),
     isGoogle,
     googleTokens: tokens,
     privateHosts: hosts,

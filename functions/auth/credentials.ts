@@ -1,0 +1,194 @@
+import { SYSTEM_TIMING } from '../concurrency.ts';
+import type { RepositoryName } from '../contract/destination.ts';
+import { Fault, isFault, printable, type Side } from '../fault.ts';
+import { openDockerConfig, type DockerCredential } from './docker-config.ts';
+import type { GoogleHosts, GoogleTokens } from './google.ts';
+
+/** What is presented to a registry or to its token realm; `google` is an OAuth access token of Google. */
+export type Credential = DockerCredential | { readonly kind: 'google'; readonly token: string };
+
+/** The credentials that one side presents. The other side has an object of its own. */
+export interface Credentials {
+  /**
+   * The credential for exactly this host (with its port where it has one); undefined: go anonymously.
+   * Asked per request, so that no credential is older than its keeper allows.
+   * @param repository its path; undefined: `host` is a token realm, whose credential is only compared
+   *   with the registry's ({@link requireTrustedRealm})
+   * @throws Fault `CREDENTIALS_UNAVAILABLE`, `DOCKER_CONFIG_INVALID`
+   */
+  credentialFor(host: string, repository?: string): Promise<Credential | undefined>;
+  /** The host answered 401: read what is cached for it again at the next question. */
+  refused(host: string): void;
+}
+
+/** No credential for anybody. */
+export const ANONYMOUS: Credentials = {
+  credentialFor: () => Promise.resolve(undefined),
+  refused: () => undefined,
+};
+
+/**
+ * What a repository is opened with on one side. There are three objects at most, one for each side and
+ * {@link ANONYMOUS}: what is learnt with one of them is kept apart from the others.
+ */
+export type CredentialsOf = (side: Side, repository: RepositoryName) => Credentials;
+
+/** What the operator allows, and where credentials come from. */
+export interface CredentialRules {
+  /** Host of `DESTINATION_REGISTRY`, canonical. */
+  readonly destinationHost: string;
+  /** Whether `ALLOWED_SOURCES` matches a source, or the command line names its host. */
+  readonly isAllowedSource: (source: RepositoryName) => boolean;
+  readonly isGoogle: GoogleHosts;
+  readonly googleTokens: GoogleTokens;
+  /** `DOCKER_CONFIG_FILE`; undefined: there is none. */
+  readonly dockerConfigFile?: string | undefined;
+  /** Milliseconds since 1970. Default: the machine's clock. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** How long the process is believed to have no Google identity: looking for one takes seconds. */
+const NO_IDENTITY_MS = 60_000;
+
+/**
+ * Decides which credential goes where. All the rules are in the two functions `credentialsOf` (which
+ * repository gets any) and `credentialFor` (which host gets which); which token realm may see one is
+ * decided by {@link requireTrustedRealm}.
+ */
+export function openCredentials(rules: CredentialRules): CredentialsOf {
+  const { isAllowedSource, isGoogle, googleTokens, dockerConfigFile } = rules;
+  const now = rules.now ?? SYSTEM_TIMING.now;
+  const docker =
+    dockerConfigFile === undefined ? undefined : openDockerConfig({ path: dockerConfigFile, now });
+  let noIdentityUntilMs = 0;
+
+  /** A source that the operator has not allowed is read anonymously: an event may name any host. */
+  function credentialsOf(side: Side, repository: RepositoryName): Credentials {
+    // guard: source-credentials
+    if (side === 'source' && !isAllowedSource(repository)) return ANONYMOUS;
+    return sides[side];
+  }
+
+  async function credentialFor(
+    side: Side,
+    host: string,
+    repository: string | undefined,
+  ): Promise<Credential | undefined> {
+    // The destination's go to the destination alone: nothing is written anywhere else.
+    // guard: destination-credentials
+    if (side === 'destination' && repository !== undefined && !isDestination(host))
+      return undefined;
+    // Google's token opens whatever IAM lets the process do: it goes to Google's own registries only.
+    // guard: google-hosts-only
+    if (isGoogle(host)) {
+      // A public image can be read without an identity; nothing can be pushed without one.
+      const token = side === 'source' ? await tokenIfAny() : await googleTokens.accessToken();
+      if (token !== undefined) return { kind: 'google', token };
+    }
+    // An account of the docker config goes to the host, and below the path, that it stands under.
+    return docker?.credentialFor(host, repository);
+  }
+
+  /** A URL of http leaves the port 80 out. */
+  function isDestination(host: string): boolean {
+    const { destinationHost } = rules;
+    return host === destinationHost || host === new URL(`http://${destinationHost}`).host;
+  }
+
+  /** Google's token where the process has an identity. */
+  async function tokenIfAny(): Promise<string | undefined> {
+    if (now() < noIdentityUntilMs) return undefined;
+    try {
+      return await googleTokens.accessToken();
+    } catch (error) {
+      if (!isFault(error, 'CREDENTIALS_UNAVAILABLE')) throw error;
+      noIdentityUntilMs = now() + NO_IDENTITY_MS;
+      return undefined;
+    }
+  }
+
+  function open(side: Side): Credentials {
+    return {
+      credentialFor: (host, repository) => credentialFor(side, host, repository),
+      refused: () => docker?.reread(),
+    };
+  }
+
+  const sides = { source: open('source'), destination: open('destination') };
+  return credentialsOf;
+}
+
+/**
+ * Registries whose tokens are given by another host of the same owner, as their 401 answers say.
+ * Credentials of the left go to the right.
+ */
+const REALM_HOSTS: readonly (readonly [RegExp, string])[] = [
+  [/^(?:index\.|registry-1\.)?docker\.io$/, 'auth.docker.io'],
+  [/^registry\.gitlab\.com$/, 'gitlab.com'],
+  [/^docker\.elastic\.co$/, 'docker-auth.elastic.co'],
+  [/^nvcr\.io$/, 'authn.nvidia.com'],
+  [/^lscr\.io$/, 'ghcr.io'],
+];
+
+/**
+ * The token realm that a registry names: https (http only where the registry itself is spoken to so,
+ * and then on its own host only), without a user. A token may be asked for there; whether with a
+ * credential is decided by {@link requireTrustedRealm}.
+ * @throws Fault `REALM_REFUSED`
+ */
+export function readRealm(text: string | undefined, registry: URL): URL {
+  if (text === undefined || !URL.canParse(text))
+    throw realmRefused('names no usable token realm', registry);
+  const realm = new URL(text);
+  const plain =
+    realm.protocol === 'http:' &&
+    registry.protocol === 'http:' &&
+    realm.hostname === registry.hostname;
+  // guard: token-realm-https
+  if (realm.protocol !== 'https:' && !plain)
+    throw realmRefused(`names a token realm without TLS at ${printable(realm.host)}`, registry);
+  // guard: token-realm-userinfo
+  if (realm.username !== '' || realm.password !== '')
+    throw realmRefused('names a token realm with a user', registry);
+  return realm;
+}
+
+/**
+ * Lets a registry's credential go to its realm where that is on the registry's host name, at a known
+ * partner of it, or at a host that the operator gave the same credential.
+ * @param atRealm the credential of the realm's own host
+ * @throws Fault `REALM_REFUSED` saying how it can be trusted
+ */
+export function requireTrustedRealm(
+  realm: URL,
+  registry: URL,
+  credential: Credential,
+  atRealm: Credential | undefined,
+): void {
+  const isPartner = REALM_HOSTS.some(
+    ([pattern, host]) => pattern.test(registry.host) && realm.host === host,
+  );
+  const isTrusted =
+    realm.hostname === registry.hostname || isPartner || isSameCredential(credential, atRealm);
+  // guard: token-realm-host
+  if (!isTrusted)
+    throw realmRefused(
+      `sends its credentials to ${printable(realm.host)}; give that host the same entry in the docker config if it is meant`,
+      registry,
+    );
+}
+
+/** Whether two credentials are the same; none is the same as none. */
+export function isSameCredential(
+  one: Credential | undefined,
+  other: Credential | undefined,
+): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function realmRefused(what: string, registry: URL): Fault {
+  return new Fault('REALM_REFUSED', `the registry ${what}`, {
+    operation: 'get token',
+    url: `${registry.origin}/`,
+  });
+}

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+
+import {
+  ANONYMOUS,
+  openCredentials,
+  readRealm,
+  requireTrustedRealm,
+  type Credential,
+  type CredentialRules,
+  type CredentialsOf,
+} from '../../../functions/auth/credentials.ts';
+import { googleHosts } from '../../../functions/auth/google.ts';
+import { Fault } from '../../../functions/fault.ts';
+import { rejection, thrown } from '../../faults.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'credentials-'));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** A docker config with an account for each key, by its name. */
+function dockerConfig(...keys: readonly string[]): string {
+  const path = join(folder, 'config.json');
+  const auths = Object.fromEntries(keys.map((key) => [key, { username: key, password: 'p' }]));
+  writeFileSync(path, JSON.stringify({ auths }));
+  return path;
+}
+
+/** Credentials of a process whose destination is `d.example.com`, and how many tokens it asked for. */
+function opened(rules: Partial<CredentialRules> = {}): {
+  readonly of: CredentialsOf;
+  readonly tokens: () => number;
+} {
+  let tokens = 0;
+  const of = openCredentials({
+    destinationHost: 'd.example.com',
+    isAllowedSource: () => true,
+    isGoogle: googleHosts(['127.0.0.1:5000']),
+    googleTokens: { accessToken: () => Promise.resolve(`token-${(tokens += 1)}`) },
+    ...rules,
+  });
+  return { of, tokens: () => tokens };
+}
+
+/** Who is presented to a repository of a host: the account's name, or the token. */
+async function presented(
+  of: CredentialsOf,
+  side: 'source' | 'destination',
+  host: string,
+  path = 'org/app',
+): Promise<string | undefined> {
+  const credential = await of(side, { host, path }).credentialFor(host, path);
+  return credential?.kind === 'basic' ? credential.username : credential?.token;
+}
+
+describe('credentials', () => {
+  it('guard source-credentials: go to the sources alone that the operator allows', async () => {
+    const { of, tokens } = opened({
+      isAllowedSource: ({ host, path }) => host !== 'evil.org' && path === 'org/app',
+      dockerConfigFile: dockerConfig('ghcr.io', 'evil.org'),
+    });
+    assert.equal(await presented(of, 'source', 'ghcr.io'), 'ghcr.io');
+    assert.equal(await presented(of, 'source', 'ghcr.io', 'org/other'), undefined);
+    assert.equal(await presented(of, 'source', 'evil.org'), undefined);
+    assert.equal(await presented(of, 'source', 'gcr.io', 'org/other'), undefined);
+    assert.equal(of('source', { host: 'evil.org', path: 'org/app' }), ANONYMOUS);
+    assert.equal(tokens(), 0);
+  });
+
+  it('guard destination-credentials: those of the destination go to its own host alone', async () => {
+    const { of, tokens } = opened({ dockerConfigFile: dockerConfig('ghcr.io', 'd.example.com') });
+    assert.equal(await presented(of, 'destination', 'd.example.com'), 'd.example.com');
+    assert.equal(await presented(of, 'destination', 'ghcr.io'), undefined);
+    assert.equal(await presented(of, 'destination', 'gcr.io'), undefined);
+    assert.equal(tokens(), 0);
+  });
+
+  it('knows the destination where its URL leaves the port of http out', async () => {
+    const rules = { destinationHost: 'd.local:80', dockerConfigFile: dockerConfig('d.local') };
+    assert.equal(await presented(opened(rules).of, 'destination', 'd.local'), 'd.local');
+  });
+
+  it('are one object for each side, so that what is learnt with them stays apart', () => {
+    const { of } = opened();
+    const name = { host: 'd.example.com', path: 'org/app' };
+    assert.equal(of('source', name), of('source', { ...name, path: 'org/other' }));
+    assert.notEqual(of('source', name), of('destination', name));
+  });
+
+  it('tell a token realm’s own, to be compared with the registry’s', async () => {
+    const { of } = opened({ dockerConfigFile: dockerConfig('auth.example.com') });
+    const one = of('destination', { host: 'd.example.com', path: 'org/app' });
+    const expected = { kind: 'basic', username: 'auth.example.com', password: 'p' };
+    assert.deepEqual(await one.credentialFor('auth.example.com'), expected);
+  });
+
+  it('are read again from the docker config after a refusal', async () => {
+    const { of } = opened({ dockerConfigFile: dockerConfig('ghcr.io') });
+    assert.equal(await presented(of, 'source', 'ghcr.io'), 'ghcr.io');
+    dockerConfig('quay.io');
+    assert.equal(await presented(of, 'source', 'quay.io'), undefined);
+    of('source', { host: 'quay.io', path: 'org/app' }).refused('quay.io');
+    assert.equal(await presented(of, 'source', 'quay.io'), 'quay.io');
+  });
+});
+
+describe('Google’s token', () => {
+  const hosts: readonly (readonly [string, boolean])[] = [
+    ['europe-docker.pkg.dev', true],
+    ['docker.europe-west1.rep.pkg.dev', true],
+    ['gcr.io', true],
+    ['eu.gcr.io', true],
+    ['127.0.0.1:5000', true],
+    ['127.0.0.1:5001', false],
+    ['pkg.dev', false],
+    ['pkg.dev.evil.org', false],
+    ['evilpkg.dev', false],
+    ['evilgcr.io', false],
+    ['gcr.io.evil.org', false],
+    ['gcr.io:8080', false],
+    ['europe-docker.pkg.dev:444', false],
+    ['ghcr.io', false],
+  ];
+
+  for (const [host, google] of hosts) {
+    const does = google ? 'is presented to' : 'guard google-hosts-only: is withheld from';
+    it(`${does} '${host}'`, async () => {
+      const { of, tokens } = opened({ destinationHost: host });
+      for (const side of ['source', 'destination'] as const) {
+        const before = tokens();
+        const expected = google ? `token-${before + 1}` : undefined;
+        assert.equal(await presented(of, side, host), expected);
+        assert.equal(tokens(), google ? before + 1 : before);
+      }
+    });
+  }
+
+  it('goes before an account of the docker config', async () => {
+    const { of } = opened({ dockerConfigFile: dockerConfig('gcr.io') });
+    assert.equal(await presented(of, 'source', 'gcr.io'), 'token-1');
+  });
+
+  it('is not needed for a source, and looked for again after a minute', async () => {
+    let [asked, nowMs, failing] = [0, 0, true];
+    const { of } = opened({
+      destinationHost: 'gcr.io',
+      now: () => nowMs,
+      googleTokens: {
+        accessToken: () => {
+          asked += 1;
+          if (failing) return Promise.reject(new Fault('CREDENTIALS_UNAVAILABLE', 'none'));
+          return Promise.resolve('t');
+        },
+      },
+      dockerConfigFile: dockerConfig('eu.gcr.io'),
+    });
+    assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
+    assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
+    assert.equal(asked, 1);
+    assert.equal(await presented(of, 'source', 'eu.gcr.io'), 'eu.gcr.io');
+    await rejection(presented(of, 'destination', 'gcr.io'), 'CREDENTIALS_UNAVAILABLE');
+    failing = false;
+    nowMs = 59_999;
+    assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
+    nowMs = 60_000;
+    assert.equal(await presented(of, 'source', 'gcr.io'), 't');
+  });
+
+  it('hides no other fault', async () => {
+    const { of } = opened({
+      googleTokens: { accessToken: () => Promise.reject(new Fault('OPTION_INVALID', 'x')) },
+    });
+    await rejection(presented(of, 'source', 'gcr.io'), 'OPTION_INVALID');
+  });
+});
+
+const REGISTRY = new URL('https://r.example.com');
+const PLAIN = new URL('http://127.0.0.1:5000');
+const ACCOUNT: Credential = { kind: 'basic', username: 'u', password: 'p' };
+
+function refused(action: () => unknown): void {
+  thrown(action, 'REALM_REFUSED');
+}
+
+describe('a token realm', () => {
+  const trust = (realm: string, registry = REGISTRY, atRealm?: Credential): void => {
+    requireTrustedRealm(readRealm(realm, registry), registry, ACCOUNT, atRealm);
+  };
+
+  it('is trusted with a credential on the registry’s host, at a known partner, or where it has the same', () => {
+    const hub = new URL('https://index.docker.io');
+    trust('https://r.example.com/token');
+    trust('https://r.example.com:5001/auth');
+    trust('https://auth.docker.io/token', hub);
+    trust('https://gitlab.com/jwt/auth', new URL('https://registry.gitlab.com'));
+    trust('https://auth.example.com/token', REGISTRY, { ...ACCOUNT });
+    trust('http://127.0.0.1:5001/token', PLAIN);
+  });
+
+  it('guard token-realm-host: gets no credential elsewhere', () => {
+    for (const realm of [
+      'https://evil.org/token',
+      'https://auth.docker.io/token',
+      'https://r.example.com.evil.org/',
+      'https://example.com/token',
+      'https://sub.r.example.com/',
+    ]) {
+      refused(() => {
+        trust(realm);
+      });
+    }
+    refused(() => {
+      trust('https://auth.docker.io:444/token', new URL('https://index.docker.io'));
+    });
+    refused(() => {
+      trust('https://auth.example.com/', REGISTRY, { ...ACCOUNT, password: 'other' });
+    });
+  });
+
+  it('guard token-realm-https: is asked over TLS, except by a registry that has none, on its host', () => {
+    for (const [realm, registry] of [
+      ['http://r.example.com/token', REGISTRY],
+      ['http://auth.example.com/token', PLAIN],
+      ['http://169.254.169.254/computeMetadata/v1/', PLAIN],
+      ['file:///etc/passwd', REGISTRY],
+    ] as const) {
+      refused(() => readRealm(realm, registry));
+    }
+  });
+
+  it('guard token-realm-userinfo: has no user in its URL', () => {
+    refused(() => readRealm('https://user:pass@r.example.com/token', REGISTRY));
+    refused(() => readRealm('https://user@r.example.com/token', REGISTRY));
+  });
+
+  it('is a URL', () => {
+    refused(() => readRealm(undefined, REGISTRY));
+    refused(() => readRealm('/token', REGISTRY));
+  });
+});
