@@ -6,14 +6,13 @@ import { attempt, type AttemptOptions } from './attempts.ts';
 import type { BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
 import { DestinationClaims } from './destination-claims.ts';
-import { enterClaim, evaluate, isScanned, type EvaluationContext } from './evaluation.ts';
 import type { ImageRepository } from './flux/image-repository.ts';
 import { listImageRepositories, type ListOptions } from './flux/lister.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
 import { objectFields } from './log-fields.ts';
 import { createPacer } from './pacer.ts';
 import { MAX_BATCH, type EventPublisher } from './publisher.ts';
-import { requestOf } from './request.ts';
+import { publishableOf, requestOf } from './request.ts';
 import { sleep } from './sleep.ts';
 
 /** What {@link backfill} works with. */
@@ -111,14 +110,14 @@ function eventsOf(
   logger: Logger,
   tally: Tally,
 ): readonly MirrorEvent[] {
-  const context = { claims: new DestinationClaims(), layout: config.destinationLayout };
-  for (const object of objects) enterClaim(object, context);
+  const claims = new DestinationClaims(config.destinationLayout);
+  for (const object of objects) claims.enter(object);
   const named = new Set(config.names.map(({ namespace, name }) => `${namespace}/${name}`));
   const events: MirrorEvent[] = [];
   for (const object of objects) {
     const isNamed = named.delete(`${object.namespace}/${object.name}`);
     if (config.names.length > 0 && !isNamed) continue;
-    const made = eventFor(object, isNamed, context, config);
+    const made = eventFor(object, isNamed, claims, config);
     if ('event' in made) {
       events.push(made.event);
     } else if ('skipped' in made) {
@@ -142,19 +141,20 @@ type Made =
 function eventFor(
   object: ImageRepository,
   isNamed: boolean,
-  context: EvaluationContext,
+  claims: DestinationClaims,
   config: BridgeConfig,
 ): Made {
   const refuse = (words: string): Made => (isNamed ? { failed: words } : { skipped: words });
-  const evaluation = evaluate(object, context);
-  if (evaluation.refusal !== undefined) return { failed: evaluation.refusal.message };
-  const { settings } = evaluation;
+  const refusal = claims.refusalOf(object);
+  if (refusal !== undefined) return { failed: refusal.message };
+  const publishable = publishableOf(object);
   if (object.deleting) return refuse('it is being deleted');
-  if (!isScanned(object)) return refuse('it has not been scanned yet');
-  if (!settings.enabled && !isNamed) return { skipped: 'it is disabled; --name publishes it' };
+  if (publishable === undefined) return refuse('it has not been scanned yet');
+  if (!publishable.settings.enabled && !isNamed)
+    return { skipped: 'it is disabled; --name publishes it' };
   if (object.suspended && !isNamed) return { skipped: 'it is suspended; --name publishes it' };
   const tags = config.tags.flat();
-  const request = requestOf(object, settings, {
+  const request = requestOf(publishable, {
     reason: 'requested',
     verify: config.verify,
     ...(tags.length === 0 ? {} : { tags }),

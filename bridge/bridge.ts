@@ -17,7 +17,7 @@ import { PublishLoop } from './publish-loop.ts';
 import { PublishQueue, URGENCIES } from './publish-queue.ts';
 import type { EventPublisher } from './publisher.ts';
 import { unreadyReasons, type ReadinessInput } from './readiness.ts';
-import { Reconciler } from './reconciler.ts';
+import { Tracker } from './tracker.ts';
 
 /** What the bridge works with, besides its options. */
 export interface BridgeParts {
@@ -50,7 +50,7 @@ const TICK_MS = 1000;
 const DRAIN_MS = 15_000;
 
 /**
- * Starts the bridge: watch, reconciler, queue, publish loop, leader election, metrics and health.
+ * Starts the bridge: watch, tracker, queue, publish loop, leader election, metrics and health.
  * @throws Fault `OPTION_INVALID` when an address cannot be bound, or a namespace is needed and none
  *   is known
  */
@@ -81,7 +81,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
         ...parts,
         namespace,
         labelSelector: config.watchLabelSelector,
-        handler: core.reconciler,
+        handler: core.tracker,
         onState: (state) => {
           watchState = state;
           core.metrics.watchSynced.set(state.phase === 'watching' ? 1 : 0);
@@ -96,7 +96,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
   ];
   const ticking = setInterval(() => {
     if (core.leadership.isLeading()) {
-      core.reconciler.tick();
+      core.tracker.tick();
       // What came while a renewal was late waits without a timer, and nothing is told when it succeeds.
       core.loop.wake();
     }
@@ -125,7 +125,7 @@ export async function startBridge(config: BridgeConfig, parts: BridgeParts): Pro
 interface Core {
   readonly queue: PublishQueue;
   readonly metrics: Metrics;
-  readonly reconciler: Reconciler;
+  readonly tracker: Tracker;
   readonly loop: PublishLoop;
   readonly leadership: LeaderElection;
   readonly objectEvents: ObjectEvents;
@@ -150,8 +150,8 @@ function coreOf(
     queueDepth: () =>
       Object.fromEntries(URGENCIES.map((urgency) => [urgency, queue.depth(urgency)])),
     oldestUnpublishedSeconds: () => waitingMs(queue.oldestSinceMs(), leadership) / 1000,
-    watchedObjects: () => reconciler.size,
-    refusedObjects: () => reconciler.refusedCounts(),
+    watchedObjects: () => tracker.size,
+    refusedObjects: () => tracker.refusedCounts(),
   });
   const objectEvents = new ObjectEvents({
     apiServer,
@@ -161,7 +161,7 @@ function coreOf(
     now: () => new Date(),
     signal,
   });
-  const reconciler: Reconciler = new Reconciler({
+  const tracker: Tracker = new Tracker({
     ...config,
     queue,
     logger,
@@ -186,18 +186,19 @@ function coreOf(
     ...(parts.backoff === undefined ? {} : { backoff: parts.backoff }),
     queue,
     publisher,
-    source: reconciler,
+    observer: tracker,
     logger,
     metrics,
     now,
+    wallNow: () => Date.now(),
     leadingSinceMs: () => leadership.leadingSinceMs(),
   });
   const leadership: LeaderElection = leadershipOf(config, namespace, {
     apiServer,
     logger,
-    hasSeenAll: () => reconciler.isSynced,
+    hasSeenAll: () => tracker.isSynced,
     onStarted: () => {
-      reconciler.takeOver();
+      tracker.takeOver();
       loop.wake();
     },
     metrics,
@@ -207,19 +208,19 @@ function coreOf(
     publisher,
     figures: () => ({
       cluster: config.clusterName,
-      watched: reconciler.size,
-      refused: Object.values(reconciler.refusedCounts()).reduce((sum, count) => sum + count, 0),
+      watched: tracker.size,
+      refused: Object.values(tracker.refusedCounts()).reduce((sum, count) => sum + count, 0),
     }),
     isLeading: () => leadership.isLeading(),
     logger,
     now,
   });
-  return { queue, metrics, reconciler, loop, leadership, objectEvents, heartbeats };
+  return { queue, metrics, tracker, loop, leadership, objectEvents, heartbeats };
 }
 
 function readinessOf(core: Core): Pick<ReadinessInput, 'synced' | 'leading' | 'unpublishedAgeMs'> {
   return {
-    synced: core.reconciler.isSynced,
+    synced: core.tracker.isSynced,
     leading: core.leadership.isLeading(),
     unpublishedAgeMs: Math.max(
       waitingMs(core.queue.oldestSinceMs(['change', 'follow-up']), core.leadership),

@@ -1,7 +1,19 @@
 import { destinationPath, type DestinationLayout } from '../functions/contract/destination.ts';
+import { isFault, type Fault } from '../functions/fault.ts';
+import type { ImageRepository } from './flux/image-repository.ts';
+
+/** Why an object is not published until it is mended; the reasons of Kubernetes Events. */
+export type RefusalReason =
+  'AnnotationInvalid' | 'ImageNameInvalid' | 'DestinationCollision' | 'EventTooLarge';
+
+/** What is wrong with an object. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  readonly message: string;
+}
 
 /** An object's claim to a path at the destination. */
-export interface Claim {
+interface Claim {
   readonly uid: string;
   readonly image: string;
   /** RFC 3339: of two objects the older one keeps the path. */
@@ -17,42 +29,86 @@ export interface Claim {
 export class DestinationClaims {
   /** Path → the claims to it, the oldest first; nearly always there is one alone. */
   readonly #claims = new Map<string, readonly Claim[]>();
-  readonly #pathOf = new Map<string, string>();
+  readonly #paths = new Map<string, string>();
+  readonly #layout: DestinationLayout;
+
+  constructor(layout: DestinationLayout) {
+    this.#layout = layout;
+  }
 
   /**
-   * Enters or renews a claim; an undefined path withdraws it.
+   * Enters or renews an object's claim, or withdraws it where it has none: not scanned, disabled,
+   * being deleted or refused for its own sake.
    * @returns the uids of the others whose standing may have changed
    */
-  claim(claim: Claim, path: string | undefined): readonly string[] {
-    const before = this.#pathOf.get(claim.uid);
-    if (before === path && this.#claimOf(claim.uid)?.image === claim.image) return [];
-    const left = this.withdraw(claim.uid);
-    if (path === undefined) return left;
-    this.#pathOf.set(claim.uid, path);
-    const joined = this.#replace(path, [...(this.#claims.get(path) ?? []), claim].sort(byAge));
-    return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
+  enter(object: ImageRepository): readonly string[] {
+    const { uid, namespace, name, createdAt, scan } = object;
+    const path = this.#pathOf(object);
+    const claimed = typeof path === 'string' && !object.deleting ? path : undefined;
+    return this.#claim({ uid, image: scan?.image ?? '', createdAt, namespace, name }, claimed);
+  }
+
+  /** Why an object is not published; its claim and those of the others must have been entered. */
+  refusalOf(object: ImageRepository): Refusal | undefined {
+    const path = this.#pathOf(object);
+    if (isFault(path)) {
+      const reason = path.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
+      return { reason, message: path.message };
+    }
+    const holder = this.#holderAgainst(object.uid);
+    // guard: destination-collision
+    if (holder !== undefined) {
+      const own = `${object.namespace}/${object.name} (${object.scan?.image ?? ''})`;
+      const message = `${own} is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${path ?? ''}`;
+      return { reason: 'DestinationCollision', message };
+    }
+    return undefined;
   }
 
   /** Forgets an object. @returns the uids of those whose standing may have changed */
   withdraw(uid: string): readonly string[] {
-    const path = this.#pathOf.get(uid);
+    const path = this.#paths.get(uid);
     if (path === undefined) return [];
-    this.#pathOf.delete(uid);
+    this.#paths.delete(uid);
     const left = (this.#claims.get(path) ?? []).filter((claim) => claim.uid !== uid);
     return this.#replace(path, left);
   }
 
-  /** The claim that keeps this object from its path, and the path. */
-  holderAgainst(uid: string): { readonly holder: Claim; readonly path: string } | undefined {
-    const path = this.#pathOf.get(uid);
+  #claim(claim: Claim, path: string | undefined): readonly string[] {
+    const before = this.#paths.get(claim.uid);
+    if (before === path && this.#claimOf(claim.uid)?.image === claim.image) return [];
+    const left = this.withdraw(claim.uid);
+    if (path === undefined) return left;
+    this.#paths.set(claim.uid, path);
+    const joined = this.#replace(path, [...(this.#claims.get(path) ?? []), claim].sort(byAge));
+    return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
+  }
+
+  /**
+   * Where an object's image is written to, below the destination registry; undefined where nothing is.
+   * A fault where its annotations or its image name are wrong.
+   */
+  #pathOf({ settings, scan }: ImageRepository): string | undefined | Fault {
+    if (isFault(settings)) return settings;
+    if (scan === undefined) return undefined;
+    try {
+      const path = destinationPath(scan.image, this.#layout);
+      return settings.enabled ? (settings.destination ?? path) : undefined;
+    } catch (error) {
+      if (isFault(error)) return error;
+      throw error;
+    }
+  }
+
+  /** The claim that keeps an object from its path. */
+  #holderAgainst(uid: string): Claim | undefined {
     const own = this.#claimOf(uid);
-    if (path === undefined || own === undefined) return undefined;
-    const holder = this.#claims.get(path)?.[0];
-    return holder === undefined || holder.image === own.image ? undefined : { holder, path };
+    const holder = this.#claims.get(this.#paths.get(uid) ?? '')?.[0];
+    return own === undefined || holder?.image === own.image ? undefined : holder;
   }
 
   #claimOf(uid: string): Claim | undefined {
-    const claims = this.#claims.get(this.#pathOf.get(uid) ?? '');
+    const claims = this.#claims.get(this.#paths.get(uid) ?? '');
     return claims?.find((claim) => claim.uid === uid);
   }
 
@@ -63,19 +119,6 @@ export class DestinationClaims {
     else this.#claims.set(path, claims);
     return before === undefined || before === claims[0]?.image ? [] : claims.map(({ uid }) => uid);
   }
-}
-
-/**
- * The path an image is written to, below the destination registry.
- * @throws Fault `REFERENCE_INVALID` for what is no image name
- */
-export function claimedPath(
-  image: string,
-  destination: string | undefined,
-  layout: DestinationLayout,
-): string {
-  const path = destinationPath(image, layout);
-  return destination ?? path;
 }
 
 function byAge(left: Claim, right: Claim): number {

@@ -1,4 +1,4 @@
-import type { MirrorEvent } from '../functions/contract/event.ts';
+import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
 import type { Fault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, type Backoff, type BackoffRange } from './backoff.ts';
@@ -9,26 +9,27 @@ import {
   URGENCIES,
   type Lane,
   type PublishQueue,
+  type TakenEvent,
   type Urgency,
-  type WaitingEvent,
 } from './publish-queue.ts';
 import { MAX_BATCH, type EventPublisher } from './publisher.ts';
+import { requestOf } from './request.ts';
 
-/** What the loop asks and tells about the objects whose events it publishes. */
-export interface EventSource {
-  /** The event of the object as it is now; undefined where nothing of it is to be published. */
-  eventFor(waiting: WaitingEvent): MirrorEvent | undefined;
+/** Is told what became of events. */
+export interface PublishObserver {
   /** Pub/Sub has the event. */
-  accepted(waiting: WaitingEvent, event: MirrorEvent): void;
+  accepted(taken: TakenEvent, event: MirrorEvent): void;
   /** Pub/Sub has not taken it: it waits again, unless it can never be taken. */
-  refused(waiting: WaitingEvent, fault: Fault): void;
+  refused(taken: TakenEvent, fault: Fault): void;
 }
 
-/** What {@link PublishLoop} works with. */
+/** Options of {@link PublishLoop}. */
 export interface PublishLoopOptions {
   readonly queue: PublishQueue;
   readonly publisher: Pick<EventPublisher, 'publish'>;
-  readonly source: EventSource;
+  readonly observer: PublishObserver;
+  /** `--cluster-name`: part of every event. */
+  readonly clusterName: string;
   /** Requests under way at once, over both lanes. */
   readonly concurrent: number;
   /** Resync and replay events a second; 0: no limit. */
@@ -42,6 +43,8 @@ export interface PublishLoopOptions {
   readonly leadingSinceMs: () => number | undefined;
   /** Monotonic clock, ms. */
   readonly now: () => number;
+  /** Wall clock, ms. */
+  readonly wallNow: () => number;
   readonly backoff?: BackoffRange;
 }
 
@@ -152,11 +155,11 @@ export class PublishLoop {
     return Infinity;
   }
 
-  #start(lane: LaneState, batch: readonly WaitingEvent[]): void {
+  #start(lane: LaneState, batch: readonly TakenEvent[]): void {
     const { queue, logger } = this.#options;
     const sending = this.#send(lane, batch)
       .catch((error: unknown) => {
-        for (const { uid } of batch) queue.giveBack(uid);
+        for (const { subject } of batch) queue.giveBack(subject.uid);
         logger.error('publishing failed in an unforeseen way', { error });
       })
       .finally(() => {
@@ -166,14 +169,9 @@ export class PublishLoop {
     this.#underWay.add(sending);
   }
 
-  async #send(lane: LaneState, batch: readonly WaitingEvent[]): Promise<void> {
-    const { queue, publisher, source, now } = this.#options;
-    const pairs = batch.flatMap((waiting) => {
-      const event = source.eventFor(waiting);
-      if (event === undefined) queue.settle(waiting.uid);
-      return event === undefined ? [] : [{ waiting, event }];
-    });
-    if (pairs.length === 0) return;
+  async #send(lane: LaneState, batch: readonly TakenEvent[]): Promise<void> {
+    const { publisher, now } = this.#options;
+    const pairs = batch.map((taken) => ({ taken, event: this.#eventOf(taken) }));
     const startedMs = now();
     lane.inFlight += 1;
     const outcomes = await publisher
@@ -185,10 +183,10 @@ export class PublishLoop {
         lane.inFlight -= 1;
       });
     const seconds = (now() - startedMs) / 1000;
-    pairs.forEach(({ waiting, event }, index) => {
+    pairs.forEach(({ taken, event }, index) => {
       const fault = outcomes[index];
-      if (fault === undefined) this.#accept(lane.name, waiting, event, seconds);
-      else this.#refuse(lane.name, waiting, fault);
+      if (fault === undefined) this.#accept(lane.name, taken, event, seconds);
+      else this.#refuse(lane.name, taken, fault);
     });
     this.#judge(
       lane,
@@ -196,25 +194,37 @@ export class PublishLoop {
     );
   }
 
-  #accept(lane: Lane, waiting: WaitingEvent, event: MirrorEvent, seconds: number): void {
-    const { queue, metrics, source, now, leadingSinceMs } = this.#options;
-    queue.settle(waiting.uid);
-    metrics.published.inc({ reason: event.data.reason });
-    metrics.publishSeconds.observe({ lane }, seconds);
-    if (waiting.urgency === 'change') {
-      // What was seen while standing by was another's to publish until then.
-      const sinceMs = Math.max(waiting.sinceMs, leadingSinceMs() ?? waiting.sinceMs);
-      metrics.detectionSeconds.observe((now() - sinceMs) / 1000);
-    }
-    source.accepted(waiting, event);
+  #eventOf(taken: TakenEvent): MirrorEvent {
+    const { clusterName, wallNow } = this.#options;
+    const { requestedAt, resyncSlot } = taken;
+    return eventOf(requestOf(taken.publishable, taken), {
+      clusterName,
+      time: new Date(wallNow()),
+      requestedAt,
+      resyncSlot,
+    });
   }
 
-  #refuse(lane: Lane, waiting: WaitingEvent, fault: Fault): void {
-    const { queue, metrics, source } = this.#options;
+  #accept(lane: Lane, taken: TakenEvent, event: MirrorEvent, seconds: number): void {
+    const { queue, metrics, observer, now, leadingSinceMs } = this.#options;
+    queue.settle(taken.subject.uid);
+    metrics.published.inc({ reason: event.data.reason });
+    metrics.publishSeconds.observe({ lane }, seconds);
+    if (taken.urgency === 'change') {
+      // What was seen while standing by was another's to publish until then.
+      const sinceMs = Math.max(taken.sinceMs, leadingSinceMs() ?? taken.sinceMs);
+      metrics.detectionSeconds.observe((now() - sinceMs) / 1000);
+    }
+    observer.accepted(taken, event);
+  }
+
+  #refuse(lane: Lane, taken: TakenEvent, fault: Fault): void {
+    const { uid } = taken.subject;
+    const { queue, metrics, observer } = this.#options;
     metrics.publishFailures.inc({ lane, code: fault.code });
-    if (fault.disposition === 'transient') queue.giveBack(waiting.uid);
-    else queue.settle(waiting.uid);
-    source.refused(waiting, fault);
+    if (fault.disposition === 'transient') queue.giveBack(uid);
+    else queue.settle(uid);
+    observer.refused(taken, fault);
   }
 
   /** What the outcome of a request says about its lane. */

@@ -1,5 +1,5 @@
 import { strongerReason, type Reason } from '../functions/contract/event.ts';
-import type { PublishedState } from './request.ts';
+import type { Publishable, PublishedState } from './request.ts';
 
 /** The topics, each with its own instances behind it. */
 export type Lane = 'events' | 'bulk';
@@ -19,24 +19,36 @@ const URGENCY_OF: Readonly<Record<Reason, Urgency>> = {
   initial: 'replay',
 };
 
-/** What is to be published of one object: of its newest state, for the strongest reason. */
-export interface WaitingEvent {
+/** An object whose events are published, as whoever offers them keeps it up to date. */
+export interface Subject {
   readonly uid: string;
+  /** What may be published of it now; undefined: nothing. */
+  readonly publishable: Publishable | undefined;
+  /** What was published last. */
+  readonly published: PublishedState | undefined;
+}
+
+/** What waits of one object, for the strongest reason. */
+export interface WaitingEvent {
+  readonly subject: Subject;
   readonly reason: Reason;
   readonly urgency: Urgency;
-  /** The newest state decided upon; what is published is the object's state at that moment. */
-  readonly state: PublishedState;
   /** Since when it waits with this urgency, ms of a monotonic clock. */
   readonly sinceMs: number;
   readonly requestedAt?: string | undefined;
   readonly resyncSlot?: number | undefined;
 }
 
+/** What is taken out to be published: the object as it is at that moment. */
+export interface TakenEvent extends WaitingEvent {
+  readonly publishable: Publishable;
+  readonly previousRevision: string | undefined;
+}
+
 /** A new decision to publish. */
 export interface Offer {
-  readonly uid: string;
+  readonly subject: Subject;
   readonly reason: Reason;
-  readonly state: PublishedState;
   readonly nowMs: number;
   readonly requestedAt?: string | undefined;
   readonly resyncSlot?: number | undefined;
@@ -45,15 +57,6 @@ export interface Offer {
 /** The topic for an urgency: only the replay takes the bulk lane. */
 export function laneOf(urgency: Urgency): Lane {
   return urgency === 'replay' ? 'bulk' : 'events';
-}
-
-/** Whether two states are the same. */
-export function sameState(left: PublishedState, right: PublishedState): boolean {
-  return (
-    left.image === right.image &&
-    left.revision === right.revision &&
-    left.configurationDigest === right.configurationDigest
-  );
 }
 
 /**
@@ -68,20 +71,19 @@ export class PublishQueue {
     resync: new Map(),
     replay: new Map(),
   };
-  readonly #inFlight = new Map<string, WaitingEvent>();
+  readonly #inFlight = new Map<string, TakenEvent>();
 
   /** Adds a decision; one that waits already is replaced and its reason kept where it is stronger. */
   offer(offer: Offer): void {
     const event: WaitingEvent = {
-      uid: offer.uid,
+      subject: offer.subject,
       reason: offer.reason,
       urgency: URGENCY_OF[offer.reason],
-      state: offer.state,
       sinceMs: offer.nowMs,
       requestedAt: offer.requestedAt,
       resyncSlot: offer.resyncSlot,
     };
-    const before = this.waiting(offer.uid);
+    const before = this.waiting(offer.subject.uid);
     this.#put(before === undefined ? event : merged(before, event), before);
   }
 
@@ -101,16 +103,27 @@ export class PublishQueue {
     this.#put({ ...event, reason: 'changed', requestedAt: undefined }, event);
   }
 
-  /** Takes up to `limit` events of one urgency, the oldest first; they are in flight from then on. */
-  take(urgency: Urgency, limit: number): readonly WaitingEvent[] {
-    const taken: WaitingEvent[] = [];
-    for (const event of this.#waiting[urgency].values()) {
+  /** What is being published of an object. */
+  inFlight(uid: string): TakenEvent | undefined {
+    return this.#inFlight.get(uid);
+  }
+
+  /**
+   * Takes up to `limit` events of one urgency, the oldest first; they are in flight from then on. What
+   * may not be published any more is dropped.
+   */
+  take(urgency: Urgency, limit: number): readonly TakenEvent[] {
+    const taken: TakenEvent[] = [];
+    for (const [uid, event] of this.#waiting[urgency]) {
       if (taken.length >= limit) break;
-      if (!this.#inFlight.has(event.uid)) taken.push(event);
-    }
-    for (const event of taken) {
-      this.#waiting[urgency].delete(event.uid);
-      this.#inFlight.set(event.uid, event);
+      if (this.#inFlight.has(uid)) continue;
+      this.#waiting[urgency].delete(uid);
+      const { publishable, published } = event.subject;
+      const isPaused = publishable?.object.suspended === true && urgency !== 'change';
+      if (publishable === undefined || isPaused) continue;
+      const outgoing = { ...event, publishable, previousRevision: published?.revision };
+      this.#inFlight.set(uid, outgoing);
+      taken.push(outgoing);
     }
     return taken;
   }
@@ -153,23 +166,22 @@ export class PublishQueue {
 
   #put(event: WaitingEvent, replaced: WaitingEvent | undefined): void {
     if (replaced !== undefined && replaced.urgency !== event.urgency) {
-      this.#waiting[replaced.urgency].delete(event.uid);
+      this.#waiting[replaced.urgency].delete(event.subject.uid);
     }
-    this.#waiting[event.urgency].set(event.uid, event);
+    this.#waiting[event.urgency].set(event.subject.uid, event);
   }
 }
 
-/** The newer state with the stronger reason and the greater urgency of two events of one object. */
+/** The stronger reason and the greater urgency of two events of one object. */
 function merged(older: WaitingEvent, newer: WaitingEvent): WaitingEvent {
   const [more, less] =
     URGENCIES.indexOf(older.urgency) <= URGENCIES.indexOf(newer.urgency)
       ? [older, newer]
       : [newer, older];
   return {
-    uid: newer.uid,
+    subject: newer.subject,
     reason: strongerReason(older.reason, newer.reason),
     urgency: more.urgency,
-    state: newer.state,
     sinceMs: more.urgency === less.urgency ? Math.min(more.sinceMs, less.sinceMs) : more.sinceMs,
     requestedAt: newer.requestedAt ?? older.requestedAt,
     resyncSlot: newer.resyncSlot ?? older.resyncSlot,

@@ -4,12 +4,24 @@ import {
   type Reason,
   type Verify,
 } from '../functions/contract/event.ts';
-import type { ObjectSettings } from './annotations.ts';
+import { isFault } from '../functions/fault.ts';
+import type { ObjectSettings } from './flux/annotations.ts';
 import type { ImageRepository, Scan } from './flux/image-repository.ts';
 
-/** An ImageRepository that has been scanned. */
-export interface ScannedRepository extends ImageRepository {
+/** What may be published of an object as it is now. */
+export interface Publishable {
+  readonly object: ImageRepository;
+  readonly settings: ObjectSettings;
   readonly scan: Scan;
+  readonly state: PublishedState;
+}
+
+/** What may be published of an object; undefined where it is not scanned or its annotations are refused. */
+export function publishableOf(object: ImageRepository): Publishable | undefined {
+  const { settings, scan } = object;
+  if (isFault(settings) || scan === undefined) return undefined;
+  const request = requestOf({ object, settings, scan }, { reason: 'changed' });
+  return { object, settings, scan, state: stateOf(request) };
 }
 
 /** What a request has beside the object's own words. */
@@ -20,13 +32,11 @@ export interface RequestOccasion {
   readonly verify?: Verify | undefined;
 }
 
-/** The request that an event carries for an object as it is now. */
+/** The request that an event carries for an object. */
 export function requestOf(
-  object: ScannedRepository,
-  settings: ObjectSettings,
+  { object, settings, scan }: Omit<Publishable, 'state'>,
   occasion: RequestOccasion,
 ): MirrorRequest {
-  const { scan } = object;
   const { previousRevision, tags, verify } = occasion;
   return {
     imageRepository: { namespace: object.namespace, name: object.name, uid: object.uid },
@@ -54,8 +64,16 @@ export interface PublishedState {
   readonly configurationDigest: string;
 }
 
-/** The state that a request tells of. */
-export function stateOf(request: MirrorRequest): PublishedState {
+/** Whether two states are the same. */
+export function isSameState(one: PublishedState, other: PublishedState): boolean {
+  return (
+    one.image === other.image &&
+    one.revision === other.revision &&
+    one.configurationDigest === other.configurationDigest
+  );
+}
+
+function stateOf(request: MirrorRequest): PublishedState {
   return {
     image: request.image,
     revision: request.revision,

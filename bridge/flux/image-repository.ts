@@ -1,9 +1,7 @@
 import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
 import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
 import { Fault } from '../../functions/fault.ts';
-
-/** Prefix of the annotations that are ours. */
-export const ANNOTATION_PREFIX = 'imagerepo-mirror.io/';
+import { readAnnotations, type ObjectSettings } from './annotations.ts';
 
 /** What a scan of Flux found (`status`, written together in its last patch). */
 export interface Scan {
@@ -32,8 +30,10 @@ export interface ImageRepository {
   readonly settled: boolean;
   readonly provider: Provider | undefined;
   readonly insecure: boolean;
-  /** Ours alone, without their prefix; undefined where there is none. */
-  readonly annotations: Readonly<Record<string, string>> | undefined;
+  /** What its annotations ask for, or why they are refused. */
+  readonly settings: ObjectSettings | Fault;
+  /** The annotation of that name, in force or not. */
+  readonly requestedAt: string | undefined;
   /** Undefined where there is none yet, or one of a Flux before 2.7, which wrote no revision. */
   readonly scan: Scan | undefined;
   /**
@@ -68,7 +68,7 @@ export function readImageRepository(value: unknown): ImageRepository {
     settled: isSettled(metadata, status),
     provider: PROVIDERS.find((known) => known === provider),
     insecure: optional(spec, 'insecure', 'boolean', 'spec') ?? false,
-    annotations: ownAnnotations(metadata),
+    ...readAnnotations(optionalFields(metadata, 'annotations', 'metadata')),
     scan: readScan(spec, status),
     readySinceMs: readySince(status),
   };
@@ -160,16 +160,6 @@ function isSettled(metadata: Fields, status: Fields): boolean {
   const generation = optional(metadata, 'generation', 'number', 'metadata');
   const observed = optional(status, 'observedGeneration', 'number', 'status');
   return generation === undefined || observed === undefined || observed >= generation;
-}
-
-function ownAnnotations(metadata: Fields): Readonly<Record<string, string>> | undefined {
-  const all = optionalFields(metadata, 'annotations', 'metadata');
-  const own = Object.entries(all).flatMap(([name, value]) =>
-    name.startsWith(ANNOTATION_PREFIX) && typeof value === 'string'
-      ? [[name.slice(ANNOTATION_PREFIX.length), value] as const]
-      : [],
-  );
-  return own.length === 0 ? undefined : Object.fromEntries(own);
 }
 
 function texts(fields: Fields, name: string, at: string): readonly string[] | undefined {

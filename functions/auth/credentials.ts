@@ -79,8 +79,8 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
     if (side === 'destination' && repository !== undefined && !isDestination(host))
       return undefined;
     // Google's token opens whatever IAM lets the process do: it goes to Google's own registries only.
-    // guard: google-hosts-only
-    if (isGoogle(host)) {
+    const isGoogles = isGoogle(host); // guard: google-hosts-only, without: const isGoogles = true;
+    if (isGoogles) {
       // A public image can be read without an identity; nothing can be pushed without one.
       const token = side === 'source' ? await tokenIfAny() : await googleTokens.accessToken();
       if (token !== undefined) return { kind: 'google', token };

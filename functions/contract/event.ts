@@ -105,9 +105,9 @@ export interface EventOccasion {
   readonly clusterName: string;
   readonly time: Date;
   /** Value of the requestedAt annotation that caused it. */
-  readonly requestedAt?: string;
+  readonly requestedAt?: string | undefined;
   /** Number of the resync slot that caused it. */
-  readonly resyncSlot?: number;
+  readonly resyncSlot?: number | undefined;
   /** Number of the batch among those of one fan-out. */
   readonly batchIndex?: number;
 }

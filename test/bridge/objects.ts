@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
+import { readImageRepository } from '../../bridge/flux/image-repository.ts';
+import type { Subject } from '../../bridge/publish-queue.ts';
+import { publishableOf } from '../../bridge/request.ts';
 import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 
 /** What a test says of an ImageRepository; everything else is as Flux writes it. */
@@ -87,6 +90,12 @@ export function imageRepository(name: string, wanted: Wanted = {}): KubeObject {
             ],
           },
   };
+}
+
+/** An object that can be published and was not so far; its name is its uid. */
+export function subject(uid: string, revision = '1', wanted: Wanted = {}): Subject {
+  const object = readImageRepository(imageRepository(uid, { uid, revision, ...wanted }));
+  return { uid, publishable: publishableOf(object), published: undefined };
 }
 
 /** A uid nothing else has. */

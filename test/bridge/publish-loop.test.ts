@@ -4,9 +4,10 @@ import { describe, it } from 'node:test';
 import { createMetrics, type Metrics } from '../../bridge/metrics.ts';
 import { PublishLoop, type PublishLoopOptions } from '../../bridge/publish-loop.ts';
 import { PublishQueue, type Lane } from '../../bridge/publish-queue.ts';
-import { eventOf, type MirrorEvent, type Reason } from '../../functions/contract/event.ts';
+import type { MirrorEvent, Reason } from '../../functions/contract/event.ts';
 import { Fault } from '../../functions/fault.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
+import { subject } from './objects.ts';
 import { aWhile, eventually, quick } from './stand-ins.ts';
 
 interface Sent {
@@ -31,7 +32,6 @@ class Bench {
   /** Requests wait for this before they are answered. */
   gate: Promise<unknown> = Promise.resolve();
   mayPublish = true;
-  gone = new Set<string>();
   readonly loop: PublishLoop;
 
   constructor(options: Partial<PublishLoopOptions> = {}) {
@@ -44,11 +44,12 @@ class Bench {
           return events.map(({ data }) => this.answer(lane, data.imageRepository.name));
         },
       },
-      source: {
-        eventFor: ({ uid, reason }) => (this.gone.has(uid) ? undefined : eventNamed(uid, reason)),
-        accepted: ({ uid }) => this.accepted.push(uid),
-        refused: ({ uid }) => this.refused.push(uid),
+      observer: {
+        accepted: (taken) => this.accepted.push(taken.subject.uid),
+        refused: (taken) => this.refused.push(taken.subject.uid),
       },
+      clusterName: 'test',
+      wallNow: () => Date.now(),
       concurrent: 4,
       replayRate: 0,
       logger: createLogger({ write: () => undefined }),
@@ -61,8 +62,7 @@ class Bench {
   }
 
   offer(uid: string, reason: Reason): void {
-    const state = { image: 'ghcr.io/org/app', revision: '1', configurationDigest: 'c' };
-    this.queue.offer({ uid, reason, state, nowMs: performance.now() });
+    this.queue.offer({ subject: subject(uid), reason, nowMs: performance.now() });
     this.loop.wake();
   }
 
@@ -72,21 +72,6 @@ class Bench {
       .filter((each) => lane === undefined || each.lane === lane)
       .flatMap(({ names }) => names);
   }
-}
-
-function eventNamed(name: string, reason: Reason): MirrorEvent {
-  return eventOf(
-    {
-      imageRepository: { namespace: 'ns', name, uid: name },
-      image: 'ghcr.io/org/app',
-      revision: '1',
-      tagCount: 1,
-      scanTime: '2026-08-10T09:00:02Z',
-      exclusionList: [],
-      reason,
-    },
-    { clusterName: 'test', time: new Date() },
-  );
 }
 
 const away = new Fault('PUBLISH_FAILED', 'away');
@@ -200,13 +185,37 @@ describe('PublishLoop', () => {
     await bench.loop.drain(1000);
   });
 
-  it('sends nothing of an object that is gone', async () => {
-    const bench = new Bench();
-    bench.gone.add('a');
-    bench.offer('a', 'changed');
-    bench.offer('b', 'changed');
+  it('makes the event of the object as it is when it is sent', async () => {
+    const events: MirrorEvent[] = [];
+    const bench = new Bench({
+      publisher: {
+        publish: (_lane, sent) => {
+          events.push(...sent);
+          return Promise.resolve(sent.map(() => undefined));
+        },
+      },
+      wallNow: () => Date.parse('2026-08-10T10:00:00Z'),
+    });
+    const one = subject('a', '1');
+    const gone = subject('gone');
+    const published = { image: 'ghcr.io/org/a', revision: '0', configurationDigest: 'c' };
+    bench.queue.offer({ subject: one, reason: 'requested', requestedAt: 'now', nowMs: 0 });
+    bench.queue.offer({ subject: gone, reason: 'changed', nowMs: 0 });
+    bench.loop.wake();
+    Object.assign(one, { published, publishable: subject('a', '2').publishable });
+    Object.assign(gone, { publishable: undefined });
     await eventually('accepted', () => bench.accepted.length === 1);
-    assert.deepEqual(bench.names(), ['b']);
+    assert.deepEqual(
+      events.map(({ time, data: { revision, previousRevision, reason } }) => ({
+        ...{ time, revision, previousRevision, reason },
+      })),
+      [
+        {
+          ...{ time: '2026-08-10T10:00:00.000Z', revision: '2', previousRevision: '0' },
+          reason: 'requested',
+        },
+      ],
+    );
     assert.equal(bench.queue.oldestSinceMs(), undefined);
     await bench.loop.drain(1000);
   });

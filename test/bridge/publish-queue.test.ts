@@ -2,15 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { Reason } from '../../functions/contract/event.ts';
-import { laneOf, PublishQueue, sameState, type Offer } from '../../bridge/publish-queue.ts';
+import {
+  laneOf,
+  PublishQueue,
+  URGENCIES,
+  type Offer,
+  type Subject,
+} from '../../bridge/publish-queue.ts';
+import { subject } from './objects.ts';
 
-function offer(uid: string, reason: Reason, nowMs: number, revision = 'A'): Offer {
-  const state = { image: 'ghcr.io/org/app', revision, configurationDigest: 'c' };
-  return { uid, reason, state, nowMs };
+function offer(of: string | Subject, reason: Reason, nowMs: number): Offer {
+  return { subject: typeof of === 'string' ? subject(of) : of, reason, nowMs };
 }
 
-const uids = (events: readonly { readonly uid: string }[]): string[] =>
-  events.map(({ uid }) => uid);
+const uids = (events: readonly { readonly subject: Subject }[]): string[] =>
+  events.map(({ subject: { uid } }) => uid);
 
 describe('PublishQueue', () => {
   it('gives the oldest of an urgency first, and so many', () => {
@@ -26,28 +32,26 @@ describe('PublishQueue', () => {
   it('holds one event an object, however often it is offered', () => {
     const queue = new PublishQueue();
     for (let index = 0; index < 1000; index += 1) {
-      queue.offer(offer(`uid-${index % 10}`, 'changed', index, String(index)));
+      queue.offer(offer(`uid-${index % 10}`, 'changed', index));
     }
     assert.equal(queue.depth('change'), 10);
-    assert.equal(queue.take('change', 100)[0]?.state.revision, '990');
   });
 
-  it('keeps the newest state, the stronger reason and the greater urgency', () => {
+  it('keeps the stronger reason and the greater urgency', () => {
     const queue = new PublishQueue();
-    queue.offer(offer('a', 'changed', 1, 'A'));
-    queue.offer(offer('a', 'resync', 2, 'B'));
+    queue.offer(offer('a', 'changed', 1));
+    queue.offer(offer('a', 'resync', 2));
     const [event] = queue.take('change', 1);
     assert.equal(event?.reason, 'resync');
     assert.equal(event.urgency, 'change');
-    assert.equal(event.state.revision, 'B');
     assert.equal(event.sinceMs, 1);
     assert.equal(queue.depth('resync'), 0);
   });
 
   it('moves what waits in the replay up when it changes', () => {
     const queue = new PublishQueue();
-    queue.offer(offer('a', 'initial', 1, 'A'));
-    queue.offer(offer('a', 'changed', 2, 'B'));
+    queue.offer(offer('a', 'initial', 1));
+    queue.offer(offer('a', 'changed', 2));
     assert.equal(queue.depth('replay'), 0);
     assert.equal(queue.waiting('a')?.reason, 'changed');
     assert.equal(queue.waiting('a')?.urgency, 'change');
@@ -55,33 +59,32 @@ describe('PublishQueue', () => {
 
   it('counts the age of what waits from when it waits with that urgency', () => {
     const queue = new PublishQueue();
-    queue.offer(offer('a', 'initial', 1, 'A'));
-    queue.offer(offer('a', 'changed', 50, 'B'));
-    queue.offer(offer('a', 'changed', 100, 'C'));
+    queue.offer(offer('a', 'initial', 1));
+    queue.offer(offer('a', 'changed', 50));
+    queue.offer(offer('a', 'changed', 100));
     assert.equal(queue.waiting('a')?.sinceMs, 50);
-    queue.offer(offer('a', 'resync', 200, 'C'));
+    queue.offer(offer('a', 'resync', 200));
     assert.equal(queue.waiting('a')?.sinceMs, 50);
   });
 
   it('takes nothing of an object of which something is in flight', () => {
     const queue = new PublishQueue();
-    queue.offer(offer('a', 'changed', 1, 'A'));
+    queue.offer(offer('a', 'changed', 1));
     queue.take('change', 1);
-    queue.offer(offer('a', 'changed', 2, 'B'));
+    queue.offer(offer('a', 'changed', 2));
     assert.deepEqual(queue.take('change', 1), []);
     queue.settle('a');
-    assert.equal(queue.take('change', 1)[0]?.state.revision, 'B');
+    assert.equal(queue.take('change', 1)[0]?.sinceMs, 2);
   });
 
   it('merges what is given back with what came meanwhile', () => {
     const queue = new PublishQueue();
-    queue.offer({ ...offer('a', 'requested', 1, 'A'), requestedAt: 'now' });
+    queue.offer({ ...offer('a', 'requested', 1), requestedAt: 'now' });
     queue.take('change', 1);
-    queue.offer(offer('a', 'changed', 2, 'B'));
+    queue.offer(offer('a', 'changed', 2));
     queue.giveBack('a');
     const [event] = queue.take('change', 1);
     assert.equal(event?.reason, 'requested');
-    assert.equal(event.state.revision, 'B');
     assert.equal(event.requestedAt, 'now');
     assert.equal(event.sinceMs, 1);
   });
@@ -90,6 +93,48 @@ describe('PublishQueue', () => {
     const queue = new PublishQueue();
     queue.giveBack('a');
     assert.equal(queue.waiting('a'), undefined);
+  });
+
+  it('takes the object as it is when it is taken, with what was published before', () => {
+    const queue = new PublishQueue();
+    const one = subject('a', '1');
+    queue.offer(offer(one, 'changed', 1));
+    Object.assign(one, { publishable: subject('a', '2').publishable });
+    Object.assign(one, { published: { image: 'i', revision: '0', configurationDigest: 'c' } });
+    const [taken] = queue.take('change', 1);
+    assert.equal(taken?.publishable.state.revision, '2');
+    assert.equal(taken.previousRevision, '0');
+    assert.equal(queue.inFlight('a'), taken);
+  });
+
+  it('drops what may not be published any more', () => {
+    const queue = new PublishQueue();
+    const one = subject('a');
+    queue.offer(offer(one, 'changed', 1));
+    queue.offer(offer('b', 'changed', 1));
+    Object.assign(one, { publishable: undefined });
+    assert.deepEqual(uids(queue.take('change', 1)), ['b']);
+    assert.equal(queue.waiting('a'), undefined);
+    assert.equal(queue.depth('change'), 0);
+  });
+
+  it('drops of a suspended object what is no change', () => {
+    const queue = new PublishQueue();
+    for (const reason of ['changed', 'follow-up', 'resync', 'initial'] as const) {
+      queue.offer(offer(subject(reason, '1', { suspend: true }), reason, 1));
+    }
+    const taken = URGENCIES.flatMap((urgency) => queue.take(urgency, 10));
+    assert.deepEqual(uids(taken), ['changed']);
+  });
+
+  it('gives back what was taken of an object that came again, as its newest', () => {
+    const queue = new PublishQueue();
+    const [before, after] = [subject('a', '1'), subject('a', '2')];
+    queue.offer(offer(before, 'changed', 1));
+    queue.take('change', 1);
+    queue.offer(offer(after, 'initial', 2));
+    queue.giveBack('a');
+    assert.equal(queue.take('change', 1)[0]?.subject, after);
   });
 
   it('forgets an object', () => {
@@ -119,15 +164,5 @@ describe('laneOf', () => {
     for (const urgency of ['change', 'follow-up', 'resync'] as const) {
       assert.equal(laneOf(urgency), 'events');
     }
-  });
-});
-
-describe('sameState', () => {
-  it('compares image, revision and configuration', () => {
-    const state = { image: 'a', revision: 'b', configurationDigest: 'c' };
-    assert.ok(sameState(state, { ...state }));
-    assert.ok(!sameState(state, { ...state, image: 'x' }));
-    assert.ok(!sameState(state, { ...state, revision: 'x' }));
-    assert.ok(!sameState(state, { ...state, configurationDigest: 'x' }));
   });
 });

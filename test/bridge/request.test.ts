@@ -1,20 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isScanned } from '../../bridge/evaluation.ts';
 import { readImageRepository } from '../../bridge/flux/image-repository.ts';
-import { requestOf, stateOf, type ScannedRepository } from '../../bridge/request.ts';
+import {
+  isSameState,
+  publishableOf,
+  requestOf,
+  type Publishable,
+  type PublishedState,
+} from '../../bridge/request.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 
-function scanned(wanted: Wanted = {}): ScannedRepository {
+function publishable(wanted: Wanted = {}): Publishable {
   const object = readImageRepository(imageRepository('app', { revision: '1', ...wanted }));
-  assert.ok(isScanned(object));
-  return object;
+  const found = publishableOf(object);
+  assert.ok(found !== undefined);
+  return found;
 }
 
 describe('requestOf', () => {
   it('carries what the status says, and only what is there', () => {
-    assert.deepEqual(requestOf(scanned(), { enabled: true }, { reason: 'changed' }), {
+    assert.deepEqual(requestOf(publishable(), { reason: 'changed' }), {
       imageRepository: {
         namespace: 'flux-system',
         name: 'app',
@@ -32,8 +38,11 @@ describe('requestOf', () => {
 
   it('carries annotations, occasion and access', () => {
     const request = requestOf(
-      scanned({ provider: 'gcp', insecure: true }),
-      { enabled: true, destination: 'team/app', selection: { latest: 3 } },
+      publishable({
+        provider: 'gcp',
+        insecure: true,
+        annotations: { destination: 'team/app', latest: '3' },
+      }),
       { reason: 'requested', previousRevision: '0', tags: ['1.0.0'], verify: 'all' },
     );
     assert.equal(request.destination, 'team/app');
@@ -46,25 +55,41 @@ describe('requestOf', () => {
   });
 });
 
-describe('stateOf', () => {
-  const plain = { enabled: true };
-  const state = stateOf(requestOf(scanned(), plain, { reason: 'changed' }));
+describe('publishableOf', () => {
+  const { state } = publishable();
 
-  it('is the same whatever the reason, the scan time and the tag count', () => {
-    const later = scanned({ scanTime: '2026-08-11T09:00:02Z', tagCount: 13 });
-    const occasion = { reason: 'resync', previousRevision: '1' } as const;
-    assert.deepEqual(stateOf(requestOf(later, plain, occasion)), state);
+  it('has a state that is the same whatever the scan time and the tag count', () => {
+    const later = publishable({ scanTime: '2026-08-11T09:00:02Z', tagCount: 13 });
+    assert.deepEqual(later.state, state);
+    assert.equal(later.scan.tagCount, 13);
   });
 
-  it('differs by exclusion list, selection, destination, platforms, provider and plain HTTP', () => {
+  it('has a state that differs by exclusion list, selection, destination, platforms, provider and plain HTTP', () => {
     const others = [
-      requestOf(scanned({ exclusionList: ['^dev'] }), plain, { reason: 'changed' }),
-      requestOf(scanned(), { enabled: true, selection: { latest: 1 } }, { reason: 'changed' }),
-      requestOf(scanned(), { enabled: true, destination: 'x' }, { reason: 'changed' }),
-      requestOf(scanned(), { enabled: true, platforms: ['all'] }, { reason: 'changed' }),
-      requestOf(scanned({ provider: 'gcp' }), plain, { reason: 'changed' }),
-      requestOf(scanned({ insecure: true }), plain, { reason: 'changed' }),
-    ].map((request) => stateOf(request).configurationDigest);
+      publishable({ exclusionList: ['^dev'] }),
+      publishable({ annotations: { latest: '1' } }),
+      publishable({ annotations: { destination: 'x' } }),
+      publishable({ annotations: { platforms: 'all' } }),
+      publishable({ provider: 'gcp' }),
+      publishable({ insecure: true }),
+    ].map(({ state: { configurationDigest } }) => configurationDigest);
     assert.equal(new Set([...others, state.configurationDigest]).size, 7);
+  });
+
+  it('is nothing where there is no scan, or the annotations are refused', () => {
+    for (const wanted of [{ revision: '' }, { annotations: { include: '(' } }]) {
+      const object = readImageRepository(imageRepository('app', { revision: '1', ...wanted }));
+      assert.equal(publishableOf(object), undefined);
+    }
+  });
+});
+
+describe('isSameState', () => {
+  it('compares image, revision and configuration', () => {
+    const state: PublishedState = { image: 'a', revision: 'b', configurationDigest: 'c' };
+    assert.ok(isSameState(state, { ...state }));
+    assert.ok(!isSameState(state, { ...state, image: 'x' }));
+    assert.ok(!isSameState(state, { ...state, revision: 'x' }));
+    assert.ok(!isSameState(state, { ...state, configurationDigest: 'x' }));
   });
 });

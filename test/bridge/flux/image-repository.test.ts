@@ -43,7 +43,8 @@ describe('readImageRepository', () => {
       settled: true,
       provider: 'gcp',
       insecure: true,
-      annotations: { include: '^v' },
+      settings: { enabled: true, selection: { include: ['^v'] } },
+      requestedAt: undefined,
       scan: {
         image: 'ghcr.io/org/app',
         revision: '3921220339',

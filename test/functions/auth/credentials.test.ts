@@ -61,12 +61,13 @@ describe('credentials', () => {
   it('guard source-credentials: go to the sources alone that the operator allows', async () => {
     const { of, tokens } = opened({
       isAllowedSource: ({ host, path }) => host !== 'evil.org' && path === 'org/app',
-      dockerConfigFile: dockerConfig('ghcr.io', 'evil.org'),
+      dockerConfigFile: dockerConfig('ghcr.io', 'evil.org', 'd.example.com'),
     });
     assert.equal(await presented(of, 'source', 'ghcr.io'), 'ghcr.io');
     assert.equal(await presented(of, 'source', 'ghcr.io', 'org/other'), undefined);
     assert.equal(await presented(of, 'source', 'evil.org'), undefined);
     assert.equal(await presented(of, 'source', 'gcr.io', 'org/other'), undefined);
+    assert.equal(await presented(of, 'destination', 'd.example.com', 'p/q'), 'd.example.com');
     assert.equal(of('source', { host: 'evil.org', path: 'org/app' }), ANONYMOUS);
     assert.equal(tokens(), 0);
   });
@@ -235,6 +236,7 @@ describe('a token realm', () => {
   it('guard token-realm-userinfo: has no user in its URL', () => {
     refused(() => readRealm('https://user:pass@r.example.com/token', REGISTRY));
     refused(() => readRealm('https://user@r.example.com/token', REGISTRY));
+    refused(() => readRealm('https://:pass@r.example.com/token', REGISTRY));
   });
 
   it('is a URL', () => {

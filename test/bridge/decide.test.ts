@@ -1,20 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { readAnnotations } from '../../bridge/annotations.ts';
-import { isScanned } from '../../bridge/evaluation.ts';
 import {
   readImageRepository,
   succeeding,
   type ImageRepository,
 } from '../../bridge/flux/image-repository.ts';
-import { requestOf, stateOf, type PublishedState } from '../../bridge/request.ts';
+import { publishableOf, type PublishedState } from '../../bridge/request.ts';
 import {
   decide,
   type CurrentState,
   type Decision,
   type TrackedState,
-} from '../../bridge/revision-tracker.ts';
+} from '../../bridge/decide.ts';
 import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
 
 const A: PublishedState = { image: 'ghcr.io/org/app', revision: 'A', configurationDigest: 'c' };
@@ -200,10 +198,7 @@ function publishesOf(scenarios: ReturnType<typeof recordedScenarios>): Record<st
       if (event.type === 'BOOKMARK' || event.type === 'DELETED') continue;
       const firstSeen = event.type === 'ADDED';
       object = succeeding(object, readImageRepository(event.object));
-      const settings = readAnnotations(object.annotations);
-      const state = isScanned(object)
-        ? stateOf(requestOf(object, settings, { reason: 'changed' }))
-        : undefined;
+      const state = publishableOf(object)?.state;
       const { deleting, suspended } = object;
       const decision = decide(
         { published },

@@ -1,26 +1,17 @@
 import type { DestinationLayout } from '../functions/contract/destination.ts';
-import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import type { Fault } from '../functions/fault.ts';
+import type { MirrorEvent, Reason } from '../functions/contract/event.ts';
+import { isFault, type Fault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { DestinationClaims } from './destination-claims.ts';
-import {
-  enterClaim,
-  evaluate,
-  isScanned,
-  type Evaluation,
-  type EvaluationContext,
-  type Refusal,
-  type RefusalReason,
-} from './evaluation.ts';
+import { decide, type Decision } from './decide.ts';
+import { DestinationClaims, type Refusal, type RefusalReason } from './destination-claims.ts';
 import { succeeding, type ImageRepository } from './flux/image-repository.ts';
 import type { WatchHandler } from './flux/watcher.ts';
 import { objectFields } from './log-fields.ts';
 import type { Metrics } from './metrics.ts';
-import type { EventSource } from './publish-loop.ts';
-import { sameState, type PublishQueue, type WaitingEvent } from './publish-queue.ts';
-import { requestOf, type PublishedState } from './request.ts';
+import type { PublishObserver } from './publish-loop.ts';
+import type { PublishQueue, Subject, TakenEvent, WaitingEvent } from './publish-queue.ts';
+import { isSameState, publishableOf, type Publishable, type PublishedState } from './request.ts';
 import { resyncOffsetMs, resyncSlot } from './resync.ts';
-import { decide, type TrackedState } from './revision-tracker.ts';
 
 /** Told of objects that are refused, and of those that are no longer. */
 export interface RefusalReporter {
@@ -28,13 +19,12 @@ export interface RefusalReporter {
   mended(uid: string): void;
 }
 
-/** What {@link Reconciler} works with. */
-export interface ReconcilerOptions {
+/** Options of {@link Tracker}. */
+export interface TrackerOptions {
   readonly queue: PublishQueue;
   readonly refusals: RefusalReporter;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'decisions'>;
-  readonly clusterName: string;
   readonly destinationLayout: DestinationLayout;
   /** 0: no resync. */
   readonly resyncIntervalMs: number;
@@ -57,12 +47,11 @@ const REPEATS = { resync: 'Resync', 'follow-up': 'FollowUp', initial: 'TakenOver
 const RECENT_REQUEST_MS = 3_600_000;
 
 /** All that is kept of one object. */
-interface Tracked {
+interface Tracked extends Subject {
   object: ImageRepository;
+  publishable: Publishable | undefined;
   published: PublishedState | undefined;
   baseline: PublishedState | undefined;
-  /** What is being published. */
-  inFlight: PublishedState | undefined;
   /** What could not be published because it is too large: nothing is until it changes. */
   tooLarge: PublishedState | undefined;
   requestedAt: string | undefined;
@@ -76,19 +65,19 @@ interface Tracked {
 }
 
 /**
- * Turns what is seen of the objects into decisions, offers those to publish to the queue, and makes
- * the events from the objects as they are when they are sent.
+ * Keeps what is known of every object. Each change is judged once: what may be published of the object
+ * from now on, and whether it is. What is to be published is offered to the queue.
  */
-export class Reconciler implements WatchHandler, EventSource {
-  readonly #options: ReconcilerOptions;
+export class Tracker implements WatchHandler, PublishObserver {
+  readonly #options: TrackerOptions;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #context: EvaluationContext;
+  readonly #claims: DestinationClaims;
   #syncedOnce = false;
   #tickedAtMs: number;
 
-  constructor(options: ReconcilerOptions) {
+  constructor(options: TrackerOptions) {
     this.#options = options;
-    this.#context = { claims: new DestinationClaims(), layout: options.destinationLayout };
+    this.#claims = new DestinationClaims(options.destinationLayout);
     this.#tickedAtMs = options.wallNow();
   }
 
@@ -125,7 +114,7 @@ export class Reconciler implements WatchHandler, EventSource {
     for (const uid of [...this.#tracked.keys()]) {
       if (!uids.has(uid)) this.#forget(uid);
     }
-    for (const { object } of this.#tracked.values()) enterClaim(object, this.#context);
+    for (const { object } of this.#tracked.values()) this.#claims.enter(object);
     for (const tracked of this.#tracked.values()) this.#decide(tracked);
     if (this.#syncedOnce) return;
     this.#syncedOnce = true;
@@ -135,7 +124,7 @@ export class Reconciler implements WatchHandler, EventSource {
 
   changed(object: ImageRepository): void {
     const tracked = this.#store(object);
-    const neighbours = enterClaim(tracked.object, this.#context);
+    const neighbours = this.#claims.enter(tracked.object);
     this.#decide(tracked);
     this.#decideAgain(neighbours);
   }
@@ -182,37 +171,7 @@ export class Reconciler implements WatchHandler, EventSource {
     }
   }
 
-  eventFor(waiting: WaitingEvent): MirrorEvent | undefined {
-    const tracked = this.#tracked.get(waiting.uid);
-    if (tracked === undefined) return undefined;
-    const evaluation = this.#evaluate(tracked);
-    const { object } = tracked;
-    if (
-      evaluation.refusal !== undefined ||
-      evaluation.state === undefined ||
-      !isScanned(object) ||
-      object.deleting ||
-      !evaluation.settings.enabled
-    ) {
-      // Asked for while it was refused: asked for still when it is mended.
-      if (waiting.requestedAt !== undefined) tracked.requestedAt = undefined;
-      return undefined;
-    }
-    if (object.suspended && waiting.urgency !== 'change') return undefined;
-    const request = requestOf(object, evaluation.settings, {
-      reason: waiting.reason,
-      previousRevision: tracked.published?.revision,
-    });
-    tracked.inFlight = evaluation.state;
-    return eventOf(request, {
-      clusterName: this.#options.clusterName,
-      time: new Date(this.#options.wallNow()),
-      ...(waiting.requestedAt === undefined ? {} : { requestedAt: waiting.requestedAt }),
-      ...(waiting.resyncSlot === undefined ? {} : { resyncSlot: waiting.resyncSlot }),
-    });
-  }
-
-  accepted(waiting: WaitingEvent, event: MirrorEvent): void {
+  accepted(taken: TakenEvent, event: MirrorEvent): void {
     const { imageRepository, image, revision, reason, tagCount } = event.data;
     this.#options.logger.info(`published ${reason} of ${image}`, {
       ...objectFields(imageRepository),
@@ -222,23 +181,22 @@ export class Reconciler implements WatchHandler, EventSource {
       tagCount,
       eventId: event.id,
     });
-    const tracked = this.#tracked.get(waiting.uid);
+    const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
-    if (waiting.urgency === 'change') this.#scheduleFollowUp(tracked, { image, revision });
+    if (taken.urgency === 'change') this.#scheduleFollowUp(tracked, { image, revision });
     else if (reason === 'initial') this.#resumeFollowUp(tracked);
-    tracked.published = tracked.inFlight ?? waiting.state;
-    tracked.inFlight = undefined;
+    tracked.published = taken.publishable.state;
     tracked.baseline = undefined;
   }
 
-  refused(waiting: WaitingEvent, fault: Fault): void {
-    const tracked = this.#tracked.get(waiting.uid);
+  refused(taken: TakenEvent, fault: Fault): void {
+    const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
     if (fault.disposition === 'permanent') {
-      tracked.tooLarge = tracked.inFlight;
+      tracked.tooLarge = taken.publishable.state;
+      if (isTooLarge(tracked, tracked.publishable)) tracked.publishable = undefined;
       this.#refuse(tracked, { reason: 'EventTooLarge', message: fault.message });
-    }
-    tracked.inFlight = undefined;
+    } else if (tracked.publishable === undefined) askAgain(tracked, taken);
   }
 
   #store(seen: ImageRepository): Tracked {
@@ -249,12 +207,13 @@ export class Reconciler implements WatchHandler, EventSource {
       return known;
     }
     const tracked: Tracked = {
+      uid: object.uid,
       object,
+      publishable: undefined,
       published: undefined,
       baseline: undefined,
-      inFlight: undefined,
       tooLarge: undefined,
-      requestedAt: this.#requestedBefore(object.annotations?.['requestedAt']),
+      requestedAt: this.#requestedBefore(object.requestedAt),
       requestSeenAtMs: 0,
       firstSeen: true,
       refusal: undefined,
@@ -287,15 +246,9 @@ export class Reconciler implements WatchHandler, EventSource {
     const tracked = this.#tracked.get(uid);
     if (tracked?.refusal !== undefined) this.#options.refusals.mended(uid);
     this.#tracked.delete(uid);
+    if (tracked !== undefined) tracked.publishable = undefined;
     this.#options.queue.drop(uid);
-    return this.#context.claims.withdraw(uid);
-  }
-
-  #evaluate({ object, tooLarge, refusal }: Tracked): Evaluation {
-    const evaluation = evaluate(object, this.#context);
-    if (evaluation.refusal !== undefined || evaluation.state === undefined) return evaluation;
-    const still = tooLarge !== undefined && sameState(tooLarge, evaluation.state);
-    return still && refusal !== undefined ? { refusal } : evaluation;
+    return this.#claims.withdraw(uid);
   }
 
   #decideAgain(uids: readonly string[]): void {
@@ -305,12 +258,13 @@ export class Reconciler implements WatchHandler, EventSource {
     }
   }
 
+  /** Judges what an object has become, and offers it where it is to be published. */
   #decide(tracked: Tracked): void {
-    const evaluation = this.#evaluate(tracked);
     const { object, firstSeen } = tracked;
     tracked.firstSeen = false;
-    if (evaluation.refusal !== undefined) {
-      this.#refuse(tracked, evaluation.refusal);
+    const { found, refusal } = this.#judge(tracked);
+    if (refusal !== undefined) {
+      this.#refuse(tracked, refusal);
       return;
     }
     if (tracked.refusal !== undefined) {
@@ -322,40 +276,70 @@ export class Reconciler implements WatchHandler, EventSource {
       tracked.refusal = undefined;
       this.#options.refusals.mended(object.uid);
     }
-    const { enabled, requestedAt } = evaluation.settings;
-    const decision = decide(trackedState(tracked), {
-      deleting: object.deleting,
-      enabled,
-      suspended: object.suspended,
-      requestedAt,
-      state: evaluation.state,
-      firstSeen,
-    });
+    const taken = this.#options.queue.inFlight(object.uid);
+    const inFlight = taken?.subject === tracked ? taken.publishable.state : undefined;
+    const { baseline, requestedAt, published } = tracked;
+    const decision = decide(
+      { published: inFlight ?? published, baseline, requestedAt },
+      {
+        deleting: object.deleting,
+        enabled: !isFault(object.settings) && object.settings.enabled,
+        suspended: object.suspended,
+        requestedAt: object.requestedAt,
+        state: found?.state,
+        firstSeen,
+      },
+    );
     this.#options.metrics.decisions.inc({ cause: decision.cause });
     this.#options.logger.debug(`decided: ${decision.cause}`, objectFields(object));
-    if (!decision.publish || evaluation.state === undefined) {
-      if (decision.cause === 'Suspended' || decision.cause === 'Disabled') {
-        this.#layBaseline(tracked, evaluation.state);
-      }
-      return;
+    if (decision.publish) this.#publish(tracked, decision, found?.state);
+    else if (decision.cause === 'Suspended' || decision.cause === 'Disabled') {
+      this.#layBaseline(tracked, found?.state);
     }
-    if (decision.cause === 'FirstSeen' && !this.#options.replayOnStart && !this.#syncedOnce) {
+  }
+
+  /** What may be published of an object from now on, or why nothing may. */
+  #judge(tracked: Tracked): {
+    readonly found: Publishable | undefined;
+    readonly refusal: Refusal | undefined;
+  } {
+    const { object } = tracked;
+    const found = publishableOf(object);
+    const tooLarge = isTooLarge(tracked, found) ? tracked.refusal : undefined;
+    const refusal = this.#claims.refusalOf(object) ?? tooLarge;
+    const isOff = refusal !== undefined || object.deleting || found?.settings.enabled !== true;
+    tracked.publishable = isOff ? undefined : found;
+    if (isOff) askAgain(tracked, this.#options.queue.waiting(object.uid));
+    return { found, refusal };
+  }
+
+  #publish(
+    tracked: Tracked,
+    { cause, reason }: Extract<Decision, { publish: true }>,
+    state: PublishedState | undefined,
+  ): void {
+    if (cause === 'FirstSeen' && !this.#options.replayOnStart && !this.#syncedOnce) {
       this.#resumeFollowUp(tracked);
-      tracked.published = evaluation.state;
+      tracked.published = state;
       return;
     }
-    if (decision.reason === 'initial') this.#layBaseline(tracked, evaluation.state);
-    if (decision.reason === 'requested') {
-      tracked.requestedAt = requestedAt;
-      tracked.requestSeenAtMs = this.#options.now();
+    if (reason === 'initial') this.#layBaseline(tracked, state);
+    if (reason !== 'requested') {
+      this.#offer(tracked, reason, {});
+      return;
     }
-    this.#options.queue.offer({
-      uid: object.uid,
-      reason: decision.reason,
-      state: evaluation.state,
-      nowMs: this.#options.now(),
-      ...(decision.reason === 'requested' ? { requestedAt } : {}),
-    });
+    const { requestedAt } = tracked.object;
+    tracked.requestedAt = requestedAt;
+    tracked.requestSeenAtMs = this.#options.now();
+    this.#offer(tracked, reason, { requestedAt });
+  }
+
+  #offer(
+    subject: Tracked,
+    reason: Reason,
+    more: { readonly requestedAt?: string | undefined; readonly resyncSlot?: number | undefined },
+  ): void {
+    this.#options.queue.offer({ subject, reason, nowMs: this.#options.now(), ...more });
     this.#options.onOffer();
   }
 
@@ -409,27 +393,20 @@ export class Reconciler implements WatchHandler, EventSource {
   }
 
   #repeat(tracked: Tracked, reason: keyof typeof REPEATS, slot: number | undefined): void {
-    const { object } = tracked;
-    if (object.suspended || object.deleting || tracked.refusal !== undefined) return;
-    const evaluation = this.#evaluate(tracked);
-    if (evaluation.refusal !== undefined || evaluation.state === undefined) return;
-    if (!evaluation.settings.enabled) return;
+    if (tracked.publishable === undefined || tracked.refusal !== undefined) return;
+    if (tracked.object.suspended) return;
     this.#options.metrics.decisions.inc({ cause: REPEATS[reason] });
-    this.#options.queue.offer({
-      uid: object.uid,
-      reason,
-      state: evaluation.state,
-      nowMs: this.#options.now(),
-      resyncSlot: slot,
-    });
-    this.#options.onOffer();
+    this.#offer(tracked, reason, { resyncSlot: slot });
   }
 }
 
-function trackedState(tracked: Tracked): TrackedState {
-  return {
-    published: tracked.inFlight ?? tracked.published,
-    baseline: tracked.baseline,
-    requestedAt: tracked.requestedAt,
-  };
+/** What was refused as too large is so until another state is to be published. */
+function isTooLarge({ tooLarge }: Tracked, publishable: Publishable | undefined): boolean {
+  if (tooLarge === undefined || publishable === undefined) return false;
+  return isSameState(tooLarge, publishable.state);
+}
+
+/** What was asked for and cannot be published now is asked for still when it can. */
+function askAgain(tracked: Tracked, waiting: Pick<WaitingEvent, 'requestedAt'> | undefined): void {
+  if (waiting?.requestedAt !== undefined) tracked.requestedAt = undefined;
 }

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Refusal } from '../../bridge/evaluation.ts';
+import type { Refusal } from '../../bridge/destination-claims.ts';
 import { readImageRepository } from '../../bridge/flux/image-repository.ts';
 import { createMetrics } from '../../bridge/metrics.ts';
-import { PublishQueue, URGENCIES, type WaitingEvent } from '../../bridge/publish-queue.ts';
-import { Reconciler, type ReconcilerOptions } from '../../bridge/reconciler.ts';
+import { PublishQueue, URGENCIES, type TakenEvent } from '../../bridge/publish-queue.ts';
+import { requestOf } from '../../bridge/request.ts';
 import { resyncOffsetMs } from '../../bridge/resync.ts';
-import type { MirrorEvent } from '../../functions/contract/event.ts';
+import { Tracker, type TrackerOptions } from '../../bridge/tracker.ts';
+import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
 import { Fault } from '../../functions/fault.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { imageRepository, type Wanted } from './objects.ts';
@@ -16,17 +17,17 @@ import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
-/** A reconciler with a clock of its own, whose queue is published by hand. */
+/** A tracker with a clock of its own, whose queue is published by hand. */
 class Bench {
   nowMs = 0;
   wallMs = Date.parse('2026-08-10T00:00:00Z');
   offers = 0;
   readonly queue = new PublishQueue();
   readonly refusals = new Map<string, Refusal>();
-  readonly reconciler: Reconciler;
+  readonly tracker: Tracker;
 
-  constructor(options: Partial<ReconcilerOptions> = {}) {
-    this.reconciler = new Reconciler({
+  constructor(options: Partial<TrackerOptions> = {}) {
+    this.tracker = new Tracker({
       queue: this.queue,
       refusals: {
         refused: ({ name }, refusal) => this.refusals.set(name, refusal),
@@ -39,7 +40,6 @@ class Bench {
         watchedObjects: () => 0,
         refusedObjects: () => ({}),
       }),
-      clusterName: 'test',
       destinationLayout: 'host-path',
       resyncIntervalMs: 0,
       followUpMs: 0,
@@ -58,14 +58,14 @@ class Bench {
     const read = objects.map(([name, wanted]) =>
       readImageRepository(imageRepository(name, { revision: '1', ...wanted })),
     );
-    for (const object of read) this.reconciler.listed(object);
-    this.reconciler.synced(new Set(read.map(({ uid }) => uid)));
+    for (const object of read) this.tracker.listed(object);
+    this.tracker.synced(new Set(read.map(({ uid }) => uid)));
   }
 
   /** A watch event. */
   see(name: string, wanted: Wanted = {}): void {
     const object = imageRepository(name, { revision: '1', ...wanted });
-    this.reconciler.changed(readImageRepository(object));
+    this.tracker.changed(readImageRepository(object));
   }
 
   /** Lets time go by, ticking every second. */
@@ -74,23 +74,38 @@ class Bench {
       const stepMs = Math.min(1000, left);
       this.nowMs += stepMs;
       this.wallMs += stepMs;
-      this.reconciler.tick();
+      this.tracker.tick();
     }
   }
 
-  take(): readonly WaitingEvent[] {
+  take(): readonly TakenEvent[] {
     return URGENCIES.flatMap((urgency) => this.queue.take(urgency, 1000));
   }
 
   /** Publishes what waits; gives the events. */
   publish(): readonly MirrorEvent[] {
-    return this.take().flatMap((waiting) => {
-      const event = this.reconciler.eventFor(waiting);
-      this.queue.settle(waiting.uid);
-      if (event === undefined) return [];
-      this.reconciler.accepted(waiting, event);
-      return [event];
+    return this.take().map((taken) => this.accept(taken));
+  }
+
+  /** Pub/Sub takes an event that was taken out. */
+  accept(taken: TakenEvent): MirrorEvent {
+    const event = eventOf(requestOf(taken.publishable, taken), {
+      clusterName: 'test',
+      time: new Date(this.wallMs),
+      requestedAt: taken.requestedAt,
+      resyncSlot: taken.resyncSlot,
     });
+    this.queue.settle(taken.subject.uid);
+    this.tracker.accepted(taken, event);
+    return event;
+  }
+
+  /** Pub/Sub does not take it. */
+  refuse(taken: TakenEvent, fault: Fault): void {
+    const { uid } = taken.subject;
+    if (fault.disposition === 'transient') this.queue.giveBack(uid);
+    else this.queue.settle(uid);
+    this.tracker.refused(taken, fault);
   }
 
   /** `name:reason` of what is published now. */
@@ -99,11 +114,11 @@ class Bench {
   }
 }
 
-describe('Reconciler', () => {
+describe('Tracker', () => {
   it('replays every scanned object once, as initial', () => {
     const bench = new Bench();
     bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
-    assert.equal(bench.reconciler.size, 3);
+    assert.equal(bench.tracker.size, 3);
     assert.deepEqual(bench.reasons(), ['a:initial', 'b:initial']);
     bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
     assert.deepEqual(bench.reasons(), []);
@@ -153,14 +168,11 @@ describe('Reconciler', () => {
   it('publishes nothing twice that is being published', () => {
     const bench = new Bench();
     bench.list(['a']);
-    const [waiting] = bench.take();
-    assert.ok(waiting !== undefined);
-    const event = bench.reconciler.eventFor(waiting);
-    assert.ok(event !== undefined);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
     bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
-    assert.equal(bench.queue.waiting(waiting.uid), undefined);
-    bench.reconciler.accepted(waiting, event);
-    bench.queue.settle(waiting.uid);
+    assert.equal(bench.queue.waiting(taken.subject.uid), undefined);
+    bench.accept(taken);
     bench.see('a', { scanTime: '2026-08-10T10:05:00Z' });
     assert.deepEqual(bench.reasons(), []);
   });
@@ -168,19 +180,43 @@ describe('Reconciler', () => {
   it('publishes again what Pub/Sub did not take', () => {
     const bench = new Bench();
     bench.list(['a']);
-    const [waiting] = bench.take();
-    assert.ok(waiting !== undefined);
-    bench.reconciler.eventFor(waiting);
-    bench.reconciler.refused(waiting, new Fault('PUBLISH_FAILED', 'away'));
-    bench.queue.giveBack(waiting.uid);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
     assert.deepEqual(bench.reasons(), ['a:initial']);
+  });
+
+  it('publishes again what came again while Pub/Sub did not take it', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.tracker.deleted('uid-of-flux-system-a');
+    bench.see('a', { revision: '2' });
+    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    const events = bench.publish();
+    assert.deepEqual(
+      events.map(({ data }) => data.revision),
+      ['2'],
+    );
+    assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('publishes nothing of what is deleted while Pub/Sub does not take it', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.tracker.deleted('uid-of-flux-system-a');
+    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    assert.deepEqual(bench.reasons(), []);
   });
 
   it('forgets what is deleted, waiting events included', () => {
     const bench = new Bench();
     bench.list(['a']);
-    bench.reconciler.deleted('uid-of-flux-system-a');
-    assert.equal(bench.reconciler.size, 0);
+    bench.tracker.deleted('uid-of-flux-system-a');
+    assert.equal(bench.tracker.size, 0);
     assert.deepEqual(bench.reasons(), []);
     bench.see('a');
     assert.deepEqual(bench.reasons(), ['a:initial']);
@@ -191,7 +227,7 @@ describe('Reconciler', () => {
     bench.list(['a'], ['b']);
     bench.publish();
     bench.list(['b', { revision: '2' }], ['c']);
-    assert.equal(bench.reconciler.size, 2);
+    assert.equal(bench.tracker.size, 2);
     assert.deepEqual(bench.reasons(), ['b:changed', 'c:initial']);
   });
 
@@ -199,13 +235,13 @@ describe('Reconciler', () => {
     const bench = new Bench();
     bench.list(['a']);
     bench.publish();
-    bench.reconciler.synced(new Set(['uid-of-flux-system-a']));
+    bench.tracker.synced(new Set(['uid-of-flux-system-a']));
     bench.see('a');
     assert.deepEqual(bench.reasons(), []);
   });
 });
 
-describe('Reconciler, suspended and disabled objects', () => {
+describe('Tracker, suspended and disabled objects', () => {
   it('publishes what is found suspended when it is resumed', () => {
     const bench = new Bench();
     bench.list(['a', { suspend: true }]);
@@ -254,7 +290,7 @@ describe('Reconciler, suspended and disabled objects', () => {
   });
 });
 
-describe('Reconciler, requestedAt', () => {
+describe('Tracker, requestedAt', () => {
   it('does what was asked for in the hour before it started', () => {
     const bench = new Bench();
     const at = (ms: number): Wanted => ({
@@ -318,7 +354,31 @@ describe('Reconciler, requestedAt', () => {
   });
 });
 
-describe('Reconciler, configuration and refusal', () => {
+describe('Tracker, configuration and refusal', () => {
+  it('asks again for what was asked for and refused while Pub/Sub did not take it', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.see('a', { annotations: { requestedAt: '1', include: '(' } });
+    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+  });
+
+  it('publishes what changed while the state before was refused as too large', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.see('a', { revision: '2' });
+    bench.refuse(taken, new Fault('EVENT_TOO_LARGE', 'too large'));
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+  });
+
   it('publishes an annotation alone as configured', () => {
     const bench = new Bench();
     bench.list(['a']);
@@ -334,19 +394,19 @@ describe('Reconciler, configuration and refusal', () => {
     bench.list(['a', { annotations: { latest: 'x' } }], ['b']);
     assert.deepEqual(bench.reasons(), ['b:initial']);
     assert.equal(bench.refusals.get('a')?.reason, 'AnnotationInvalid');
-    assert.equal(bench.reconciler.refusedCounts().AnnotationInvalid, 1);
+    assert.equal(bench.tracker.refusedCounts().AnnotationInvalid, 1);
     bench.see('a', { revision: '2', annotations: { latest: 'x' } });
     assert.deepEqual(bench.reasons(), []);
     bench.see('a', { revision: '2', annotations: { latest: '5' } });
     assert.equal(bench.refusals.size, 0);
     assert.deepEqual(bench.reasons(), ['a:changed']);
-    assert.equal(bench.reconciler.refusedCounts().AnnotationInvalid, 0);
+    assert.equal(bench.tracker.refusedCounts().AnnotationInvalid, 0);
   });
 
   it('clears the refusal of what is deleted', () => {
     const bench = new Bench();
     bench.list(['a', { annotations: { latest: 'x' } }]);
-    bench.reconciler.deleted('uid-of-flux-system-a');
+    bench.tracker.deleted('uid-of-flux-system-a');
     assert.equal(bench.refusals.size, 0);
   });
 
@@ -365,7 +425,7 @@ describe('Reconciler, configuration and refusal', () => {
       const bench = new Bench({ destinationLayout: 'name' });
       bench.list(['young', young], ['old', old]);
       bench.publish();
-      if (go === 'deleted') bench.reconciler.deleted('uid-of-flux-system-old');
+      if (go === 'deleted') bench.tracker.deleted('uid-of-flux-system-old');
       if (go === 'disabled') bench.see('old', { ...old, annotations: { enabled: 'false' } });
       if (go === 'moved') bench.see('old', { ...old, annotations: { destination: 'team/x' } });
       const reasons = bench.reasons();
@@ -391,7 +451,7 @@ describe('Reconciler, configuration and refusal', () => {
     assert.deepEqual(bench.reasons(), ['young:initial']);
     bench.see('old', old);
     assert.deepEqual(bench.reasons(), ['old:initial']);
-    bench.reconciler.deleted('uid-of-flux-system-old');
+    bench.tracker.deleted('uid-of-flux-system-old');
     assert.deepEqual(bench.reasons(), ['young:initial']);
     bench.see('young', young);
     assert.deepEqual(bench.reasons(), []);
@@ -400,11 +460,9 @@ describe('Reconciler, configuration and refusal', () => {
   it('refuses an event that is too large until the object changes', () => {
     const bench = new Bench();
     bench.list(['a']);
-    const [waiting] = bench.take();
-    assert.ok(waiting !== undefined);
-    bench.reconciler.eventFor(waiting);
-    bench.reconciler.refused(waiting, new Fault('EVENT_TOO_LARGE', 'too large'));
-    bench.queue.settle(waiting.uid);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.refuse(taken, new Fault('EVENT_TOO_LARGE', 'too large'));
     bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
     assert.deepEqual(bench.reasons(), []);
     assert.equal(bench.refusals.get('a')?.reason, 'EventTooLarge');
@@ -414,7 +472,7 @@ describe('Reconciler, configuration and refusal', () => {
   });
 });
 
-describe('Reconciler, resync and follow-up', () => {
+describe('Tracker, resync and follow-up', () => {
   it('publishes each object once an interval, at its own moment', () => {
     const bench = new Bench({ resyncIntervalMs: HOUR_MS });
     const names = ['a', 'b', 'c', 'd'];
@@ -457,10 +515,10 @@ describe('Reconciler, resync and follow-up', () => {
     bench.list(['a']);
     bench.publish();
     bench.wallMs += 10 * HOUR_MS;
-    bench.reconciler.tick();
+    bench.tracker.tick();
     assert.deepEqual(bench.reasons(), ['a:resync']);
     bench.wallMs -= 10 * HOUR_MS;
-    bench.reconciler.tick();
+    bench.tracker.tick();
     bench.pass(1000);
     assert.deepEqual(bench.reasons(), []);
   });
@@ -508,7 +566,7 @@ describe('Reconciler, resync and follow-up', () => {
       assert.deepEqual(bench.reasons(), []);
       bench.pass(1000);
       assert.deepEqual(bench.reasons(), ['young:follow-up']);
-      bench.reconciler.takeOver();
+      bench.tracker.takeOver();
       bench.publish();
       bench.pass(HOUR_MS);
       assert.deepEqual(bench.reasons(), []);
@@ -551,18 +609,18 @@ describe('Reconciler, resync and follow-up', () => {
 
   it('does nothing before the list is complete', () => {
     const bench = new Bench({ resyncIntervalMs: 1000 });
-    bench.reconciler.listed(readImageRepository(imageRepository('a', { revision: '1' })));
+    bench.tracker.listed(readImageRepository(imageRepository('a', { revision: '1' })));
     bench.pass(10_000);
     assert.deepEqual(bench.reasons(), []);
   });
 });
 
-describe('Reconciler, when this replica takes over', () => {
+describe('Tracker, when this replica takes over', () => {
   it('publishes what changed while it stood by as changes, and all else as on a first start', () => {
     const bench = new Bench();
     bench.list(['a'], ['b'], ['c']);
     bench.see('b', { revision: '2' });
-    bench.reconciler.takeOver();
+    bench.tracker.takeOver();
     assert.deepEqual(bench.reasons(), ['b:changed', 'a:initial', 'c:initial']);
   });
 
@@ -571,7 +629,7 @@ describe('Reconciler, when this replica takes over', () => {
     bench.list(['a'], ['b'], ['paused', { suspend: true }]);
     bench.publish();
     bench.see('b', { revision: '2' });
-    bench.reconciler.takeOver();
+    bench.tracker.takeOver();
     const events = bench.publish();
     assert.deepEqual(
       events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`),
@@ -585,7 +643,7 @@ describe('Reconciler, when this replica takes over', () => {
     const bench = new Bench({ replayOnStart: false });
     bench.list(['a'], ['b']);
     bench.see('b', { revision: '2' });
-    bench.reconciler.takeOver();
+    bench.tracker.takeOver();
     assert.deepEqual(bench.reasons(), ['b:changed']);
   });
 
@@ -593,8 +651,8 @@ describe('Reconciler, when this replica takes over', () => {
     const bench = new Bench({ resyncIntervalMs: HOUR_MS, replayOnStart: false });
     bench.list(['a']);
     bench.wallMs += 10 * HOUR_MS;
-    bench.reconciler.takeOver();
-    bench.reconciler.tick();
+    bench.tracker.takeOver();
+    bench.tracker.tick();
     assert.deepEqual(bench.reasons(), ['a:resync']);
   });
 
@@ -604,7 +662,7 @@ describe('Reconciler, when this replica takes over', () => {
     bench.see('a', { annotations: { requestedAt: '1' } });
     bench.nowMs += HOUR_MS;
     bench.see('b', { annotations: { requestedAt: '1' } });
-    bench.reconciler.takeOver();
+    bench.tracker.takeOver();
     const events = bench.publish();
     assert.deepEqual(
       events.map(({ data }) => `${data.imageRepository.name}:${data.reason}`),
@@ -618,8 +676,8 @@ describe('Reconciler, when this replica takes over', () => {
     const bench = new Bench({ resyncIntervalMs: HOUR_MS });
     bench.list(['a']);
     bench.wallMs += 10 * HOUR_MS;
-    bench.reconciler.takeOver();
-    bench.reconciler.tick();
+    bench.tracker.takeOver();
+    bench.tracker.tick();
     assert.deepEqual(bench.reasons(), ['a:initial']);
   });
 
@@ -628,14 +686,14 @@ describe('Reconciler, when this replica takes over', () => {
     bench.list(['a']);
     bench.see('a', { revision: '2' });
     bench.nowMs += HOUR_MS;
-    bench.reconciler.takeOver();
+    bench.tracker.takeOver();
     assert.deepEqual(bench.reasons(), ['a:changed']);
     bench.pass(10 * MINUTE_MS);
     assert.deepEqual(bench.reasons(), ['a:follow-up']);
   });
 });
 
-describe('Reconciler, with the stream of a real Flux', () => {
+describe('Tracker, with the stream of a real Flux', () => {
   it('publishes once for each scenario that changes something, with 50 objects interleaved', () => {
     const bench = new Bench();
     bench.list();
@@ -649,8 +707,8 @@ describe('Reconciler, with the stream of a real Flux', () => {
           if (event.type === 'BOOKMARK' || metadata.name === undefined) continue;
           const uid = `copy-${copy}`;
           const object = { ...event.object, metadata: { ...metadata, uid, name: uid } };
-          if (event.type === 'DELETED') bench.reconciler.deleted(uid);
-          else bench.reconciler.changed(readImageRepository(object));
+          if (event.type === 'DELETED') bench.tracker.deleted(uid);
+          else bench.tracker.changed(readImageRepository(object));
         }
         published.push(...bench.publish().map(({ data }) => `${name}/${data.imageRepository.uid}`));
       }
@@ -658,6 +716,6 @@ describe('Reconciler, with the stream of a real Flux', () => {
       for (let copy = 0; copy < copies; copy += 1) expected.push(`${name}/copy-${copy}`);
     }
     assert.deepEqual(published.sort(), expected.sort());
-    assert.equal(bench.reconciler.size, 0);
+    assert.equal(bench.tracker.size, 0);
   });
 });

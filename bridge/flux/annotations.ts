@@ -1,10 +1,12 @@
-import { requirePath } from '../functions/contract/destination.ts';
-import { normalPlatforms } from '../functions/contract/platform.ts';
-import { readSelection, type Selection } from '../functions/contract/selection.ts';
-import { Fault, isFault, printable } from '../functions/fault.ts';
-import { ANNOTATION_PREFIX } from './flux/image-repository.ts';
+import { requirePath } from '../../functions/contract/destination.ts';
+import { normalPlatforms } from '../../functions/contract/platform.ts';
+import { readSelection, type Selection } from '../../functions/contract/selection.ts';
+import { Fault, isFault, printable } from '../../functions/fault.ts';
 
-/** What an ImageRepository's annotations ask for. */
+/** Prefix of the annotations that are ours. */
+const ANNOTATION_PREFIX = 'imagerepo-mirror.io/';
+
+/** What an ImageRepository's annotations ask for, but `requestedAt`. */
 export interface ObjectSettings {
   /** Default true. */
   readonly enabled: boolean;
@@ -13,11 +15,9 @@ export interface ObjectSettings {
   readonly selection?: Selection;
   /** Platforms in normal form, or `all` alone. */
   readonly platforms?: readonly string[];
-  /** Any new value asks for mirroring now. */
-  readonly requestedAt?: string;
 }
 
-/** Most characters of a requestedAt value: it is compared, never read. */
+/** Most characters of a requestedAt value: it is only compared. */
 const MAX_TOKEN_LENGTH = 256;
 
 const DEFAULTS: ObjectSettings = { enabled: true };
@@ -36,15 +36,44 @@ const NAMES = [
 
 type Name = (typeof NAMES)[number];
 
+/** What the annotations of an object say. */
+export interface Annotated {
+  /** Or why they are refused: `ANNOTATION_INVALID`, with the annotation's name as field. */
+  readonly settings: ObjectSettings | Fault;
+  /** Any new value asks for mirroring now; undefined where it is absent or empty. */
+  readonly requestedAt: string | undefined;
+}
+
+/** Nearly all objects have none of ours: they share this one. */
+const NONE: Annotated = { settings: DEFAULTS, requestedAt: undefined };
+
 /**
- * Reads an object's own annotations (names without the prefix). A name that is none of ours is
+ * Reads what is ours of an object's annotations. A name with our prefix that is none of ours is
  * refused too: a misspelt `include` must not mirror everything.
- * @throws Fault `ANNOTATION_INVALID` with the annotation's name as field
  */
-export function readAnnotations(
-  annotations: Readonly<Record<string, string>> | undefined,
-): ObjectSettings {
-  if (annotations === undefined) return DEFAULTS;
+export function readAnnotations(all: Readonly<Record<string, unknown>>): Annotated {
+  const own = Object.entries(all).flatMap(([name, value]) =>
+    name.startsWith(ANNOTATION_PREFIX) && typeof value === 'string'
+      ? [[name.slice(ANNOTATION_PREFIX.length), value] as const]
+      : [],
+  );
+  if (own.length === 0) return NONE;
+  const given = Object.fromEntries(own) as Readonly<Record<string, string>>;
+  const { requestedAt = '' } = given;
+  return { settings: settingsOf(given), requestedAt: requestedAt === '' ? undefined : requestedAt };
+}
+
+function settingsOf(given: Readonly<Record<string, string>>): ObjectSettings | Fault {
+  try {
+    return readSettings(given);
+  } catch (error) {
+    if (isFault(error, 'ANNOTATION_INVALID')) return error;
+    throw error;
+  }
+}
+
+/** @throws Fault `ANNOTATION_INVALID` */
+function readSettings(annotations: Readonly<Record<string, string>>): ObjectSettings {
   for (const name of Object.keys(annotations)) {
     if (!(NAMES as readonly string[]).includes(name)) {
       throw invalid(name, `is no annotation: known are ${NAMES.join(', ')}`);
@@ -52,15 +81,16 @@ export function readAnnotations(
   }
   const given = annotations as Readonly<Partial<Record<Name, string>>>;
   const selection = selectionOf(given);
-  return {
+  const settings = {
     enabled: readEnabled(given.enabled),
     ...(given.destination === undefined ? {} : { destination: readDestination(given.destination) }),
     ...(selection === undefined ? {} : { selection }),
     ...(given.platforms === undefined ? {} : { platforms: platformsIn(given.platforms) }),
-    ...(given.requestedAt === undefined || given.requestedAt === ''
-      ? {}
-      : { requestedAt: readToken(given.requestedAt) }),
   };
+  if ((given.requestedAt?.length ?? 0) > MAX_TOKEN_LENGTH) {
+    throw invalid('requestedAt', `is longer than ${MAX_TOKEN_LENGTH} characters`);
+  }
+  return settings;
 }
 
 function readEnabled(value: string | undefined): boolean {
@@ -75,13 +105,6 @@ function readDestination(value: string): string {
   } catch (error) {
     throw invalid('destination', isFault(error) ? error.message : String(error));
   }
-}
-
-function readToken(value: string): string {
-  if (value.length > MAX_TOKEN_LENGTH) {
-    throw invalid('requestedAt', `is longer than ${MAX_TOKEN_LENGTH} characters`);
-  }
-  return value;
 }
 
 /** Separated by commas or lines, as in `PLATFORMS`. */

@@ -1,18 +1,45 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { readAnnotations } from '../../bridge/annotations.ts';
-import { faultOf } from './faults.ts';
+import {
+  readAnnotations,
+  type Annotated,
+  type ObjectSettings,
+} from '../../../bridge/flux/annotations.ts';
+import { isFault, type Fault } from '../../../functions/fault.ts';
+
+/** Reads annotations of ours, given without their prefix. */
+function read(own: Readonly<Record<string, string>>): Annotated {
+  return readAnnotations(
+    Object.fromEntries(
+      Object.entries(own).map(([name, value]) => [`imagerepo-mirror.io/${name}`, value]),
+    ),
+  );
+}
+
+function settingsOf(own: Readonly<Record<string, string>>): ObjectSettings {
+  const { settings } = read(own);
+  assert.ok(!isFault(settings), JSON.stringify(own));
+  return settings;
+}
+
+function faultOf(own: Readonly<Record<string, string>>): Fault {
+  const { settings } = read(own);
+  assert.ok(isFault(settings, 'ANNOTATION_INVALID'), JSON.stringify(settings));
+  return settings;
+}
 
 describe('readAnnotations', () => {
   it('enables what says nothing', () => {
-    assert.deepEqual(readAnnotations(undefined), { enabled: true });
-    assert.deepEqual(readAnnotations({}), { enabled: true });
+    const nothing = { settings: { enabled: true }, requestedAt: undefined };
+    assert.deepEqual(readAnnotations({}), nothing);
+    assert.deepEqual(readAnnotations({ 'example.com/enabled': 'false', enabled: 'x' }), nothing);
+    assert.deepEqual(readAnnotations({ 'imagerepo-mirror.io/latest': 7 }), nothing);
   });
 
   it('reads every annotation', () => {
     assert.deepEqual(
-      readAnnotations({
+      read({
         enabled: 'true',
         destination: 'team/app',
         include: '^v1\\.\n ^v2\\.{1,2} \n',
@@ -24,27 +51,29 @@ describe('readAnnotations', () => {
         requestedAt: '2026-08-10T08:00:00Z',
       }),
       {
-        enabled: true,
-        destination: 'team/app',
-        selection: {
-          include: ['^v1\\.', '^v2\\.{1,2}'],
-          exclude: ['-rc'],
-          semver: '>=1.2.0 <3',
-          latest: 20,
-          sortBy: 'numerical',
+        settings: {
+          enabled: true,
+          destination: 'team/app',
+          selection: {
+            include: ['^v1\\.', '^v2\\.{1,2}'],
+            exclude: ['-rc'],
+            semver: '>=1.2.0 <3',
+            latest: 20,
+            sortBy: 'numerical',
+          },
+          platforms: ['linux/amd64', 'linux/arm64'],
         },
-        platforms: ['linux/amd64', 'linux/arm64'],
         requestedAt: '2026-08-10T08:00:00Z',
       },
     );
   });
 
   it('disables at "false"', () => {
-    assert.equal(readAnnotations({ enabled: 'false' }).enabled, false);
+    assert.equal(settingsOf({ enabled: 'false' }).enabled, false);
   });
 
   it('takes an empty requestedAt for none', () => {
-    assert.deepEqual(readAnnotations({ requestedAt: '' }), { enabled: true });
+    assert.equal(read({ requestedAt: '' }).requestedAt, undefined);
   });
 
   const invalid: readonly (readonly [string, string, string])[] = [
@@ -72,14 +101,18 @@ describe('readAnnotations', () => {
   ];
   for (const [name, value, what] of invalid) {
     it(`refuses ${what} in ${name}`, () => {
-      const fault = faultOf('ANNOTATION_INVALID', () => readAnnotations({ [name]: value }));
+      const fault = faultOf({ [name]: value });
       assert.equal(fault.field, `imagerepo-mirror.io/${name}`);
     });
   }
 
   it('refuses more patterns than an exclusion list may have', () => {
     const include = Array.from({ length: 26 }, (_, index) => `^v${index}`).join('\n');
-    const fault = faultOf('ANNOTATION_INVALID', () => readAnnotations({ include }));
+    const fault = faultOf({ include });
     assert.equal(fault.field, 'imagerepo-mirror.io/include');
+  });
+
+  it('tells requestedAt beside what is refused', () => {
+    assert.equal(read({ requestedAt: 'now', include: '(' }).requestedAt, 'now');
   });
 });
