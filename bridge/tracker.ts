@@ -10,8 +10,8 @@ import { objectFields } from './log-fields.ts';
 import type { Metrics } from './metrics.ts';
 import type { PublishObserver } from './publish-loop.ts';
 import type { PublishQueue, Subject, TakenEvent, WaitingEvent } from './publish-queue.ts';
+import { Repeats, type RepeatOptions } from './repeats.ts';
 import { isSameState, publishableOf, type Publishable, type PublishedState } from './request.ts';
-import { resyncOffsetMs, resyncSlot } from './resync.ts';
 
 /** Told of objects that are refused, and of those that are no longer. */
 export interface RefusalReporter {
@@ -20,16 +20,12 @@ export interface RefusalReporter {
 }
 
 /** Options of {@link Tracker}. */
-export interface TrackerOptions {
+export interface TrackerOptions extends RepeatOptions {
   readonly queue: PublishQueue;
   readonly refusals: RefusalReporter;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'decisions'>;
   readonly destinationLayout: DestinationLayout;
-  /** 0: no resync. */
-  readonly resyncIntervalMs: number;
-  /** 0: no follow-up. */
-  readonly followUpMs: number;
   /** False: objects of the first list count as published. */
   readonly replayOnStart: boolean;
   /** Called when something was offered to the queue. */
@@ -59,9 +55,7 @@ interface Tracked extends Subject {
   requestSeenAtMs: number;
   firstSeen: boolean;
   refusal: Refusal | undefined;
-  readonly resyncOffsetMs: number;
-  followUpAtMs: number | undefined;
-  changedAtMs: number;
+  readonly repeats: Repeats;
 }
 
 /**
@@ -153,21 +147,14 @@ export class Tracker implements WatchHandler, PublishObserver {
    * replica that publishes.
    */
   tick(): void {
-    const { resyncIntervalMs, now, wallNow } = this.#options;
-    const wallMs = wallNow();
+    const { now, wallNow } = this.#options;
     if (!this.#syncedOnce) return;
     const beforeMs = this.#tickedAtMs;
-    this.#tickedAtMs = wallMs;
+    this.#tickedAtMs = wallNow();
     for (const tracked of this.#tracked.values()) {
-      if (tracked.followUpAtMs !== undefined && now() >= tracked.followUpAtMs) {
-        this.#followUp(tracked);
-      }
-      if (resyncIntervalMs > 0) {
-        const slot = resyncSlot(wallMs, tracked.resyncOffsetMs, resyncIntervalMs);
-        if (slot > resyncSlot(beforeMs, tracked.resyncOffsetMs, resyncIntervalMs)) {
-          this.#repeat(tracked, 'resync', slot);
-        }
-      }
+      if (tracked.repeats.takeFollowUp(now())) this.#repeat(tracked, 'follow-up', undefined);
+      const slot = tracked.repeats.resyncBetween(beforeMs, this.#tickedAtMs);
+      if (slot !== undefined) this.#repeat(tracked, 'resync', slot);
     }
   }
 
@@ -183,7 +170,9 @@ export class Tracker implements WatchHandler, PublishObserver {
     });
     const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
-    if (taken.urgency === 'change') this.#scheduleFollowUp(tracked, { image, revision });
+    const { published } = tracked;
+    const hasOtherTags = published?.image !== image || published.revision !== revision;
+    if (taken.urgency === 'change' && hasOtherTags) tracked.repeats.changed(0, this.#options.now());
     else if (reason === 'initial') this.#resumeFollowUp(tracked);
     tracked.published = taken.publishable.state;
     tracked.baseline = undefined;
@@ -217,9 +206,7 @@ export class Tracker implements WatchHandler, PublishObserver {
       requestSeenAtMs: 0,
       firstSeen: true,
       refusal: undefined,
-      resyncOffsetMs: resyncOffsetMs(object.uid, this.#options.resyncIntervalMs),
-      followUpAtMs: undefined,
-      changedAtMs: 0,
+      repeats: new Repeats(object.uid, this.#options),
     };
     this.#tracked.set(object.uid, tracked);
     return tracked;
@@ -359,37 +346,15 @@ export class Tracker implements WatchHandler, PublishObserver {
     if (tracked.published === undefined) tracked.baseline ??= state;
   }
 
-  /** Signatures usually follow an image: what was published with other tags is published again. */
-  #scheduleFollowUp(
-    tracked: Tracked,
-    { image, revision }: Pick<PublishedState, 'image' | 'revision'>,
-  ): void {
-    const { followUpMs, now } = this.#options;
-    const before = tracked.published;
-    if (followUpMs === 0 || (before?.image === image && before.revision === revision)) return;
-    tracked.changedAtMs = now();
-    tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
-  }
-
   /**
    * What was published first by this replica may have changed shortly before it started: whoever
    * published that owed a follow-up.
    */
   #resumeFollowUp(tracked: Tracked): void {
-    const { followUpMs, now, wallNow } = this.#options;
+    const { now, wallNow } = this.#options;
     const { readySinceMs } = tracked.object;
     if (tracked.published !== undefined || readySinceMs === undefined) return;
-    const ageMs = Math.max(0, wallNow() - readySinceMs);
-    if (ageMs >= followUpMs) return;
-    tracked.changedAtMs = now() - ageMs;
-    tracked.followUpAtMs ??= tracked.changedAtMs + followUpMs;
-  }
-
-  #followUp(tracked: Tracked): void {
-    const againAtMs = tracked.changedAtMs + this.#options.followUpMs;
-    // Another change came meanwhile: its own follow-up is due later.
-    tracked.followUpAtMs = againAtMs > this.#options.now() ? againAtMs : undefined;
-    this.#repeat(tracked, 'follow-up', undefined);
+    tracked.repeats.changed(Math.max(0, wallNow() - readySinceMs), now());
   }
 
   #repeat(tracked: Tracked, reason: keyof typeof REPEATS, slot: number | undefined): void {
