@@ -1,7 +1,6 @@
 import { Fault, toFault, type FaultCode } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { backoff, type BackoffRange } from './backoff.ts';
-import { sleep } from './sleep.ts';
+import { backoff, sleep, type BackoffRange } from './backoff.ts';
 
 /** How long something is tried, and who hears of it. */
 export interface AttemptOptions {

@@ -3,17 +3,15 @@ import { toFault, type Fault } from '../functions/fault.ts';
 import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { attempt, type AttemptOptions } from './attempts.ts';
-import type { BackoffRange } from './backoff.ts';
+import { sleep, type BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
 import { DestinationClaims } from './destination-claims.ts';
-import type { ImageRepository } from './flux/image-repository.ts';
+import { objectFields, type ImageRepository } from './flux/image-repository.ts';
 import { listImageRepositories, type ListOptions } from './flux/lister.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
-import { objectFields } from './log-fields.ts';
 import { createPacer } from './pacer.ts';
 import { MAX_BATCH, type EventPublisher } from './publisher.ts';
 import { publishableOf, requestOf } from './request.ts';
-import { sleep } from './sleep.ts';
 
 /** What {@link backfill} works with. */
 export interface BackfillParts {

@@ -1,3 +1,5 @@
+import { sleep as sleepOrFail, SYSTEM_TIMING } from '../functions/concurrency.ts';
+
 /** Waiting times between tries of one thing; see {@link backoff}. */
 export interface Backoff {
   /** Time to wait before the next try, ms; each is longer than the one before. */
@@ -33,4 +35,9 @@ export function backoff(range: BackoffRange = {}): Backoff {
       tries = 0;
     },
   };
+}
+
+/** Waits; ends early, without an error, when the signal is aborted. */
+export async function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+  await sleepOrFail(SYSTEM_TIMING, delayMs, signal).catch(() => undefined);
 }

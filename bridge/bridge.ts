@@ -3,20 +3,19 @@ import { hostname } from 'node:os';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { BackoffRange } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
+import { objectFields } from './flux/image-repository.ts';
 import { ObjectEvents } from './flux/object-events.ts';
 import { watchImageRepositories, type WatchState } from './flux/watcher.ts';
 import type { ApiServer } from './kubernetes/api-server.ts';
 import type { LeaderElection } from './leader-election.ts';
 import { Heartbeats } from './heartbeat.ts';
 import { leadershipOf, requireNamespace } from './leadership.ts';
-import { objectFields } from './log-fields.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { serveBridge } from './pages.ts';
+import { serveBridge, unreadyReasons, type ReadinessInput } from './http.ts';
 import { checkPermissions } from './permission-check.ts';
 import { PublishLoop } from './publish-loop.ts';
 import { PublishQueue, URGENCIES } from './publish-queue.ts';
 import type { EventPublisher } from './publisher.ts';
-import { unreadyReasons, type ReadinessInput } from './readiness.ts';
 import { Tracker } from './tracker.ts';
 
 /** What the bridge works with, besides its options. */

@@ -1,7 +1,7 @@
 import { encodeHeartbeat, type Heartbeat } from '../functions/contract/heartbeat.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { EventPublisher } from './publisher.ts';
-import { sleep } from './sleep.ts';
+import { sleep } from './backoff.ts';
 
 /** Time between two signs of life. The alert opens after 15 minutes, three of them. */
 export const HEARTBEAT_INTERVAL_MS = 300_000;

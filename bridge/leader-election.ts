@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { toFault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { LeaseRecord, LeaseStore } from './kubernetes/leases.ts';
-import { sleep } from './sleep.ts';
+import { sleep } from './backoff.ts';
 
 /** The bridge's name among controllers. */
 export const CONTROLLER_NAME = 'imagerepo-mirror';

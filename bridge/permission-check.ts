@@ -1,8 +1,7 @@
 import { toFault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { backoff, type BackoffRange } from './backoff.ts';
+import { backoff, sleep, type BackoffRange } from './backoff.ts';
 import type { EventPublisher } from './publisher.ts';
-import { sleep } from './sleep.ts';
 
 /** Whether the credentials are there and may publish, asked from the start until they may. */
 export interface PermissionCheck {

@@ -102,6 +102,7 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
       'functions/options/',
       'functions/pubsub/',
       'functions/fault.ts',
+      'functions/concurrency.ts',
       'functions/watchdog.ts',
     ],
   ],

@@ -1,6 +1,7 @@
 import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
 import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
 import { Fault } from '../../functions/fault.ts';
+import type { LogFields } from '../../functions/telemetry/logger.ts';
 import { readAnnotations, type ObjectSettings } from './annotations.ts';
 
 /** What a scan of Flux found (`status`, written together in its last patch). */
@@ -82,6 +83,22 @@ export function describeObject(value: unknown): string {
     return typeof text === 'string' && text !== '' ? text : '?';
   };
   return `${part('namespace')}/${part('name')}`;
+}
+
+/** The keys by which Flux's tools find the lines of an object (`flux logs --kind --name`). */
+export function objectFields(object: {
+  readonly namespace: string;
+  readonly name: string;
+}): LogFields {
+  const { namespace, name } = object;
+  return {
+    controller: 'imagerepository',
+    controllerGroup: 'image.toolkit.fluxcd.io',
+    controllerKind: 'ImageRepository',
+    ImageRepository: { name, namespace },
+    namespace,
+    name,
+  };
 }
 
 /** The uid of an object, however malformed the rest of it is. */

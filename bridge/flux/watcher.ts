@@ -1,10 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 
 import { Fault, isFault, toFault, type FaultCode } from '../../functions/fault.ts';
-import { backoff, type Backoff, type BackoffRange } from '../backoff.ts';
+import { backoff, sleep, type Backoff, type BackoffRange } from '../backoff.ts';
 import { answerFault, connectionFault } from '../kubernetes/api-server.ts';
-import { readLines } from '../kubernetes/lines.ts';
-import { sleep } from '../sleep.ts';
+import { readLines } from '../kubernetes/json-stream.ts';
 import { uidOf, type ImageRepository } from './image-repository.ts';
 import {
   imageRepositoriesPath,

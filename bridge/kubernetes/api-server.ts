@@ -3,7 +3,7 @@ import https, { type RequestOptions } from 'node:https';
 
 import { Fault, printable } from '../../functions/fault.ts';
 import { loadKubeAccess, type KubeAccess } from './kubeconfig.ts';
-import { ManagedFieldsFilter } from './managed-fields.ts';
+import { ManagedFieldsFilter } from './json-stream.ts';
 import { CredentialSource } from './user-credentials.ts';
 
 /** HTTP methods that the bridge uses, and the type of the body each sends. */

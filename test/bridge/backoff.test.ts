@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { backoff } from '../../bridge/backoff.ts';
+import { backoff, sleep } from '../../bridge/backoff.ts';
 
 describe('backoff', () => {
   it('doubles up to the longest wait', () => {
@@ -29,5 +29,21 @@ describe('backoff', () => {
     const wait = backoff({ random: () => 0 });
     for (let tries = 0; tries < 2000; tries += 1) wait.next();
     assert.equal(wait.next(), 30_000);
+  });
+});
+
+describe('sleep', () => {
+  it('waits', async () => {
+    const startMs = performance.now();
+    await sleep(20, new AbortController().signal);
+    assert.ok(performance.now() - startMs >= 15);
+  });
+
+  it('ends at once when it is aborted, before or meanwhile', async () => {
+    await sleep(3_600_000, AbortSignal.abort());
+    const controller = new AbortController();
+    const sleeping = sleep(3_600_000, controller.signal);
+    controller.abort();
+    await sleeping;
   });
 });

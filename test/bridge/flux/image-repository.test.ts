@@ -6,6 +6,7 @@ import {
   readImageRepository,
   uidOf,
   succeeding,
+  objectFields,
 } from '../../../bridge/flux/image-repository.ts';
 import { DEFAULT_EXCLUSION_LIST } from '../../../functions/contract/selection.ts';
 import { faultOf } from '../faults.ts';
@@ -182,5 +183,18 @@ describe('describeObject and uidOf', () => {
     assert.equal(uidOf({ metadata: { uid: 'u' } }), 'u');
     assert.equal(uidOf({ metadata: { uid: 7 } }), undefined);
     assert.equal(uidOf('x'), undefined);
+  });
+});
+
+describe('objectFields', () => {
+  it('has the keys by which flux logs finds the lines of an object', () => {
+    assert.deepEqual(objectFields({ namespace: 'flux-system', name: 'podinfo' }), {
+      controller: 'imagerepository',
+      controllerGroup: 'image.toolkit.fluxcd.io',
+      controllerKind: 'ImageRepository',
+      ImageRepository: { name: 'podinfo', namespace: 'flux-system' },
+      namespace: 'flux-system',
+      name: 'podinfo',
+    });
   });
 });

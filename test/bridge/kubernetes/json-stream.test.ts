@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { ManagedFieldsFilter } from '../../../bridge/kubernetes/managed-fields.ts';
+import { ManagedFieldsFilter, readLines } from '../../../bridge/kubernetes/json-stream.ts';
+import { faultOfPromise } from '../faults.ts';
 
 /** What is left of a text that arrives in pieces of so many bytes. */
 function filtered(text: string, pieceBytes = text.length): string {
@@ -56,5 +58,36 @@ describe('ManagedFieldsFilter', () => {
       assert.equal(filtered(text, pieces), JSON.stringify({ a, managedFields: [], c: [a] }));
     });
     fc.assert(property, { examples: [[{ managedFields: 1 }, ']', 1]] });
+  });
+});
+
+async function linesOf(chunks: readonly (string | Buffer)[]): Promise<string[]> {
+  const lines: string[] = [];
+  const buffers = chunks.map((chunk) => Buffer.from(chunk));
+  for await (const line of readLines(Readable.from(buffers))) lines.push(line);
+  return lines;
+}
+
+describe('readLines', () => {
+  it('gives several lines of a chunk', async () => {
+    assert.deepEqual(await linesOf(['a\nb\n\nc\n']), ['a', 'b', '', 'c']);
+  });
+
+  it('puts a line together that comes in pieces', async () => {
+    assert.deepEqual(await linesOf(['a', 'b', 'c\nd', '\n']), ['abc', 'd']);
+  });
+
+  it('keeps a character together whose bytes come in two chunks', async () => {
+    const bytes = Buffer.from('{"ü":1}\n');
+    assert.deepEqual(await linesOf([bytes.subarray(0, 3), bytes.subarray(3)]), ['{"ü":1}']);
+  });
+
+  it('drops an unfinished last line', async () => {
+    assert.deepEqual(await linesOf(['a\nb']), ['a']);
+  });
+
+  it('refuses a line without end', async () => {
+    const chunk = Buffer.alloc(1024 * 1024, 0x61);
+    await faultOfPromise('RESPONSE_TOO_LARGE', linesOf(Array.from({ length: 17 }, () => chunk)));
   });
 });
