@@ -60,24 +60,34 @@ async function presented(
 describe('credentials', () => {
   it('guard source-credentials: go to the sources alone that the operator allows', async () => {
     const { of, tokens } = opened({
-      isAllowedSource: ({ host, path }) => host !== 'evil.org' && path === 'org/app',
-      dockerConfigFile: dockerConfig('ghcr.io', 'evil.org', 'd.example.com'),
+      destinationHost: 'eu.gcr.io',
+      isAllowedSource: ({ host, path }) => host === 'gcr.io' && path === 'org/app',
+      dockerConfigFile: dockerConfig('evil.org'),
     });
-    assert.equal(await presented(of, 'source', 'ghcr.io'), 'ghcr.io');
-    assert.equal(await presented(of, 'source', 'ghcr.io', 'org/other'), undefined);
-    assert.equal(await presented(of, 'source', 'evil.org'), undefined);
     assert.equal(await presented(of, 'source', 'gcr.io', 'org/other'), undefined);
-    assert.equal(await presented(of, 'destination', 'd.example.com', 'p/q'), 'd.example.com');
-    assert.equal(of('source', { host: 'evil.org', path: 'org/app' }), ANONYMOUS);
+    assert.equal(await presented(of, 'source', 'evil.org'), undefined);
     assert.equal(tokens(), 0);
+    assert.equal(await presented(of, 'source', 'gcr.io'), 'token-1');
+    assert.equal(await presented(of, 'destination', 'eu.gcr.io'), 'token-2');
+    assert.equal(of('source', { host: 'evil.org', path: 'org/app' }), ANONYMOUS);
   });
 
   it('guard destination-credentials: those of the destination go to its own host alone', async () => {
-    const { of, tokens } = opened({ dockerConfigFile: dockerConfig('ghcr.io', 'd.example.com') });
-    assert.equal(await presented(of, 'destination', 'd.example.com'), 'd.example.com');
+    const { of, tokens } = opened({
+      destinationHost: 'eu.gcr.io',
+      dockerConfigFile: dockerConfig('ghcr.io'),
+    });
     assert.equal(await presented(of, 'destination', 'ghcr.io'), undefined);
     assert.equal(await presented(of, 'destination', 'gcr.io'), undefined);
     assert.equal(tokens(), 0);
+    assert.equal(await presented(of, 'destination', 'eu.gcr.io'), 'token-1');
+  });
+
+  it('of the docker config go to the host that they stand under, on either side', async () => {
+    const { of } = opened({ dockerConfigFile: dockerConfig('ghcr.io', 'd.example.com') });
+    assert.equal(await presented(of, 'source', 'ghcr.io'), 'ghcr.io');
+    assert.equal(await presented(of, 'source', 'quay.io'), undefined);
+    assert.equal(await presented(of, 'destination', 'd.example.com'), 'd.example.com');
   });
 
   it('knows the destination where its URL leaves the port of http out', async () => {
