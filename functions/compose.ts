@@ -20,13 +20,13 @@ import {
 } from './registry/registries.ts';
 import type { AdmissionRules } from './subscriber/admission.ts';
 import type { EndableProcess } from './subscriber/delivery-deadline.ts';
+import type { DoWork } from './subscriber/execute-event.ts';
 import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
 import { matchesImage } from './subscriber/image-pattern.ts';
 import { logWholeIndexes } from './subscriber/log-lines.ts';
 import { queueClient, type QueueClient } from './pubsub/client.ts';
 import { topicPublisher, type TopicPublisher } from './pubsub/publisher.ts';
 import { createSubscriber, type Subscriber } from './subscriber/subscriber.ts';
-import type { DoWork } from './subscriber/work.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { meteredLogger } from './telemetry/metered-logger.ts';
 import { otlpMetrics, type OtlpMetrics } from './telemetry/otlp.ts';
@@ -104,8 +104,8 @@ export function composeEngine(
   const mirrorOptions = mirrorOptionsOf(config, options.dryRun ?? false);
 
   const doWork: DoWork = async (work) => {
-    const { admission, deadlineAtMs, deadline, delegation, observer } = work;
-    const { source } = admission;
+    const { admission, deadline, delegation, observer } = work;
+    const [{ source }, deadlineAtMs] = [admission, deadline.endsAtMs];
     const end = watchdog.begin(`mirror ${source.host}/${source.path}`);
     return mirrorRepository(
       work.event.data,

@@ -4,11 +4,10 @@ import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Engine } from '../compose.ts';
 import type { JobConfig } from '../config.ts';
 import { eventOf, type MirrorEvent } from '../contract/event.ts';
-import { toFault } from '../fault.ts';
 import { NO_DEADLINE } from '../mirror/deadline.ts';
 import type { TagRecord } from '../mirror/outcome.ts';
 import type { RepositoryResult, RunResult } from '../report/report-document.ts';
-import { admit } from '../subscriber/admission.ts';
+import { executeEvent } from '../subscriber/execute-event.ts';
 import { matchesImage } from '../subscriber/image-pattern.ts';
 
 /** Told what happens during a run. */
@@ -25,7 +24,7 @@ export interface RunObserver {
  */
 export async function mirrorImages(
   config: JobConfig,
-  engine: Engine,
+  engine: Pick<Engine, 'doWork' | 'rules'>,
   observer: RunObserver,
   deadlineAtMs: number | undefined,
   signal: AbortSignal,
@@ -47,35 +46,30 @@ export async function mirrorImages(
 async function mirrorImage(
   image: string,
   config: JobConfig,
-  engine: Engine,
+  engine: Pick<Engine, 'doWork' | 'rules'>,
   observer: RunObserver,
   deadlineAtMs: number | undefined,
   signal: AbortSignal,
 ): Promise<RepositoryResult> {
   const startedAtMs = SYSTEM_TIMING.now();
   const event = eventOfImage(image, config);
-  const records: TagRecord[] = [];
-  try {
-    const report = await engine.doWork({
-      event,
-      admission: admit(event, { ...engine.rules, allowedSources: [] }),
-      deadline: { ...NO_DEADLINE, endsAtMs: deadlineAtMs ?? Infinity },
-      deadlineAtMs,
-      observer: {
-        onRecord: (record) => {
-          observer.onRecord(image, record);
-          if (config.output === 'json') records.push(record);
-        },
-        onBytes: observer.onBytes,
+  const records: TagRecord[] | undefined = config.output === 'json' ? [] : undefined;
+  const { report, fault } = await executeEvent(event, {
+    doWork: engine.doWork,
+    rules: { ...engine.rules, allowedSources: [] },
+    deadline: { ...NO_DEADLINE, endsAtMs: deadlineAtMs ?? Infinity },
+    observer: {
+      onRecord: (record) => {
+        observer.onRecord(image, record);
+        records?.push(record);
       },
-      signal,
-    });
-    const durationMs = SYSTEM_TIMING.now() - startedAtMs;
-    return { image, report, durationMs, ...(config.output === 'json' ? { records } : {}) };
-  } catch (error) {
-    const fault = toFault(error, 'mirror repository');
-    return { image, fault, durationMs: SYSTEM_TIMING.now() - startedAtMs };
-  }
+      onBytes: observer.onBytes,
+    },
+    signal,
+  });
+  const durationMs = SYSTEM_TIMING.now() - startedAtMs;
+  if (report === undefined) return { image, durationMs, ...(fault === undefined ? {} : { fault }) };
+  return { image, report, durationMs, ...(records === undefined ? {} : { records }) };
 }
 
 /** The event that asks for what the command line says; it belongs to no object of a cluster. */

@@ -3,21 +3,19 @@ import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
 import { heartbeatOf } from '../contract/heartbeat.ts';
 import { toFault, type Fault } from '../fault.ts';
-import type { MirrorReport } from '../mirror/report.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { traceFields } from '../telemetry/trace.ts';
-import { admit, type Admission, type AdmissionRules } from './admission.ts';
+import { admit, type AdmissionRules } from './admission.ts';
 import { deadLetter } from './dead-letter.ts';
-import { decideAfterFault, decideAfterWork, decideShared, type Decision } from './decision.ts';
+import { decideAfterFault, decideShared, Redelivery, type Decision } from './decision.ts';
 import { delegationOf, type Delegates, type DelegationLimits } from './delegate.ts';
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
+import { executeEvent, type DoWork, type Executed } from './execute-event.ts';
 import { batchesOf, continuationsOf } from './follow-on.ts';
-import { eventFields, logEvent, logHeartbeat, TagLines, type EventOutcome } from './log-lines.ts';
+import { eventFields, logEvent, logHeartbeat } from './log-lines.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
-import { Redelivery } from './redelivery.ts';
-import { RepositoryTurns } from './repository-turns.ts';
-import type { DoWork } from './work.ts';
+import { RepositoryTurns, type Turn } from './repository-turns.ts';
 
 /** What a subscriber is made of. */
 export interface SubscriberParts extends Delegates {
@@ -50,13 +48,6 @@ export interface PushRequest {
   readonly messageId?: string | undefined;
 }
 
-/** What came of executing an event. */
-interface Executed {
-  readonly decision: Decision;
-  readonly report?: MirrorReport;
-  readonly fault?: Fault;
-}
-
 /** Executes pushed messages. */
 export interface Subscriber {
   /**
@@ -86,118 +77,89 @@ export function createSubscriber(parts: SubscriberParts): Subscriber {
   };
 }
 
-/** One event from its admission to the decision. */
+/** One event from its admission to the end of what its decision asks for. */
 class Handling {
   readonly #event: MirrorEvent;
   readonly #delivery: Delivery;
-  readonly #request: PushRequest;
+  readonly #arrivedAtMs: number;
   readonly #parts: SubscriberParts;
+  readonly #deadline: DeliveryDeadline;
   readonly #logger: Logger;
 
   constructor(
     event: MirrorEvent,
     delivery: Delivery,
-    request: PushRequest,
+    { arrivedAtMs }: PushRequest,
     parts: SubscriberParts,
     logger: Logger,
   ) {
+    const { end, limits, timing } = parts;
     this.#event = event;
     this.#delivery = delivery;
-    this.#request = request;
+    this.#arrivedAtMs = arrivedAtMs;
     this.#parts = parts;
+    this.#deadline = deliveryDeadline(arrivedAtMs, limits.deadlineMs, end, timing);
     this.#logger = logger.child(eventFields(event));
   }
 
+  /** @throws Redelivery */
   async run(turns: RepositoryTurns<Executed>): Promise<void> {
-    const { timing, limits, end } = this.#parts;
-    const { arrivedAtMs } = this.#request;
-    const deadline = deliveryDeadline(arrivedAtMs, limits.deadlineMs, end, timing);
     try {
-      const { executed, shared } = await this.#takeTurn(turns, deadline);
-      this.#conclude(executed, shared);
+      const { result, shared } = await this.#takeTurn(turns);
+      this.#conclude(result, shared);
     } finally {
-      deadline.release();
+      this.#deadline.release();
     }
   }
 
-  async #takeTurn(
-    turns: RepositoryTurns<Executed>,
-    deadline: DeliveryDeadline,
-  ): Promise<{ readonly executed: Executed; readonly shared: boolean }> {
+  async #takeTurn(turns: RepositoryTurns<Executed>): Promise<Turn<Executed>> {
     const event = this.#event;
+    const execute = async (effective: MirrorEvent): Promise<Executed> => this.#execute(effective);
     try {
-      const admission = admit(event, this.#parts.rules);
-      const execute = async (effective: MirrorEvent): Promise<Executed> =>
-        this.#execute(effective, admission, deadline);
-      if (event.type !== REVISION_CHANGED) return { executed: await execute(event), shared: false };
-      const key = `${event.data.image} → ${admission.destinationPath}`;
-      const turn = await turns.enter(key, { event, signal: deadline.signal, execute });
-      return { executed: turn.result, shared: turn.shared };
+      const { destinationPath } = admit(event, this.#parts.rules);
+      if (event.type !== REVISION_CHANGED) return { result: await execute(event), shared: false };
+      const key = `${event.data.image} → ${destinationPath}`;
+      return await turns.enter(key, { event, signal: this.#deadline.signal, execute });
     } catch (error) {
       const fault = toFault(error, 'mirror repository');
-      const decision = await this.#carryOut(decideAfterFault(fault), this.#event);
-      return { executed: { ...decision, fault: decision.fault ?? fault }, shared: false };
+      const result = await this.#apply({ fault, decision: decideAfterFault(fault) }, event);
+      return { result, shared: false };
     }
   }
 
-  async #execute(
-    event: MirrorEvent,
-    admission: Admission,
-    deadline: DeliveryDeadline,
-  ): Promise<Executed> {
-    const { parts, logger } = { parts: this.#parts, logger: this.#logger };
-    const { signal } = deadline;
-    const tagLines = new TagLines(logger, event.data.image);
-    try {
-      const work = parts.doWork({
-        event,
-        admission,
-        deadline,
-        deadlineAtMs: this.#request.arrivedAtMs + parts.limits.deadlineMs,
-        delegation: delegationOf(event, parts, logger, signal),
-        observer: {
-          onRecord: (record) => {
-            tagLines.write(record);
-          },
-        },
-        signal,
-      });
-      const report = await work.finally(() => {
-        tagLines.end();
-      });
-      const decision = decideAfterWork(event, report, parts.bulk !== undefined);
-      return { report, ...(await this.#carryOut(decision, event)) };
-    } catch (error) {
-      const fault = toFault(error, 'mirror repository');
-      const executed = await this.#carryOut(decideAfterFault(fault), event);
-      return { ...executed, fault: executed.fault ?? fault };
-    }
+  async #execute(event: MirrorEvent): Promise<Executed> {
+    const { doWork, rules, bulk } = this.#parts;
+    const { signal } = this.#deadline;
+    const executed = await executeEvent(event, {
+      doWork,
+      rules,
+      signal,
+      deadline: this.#deadline,
+      delegation: delegationOf(event, this.#parts, this.#logger, signal),
+      canContinue: bulk !== undefined,
+      logger: this.#logger,
+    });
+    return this.#apply(executed, event);
   }
 
-  /** Does what a decision says beside the answer; where that fails, the message comes again. */
-  async #carryOut(decision: Decision, event: MirrorEvent): Promise<Executed> {
+  /** Does what a decision asks for beside the answer; where that fails, the message comes again. */
+  async #apply(executed: Executed, event: MirrorEvent): Promise<Executed> {
     const { bulk, limits } = this.#parts;
+    const { decision } = executed;
     try {
-      switch (decision.action) {
-        case 'continue':
-          if (bulk !== undefined) {
-            await publishAll(bulk, continuationsOf(event, decision.tags, limits.batchTags));
-          }
-          return { decision };
-        case 'batch':
-          if (bulk !== undefined) {
-            await publishAll(bulk, batchesOf(event, decision.tags, limits.batchTags));
-          }
-          return { decision };
-        case 'dead-letter':
-          return { decision: await this.#bury(decision) };
-        case 'acknowledge':
-        case 'retry':
-          return { decision };
+      if (decision.action === 'dead-letter') {
+        return { ...executed, decision: await this.#bury(decision) };
       }
+      if (decision.action === 'continue' && bulk !== undefined) {
+        await publishAll(bulk, continuationsOf(event, decision.tags, limits.batchTags));
+      }
+      if (decision.action === 'batch' && bulk !== undefined) {
+        await publishAll(bulk, batchesOf(event, decision.tags, limits.batchTags));
+      }
+      return executed;
     } catch (error) {
       const fault = toFault(error, 'publish event');
-      return { decision: { action: 'retry', reason: 'PublishFailed' }, fault };
+      return { ...executed, decision: { action: 'retry', reason: 'PublishFailed' }, fault };
     }
   }
 
@@ -213,14 +175,8 @@ class Handling {
   #conclude(executed: Executed, shared: boolean): void {
     const nowMs = this.#parts.timing.now();
     const decision = shared ? decideShared(executed.decision) : executed.decision;
-    const outcome: EventOutcome = {
-      ...executed,
-      decision,
-      shared,
-      durationMs: nowMs - this.#request.arrivedAtMs,
-      nowMs,
-    };
-    logEvent(this.#logger, this.#event, outcome);
+    const durationMs = nowMs - this.#arrivedAtMs;
+    logEvent(this.#logger, this.#event, { ...executed, decision, shared, durationMs, nowMs });
     if (decision.action === 'retry') throw new Redelivery(decision.reason);
   }
 }

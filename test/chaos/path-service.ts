@@ -15,7 +15,7 @@ import { createRegistries } from '../../functions/registry/registries.ts';
 import type { AdmissionRules } from '../../functions/subscriber/admission.ts';
 import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
 import { createSubscriber, type Subscriber } from '../../functions/subscriber/subscriber.ts';
-import type { DoWork } from '../../functions/subscriber/work.ts';
+import type { DoWork } from '../../functions/subscriber/execute-event.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 
@@ -64,15 +64,18 @@ export function openInstance({ source, destination, timing, idleMs }: InstanceOp
       allowedDestinations: [],
       insecureSources: [],
     },
-    doWork: async ({ event, admission, deadline, deadlineAtMs, observer, signal }) =>
+    doWork: async ({ event, admission, deadline, observer, signal }) =>
       mirrorRepository(
         event.data,
         {
           ...parts,
-          source: registries.source(admission.source, { deadlineAtMs, insecure: true }),
+          source: registries.source(admission.source, {
+            deadlineAtMs: deadline.endsAtMs,
+            insecure: true,
+          }),
           destination: registries.destination(
             { host: destination, path: admission.destinationPath },
-            { deadlineAtMs, insecure: true },
+            { deadlineAtMs: deadline.endsAtMs, insecure: true },
           ),
           deadline,
           ...(observer === undefined ? {} : { observer }),

@@ -14,11 +14,9 @@ import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { queueClient, type QueueClient } from '../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../functions/pubsub/publisher.ts';
 import { readSubscription } from '../../functions/pubsub/subscription.ts';
-import { admit } from '../../functions/subscriber/admission.ts';
-import { decideAfterFault, decideAfterWork } from '../../functions/subscriber/decision.ts';
+import { executeEvent } from '../../functions/subscriber/execute-event.ts';
 import type { Subscriber } from '../../functions/subscriber/subscriber.ts';
 import { createLogger, type Logger } from '../../functions/telemetry/logger.ts';
-import { toFault } from '../../functions/fault.ts';
 import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
@@ -427,19 +425,13 @@ class Path implements Stage {
 
   async #execute(event: MirrorEvent, signal: AbortSignal): Promise<'done' | 'transient'> {
     const { doWork, rules } = this.#instance;
-    try {
-      const report = await doWork({
-        event,
-        admission: admit(event, rules),
-        deadline: NO_DEADLINE,
-        deadlineAtMs: undefined,
-        signal,
-      });
-      return decideAfterWork(event, report, false).action === 'acknowledge' ? 'done' : 'transient';
-    } catch (error) {
-      const { action } = decideAfterFault(toFault(error, 'mirror repository'));
-      return action === 'acknowledge' ? 'done' : 'transient';
-    }
+    const { decision } = await executeEvent(event, {
+      doWork,
+      rules,
+      deadline: NO_DEADLINE,
+      signal,
+    });
+    return decision.action === 'acknowledge' ? 'done' : 'transient';
   }
 }
 

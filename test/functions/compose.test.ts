@@ -48,7 +48,6 @@ describe('engine', () => {
       event,
       admission: admit(event, engine.rules),
       deadline: NO_DEADLINE,
-      deadlineAtMs: undefined,
       signal: new AbortController().signal,
     });
   }

@@ -8,9 +8,9 @@ import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
 import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
 import type { HandOff } from '../../functions/subscriber/hand-off.ts';
-import { Redelivery } from '../../functions/subscriber/redelivery.ts';
+import { Redelivery } from '../../functions/subscriber/decision.ts';
 import { createSubscriber, type Subscriber } from '../../functions/subscriber/subscriber.ts';
-import type { DoWork, Work } from '../../functions/subscriber/work.ts';
+import type { DoWork, Work } from '../../functions/subscriber/execute-event.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import type { Random } from '../chaos/random.ts';
 import { strictPlaces } from '../strict-places.ts';
@@ -222,7 +222,6 @@ export class SimulatedProcess implements Receiver {
           event,
           admission: { ...admission, destinationPath: path },
           deadline: NO_DEADLINE,
-          deadlineAtMs: undefined,
           signal: new AbortController().signal,
         },
         (begun) => {

@@ -6,9 +6,9 @@ import { Fault } from '../../../functions/fault.ts';
 import { mirrorImages } from '../../../functions/job/images.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import type { RunResult } from '../../../functions/report/report-document.ts';
-import type { Work } from '../../../functions/subscriber/work.ts';
+import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { sampleRecord, sampleReport } from '../subscriber/samples.ts';
-import { workParts } from './work-parts.ts';
+import { jobContext } from './job-context.ts';
 
 async function mirror(
   argv: readonly string[],
@@ -16,7 +16,7 @@ async function mirror(
 ): Promise<{ result: RunResult; works: Work[]; told: string[] }> {
   const works: Work[] = [];
   const told: string[] = [];
-  const { engine } = workParts((work) => {
+  const { engine } = jobContext((work) => {
     works.push(work);
     return doWork(work);
   });

@@ -6,6 +6,7 @@ import {
   decideAfterFault,
   decideAfterWork,
   decideShared,
+  Redelivery,
   type Decision,
 } from '../../../functions/subscriber/decision.ts';
 import { sampleEvent, sampleRecord, sampleReport } from './samples.ts';
@@ -255,5 +256,15 @@ describe('shared decision', () => {
       words(decideShared({ action: 'acknowledge', reason: 'Finished' })),
       'acknowledge Shared',
     );
+  });
+});
+
+describe('redelivery', () => {
+  it('has a stack that is one structured line, for whoever prints it', () => {
+    const { stack = '' } = new Redelivery('NoProgress');
+    assert.deepEqual(JSON.parse(stack), {
+      severity: 'DEBUG',
+      message: 'asked for redelivery: NoProgress',
+    });
   });
 });

@@ -13,13 +13,13 @@ import { Fault } from '../../../functions/fault.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
 import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
-import { Redelivery } from '../../../functions/subscriber/redelivery.ts';
+import { Redelivery } from '../../../functions/subscriber/decision.ts';
 import {
   createSubscriber,
   type Subscriber,
   type SubscriberParts,
 } from '../../../functions/subscriber/subscriber.ts';
-import type { Work } from '../../../functions/subscriber/work.ts';
+import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
 
 interface Rig {

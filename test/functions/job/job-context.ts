@@ -1,14 +1,13 @@
-import type { Engine } from '../../../functions/compose.ts';
-import type { EventWorkParts } from '../../../functions/job/event-work.ts';
+import type { JobContext } from '../../../functions/job/one-event.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
-import type { Work } from '../../../functions/subscriber/work.ts';
+import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { keptLines } from '../subscriber/samples.ts';
 
-/** Parts of event work over an engine that reports what the test says. */
-export function workParts(
+/** What a job executes events with, over an engine that reports what the test says. */
+export function jobContext(
   doWork: (work: Work) => MirrorReport,
-): EventWorkParts & { readonly lines: Record<string, unknown>[]; readonly engine: Engine } {
+): JobContext & { readonly lines: Record<string, unknown>[] } {
   const { logger, lines } = keptLines();
   return {
     lines,
@@ -25,11 +24,7 @@ export function workParts(
         await Promise.resolve();
         return doWork(work);
       },
-      logger,
       flush: async () => Promise.resolve(),
-      openWork: () => [],
-      googleApi: { call: async () => Promise.reject(new Error('not here')) },
-      close: async () => Promise.resolve(),
     },
     deadline: {
       ...NO_DEADLINE,

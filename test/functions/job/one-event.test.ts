@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import {
+  decodeEvent,
+  receivedEvent,
+  type EncodedEvent,
+} from '../../../functions/contract/codec.ts';
+import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import {
+  executeInJob,
+  runEvent,
+  taskAttempt,
+  type EventRun,
+  type TaskAttempt,
+} from '../../../functions/job/one-event.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { readJobConfig } from '../../../functions/config.ts';
+import type { Work } from '../../../functions/subscriber/execute-event.ts';
+import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
+import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
+import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
+import { jobContext } from './job-context.ts';
+import { rejection } from '../../faults.ts';
+
+const EVENT = eventVariable(sampleEvent());
+const failing = sampleReport([
+  sampleRecord({ outcome: 'failed', fault: new Fault('SERVER_ERROR', 'x') }),
+]);
+
+interface Ran extends EventRun {
+  readonly letters: EncodedEvent[];
+  readonly reasons: string[];
+}
+
+async function run(
+  attempt: TaskAttempt | undefined,
+  report: MirrorReport | Fault = failing,
+  { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
+): Promise<Ran> {
+  const letters: EncodedEvent[] = [];
+  const reasons: string[] = [];
+  const config = readJobConfig(argv, { DESTINATION_REGISTRY: 'r.example/m', EVENT });
+  const ran = await runEvent(
+    { ...config, event },
+    {
+      ...jobContext(({ event: { data } }) => {
+        reasons.push(data.reason);
+        if (report instanceof Fault) throw report;
+        return report;
+      }),
+      attempt,
+      deadLetters: {
+        publish: async (message) => {
+          letters.push(message);
+          return Promise.resolve();
+        },
+      },
+    },
+  );
+  return { letters, reasons, ...ran };
+}
+
+describe('run of one event', () => {
+  it('puts aside what remains on the last attempt only', async () => {
+    assert.equal((await run(undefined)).letters.length, 0);
+    assert.equal((await run({ number: 2, isLast: false })).letters.length, 0);
+    const { letters } = await run({ number: 3, isLast: true });
+    assert.deepEqual(
+      letters.map(({ attributes }) => attributes['error-code']),
+      ['SERVER_ERROR'],
+    );
+  });
+
+  it('follows young subjects on later attempts, which find the tags of the first there', async () => {
+    const requested = eventVariable(sampleEvent({ reason: 'requested' }));
+    const reasons = [
+      await run({ number: 0, isLast: false }),
+      await run({ number: 1, isLast: false }),
+      await run({ number: 1, isLast: false }, failing, { event: requested }),
+    ].flatMap((ran) => ran.reasons);
+    assert.deepEqual(reasons, ['changed', 'follow-up', 'requested']);
+  });
+
+  it('puts nothing aside where all is done', async () => {
+    const { letters, result } = await run({ number: 3, isLast: true }, sampleReport());
+    assert.equal(letters.length, 0);
+    assert.equal(result.repositories[0]?.image, 'ghcr.io/stefanprodan/podinfo');
+  });
+
+  it('publishes nothing in a dry run', async () => {
+    const { letters } = await run({ number: 3, isLast: true }, failing, { argv: ['--dry-run'] });
+    assert.deepEqual(letters, []);
+  });
+
+  it('is settled by what is acknowledged: permanent failures are not for another attempt', async () => {
+    const permanent = sampleReport([
+      sampleRecord({ outcome: 'failed', fault: new Fault('MANIFEST_INVALID', 'x') }),
+    ]);
+    assert.equal((await run({ number: 0, isLast: false }, permanent)).settled, true);
+    assert.equal((await run({ number: 0, isLast: false }, failing)).settled, false);
+    assert.equal((await run({ number: 3, isLast: true }, failing)).settled, false);
+  });
+
+  it('puts aside at once what no attempt of the task can do', async () => {
+    const never = new Fault('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
+    const task = await run({ number: 0, isLast: false }, never);
+    assert.deepEqual([task.letters.length, task.settled], [1, true]);
+    // By hand it is told, and nobody else is told.
+    const byHand = await run(undefined, never);
+    assert.deepEqual([byHand.letters.length, byHand.settled], [0, false]);
+  });
+
+  it('refuses an event that is none before anything is done', async () => {
+    await rejection(run(undefined, failing, { event: '{' }), 'EVENT_UNDECODABLE');
+  });
+});
+
+describe('task attempt', () => {
+  it('is told by Cloud Run, and last after its retries', () => {
+    assert.equal(taskAttempt(undefined, 3), undefined);
+    assert.equal(taskAttempt('x', 3), undefined);
+    assert.deepEqual(taskAttempt('2', 3), { number: 2, isLast: false });
+    assert.deepEqual(taskAttempt('3', 3), { number: 3, isLast: true });
+    assert.deepEqual(taskAttempt('0', 0), { number: 0, isLast: true });
+  });
+});
+
+describe('an event in the job', () => {
+  it('is done by the rules of the service, and given to nobody else', async () => {
+    const works: Work[] = [];
+    const context = jobContext((work) => {
+      works.push(work);
+      work.observer?.onRecord?.(sampleRecord());
+      return sampleReport([sampleRecord()]);
+    });
+    const result = await executeInJob(sampleEvent(), context);
+    assert.equal(result.decision.action, 'acknowledge');
+    assert.equal(works[0]?.delegation, undefined);
+    assert.equal(works[0]!.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
+    assert.deepEqual(
+      context.lines.map(({ entry }) => entry),
+      ['tag', 'event'],
+    );
+  });
+
+  const forbidden: readonly (readonly [
+    guard: string,
+    data: Parameters<typeof sampleEvent>[0],
+    code: FaultCode,
+  ])[] = [
+    ['allowed-sources', { image: 'quay.io/x/y' }, 'SOURCE_FORBIDDEN'],
+    ['source-in-destination', { image: 'r.example/m/x' }, 'SOURCE_FORBIDDEN'],
+    ['allowed-destinations', { destination: 'elsewhere' }, 'DESTINATION_FORBIDDEN'],
+  ];
+  for (const [guard, data, code] of forbidden) {
+    it(`guard ${guard}: is admitted as a pushed event is`, async () => {
+      const works: Work[] = [];
+      const { engine, ...context } = jobContext((work) => {
+        works.push(work);
+        return sampleReport();
+      });
+      const allowedSources = ['ghcr.io/*', 'r.example/*'].map(parseImagePattern);
+      const rules = { ...engine.rules, allowedSources };
+      const { fault } = await executeInJob(sampleEvent(data), {
+        ...context,
+        engine: { ...engine, rules },
+      });
+      assert.equal(fault?.code, code);
+      assert.deepEqual(works, []);
+    });
+  }
+
+  it('never throws', async () => {
+    const failing = jobContext(() => {
+      throw new Fault('SERVER_ERROR', 'x');
+    });
+    assert.equal((await executeInJob(sampleEvent(), failing)).decision.action, 'retry');
+    const forbidden = jobContext(() => sampleReport());
+    const inside = sampleEvent({ image: 'r.example/m/x' });
+    assert.equal((await executeInJob(inside, forbidden)).decision.action, 'dead-letter');
+  });
+
+  it('never continues: it has the time that it needs', async () => {
+    const late = sampleRecord({ outcome: 'failed', fault: new Fault('ABORTED', 'x') });
+    const context = jobContext(() => sampleReport([late], { progressed: true }));
+    assert.equal((await executeInJob(sampleEvent(), context)).decision.action, 'retry');
+  });
+});
+
+describe('what remains of an event', () => {
+  const last: TaskAttempt = { number: 3, isLast: true };
+
+  async function lettersOf(report: MirrorReport | Fault): Promise<readonly EncodedEvent[]> {
+    return (await run(last, report)).letters;
+  }
+
+  it('is nothing after an acknowledgement, permanent failures included', async () => {
+    const report = sampleReport([
+      sampleRecord({ outcome: 'failed', fault: new Fault('MANIFEST_INVALID', 'x') }),
+    ]);
+    assert.deepEqual(await lettersOf(report), []);
+  });
+
+  it('is its unfinished tags, under the code of the first', async () => {
+    const report = sampleReport([
+      sampleRecord({ tag: 'good' }),
+      sampleRecord({ tag: 'a', outcome: 'failed', fault: new Fault('RATE_LIMITED', 'x') }),
+      sampleRecord({ tag: 'b', outcome: 'failed', fault: new Fault('NETWORK', 'x') }),
+    ]);
+    const [message, ...more] = await lettersOf(report);
+    assert.deepEqual(more, []);
+    assert.equal(message?.attributes['error-code'], 'RATE_LIMITED');
+    assert.deepEqual(decodeEvent(receivedEvent(message)).data.tags, ['a', 'b']);
+  });
+
+  it('has one code for what the end of the time cut, begun or not', async () => {
+    const cut = (code: FaultCode): MirrorReport =>
+      sampleReport([sampleRecord({ tag: 'a', outcome: 'failed', fault: new Fault(code, 'x') })]);
+    for (const came of [cut('ABORTED'), cut('DEADLINE_EXCEEDED'), new Fault('ABORTED', 'x')]) {
+      assert.deepEqual(
+        (await lettersOf(came)).map(({ attributes }) => attributes['error-code']),
+        ['DEADLINE_EXCEEDED'],
+      );
+    }
+  });
+
+  it('is all of it where nothing could be planned', async () => {
+    const [message] = await lettersOf(new Fault('SERVER_ERROR', 'x'));
+    assert.equal(message?.attributes['error-code'], 'SERVER_ERROR');
+    const { data } = decodeEvent(receivedEvent(message));
+    // A later attempt: it follows up.
+    assert.deepEqual(data, { ...sampleEvent().data, reason: 'follow-up' });
+  });
+});
