@@ -17,3 +17,13 @@ export const NO_DEADLINE: Deadline = {
   earlyUntilMs: Number.NEGATIVE_INFINITY,
   endsAtMs: Number.POSITIVE_INFINITY,
 };
+
+/**
+ * A deadline as it is for work that begins only now, since lists and questions took their time: early is the
+ * first third of what is left.
+ */
+export function fromNow(deadline: Deadline, nowMs: number): Deadline {
+  const { earlyUntilMs, endsAtMs } = deadline;
+  if (!Number.isFinite(endsAtMs)) return deadline;
+  return { ...deadline, earlyUntilMs: Math.max(earlyUntilMs, nowMs + (endsAtMs - nowMs) / 3) };
+}

@@ -1,8 +1,8 @@
-import pMap from 'p-map';
-
+import { abortFault } from '../concurrency.ts';
 import { isFault, type FaultCode } from '../fault.ts';
 import { isTag } from '../oci/reference.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
+import type { BackupTag } from './backup-tag.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import type {
   DestinationRepository,
@@ -11,7 +11,7 @@ import type {
   SourceRepository,
   TagListing,
 } from './ports.ts';
-import { QUESTION_CONCURRENCY } from './questions.ts';
+import { askEach } from './questions.ts';
 
 /** Up to so many requested tags are asked one by one: cheaper than a list of thousands. */
 export const MAX_HEADED_TAGS = 10;
@@ -170,6 +170,7 @@ const LIST_REFUSALS = [
 export async function listForNamed(
   source: SourceRepository,
   requested: readonly string[],
+  backupTag: BackupTag | undefined,
   signal: AbortSignal,
 ): Promise<SourceInventory> {
   const names = new Set(requested);
@@ -177,6 +178,7 @@ export async function listForNamed(
   const isWanted = (tag: string): boolean => {
     if (names.has(tag) || parseReferrerTag(tag) !== undefined) return true;
     // One image more tells that the list has others than tags named after digests.
+    if (backupTag?.isBackup(tag) === true) return false;
     const isFirst = !hasImage;
     hasImage = true;
     return isFirst;
@@ -246,22 +248,30 @@ export async function takeDestination(
   };
 }
 
-/** Asks the destination for tags one by one. @throws Fault of the port */
+/**
+ * Asks the destination for tags one by one. What fails is unknown: the plan asks again, and fails that tag
+ * alone. @throws Fault the signal's
+ */
 export async function headTags(
   destination: DestinationRepository,
   tags: readonly string[],
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, DestinationFact>> {
-  const facts = await pMap(
+  const facts = new Map<string, DestinationFact>();
+  await askEach(
     tags,
-    async (tag): Promise<readonly [string, DestinationFact]> => {
+    signal,
+    'head manifest',
+    async (tag) => {
       const head = await destination.headManifest(tag, signal);
-      return [
+      const there = head === undefined ? undefined : head.digest;
+      facts.set(
         tag,
-        head === undefined ? { state: 'absent' } : { state: 'present', digest: head.digest },
-      ];
+        there === undefined ? { state: 'absent' } : { state: 'present', digest: there },
+      );
     },
-    { concurrency: QUESTION_CONCURRENCY },
+    (tag) => facts.set(tag, { state: 'unknown' }),
   );
-  return new Map(facts);
+  if (signal.aborted) throw abortFault(signal);
+  return facts;
 }

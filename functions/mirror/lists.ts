@@ -11,8 +11,8 @@ import {
 } from './inventory.ts';
 import type { DestinationRepository, SourceRepository } from './ports.ts';
 import type { BackupTag } from './backup-tag.ts';
-import { withoutOwnTags } from './own-tags.ts';
-import { partTags, type SignatureTags } from './signature-tags.ts';
+import { isOwnTag, withoutOwnTags } from './own-tags.ts';
+import { NamedSignatures, partTags, type SignatureTags } from './signature-tags.ts';
 
 /** What both sides have. */
 export interface Lists {
@@ -29,19 +29,27 @@ export interface Lists {
 export async function takeLists(
   source: SourceRepository,
   destination: DestinationRepository,
-  wish: { readonly requested: readonly string[] | undefined; readonly referrers: boolean },
+  wish: {
+    readonly requested: readonly string[] | undefined;
+    readonly referrers: boolean;
+    readonly backupTag?: BackupTag | undefined;
+  },
   signal: AbortSignal,
 ): Promise<Lists> {
   const giveUp = new AbortController();
   const both = AbortSignal.any([signal, giveUp.signal]);
-  const { requested } = wish;
+  const { requested, backupTag } = wish;
+  // A list of referrers is brought by its own rules, and asked about when it is.
+  const planned = wish.referrers
+    ? requested?.filter((tag) => parseReferrerTag(tag)?.kind !== 'referrers')
+    : requested;
   const lists = [
     requested === undefined
       ? listSource(source, both)
       : wish.referrers
-        ? listForNamed(source, requested, both)
+        ? listForNamed(source, requested, backupTag, both)
         : Promise.resolve(unlistedSource(requested)),
-    takeDestination(destination, requested, both),
+    takeDestination(destination, planned, both),
   ] as const;
   try {
     const [here, there] = await Promise.all(lists);
@@ -83,48 +91,66 @@ export async function candidatesOf(
   },
   signal?: AbortSignal,
 ): Promise<Candidates> {
-  const { backupTag } = wish;
+  const { backupTag, requested } = wish;
+  if (requested !== undefined) return namedCandidates(source, requested, wish.referrers, backupTag);
   const all = source.listed ? source.tags : [];
   const backups = backupTag === undefined ? [] : all.filter(backupTag.isBackup);
-  const kept = backupTag === undefined ? all : all.filter((tag) => !backupTag.isBackup(tag));
-  const listed = wish.referrers ? withNamed(kept, wish.requested) : kept;
+  const listed = backupTag === undefined ? all : all.filter((tag) => !backupTag.isBackup(tag));
   const { plain, ...parted } = partTags(listed);
   const { own, signatures } = withoutOwnTags(source, plain, parted.signatures);
-  if (wish.requested === undefined) {
-    const standing = own.length === 0 ? plain : [...plain, ...own];
-    const select = async (list: readonly string[]): Promise<readonly string[]> =>
-      selectTags(list, wish.exclusionList, wish.selection, signal);
-    const tags = await select(standing);
-    return {
-      tags,
-      backups,
-      signatures,
-      wishedSubjects: [],
-      // What a backup reaches, no other tag may.
-      isWhole: tags.length === standing.length && backups.length === 0,
-      // With all others, since the newest are counted among all.
-      selectAmongAll: async () => new Set(await select(listed)),
-    };
-  }
-  const selectAmongAll = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
-  const wishedSubjects: string[] = [];
-  const ownTags = new Set(own);
-  const tags = wish.requested.filter((tag) => {
-    const parsed = parseReferrerTag(tag);
-    if (!wish.referrers || parsed?.kind !== 'referrers' || ownTags.has(tag)) return true;
-    wishedSubjects.push(parsed.subject);
-    return false;
-  });
-  return { tags, backups: [], signatures, wishedSubjects, isWhole: false, selectAmongAll };
+  const standing = own.length === 0 ? plain : [...plain, ...own];
+  const select = async (list: readonly string[]): Promise<readonly string[]> =>
+    selectTags(list, wish.exclusionList, wish.selection, signal);
+  const tags = await select(standing);
+  return {
+    tags,
+    backups,
+    signatures,
+    wishedSubjects: [],
+    // What a backup reaches, no other tag may.
+    isWhole: tags.length === standing.length && backups.length === 0,
+    // With all others, since the newest are counted among all.
+    selectAmongAll: async () => new Set(await select(listed)),
+  };
 }
 
-/** The list, and named tags that it lacks: a list of referrers that is asked for by name is known by its name. */
-function withNamed(
-  listed: readonly string[],
-  requested: readonly string[] = [],
-): readonly string[] {
-  if (requested.length === 0) return listed;
-  const unlisted = new Set(requested);
-  for (const tag of listed) unlisted.delete(tag);
-  return unlisted.size === 0 ? listed : [...listed, ...unlisted];
+/**
+ * Of tags that are asked for by name, lists of referrers are known by their names, whether the source lists
+ * them or not; what the list shows to be an image of its own is a tag like any.
+ */
+function namedCandidates(
+  source: SourceInventory,
+  requested: readonly string[],
+  followsReferrers: boolean,
+  backupTag: BackupTag | undefined,
+): Candidates {
+  const names = new Set<string>();
+  const own = new Set<string>();
+  if (followsReferrers && source.listed) {
+    const isImage = (tag: string): boolean =>
+      parseReferrerTag(tag) === undefined && backupTag?.isBackup(tag) !== true;
+    const hasImages = source.tags.some(isImage);
+    for (const tag of source.tags) {
+      const parsed = parseReferrerTag(tag);
+      if (parsed === undefined) continue;
+      const isOwn = isOwnTag({ tag, ...parsed }, source, hasImages);
+      (isOwn ? own : names).add(tag);
+    }
+  }
+  const wishedSubjects: string[] = [];
+  const tags = requested.filter((tag) => {
+    const parsed = followsReferrers ? parseReferrerTag(tag) : undefined;
+    if (parsed === undefined || own.has(tag)) return true;
+    names.add(tag);
+    if (parsed.kind === 'referrers') wishedSubjects.push(parsed.subject);
+    return parsed.kind !== 'referrers';
+  });
+  return {
+    tags,
+    backups: [],
+    signatures: new NamedSignatures(names),
+    wishedSubjects,
+    isWhole: false,
+    selectAmongAll: () => Promise.resolve(new Set()),
+  };
 }

@@ -6,7 +6,7 @@ import { parseReferrerTag, referrersTag } from '../oci/referrer-tags.ts';
 import { brake, type BrakeReport } from './brake.ts';
 import type { BlobCopier } from './copy-blob.ts';
 import { ManifestCopy, type CopyContext } from './copy-manifest.ts';
-import type { Deadline } from './deadline.ts';
+import { fromNow, type Deadline } from './deadline.ts';
 import { shareOut, type Delegation } from './delegation.ts';
 import { DestinationManifests } from './destination-manifests.ts';
 import type { FirstQuestion } from './first-question.ts';
@@ -172,12 +172,14 @@ class Mirroring {
 
     const { clock, delegation } = this.#ports;
     const { tagWorkers } = this.#options;
-    const context = this.#context(plan.there, listedAtMs);
+    const judged = this.#context(plan.there, listedAtMs);
     // Of a delivery whose questions took all its time nothing is given away: all of it goes on by name.
     const others = this.#signal.aborted ? undefined : delegation;
     const share = await this.#ledger.phase('delegate', async () =>
-      shareOut(work, others, context, tagWorkers),
+      shareOut(work, others, judged, tagWorkers),
     );
+    // A blob that has most of what lists, questions and judging have left may be too slow for any delivery.
+    const context = { ...judged, deadline: fromNow(judged.deadline, clock()) };
     const { handOffReason, delegated } = share;
     if (handOffReason !== undefined) {
       return this.#draw({ ...facts, ending: 'handed-off', handOffReason, delegated });
@@ -349,7 +351,7 @@ class Mirroring {
       pool,
       read: new SourceManifests(source, clock),
       there: new DestinationManifests(destination, there, pool.knowledge),
-      deadline,
+      deadline: fromNow(deadline, clock()),
       tagTurns,
       clock,
       onDrift,

@@ -19,11 +19,8 @@ export function withoutOwnTags(
   plain: readonly string[],
   signatures: SignatureTags,
 ): { readonly own: readonly string[]; readonly signatures: SignatureTags } {
-  const isOwn = ({ tag, subject }: SignatureTag): boolean =>
-    (source.listed && plain.length === 0) ||
-    source.hasManifest(subject) === false ||
-    digestOf(source.factOf(tag)) === subject;
-  const own = [...signatures.values()].flatMap((tags) => tags.filter(isOwn));
+  const isOwn = (tag: SignatureTag): boolean => isOwnTag(tag, source, plain.length > 0);
+  const own = [...signatures].flatMap(([, tags]) => tags.filter(isOwn));
   const others = [...signatures].map(
     ([subject, tags]) => [subject, tags.filter((tag) => !isOwn(tag))] as const,
   );
@@ -31,6 +28,22 @@ export function withoutOwnTags(
     own: own.map(({ tag }) => tag),
     signatures: new Map(others.filter(([, tags]) => tags.length > 0)),
   };
+}
+
+/**
+ * Whether the source's list shows a tag that is named after a digest to be an image of its own.
+ * @param hasImages whether the list has anything but such tags
+ */
+export function isOwnTag(
+  { tag, subject }: SignatureTag,
+  source: SourceInventory,
+  hasImages: boolean,
+): boolean {
+  return (
+    (source.listed && !hasImages) ||
+    source.hasManifest(subject) === false ||
+    digestOf(source.factOf(tag)) === subject
+  );
 }
 
 function digestOf(fact: SourceFact): string | undefined {
@@ -76,9 +89,10 @@ export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
   const own: string[] = [];
   const leftAside: LeftAside[] = [];
   const unanswered: { tag: string; fault: Fault }[] = [];
-  const missing = [...signatures].flatMap(([subject, tags]) =>
-    isFollowed(subject) ? [] : tags.filter((tag) => isMissing(tag, search)),
-  );
+  const missing: SignatureTag[] = [];
+  for (const [subject, tags] of signatures) {
+    if (!isFollowed(subject)) missing.push(...tags.filter((tag) => isMissing(tag, search)));
+  }
   for (const { tag, subject } of missing.slice(MAX_ASKED)) {
     leftAside.push({ tag, subject, reason: 'NotAsked' });
   }

@@ -67,6 +67,8 @@ export interface Unanswered {
  */
 export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSubjects> {
   const { context, wished } = search;
+  const mayFollow = context.source.mayHaveReferrersApi || search.signatures.size > 0;
+  if (!mayFollow && wished.length === 0) return { subjects: [], unanswered: [], answered: 0 };
   const scope = followScope(search.reason);
   const unanswered: Unanswered[] = [];
   const { isByName } = search;
@@ -87,8 +89,9 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
       !search.isFollowed(digest) && (ofAnyAge.has(digest) || isInScope(digest, scope, search)),
   );
   const there = new Set<string>();
+  for (const { digest } of candidates) if (context.there.isKnown(digest)) there.add(digest);
   await askEach(
-    candidates,
+    candidates.filter(({ digest }) => !there.has(digest)),
     context.signal,
     'head manifest',
     async ({ digest }) => {

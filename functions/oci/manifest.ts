@@ -165,7 +165,8 @@ function parseDocument(bytes: Buffer): Fields {
  * they are of one kind (Docker's and OCI's image), the document's own is what its readers go by.
  */
 function decideMediaType(document: Fields, announced: string): string {
-  const own = document['mediaType'] ?? undefined;
+  const { mediaType } = document;
+  const own = mediaType === null || mediaType === '' ? undefined : mediaType;
   if (own !== undefined && typeof own !== 'string')
     throw invalid('has a mediaType that is no text');
   const announcedKind = manifestKind(announced);

@@ -42,3 +42,13 @@ export function referrersTag(digest: string): string {
   const { algorithm, hex } = parseDigest(digest);
   return `${algorithm}-${hex.slice(0, 64)}`;
 }
+
+/** The tags that may be named after a subject, whether there are any or not; none but of sha256. */
+export function referrerTagsOf(
+  subject: string,
+): readonly (ReferrerTag & { readonly tag: string })[] {
+  const name = subject.replace(':', '-');
+  return REFERRER_TAG.test(name)
+    ? SUFFIXES.map(([kind, suffix]) => ({ tag: `${name}${suffix}`, subject, kind }))
+    : [];
+}

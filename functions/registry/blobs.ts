@@ -2,6 +2,7 @@ import { isFault } from '../fault.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
+import { requireNoPage } from './registry-form.ts';
 import type { OpenAnswer } from './request.ts';
 
 /** What one HEAD tells of a blob. */
@@ -28,6 +29,7 @@ export async function headBlob(
   );
   if (answer.status === 404) return undefined;
   if (answer.status !== 200) throw failure(answer, asked(target, 'head blob'));
+  requireNoPage(answer, asked(target, 'head blob'), true);
   const length = answer.header('content-length') ?? '';
   return { sizeBytes: /^\d{1,15}$/.test(length) ? Number(length) : undefined };
 }

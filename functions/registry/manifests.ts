@@ -269,8 +269,14 @@ const IMMUTABLE_STATUSES = new Set([400, 403, 405, 409, 412]);
 
 /** Statuses of a registry that judges what was sent, where it says so in its form; others, and pages, pass. */
 const VERDICT_STATUSES = new Set([400, 413, 415, 422]);
-/** Codes that judge who asks, how often or for which repository. */
-const NO_VERDICT = new Set(['UNAUTHORIZED', 'DENIED', 'TOOMANYREQUESTS', 'NAME_INVALID']);
+/** Codes that judge the manifest, or its tag; all others are about who asks, how often or where. */
+const VERDICTS = new Set([
+  'MANIFEST_INVALID',
+  'MANIFEST_UNVERIFIED',
+  'UNSUPPORTED',
+  'SIZE_INVALID',
+  'TAG_INVALID',
+]);
 
 /** What a refused manifest means; undefined: what its status says. */
 function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
@@ -280,8 +286,8 @@ function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
   if (immutable && IMMUTABLE.test(message)) return 'TAG_IMMUTABLE';
   // What is there already is in the way, whoever asks.
   if (answer.status === 409) return 'REQUEST_REFUSED';
-  const isVerdict = VERDICT_STATUSES.has(answer.status) && codes.length > 0 && !isPage(answer);
-  return isVerdict && !codes.some((code) => NO_VERDICT.has(code)) ? 'MANIFEST_REFUSED' : undefined;
+  const isVerdict = VERDICT_STATUSES.has(answer.status) && !isPage(answer);
+  return isVerdict && codes.some((code) => VERDICTS.has(code)) ? 'MANIFEST_REFUSED' : undefined;
 }
 
 function tooLarge(fault: Fault): Fault {

@@ -18,10 +18,14 @@ export function isPage({ header }: Answer): boolean {
 /**
  * A front that asks to sign in answers 200 with its page to whatever is sent. 201 and 202 say outright that
  * something was made or taken, and a digest whose it is: of some registries (Quay) each answer is `text/html`.
+ * An object store's empty answer to an upload is called so too.
+ * @param isHead whether no answer could have a body
  * @throws Fault `RESPONSE_INVALID`
  */
-export function requireNoPage(answer: Answer, asked: Asked): void {
-  const isTold = answer.status !== 200 || answer.header('docker-content-digest') !== undefined;
+export function requireNoPage(answer: Answer, asked: Asked, isHead = false): void {
+  const isEmpty = !isHead && answer.body.length === 0;
+  const isTold =
+    answer.status !== 200 || isEmpty || answer.header('docker-content-digest') !== undefined;
   if (!isTold && isPage(answer)) throw failure(answer, asked, 'RESPONSE_INVALID');
 }
 

@@ -120,7 +120,7 @@ describe('lists for tags that are asked for by name', () => {
     for (const tag of ['a', 'b', 't1', 't2', signature]) source.tag(tag, one);
     source.invalidTags.push('no tag');
     source.tellsDigests = true;
-    const inventory = await listForNamed(source, named, never);
+    const inventory = await listForNamed(source, named, undefined, never);
     assert.deepEqual([...inventory.tags].sort(), ['a', signature, 't1', 't2'].sort());
     assert.deepEqual([inventory.tagCount, inventory.invalidTags], [6, []]);
     assert.deepEqual(inventory.factOf('t1'), { state: 'listed', digest: one.manifest.digest });

@@ -122,7 +122,7 @@ describe('withoutOwnTags', () => {
     );
     assert.deepEqual([...parted.own].sort(), [self, ELSEWHERE].sort());
     assert.deepEqual(
-      [...parted.signatures.values()].flat().map(({ tag }) => tag),
+      [...parted.signatures].flatMap(([, list]) => list.map(({ tag }) => tag)),
       [sig],
     );
     const unknown = withoutOwnTags(

@@ -64,6 +64,13 @@ describe('blobs', () => {
     assert.deepEqual(await headBlob(target(t, at.url), DIGEST, NEVER), { sizeBytes: undefined });
   });
 
+  it('takes the page of a front for no blob', async (t) => {
+    const at = await serve(t, (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/html', 'content-length': '512' }).end();
+    });
+    await rejection(headBlob(target(t, at.url), DIGEST, NEVER), 'RESPONSE_INVALID');
+  });
+
   it('says that it may not', async (t) => {
     const at = await serve(t, (_request, response) => response.writeHead(403).end());
     const fault = await rejection(headBlob(target(t, at.url), DIGEST, NEVER), 'FORBIDDEN');

@@ -320,6 +320,7 @@ describe('manifests', () => {
   const API = { 'docker-distribution-api-version': 'registry/2.0' };
   const HTML = { 'content-type': 'text/html' };
   const PLAIN = { 'content-type': 'text/plain' };
+  const JSON_TYPE = { 'content-type': 'application/json' };
   const said = (status: number, code: string): Reply => refusal(status, { code, message: 'no' });
   const refusals: readonly (readonly [string, Reply, FaultCode, Disposition])[] = [
     ['400 MANIFEST_INVALID', said(400, 'MANIFEST_INVALID'), 'MANIFEST_REFUSED', 'permanent'],
@@ -371,6 +372,16 @@ describe('manifests', () => {
       'transient',
     ],
     ['425', { status: 425, headers: PLAIN, body: 'Too Early' }, 'REQUEST_REFUSED', 'transient'],
+    [
+      'a quota (400)',
+      {
+        status: 400,
+        headers: JSON_TYPE,
+        body: '{"errors":[{"code":"QUOTA_EXCEEDED","message":"m"}]}',
+      },
+      'REQUEST_REFUSED',
+      'transient',
+    ],
     [
       'the page of a sign-in (200)',
       { status: 200, headers: HTML, body: '<h1>Please sign in</h1>' },

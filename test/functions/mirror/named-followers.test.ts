@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { Fault } from '../../../functions/fault.ts';
+import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
+import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
+import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
+import { failing } from './fakes.ts';
+import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
+import { outcomes, recordOf, Rig } from './rig.ts';
+
+const image = imageWith('image', 1);
+const { digest } = image.manifest;
+const FALLBACK = referrersTag(digest);
+const FOLLOWS = { options: { ...DEFAULT_MIRROR_OPTIONS, referrers: true } };
+
+function referrer(name: string): Image {
+  return imageOf(name, [blobOf(name)], {
+    subject: image.manifest,
+    artifactType: `application/x.${name}`,
+  });
+}
+
+/** What a source lists, beside what it can give by name. */
+const LISTS: readonly (readonly [name: string, tags: readonly string[]])[] = [
+  ['nothing, as a cache that holds nothing yet', []],
+  ['signatures alone', [`${FALLBACK}.sig`]],
+  ['a backup of its own before all else', ['backup-latest-0123456789ab', 'v1']],
+  ['images', ['a0', 'v1']],
+];
+
+describe('a list of referrers that is asked for by name', () => {
+  for (const [name, listed] of LISTS) {
+    const backupTag = parseBackupTag('backup-{tag}-{digest}');
+    const follows = { options: { ...FOLLOWS.options, backupTag } };
+
+    it(`is what the API tells, where the source lists ${name}`, async () => {
+      const rig = new Rig();
+      const sbom = referrer('sbom');
+      rig.source.add(image).add(sbom);
+      for (const tag of listed) rig.source.tag(tag, image);
+      rig.source.referrersApi = true;
+      rig.source.referrers.set(digest, [descriptorOf(sbom.manifest)]);
+      rig.destination.tag('v1', image);
+      await rig.mirror({ tags: [FALLBACK] }, follows);
+      assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+    });
+
+    it(`is merged with the destination's, where the source lists ${name}`, async () => {
+      const rig = new Rig();
+      const [sbom, scan] = [referrer('sbom'), referrer('scan')];
+      for (const tag of listed) rig.source.tag(tag, image);
+      rig.source.tag(FALLBACK, indexOf([sbom]));
+      const isListed = (tag: string): boolean => listed.includes(tag);
+      const list = rig.source.listTags.bind(rig.source);
+      rig.source.listTags = async (signal, part) =>
+        list(signal, { isWanted: (tag) => isListed(tag) && part?.isWanted?.(tag) !== false });
+      rig.destination.tag('v1', image).tag(FALLBACK, indexOf([scan]));
+      await rig.mirror({ tags: [FALLBACK] }, follows);
+      const index = rig.destination.tags.get(FALLBACK);
+      assert.ok(index !== undefined);
+      assert.deepEqual(
+        entriesOf(index)
+          .map((entry) => entry.digest)
+          .sort(),
+        [sbom, scan].map((one) => one.manifest.digest).sort(),
+      );
+    });
+  }
+
+  it('fails no tag beside it where the destination answers strangely to its name', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image).tag('v2', imageWith('two', 1)).add(sbom);
+    rig.source.referrersApi = true;
+    rig.source.referrers.set(digest, [descriptorOf(sbom.manifest)]);
+    await rig.mirror({ tags: ['v1'] });
+    rig.destination.before.push(failing('destination headManifest sha256-', 'REQUEST_REFUSED'));
+    const report = await rig.mirror({ tags: ['v2', FALLBACK] }, FOLLOWS);
+    assert.equal(recordOf(report, 'v2').outcome, 'copied');
+    assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+  });
+});
+
+describe('a named tag whose HEAD fails at the destination', () => {
+  for (const count of [2, 20]) {
+    it(`fails alone among ${count}`, async () => {
+      const rig = new Rig();
+      const tags = Array.from({ length: count }, (_none, index) => `v${index}.0`);
+      for (const tag of tags) rig.source.tag(tag, image);
+      rig.destination.tag('other', image);
+      rig.destination.listIsLong = true;
+      rig.destination.before.push(failing('destination headManifest v1.0', 'SERVER_ERROR'));
+      const report = await rig.mirror({ tags });
+      assert.deepEqual(report.unfinished, ['v1.0']);
+      assert.equal(report.counts.failed, 1);
+    });
+  }
+});
+
+describe('a deadline in copying', () => {
+  it('leaves no follower of what has none', async () => {
+    const rig = new Rig();
+    rig.source.tellsDigests = true;
+    rig.source.mayHaveReferrersApi = false;
+    for (let tag = 0; tag < 50; tag += 1) rig.source.tag(`v${tag}`, imageWith(`v${tag}`, 1));
+    await rig.mirror({ reason: 'requested' }, FOLLOWS);
+    rig.source.tag('new', imageWith('new', 1));
+    const end = new AbortController();
+    rig.source.before.push((call) => {
+      if (call.startsWith('source openBlob')) end.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    });
+    const report = await rig.mirror({ reason: 'requested' }, { ...FOLLOWS, signal: end.signal });
+    assert.deepEqual(report.unfinished, ['new']);
+    assert.equal(outcomes(report)['new'], 'failed');
+  });
+});
+
+describe('a delivery whose lists take a third of its time', () => {
+  for (const listMs of [0, 181_000]) {
+    for (const tags of [undefined, ['v1']]) {
+      const which = tags === undefined ? 'the whole event' : 'a named tag';
+      for (const [reason, jobThresholdBytes] of [
+        ['TooManyBytes', 1_000_000],
+        ['BlobTooSlow', 100_000_000],
+      ] as const) {
+        it(`gives ${which} to the job (${reason}, lists of ${listMs / 1000} s)`, async () => {
+          const rig = new Rig();
+          rig.source.tag('v1', imageWith('one', 1, 10_000_000));
+          rig.source.before.push((call) => {
+            if (call === 'source listTags') rig.nowMs += listMs;
+          });
+          // A thousand seconds for the layer.
+          rig.slowLink(10_000);
+          const handed: string[] = [];
+          const { deadline, signal } = rig.delivery(540_000);
+          await rig.mirror(tags === undefined ? {} : { tags }, {
+            ...FOLLOWS,
+            deadline,
+            signal,
+            delegation: {
+              jobThresholdBytes,
+              batchTags: 100,
+              handOff: async (why) => {
+                handed.push(why);
+                return Promise.resolve('taken');
+              },
+              fanOut: async () => Promise.resolve('declined'),
+            },
+          });
+          assert.deepEqual(handed, [reason]);
+        });
+      }
+    }
+  }
+});
