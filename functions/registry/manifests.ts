@@ -287,7 +287,10 @@ function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
   // What is there already is in the way, whoever asks.
   if (answer.status === 409) return 'REQUEST_REFUSED';
   const isVerdict = VERDICT_STATUSES.has(answer.status) && !isPage(answer);
-  return isVerdict && codes.some((code) => VERDICTS.has(code)) ? 'MANIFEST_REFUSED' : undefined;
+  // 422 alone says that the content was read and judged.
+  const judges = (code: string): boolean =>
+    VERDICTS.has(code) || (answer.status === 422 && code === 'UNKNOWN');
+  return isVerdict && codes.some(judges) ? 'MANIFEST_REFUSED' : undefined;
 }
 
 function tooLarge(fault: Fault): Fault {
