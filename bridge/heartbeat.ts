@@ -4,7 +4,7 @@ import type { EventPublisher } from './publisher.ts';
 import { sleep } from './backoff.ts';
 
 /** Time between two signs of life. The alert opens after 15 minutes, three of them. */
-export const HEARTBEAT_INTERVAL_MS = 300_000;
+const HEARTBEAT_INTERVAL_MS = 300_000;
 /** Time until the next attempt after one that Pub/Sub did not take. */
 const RETRY_MS = 30_000;
 

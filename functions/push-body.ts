@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
  * Largest body of a push, in bytes: Pub/Sub's 10 MB (10,000,000 bytes, "Resource limits") in the
  * base64 of a wrapped push, and 600,000 for the JSON around it with all 100 attributes.
  */
-export const MAX_BODY_BYTES = 14_000_000;
+const MAX_BODY_BYTES = 14_000_000;
 
 /**
  * Largest head of a push, in bytes: 100 attributes of 1,280 bytes ("Resource limits") as headers make

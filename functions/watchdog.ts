@@ -8,7 +8,7 @@ const UNSETTLED_AWAIT_EXIT_CODE = 13;
 /** So many operations are named; the others are counted. */
 const MAX_NAMED = 20;
 /** After so long without any sign of life the open work is told; longer than any time limit of a request. */
-export const SILENCE_MS = 5 * 60_000;
+const SILENCE_MS = 5 * 60_000;
 
 /** Where a watchdog tells what it saw; a logger fits. */
 export interface WatchdogLog {

@@ -4,7 +4,7 @@ import { Fault } from '../fault.ts';
 import type { EncodedEvent } from './codec.ts';
 
 /** CloudEvents type of a bridge's sign of life: a message of attributes alone. */
-export const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
+const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
 /** What a bridge says of itself every 5 minutes. */
 export interface Heartbeat {

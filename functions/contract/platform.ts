@@ -20,7 +20,7 @@ export interface TheirPlatform {
 export const ALL_PLATFORMS = 'all';
 
 /** Most platforms in one list; the largest indexes seen have 24 children. */
-export const MAX_PLATFORMS = 50;
+const MAX_PLATFORMS = 50;
 /** Longest platform, in characters: the longest in use has 15. */
 const MAX_PLATFORM_LENGTH = 64;
 
@@ -81,7 +81,7 @@ export function parsePlatform(text: string, field?: string): Platform {
 }
 
 /** As users write it. */
-export function platformText({ os, architecture, variant }: Platform): string {
+function platformText({ os, architecture, variant }: Platform): string {
   return `${os}/${architecture}${variant === '' ? '' : `/${variant}`}`;
 }
 

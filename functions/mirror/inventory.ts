@@ -56,7 +56,7 @@ export interface DestinationInventory {
 }
 
 /** Reads the source's list as facts. */
-export function sourceInventory(listing: TagListing): SourceInventory {
+function sourceInventory(listing: TagListing): SourceInventory {
   const { tags, invalidTags, map, listedCount } = listing;
   let names: ReadonlySet<string> | undefined;
   // A map tells most tags: the set is made only where it does not.
@@ -93,7 +93,7 @@ export function unlistedSource(tags: readonly string[], whyUnlisted?: FaultCode)
  * Reads the destination's list as facts. A 404 (undefined) on a Google host is a complete empty
  * map; elsewhere it says that there are no tags, and nothing about manifests.
  */
-export function destinationInventory(
+function destinationInventory(
   listing: TagListing | undefined,
   google: boolean,
 ): DestinationInventory {
@@ -252,7 +252,7 @@ export async function takeDestination(
  * Asks the destination for tags one by one. What fails is unknown: the plan asks again, and fails that tag
  * alone. @throws Fault the signal's
  */
-export async function headTags(
+async function headTags(
   destination: DestinationRepository,
   tags: readonly string[],
   signal: AbortSignal,

@@ -6,7 +6,7 @@ import type { Clock, DestinationRepository, SourceRepository } from './ports.ts'
  * clean-up can remove what no manifest refers to; asking again costs one request, and a manifest
  * that misses something says so.
  */
-export const BELIEVED_MS = 15 * 60_000;
+const BELIEVED_MS = 15 * 60_000;
 
 /** Most facts that a process keeps; the oldest go first. About 200 bytes each. */
 const MAX_FACTS = 100_000;

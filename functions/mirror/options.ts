@@ -2,7 +2,6 @@ import type { Verify } from '../contract/event.ts';
 import type { Selection } from '../contract/selection.ts';
 import type { BackupTag } from './backup-tag.ts';
 import type { Platforms } from './platforms.ts';
-import { DEFAULT_MUTABLE_TAGS } from './verification.ts';
 
 /** How repositories are mirrored, for all events of a process. */
 export interface MirrorOptions {
@@ -29,16 +28,3 @@ export interface MirrorOptions {
   /** `MIRROR_INCLUDE` and its like: what is selected where the event does not say. */
   readonly selection: Selection;
 }
-
-/** What holds where nobody says otherwise. */
-export const DEFAULT_MIRROR_OPTIONS: MirrorOptions = {
-  tagWorkers: 4,
-  dryRun: false,
-  onDrift: 'overwrite',
-  referrers: true,
-  maxMissingTags: 1000,
-  verifyTags: 'mutable',
-  resyncVerify: 'mutable',
-  mutableTags: DEFAULT_MUTABLE_TAGS,
-  selection: {},
-};

@@ -79,7 +79,7 @@ export interface TagRecord extends PlatformFields {
  * `ReferrersRefused`: the source does not tell what refers to an image; `ReferrersTagRefused`: the
  * destination keeps no list of them; `ForeignLayers`: of a copied image, layers that lie at third parties' URLs.
  */
-export const LEFT_ASIDE = [
+const LEFT_ASIDE = [
   'TagInvalid',
   'SubjectUnchanged',
   'SubjectNotMirrored',

@@ -12,10 +12,10 @@ import type { SignatureTags } from './signature-tags.ts';
 export const YOUNG_MS = 24 * 60 * 60 * 1000;
 
 /** Which of the unchanged subjects an event follows. */
-export type FollowScope = 'none' | 'young' | 'all';
+type FollowScope = 'none' | 'young' | 'all';
 
 /** `requested` compares all, `resync` and `follow-up` the young ones, every other event none. */
-export function followScope(reason: Reason): FollowScope {
+function followScope(reason: Reason): FollowScope {
   if (reason === 'requested') return 'all';
   return reason === 'resync' || reason === 'follow-up' ? 'young' : 'none';
 }

@@ -1,7 +1,7 @@
 import { abortFault, type PlaceObserver, type PlaceWish } from '../concurrency.ts';
 
 /** Blobs under 1 MiB use a lane of their own, so that configs never wait behind layers. */
-export const SMALL_BLOB_BYTES = 1024 * 1024;
+const SMALL_BLOB_BYTES = 1024 * 1024;
 
 /** Streams of small blobs and of large ones; together the 16 of a process. */
 export interface LaneWidths {
@@ -10,7 +10,7 @@ export interface LaneWidths {
 }
 
 /** At most 16 blob streams a process, half of them for blobs under 1 MiB. */
-export const DEFAULT_LANE_WIDTHS: LaneWidths = { small: 8, large: 8 };
+const DEFAULT_LANE_WIDTHS: LaneWidths = { small: 8, large: 8 };
 
 /** So many source hosts find a place in a lane, however slow the others are. */
 const HOSTS_WITH_PLACE = 3;

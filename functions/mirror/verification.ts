@@ -1,12 +1,6 @@
 import type { Reason, Verify } from '../contract/event.ts';
 import { anyMatches, type TagTest } from '../contract/selection.ts';
 
-/**
- * Tags that look movable: names of branches and channels, and versions with fewer than three
- * numbers. Default of `MUTABLE_TAGS`.
- */
-export const DEFAULT_MUTABLE_TAGS = String.raw`^(latest|stable|edge|nightly|main|master|dev.*|v?\d+(\.\d+)?)$`;
-
 /** Who says which existing tags are compared with the source. */
 export interface VerificationWishes {
   readonly reason: Reason;

@@ -2,9 +2,9 @@ import { Fault } from '../fault.ts';
 import type { Descriptor } from './ports.ts';
 
 /** Indexes are followed so deep: an index of a tag is level 1. */
-export const MAX_INDEX_DEPTH = 4;
+const MAX_INDEX_DEPTH = 4;
 /** Manifests below one tag, its referrers included. */
-export const MAX_MANIFESTS = 1000;
+const MAX_MANIFESTS = 1000;
 
 /** The manifests that one tag may reach: index and referrer walks share it. */
 export class ManifestBudget {

@@ -17,9 +17,9 @@ import { refuseDoubledKeys, withProperKeys } from './strict-json.ts';
 /** Largest manifest that is read: 4 MiB, what registries must at least accept (OCI Distribution 1.1, "Pushing Manifests"). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Most children of one index: ten times the largest seen in the wild, and the budget of a tag. */
-export const MAX_CHILDREN = 1000;
+const MAX_CHILDREN = 1000;
 /** Most layers or blobs of one manifest: fifteen times what Docker can run (127). */
-export const MAX_LAYERS = 2000;
+const MAX_LAYERS = 2000;
 
 /** A manifest as a graph: what it needs to be there before it can be pushed. */
 export interface Manifest {

@@ -3,11 +3,11 @@ export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 /** OCI image index (OCI Image 1.1). */
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 /** OCI artifact manifest, of a release candidate of OCI Image 1.1; still found in registries. */
-export const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
+const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
 /** Docker image manifest, version 2 schema 2. */
-export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 /** Docker manifest list. */
-export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
+const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 /** Docker image manifest, version 2 schema 1, without signatures. */
 export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
 /** Docker image manifest, version 2 schema 1, as a JSON web signature. */

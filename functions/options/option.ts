@@ -137,7 +137,7 @@ export function list<T = string>(
  * Milliseconds of a Go duration (`time.ParseDuration`, non-negative; `d` is no unit there).
  * @throws Error when the text is none
  */
-export function parseDurationMs(value: string): number {
+function parseDurationMs(value: string): number {
   if (value === '0') return 0;
   if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(value)) {
     throw new Error(`wants a duration such as 90s, 10m or 12h, not '${value}'`);

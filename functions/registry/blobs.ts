@@ -79,7 +79,7 @@ export function openBlob(
 }
 
 /** Path of a blob; the digest is checked because it comes from a manifest. */
-export function blobPath(target: Target, digest: string): string {
+function blobPath(target: Target, digest: string): string {
   return `/v2/${target.path}/blobs/${requireDigest(digest)}`;
 }
 

@@ -5,7 +5,7 @@ import { Fault } from '../fault.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** Largest error body that is read; the rest says nothing new. ggcr caps at the same. */
-export const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
 
 const gunzipped = promisify(gunzip);
 /** First bytes of every gzip stream (RFC 1952 §2.3.1). */

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
  * instance is frozen. Registries and the ways to them forget idle connections after minutes, and do
  * not say so to who was frozen meanwhile.
  */
-export const MAX_IDLE_MS = 60_000;
+const MAX_IDLE_MS = 60_000;
 
 /** The idle connections of agents, which are dropped where they may be dead. */
 export interface IdleConnections {

@@ -17,7 +17,7 @@ export interface IdleTimer {
  * byte now and then would keep a connection, and who waits behind it, for days. 4 KiB in 15 s are
  * 273 bytes a second; sixteen streams on a link of 1 Mbit/s have 8 KiB a second each.
  */
-export const MIN_MOVED_BYTES = 4096;
+const MIN_MOVED_BYTES = 4096;
 
 /**
  * Calls `onIdle` once where we waited `limitMs` in sum and fewer than {@link MIN_MOVED_BYTES} moved.

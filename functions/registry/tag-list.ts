@@ -9,7 +9,7 @@ export const MAX_TAGS = 1_000_000;
  * Most memory that one list may take, in bytes by the costs below: a third of a million tags with a
  * digest each. An event holds two lists; with what it plans they fit into a heap of 256 MiB.
  */
-export const MAX_KEPT_BYTES = 72 * 1024 * 1024;
+const MAX_KEPT_BYTES = 72 * 1024 * 1024;
 
 /**
  * Most bytes that all pages of one list may have together. Artifact Registry's map needs about

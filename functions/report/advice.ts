@@ -94,7 +94,7 @@ const AT_A_TERMINAL: Partial<Record<FaultCode, Advice>> = {
 };
 
 /** What a person at a terminal does about a fault: one sentence or two, with the option's name. */
-export function adviceOf({ code, side, url }: Failed): string {
+function adviceOf({ code, side, url }: Failed): string {
   const own = AT_A_TERMINAL[code];
   const at: Side = side ?? 'source';
   if (own === undefined) {

@@ -29,7 +29,7 @@ export interface ProcessEnd {
  * SIGTERM (cloud.google.com/run/docs/container-contract, "Shutdown"): 3 s are left for publishing
  * what is unfinished, and for flushing.
  */
-export const END_GRACE_MS = 7_000;
+const END_GRACE_MS = 7_000;
 
 /** In the last ninth of a delivery no blob starts: 60 s of 540 (design §9). */
 const LAST_START = 8 / 9;

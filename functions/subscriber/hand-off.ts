@@ -6,7 +6,7 @@ import { Fault, isFault, printable } from '../fault.ts';
 export const EVENT_VARIABLE = 'EVENT';
 
 /** Largest event that a job is given, bytes of its JSON: variables of a container hold 32 KiB. */
-export const MAX_EVENT_BYTES = 16 * 1024;
+const MAX_EVENT_BYTES = 16 * 1024;
 
 /** A call of a Google API with JSON both ways; the token is the port's business. */
 export interface JsonApi {

@@ -1,5 +1,5 @@
 /** Cloud Logging's severities, mildest first (LogEntry, "LogSeverity"). */
-export const SEVERITIES = [
+const SEVERITIES = [
   'DEBUG',
   'INFO',
   'NOTICE',

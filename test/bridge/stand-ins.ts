@@ -11,7 +11,6 @@ import type { Lane } from '../../bridge/publish-queue.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
-import { HEARTBEAT } from '../../functions/contract/heartbeat.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import {
   startKubernetes,
@@ -19,6 +18,8 @@ import {
   type LocalKubernetes,
 } from '../stand-ins/kubernetes/kubernetes.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
+
+const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
 /** Waits of a second in production are some milliseconds here. */
 export const quick = { minMs: 10, maxMs: 100 } as const;

@@ -7,7 +7,7 @@ import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
 import { FirstQuestion } from '../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../functions/mirror/knowledge.ts';
 import { mirrorRepository } from '../../functions/mirror/mirror-repository.ts';
-import { DEFAULT_MIRROR_OPTIONS } from '../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../mirror-options.ts';
 import { TagTurns } from '../../functions/mirror/tag-turns.ts';
 import type { QueueClient } from '../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../functions/pubsub/publisher.ts';
@@ -80,7 +80,7 @@ export function openInstance({ source, destination, timing, idleMs }: InstanceOp
           deadline,
           ...(observer === undefined ? {} : { observer }),
         },
-        DEFAULT_MIRROR_OPTIONS,
+        MIRROR_OPTIONS,
         signal,
       ),
     close: () => {

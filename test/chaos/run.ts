@@ -8,7 +8,7 @@ import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { FirstQuestion } from '../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../functions/mirror/mirror-repository.ts';
-import { DEFAULT_MIRROR_OPTIONS } from '../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../mirror-options.ts';
 import type { DestinationRepository, SourceRepository } from '../../functions/mirror/ports.ts';
 import { TagTurns } from '../../functions/mirror/tag-turns.ts';
 import { createRegistries } from '../../functions/registry/registries.ts';
@@ -298,7 +298,7 @@ class Scene {
           clock,
           deadline: NO_DEADLINE,
         },
-        { ...DEFAULT_MIRROR_OPTIONS, tagWorkers },
+        { ...MIRROR_OPTIONS, tagWorkers },
         new AbortController().signal,
       );
       return report.unfinished.length === 0;

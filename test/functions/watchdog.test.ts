@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { Timing } from '../../functions/concurrency.ts';
-import { SILENCE_MS, Watchdog, type WatchdogFields } from '../../functions/watchdog.ts';
+import { Watchdog, type WatchdogFields } from '../../functions/watchdog.ts';
 import { runEntry } from '../flow/entry.ts';
+
+const SILENCE_MS = 5 * 60_000;
 
 /** Time that a test moves. */
 class Minutes implements Timing {

@@ -2,7 +2,6 @@ import { getEventListeners } from 'node:events';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
-import { BELIEVED_MS } from '../../functions/mirror/knowledge.ts';
 import { Random } from '../chaos/random.ts';
 import { Broker, type Topic } from './broker.ts';
 import { disturberOf } from './disturbance.ts';
@@ -12,6 +11,8 @@ import { SimulatedProcess, type Cloud } from './process.ts';
 import { scenarioOf, type MessagePlan, type Scenario, type WorldPlan } from './scenario.ts';
 import { Scheduler, type Ending } from './scheduler.ts';
 import { World } from './world.ts';
+
+const BELIEVED_MS = 15 * 60_000;
 
 /** What became of one schedule. */
 export interface RunResult {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { encodeHeartbeat, HEARTBEAT, heartbeatOf } from '../../../functions/contract/heartbeat.ts';
+import { encodeHeartbeat, heartbeatOf } from '../../../functions/contract/heartbeat.ts';
 import { Fault } from '../../../functions/fault.ts';
+
+const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
 const TIME = new Date('2026-11-26T08:00:00Z');
 const alive = { cluster: 'prod', watched: 12, refused: 1 };

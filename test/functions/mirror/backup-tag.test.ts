@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { isTag } from '../../../functions/oci/reference.ts';
-import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import { failing } from './fakes.ts';
 import { imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
@@ -17,7 +17,7 @@ function hexOf(digest: string): string {
 
 const OLD_BACKUP = `backup-latest-${hexOf(old.manifest.digest)}`;
 const OPTIONS = {
-  options: { ...DEFAULT_MIRROR_OPTIONS, verifyTags: 'all', backupTag: parseBackupTag(TEMPLATE) },
+  options: { ...MIRROR_OPTIONS, verifyTags: 'all', backupTag: parseBackupTag(TEMPLATE) },
 } as const;
 
 describe('parseBackupTag', () => {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
-import { MAX_LAYERS } from '../../../functions/oci/manifest.ts';
 import {
   blobOf,
   digestOf,
@@ -18,6 +17,8 @@ import {
 } from './images.ts';
 import { failing } from './fakes.ts';
 import { recordOf, Rig } from './rig.ts';
+
+const MAX_LAYERS = 2000;
 
 /** Copies one image as `v1` and tells the outcome, or the code of its failure. */
 async function copied(rig: Rig, image: Image): Promise<string> {

@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import {
-  destinationInventory,
-  headTags,
   listForNamed,
   listSource,
   takeDestination,
@@ -16,6 +14,14 @@ import { imageWith } from './images.ts';
 
 const one = imageWith('one', 1);
 const two = imageWith('two', 1);
+
+/** A destination that answers its list with 404. */
+function absent(google: boolean): FakeDestination {
+  return Object.assign(new FakeDestination(), {
+    google,
+    listTags: () => Promise.resolve(undefined),
+  });
+}
 
 describe('takeDestination', () => {
   it('knows from a complete map what is there and what is not', async () => {
@@ -31,9 +37,12 @@ describe('takeDestination', () => {
     assert.equal(inventory.uploadedAtMs(one.manifest.digest), 42);
   });
 
-  it('takes a tag for present that is listed, although a complete map does not tell its digest', () => {
+  it('takes a tag for present that is listed, although a complete map does not tell its digest', async () => {
     const map = { digestOfTag: new Map(), manifests: new Map(), complete: true };
-    const inventory = destinationInventory({ tags: ['v1'], invalidTags: [], map }, true);
+    const destination = Object.assign(new FakeDestination(), {
+      listTags: () => Promise.resolve({ tags: ['v1'], invalidTags: [], map }),
+    });
+    const inventory = await takeDestination(destination, undefined, never);
     assert.deepEqual(inventory.factOf('v1'), { state: 'present' });
     assert.deepEqual(inventory.factOf('v2'), { state: 'absent' });
   });
@@ -65,14 +74,14 @@ describe('takeDestination', () => {
     assert.equal(inventory.uploadedAtMs(one.manifest.digest), undefined);
   });
 
-  it('takes a 404 of a Google host for a complete empty map', () => {
-    const inventory = destinationInventory(undefined, true);
+  it('takes a 404 of a Google host for a complete empty map', async () => {
+    const inventory = await takeDestination(absent(true), undefined, never);
     assert.deepEqual(inventory.factOf('v1'), { state: 'absent' });
     assert.equal(inventory.hasManifest(one.manifest.digest), false);
   });
 
-  it('learns nothing about manifests from the 404 of another host', () => {
-    const inventory = destinationInventory(undefined, false);
+  it('learns nothing about manifests from the 404 of another host', async () => {
+    const inventory = await takeDestination(absent(false), undefined, never);
     assert.deepEqual(inventory.factOf('v1'), { state: 'absent' });
     assert.equal(inventory.hasManifest(one.manifest.digest), undefined);
   });
@@ -114,6 +123,14 @@ describe('lists for tags that are asked for by name', () => {
     assert.equal((await takeDestination(destination, undefined, never)).kind, 'map');
   });
 
+  it('have 16 questions at once in their place', async () => {
+    const destination = new FakeDestination().tag('v1', one);
+    destination.listIsLong = true;
+    const tags = Array.from({ length: 40 }, (_none, index) => `t${index}`);
+    await takeDestination(destination, tags, never);
+    assert.equal(destination.mostActive, 16);
+  });
+
   it('keep of the source these tags, those named after digests, and one more', async () => {
     const source = new FakeSource();
     const signature = `${one.manifest.digest.replace(':', '-')}.sig`;
@@ -126,18 +143,6 @@ describe('lists for tags that are asked for by name', () => {
     assert.deepEqual(inventory.factOf('t1'), { state: 'listed', digest: one.manifest.digest });
     assert.deepEqual(inventory.factOf('t9'), { state: 'listed' });
     assert.equal(inventory.hasManifest(two.manifest.digest), undefined);
-  });
-});
-
-describe('headTags', () => {
-  it('asks 16 at once', async () => {
-    const destination = new FakeDestination();
-    await headTags(
-      destination,
-      Array.from({ length: 40 }, (_none, index) => `t${index}`),
-      never,
-    );
-    assert.equal(destination.mostActive, 16);
   });
 });
 

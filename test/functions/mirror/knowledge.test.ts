@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { BELIEVED_MS, Knowledge, pathOf } from '../../../functions/mirror/knowledge.ts';
+import { Knowledge, pathOf } from '../../../functions/mirror/knowledge.ts';
 import { FakeDestination } from './fakes.ts';
+
+const BELIEVED_MS = 15 * 60_000;
 
 const DIGEST = `sha256:${'d'.repeat(64)}`;
 

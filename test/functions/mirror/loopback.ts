@@ -7,7 +7,8 @@ import type { Delegation } from '../../../functions/mirror/delegation.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
-import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { createRegistries, type Registries } from '../../../functions/registry/registries.ts';
@@ -205,7 +206,7 @@ export class Process {
         deadline: more.deadline ?? NO_DEADLINE,
         ...(delegation === undefined ? {} : { delegation }),
       },
-      { ...DEFAULT_MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
+      { ...MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
       more.signal ?? new AbortController().signal,
     );
   }

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { sourceInventory } from '../../../functions/mirror/inventory.ts';
+import { listSource, type SourceInventory } from '../../../functions/mirror/inventory.ts';
 import { ownTags, withoutOwnTags } from '../../../functions/mirror/own-tags.ts';
 import { partTags } from '../../../functions/mirror/signature-tags.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
-import { failing } from './fakes.ts';
+import type { TagListing } from '../../../functions/mirror/ports.ts';
+import { failing, FakeSource } from './fakes.ts';
+import { never } from './faults.ts';
 import { imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
@@ -13,6 +15,14 @@ const ON = { options: { referrers: true } } as const;
 const ELSEWHERE = referrersTag(`sha256:${'e'.repeat(64)}`);
 const image = imageWith('image', 1);
 const { digest } = image.manifest;
+
+/** The inventory of a source that answers its list so. */
+async function listed(listing: TagListing): Promise<SourceInventory> {
+  const source = Object.assign(new FakeSource(), { listTags: () => Promise.resolve(listing) });
+  const inventory = await listSource(source, never);
+  assert.ok(inventory !== undefined);
+  return inventory;
+}
 
 /** A destination that tells names only. */
 function plain(): Rig {
@@ -105,7 +115,7 @@ describe('tags named after a digest', () => {
 });
 
 describe('withoutOwnTags', () => {
-  it('knows from the source’s map what stands for itself, before anything is copied', () => {
+  it('knows from the source’s map what stands for itself, before anything is copied', async () => {
     const sig = `${referrersTag(digest)}.sig`;
     const self = referrersTag(digest);
     const tags = ['v1', sig, self, ELSEWHERE];
@@ -116,7 +126,7 @@ describe('withoutOwnTags', () => {
       complete: true,
     };
     const parted = withoutOwnTags(
-      sourceInventory({ tags, invalidTags: [], map }),
+      await listed({ tags, invalidTags: [], map }),
       standing,
       signatures,
     );
@@ -126,7 +136,7 @@ describe('withoutOwnTags', () => {
       [sig],
     );
     const unknown = withoutOwnTags(
-      sourceInventory({ tags, invalidTags: [], map: undefined }),
+      await listed({ tags, invalidTags: [], map: undefined }),
       standing,
       signatures,
     );

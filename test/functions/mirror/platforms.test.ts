@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
-import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { DestinationRepository, PutAnswer } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import {
@@ -128,7 +128,7 @@ const TEN = [
 ];
 
 function options(...platforms: string[]): { readonly options: object } {
-  return { options: { ...DEFAULT_MIRROR_OPTIONS, platforms: platformsOf(platforms) } };
+  return { options: { ...MIRROR_OPTIONS, platforms: platformsOf(platforms) } };
 }
 
 const TWO = options(...AMD64_ARM64);

@@ -7,7 +7,8 @@ import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
 import type { MirrorObserver } from '../../../functions/mirror/ledger.ts';
-import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
@@ -94,7 +95,7 @@ export class Rig {
         ...(delegation === undefined ? {} : { delegation }),
         ...(observer === undefined ? {} : { observer }),
       },
-      { ...DEFAULT_MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
+      { ...MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
       more.signal ?? new AbortController().signal,
     );
   }

@@ -2,27 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { REASONS } from '../../../functions/contract/event.ts';
-import { followScope } from '../../../functions/mirror/subjects.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { failing } from './fakes.ts';
 import { imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
-describe('followScope', () => {
-  it('is all on request, the young on resync and follow-up, else none', () => {
-    assert.deepEqual(
-      REASONS.map((reason) => `${reason} ${followScope(reason)}`),
-      [
-        'initial none',
-        'configured none',
-        'changed none',
-        'follow-up young',
-        'resync young',
-        'requested all',
-      ],
-    );
-  });
-});
+const DAY_MS = 24 * 3_600_000;
 
 describe('unchanged subjects', () => {
   const ON = { referrers: true };
@@ -38,6 +23,26 @@ describe('unchanged subjects', () => {
       rig.destination.tag(`v${index}`, image);
     });
     return rig;
+  }
+
+  for (const reason of REASONS) {
+    it(`are followed at the reason ${reason}: all on request, the young on resync and follow-up`, async () => {
+      const rig = new Rig();
+      rig.nowMs = 10 * DAY_MS;
+      rig.source.referrersApi = true;
+      for (const [index, image] of images.entries()) {
+        rig.source.tag(`v${index}`, image);
+        rig.destination.tag(`v${index}`, image);
+        // One of them came a minute ago, the others a day and longer.
+        rig.destination.uploadedAtMs.set(
+          image.manifest.digest,
+          rig.nowMs - (index === 0 ? 60_000 : DAY_MS),
+        );
+      }
+      await rig.mirror({ reason }, { options: ON });
+      const expected = { requested: 3, resync: 1, 'follow-up': 1 }[reason as string] ?? 0;
+      assert.equal(rig.source.count('source listReferrers'), expected);
+    });
   }
 
   it('are asked for one by one where the destination tells no digests', async () => {

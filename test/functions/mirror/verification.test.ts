@@ -2,12 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { REASONS, type Verify } from '../../../functions/contract/event.ts';
-import {
-  DEFAULT_MUTABLE_TAGS,
-  verificationOf,
-  verifiedTags,
-} from '../../../functions/mirror/verification.ts';
+import { verificationOf, verifiedTags } from '../../../functions/mirror/verification.ts';
 import { Fault } from '../../../functions/fault.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 describe('verificationOf', () => {
   const expected: Readonly<Record<string, Verify>> = {
@@ -50,12 +47,12 @@ describe('verifiedTags', () => {
   ];
   const fixed = ['v1.2.3', '1.2.3', 'latest-2024', '2024.01.01', 'sha-abc'];
   it('takes for mutable what looks so', () => {
-    const verified = verifiedTags('mutable', DEFAULT_MUTABLE_TAGS);
+    const verified = verifiedTags('mutable', MIRROR_OPTIONS.mutableTags);
     assert.deepEqual([...mutable, ...fixed].filter(verified), mutable);
   });
   it('takes all or none', () => {
     assert.deepEqual(fixed.filter(verifiedTags('all', '')), fixed);
-    assert.deepEqual(mutable.filter(verifiedTags('none', DEFAULT_MUTABLE_TAGS)), []);
+    assert.deepEqual(mutable.filter(verifiedTags('none', MIRROR_OPTIONS.mutableTags)), []);
   });
   it('takes no tag for mutable where the pattern is empty', () => {
     assert.deepEqual(mutable.filter(verifiedTags('mutable', '')), []);

@@ -1,16 +1,13 @@
 import { describe, it } from 'node:test';
 
 import type { Descriptor } from '../../../functions/mirror/ports.ts';
-import {
-  enterIndex,
-  ManifestBudget,
-  MAX_INDEX_DEPTH,
-  MAX_MANIFESTS,
-  stepInto,
-  walkFrom,
-} from '../../../functions/mirror/walk.ts';
+import { enterIndex, ManifestBudget, stepInto, walkFrom } from '../../../functions/mirror/walk.ts';
 import { OCI_MANIFEST } from './images.ts';
 import { thrown } from '../../faults.ts';
+
+const MAX_MANIFESTS = 1000;
+
+const MAX_INDEX_DEPTH = 4;
 
 function descriptors(count: number, prefix = 'child'): readonly Descriptor[] {
   return Array.from({ length: count }, (_none, index) => ({

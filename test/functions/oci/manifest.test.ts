@@ -10,20 +10,21 @@ import {
   blobsOf,
   manifestDigest,
   mayHaveDigest,
-  MAX_CHILDREN,
-  MAX_LAYERS,
   MAX_MANIFEST_BYTES,
   parseManifest,
 } from '../../../functions/oci/manifest.ts';
-import {
-  DOCKER_LIST,
-  DOCKER_MANIFEST,
-  DOCKER_SCHEMA1,
-  OCI_ARTIFACT,
-  OCI_INDEX,
-  OCI_MANIFEST,
-} from '../../../functions/oci/media-types.ts';
+import { DOCKER_SCHEMA1, OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
 import { thrown } from '../../faults.ts';
+
+const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
+
+const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+
+const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
+
+const MAX_LAYERS = 2000;
+
+const MAX_CHILDREN = 1000;
 
 const LAYER_TYPE = 'application/vnd.oci.image.layer.v1.tar+gzip';
 const FOREIGN_TYPE = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';

@@ -2,18 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import {
-  DOCKER_LIST,
-  DOCKER_MANIFEST,
   DOCKER_SCHEMA1,
   DOCKER_SCHEMA1_SIGNED,
   essence,
   isForeignLayer,
   manifestKind,
   MANIFEST_ACCEPT,
-  OCI_ARTIFACT,
   OCI_INDEX,
   OCI_MANIFEST,
 } from '../../../functions/oci/media-types.ts';
+
+const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
+
+const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+
+const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 
 describe('media types', () => {
   it('offers every manifest type at once', () => {

@@ -8,11 +8,11 @@ import {
   flag,
   integer,
   list,
-  parseDurationMs,
   refuseOption,
   text,
 } from '../../../functions/options/option.ts';
 import { parseOptions } from '../../../functions/options/parser.ts';
+import { thrown } from '../../faults.ts';
 
 const table = {
   workers: integer({
@@ -115,7 +115,10 @@ describe('parseOptions', () => {
   });
 });
 
-describe('parseDurationMs', () => {
+describe('a duration', () => {
+  const resyncMs = (written: string): number =>
+    parseOptions(table, ['--resync-interval', written], {}).resync;
+
   for (const [written, ms] of [
     ['0', 0],
     ['750ms', 750],
@@ -125,13 +128,13 @@ describe('parseDurationMs', () => {
     ['12h0m0s', 43_200_000],
   ] as const) {
     it(`reads ${written}`, () => {
-      assert.equal(parseDurationMs(written), ms);
+      assert.equal(resyncMs(written), ms);
     });
   }
 
   for (const written of ['', '10', '-1s', '1d', 's', '1s ']) {
     it(`refuses '${written}'`, () => {
-      assert.throws(() => parseDurationMs(written), Error);
+      assert.equal(thrown(() => resyncMs(written), 'OPTION_INVALID').field, '--resync-interval');
     });
   }
 });

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { MAX_ERROR_BYTES, readBody, readErrorBody } from '../../../functions/registry/body.ts';
+import { readBody, readErrorBody } from '../../../functions/registry/body.ts';
 import { openTransport, type TransportResponse } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { NEVER, serve } from './setting.ts';
 import type { TestContext } from 'node:test';
+
+const MAX_ERROR_BYTES = 64 * 1024;
 
 /** A response whose body is written by `write`. */
 async function respond(

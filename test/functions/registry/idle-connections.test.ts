@@ -3,10 +3,11 @@ import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { readBody } from '../../../functions/registry/body.ts';
-import { MAX_IDLE_MS } from '../../../functions/registry/idle-connections.ts';
 import { openTransport, type TransportOptions } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { NEVER, tcp } from './setting.ts';
+
+const MAX_IDLE_MS = 60_000;
 
 const LOCAL = { privateHosts: new Set<string>(), loopback: true };
 const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';

@@ -18,7 +18,8 @@ import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
-import { DEFAULT_MIRROR_OPTIONS, type MirrorOptions } from '../../../functions/mirror/options.ts';
+import type { MirrorOptions } from '../../../functions/mirror/options.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
@@ -61,7 +62,7 @@ function mirrors(
         source: registries.source({ host: hosts.source, path }, { insecure: true }),
         destination: registries.destination({ host: hosts.destination, path }, { insecure: true }),
       },
-      { ...DEFAULT_MIRROR_OPTIONS, ...options },
+      { ...MIRROR_OPTIONS, ...options },
       NEVER,
     );
 }

@@ -5,8 +5,10 @@ import { runInNewContext } from 'node:vm';
 
 import { isFault } from '../../../functions/fault.ts';
 import { manifestMap } from '../../../functions/registry/artifact-registry.ts';
-import { MAX_KEPT_BYTES, TagList, type TagPage } from '../../../functions/registry/tag-list.ts';
+import { TagList, type TagPage } from '../../../functions/registry/tag-list.ts';
 import { thrown } from '../../faults.ts';
+
+const MAX_KEPT_BYTES = 72 * 1024 * 1024;
 
 const ONE = `sha256:${'1'.repeat(64)}`;
 const TWO = `sha256:${'2'.repeat(64)}`;

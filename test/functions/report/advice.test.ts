@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { FAULTS, type FaultCode, type Side } from '../../../functions/fault.ts';
-import { AdviceTally, adviceOf } from '../../../functions/report/advice.ts';
+import { AdviceTally } from '../../../functions/report/advice.ts';
+
+/** What is advised about one fault. */
+function adviceOf(fault: Parameters<AdviceTally['fault']>[0]): string {
+  const tally = new AdviceTally();
+  tally.fault(fault);
+  return (tally.lines[0] ?? '').replace(/^.*? \(1\): /, '');
+}
 
 const AT = { side: 'source', url: 'https://r.example/v2/' } as const;
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
-import { LEFT_ASIDE } from '../../../functions/mirror/outcome.ts';
 import {
   bytesText,
   repositoryLine,
@@ -10,6 +9,18 @@ import {
   tagLine,
 } from '../../../functions/report/report-lines.ts';
 import { sampleRecord, sampleReport } from '../subscriber/samples.ts';
+
+/** What is skipped and yet not at the destination. */
+const LEFT_ASIDE = [
+  'TagInvalid',
+  'SubjectUnchanged',
+  'SubjectNotMirrored',
+  'NotAsked',
+  'ReferrersRefused',
+  'ReferrersTagRefused',
+  'ForeignLayers',
+  'BackupTag',
+] as const;
 
 describe('line of a tag', () => {
   it('begins with the outcome in one column', () => {

@@ -2,12 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { abortFault } from '../../../functions/concurrency.ts';
-import {
-  deliveryDeadline,
-  END_GRACE_MS,
-  processEnd,
-} from '../../../functions/subscriber/delivery-deadline.ts';
+import { deliveryDeadline, processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
 import { fakeTiming } from '../registry/setting.ts';
+
+const END_GRACE_MS = 7_000;
 
 const WHOLE_MS = 540_000;
 

@@ -5,12 +5,13 @@ import { Fault } from '../../../functions/fault.ts';
 import {
   eventVariable,
   jobHandOff,
-  MAX_EVENT_BYTES,
   readEventVariable,
   type JsonApi,
 } from '../../../functions/subscriber/hand-off.ts';
 import { sampleEvent } from './samples.ts';
 import { rejection, thrown } from '../../faults.ts';
+
+const MAX_EVENT_BYTES = 16 * 1024;
 
 const JOB = 'projects/acme/locations/europe-west1/jobs/mirror';
 const signal = new AbortController().signal;

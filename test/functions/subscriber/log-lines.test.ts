@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault, type FaultCode } from '../../../functions/fault.ts';
-import { LEFT_ASIDE, OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import { OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
   eventFields,
@@ -13,6 +13,18 @@ import {
 } from '../../../functions/subscriber/log-lines.ts';
 import { FUNCTION_METRICS } from '../../../functions/telemetry/metrics-catalogue.ts';
 import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+
+/** What is skipped and yet not at the destination. */
+const LEFT_ASIDE = [
+  'TagInvalid',
+  'SubjectUnchanged',
+  'SubjectNotMirrored',
+  'NotAsked',
+  'ReferrersRefused',
+  'ReferrersTagRefused',
+  'ForeignLayers',
+  'BackupTag',
+] as const;
 
 const done: Decision = { action: 'acknowledge', reason: 'Finished' };
 const NOW_MS = Date.parse('2026-08-10T09:00:12Z');

@@ -5,8 +5,19 @@ import {
   fluxLevel,
   isWritten,
   LOG_LEVELS,
-  SEVERITIES,
+  type Severity,
 } from '../../../functions/telemetry/severity.ts';
+
+const SEVERITIES: readonly Severity[] = [
+  'DEBUG',
+  'INFO',
+  'NOTICE',
+  'WARNING',
+  'ERROR',
+  'CRITICAL',
+  'ALERT',
+  'EMERGENCY',
+];
 
 describe('severity', () => {
   it('is written from its level on', () => {
