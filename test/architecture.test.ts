@@ -218,6 +218,16 @@ describe('the architecture', () => {
     assert.deepEqual(unreached, []);
   });
 
+  it('keeps the files of the product to what one reads at once', () => {
+    const lines = sources
+      .filter(isProduct)
+      .map((file) => readFileSync(join(root, file), 'utf8').split('\n').length - 1)
+      .sort((one, other) => one - other);
+    const at = (part: number): number => lines[Math.floor(lines.length * part)] ?? Infinity;
+    assert.ok(at(0.5) <= 130, `half of them have up to ${at(0.5)} lines`);
+    assert.ok(at(0.9) <= 300, `nine of ten have up to ${at(0.9)} lines`);
+  });
+
   it('uses no vague names for files', () => {
     const vague = /(^|[-/.])(manager|helpers?|utils?|common|data|misc)([-/.]|$)/;
     assert.deepEqual(
