@@ -27,8 +27,8 @@ const PASSING_CODES: readonly FaultCode[] = [
 ];
 
 /**
- * Tries until it succeeds, with waits in between, as long as the faults are such as pass by
- * themselves: nobody answers, too much is asked, a connection was cut, credentials come late.
+ * Tries until it succeeds, with waits in between. Faults that do not pass by themselves end it; a
+ * connection that was cut, a server that is busy and credentials that come late do pass.
  * @param what what is waited for, as the log says it: `the list of ImageRepositories`
  * @throws Fault the last one, when the time is over or it does not pass; `ABORTED` by the signal
  */

@@ -13,7 +13,7 @@ import { createPacer } from './pacer.ts';
 import { MAX_BATCH, type EventPublisher } from './publisher.ts';
 import { publishableOf, requestOf } from './request.ts';
 
-/** What {@link backfill} works with. */
+/** The API server, Pub/Sub and the log; waits are given by tests alone. */
 export interface BackfillParts {
   readonly apiServer: ApiServer;
   readonly publisher: EventPublisher;

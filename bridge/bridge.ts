@@ -18,7 +18,7 @@ import { PublishQueue, URGENCIES } from './publish-queue.ts';
 import type { EventPublisher } from './publisher.ts';
 import { Tracker } from './tracker.ts';
 
-/** What the bridge works with, besides its options. */
+/** The API server, Pub/Sub and the log; waits are given by tests alone. */
 export interface BridgeParts {
   readonly apiServer: ApiServer;
   readonly publisher: EventPublisher;

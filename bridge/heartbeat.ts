@@ -8,8 +8,7 @@ const HEARTBEAT_INTERVAL_MS = 300_000;
 /** Time until the next attempt after one that Pub/Sub did not take. */
 const RETRY_MS = 30_000;
 
-/** What {@link Heartbeats} work with. */
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   readonly publisher: Pick<EventPublisher, 'publishMessage'>;
   /** What is said of the bridge at this moment. */
   readonly figures: () => Heartbeat;

@@ -15,7 +15,7 @@ const BLIND_DURATIONS = 2;
 /** How long the process's end waits for the Lease to be given up; it ends by itself otherwise. */
 const RELEASE_TIMEOUT_MS = 2000;
 
-/** What leader election works with. */
+/** The Lease, its times, and who is told of the leadership. */
 export interface LeaderElectionOptions {
   readonly store: LeaseStore;
   /** Unique to this process: `HOSTNAME_UUID`. */

@@ -9,8 +9,7 @@ import { leaseStore } from './kubernetes/leases.ts';
 import { createLeaderElection, leaseName, type LeaderElection } from './leader-election.ts';
 import type { Metrics } from './metrics.ts';
 
-/** What leadership works with. */
-export interface LeadershipParts {
+interface LeadershipParts {
   readonly apiServer: ApiServer;
   readonly logger: Logger;
   /** Whether the first list of ImageRepositories is complete. */

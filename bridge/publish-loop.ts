@@ -23,7 +23,7 @@ export interface PublishObserver {
   refused(taken: TakenEvent, fault: Fault): void;
 }
 
-/** Options of {@link PublishLoop}. */
+/** What is sent where, how fast, and who is told. */
 export interface PublishLoopOptions {
   readonly queue: PublishQueue;
   readonly publisher: Pick<EventPublisher, 'publish'>;
@@ -134,7 +134,7 @@ export class PublishLoop {
     );
   }
 
-  /** Sends what may be sent of an urgency; gives the time after which to look again. */
+  /** Sends what may be sent of an urgency. @returns when to look again, in ms */
   #sendUrgency(urgency: Urgency): number {
     const { queue, concurrent, now } = this.#options;
     const lane = this.#lanes[laneOf(urgency)];

@@ -19,7 +19,7 @@ const URGENCY_OF: Readonly<Record<Reason, Urgency>> = {
   initial: 'replay',
 };
 
-/** An object whose events are published, as whoever offers them keeps it up to date. */
+/** An object whose events are published. The tracker keeps it up to date while its event waits. */
 export interface Subject {
   readonly uid: string;
   /** What may be published of it now; undefined: nothing. */

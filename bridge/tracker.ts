@@ -18,7 +18,7 @@ export interface RefusalReporter {
   mended(uid: string): void;
 }
 
-/** Options of {@link Tracker}. */
+/** Where decisions go, and what they depend on besides the objects. */
 export interface TrackerOptions extends RepeatOptions {
   readonly queue: PublishQueue;
   readonly refusals: RefusalReporter;
@@ -46,6 +46,7 @@ interface Tracked extends Subject {
   object: ImageRepository;
   publishable: Publishable | undefined;
   published: PublishedState | undefined;
+  /** The state that it was first seen with, until it is published. */
   baseline: PublishedState | undefined;
   /** What could not be published because it is too large: nothing is until it changes. */
   tooLarge: PublishedState | undefined;
@@ -346,8 +347,8 @@ export class Tracker implements WatchHandler, PublishObserver {
   }
 
   /**
-   * What was published first by this replica may have changed shortly before it started: whoever
-   * published that owed a follow-up.
+   * An object that this replica publishes for the first time may have changed shortly before the
+   * replica started. The replica before it owed a follow-up; this one sends it.
    */
   #resumeFollowUp(tracked: Tracked): void {
     const { now, wallNow } = this.#options;

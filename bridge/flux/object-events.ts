@@ -13,8 +13,7 @@ export interface ObjectWarning {
   readonly message: string;
 }
 
-/** What {@link ObjectEvents} works with. */
-export interface ObjectEventsOptions {
+interface ObjectEventsOptions {
   readonly apiServer: ApiServer;
   readonly logger: Logger;
   /** Only the leader writes. */

@@ -16,7 +16,7 @@ export interface GoogleTokens {
 
 /**
  * Longest wait for a token, in milliseconds: on Cloud Run the library waits for the metadata server
- * without end, and whoever asks meanwhile waits for the same answer.
+ * without end, and everybody who asks meanwhile waits for the same answer.
  */
 const TOKEN_TIMEOUT_MS = 20_000;
 

@@ -12,7 +12,7 @@ import { Backlog, type BacklogEntry } from './backlog.ts';
 /** How an event's work ended: done, to be tried again, or such that it can never succeed. */
 export type WorkEnding = 'done' | 'transient' | { readonly never: Fault };
 
-/** What a drain is made of. */
+/** Who executes events, who takes dead letters, and how many at once. */
 export interface DrainParts {
   /** `--workers`: events executed at once. */
   readonly workers: number;

@@ -26,7 +26,7 @@ export class Pauses {
     this.#clock = clock;
   }
 
-  /** Takes a pause; says so once where the wait for its host comes to more than 10 s, and again where it grows by as much. */
+  /** Notes a pause. It is logged once the wait for its host exceeds 10 s, and again for each 10 s that it grows. */
   note({ side, host, untilMs }: Pause): void {
     const nowMs = this.#clock();
     const wait = this.#waitOf(host, nowMs);

@@ -24,7 +24,7 @@ export interface RunStreams {
   };
 }
 
-/** What a run is made of. */
+/** The configuration of a run, and where it writes. */
 export interface RunParts {
   readonly config: JobConfig;
   readonly env: Environment;

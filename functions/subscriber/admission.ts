@@ -37,7 +37,7 @@ export interface Admission {
 }
 
 /**
- * Decides what an event may do. An event is a wish from a less trusted place: it can name a source
+ * Decides what an event may do. Events come from a less trusted place: one can name a source
  * within the allowed ones and, where its namespace was granted that, a path.
  * @throws Fault `SOURCE_FORBIDDEN`, `DESTINATION_FORBIDDEN`, `REFERENCE_INVALID`, with the field
  */

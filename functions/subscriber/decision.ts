@@ -4,7 +4,7 @@ import type { MirrorReport } from '../mirror/report.ts';
 
 /**
  * What becomes of a delivery. `acknowledge`: it is done, or repeating it cannot help. `continue`:
- * some of it is done, or asked about, these unfinished tags are published and go on elsewhere. `batch`: these tags are
+ * some of it is done, or asked about; the unfinished tags are published and go on elsewhere. `batch`: these tags are
  * published as a batch of their own. `dead-letter`: it can never succeed. `retry`: Pub/Sub delivers it again.
  */
 export type Decision =
@@ -46,7 +46,7 @@ export type RetryReason =
   | 'NoDeadLetterTopic'
   | 'PublishFailed';
 
-/** Faults of events that can never succeed, whoever delivers them how often. */
+/** Faults of events that can never succeed, however often they are delivered. */
 const NEVER: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'EVENT_UNDECODABLE',
   'EVENT_INVALID',

@@ -20,7 +20,7 @@ export interface DeliveryDeadline extends Deadline {
 export interface ProcessEnd {
   /** When the process was told to end, milliseconds since 1970; undefined: it was not. */
   toldAtMs(): number | undefined;
-  /** Calls back when it is told to; the result takes the wish back. */
+  /** Calls the listener when the process is told to end. @returns removes the listener */
   onTold(listener: () => void): () => void;
 }
 

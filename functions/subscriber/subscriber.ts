@@ -17,7 +17,7 @@ import { eventFields, logEvent, logHeartbeat } from './log-lines.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 import { RepositoryTurns, type Turn } from './repository-turns.ts';
 
-/** What a subscriber is made of. */
+/** The rules, the engine, the topics and the clock of a subscriber. */
 export interface SubscriberParts extends Delegates {
   readonly rules: AdmissionRules;
   readonly limits: DelegationLimits & {
