@@ -16,12 +16,20 @@ export interface Publishable {
   readonly state: PublishedState;
 }
 
-/** What may be published of an object; undefined where it is not scanned or its annotations are refused. */
-export function publishableOf(object: ImageRepository): Publishable | undefined {
+/**
+ * What may be published of an object; undefined where it is not scanned or its annotations are refused.
+ * @param before its state before: kept where it is the same, so that ten thousand objects hold one each
+ */
+export function publishableOf(
+  object: ImageRepository,
+  before?: PublishedState,
+): Publishable | undefined {
   const { settings, scan } = object;
   if (isFault(settings) || scan === undefined) return undefined;
   const request = requestOf({ object, settings, scan }, { reason: 'changed' });
-  return { object, settings, scan, state: stateOf(request) };
+  const state = stateOf(request);
+  const isKnown = before !== undefined && isSameState(before, state);
+  return { object, settings, scan, state: isKnown ? before : state };
 }
 
 /** What a request has beside the object's own words. */

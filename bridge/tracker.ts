@@ -291,7 +291,7 @@ export class Tracker implements WatchHandler, PublishObserver {
     readonly refusal: Refusal | undefined;
   } {
     const { object } = tracked;
-    const found = publishableOf(object);
+    const found = publishableOf(object, tracked.publishable?.state ?? tracked.published);
     const tooLarge = isTooLarge(tracked, found) ? tracked.refusal : undefined;
     const refusal = this.#claims.refusalOf(object) ?? tooLarge;
     const isOff = refusal !== undefined || object.deleting || found?.settings.enabled !== true;
