@@ -1,9 +1,8 @@
 import { isFault } from '../fault.ts';
-import { failure, type Answer, type Asked } from './failure.ts';
+import { failure, type Answer, type Asked, type OpenAnswer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
 import { requireNoPage } from './registry-form.ts';
-import type { OpenAnswer } from './request.ts';
 
 /** What one HEAD tells of a blob. */
 export interface BlobHead {

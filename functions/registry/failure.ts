@@ -11,6 +11,20 @@ export interface Answer {
   readonly url: URL;
 }
 
+/** An answer whose body flows. Whoever does not read it to the end calls `discard`. */
+export interface OpenAnswer {
+  readonly status: number;
+  readonly header: (name: string) => string | undefined;
+  readonly url: URL;
+  readonly chunks: AsyncIterable<Buffer>;
+  readonly discard: () => void;
+}
+
+/** Whether an answer still has its body to come. */
+export function isOpen(answer: OpenAnswer | Answer): answer is OpenAnswer {
+  return 'chunks' in answer;
+}
+
 /** What was asked, for errors. */
 export interface Asked {
   /** Verb and object: `get manifest`. */

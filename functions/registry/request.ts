@@ -5,7 +5,7 @@ import type { Answer } from './failure.ts';
 import type { AdaptiveLimiter } from './limiter.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Timing } from '../concurrency.ts';
-import type { StreamBody } from './stream-sender.ts';
+import type { StreamBody } from './blob-stream.ts';
 import type { Transport } from './transport.ts';
 
 /** One question to a registry. */
@@ -42,15 +42,6 @@ export interface RegistryRequest {
   readonly onAnswer?: ((answer: Answer) => void) | undefined;
 }
 
-/** An answer whose body flows. Whoever does not read it to the end calls `discard`. */
-export interface OpenAnswer {
-  readonly status: number;
-  readonly header: (name: string) => string | undefined;
-  readonly url: URL;
-  readonly chunks: AsyncIterable<Buffer>;
-  readonly discard: () => void;
-}
-
 /** A time before which a host wants no request. */
 export interface Pause {
   readonly side: Side;
@@ -82,11 +73,6 @@ export interface ClientParts {
   readonly onPause?: OnPause | undefined;
   /** When the work that this client is for must have ended, on the timing's clock. */
   readonly deadlineAtMs: number | undefined;
-}
-
-/** Whether an answer still has its body to come. */
-export function isOpen(answer: OpenAnswer | Answer): answer is OpenAnswer {
-  return 'chunks' in answer;
 }
 
 /** Whether a request can be sent again as it is. */

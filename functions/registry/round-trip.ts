@@ -1,15 +1,9 @@
 import { Fault } from '../fault.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { readBody, readErrorBody } from './body.ts';
-import { failure, type Answer } from './failure.ts';
+import { failure, type Answer, type OpenAnswer } from './failure.ts';
 import type { AdaptiveLimiter, Load, Permit } from './limiter.ts';
-import {
-  bodyBytes,
-  isReplayable,
-  type ClientParts,
-  type OpenAnswer,
-  type RegistryRequest,
-} from './request.ts';
+import { bodyBytes, isReplayable, type ClientParts, type RegistryRequest } from './request.ts';
 import { isThrottled, pullsLeft } from './rate-limit.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { isPassingStatus, throttlePauseMs } from './retry-policy.ts';

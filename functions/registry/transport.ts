@@ -1,11 +1,11 @@
 import http, {
   Agent as HttpAgent,
+  ClientRequest,
   type AgentOptions,
-  type ClientRequest,
   type IncomingMessage,
 } from 'node:http';
 import https, { Agent as HttpsAgent, type RequestOptions } from 'node:https';
-import type { Socket } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 
 import got, { type Got, type Request, type RequestFunction } from 'got';
@@ -14,9 +14,9 @@ import { Fault, isFault, printable } from '../fault.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
+import { batches, streamSender, type StreamBody, type StreamSender } from './blob-stream.ts';
 import { errorCode, isReadableOddity, networkFault } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
-import { streamSender, type StreamBody, type StreamSender } from './stream-sender.ts';
 import { abortFault, SYSTEM_TIMING } from '../concurrency.ts';
 
 /** One exchange: nothing is followed, repeated or decoded. */
@@ -27,7 +27,10 @@ export interface TransportRequest {
   readonly rawPath?: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | StreamBody | undefined;
-  /** The whole exchange, the response's body included, ends within this. Default: the idle limits alone end it. */
+  /**
+   * The whole exchange, the response's body included, ends within this. Default: the idle limits alone end
+   * it, as is right for the bytes of a blob.
+   */
   readonly budgetMs?: number | undefined;
   /**
    * Whether it may be sent again where a kept connection lost it; asked then. Default: what has no
@@ -87,9 +90,19 @@ const PARSER_HEAD_BYTES = 256 * 1024;
 const MAX_ODD_ORIGINS = 1000;
 /** Idle connections kept per host: what the limiter lets start at once. */
 const MAX_FREE_SOCKETS = 32;
-const USER_AGENT = 'imagerepo-mirror';
+const HEADERS = { 'user-agent': 'imagerepo-mirror', 'accept-encoding': 'identity' };
 
-/** The one door to the network, over got; each side of a copy has its own. */
+/** What exchanges go through. */
+interface Door {
+  readonly agents: { readonly http: HttpAgent; readonly https: HttpsAgent };
+  /** For small requests. */
+  readonly got: Got;
+}
+
+/**
+ * The one way to the network, each side of a copy its own: small requests over got, the bytes of blobs
+ * over Node's client itself.
+ */
 export function openTransport(options: TransportOptions): Transport {
   const keepAlive = {
     keepAlive: true, // guard: proxy-variables, without: keepAlive: true, proxyEnv: process.env,
@@ -100,9 +113,7 @@ export function openTransport(options: TransportOptions): Transport {
     options.caCertificates === undefined
       ? undefined
       : [...getCACertificates('default'), options.caCertificates];
-  const agentsOf = (
-    kind: AgentOptions,
-  ): { readonly http: HttpAgent; readonly https: HttpsAgent } => ({
+  const agentsOf = (kind: AgentOptions): Door['agents'] => ({
     http: new HttpAgent(kind),
     // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
     https: new HttpsAgent({
@@ -112,8 +123,8 @@ export function openTransport(options: TransportOptions): Transport {
     }),
   });
   const agents = agentsOf(keepAlive);
-  const door = got.extend({
-    headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity' },
+  const small = got.extend({
+    headers: HEADERS,
     agent: agents,
     maxHeaderSize: PARSER_HEAD_BYTES,
     retry: { limit: 0 },
@@ -124,10 +135,11 @@ export function openTransport(options: TransportOptions): Transport {
     strictContentLength: false,
     http2: false,
   });
+  const door: Door = { agents, got: small };
   const idle = idleConnections([agents.http, agents.https], options.clock ?? SYSTEM_TIMING.now);
   // A connection for each exchange: where its framing can be read in two ways, no other answer is at stake.
   const oddAgents = agentsOf({ keepAlive: false });
-  const oddDoor = door.extend({ agent: oddAgents });
+  const oddDoor: Door = { agents: oddAgents, got: small.extend({ agent: oddAgents }) };
   /** Origins whose answers the strict parser refuses and others read. */
   const odd = new Set<string>();
   return {
@@ -165,7 +177,7 @@ export function openTransport(options: TransportOptions): Transport {
 class Exchange {
   readonly response: Promise<TransportResponse>;
   readonly #request: TransportRequest;
-  readonly #stream: Request;
+  readonly #stream: Request | ClientRequest;
   readonly #idle: IdleTimer;
   readonly #bodyIdle: IdleTimer;
   readonly #options: TransportOptions;
@@ -186,7 +198,7 @@ class Exchange {
 
   constructor(
     request: TransportRequest,
-    door: Got,
+    door: Door,
     options: TransportOptions,
     signal: AbortSignal,
     isOdd: boolean,
@@ -206,16 +218,10 @@ class Exchange {
     const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
     this.response = promise;
     this.#reject = reject;
-    const buffer = Buffer.isBuffer(request.body) ? { body: request.body } : {};
-    this.#stream = door.stream(request.url, {
-      method: request.method,
-      headers: request.headers,
-      ...buffer,
-      ...(isOdd || request.rawPath !== undefined
-        ? { request: requestWith({ path: request.rawPath, isOdd }) }
-        : {}),
-      dnsLookup: guardedLookup(request.url.host, options.addresses),
-    });
+    const lookup = guardedLookup(request.url.host, options.addresses);
+    this.#stream = isOfBlob(request)
+      ? blobRequest(request, door, lookup, isOdd)
+      : smallRequest(request, door, lookup, isOdd);
     this.#watch(resolve);
   }
 
@@ -273,15 +279,18 @@ class Exchange {
       if (this.#rest !== undefined) return;
       this.#fail(this.#faultOf(error));
     });
-    this.#stream.once('request', (request: ClientRequest) => {
-      this.#onRequest(request, resolve);
-    });
+    if (this.#stream instanceof ClientRequest) this.#onRequest(this.#stream, resolve);
+    else {
+      this.#stream.once('request', (request: ClientRequest) => {
+        this.#onRequest(request, resolve);
+      });
+    }
     this.#stream.once('response', (response: IncomingMessage) => {
       this.#onResponse(response, resolve);
     });
     if (this.#signal.aborted) onAbort();
     // got ends by itself what can have no body, and what has one of bytes.
-    else if (this.#request.body === undefined && sends(this.#request)) this.#stream.end();
+    else if (this.#request.body === undefined && needsEnd(this.#request)) this.#stream.end();
   }
 
   #onRequest(request: ClientRequest, resolve: (response: TransportResponse) => void): void {
@@ -321,7 +330,9 @@ class Exchange {
    * answer stands; the connection is gone with the parser's error, so that nobody reads them as his.
    */
   #onWhole(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
-    this.#rest = (response.read() as Buffer | null) ?? Buffer.alloc(0);
+    // got ends the answer with the error; Node's own client leaves it to be read.
+    const taken = isOfBlob(this.#request) ? null : (response.read() as Buffer | null);
+    this.#rest = taken ?? Buffer.alloc(0);
     if (!this.#responded) this.#onResponse(response, resolve);
   }
 
@@ -329,7 +340,7 @@ class Exchange {
     if (this.#responded) return;
     this.#responded = true;
     this.#sender?.stop();
-    this.#idle.rest();
+    this.#idle.stop();
     response.on('error', (error: unknown) => {
       if (this.#rest !== undefined) return;
       this.#fail(this.#faultOf(error));
@@ -363,7 +374,8 @@ class Exchange {
   async *#chunks(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
     try {
       this.#bodyIdle.wait();
-      for await (const chunk of response as AsyncIterable<Buffer>) {
+      const body = isOfBlob(this.#request) ? batches(response) : response;
+      for await (const chunk of body as AsyncIterable<Buffer>) {
         this.#bodyIdle.rest();
         this.#bodyIdle.moved(chunk.length);
         yield chunk;
@@ -380,7 +392,6 @@ class Exchange {
     }
   }
 
-  /** Straight to the connection: got's own stream would take one chunk at a time. */
   #sendStream(request: ClientRequest, body: StreamBody): void {
     this.#cleanups.push(() => {
       body.stream.destroy();
@@ -421,6 +432,46 @@ class Exchange {
   }
 }
 
+/** The bytes of a blob, down or up. Every other exchange has its budget. */
+function isOfBlob({ body, budgetMs }: TransportRequest): boolean {
+  return budgetMs === undefined || !(body === undefined || Buffer.isBuffer(body));
+}
+
+function blobRequest(
+  { method, url, rawPath, headers, body }: TransportRequest,
+  { agents }: Door,
+  lookup: LookupFunction,
+  isOdd: boolean,
+): ClientRequest {
+  const isSecure = url.protocol === 'https:';
+  const request = (isSecure ? https : http).request(url, {
+    method,
+    headers: { ...HEADERS, ...headers },
+    agent: isSecure ? agents.https : agents.http,
+    lookup,
+    maxHeaderSize: PARSER_HEAD_BYTES,
+    insecureHTTPParser: isOdd,
+    ...(rawPath === undefined ? {} : { path: rawPath }),
+  });
+  if (Buffer.isBuffer(body)) request.end(body);
+  return request;
+}
+
+function smallRequest(
+  { method, url, rawPath, headers, body }: TransportRequest,
+  { got: small }: Door,
+  lookup: LookupFunction,
+  isOdd: boolean,
+): Request {
+  return small.stream(url, {
+    method,
+    headers,
+    ...(Buffer.isBuffer(body) ? { body } : {}),
+    ...(isOdd || rawPath !== undefined ? { request: requestWith({ path: rawPath, isOdd }) } : {}),
+    dnsLookup: lookup,
+  });
+}
+
 /**
  * Makes requests whose path is written as it stands, where the URL would write it anew, and whose answer may
  * be odd HTTP.
@@ -458,6 +509,6 @@ function oddityOf({ rawHeaders, headers }: IncomingMessage): string | undefined 
 /** C0 and DEL; a tab may stand in a value (RFC 9110 §5.5). */
 const CONTROLS = new RegExp(String.raw`[\u0000-\u0008\u000a-\u001f\u007f]`);
 
-function sends({ method }: TransportRequest): boolean {
-  return method === 'POST' || method === 'PUT';
+function needsEnd(request: TransportRequest): boolean {
+  return isOfBlob(request) || request.method === 'POST' || request.method === 'PUT';
 }

@@ -2,7 +2,7 @@ import { abortFault } from '../../functions/concurrency.ts';
 import { Fault } from '../../functions/fault.ts';
 import { networkFault } from '../../functions/registry/network-fault.ts';
 import { markSentInFull } from '../../functions/registry/sent-in-full.ts';
-import type { StreamBody } from '../../functions/registry/stream-sender.ts';
+import type { StreamBody } from '../../functions/registry/blob-stream.ts';
 import type {
   Transport,
   TransportRequest,

@@ -10,7 +10,7 @@ import { openClient } from '../../../functions/registry/client.ts';
 import { newHostMemory } from '../../../functions/registry/host-memory.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { Target } from '../../../functions/registry/manifests.ts';
-import { isOpen } from '../../../functions/registry/request.ts';
+import { isOpen } from '../../../functions/registry/failure.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
+import { isOpen } from '../../../functions/registry/failure.ts';
 import {
   bodyBytes,
-  isOpen,
   isReplayable,
   type RegistryRequest,
 } from '../../../functions/registry/request.ts';

@@ -4,13 +4,10 @@ import { describe, it, type TestContext } from 'node:test';
 
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
+import { isOpen } from '../../../functions/registry/failure.ts';
 import { AdaptiveLimiter, type Load, type Permit } from '../../../functions/registry/limiter.ts';
 import { exchangeOnce, type Hop } from '../../../functions/registry/round-trip.ts';
-import {
-  isOpen,
-  type ClientParts,
-  type RegistryRequest,
-} from '../../../functions/registry/request.ts';
+import { type ClientParts, type RegistryRequest } from '../../../functions/registry/request.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { bytesOf, fakeTiming, NEVER, QUICK, serve } from './setting.ts';

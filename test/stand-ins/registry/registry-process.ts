@@ -30,7 +30,7 @@ export interface RegistryProcess extends Announcement {
  * @throws Error where it ends before it listens
  */
 export async function startRegistryProcess(
-  options: Pick<RegistryOptions, 'dialect' | 'discardBlobs' | 'auth'> = {},
+  options: Pick<RegistryOptions, 'dialect' | 'discardBlobs' | 'auth' | 'tls'> = {},
 ): Promise<RegistryProcess> {
   const child = fork(
     fileURLToPath(new URL('registry-child.ts', import.meta.url)),

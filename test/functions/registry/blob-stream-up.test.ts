@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { request as httpRequest, type ClientRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
-import { streamSender, type StreamBody } from '../../../functions/registry/stream-sender.ts';
+import { streamSender, type StreamBody } from '../../../functions/registry/blob-stream.ts';
+import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { serve } from './setting.ts';
+import { NEVER, serve } from './setting.ts';
 
 interface Rig {
   readonly request: ClientRequest;
@@ -57,6 +59,67 @@ function sendStream(request: ClientRequest, body: StreamBody, idle: IdleTimer): 
 function chunks(count: number, sizeBytes: number): Readable {
   return Readable.from(Array.from({ length: count }, () => Buffer.alloc(sizeBytes)));
 }
+
+/** Bytes that tell where they are from. */
+function pattern(seed: number, sizeBytes: number): Buffer {
+  return Buffer.alloc(sizeBytes, createHash('sha256').update(String(seed)).digest());
+}
+
+describe('a blob on its way', () => {
+  it('arrives as it was, many at once through memory that is used again', async (t) => {
+    const sizes = [1, 5_000, 262_143, 262_144, 262_145, 1_000_000, 3_000_000];
+    const source = await serve(t, (incoming, response) => {
+      const [, seed = 0, size = 0] = (incoming.url ?? '').split('/').map(Number);
+      const bytes = pattern(seed, size);
+      response.setHeader('content-length', size);
+      Readable.from(
+        (function* () {
+          for (let at = 0; at < size; at += 16_000) yield bytes.subarray(at, at + 16_000);
+        })(),
+      ).pipe(response);
+    });
+    const arrived = new Map<string, string>();
+    const destination = await serve(t, (incoming, response) => {
+      const hash = createHash('sha256');
+      incoming.on('data', (chunk: Buffer) => hash.update(chunk));
+      incoming.on('end', () => {
+        arrived.set(incoming.url ?? '', hash.digest('hex'));
+        response.writeHead(201).end();
+      });
+    });
+    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
+    t.after(() => {
+      transport.close();
+    });
+    const copy = async (path: string, sizeBytes: number): Promise<void> => {
+      const from = new URL(path, source.url);
+      const down = await transport.send({ method: 'GET', url: from, headers: {} }, NEVER);
+      const stream = Readable.from(down.chunks, { highWaterMark: 2 });
+      const up = await transport.send(
+        {
+          method: 'PUT',
+          url: new URL(path, destination.url),
+          headers: { 'content-length': String(sizeBytes) },
+          body: { stream, sizeBytes },
+        },
+        NEVER,
+      );
+      up.discard();
+    };
+    const wanted = new Map<string, string>();
+    for (let round = 0; round < 3; round += 1) {
+      await Promise.all(
+        sizes.map(async (size, n) => {
+          const seed = round * 100 + n;
+          const digest = createHash('sha256').update(pattern(seed, size)).digest('hex');
+          wanted.set(`/${seed}/${size}`, digest);
+          await copy(`/${seed}/${size}`, size);
+        }),
+      );
+    }
+    assert.deepEqual([...arrived].sort(), [...wanted].sort());
+  });
+});
 
 describe('stream sender', () => {
   it('sends all bytes and then waits for the answer', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
-import { attemptRequest } from '../../../functions/registry/attempt.ts';
+import { openClient } from '../../../functions/registry/client.ts';
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
@@ -41,7 +41,7 @@ function eagerParts(t: TestContext, registry: string): ClientParts {
   };
 }
 
-describe('attempt', () => {
+describe('authorization of a request', () => {
   it('guard request-origin: presents authorization at the registry’s own origin only', async (t) => {
     const server = await serve(t, (_request, response) => response.end());
     const other = await serve(t, (_request, response) => response.end());
@@ -49,8 +49,7 @@ describe('attempt', () => {
     for (const target of ['/v2/', new URL('/v2/', other.url)]) {
       const request = { kind: 'ping', operation: 'ping', method: 'GET', target } as const;
       const scope = { path: 'org/app', actions: 'pull' } as const;
-      const options = { attempt: 1, keepOpen: false };
-      await attemptRequest(parts, { ...request, scope }, options, NEVER);
+      await openClient(parts).ask({ ...request, scope }, NEVER);
     }
     assert.equal(server.seen[0]?.authorization, 'Bearer eager');
     assert.equal(other.seen.length, 1);

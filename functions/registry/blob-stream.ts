@@ -1,12 +1,16 @@
 import type { Hash } from 'node:crypto';
-import { Readable } from 'node:stream';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { finished, Readable } from 'node:stream';
 
 import { Fault, isFault } from '../fault.ts';
 import { hashFor, hashMatches } from '../oci/digest.ts';
-import { isOpen, type OpenAnswer } from './request.ts';
-import { failure, located, type Answer, type Asked } from './failure.ts';
+import { failure, isOpen, located, type Answer, type Asked, type OpenAnswer } from './failure.ts';
+import type { IdleTimer } from './idle-timer.ts';
 import { redactUrl } from './redact.ts';
 import { abortFault, type Timing } from '../concurrency.ts';
+
+// The bytes of a blob, from one connection into the other: what lies ready at the source is gathered,
+// hashed and given on as one piece.
 
 /** What is read. */
 export interface BlobToRead {
@@ -36,8 +40,8 @@ export interface BlobReaderOptions {
   readonly asked: Asked;
 }
 
-/** Chunks that lie ready for whoever reads: of 64 KiB at most, as a socket gives them. */
-const READY_CHUNKS = 4;
+/** Batches that lie ready for whoever reads. */
+const READY_BATCHES = 2;
 /** Resumes of one download. */
 const MAX_RESUMES = 3;
 /** Statuses of registries and stores that know no Ranges, or not this one. */
@@ -53,7 +57,7 @@ const MIN_PART_BYTES = 64 * 1024;
 /**
  * Opens a blob for reading from its beginning. Broken connections are resumed with Range, answered by
  * 206 with the exact Content-Range, at most 3 times; a 200 begins the download anew, and what was
- * given on already is skipped. The last chunk is withheld until size and digest agree, so that
+ * given on already is skipped. What holds the last byte is withheld until size and digest agree, so that
  * whoever sends the bytes on never completes a wrong blob.
  *
  * Whoever reads holds one of the places for bodies. So a host that asks for a pause ends the opening,
@@ -131,8 +135,8 @@ class Download {
           // guard: blob-too-long
           if (readBytes > blob.sizeBytes) throw wrongSize(readBytes, this.#options, answer);
           hash.update(fresh);
-          if (withheld !== undefined) yield withheld;
-          withheld = fresh;
+          if (readBytes < blob.sizeBytes) yield fresh;
+          else withheld = fresh;
           // After the yield: the time in which nobody wanted bytes is no stall.
           movedAtMs = timing.now();
         }
@@ -297,7 +301,7 @@ class BlobStream extends Readable {
 
   constructor(download: Download) {
     // Chunks stay apart: a stream of bytes would copy what lies ready into one buffer.
-    super({ objectMode: true, highWaterMark: READY_CHUNKS });
+    super({ objectMode: true, highWaterMark: READY_BATCHES });
     this.#download = download;
     this.#chunks = download.chunks();
   }
@@ -318,4 +322,240 @@ class BlobStream extends Readable {
     const next = await this.#chunks.next();
     if (!this.destroyed) this.push(next.done === true ? null : next.value);
   }
+}
+
+/** Bytes of a batch: TLS brings them in records of 16 KiB, and each piece that goes on costs the same. */
+const BATCH_BYTES = 256 * 1024;
+/** Memory of batches that is kept for the next ones: two for each of a process's 16 streams. */
+const MAX_FREE_BATCHES = 32;
+
+/**
+ * Memory of batches that the upload's connection has taken. New memory for each, a GiB of it for a blob of
+ * a GiB, would keep the garbage collector busy.
+ */
+const freeBatches: ArrayBuffer[] = [];
+const ofBatches = new WeakSet<ArrayBufferLike>();
+
+function newBatch(sizeBytes: number): Buffer {
+  if (sizeBytes < BATCH_BYTES) return Buffer.allocUnsafe(sizeBytes);
+  const memory = freeBatches.pop() ?? new ArrayBuffer(BATCH_BYTES);
+  ofBatches.add(memory);
+  return Buffer.from(memory);
+}
+
+/** Nobody reads this batch again. */
+function recycle({ buffer }: Buffer): void {
+  // Deleted, so that none is given back twice.
+  if (!ofBatches.delete(buffer) || freeBatches.length >= MAX_FREE_BATCHES) return;
+  freeBatches.push(buffer as ArrayBuffer);
+}
+
+/**
+ * The body of an answer in batches: full ones, or what there is where no more comes at once.
+ * @throws what the answer is broken with
+ */
+export async function* batches(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+  const batchBytes = batchBytesOf(response);
+  const full: Buffer[] = [];
+  let batch: Buffer | undefined;
+  let filledBytes = 0;
+  const state: { ended: boolean; error?: Error | undefined; wake?: (() => void) | undefined } = {
+    ended: false,
+  };
+
+  function close(): void {
+    if (batch !== undefined) full.push(batch.subarray(0, filledBytes));
+    batch = undefined;
+    filledBytes = 0;
+  }
+
+  const ignore = finished(response, { writable: false }, (reason) => {
+    state.ended = true;
+    state.error = reason ?? undefined;
+    state.wake?.();
+  });
+  response.on('data', (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length;) {
+      batch ??= newBatch(batchBytes);
+      const count = chunk.copy(batch, filledBytes, at);
+      at += count;
+      filledBytes += count;
+      if (filledBytes === batch.length) close();
+    }
+    if (full.length > 0) response.pause();
+    // The connection may have more to give in this turn.
+    if (state.wake !== undefined) setImmediate(state.wake);
+    state.wake = undefined;
+  });
+  try {
+    for (;;) {
+      if (full.length === 0) close();
+      const next = full.shift();
+      if (next !== undefined) yield next;
+      else if (state.error !== undefined) throw state.error;
+      else if (state.ended) return;
+      else {
+        response.resume();
+        await new Promise<void>((resolve) => {
+          state.wake = resolve;
+        });
+      }
+    }
+  } finally {
+    ignore();
+  }
+}
+
+/** A small blob needs no more than its own size. */
+function batchBytesOf({ headers }: IncomingMessage): number {
+  const bytes = Number.parseInt(headers['content-length'] ?? '', 10);
+  const isKnown = headers['transfer-encoding'] === undefined && bytes > 0;
+  return isKnown ? Math.min(BATCH_BYTES, bytes) : BATCH_BYTES;
+}
+
+/** Bytes of one blob on their way up; read once. */
+export interface StreamBody {
+  readonly stream: Readable;
+  readonly sizeBytes: number;
+  /** Told the bytes that the connection took, as it takes them. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+}
+
+/**
+ * After the last byte a registry hashes the blob, and one over an object store copies it to its place: the
+ * slowest seen takes a minute and more for a GiB. 10 MiB a second are waited for on top of the idle limit.
+ */
+const COMMIT_BYTES_PER_MS = (10 * 1024 * 1024) / 1000;
+
+/** Gives one stream to one connection. */
+export interface StreamSender {
+  /**
+   * Gives chunk by chunk, up to the last byte or until it is stopped. The idle timer runs only while
+   * the connection has bytes to take.
+   * @returns whether the connection took all bytes
+   * @throws Fault `SIZE_MISMATCH` where the stream has more or fewer bytes, and what the stream throws
+   */
+  send(): Promise<boolean>;
+  /**
+   * There is a response or a failure: nothing more is given. A server that answers early and keeps
+   * the connection would let us wait for ever.
+   */
+  stop(): void;
+  /** Whether the last byte was given, taken or not. */
+  readonly gaveAll: boolean;
+}
+
+/**
+ * A sender that begins at {@link StreamSender.send}.
+ * @param onFlow told when the connection took the first bytes
+ */
+export function streamSender(
+  request: ClientRequest,
+  body: StreamBody,
+  idle: IdleTimer,
+  onFlow: () => void = () => undefined,
+): StreamSender {
+  return new Sender(request, body, idle, onFlow);
+}
+
+class Sender implements StreamSender {
+  readonly #request: ClientRequest;
+  readonly #body: StreamBody;
+  readonly #idle: IdleTimer;
+  readonly #onFlow: () => void;
+  #flows = false;
+  #pendingBytes = 0;
+  #stopped = false;
+  #gaveAll = false;
+  #wake: () => void = () => undefined;
+
+  constructor(request: ClientRequest, body: StreamBody, idle: IdleTimer, onFlow: () => void) {
+    this.#request = request;
+    this.#body = body;
+    this.#idle = idle;
+    this.#onFlow = onFlow;
+  }
+
+  get gaveAll(): boolean {
+    return this.#gaveAll;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  async send(): Promise<boolean> {
+    const { stream, sizeBytes } = this.#body;
+    let givenBytes = 0;
+    if (sizeBytes === 0) return this.#end(undefined);
+    this.#idle.rest();
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (this.#stopped) return false;
+      givenBytes += chunk.length;
+      // guard: upload-size
+      if (givenBytes > sizeBytes) throw wrongLength(givenBytes, sizeBytes);
+      // The length is announced: the last byte ends the body, whatever the stream does after it.
+      if (givenBytes === sizeBytes) return this.#end(chunk);
+      this.#give(chunk);
+      // One at a time: the kernel holds enough for the connection meanwhile, and TLS would copy several into one.
+      if (this.#pendingBytes > 0) await this.#room();
+    }
+    throw wrongLength(givenBytes, sizeBytes);
+  }
+
+  #give(chunk: Buffer): void {
+    this.#idle.wait();
+    this.#pendingBytes += chunk.length;
+    this.#request.write(chunk, (error) => {
+      if (error !== null && error !== undefined) return;
+      recycle(chunk);
+      this.#taken(chunk.length);
+    });
+  }
+
+  #taken(count: number): void {
+    this.#pendingBytes -= count;
+    this.#flow(count);
+    if (this.#pendingBytes > 0) this.#idle.wait();
+    else this.#idle.rest();
+    this.#wake();
+  }
+
+  #flow(count: number): void {
+    this.#body.onBytes?.(count);
+    this.#idle.moved(count);
+    if (this.#flows) return;
+    this.#flows = true;
+    this.#onFlow();
+  }
+
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      if (this.#stopped) resolve();
+    });
+  }
+
+  /** From the last byte on we wait for the answer. */
+  #end(lastChunk: Buffer | undefined): Promise<boolean> {
+    this.#gaveAll = true;
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        if (this.#stopped) resolve(false);
+      };
+      const done = (): void => {
+        this.#flow(lastChunk?.length ?? 0);
+        this.#idle.restart(this.#body.sizeBytes / COMMIT_BYTES_PER_MS);
+        resolve(true);
+      };
+      this.#idle.wait();
+      if (lastChunk === undefined) this.#request.end(done);
+      else this.#request.end(lastChunk, done);
+    });
+  }
+}
+
+function wrongLength(bytes: number, sizeBytes: number): Fault {
+  return new Fault('SIZE_MISMATCH', `${bytes} bytes in place of ${sizeBytes}`);
 }

@@ -6,8 +6,8 @@ import { describe, it, type TestContext } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
-import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-reader.ts';
-import type { OpenAnswer } from '../../../functions/registry/request.ts';
+import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-stream.ts';
+import type { OpenAnswer } from '../../../functions/registry/failure.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
