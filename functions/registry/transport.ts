@@ -288,9 +288,12 @@ class Exchange {
     this.#stream.once('response', (response: IncomingMessage) => {
       this.#onResponse(response, resolve);
     });
+    const { body } = this.#request;
     if (this.#signal.aborted) onAbort();
-    // got ends by itself what can have no body, and what has one of bytes.
-    else if (this.#request.body === undefined && needsEnd(this.#request)) this.#stream.end();
+    // Not by got's option, which loads all of fetch to see whether the body is a form.
+    else if (Buffer.isBuffer(body)) this.#stream.end(body);
+    // got ends by itself what can have no body.
+    else if (body === undefined && needsEnd(this.#request)) this.#stream.end();
   }
 
   #onRequest(request: ClientRequest, resolve: (response: TransportResponse) => void): void {
@@ -437,24 +440,27 @@ function isOfBlob({ body, budgetMs }: TransportRequest): boolean {
   return budgetMs === undefined || !(body === undefined || Buffer.isBuffer(body));
 }
 
+/** @throws Fault for a header or path that cannot be sent; got tells it as an error of the exchange */
 function blobRequest(
-  { method, url, rawPath, headers, body }: TransportRequest,
+  { method, url, rawPath, headers }: TransportRequest,
   { agents }: Door,
   lookup: LookupFunction,
   isOdd: boolean,
 ): ClientRequest {
   const isSecure = url.protocol === 'https:';
-  const request = (isSecure ? https : http).request(url, {
-    method,
-    headers: { ...HEADERS, ...headers },
-    agent: isSecure ? agents.https : agents.http,
-    lookup,
-    maxHeaderSize: PARSER_HEAD_BYTES,
-    insecureHTTPParser: isOdd,
-    ...(rawPath === undefined ? {} : { path: rawPath }),
-  });
-  if (Buffer.isBuffer(body)) request.end(body);
-  return request;
+  try {
+    return (isSecure ? https : http).request(url, {
+      method,
+      headers: { ...HEADERS, ...headers },
+      agent: isSecure ? agents.https : agents.http,
+      lookup,
+      maxHeaderSize: PARSER_HEAD_BYTES,
+      insecureHTTPParser: isOdd,
+      ...(rawPath === undefined ? {} : { path: rawPath }),
+    });
+  } catch (error) {
+    throw networkFault(error);
+  }
 }
 
 function smallRequest(
@@ -465,8 +471,9 @@ function smallRequest(
 ): Request {
   return small.stream(url, {
     method,
-    headers,
-    ...(Buffer.isBuffer(body) ? { body } : {}),
+    headers: Buffer.isBuffer(body)
+      ? { 'content-length': String(body.length), ...headers }
+      : headers,
     ...(isOdd || rawPath !== undefined ? { request: requestWith({ path: rawPath, isOdd }) } : {}),
     dnsLookup: lookup,
   });

@@ -326,6 +326,13 @@ for (const [kind, ofKind] of [
       await rejection(bytesOf(response.chunks), 'NETWORK');
     });
 
+    it('tells a path that cannot be sent as a fault', async (t) => {
+      const server = await serve(t, (_request, response) => response.end());
+      const sent = transport(t).send(get(server.url, { rawPath: '/a\u0100' }), NEVER);
+      await rejection(sent, 'NETWORK');
+      assert.equal(server.seen.length, 0);
+    });
+
     it('repeats once what a kept connection lost, and only that', async (t) => {
       let connections = 0;
       const url = await tcp(t, (socket) => {
