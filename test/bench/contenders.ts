@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import type { RegistryProcess } from '../stand-ins/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
@@ -53,19 +54,39 @@ export function ourselves(
   flags: readonly string[] = [],
 ): Contender {
   const job = bundleInto(folder, 'job');
-  return byCommand(name, 'this checkout', ({ source, destinationRegistry }): Command => [
+  return byCommand(name, 'this checkout', (route): Command => [
     process.execPath,
     // As in the image: young objects are few and short-lived, a small nursery saves memory.
     '--max-semi-space-size=1',
     job,
+    ...ourFlags(route),
+    ...flags,
+  ]);
+}
+
+/** The command as a user types it in the checkout, from the second time on. */
+export function asTyped(): Contender {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  return byCommand('npm run mirror', 'this checkout', (route): Command => [
+    'npm',
+    `--prefix=${root}`,
+    'run',
+    '-s',
+    'mirror',
+    '--',
+    ...ourFlags(route),
+  ]);
+}
+
+function ourFlags({ source, destinationRegistry }: Route): readonly string[] {
+  return [
     `--image=${source}`,
     `--destination-registry=${destinationRegistry}`,
     '--referrers=false',
     `--tag-workers=${PARALLEL}`,
     '-o',
     'json',
-    ...flags,
-  ]);
+  ];
 }
 
 /** The peers found on this machine, each with the flags that favour it; their files go to `folder`. */

@@ -1,11 +1,11 @@
 // Measures what tests must not assert:
-// `npm run bench -- [copy|memory|bridge|subscriber]… [--runs N] [--json] [--check]`.
+// `npm run bench -- [copy|memory|bridge|subscriber]… [--runs N] [--only NAME] [--json] [--check]`.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { Fault } from '../../functions/fault.ts';
 import { helpText } from '../../functions/options/help.ts';
-import { flag, integer } from '../../functions/options/option.ts';
+import { flag, integer, text } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
 
 /** What a benchmark is asked for. */
@@ -16,6 +16,8 @@ export interface BenchOptions {
   readonly check: boolean;
   /** Runs of each contender, in turn, 1 to 100. */
   readonly runs: number;
+  /** Only the scenarios of `copy` whose names begin like this. */
+  readonly only: string;
 }
 
 const table = {
@@ -27,6 +29,11 @@ const table = {
     min: 1,
     max: 100,
     sentence: 'Runs of each contender, in turn.',
+  }),
+  only: text({
+    flag: '--only',
+    default: '',
+    sentence: 'Only scenarios of copy whose names begin so: shared, unchanged, promotion, big …',
   }),
 };
 const benchmarks = ['copy', 'memory', 'bridge', 'subscriber'] as const;

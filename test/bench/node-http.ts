@@ -1,7 +1,8 @@
-// The yardstick of one big blob: node:http GET → sha256 → PUT, and nothing else.
+// The yardstick of one big blob: Node's own client, over http or https: GET → sha256 → PUT, and nothing else.
 //   node test/bench/node-http.ts SOURCE_BLOB_URL DESTINATION_URL REPOSITORY DIGEST
 import { createHash } from 'node:crypto';
-import { request, type IncomingMessage } from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -14,6 +15,7 @@ function answerTo(
   body?: NodeJS.ReadableStream,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
+    const { request } = url.startsWith('https:') ? https : http;
     const sent = request(url, { method, headers }, resolve);
     sent.once('error', reject);
     if (body === undefined) sent.end();
