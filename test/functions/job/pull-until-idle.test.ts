@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import {
+  endedWell,
   pullUntilIdle,
   type PullUntilIdleOptions,
   type Taker,
@@ -215,6 +216,25 @@ describe('pull until idle', () => {
       await broker.close();
     }
   });
+});
+
+describe('endedWell', () => {
+  for (const [ending, isWell, said] of [
+    ['empty', true, undefined],
+    ['full', false, /as many messages are kept as can be leased/],
+    ['not-empty', false, /^drain is not empty/],
+    ['stopped', false, /^stopped before drain was empty/],
+  ] as const) {
+    it(`takes ${ending} for ${isWell ? 'the end' : 'none, and says so'}`, () => {
+      const { logger, lines } = keptLines();
+      assert.equal(endedWell(ending, 'drain', logger), isWell);
+      assert.deepEqual(
+        lines.map(({ severity }) => severity),
+        isWell ? [] : ['WARNING'],
+      );
+      if (said !== undefined) assert.match(String(lines[0]?.['message']), said);
+    });
+  }
 });
 
 /** Takes a message as another reader does, which neither settles it nor extends its lease. */

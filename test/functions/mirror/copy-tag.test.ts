@@ -138,6 +138,30 @@ describe('a tag whose last look took long', () => {
   });
 });
 
+describe('a tag whose every look takes too long', () => {
+  it('is given up after five, and comes again', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    whileCopying(rig, FRESH_MS + 1);
+    rig.source.before.push((call) => {
+      if (call.startsWith('source headManifest v1')) rig.nowMs += FRESH_MS + 1;
+    });
+    rig.destination.before.push((call) => {
+      if (call.startsWith('destination headManifest v1')) rig.nowMs += FRESH_MS + 1;
+    });
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'TIMEOUT');
+    assert.deepEqual(report.unfinished, ['v1']);
+    // Each look makes the other side's answer old.
+    const looks = [
+      rig.source.count('source headManifest'),
+      rig.destination.count('destination headManifest'),
+    ];
+    assert.deepEqual(looks, [3, 3]);
+    assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+});
+
 describe('a tag that goes between list and copy', () => {
   it('is lost', async () => {
     const rig = new Rig();

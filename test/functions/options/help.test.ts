@@ -39,6 +39,8 @@ describe('helpText', () => {
     ]) {
       assert.ok(shown.includes(part), part);
     }
+    // Nothing follows the sentence of an option without default and environment.
+    assert.match(shown, /What to mirror\.$/m);
   });
 });
 

@@ -117,6 +117,14 @@ describe('a 404', () => {
     }
   });
 
+  it('is not believed of a host whose root says something that is no JSON', async (t) => {
+    const at = await serve(t, (request, response) => {
+      if (request.url === '/v2/') response.writeHead(200, { 'content-type': BARE[0] }).end('works');
+      else notFound(request, response, BARE);
+    });
+    await rejection(source(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+  });
+
   it('to a blob is looked at without a wait: its reader holds a stream that others wait for', async (t) => {
     const at = await serve(t, (request, response) => {
       if (request.url === '/v2/') response.writeHead(429, { 'retry-after': '300' }).end();

@@ -140,6 +140,9 @@ describe('body', () => {
     const body = await Promise.race([readErrorBody(endless), deadline]);
     assert.ok(typeof body !== 'string', 'still reading');
     assert.equal(body.length, MAX_ERROR_BYTES);
+    // What is as long as that is not waited for any further.
+    const exact = await respond(t, {}, (chunk) => chunk(Buffer.alloc(MAX_ERROR_BYTES)));
+    assert.notEqual(await Promise.race([readErrorBody(exact), deadline]), 'still reading');
   });
 
   it('takes a broken error body for what came', async (t) => {

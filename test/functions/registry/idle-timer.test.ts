@@ -31,6 +31,20 @@ function rig(): {
 }
 
 describe('idle timer', () => {
+  it('never fires once it is stopped, whatever is waited for then', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { timer, idle, pass } = rig();
+      timer.stop();
+      timer.wait();
+      timer.restart();
+      pass(1000);
+      assert.equal(idle(), 0);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   it('runs only while we wait, and adds up what does not move', () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { rejection } from '../../faults.ts';
-import { NEVER, open, registry } from './setting.ts';
+import { bytesOf, NEVER, open, registry } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
@@ -31,6 +31,18 @@ describe('source repository', () => {
     const next = registries.source(name, { insecure: true });
     assert.notEqual(await next.headManifest('v1', NEVER), undefined);
     await rejection(next.getManifest('v1', NEVER), 'RATE_LIMITED');
+  });
+
+  it('gives a blob from any byte on, the last one too', async (t) => {
+    const at = await registry(t);
+    const bytes = Buffer.from('0123456789');
+    const digest = at.store.putBlob('org/app', bytes);
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const blob = { mediaType: 'x', digest, sizeBytes: bytes.length };
+    for (const from of [0, 9, 10]) {
+      const got = await bytesOf(await one.openBlob(blob, from, NEVER));
+      assert.equal(String(got), '0123456789'.slice(from));
+    }
   });
 
   it('knows of no limit where none is told', async (t) => {

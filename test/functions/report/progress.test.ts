@@ -30,6 +30,25 @@ describe('progress', () => {
     }
   });
 
+  it('is cut to 79 characters where the terminal does not tell its width', () => {
+    mock.timers.enable({ apis: ['setInterval'] });
+    try {
+      const drawn: string[] = [];
+      const terminal = { isTTY: true, write: (text: string) => drawn.push(text) };
+      const progress = progressLine(
+        () => undefined,
+        terminal,
+        () => 0,
+      );
+      progress.bytes(Number.MAX_SAFE_INTEGER);
+      mock.timers.tick(200);
+      assert.match(drawn[0] ?? '', /0 tags, 9\.0 PB sent|0 tags, .* sent/);
+      progress.end();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   it('is logged now and then where there is no terminal', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     try {
