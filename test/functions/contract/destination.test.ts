@@ -164,5 +164,7 @@ describe('requirePath', () => {
   it('guard repository-path: refuses what leaves the destination', () => {
     for (const path of ['../x', 'a/../b', '/a', 'a/', 'a//b', 'A', ''])
       refuses(() => requirePath(path));
+    assert.equal(requirePath('a'.repeat(255)).length, 255);
+    refuses(() => requirePath('a'.repeat(256)));
   });
 });

@@ -81,6 +81,15 @@ describe('missingBytes', () => {
     assert.equal(rig.destination.calls[1], `destination hasBlob ${largest}`);
   });
 
+  it('looks up blobs of 4 MiB, and none of less', async () => {
+    const rig = new Rig();
+    const layers = [4 * MIB, 4 * MIB - 1].map((size) => blobOf(`layer of ${size}`, size));
+    rig.source.tag('v1', imageOf('v1', layers));
+    rig.destination.add(imageOf('older', layers));
+    assert.equal(await missing(rig, 1), 4 * MIB - 1 + 64);
+    assert.equal(rig.destination.count('destination hasBlob'), 1);
+  });
+
   it('asks nothing where the bytes stay below the threshold', async () => {
     const rig = new Rig();
     rig.source.tag('v1', imageWith('v1', 2, 4 * MIB));

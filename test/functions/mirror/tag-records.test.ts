@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
-import { NO_BLOBS, OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import {
+  LEFT_ASIDE,
+  NO_BLOBS,
+  OUTCOMES,
+  type TagRecord,
+} from '../../../functions/mirror/outcome.ts';
 import { KindCounts, TagRecords } from '../../../functions/mirror/tag-records.ts';
 
 function record(more: Partial<TagRecord>): TagRecord {
@@ -66,5 +71,11 @@ describe('TagRecords', () => {
     records.add(record({ outcome: 'skipped', subject: 'sha256:x' }));
     records.add(record({ outcome: 'copied' }));
     assert.equal(records.followers, 1);
+  });
+
+  it('counts what is left aside', () => {
+    const records = new TagRecords();
+    for (const reason of [...LEFT_ASIDE, 'Identical'] as const) records.add(record({ reason }));
+    assert.equal(records.leftAside, LEFT_ASIDE.length);
   });
 });
