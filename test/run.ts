@@ -20,6 +20,11 @@ function patternsOf(args: readonly string[]): readonly string[] {
 }
 
 const args = process.argv.slice(2);
+/** The usual output, and at its end what was skipped and why. */
+const reporters = ['spec', './test/real/skipped.ts'].flatMap((reporter) => [
+  `--test-reporter=${reporter}`,
+  '--test-reporter-destination=stdout',
+]);
 const child = spawn(
   process.execPath,
   [
@@ -28,6 +33,7 @@ const child = spawn(
     '--test-concurrency=4',
     // A test that hangs names itself instead of stopping the whole run.
     '--test-timeout=180000',
+    ...(args.some((argument) => argument.startsWith('--test-reporter')) ? [] : reporters),
     ...args.filter((argument) => argument.startsWith('-')),
     ...patternsOf(args),
   ],
