@@ -9,7 +9,7 @@ import {
 } from '../../bridge/leader-election.ts';
 import { Fault } from '../../functions/fault.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { aWhile, eventually } from './stand-ins.ts';
+import { eventually } from './stand-ins.ts';
 
 /** A Lease in memory, with optimistic locking and an outage to be switched on. */
 class MemoryLease {
@@ -26,7 +26,7 @@ class MemoryLease {
   /** What a replica sees of it; `away` may also be that replica's alone. */
   store(isAway: () => boolean = () => false): LeaseStore {
     const check = (): void => {
-      if (this.away || isAway()) throw new Fault('NETWORK', 'away');
+      if (isAway() || this.away) throw new Fault('NETWORK', 'away');
     };
     return {
       read: () => {
@@ -54,6 +54,8 @@ class Replica {
   readonly lines: string[] = [];
   started = 0;
   stopped = 0;
+  /** How often it looked at the Lease, or tried to. */
+  looks = 0;
   cut = false;
   seenAll = true;
   readonly election: LeaderElection;
@@ -61,7 +63,10 @@ class Replica {
 
   constructor(lease: MemoryLease, identity: string, skewMs = 0, releaseOnCancel = true) {
     this.election = createLeaderElection({
-      store: lease.store(() => this.cut),
+      store: lease.store(() => {
+        this.looks += 1;
+        return this.cut;
+      }),
       identity,
       leaseDurationMs: 1000,
       renewDeadlineMs: 400,
@@ -83,6 +88,12 @@ class Replica {
   start(): this {
     this.running = this.election.run(this.controller.signal);
     return this;
+  }
+
+  /** Waits until it has looked three more times: what a look decides is decided by then. */
+  async looksAgain(): Promise<void> {
+    const { looks } = this;
+    await eventually('three looks', () => this.looks >= looks + 3);
   }
 
   /** Ends as a process that was killed does: without giving the Lease up. */
@@ -132,7 +143,7 @@ describe('createLeaderElection', () => {
     const one = new Replica(lease, 'one').start();
     await eventually('one leads', () => one.leads);
     const two = new Replica(lease, 'two').start();
-    await aWhile(100);
+    await two.looksAgain();
     assert.equal(two.leads, false);
     await one.stop();
     assert.equal(one.leads, false);
@@ -157,7 +168,7 @@ describe('createLeaderElection', () => {
     const one = new Replica(lease, 'one').start();
     await eventually('one leads', () => one.leads);
     const two = new Replica(lease, 'two').start();
-    await aWhile(100);
+    await two.looksAgain();
     await one.kill();
     const { renewTime } = lease.held();
     await eventually('two leads', () => two.leads);
@@ -172,7 +183,7 @@ describe('createLeaderElection', () => {
       const one = new Replica(lease, 'one', skewMs).start();
       await eventually('one leads', () => one.leads);
       const two = new Replica(lease, 'two').start();
-      await aWhile(300);
+      await two.looksAgain();
       assert.equal(two.leads, false, String(skewMs));
       await one.kill();
       await eventually('two leads', () => two.leads);
@@ -219,7 +230,7 @@ describe('createLeaderElection', () => {
     const one = new Replica(lease, 'one').start();
     await eventually('one leads', () => one.leads);
     const two = new Replica(lease, 'two').start();
-    await aWhile(60);
+    await two.looksAgain();
     one.cut = true;
     let both = 0;
     await eventually('two leads', () => {
@@ -230,7 +241,7 @@ describe('createLeaderElection', () => {
     assert.equal(one.leads, false);
     assert.equal(one.stopped, 1);
     one.cut = false;
-    await aWhile(100);
+    await one.looksAgain();
     assert.equal(one.leads, false);
     await two.stop();
     await eventually('one leads again', () => one.leads);
@@ -243,9 +254,9 @@ describe('createLeaderElection', () => {
     const one = new Replica(lease, 'one').start();
     await eventually('one leads', () => one.leads);
     lease.away = true;
-    await aWhile(150);
+    await one.looksAgain();
     lease.away = false;
-    await aWhile(150);
+    await one.looksAgain();
     assert.equal(one.leads, true);
     assert.equal(one.stopped, 0);
     await one.stop();

@@ -18,6 +18,7 @@ import {
   type LocalKubernetes,
 } from '../stand-ins/kubernetes/kubernetes.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
+import { imageRepository } from './objects.ts';
 
 const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
@@ -54,6 +55,8 @@ export interface StandIns extends Broker {
   /** Path of the admin's kubeconfig. */
   readonly kubeconfig: string;
   readonly folder: string;
+  /** Changes an object of its own, and waits until it is published: what was due before has come. */
+  fence(): Promise<void>;
   /** A bridge with these options, its waits short. */
   start(args?: readonly string[], parts?: Partial<BridgeParts>): Promise<RunningBridge>;
 }
@@ -101,11 +104,22 @@ export async function startStandIns(options: KubernetesOptions = {}): Promise<St
   const kubeconfig = join(folder, 'kubeconfig');
   await kubernetes.kubeconfig(kubeconfig);
   const running: RunningBridge[] = [];
+  let fences = 0;
   return {
     ...broker,
     kubernetes,
     kubeconfig,
     folder,
+    async fence() {
+      fences += 1;
+      const isFence = ({ data }: MirrorEvent): boolean =>
+        data.imageRepository.name === `fence-${fences}`;
+      for (const revision of ['', '1']) {
+        kubernetes.put(imageRepository(`fence-${fences}`, { revision }));
+      }
+      const ended = AbortSignal.timeout(60_000);
+      await broker.pubsub.view.until(() => broker.events().some(isFence), ended);
+    },
     async start(args = [], parts = {}) {
       const started = await startRunning(connectApiServer(kubeconfig), args, parts);
       running.push(started);
