@@ -106,8 +106,12 @@ describe('readAnnotations', () => {
     });
   }
 
-  it('refuses more patterns than an exclusion list may have', () => {
-    const include = Array.from({ length: 26 }, (_, index) => `^v${index}`).join('\n');
+  it('refuses more patterns than an exclusion list may have, and longer words', () => {
+    const most = Array.from({ length: 25 }, (_, index) => `^v${index}`).join('\n');
+    const requestedAt = 'x'.repeat(256);
+    assert.equal(settingsOf({ include: most }).selection?.include?.length, 25);
+    assert.equal(read({ requestedAt }).requestedAt, requestedAt);
+    const include = `${most}\n^v`;
     const fault = faultOf({ include });
     assert.equal(fault.field, 'imagerepo-mirror.io/include');
   });

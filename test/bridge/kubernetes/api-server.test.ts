@@ -285,6 +285,11 @@ describe('answerFault', () => {
     });
   }
 
+  it('ends with the status where nothing was said', () => {
+    const { message } = answerFault({ status: 500, body: {} }, 'list things');
+    assert.equal(message, 'list things was answered 500');
+  });
+
   it('keeps the API server’s own words, without control characters', () => {
     const body = { kind: 'Status', message: 'User "x" cannot list\u0007 things' };
     const { message } = answerFault({ status: 403, body }, 'list things');

@@ -294,6 +294,7 @@ describe('manifests', () => {
     for (const [status, message] of [
       [400, 'repository has enabled tag immutability'],
       [403, 'The tag v1 is immutable'],
+      [405, 'tag may not be moved: it cannot be modified'],
       [409, 'tag already exists'],
       [412, 'tag cannot be overwritten'],
     ] as const) {

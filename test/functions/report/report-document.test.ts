@@ -71,6 +71,31 @@ describe('report document', () => {
     assert.ok(validate(document), JSON.stringify(validate.errors));
   });
 
+  it('says of a tag what there is to say, and no more', () => {
+    const [repository] = reportDocument(run).repositories;
+    assert.ok(repository !== undefined && 'tags' in repository);
+    const tags = repository.tags ?? [];
+    const base = {
+      tag: '1.0',
+      outcome: 'copied',
+      reason: 'Missing',
+      bytesUploaded: 0,
+      durationSeconds: 0.005,
+    };
+    assert.deepEqual(tags.at(-1), { ...base, noPlatformMatched: true });
+    assert.deepEqual(tags.at(-2), { ...base, platformsLeftOut: 6 });
+    assert.deepEqual(tags[0], { ...base, tag: OUTCOMES[0], outcome: OUTCOMES[0], digest });
+    const { error, ...rest } = tags.at(-4) ?? {};
+    assert.deepEqual(rest, {
+      ...base,
+      outcome: 'failed',
+      previousDigest: digest,
+      subject: digest,
+      bytesUploaded: 7,
+    });
+    assert.equal(error?.code, 'MANIFEST_REFUSED');
+  });
+
   it('sums up', () => {
     const { summary } = reportDocument(run);
     assert.equal(summary.repositories, 4);
