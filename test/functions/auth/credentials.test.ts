@@ -245,6 +245,7 @@ describe('a token realm', () => {
 
   it('guard token-realm-userinfo: has no user in its URL', () => {
     refused(() => readRealm('https://user:pass@r.example.com/token', REGISTRY));
+    refused(() => readRealm('https://:pass@r.example.com/token', REGISTRY));
     refused(() => readRealm('https://user@r.example.com/token', REGISTRY));
     refused(() => readRealm('https://:pass@r.example.com/token', REGISTRY));
   });

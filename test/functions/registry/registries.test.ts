@@ -251,22 +251,27 @@ describe('registries', () => {
     assert.equal(from.counter.total, 3);
   });
 
-  it('guard token-redirect: follows no redirect of a token realm', async (t) => {
+  it('guard token-redirect: follows no redirect of a token realm to another origin', async (t) => {
     const thief = await serve(t, (_request, response) => response.end('{"token":"stolen"}'));
     const server = await serve(t, (request, response) => {
       if (request.url?.startsWith('/token') === true) {
-        response.writeHead(307, { location: `${thief.url}/token` }).end();
+        response.writeHead(307, { location: target }).end();
+      } else if (request.url === '/here') {
+        response.end('{"token":"t"}');
       } else if (request.headers.authorization === undefined) {
         const realm = `http://${request.headers.host ?? ''}/token`;
         response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
       } else response.end('{"tags":[]}');
     });
+    let target = `${thief.url}/token`;
     const known = credentials({ [server.host]: BASIC });
     const registries = open(t, [server.host, thief.host], {
       credentials: () => known,
     });
     await rejection(source(registries, server.host).listTags(NEVER), 'REDIRECT_REFUSED');
     assert.equal(thief.seen.length, 0);
+    target = '/here';
+    assert.deepEqual((await source(registries, server.host).listTags(NEVER))?.tags, []);
   });
 
   it('guard redirect-authorization: presents nothing where a redirect leads, and again at home', async (t) => {
