@@ -110,7 +110,10 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
     'infra/',
     ['functions/contract/', 'functions/options/', 'functions/fault.ts', 'test/stand-ins/'],
   ],
-  ['test/stand-ins/', ['functions/contract/', 'functions/options/', 'functions/fault.ts']],
+  [
+    'test/stand-ins/',
+    ['functions/contract/', 'functions/options/', 'functions/fault.ts', 'test/random.ts'],
+  ],
 ];
 
 function directionOf(file: string): readonly [string, readonly string[]] | undefined {

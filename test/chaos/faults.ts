@@ -1,6 +1,6 @@
 import type { FaultRule } from '../stand-ins/registry/fault-rule.ts';
 import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 /** What faults may do to the world around a run. */
 export interface World {

@@ -32,7 +32,7 @@ import {
   type PathFaultName,
 } from './path-faults.ts';
 import { openInstance, startService, type Instance, type PathService } from './path-service.ts';
-import { Random } from './random.ts';
+import { Random } from '../random.ts';
 import { hastyTiming, type RunResult } from './run.ts';
 
 /** How runs of the whole path differ from the product. */

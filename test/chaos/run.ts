@@ -19,7 +19,7 @@ import { startRegistry, type LocalRegistry } from '../stand-ins/registry/registr
 import { strictPlaces } from '../strict-places.ts';
 import { startEntry } from '../flow/entry.ts';
 import { randomFault, type ChaosFault } from './faults.ts';
-import { Random } from './random.ts';
+import { Random } from '../random.ts';
 import { Reader } from './reader.ts';
 
 /** Ports between which a run mirrors; a broken engine puts itself in their place. */

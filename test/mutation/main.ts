@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { Random } from '../chaos/random.ts';
+import { Random } from '../random.ts';
 import { copyProject } from '../project-copy.ts';
 import { SourceGraph } from '../source-graph.ts';
 import { doesRun, runsIn, type Runs } from './runs.ts';

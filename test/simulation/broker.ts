@@ -1,5 +1,5 @@
 import type { EncodedEvent } from '../../functions/contract/codec.ts';
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** The two topics that are pushed to the service. */

@@ -1,4 +1,4 @@
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 
 /** What an exchange is about, as far as disturbances choose by it. */
 export interface ExchangeFacts {

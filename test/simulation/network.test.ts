@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { isFault } from '../../functions/fault.ts';
 import { wasSentInFull } from '../../functions/registry/sent-in-full.ts';
 import type { Transport, TransportRequest } from '../../functions/registry/transport.ts';
-import { Random } from '../chaos/random.ts';
+import { Random } from '../random.ts';
 import { bytesOf, digestOf } from '../functions/mirror/images.ts';
 import type { Disturbance } from './disturbance.ts';
 import { Network } from './network.ts';

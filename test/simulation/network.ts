@@ -8,7 +8,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from '../../functions/registry/transport.ts';
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 import type { Disturbance, Disturber, ExchangeFacts } from './disturbance.ts';
 import { refusal, type Reply, type SimulatedRegistry } from './registry.ts';
 import type { Scheduler } from './scheduler.ts';

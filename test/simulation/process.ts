@@ -12,7 +12,7 @@ import { Redelivery } from '../../functions/subscriber/decision.ts';
 import { createSubscriber, type Subscriber } from '../../functions/subscriber/subscriber.ts';
 import type { DoWork, Work } from '../../functions/subscriber/execute-event.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 import { strictPlaces } from '../strict-places.ts';
 import type { PushedMessage, Receiver, Topic, Verdict } from './broker.ts';
 import type { Execution, Judge } from './judge.ts';

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
-import { Random } from '../chaos/random.ts';
+import { Random } from '../random.ts';
 import { Broker, type Topic } from './broker.ts';
 import { disturberOf } from './disturbance.ts';
 import { Judge, type Situation } from './judge.ts';

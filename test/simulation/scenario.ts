@@ -1,5 +1,5 @@
 import type { Reason, Verify } from '../../functions/contract/event.ts';
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 import type { DisturbanceRule, ExchangeFacts } from './disturbance.ts';
 import type { NetworkPace } from './network.ts';
 import type { RegistryTraits } from './registry.ts';

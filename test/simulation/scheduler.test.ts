@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Random } from '../chaos/random.ts';
+import { Random } from '../random.ts';
 import { EPOCH_MS, Scheduler } from './scheduler.ts';
 
 const STALL_MS = 1_000;

@@ -1,5 +1,5 @@
 import type { Timing } from '../../functions/concurrency.ts';
-import type { Random } from '../chaos/random.ts';
+import type { Random } from '../random.ts';
 
 /**
  * What a pending step is: `arrival` (something moves between two sides), `timer` (somebody only

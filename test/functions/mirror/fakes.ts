@@ -68,30 +68,16 @@ function requireRunning(signal: AbortSignal): void {
   if (signal.aborted) throw new Fault('ABORTED', 'the fake was interrupted');
 }
 
-/** A source repository of seeded images that records every call. */
-export class FakeSource extends Recorder implements SourceRepository {
-  readonly name: string;
-  readonly host: string;
-  google = false;
+/** Images by tag and digest, and what both sides are asked. */
+class FakeRepository extends Recorder {
   readonly tags = new Map<string, ManifestBytes>();
   readonly manifests = new Map<string, ManifestBytes>();
   readonly blobs = new Map<string, Buffer>();
-  readonly referrers = new Map<string, Descriptor[]>();
-  /** Names in its list that nobody can ask for. */
-  invalidTags: string[] = [];
-  /** Tells digests in its list, as Artifact Registry does. */
-  tellsDigests = false;
-  /** 404 to everything. */
-  missing = false;
-  referrersApi = false;
-  /** Answers no question for referrers, as with 403. */
-  refusesReferrers = false;
-  mayHaveReferrersApi = true;
+  readonly #side: Side;
 
-  constructor(name = 'ghcr.io/org/app') {
+  constructor(side: Side) {
     super();
-    this.name = name;
-    [this.host = ''] = name.split('/', 1);
+    this.#side = side;
   }
 
   /** Puts an image under a tag. */
@@ -109,6 +95,45 @@ export class FakeSource extends Recorder implements SourceRepository {
     return this;
   }
 
+  async headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined> {
+    return this.call(`${this.#side} headManifest ${reference}`, signal, () =>
+      headOf(this.#manifest(reference)),
+    );
+  }
+
+  async getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined> {
+    const call = `${this.#side} getManifest ${reference}`;
+    return this.call(call, signal, () => this.#manifest(reference));
+  }
+
+  #manifest(reference: string): ManifestBytes | undefined {
+    return this.tags.get(reference) ?? this.manifests.get(reference);
+  }
+}
+
+/** A source repository of seeded images that records every call. */
+export class FakeSource extends FakeRepository implements SourceRepository {
+  readonly name: string;
+  readonly host: string;
+  google = false;
+  readonly referrers = new Map<string, Descriptor[]>();
+  /** Names in its list that nobody can ask for. */
+  invalidTags: string[] = [];
+  /** Tells digests in its list, as Artifact Registry does. */
+  tellsDigests = false;
+  /** 404 to everything. */
+  missing = false;
+  referrersApi = false;
+  /** Answers no question for referrers, as with 403. */
+  refusesReferrers = false;
+  mayHaveReferrersApi = true;
+
+  constructor(name = 'ghcr.io/org/app') {
+    super('source');
+    this.name = name;
+    [this.host = ''] = name.split('/', 1);
+  }
+
   async listTags(signal: AbortSignal, part: ListPart = {}): Promise<TagListing | undefined> {
     return this.call('source listTags', signal, () => {
       if (this.missing) return undefined;
@@ -121,20 +146,6 @@ export class FakeSource extends Recorder implements SourceRepository {
       });
       return list.listing();
     });
-  }
-
-  async headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined> {
-    return this.call(`source headManifest ${reference}`, signal, () =>
-      headOf(this.tags.get(reference) ?? this.manifests.get(reference)),
-    );
-  }
-
-  async getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined> {
-    return this.call(
-      `source getManifest ${reference}`,
-      signal,
-      () => this.tags.get(reference) ?? this.manifests.get(reference),
-    );
   }
 
   async openBlob(
@@ -173,15 +184,12 @@ export class FakeHost {
 }
 
 /** A destination repository that records every call and refuses what is incomplete. */
-export class FakeDestination extends Recorder implements DestinationRepository {
+export class FakeDestination extends FakeRepository implements DestinationRepository {
   readonly name: string;
   readonly host: string;
   readonly path: string;
   google = true;
-  readonly tags = new Map<string, ManifestBytes>();
-  readonly manifests = new Map<string, ManifestBytes>();
   readonly uploadedAtMs = new Map<string, number>();
-  readonly blobs = new Map<string, Buffer>();
   readonly #others: FakeHost;
   /** Artifact Registry's map, none (a plain registry), or one cut at so many tags. */
   map: 'complete' | 'none' | number = 'complete';
@@ -208,26 +216,12 @@ export class FakeDestination extends Recorder implements DestinationRepository {
   mostUploads = 0;
 
   constructor(path = 'p/r/app', host = 'europe-docker.pkg.dev', others = new FakeHost()) {
-    super();
+    super('destination');
     this.host = host;
     this.path = path;
     this.name = `${host}/${path}`;
     this.#others = others;
     others.repositories.set(path, this);
-  }
-
-  /** Puts an image there from before. */
-  tag(tag: string, image: Image): this {
-    this.add(image);
-    this.tags.set(tag, image.manifest);
-    return this;
-  }
-
-  add(image: Image): this {
-    this.manifests.set(image.manifest.digest, image.manifest);
-    for (const { descriptor, bytes } of image.blobs) this.blobs.set(descriptor.digest, bytes);
-    for (const child of image.children) this.add(child);
-    return this;
   }
 
   /** Digest under a tag. */
@@ -258,20 +252,6 @@ export class FakeDestination extends Recorder implements DestinationRepository {
       'destination listTagDigests',
       signal,
       () => new Map([...this.tags].map(([tag, { digest }]) => [tag, digest])),
-    );
-  }
-
-  async headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined> {
-    return this.call(`destination headManifest ${reference}`, signal, () =>
-      headOf(this.tags.get(reference) ?? this.manifests.get(reference)),
-    );
-  }
-
-  async getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined> {
-    return this.call(
-      `destination getManifest ${reference}`,
-      signal,
-      () => this.tags.get(reference) ?? this.manifests.get(reference),
     );
   }
 

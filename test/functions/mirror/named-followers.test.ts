@@ -4,16 +4,16 @@ import { describe, it } from 'node:test';
 import { Fault } from '../../../functions/fault.ts';
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
-import { DEFAULT_MIRROR_OPTIONS } from '../../../functions/mirror/options.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { failing } from './fakes.ts';
 import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const image = imageWith('image', 1);
 const { digest } = image.manifest;
 const FALLBACK = referrersTag(digest);
-const FOLLOWS = { options: { ...DEFAULT_MIRROR_OPTIONS, referrers: true } };
+const FOLLOWS = { options: { ...MIRROR_OPTIONS, referrers: true } };
 
 function referrer(name: string): Image {
   return imageOf(name, [blobOf(name)], {

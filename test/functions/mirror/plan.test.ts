@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { VERIFY, type Verify } from '../../../functions/contract/event.ts';
 import {
   planTag,
   type DestinationFact,
@@ -22,157 +21,98 @@ const listed: SourceFact = { state: 'listed' };
 const told: SourceFact = { state: 'listed', digest: NEW };
 const gone: SourceFact = { state: 'gone' };
 
-interface Row {
-  readonly name: string;
-  readonly source: SourceFact;
-  readonly destination: DestinationFact;
-  readonly hasDigest?: boolean;
-  readonly onDrift?: Policy['onDrift'];
-  readonly tag?: string;
-  /** `action Reason question` by `VERIFY_TAGS`; `*`: whatever it is. */
-  readonly expect: Partial<Record<Verify | '*', string>>;
-}
+/** Name, source, destination, then `action Reason question`: the same for every `VERIFY_TAGS`, or for all, mutable, none. */
+type Row = readonly [
+  string,
+  SourceFact,
+  DestinationFact,
+  string | readonly [string, string, string],
+  { readonly hasDigest?: boolean; readonly onDrift?: Policy['onDrift']; readonly tag?: string }?,
+];
 
 /** `latest` is the mutable tag, `v1.2.3` the other one. */
 const ROWS: readonly Row[] = [
-  {
-    name: 'copies a missing tag',
-    source: listed,
-    destination: absent,
-    expect: { '*': 'copy Missing' },
-  },
-  {
-    name: 'copies a missing tag whose digest is told but not there',
-    source: told,
-    destination: absent,
-    expect: { '*': 'copy Missing' },
-  },
-  {
-    name: 'retags a missing tag whose digest is there',
-    source: told,
-    destination: absent,
-    hasDigest: true,
-    expect: { '*': 'retag DigestPresent' },
-  },
-  {
-    name: 'cannot retag what it does not know to be there',
-    source: listed,
-    destination: absent,
-    hasDigest: true,
-    expect: { '*': 'copy Missing' },
-  },
-  {
-    name: 'asks where a cut list leaves the tag out',
-    source: told,
-    destination: unknown,
-    expect: { '*': 'ask ListIncomplete destination' },
-  },
-  {
-    name: 'skips an identical tag that both sides tell for free',
-    source: told,
-    destination: same,
-    expect: { '*': 'skip Identical' },
-  },
-  {
-    name: 'overwrites a moved tag that both sides tell for free',
-    source: told,
-    destination: old,
-    expect: { '*': 'overwrite Moved' },
-  },
-  {
-    name: 'reports a moved tag where drift is only reported',
-    source: told,
-    destination: old,
-    onDrift: 'report',
-    expect: { '*': 'drifted DriftReported' },
-  },
-  {
-    name: 'skips an identical tag where drift is only reported',
-    source: told,
-    destination: same,
-    onDrift: 'report',
-    expect: { '*': 'skip Identical' },
-  },
-  {
-    name: 'asks the source about an existing tag that is verified',
-    source: listed,
-    destination: old,
-    tag: 'v1.2.3',
-    expect: {
-      all: 'ask DigestUnknown source',
-      mutable: 'skip NotVerified',
-      none: 'skip NotVerified',
-    },
-  },
-  {
-    name: 'asks the source about an existing mutable tag',
-    source: listed,
-    destination: old,
-    expect: {
-      all: 'ask DigestUnknown source',
-      mutable: 'ask DigestUnknown source',
-      none: 'skip NotVerified',
-    },
-  },
-  {
-    name: 'asks both sides about an existing mutable tag of a plain destination',
-    source: listed,
-    destination: named,
-    expect: {
-      all: 'ask DigestUnknown both',
-      mutable: 'ask DigestUnknown both',
-      none: 'skip NotVerified',
-    },
-  },
-  {
-    name: 'asks the destination where the source tells its digests',
-    source: told,
-    destination: named,
-    expect: {
-      all: 'ask DigestUnknown destination',
-      mutable: 'ask DigestUnknown destination',
-      none: 'skip NotVerified',
-    },
-  },
-  {
-    name: 'loses a tag that is gone and was never here',
-    source: gone,
-    destination: absent,
-    expect: { '*': 'lost GoneFromSource' },
-  },
-  {
-    name: 'loses a tag that is gone and stays here',
-    source: gone,
-    destination: old,
-    expect: { '*': 'lost GoneFromSource' },
-  },
-  {
-    name: 'refuses a tag that breaks the grammar',
-    source: listed,
-    destination: absent,
-    tag: '../../etc',
-    expect: { '*': 'refuse TagInvalid' },
-  },
-  {
-    name: 'refuses a tag that is too long',
-    source: listed,
-    destination: absent,
-    tag: 'v'.repeat(129),
-    expect: { '*': 'refuse TagInvalid' },
-  },
+  ['copies a missing tag', listed, absent, 'copy Missing'],
+  ['copies a missing tag whose digest is told but not there', told, absent, 'copy Missing'],
+  [
+    'retags a missing tag whose digest is there',
+    told,
+    absent,
+    'retag DigestPresent',
+    { hasDigest: true },
+  ],
+  [
+    'cannot retag what it does not know to be there',
+    listed,
+    absent,
+    'copy Missing',
+    { hasDigest: true },
+  ],
+  ['asks where a cut list leaves the tag out', told, unknown, 'ask ListIncomplete destination'],
+  ['skips an identical tag that both sides tell for free', told, same, 'skip Identical'],
+  ['overwrites a moved tag that both sides tell for free', told, old, 'overwrite Moved'],
+  [
+    'reports a moved tag where drift is only reported',
+    told,
+    old,
+    'drifted DriftReported',
+    { onDrift: 'report' },
+  ],
+  [
+    'skips an identical tag where drift is only reported',
+    told,
+    same,
+    'skip Identical',
+    { onDrift: 'report' },
+  ],
+  [
+    'asks the source about an existing tag that is verified',
+    listed,
+    old,
+    ['ask DigestUnknown source', 'skip NotVerified', 'skip NotVerified'],
+    { tag: 'v1.2.3' },
+  ],
+  [
+    'asks the source about an existing mutable tag',
+    listed,
+    old,
+    ['ask DigestUnknown source', 'ask DigestUnknown source', 'skip NotVerified'],
+  ],
+  [
+    'asks both sides about an existing mutable tag of a plain destination',
+    listed,
+    named,
+    ['ask DigestUnknown both', 'ask DigestUnknown both', 'skip NotVerified'],
+  ],
+  [
+    'asks the destination where the source tells its digests',
+    told,
+    named,
+    ['ask DigestUnknown destination', 'ask DigestUnknown destination', 'skip NotVerified'],
+  ],
+  ['loses a tag that is gone and was never here', gone, absent, 'lost GoneFromSource'],
+  ['loses a tag that is gone and stays here', gone, old, 'lost GoneFromSource'],
+  [
+    'refuses a tag that breaks the grammar',
+    listed,
+    absent,
+    'refuse TagInvalid',
+    { tag: '../../etc' },
+  ],
+  ['refuses a tag that is too long', listed, absent, 'refuse TagInvalid', { tag: 'v'.repeat(129) }],
 ];
 
 describe('planTag', () => {
-  for (const row of ROWS) {
-    for (const verify of VERIFY) {
-      const expected = row.expect[verify] ?? row.expect['*'];
-      it(`${row.name} (VERIFY_TAGS=${verify}): ${expected ?? ''}`, () => {
+  for (const [name, source, destination, expect, more = {}] of ROWS) {
+    for (const [at, verify] of (['all', 'mutable', 'none'] as const).entries()) {
+      const expected = typeof expect === 'string' ? expect : expect[at];
+      it(`${name} (VERIFY_TAGS=${verify}): ${expected ?? ''}`, () => {
         const step = planTag(
-          { tag: row.tag ?? 'latest', source: row.source, destination: row.destination },
+          { tag: more.tag ?? 'latest', source, destination },
           {
             verified: verifiedTags(verify, '^latest$'),
-            onDrift: row.onDrift ?? 'overwrite',
-            hasManifest: () => row.hasDigest ?? false,
+            onDrift: more.onDrift ?? 'overwrite',
+            hasManifest: () => more.hasDigest ?? false,
           },
         );
         const question = step.action === 'ask' ? ` ${step.question}` : '';

@@ -41,14 +41,3 @@ export interface Consumer {
   /** Told that it gets no more, for this reason: the subscription is gone or is delivered otherwise. */
   dismiss(reason: Refusal): void;
 }
-
-/** Random numbers that are the same for the same seed (mulberry32), so that a run can be repeated. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,7 +1,8 @@
 import type { UntypedHandleCall } from '@grpc/grpc-js';
 
 import { Broker } from './broker.ts';
-import { seededRandom, type DeliveryHabits } from './delivery.ts';
+import { Random } from '../../random.ts';
+import type { DeliveryHabits } from './delivery.ts';
 import { implementation, listen, loadServices, newServer, shutDown, streaming } from './grpc.ts';
 import { Interceptors, type Faults, type Permissions } from './interceptors.ts';
 import { publisherMethods } from './publisher-service.ts';
@@ -50,7 +51,8 @@ export async function startPubsub({
   seed = 1,
   ...habits
 }: PubsubOptions = {}): Promise<LocalPubsub> {
-  const broker = new Broker({ ...DEFAULT_HABITS, ...habits, random: seededRandom(seed) });
+  const chance = new Random(seed);
+  const broker = new Broker({ ...DEFAULT_HABITS, ...habits, random: () => chance.next() });
   const interceptors = new Interceptors();
   const { faults, permissions } = interceptors;
   const admit = interceptors.admit.bind(interceptors);
