@@ -89,20 +89,6 @@ describe('Range', () => {
   });
 });
 
-describe('blob DELETE', () => {
-  it('removes it from its repository', async (t) => {
-    const registry = await startWithBlob(t);
-    assert.equal((await ask(registry.url, 'DELETE', PATH)).status, 202);
-    assert.equal((await ask(registry.url, 'HEAD', PATH)).status, 404);
-  });
-
-  it('is unknown to Artifact Registry', async (t) => {
-    const registry = await start(t, { dialect: 'artifact-registry' });
-    registry.store.putBlob('p/r/app', BLOB);
-    assert.equal((await ask(registry.url, 'DELETE', `/v2/p/r/app/blobs/${DIGEST}`)).status, 405);
-  });
-});
-
 const BYTES = Buffer.from('bytes at the far end');
 const HOP = `/v2/org/app/blobs/${digestOf(BYTES)}`;
 

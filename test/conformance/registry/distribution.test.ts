@@ -115,14 +115,6 @@ const STEPS: Readonly<Record<string, Step>> = {
   'a repository outside the grammar': (url) => ask(url, 'GET', '/v2/Upper/tags/list'),
   'a mount of no digest': post('?mount=latest'),
   'a tag outside the grammar': put('-v1', OCI_MANIFEST, MANIFEST),
-  'the deletion of a tag': (url) => ask(url, 'DELETE', `/v2/${NAME}/manifests/d1`),
-  'the deletion of a manifest': (url) =>
-    ask(url, 'DELETE', `/v2/${NAME}/manifests/${digestOf(MANIFEST)}`),
-  'what was deleted': get('manifests/v1', { accept: OCI_MANIFEST }),
-  'the deletion of what is not there': (url) =>
-    ask(url, 'DELETE', `/v2/${NAME}/manifests/${digestOf('other')}`),
-  'the deletion of a blob': (url) => ask(url, 'DELETE', `/v2/${NAME}/blobs/${DIGEST}`),
-  'a deleted blob': get(`blobs/${DIGEST}`),
   'the rest of a blob': get(`blobs/${DIGEST}`, { range: 'bytes=3-' }),
 };
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { buildIndex, buildImage, textLayer, EPOCH } from '../../stand-ins/images/image.ts';
-import { putImage, storeTarget } from '../../stand-ins/images/target.ts';
+
 import { digestOf } from '../../stand-ins/registry/digest.ts';
 import { OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
 import { ask, manifestOf, start, storeImage } from './loopback.ts';
@@ -127,55 +126,5 @@ describe('manifest GET', () => {
     });
     assert.equal(head.status, 200);
     assert.equal(head.headers['docker-content-digest'], undefined);
-  });
-});
-
-describe('manifest DELETE', () => {
-  it('removes a tag and leaves the manifest', async (t) => {
-    const registry = await start(t);
-    const digest = storeImage(registry, 'org/app', 'v1');
-    assert.equal((await ask(registry.url, 'DELETE', '/v2/org/app/manifests/v1')).status, 202);
-    assert.deepEqual(registry.store.tags('org/app'), []);
-    assert.equal(registry.store.manifest('org/app', digest)?.digest, digest);
-  });
-
-  it('removes a manifest with its tags', async (t) => {
-    const registry = await start(t);
-    const digest = storeImage(registry, 'org/app', 'v1');
-    const path = `/v2/org/app/manifests/${digest}`;
-    assert.equal((await ask(registry.url, 'DELETE', path)).status, 202);
-    assert.equal((await ask(registry.url, 'DELETE', path)).status, 404);
-    assert.deepEqual(registry.store.tags('org/app'), []);
-  });
-});
-
-describe('deletion at Artifact Registry', () => {
-  it('refuses a tagged manifest until its tags have gone', async (t) => {
-    const registry = await start(t, { dialect: 'artifact-registry' });
-    const digest = storeImage(registry, 'p/r/app', 'v1');
-    const path = '/v2/p/r/app/manifests/';
-    const refused = await ask(registry.url, 'DELETE', path + digest);
-    assert.deepEqual([refused.status, refused.codes], [400, ['FAILED_PRECONDITION']]);
-    assert.equal((await ask(registry.url, 'DELETE', `${path}v1`)).status, 202);
-    assert.equal((await ask(registry.url, 'DELETE', path + digest)).status, 202);
-  });
-
-  it('refuses the child of an index', async (t) => {
-    const registry = await start(t, { dialect: 'artifact-registry' });
-    const platform = { os: 'linux', architecture: 'amd64' };
-    const image = buildImage({ layers: [textLayer('s', 'app', 64)], platform, created: EPOCH });
-    await putImage(storeTarget(registry.store), 'p/r/app', buildIndex([{ image, platform }]), 'v1');
-    const refused = await ask(registry.url, 'DELETE', `/v2/p/r/app/manifests/${image.root.digest}`);
-    assert.deepEqual(refused.codes, ['FAILED_PRECONDITION']);
-  });
-
-  it('refuses an immutable tag', async (t) => {
-    const registry = await start(t, {
-      dialect: 'artifact-registry',
-      switches: { immutableTags: true },
-    });
-    storeImage(registry, 'p/r/app', 'v1');
-    const refused = await ask(registry.url, 'DELETE', '/v2/p/r/app/manifests/v1');
-    assert.deepEqual(refused.codes, ['FAILED_PRECONDITION']);
   });
 });

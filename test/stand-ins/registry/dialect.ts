@@ -31,8 +31,6 @@ export interface RegistrySwitches {
   readonly accessTokens: 'taken' | 'refused';
   /** Artifact Registry: what a Bearer does on an upload's own address, which needs none. */
   readonly uploadBearer: 'taken' | 'refused';
-  /** Requests a minute window has; 0: no limit. More are answered 429 `TOOMANYREQUESTS`. */
-  readonly requestsPerMinute: number;
   /** Manifest GETs that Docker Hub's `ratelimit-*` headers count down from; 0: no such headers. */
   readonly pullLimit: number;
   /** Round trip added to every request, in milliseconds. */
@@ -53,7 +51,6 @@ const DISTRIBUTION: RegistrySwitches = {
   manifestParts: 'checked',
   accessTokens: 'refused',
   uploadBearer: 'taken',
-  requestsPerMinute: 0,
   pullLimit: 0,
   rttMs: 0,
 };

@@ -3,44 +3,14 @@ import { refusalAnswer } from './exchange.ts';
 import { RegistryRefusal } from './refusal.ts';
 import { requestKind } from './request-kind.ts';
 
-/** What a quota reads of the switches. */
-interface QuotaLimits {
-  readonly requestsPerMinute: number;
-  readonly pullLimit: number;
-}
-
-/** Artifact Registry's quota: so many requests in each minute of the clock, token requests included. */
-export function withMinuteQuota(
-  handler: Handler,
-  limits: () => QuotaLimits,
-  clock: () => number,
-): Handler {
-  let minute = -1;
-  let count = 0;
-  return async (request) => {
-    const limit = limits().requestsPerMinute;
-    if (limit === 0) return handler(request);
-    const now = Math.floor(clock() / 60_000);
-    if (now !== minute) {
-      minute = now;
-      count = 0;
-    }
-    if (++count <= limit) return handler(request);
-    return refusalAnswer(
-      new RegistryRefusal(
-        429,
-        'TOOMANYREQUESTS',
-        "Quota exceeded for quota metric 'Requests per project per user' and limit 'Requests per project per user per minute per user' of service 'artifactregistry.googleapis.com' for consumer 'project_number:123456789012'.",
-      ),
-    );
-  };
-}
-
 /** Docker Hub's window of six hours, in seconds. */
 const PULL_WINDOW_SECONDS = 21_600;
 
 /** Docker Hub's pull limit: GETs of manifests count, HEADs tell (Docker Hub, "Pull rate limit"). */
-export function withPullLimit(handler: Handler, limits: () => QuotaLimits): Handler {
+export function withPullLimit(
+  handler: Handler,
+  limits: () => { readonly pullLimit: number },
+): Handler {
   let pulls = 0;
   return async (request) => {
     const limit = limits().pullLimit;

@@ -13,7 +13,7 @@ import type { Handler } from './exchange.ts';
 import { withFaults } from './fault-injection.ts';
 import { FaultRules } from './fault-rule.ts';
 import { createListener } from './listener.ts';
-import { withMinuteQuota, withPullLimit } from './quota.ts';
+import { withPullLimit } from './quota.ts';
 import { requestKind } from './request-kind.ts';
 import { createRouter } from './router.ts';
 import { TokenSigner } from './signed-token.ts';
@@ -88,7 +88,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loca
     clock,
   };
   const guard = createGuard(options, now, clock);
-  const handler = decorate(createRouter(context), { guard, faults, switches: now, clock });
+  const handler = decorate(createRouter(context), { guard, faults, switches: now });
   const scheme = options.tls === undefined ? 'http' : 'https';
   const server = createHttpServer(options.tls);
   const downloads = createHttpServer(options.tls);
@@ -144,10 +144,9 @@ function decorate(
     readonly guard: Guard;
     readonly faults: FaultRules;
     readonly switches: () => RegistrySwitches;
-    readonly clock: () => number;
   },
 ): Handler {
-  const { guard, faults, switches, clock } = parts;
+  const { guard, faults, switches } = parts;
   async function guarded(request: Parameters<Handler>[0]): ReturnType<Handler> {
     if (guard.tokens !== undefined && requestKind(request.path) === 'token') {
       return guard.tokens(request);
@@ -158,7 +157,7 @@ function decorate(
     guard.check(request);
     return router(request);
   }
-  const limited = withPullLimit(withMinuteQuota(guarded, switches, clock), switches);
+  const limited = withPullLimit(guarded, switches);
   return withLatency(withFaults(limited, faults), () => switches().rttMs);
 }
 

@@ -96,15 +96,6 @@ export class RegistryStore {
     return this.#repositories.get(repository)?.tags.delete(tag) ?? false;
   }
 
-  /** Whether there was such a manifest to remove; its tags go with it. */
-  deleteManifest(repository: string, digest: string): boolean {
-    const found = this.#repositories.get(repository);
-    for (const [tag, target] of found?.tags ?? []) {
-      if (target === digest) found?.tags.delete(tag);
-    }
-    return found?.manifests.delete(digest) ?? false;
-  }
-
   /** A blob as seen from a repository. */
   blob(repository: string, digest: string): Content | undefined {
     return this.blobOfPool(this.#poolOf(repository), digest);

@@ -22,12 +22,6 @@ export function blobs(
       return blobAnswer(context, request, content, digest);
     case 'HEAD':
       return blobAnswer(context, request, content, digest);
-    case 'DELETE':
-      if (context.dialect === 'artifact-registry') {
-        throw new RegistryRefusal(405, 'UNSUPPORTED', 'The operation is unsupported.');
-      }
-      context.store.deleteBlob(repository, digest);
-      return emptyAnswer(202);
     default:
       throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a blob`);
   }

@@ -1,4 +1,4 @@
-import { immutableTag, missingParts, refuseDeletion } from '../artifact-registry/refusals.ts';
+import { immutableTag, missingParts } from '../artifact-registry/refusals.ts';
 import type { RegistryContext } from '../context.ts';
 import { algorithmOf, isDigest } from '../digest.ts';
 import {
@@ -18,7 +18,7 @@ import type { StoredManifest } from '../store.ts';
 /** OCI Distribution 1.1, "Pulling manifests": grammar of a tag. */
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
-/** GET, HEAD, PUT and DELETE of `/v2/<name>/manifests/<reference>`. */
+/** GET, HEAD and PUT of `/v2/<name>/manifests/<reference>`. */
 export async function manifests(
   context: RegistryContext,
   request: RegistryRequest,
@@ -32,8 +32,6 @@ export async function manifests(
       return getManifest(context, request, repository, reference);
     case 'PUT':
       return putManifest(context, request, repository, reference);
-    case 'DELETE':
-      return deleteManifest(context, repository, reference);
     default:
       throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a manifest`);
   }
@@ -155,16 +153,6 @@ function requireParts(
       detail: digest,
     })),
   });
-}
-
-/** OCI Distribution 1.1, "Deleting tags" and "Deleting Manifests". */
-function deleteManifest(context: RegistryContext, repository: string, reference: string): Answer {
-  if (context.dialect === 'artifact-registry') refuseDeletion(context, repository, reference);
-  const gone = isDigest(reference)
-    ? context.store.deleteManifest(repository, reference)
-    : context.store.deleteTag(repository, reference);
-  if (!gone) throw new RegistryRefusal(404, 'MANIFEST_UNKNOWN', 'manifest unknown');
-  return emptyAnswer(202);
 }
 
 function contentDigest(context: RegistryContext, digest: string): Record<string, string> {

@@ -27,7 +27,7 @@ export function beginUpload(
   return accepted(context, request, context.uploads.begin(repository), 202);
 }
 
-/** GET, PATCH, PUT and DELETE of an upload's address. */
+/** PATCH and PUT of an upload's address. */
 export async function continueUpload(
   context: RegistryContext,
   request: RegistryRequest,
@@ -39,15 +39,10 @@ export async function continueUpload(
   }
   requireState(context, request, session);
   switch (request.method) {
-    case 'GET':
-      return accepted(context, request, session, 204);
     case 'PATCH':
       return patchUpload(context, request, session);
     case 'PUT':
       return finishUpload(context, request, session, request.query.get('digest'));
-    case 'DELETE':
-      context.uploads.end(session.id);
-      return emptyAnswer(204);
     default:
       throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of an upload`);
   }
@@ -136,7 +131,7 @@ function accepted(
   context: RegistryContext,
   request: RegistryRequest,
   session: UploadSession,
-  status: 202 | 204 | 416,
+  status: 202 | 416,
 ): Answer {
   const form = context.switches().uploadLocation;
   const origin = form === 'relative' ? '' : request.origin;
