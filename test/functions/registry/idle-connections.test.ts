@@ -73,6 +73,18 @@ describe('idle connections', () => {
     assert.equal(sockets.length, 4);
   });
 
+  it('may answer late: a kept connection has as long as a new one', async (t) => {
+    const sockets: Socket[] = [];
+    let lateMs = 0;
+    const url = await tcp(t, (socket) => {
+      sockets.push(socket);
+      socket.on('data', () => setTimeout(() => socket.write(ANSWER), lateMs));
+    });
+    const ask = opened(t, { idleMs: 5000 });
+    for (lateMs of [0, 400, 400]) assert.equal(await ask(url), 'ok');
+    assert.equal(sockets.length, 1);
+  });
+
   it('are not the reason where a new connection is silent too', async (t) => {
     let count = 0;
     const url = await tcp(t, () => (count += 1));

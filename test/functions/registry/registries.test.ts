@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, it, type TestContext } from 'node:test';
 
 import { ANONYMOUS, type Credential } from '../../../functions/auth/credentials.ts';
+import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
@@ -458,6 +459,24 @@ describe('registries', () => {
       thrown(() => registries.source(name, INSECURE), 'INSECURE_REFUSED');
     }
     assert.equal(source(registries, 'registry.example.com').host, 'registry.example.com');
+  });
+
+  // What a registry in a private network may have.
+  it('tries in production four times, after up to 0.5, 1 and 2 s', async (t) => {
+    const waitsMs: number[] = [];
+    const timing: Timing = {
+      ...SYSTEM_TIMING,
+      setTimer(delayMs, action) {
+        waitsMs.push(delayMs);
+        return SYSTEM_TIMING.setTimer(0, action);
+      },
+    };
+    const at = await serve(t, (_request, response) => response.writeHead(503).end());
+    const registries = open(t, [at.host], { timing, retryPolicy: undefined });
+    await rejection(source(registries, at.host).listTags(NEVER), 'SERVER_ERROR');
+    assert.equal(at.seen.length, 4);
+    // Half of each, which is what chance says here.
+    assert.deepEqual(waitsMs, [250, 500, 1000]);
   });
 
   // What a registry in a private network may have.
