@@ -16,6 +16,8 @@ class MemoryLease {
   record: LeaseRecord | undefined;
   version = 0;
   away = false;
+  /** So many writes come after somebody else's, who changed something else. */
+  conflicts = 0;
   writes = 0;
 
   /** The record, which must be there. */
@@ -35,6 +37,10 @@ class MemoryLease {
       },
       write: (record) => {
         check();
+        if (this.conflicts > 0) {
+          this.conflicts -= 1;
+          return Promise.resolve(undefined);
+        }
         const version = record.lease?.metadata?.['resourceVersion'];
         const expected = this.record === undefined ? undefined : String(this.version);
         if (version !== expected) return Promise.resolve(undefined);
@@ -259,6 +265,16 @@ describe('createLeaderElection', () => {
     await one.looksAgain();
     assert.equal(one.leads, true);
     assert.equal(one.stopped, 0);
+    await one.stop();
+  });
+
+  it('goes on where somebody else wrote something else into the Lease', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    lease.conflicts = 1;
+    await one.looksAgain();
+    assert.deepEqual([lease.conflicts, one.leads, one.started, one.stopped], [0, true, 1, 0]);
     await one.stop();
   });
 
