@@ -24,9 +24,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 /** Longest run of one test file, ms: a mutant may wait for ever. */
 const TEST_LIMIT_MS = 60_000;
 /** Test files for one mutant: what the nearest do not notice, those far away rarely do. */
-const MAX_TEST_FILES = 10;
+const MAX_TEST_FILES = 30;
 /** Test files that are looked at for these. */
-const MAX_LOOKED_AT = 16;
+const MAX_LOOKED_AT = 60;
 /** Tests of whole processes, which start what they test and import nothing of it. */
 const WHOLE = ['test/flow', 'test/bridge'];
 

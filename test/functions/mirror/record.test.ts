@@ -57,6 +57,14 @@ describe('untouchedRecord', () => {
     assert.equal(record.reason, 'DriftReported');
   });
 
+  it('tells what a look at the platforms found, and nothing of it otherwise', () => {
+    const step = { tag, action: 'skip', reason: 'Identical' } as const;
+    const none = untouchedRecord(step, false);
+    const found = untouchedRecord({ ...step, platformsLeftOut: 2, noPlatformMatched: true }, false);
+    assert.deepEqual(found, { ...none, platformsLeftOut: 2, noPlatformMatched: true });
+    assert.ok(!('platformsLeftOut' in none) && !('noPlatformMatched' in none));
+  });
+
   it('gives a refused tag a code', () => {
     const refused = untouchedRecord({ tag, action: 'refuse', reason: 'TagInvalid' }, false);
     assert.equal(refused.fault?.code, 'TAG_INVALID');

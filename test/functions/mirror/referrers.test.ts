@@ -545,6 +545,7 @@ describe('the fallback index at a destination that keeps no list', () => {
     });
     const report = await rig.mirror({}, ON);
     assert.equal(recordOf(report, tag).fault?.code, 'TAG_MOVING');
+    assert.equal(rig.destination.count(`destination putManifest ${tag}`), 3);
     assert.equal(recordOf(report, 'v1').outcome, 'copied');
   });
 
