@@ -7,6 +7,7 @@ import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud
 import { taskProcess, type JobTemplate } from '../stand-ins/cloud-run/execution.ts';
 import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess, type Instance } from '../stand-ins/cloud-run/instance.ts';
+import { until } from '../until.ts';
 
 interface Container {
   /** Answers the oldest request. */
@@ -58,14 +59,6 @@ async function rig(
   const front = await startRunFront({ start, ...options });
   fronts.push(front);
   return { front, containers };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!holds()) {
-    assert.ok(performance.now() < endMs, 'it never came about');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 async function post(front: RunFront): Promise<number> {

@@ -20,17 +20,10 @@ import { durationMs } from '../stand-ins/flux-scanner/should-scan.ts';
 import { isLoopback, listTags } from '../stand-ins/flux-scanner/tag-list.ts';
 import { askKubeApi } from '../stand-ins/kubernetes/client.ts';
 import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { until } from '../until.ts';
 
 // What a scanner writes into an ImageRepository is compared with a recording of Flux in
 // kubernetes.test.ts, at the stand-in and at a real API server.
-
-async function until(holds: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!holds()) {
-    assert.ok(performance.now() < endMs, 'it never came about');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 interface TestRegistry {
   /** `127.0.0.1:PORT` */

@@ -10,6 +10,7 @@ import {
 import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
 import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { leases } from '../stand-ins/kubernetes/resource.ts';
+import { until } from '../until.ts';
 
 const collection = '/apis/image.toolkit.fluxcd.io/v1/namespaces/flux-system/imagerepositories';
 
@@ -27,14 +28,6 @@ function stored(name: string): KubeObject {
     },
     spec: { image: `ghcr.io/org/${name}`, interval: '1m' },
   };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!holds()) {
-    assert.ok(performance.now() < endMs, 'it never came about');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 async function nextOf(events: AsyncGenerator<WatchEvent, void>): Promise<WatchEvent | undefined> {

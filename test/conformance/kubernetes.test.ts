@@ -16,6 +16,7 @@ import {
 } from '../stand-ins/kubernetes/client.ts';
 import type { Rule } from '../stand-ins/kubernetes/access.ts';
 import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
+import { until } from '../until.ts';
 import { playRecordedScenarios } from './recorded-scenarios.ts';
 
 /** What is proven of both: the stand-in and the real API server. */
@@ -125,13 +126,6 @@ async function startReal(): Promise<Server> {
     },
     stop: () => real.stop(),
   };
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await condition()); tries += 1) {
-    assert.ok(tries < 200, 'it never came true');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 const servers = [

@@ -10,6 +10,7 @@ import {
   type KubeAccess,
   type KubeMethod,
 } from '../stand-ins/kubernetes/client.ts';
+import { until } from '../until.ts';
 
 interface RecordedEvent {
   readonly type: string;
@@ -299,13 +300,5 @@ async function follow(
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 60_000;
-  while (!condition()) {
-    assert.ok(performance.now() < endMs, 'it never came about');
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

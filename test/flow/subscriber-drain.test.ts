@@ -4,8 +4,9 @@ import { describe, it } from 'node:test';
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { tagsOf } from '../functions/registries.ts';
+import { until } from '../until.ts';
 import { runEntry, startEntry, type Ended } from './entry.ts';
-import { PROJECT, until, withDeployment, type Deployment } from './subscriber-rig.ts';
+import { PROJECT, withDeployment, type Deployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const BACKLOG = 'backlog';

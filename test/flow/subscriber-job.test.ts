@@ -8,8 +8,9 @@ import { startMetadata } from '../stand-ins/metadata/metadata.ts';
 import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
 import { taskProcess } from '../stand-ins/cloud-run/execution.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
+import { until } from '../until.ts';
 import { runEntry, startEntry } from './entry.ts';
-import { deploy, PROJECT, until, type Deployment } from './subscriber-rig.ts';
+import { deploy, PROJECT, type Deployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const JOB = `projects/${PROJECT}/locations/europe-west1/jobs/mirror`;

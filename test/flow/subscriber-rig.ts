@@ -197,8 +197,3 @@ export async function withDeployment(
     await deployment.close();
   }
 }
-
-/** Waits until something holds, looking every 10 ms; the test's own timeout is the limit. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
-}

@@ -4,13 +4,8 @@ import { describe, it } from 'node:test';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { tagsOf } from '../functions/registries.ts';
-import {
-  FROM_SOURCE,
-  PROJECT,
-  until,
-  withDeployment,
-  type DeploymentOptions,
-} from './subscriber-rig.ts';
+import { until } from '../until.ts';
+import { FROM_SOURCE, PROJECT, withDeployment, type DeploymentOptions } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const REPOSITORIES = ['org/a', 'org/b'];

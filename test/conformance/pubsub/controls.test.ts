@@ -6,6 +6,7 @@ import { PubSub, type CreateSubscriptionOptions } from '@google-cloud/pubsub';
 import { startPubsub, type LocalPubsub } from '../../stand-ins/pubsub/server.ts';
 import { retryDelayMs } from '../../stand-ins/pubsub/subscription-config.ts';
 import { observeTopics } from '../../stand-ins/pubsub/topic-observer.ts';
+import { until } from '../../until.ts';
 import { startEndpoint } from './endpoint.ts';
 
 // Nothing of Google Cloud is to be looked for.
@@ -50,7 +51,7 @@ describe('the Pub/Sub stand-in', () => {
     const { pubsub, publish } = await start(t);
     pubsub.faults.add({ kind: 'slow', method: 'Publish', delayMs: 60_000 });
     const hanging = publish('x').catch(() => 'failed');
-    while (pubsub.requests('Publish') === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => pubsub.requests('Publish') > 0);
     await pubsub.close();
     assert.equal(pubsub.view.messages(TOPIC).length, 0);
     t.after(() => hanging);

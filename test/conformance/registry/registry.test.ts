@@ -6,6 +6,7 @@ import { OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
 import { startRegistryProcess } from '../../stand-ins/registry/registry-process.ts';
 import { startRegistry } from '../../stand-ins/registry/registry.ts';
 import { hasCause } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { ask, pushBlob, start, storeImage, type Answered } from './loopback.ts';
 
 describe('registry', () => {
@@ -25,8 +26,7 @@ describe('registry', () => {
     const registry = await startRegistry();
     registry.faults.add({ effect: { kind: 'stall', at: 'head' } });
     const waiting = ask(registry.url, 'GET', '/v2/').catch(() => 'gone');
-    while (registry.counter.records.length === 0)
-      await new Promise((resolve) => setImmediate(resolve));
+    await until(() => registry.counter.records.length > 0);
     await registry.close();
     assert.equal(await waiting, 'gone');
   });
@@ -98,7 +98,7 @@ describe('request counter', () => {
     const { counter } = registry;
     registry.faults.add({ times: 5, effect: { kind: 'stall', at: 'head' } });
     const waiting = [1, 2, 3, 4, 5].map(() => ask(registry.url, 'GET', '/v2/').catch(() => 'gone'));
-    while (counter.total < 5) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => counter.total >= 5);
     counter.reset();
     assert.deepEqual([counter.total, counter.highestConcurrency], [0, 5]);
     await registry.close();

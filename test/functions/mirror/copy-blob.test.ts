@@ -6,6 +6,7 @@ import { Fault } from '../../../functions/fault.ts';
 import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { until } from '../../until.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { never } from './faults.ts';
 import { fakeTiming, settle } from '../registry/setting.ts';
@@ -389,7 +390,7 @@ describe('a digest whose wish was aborted', () => {
     rig.source.blobs.delete(blobs[0]!.descriptor.digest);
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'SOURCE_INCOMPLETE');
-    while (rig.pool.openWork().length > 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => rig.pool.openWork().length === 0);
     rig.source.tag('v2', imageOf('last', [blobs[39]!]));
     assert.equal(recordOf(await rig.mirror(), 'v2').outcome, 'copied');
   });
@@ -454,7 +455,7 @@ describe('a blob that other sources bring to the host', () => {
         if (chunks === 1) await trickling.promise;
       };
       const first = rig.blobs.copy(rig.wish(), never);
-      while (chunks === 0) await new Promise((resolve) => setImmediate(resolve));
+      await until(() => chunks > 0);
       const second = rig.blobs.copy(rig.wish({ source: other, destination: rig.two }), never);
       for (let passedMs = 0; passedMs <= passMs; passedMs += 5000) {
         await rig.timing.pass(5000);

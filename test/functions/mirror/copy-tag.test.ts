@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { Fault } from '../../../functions/fault.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
+import { until } from '../../until.ts';
 import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
@@ -309,8 +310,7 @@ describe('two events on one tag of a process', () => {
       if (puts === 1) await held.promise;
     });
     const first = rig.mirror();
-    while (rig.source.count('source getManifest v1') < 2)
-      await new Promise((resolve) => setImmediate(resolve));
+    await until(() => rig.source.count('source getManifest v1') >= 2);
     held.resolve(undefined);
     await Promise.all([first, second]);
     assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);

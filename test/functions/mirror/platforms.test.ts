@@ -13,6 +13,7 @@ import {
   type PlatformContext,
 } from '../../../functions/mirror/platforms.ts';
 import { parseManifest } from '../../../functions/oci/manifest.ts';
+import { until } from '../../until.ts';
 import { failing, FakeDestination } from './fakes.ts';
 import { imageWith, indexOf, platformIndex, type Entry, type Image } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
@@ -404,8 +405,7 @@ describe('a change of PLATFORMS', () => {
       const held = `destination uploadBlob ${slow!.children[0]!.blobs[1]!.descriptor.digest}`;
       rig.destination.before.push(async (call) => {
         if (call !== held) return;
-        while (!rig.destination.tags.has('v2'))
-          await new Promise((resolve) => setImmediate(resolve));
+        await until(() => rig.destination.tags.has('v2'));
       });
       const report = await rig.mirror({ platforms: ['linux/amd64'] });
       assert.deepEqual([report.counts.copied, report.counts.failed], [2, 0]);

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import type { Fault } from '../../../functions/fault.ts';
@@ -10,6 +9,7 @@ import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { pullSubscription, type PulledMessage } from '../../../functions/pubsub/puller.ts';
 import { startTcpProxy } from '../../tcp-proxy.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
+import { until } from '../../until.ts';
 import { PROJECT, startBroker } from './broker.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
@@ -135,7 +135,3 @@ describe('puller', () => {
     }
   });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await delay(5);
-}

@@ -12,6 +12,7 @@ import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { bytesOf, fakeTiming, NEVER, open, registry, serve, type Served } from './setting.ts';
 
 const SIZE = 1_000_000;
@@ -418,7 +419,7 @@ describe('blob reader', () => {
         bytes += chunk.length;
         if (bytes > 50_000) break;
       }
-      while (closed < broken) await new Promise((resolve) => setImmediate(resolve));
+      await until(() => closed >= broken);
     }
     assert.deepEqual(registries.openWork(), []);
   });
@@ -438,7 +439,7 @@ describe('blob reader', () => {
     const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
     const { fault } = await readSome(one);
     assert.equal(codeOf(fault), 'SIZE_MISMATCH');
-    while (closed === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => closed > 0);
     assert.deepEqual(registries.openWork(), []);
   });
 

@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 
 import { Fault } from '../../../functions/fault.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { credentials, fakeTiming, NEVER, open, registry, serve, settle } from './setting.ts';
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
@@ -55,7 +56,7 @@ describe('client', () => {
     const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
     const controller = new AbortController();
     const listing = one.listTags(controller.signal);
-    while (at.counter.total < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => at.counter.total >= 1);
     setTimeout(() => {
       controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
     }, 20);

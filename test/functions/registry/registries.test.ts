@@ -9,6 +9,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry, RegistryOptions } from '../../stand-ins/registry/registry.ts';
+import { until } from '../../until.ts';
 import { TEST_TLS } from './certificate.ts';
 import {
   ACCESS_TOKEN,
@@ -441,7 +442,7 @@ describe('registries', () => {
     for (const most of [9, 32]) {
       held = [];
       const asked = Array.from({ length: 50 }, () => one.headManifest('v1', NEVER));
-      while (held.length < most) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until(() => (held?.length ?? 0) >= most);
       await new Promise((resolve) => setTimeout(resolve, 50));
       assert.equal(held.length, most);
       const answers: ServerResponse[] = held;
@@ -569,7 +570,7 @@ describe('registries', () => {
       to.headManifest('v1', NEVER),
     ]).flat();
     const count = (): number => answered;
-    while (count() < 500) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => count() >= 500);
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(count(), 500);
     while (count() < 520) {

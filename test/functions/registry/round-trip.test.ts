@@ -10,6 +10,7 @@ import { exchangeOnce, type Hop } from '../../../functions/registry/round-trip.t
 import { type ClientParts, type RegistryRequest } from '../../../functions/registry/request.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { bytesOf, fakeTiming, NEVER, QUICK, serve } from './setting.ts';
 
 const REQUEST: RegistryRequest = {
@@ -190,7 +191,7 @@ describe('round trip', () => {
     const body = { stream: Readable.from([Buffer.alloc(10), Buffer.alloc(10)]), sizeBytes: 20 };
     const put: RegistryRequest = { ...REQUEST, kind: 'upload', method: 'PUT', body };
     const sent = rejection(exchangeOnce(one, put, hop(server.url), NEVER), 'RATE_LIMITED');
-    while (!one.told.includes('free')) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => one.told.includes('free'));
     assert.deepEqual(one.told, ['acquire', 'free']);
     flows.resolve(undefined);
     await sent;
@@ -218,8 +219,7 @@ describe('round trip', () => {
     await rejection(exchangeOnce(one, REQUEST, hop(`${server.url}/break`), NEVER), 'NETWORK');
     const controller = new AbortController();
     const sent = exchangeOnce(one, REQUEST, hop(server.url), controller.signal);
-    while (one.told.filter((told) => told === 'free').length < 2)
-      await new Promise((resolve) => setImmediate(resolve));
+    await until(() => one.told.filter((told) => told === 'free').length >= 2);
     controller.abort();
     await rejection(sent, 'ABORTED');
     assert.deepEqual(one.told, ['acquire', 'congested', 'free', 'acquire', 'free', 'aborted']);

@@ -5,6 +5,7 @@ import type { LogLine } from '../../stand-ins/child.ts';
 import { TOPICS } from '../../stand-ins/pubsub/lanes.ts';
 import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
 import { PROJECT, type Deployment, type DeploymentOptions } from '../../flow/subscriber-rig.ts';
+import { until } from '../../until.ts';
 import type { Series } from './promql.ts';
 
 /** One row of the table of alerts in infra/README.md, and how its situation is brought about. */
@@ -62,11 +63,7 @@ function subscription(name: string, value: number): Series {
 /** A sign of life of a cluster, by the lane of live changes. */
 export async function alive({ publish, lines }: Deployment, cluster = 'prod'): Promise<void> {
   await publish(encodeHeartbeat({ cluster, watched: 3, refused: 0 }, new Date()));
-  await seen(() => lines.some((line) => line['cluster'] === cluster));
-}
-
-async function seen(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => lines.some((line) => line['cluster'] === cluster));
 }
 
 /** Publishes an event about a repository and waits for the line of its delivery. */
@@ -77,7 +74,7 @@ async function delivered(
 ): Promise<void> {
   const before = deployment.eventLines().length;
   await deployment.publish(deployment.event(repository, data));
-  await seen(() => deployment.eventLines().length > before);
+  await until(() => deployment.eventLines().length > before);
 }
 
 /** Has the source answer so, always. */
@@ -269,7 +266,7 @@ export const SITUATIONS: readonly Situation[] = [
       const bulk = (): number =>
         deployment.pubsub.view.subscriptions().find(({ name }) => name.endsWith('/bulk'))?.nacked ??
         0;
-      await seen(() => bulk() >= 3);
+      await until(() => bulk() >= 3);
     },
   },
   {
@@ -323,7 +320,7 @@ export const HEALTHY: readonly (Omit<Situation, 'alert' | 'sees'> & {
       const fault = answers(deployment, /\/manifests\/1\.1$/, { status: 503 });
       await delivered(deployment);
       fault.remove();
-      await seen(() => eventLines({ decision: 'acknowledge' }).length === 1);
+      await until(() => eventLines({ decision: 'acknowledge' }).length === 1);
       await deployment.settled();
     },
   },
@@ -356,7 +353,7 @@ export const HEALTHY: readonly (Omit<Situation, 'alert' | 'sees'> & {
         effect: { kind: 'stall', at: 'head' },
       });
       await deployment.publish(deployment.event('org/app'));
-      await seen(() => stalled.struck > 0);
+      await until(() => stalled.struck > 0);
       const [instance] = deployment.events.instances;
       if (instance === undefined) throw new Error('no instance copies');
       stalled.remove();
