@@ -101,10 +101,19 @@ describe('delegation', () => {
     assert.deepEqual(started.flat().sort(), tags);
   });
 
-  it('keeps an event that the job cannot take', async () => {
+  it('keeps an event that the job cannot take, and a tag that is too large alone', async () => {
+    let asked = 0;
     const given = delegation({
-      handOff: { start: async () => Promise.resolve('too-large') },
+      handOff: {
+        start: async () => {
+          asked += 1;
+          if (asked > 9) throw new Error('asked again and again');
+          return Promise.resolve('too-large');
+        },
+      },
     });
     assert.equal(await given.handOff('EverythingHandedOff', undefined), 'declined');
+    assert.equal(await given.handOff('BlobTooSlow', ['a', 'b']), 'declined');
+    assert.equal(asked, 1 + 2);
   });
 });
