@@ -8,8 +8,6 @@ import {
 } from '../../../functions/contract/platform.ts';
 import { thrown } from '../../faults.ts';
 
-const MAX_PLATFORMS = 50;
-
 describe('parsePlatform', () => {
   // The rows of containerd's platforms package, database.go.
   for (const [written, normal] of [

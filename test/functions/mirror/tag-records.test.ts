@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
 import {
-  LEFT_ASIDE,
+  type LeftAsideReason,
   NO_BLOBS,
   OUTCOMES,
   type TagRecord,
@@ -21,6 +21,17 @@ function record(more: Partial<TagRecord>): TagRecord {
     ...more,
   };
 }
+
+const LEFT_ASIDE: readonly LeftAsideReason[] = [
+  'TagInvalid',
+  'SubjectUnchanged',
+  'SubjectNotMirrored',
+  'NotAsked',
+  'ReferrersRefused',
+  'ReferrersTagRefused',
+  'ForeignLayers',
+  'BackupTag',
+];
 
 describe('KindCounts', () => {
   it('tells records apart by outcome, reason and fault code', () => {
