@@ -4,7 +4,7 @@ import { GET_TOKEN } from './bearer.ts';
 import { parseChallenges } from './challenge.ts';
 import { failure, isOpen, located, type Answer, type Asked, type OpenAnswer } from './failure.ts';
 import { isRedirect, nextHop } from './redirect-policy.ts';
-import { isRootsWord } from './registry-form.ts';
+import { isRootsWord, repositoryOf } from './registry-form.ts';
 import { isReplayable, type ClientParts, type RegistryRequest } from './request.ts';
 import { NO_RETRY, retryDelayMs } from './retry-policy.ts';
 import { exchangeOnce } from './round-trip.ts';
@@ -297,12 +297,4 @@ class Attempt {
       return undefined;
     return this.#parts.anonymousAt(this.#url);
   }
-}
-
-/**
- * The repository that a URL of a registry's API names; undefined for every other URL, such as a store's,
- * where a refusal is no question for a token.
- */
-function repositoryOf({ pathname }: URL): string | undefined {
-  return /^\/v2\/(.+)\/(?:tags\/list|manifests\/|blobs\/|referrers\/)/.exec(pathname)?.[1];
 }

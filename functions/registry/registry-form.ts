@@ -42,3 +42,11 @@ export function isRootsWord(answer: Answer): boolean {
   if (answer.status === 401 || hasRegistryForm(answer)) return true;
   return !isPage(answer) && answer.status !== 403 && answer.status !== 404;
 }
+
+/**
+ * The repository that a URL of a registry's API names; undefined for every other URL, such as a store's,
+ * where a refusal is no question for a token.
+ */
+export function repositoryOf({ pathname }: URL): string | undefined {
+  return /^\/v2\/(.+)\/(?:tags\/list|manifests\/|blobs\/|referrers\/)/.exec(pathname)?.[1];
+}
