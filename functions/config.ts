@@ -219,9 +219,8 @@ function wordsOf(ways: readonly Way[]): string {
 }
 
 /** Cloud Run's container contract: what it calls its service or its job. */
-function isDeployed(env: Environment): boolean {
-  return (env['K_SERVICE'] ?? env['CLOUD_RUN_JOB']) !== undefined;
-}
+const isDeployed = (env: Environment): boolean =>
+  (env['K_SERVICE'] ?? env['CLOUD_RUN_JOB']) !== undefined;
 
 /** Checks options against each other. */
 function combine(
@@ -232,15 +231,11 @@ function combine(
 ): Combined {
   const given = needsDestination || values.destinationRegistry !== '';
   const destinationRegistry = given ? readDestination(values) : '';
-  const overlapping = given
-    ? values.allowedSources.find((pattern) => overlaps(pattern, destinationRegistry))
-    : undefined;
+  const clash = values.allowedSources.find((one) => given && overlaps(one, destinationRegistry));
   // guard: source-overlap
-  if (overlapping !== undefined) {
-    refuseOption(
-      'ALLOWED_SOURCES',
-      `has '${overlapping.text}', which overlaps the destination ${destinationRegistry}`,
-    );
+  if (clash !== undefined) {
+    const reason = `has '${clash.text}', which overlaps the destination ${destinationRegistry}`;
+    refuseOption('ALLOWED_SOURCES', reason);
   }
   if (values.backupTag !== '' && values.onDrift === 'report') {
     refuseOption('--backup-tag (BACKUP_TAG)', 'has no effect beside ON_DRIFT=report');
