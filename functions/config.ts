@@ -256,7 +256,7 @@ function readDestination(values: Omit<MirrorOptions, 'verifyTags'>): string {
   const { host, path } = inOption('--destination-registry (DESTINATION_REGISTRY)', () =>
     parseDestinationRegistry(values.destinationRegistry),
   );
-  if (values.insecureDestination && googleHosts()(host)) {
+  if (values.insecureDestination && googleHosts()(new URL(`http://${host}`).host)) {
     refuseOption(
       '--insecure-destination (INSECURE_DESTINATION)',
       `has no effect: ${host} is spoken to over TLS only`,

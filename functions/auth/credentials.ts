@@ -12,11 +12,16 @@ export interface Credentials {
   /**
    * The credential for exactly this host (with its port where it has one); undefined: go anonymously.
    * Asked per request, so that no credential is older than its keeper allows.
-   * @param repository its path; undefined: `host` is a token realm, whose credential is only compared
-   *   with the registry's ({@link requireTrustedRealm})
+   * @param repository its path
    * @throws Fault `CREDENTIALS_UNAVAILABLE`, `DOCKER_CONFIG_INVALID`
    */
-  credentialFor(host: string, repository?: string): Promise<Credential | undefined>;
+  credentialFor(host: string, repository: string): Promise<Credential | undefined>;
+  /**
+   * The account that the operator gave a token realm, for the path of a repository. It is only compared with
+   * the registry's ({@link requireTrustedRealm}), and never presented.
+   * @throws Fault `DOCKER_CONFIG_INVALID`
+   */
+  accountAtRealm(host: string, repository: string): Promise<Credential | undefined>;
   /** The host answered 401: read what is cached for it again at the next question. */
   refused(host: string): void;
 }
@@ -24,6 +29,7 @@ export interface Credentials {
 /** No credential for anybody. */
 export const ANONYMOUS: Credentials = {
   credentialFor: () => Promise.resolve(undefined),
+  accountAtRealm: () => Promise.resolve(undefined),
   refused: () => undefined,
 };
 
@@ -72,21 +78,21 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
   async function credentialFor(
     side: Side,
     host: string,
-    repository: string | undefined,
+    repository: string,
   ): Promise<Credential | undefined> {
     // The destination's go to the destination alone: nothing is written anywhere else.
     // guard: destination-credentials
-    if (side === 'destination' && repository !== undefined && !isDestination(host))
-      return undefined;
+    if (side === 'destination' && !isDestination(host)) return undefined;
+    // An account of the docker config goes to the host, and below the path, that it stands under. The operator
+    // wrote it for this host, perhaps a vendor's project of Google's registries.
+    const account = await docker?.credentialFor(host, repository);
+    if (account !== undefined) return account;
     // Google's token opens whatever IAM lets the process do: it goes to Google's own registries only.
     const isGoogles = isGoogle(host); // guard: google-hosts-only, without: const isGoogles = true;
-    if (isGoogles) {
-      // A public image can be read without an identity; nothing can be pushed without one.
-      const token = side === 'source' ? await tokenIfAny() : await googleTokens.accessToken();
-      if (token !== undefined) return { kind: 'google', token };
-    }
-    // An account of the docker config goes to the host, and below the path, that it stands under.
-    return docker?.credentialFor(host, repository);
+    if (!isGoogles) return undefined;
+    // A public image can be read without an identity; nothing can be pushed without one.
+    const token = side === 'source' ? await tokenIfAny() : await googleTokens.accessToken();
+    return token === undefined ? undefined : { kind: 'google', token };
   }
 
   /** A URL of http leaves the port 80 out. */
@@ -110,6 +116,7 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
   function open(side: Side): Credentials {
     return {
       credentialFor: (host, repository) => credentialFor(side, host, repository),
+      accountAtRealm: async (host, repository) => docker?.credentialFor(host, repository),
       refused: () => docker?.reread(),
     };
   }
@@ -156,7 +163,7 @@ export function readRealm(text: string | undefined, registry: URL): URL {
 /**
  * Lets a registry's credential go to its realm where that is on the registry's host name, at a known
  * partner of it, or at a host that the operator gave the same credential.
- * @param atRealm the credential of the realm's own host
+ * @param atRealm the account of the realm's host for the same path ({@link Credentials.accountAtRealm})
  * @throws Fault `REALM_REFUSED` saying how it can be trusted
  */
 export function requireTrustedRealm(
@@ -173,7 +180,7 @@ export function requireTrustedRealm(
   // guard: token-realm-host
   if (!isTrusted)
     throw realmRefused(
-      `sends its credentials to ${printable(realm.host)}; give that host the same entry in the docker config if it is meant`,
+      `sends its credentials to ${printable(realm.host)}; give that host (or that host with the same path) the same entry in the docker config if it is meant`,
       registry,
     );
 }

@@ -373,7 +373,7 @@ class HostAuthorizer implements Authorizer {
     signal: AbortSignal,
   ): Promise<IssuedToken> {
     if (credential !== undefined) {
-      const atRealm = await this.#credentials.credentialFor(realm.host);
+      const atRealm = await this.#credentials.accountAtRealm(realm.host, scope.path);
       requireTrustedRealm(realm, this.#registry, credential, atRealm);
     }
     const question = { realm, service, scopes: this.#scopes(scope), credential };

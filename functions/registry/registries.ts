@@ -206,7 +206,8 @@ class SideClients {
     scope: WorkScope,
   ): Target {
     const registry = new URL(`${scope.insecure === true ? 'http' : 'https'}://${host}`);
-    const google = this.#options.isGoogle(host);
+    // As its URL says it: that of http leaves the port 80 out, which names the same host.
+    const google = this.#options.isGoogle(registry.host);
     // guard: google-tls
     if (registry.protocol === 'http:' && google && !isLoopback(registry))
       throw new Fault('INSECURE_REFUSED', 'Google’s registries are spoken to over TLS only', {

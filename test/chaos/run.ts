@@ -265,6 +265,7 @@ class Scene {
     const timing = hastyTiming();
     const google: Credentials = {
       credentialFor: async () => Promise.resolve({ kind: 'google', token: TOKEN }),
+      accountAtRealm: async () => Promise.resolve({ kind: 'google', token: TOKEN }),
       refused: () => undefined,
     };
     const { host } = this.#destination;

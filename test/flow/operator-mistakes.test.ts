@@ -205,9 +205,9 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
       says: /^FORBIDDEN at the source .*--docker-config/m,
     },
     {
-      name: 'a list that is refused, with --tag',
+      name: 'a source that may be neither listed nor pulled, with --tag',
       given: () => {
-        refuses('source', /demo\/ledger\/tags/, 403, 'DENIED');
+        refuses('source', /demo\/ledger\//, 403, 'DENIED');
       },
       argv: () => copy(source('demo/ledger'), into('a'), '--tag', '1.0.0'),
       code: 1,
@@ -359,6 +359,21 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
       says: /^--image .*destination/,
     },
   ];
+
+  it(
+    'copies a named tag of a source that may not be listed, and says what stays behind',
+    TIMEOUT,
+    async () => {
+      refuses('source', /demo\/ledger\/tags/, 403, 'DENIED');
+      const argv = copy(source('demo/ledger'), into('unlisted'), '--tag', '1.0.0');
+      const ended = await runEntry('functions/job.ts', argv, {
+        METADATA_SERVER_DETECTION: 'none',
+        HOME: folder,
+      });
+      assert.equal(ended.code, 0, ended.stderr);
+      assert.match(ended.stdout, /no signatures by tag: the source's list is FORBIDDEN/);
+    },
+  );
 
   for (const { name: what, argv, given, env, code, says } of mistakes) {
     it(`answers ${what} with one line that says what to do`, TIMEOUT, async () => {

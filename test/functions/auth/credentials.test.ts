@@ -106,7 +106,15 @@ describe('credentials', () => {
     const { of } = opened({ dockerConfigFile: dockerConfig('auth.example.com') });
     const one = of('destination', { host: 'd.example.com', path: 'org/app' });
     const expected = { kind: 'basic', username: 'auth.example.com', password: 'p' };
-    assert.deepEqual(await one.credentialFor('auth.example.com'), expected);
+    assert.deepEqual(await one.accountAtRealm('auth.example.com', 'org/app'), expected);
+  });
+
+  it('tell of a token realm the account for a path, as the registry has one for each', async () => {
+    const { of } = opened({ dockerConfigFile: dockerConfig('auth.example.com/team-b') });
+    const one = of('source', { host: 'r.example.com', path: 'team-b/app' });
+    const found = await one.accountAtRealm('auth.example.com', 'team-b/app');
+    assert.equal(found?.kind, 'basic');
+    assert.equal(await one.accountAtRealm('auth.example.com', 'team-a/app'), undefined);
   });
 
   it('are read again from the docker config after a refusal', async () => {
@@ -150,9 +158,10 @@ describe('Google’s token', () => {
     });
   }
 
-  it('goes before an account of the docker config', async () => {
+  it('goes after an account that the docker config gives for the very host', async () => {
     const { of } = opened({ dockerConfigFile: dockerConfig('gcr.io') });
-    assert.equal(await presented(of, 'source', 'gcr.io'), 'token-1');
+    assert.notEqual(await presented(of, 'source', 'gcr.io'), 'token-1');
+    assert.equal(await presented(of, 'source', 'eu.gcr.io'), 'token-1');
   });
 
   it('is not needed for a source, and looked for again after a minute', async () => {

@@ -29,6 +29,7 @@ const ACCESS_TOKEN = 'ya29.loopback';
 /** Credentials of a Google identity for one host. */
 function googleOf(host: string): Credentials {
   return {
+    accountAtRealm: () => Promise.resolve(undefined),
     credentialFor: (asked) =>
       Promise.resolve(asked === host ? { kind: 'google', token: ACCESS_TOKEN } : undefined),
     refused: () => undefined,

@@ -192,6 +192,7 @@ describe('authorizer', () => {
       registry: REGISTRY,
       credentials: {
         credentialFor: (_host, path = '') => Promise.resolve(byPath[path]),
+        accountAtRealm: (_host, path = '') => Promise.resolve(byPath[path]),
         refused: () => undefined,
       },
       tokens: bearerTokens(fakeTiming()),

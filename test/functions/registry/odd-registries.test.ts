@@ -110,6 +110,7 @@ describe('registries as users have them', () => {
     const at = await realmPerRepository(t, behind.host, (path) => basicHeader(accounts[path]));
     const source: Credentials = {
       credentialFor: (_host, path = '') => Promise.resolve(accounts[path]),
+      accountAtRealm: (_host, path = '') => Promise.resolve(accounts[path]),
       refused: () => undefined,
     };
     const registries = open(t, [at.host], { credentials: () => source });
@@ -137,6 +138,7 @@ describe('registries as users have them', () => {
     const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
     const everywhere: Credentials = {
       credentialFor: () => Promise.resolve(account),
+      accountAtRealm: () => Promise.resolve(account),
       refused: () => undefined,
     };
     const registries = open(t, [at.host, real.host], {
@@ -296,6 +298,7 @@ describe('registries as users have them', () => {
     const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
     const everywhere: Credentials = {
       credentialFor: () => Promise.resolve(account),
+      accountAtRealm: () => Promise.resolve(account),
       refused: () => undefined,
     };
     const registries = open(t, [at.host, real.host], {
@@ -320,6 +323,7 @@ describe('registries as users have them', () => {
     const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
     const everywhere: Credentials = {
       credentialFor: () => Promise.resolve(account),
+      accountAtRealm: () => Promise.resolve(account),
       refused: () => undefined,
     };
     for (const asks of [false, true]) {
@@ -560,6 +564,7 @@ describe('registries as users have them', () => {
       });
       const everywhere: Credentials = {
         credentialFor: () => Promise.resolve({ kind: 'basic', username: 'u', password: 'secret' }),
+        accountAtRealm: () => Promise.resolve({ kind: 'basic', username: 'u', password: 'secret' }),
         refused: () => undefined,
       };
       const content = Buffer.from('x');

@@ -454,7 +454,7 @@ describe('registries', () => {
 
   it('guard google-tls: never speaks http to Google’s registries', (t) => {
     const registries = open(t, ['gcr.io']);
-    for (const host of ['gcr.io', 'europe-docker.pkg.dev']) {
+    for (const host of ['gcr.io', 'gcr.io:80', 'europe-docker.pkg.dev']) {
       const name = { host, path: 'p/r/app' };
       thrown(() => registries.destination(name, INSECURE), 'INSECURE_REFUSED');
       thrown(() => registries.source(name, INSECURE), 'INSECURE_REFUSED');

@@ -129,6 +129,7 @@ export function credentials(byHost: Readonly<Record<string, Credential>>): Crede
   return {
     refusals,
     credentialFor: (host) => Promise.resolve(byHost[host]),
+    accountAtRealm: (host) => Promise.resolve(byHost[host]),
     refused: (host) => refusals.push(host),
   };
 }
