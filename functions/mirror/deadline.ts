@@ -24,6 +24,6 @@ export const NO_DEADLINE: Deadline = {
  */
 export function fromNow(deadline: Deadline, nowMs: number): Deadline {
   const { earlyUntilMs, endsAtMs } = deadline;
-  if (!Number.isFinite(endsAtMs)) return deadline;
+  if (!Number.isFinite(endsAtMs) || !Number.isFinite(earlyUntilMs)) return deadline;
   return { ...deadline, earlyUntilMs: Math.max(earlyUntilMs, nowMs + (endsAtMs - nowMs) / 3) };
 }

@@ -126,14 +126,15 @@ function namedCandidates(
 ): Candidates {
   const names = new Set<string>();
   const own = new Set<string>();
+  let hasImages = true;
   if (followsReferrers && source.listed) {
     const isImage = (tag: string): boolean =>
       parseReferrerTag(tag) === undefined && backupTag?.isBackup(tag) !== true;
-    const hasImages = source.tags.some(isImage);
+    hasImages = source.tags.some(isImage) || requested.some(isImage);
     for (const tag of source.tags) {
       const parsed = parseReferrerTag(tag);
       if (parsed === undefined) continue;
-      const isOwn = isOwnTag({ tag, ...parsed }, source, hasImages);
+      const isOwn = isOwnTag({ tag, ...parsed }, source, true);
       (isOwn ? own : names).add(tag);
     }
   }
@@ -150,7 +151,7 @@ function namedCandidates(
     backups: [],
     signatures: new NamedSignatures(names),
     wishedSubjects,
-    isWhole: false,
+    isWhole: !hasImages,
     selectAmongAll: () => Promise.resolve(new Set()),
   };
 }

@@ -243,6 +243,7 @@ class Mirroring {
         done &&
         !this.#ledger.hasFailures &&
         steps.every(isThere),
+      isByName: this.#requested !== undefined,
       inventory: there,
       context,
     });

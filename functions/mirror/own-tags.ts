@@ -63,6 +63,8 @@ export interface OwnTagSearch {
   readonly leavesPlatformsOut?: boolean;
   /** Every other tag of the source's list is at the destination now: what is not there, no tag reaches. */
   readonly isAllThere: boolean;
+  /** Whether the event names its tags: one that is there may have moved. Default: it does not. */
+  readonly isByName?: boolean;
   readonly inventory: DestinationInventory;
   readonly context: Pick<CopyContext, 'source' | 'there' | 'signal'>;
 }
@@ -113,8 +115,11 @@ export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
   return { own, leftAside, unanswered };
 }
 
-function isMissing({ tag }: SignatureTag, { inventory, selected }: OwnTagSearch): boolean {
-  return inventory.factOf(tag).state !== 'present' && selected.has(tag);
+function isMissing(
+  { tag }: SignatureTag,
+  { inventory, selected, isByName }: OwnTagSearch,
+): boolean {
+  return selected.has(tag) && (isByName === true || inventory.factOf(tag).state !== 'present');
 }
 
 /**

@@ -393,7 +393,7 @@ describe('words of the documentation', () => {
   });
 
   it('name annotations that there are, and all of them', () => {
-    const source = readFileSync(join(ROOT, 'bridge/annotations.ts'), 'utf8');
+    const source = readFileSync(join(ROOT, 'bridge/flux/annotations.ts'), 'utf8');
     const list = /const NAMES = \[([^\]]+)\]/.exec(source)?.[1] ?? '';
     const known = [...list.matchAll(/'([\w-]+)'/g)].map((match) => match[1] ?? '');
     const used = [...text.matchAll(/imagerepo-mirror\.io\/([\w-]+)/g)].map(

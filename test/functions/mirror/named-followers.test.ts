@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Fault } from '../../../functions/fault.ts';
+import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
@@ -154,4 +155,92 @@ describe('a delivery whose lists take a third of its time', () => {
       }
     }
   }
+});
+
+function listsOnly(rig: Rig, listed: readonly string[]): void {
+  const list = rig.source.listTags.bind(rig.source);
+  rig.source.listTags = async (signal, part) =>
+    list(signal, {
+      ...part,
+      isWanted: (tag) => listed.includes(tag) && part?.isWanted?.(tag) !== false,
+    });
+}
+
+describe('a cache that lists only what is named after digests', () => {
+  it('loses no signature of a named image', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', image).tag(`${FALLBACK}.sig`, imageWith('sig', 1));
+    listsOnly(rig, [`${FALLBACK}.sig`]);
+    const report = await rig.mirror({ tags: ['v1'] }, FOLLOWS);
+    assert.deepEqual(outcomes(report), { v1: 'copied', [`${FALLBACK}.sig`]: 'copied' });
+  });
+
+  it('loses no referrers of a named image', async () => {
+    const rig = new Rig();
+    const sbom = referrer('sbom');
+    rig.source.tag('v1', image).tag(FALLBACK, indexOf([sbom]));
+    rig.source.add(sbom);
+    listsOnly(rig, [FALLBACK]);
+    await rig.mirror({ tags: ['v1'] }, FOLLOWS);
+    assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+  });
+
+  for (const tags of [[FALLBACK], ['v1', FALLBACK]]) {
+    it(`does not overwrite the destination's list: ${tags.length}`, async () => {
+      const rig = new Rig();
+      const [sbom, scan] = [referrer('sbom'), referrer('scan')];
+      rig.source
+        .tag('v1', image)
+        .tag(FALLBACK, indexOf([sbom]))
+        .add(sbom);
+      listsOnly(rig, [FALLBACK]);
+      rig.destination.tag('v1', image).tag(FALLBACK, indexOf([scan]));
+      await rig.mirror({ tags }, FOLLOWS);
+      const index = rig.destination.tags.get(FALLBACK);
+      assert.ok(index !== undefined);
+      assert.deepEqual(
+        entriesOf(index)
+          .map((entry) => entry.digest)
+          .sort(),
+        [sbom, scan].map((one) => one.manifest.digest).sort(),
+      );
+    });
+  }
+});
+
+describe('an own tag without a subject at the source, moved, in a batch', () => {
+  for (const others of [0, 12]) {
+    it(`is overwritten beside ${others} others`, async () => {
+      const rig = new Rig();
+      const ghost = referrersTag(`sha256:${'a'.repeat(64)}`);
+      rig.source.tellsDigests = true;
+      rig.source.tag(ghost, imageWith('new', 1));
+      rig.destination.tag(ghost, imageWith('old', 1));
+      const tags = [ghost];
+      for (let at = 0; at < others; at += 1) {
+        rig.source.tag(`v${at}.0.0`, image);
+        tags.push(`v${at}.0.0`);
+      }
+      rig.source.tag('other', image);
+      const report = await rig.mirror({ tags }, FOLLOWS);
+      assert.equal(rig.destination.tags.get(ghost)?.digest, imageWith('new', 1).manifest.digest);
+      assert.equal(report.counts.failed, 0);
+    });
+  }
+});
+
+describe('the command with --timeout', () => {
+  it('tells of a blob that its end has cut that the time is over', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', imageWith('one', 1, 10_000_000));
+    rig.slowLink(10_000);
+    const { signal } = rig.delivery(540_000);
+    const deadline = { ...NO_DEADLINE, endsAtMs: rig.nowMs + 540_000 };
+    const report = await rig.mirror({}, { ...FOLLOWS, deadline, signal });
+    assert.deepEqual(
+      report.records.map(({ reason }) => reason),
+      ['DEADLINE_EXCEEDED'],
+    );
+    assert.equal(report.interrupted, true);
+  });
 });
