@@ -6,6 +6,14 @@ import type { ImageRepository } from './flux/image-repository.ts';
 export type RefusalReason =
   'AnnotationInvalid' | 'ImageNameInvalid' | 'DestinationCollision' | 'EventTooLarge';
 
+/** How many objects are refused, where none is. */
+export const NO_REFUSALS: Readonly<Record<RefusalReason, number>> = {
+  AnnotationInvalid: 0,
+  ImageNameInvalid: 0,
+  DestinationCollision: 0,
+  EventTooLarge: 0,
+};
+
 /** What is wrong with an object. */
 export interface Refusal {
   readonly reason: RefusalReason;

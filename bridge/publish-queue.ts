@@ -1,4 +1,4 @@
-import { strongerReason, type Reason } from '../functions/contract/event.ts';
+import { strongerReason, type Reason, type Verify } from '../functions/contract/event.ts';
 import type { Publishable, PublishedState } from './request.ts';
 
 /** The topics, each with its own instances behind it. */
@@ -37,6 +37,8 @@ export interface WaitingEvent {
   readonly sinceMs: number;
   readonly requestedAt?: string | undefined;
   readonly resyncSlot?: number | undefined;
+  /** Which tags at the destination are compared; undefined: as the reason has it. */
+  readonly verify?: Verify | undefined;
 }
 
 /** What is taken out to be published: the object as it is at that moment. */
@@ -52,6 +54,7 @@ export interface Offer {
   readonly nowMs: number;
   readonly requestedAt?: string | undefined;
   readonly resyncSlot?: number | undefined;
+  readonly verify?: Verify | undefined;
 }
 
 /** The topic for an urgency: only the replay takes the bulk lane. */
@@ -82,6 +85,7 @@ export class PublishQueue {
       sinceMs: offer.nowMs,
       requestedAt: offer.requestedAt,
       resyncSlot: offer.resyncSlot,
+      verify: offer.verify,
     };
     const before = this.waiting(offer.subject.uid);
     this.#put(before === undefined ? event : merged(before, event), before);
@@ -185,5 +189,6 @@ function merged(older: WaitingEvent, newer: WaitingEvent): WaitingEvent {
     sinceMs: more.urgency === less.urgency ? Math.min(more.sinceMs, less.sinceMs) : more.sinceMs,
     requestedAt: newer.requestedAt ?? older.requestedAt,
     resyncSlot: newer.resyncSlot ?? older.resyncSlot,
+    verify: newer.verify ?? older.verify,
   };
 }

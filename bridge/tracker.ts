@@ -3,7 +3,7 @@ import type { MirrorEvent, Reason } from '../functions/contract/event.ts';
 import { isFault, type Fault } from '../functions/fault.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { decide, type Decision } from './decide.ts';
-import { DestinationClaims, type Refusal, type RefusalReason } from './destination-claims.ts';
+import { DestinationClaims, NO_REFUSALS, type Refusal } from './destination-claims.ts';
 import { objectFields, succeeding, type ImageRepository } from './flux/image-repository.ts';
 import type { WatchHandler } from './flux/watcher.ts';
 import type { Metrics } from './metrics.ts';
@@ -55,6 +55,8 @@ interface Tracked extends Subject {
   requestSeenAtMs: number;
   firstSeen: boolean;
   refusal: Refusal | undefined;
+  /** Another object held its destination since: what was published, tags of versions too, may be another's. */
+  collided: boolean;
   readonly repeats: Repeats;
 }
 
@@ -86,13 +88,8 @@ export class Tracker implements WatchHandler, PublishObserver {
   }
 
   /** How many objects are refused, by reason. */
-  refusedCounts(): Readonly<Record<RefusalReason, number>> {
-    const counts = {
-      AnnotationInvalid: 0,
-      ImageNameInvalid: 0,
-      DestinationCollision: 0,
-      EventTooLarge: 0,
-    };
+  refusedCounts(): typeof NO_REFUSALS {
+    const counts = { ...NO_REFUSALS };
     for (const { refusal } of this.#tracked.values()) {
       if (refusal !== undefined) counts[refusal.reason] += 1;
     }
@@ -176,6 +173,7 @@ export class Tracker implements WatchHandler, PublishObserver {
     else if (reason === 'initial') this.#resumeFollowUp(tracked);
     tracked.published = taken.publishable.state;
     tracked.baseline = undefined;
+    if (taken.verify !== undefined && tracked.publishable !== undefined) tracked.collided = false;
   }
 
   refused(taken: TakenEvent, fault: Fault): void {
@@ -206,6 +204,7 @@ export class Tracker implements WatchHandler, PublishObserver {
       requestSeenAtMs: 0,
       firstSeen: true,
       refusal: undefined,
+      collided: false,
       repeats: new Repeats(object.uid, this.#options),
     };
     this.#tracked.set(object.uid, tracked);
@@ -255,16 +254,16 @@ export class Tracker implements WatchHandler, PublishObserver {
       return;
     }
     if (tracked.refusal !== undefined) {
-      // Meanwhile another object wrote to its destination: what was published may not be there any more.
-      if (tracked.refusal.reason === 'DestinationCollision') {
-        tracked.baseline ??= tracked.published;
-        tracked.published = undefined;
-      }
       tracked.refusal = undefined;
       this.#options.refusals.mended(object.uid);
     }
     const taken = this.#options.queue.inFlight(object.uid);
-    const inFlight = taken?.subject === tracked ? taken.publishable.state : undefined;
+    const isOwn = taken?.subject === tracked && !tracked.collided;
+    const inFlight = isOwn ? taken.publishable.state : undefined;
+    if (tracked.collided) {
+      tracked.baseline ??= tracked.published;
+      tracked.published = undefined;
+    }
     const { baseline, requestedAt, published } = tracked;
     const decision = decide(
       { published: inFlight ?? published, baseline, requestedAt },
@@ -315,10 +314,9 @@ export class Tracker implements WatchHandler, PublishObserver {
       this.#offer(tracked, reason, {});
       return;
     }
-    const { requestedAt } = tracked.object;
-    tracked.requestedAt = requestedAt;
+    tracked.requestedAt = tracked.object.requestedAt;
     tracked.requestSeenAtMs = this.#options.now();
-    this.#offer(tracked, reason, { requestedAt });
+    this.#offer(tracked, reason, { requestedAt: tracked.requestedAt });
   }
 
   #offer(
@@ -326,13 +324,15 @@ export class Tracker implements WatchHandler, PublishObserver {
     reason: Reason,
     more: { readonly requestedAt?: string | undefined; readonly resyncSlot?: number | undefined },
   ): void {
-    this.#options.queue.offer({ subject, reason, nowMs: this.#options.now(), ...more });
+    const verify = subject.collided ? 'all' : undefined;
+    this.#options.queue.offer({ subject, reason, verify, nowMs: this.#options.now(), ...more });
     this.#options.onOffer();
   }
 
   #refuse(tracked: Tracked, refusal: Refusal): void {
     const { object } = tracked;
     this.#options.metrics.decisions.inc({ cause: refusal.reason });
+    if (refusal.reason === 'DestinationCollision') tracked.collided = true;
     if (object.scan !== undefined) {
       const { image, revision } = object.scan;
       this.#layBaseline(tracked, { image, revision, configurationDigest: '' });

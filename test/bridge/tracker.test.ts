@@ -113,6 +113,11 @@ class Bench {
   }
 }
 
+/** Name and `verify` of what is published now. */
+function verified(bench: Bench): readonly (readonly [string, string | undefined])[] {
+  return bench.publish().map(({ data }) => [data.imageRepository.name, data.verify]);
+}
+
 describe('Tracker', () => {
   it('replays every scanned object once, as initial', () => {
     const bench = new Bench();
@@ -454,6 +459,51 @@ describe('Tracker, configuration and refusal', () => {
     assert.deepEqual(bench.reasons(), ['young:initial']);
     bench.see('young', young);
     assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('has every tag compared of what wins its destination back, once', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young]);
+    bench.publish();
+    bench.see('old', old);
+    assert.deepEqual(verified(bench), [['old', undefined]]);
+    bench.tracker.deleted('uid-of-flux-system-old');
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.refuse(taken, new Fault('NETWORK', 'cut'));
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), [['young', 'all']]);
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), []);
+    bench.see('young', { ...young, revision: '2' });
+    assert.deepEqual(verified(bench), [['young', undefined]]);
+  });
+
+  it('has them compared also where it was refused for something else at last', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young]);
+    bench.publish();
+    bench.see('old', old);
+    bench.see('young', { ...young, annotations: { latest: 'x' } });
+    assert.equal(bench.refusals.get('young')?.reason, 'AnnotationInvalid');
+    bench.tracker.deleted('uid-of-flux-system-old');
+    bench.publish();
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), [['young', 'all']]);
+  });
+
+  it('has them compared also where an event was on its way while another held the destination', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young]);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.see('old', old);
+    bench.publish();
+    bench.tracker.deleted('uid-of-flux-system-old');
+    bench.accept(taken);
+    assert.deepEqual(verified(bench), [['young', 'all']]);
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), []);
   });
 
   it('refuses an event that is too large until the object changes', () => {
