@@ -36,8 +36,9 @@ export interface PullUntilIdleOptions {
 export type PullEnding = 'empty' | 'full' | 'not-empty' | 'stopped';
 
 /**
- * How long a message that is there may take to come, in milliseconds: the shortest back-off of a retry
- * policy is 10 s by default (RetryPolicy), and streams are opened anew within seconds.
+ * How long a message that is there may take to come, in milliseconds, where no longer back-off keeps
+ * it: the shortest of a retry policy is 10 s by default (RetryPolicy), and streams are opened anew
+ * within seconds.
  */
 const COMES_WITHIN_MS = 15_000;
 
@@ -113,7 +114,8 @@ async function untilEmpty(
   { subscription, idleMs, logger }: PullUntilIdleOptions,
   signal: AbortSignal,
 ): Promise<PullEnding> {
-  const allBackAtMs = performance.now() + subscription.comesBackMs;
+  const comesWithinMs = Math.max(COMES_WITHIN_MS, subscription.longestBackoffMs);
+  let allBackAtMs = performance.now() + subscription.comesBackMs;
   let isTold = false;
   await quiet.last(idleMs, signal);
   const isFull = (): boolean => puller.full;
@@ -135,7 +137,11 @@ async function untilEmpty(
       await quiet.last(idleMs, signal, Math.max(idleMs, leftMs));
       continue;
     }
-    await quiet.last(idleMs, signal, Math.max(idleMs, COMES_WITHIN_MS));
+    // What was shown and handed back is in its back-off now, and shown to nobody.
+    if (waits) {
+      allBackAtMs = Math.max(allBackAtMs, performance.now() + subscription.longestBackoffMs);
+    }
+    await quiet.last(idleMs, signal, Math.max(idleMs, waits ? comesWithinMs : 0));
     if (waits && !came() && !isFull()) return 'not-empty';
   }
 }

@@ -1,5 +1,6 @@
 import { Fault, printable } from '../fault.ts';
 import { CALL_TIMEOUT_MS, codeOf, type OpenClient, type QueueClient } from './client.ts';
+import { MAX_LEASE_SECONDS } from './puller.ts';
 
 /** What is known of a subscription before it is pulled. */
 export interface SubscriptionFacts {
@@ -8,14 +9,20 @@ export interface SubscriptionFacts {
   /** Full name of its topic; undefined: the process may pull it, but not read what it is. */
   readonly topic: string | undefined;
   /**
-   * When a message that another reader took or handed back comes again at the latest, milliseconds:
-   * the longer of the acknowledgement deadline and the longest back-off of the retry policy.
+   * When a message that another reader took comes again at the latest, milliseconds: its
+   * acknowledgement deadline and, since the retry policy acts on one that expires too, the longest
+   * back-off after it.
    */
   readonly comesBackMs: number;
+  /** When a message that was handed back comes again at the latest, milliseconds. */
+  readonly longestBackoffMs: number;
 }
 
 /** Longest acknowledgement deadline and longest back-off that Pub/Sub takes (Subscription, RetryPolicy). */
-const LONGEST_MS = 600_000;
+const LONGEST_SECONDS = 600;
+
+/** Pub/Sub keeps deadlines and back-offs roughly, never to the second (RetryPolicy: "best effort"). */
+const MARGIN_MS = 10_000;
 
 /** `google.rpc.Code`. */
 const PERMISSION_DENIED = 7;
@@ -41,16 +48,27 @@ export async function readSubscription(
     );
     const endpoint = found.pushConfig?.pushEndpoint ?? '';
     if (endpoint !== '') throw pullFault(name, `it pushes to ${endpoint} and cannot be pulled`);
-    const backoff = found.retryPolicy?.maximumBackoff?.seconds ?? 0;
+    // Another attempt of the job, which was killed, leased by its own deadline.
+    const deadlineSeconds = Math.max(found.ackDeadlineSeconds ?? 0, MAX_LEASE_SECONDS);
+    const { retryPolicy } = found;
+    const backoffSeconds = retryPolicy
+      ? Number(retryPolicy.maximumBackoff?.seconds ?? LONGEST_SECONDS)
+      : 0;
     return {
       name,
       topic: found.topic ?? undefined,
-      comesBackMs: 1000 * Math.max(found.ackDeadlineSeconds ?? 0, Number(backoff)),
+      comesBackMs: 1000 * (deadlineSeconds + backoffSeconds) + MARGIN_MS,
+      longestBackoffMs: 1000 * backoffSeconds,
     };
   } catch (error) {
     // An answer all the same: roles/pubsub.subscriber may pull, and not read.
     if (codeOf(error) === PERMISSION_DENIED) {
-      return { name, topic: undefined, comesBackMs: LONGEST_MS };
+      return {
+        name,
+        topic: undefined,
+        comesBackMs: 1000 * (LONGEST_SECONDS + LONGEST_SECONDS),
+        longestBackoffMs: 1000 * LONGEST_SECONDS,
+      };
     }
     throw pullFault(name, error);
   }

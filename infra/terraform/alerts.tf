@@ -195,7 +195,7 @@ locals {
         An event could not be mirrored: the subscriber gave it up (attribute `error-code` says why, `error-field` where), or
         Pub/Sub did after ${local.max_delivery_attempts} attempts (attribute `CloudPubSubDeadLetterSourceDeliveryCount`).
 
-        1. Read them (they are hidden for a minute, then back): `gcloud pubsub subscriptions pull ${var.name}-dead-letter --project ${var.project_id} --limit 20 --format json`
+        1. Read them (they are hidden for a minute and 10 s, then back): `gcloud pubsub subscriptions pull ${var.name}-dead-letter --project ${var.project_id} --limit 20 --format json`
         2. Mend the cause: the code is explained in the log line of the same event, and in infra/README.md.
         3. Send them again: `gcloud run jobs execute ${local.job_name} --project ${var.project_id} --region ${var.region} --args=--drain,${var.name}-dead-letter,--republish,${var.name}-bulk`
 

@@ -15,7 +15,8 @@ locals {
   topic_retention = "604800s" # 7 days
 
   # The job extends its leases itself while it works. Whoever reads by hand has the messages for as long as
-  # this, and the job that is to send them again waits so long for them.
+  # this; they come back after it and the back-off of the retry policy, which the job that is to send them
+  # again waits for.
   dead_letter_ack_deadline_seconds = 60
 
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -123,8 +124,9 @@ resource "google_pubsub_subscription" "dead_letter" {
 
   retry_policy {
     minimum_backoff = "10s"
-    # No longer than the deadline: the job waits for the longer of both before it calls this empty.
-    maximum_backoff = "60s"
+    # A deadline that expires is followed by a back-off: before the job calls this empty it waits for the
+    # sum of both and 10 s, 80 s here.
+    maximum_backoff = "10s"
   }
 
   expiration_policy {

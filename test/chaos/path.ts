@@ -408,7 +408,11 @@ class Path implements Stage {
       const subscription = await readSubscription(queue, lane, signal);
       const ending = await pullUntilIdle(queue, drain, {
         // By the broker's own time.
-        subscription: { ...subscription, comesBackMs: subscription.comesBackMs / BROKER_HASTE },
+        subscription: {
+          ...subscription,
+          comesBackMs: subscription.comesBackMs / BROKER_HASTE,
+          longestBackoffMs: subscription.longestBackoffMs / BROKER_HASTE,
+        },
         maxMessages: 100,
         maxExtensionSeconds: 60,
         idleMs: IDLE_DRAIN_MS,

@@ -8,7 +8,8 @@ import { until } from '../until.ts';
 import { runEntry, startEntry, type Ended } from './entry.ts';
 import { PROJECT, withDeployment, type Deployment } from './subscriber-rig.ts';
 
-const TIMEOUT = { timeout: 90_000 };
+/** A drain waits for 70 s for what another may hold. */
+const TIMEOUT = { timeout: 300_000 };
 const BACKLOG = 'backlog';
 
 /** A pull subscription of a topic of its own. */

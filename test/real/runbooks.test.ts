@@ -13,7 +13,7 @@ import { findPubsubEmulator, startPubsubEmulator } from './servers/pubsub-emulat
 const page = readFileSync(new URL('../../infra/README.md', import.meta.url), 'utf8');
 const search = findPubsubEmulator();
 // All of it waits for conditions; this is what a machine with no time to spare may take.
-const TIMEOUT = { timeout: 120_000 };
+const TIMEOUT = { timeout: 300_000 };
 
 /** A Pub/Sub to follow the runbooks on. */
 interface Broker {

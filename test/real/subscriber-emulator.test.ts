@@ -14,7 +14,7 @@ import {
 
 const search = findPubsubEmulator();
 // All of it waits for conditions; this is what a machine with no time to spare may take.
-const TIMEOUT = { timeout: 300_000 };
+const TIMEOUT = { timeout: 600_000 };
 
 describe("subscriber over Google's Pub/Sub emulator", { skip: skipUnless(search) }, () => {
   let emulator: PubsubEmulator;

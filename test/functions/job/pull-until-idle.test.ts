@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { CreateSubscriptionOptions } from '@google-cloud/pubsub';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import {
@@ -8,16 +14,21 @@ import {
   type PullUntilIdleOptions,
   type Taker,
 } from '../../../functions/job/pull-until-idle.ts';
-import { readSubscription } from '../../../functions/pubsub/subscription.ts';
+import {
+  readSubscription,
+  type SubscriptionFacts,
+} from '../../../functions/pubsub/subscription.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import type { PulledMessage } from '../../../functions/pubsub/puller.ts';
-import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
+import { PROJECT, startBroker, startBrokerWith, type Broker } from '../pubsub/broker.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
 import { rejection } from '../../faults.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
 const NEVER = new AbortController().signal;
 const IDLE_MS = 300;
+/** How many times as fast as Pub/Sub's the deadlines and back-offs of some brokers pass. */
+const SPEED = 20;
 
 /** Options of a pull from `drain`, which nobody else reads. */
 async function optionsOf(
@@ -131,8 +142,12 @@ describe('pull until idle', () => {
   for (const own of [0, 1]) {
     const title = own === 0 ? 'where nothing came at all' : 'also where something came';
     it(`waits for what another reader took, ${title}`, async () => {
-      const broker = await startBroker('drain');
+      const broker = await startBrokerWith({ speed: SPEED });
       try {
+        await subscribe(broker, {
+          ackDeadlineSeconds: 60,
+          retryPolicy: { minimumBackoff: { seconds: 60 }, maximumBackoff: { seconds: 60 } },
+        });
         for (let n = 0; n <= own; n += 1) {
           await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
         }
@@ -141,9 +156,7 @@ describe('pull until idle', () => {
         const taking = taker((message) => {
           message.ack();
         });
-        const subscription = await readSubscription(broker.client, 'drain', NEVER);
-        // The default of Pub/Sub, which the other reader's lease has too.
-        assert.equal(subscription.comesBackMs, 10_000);
+        const subscription = await hastened(broker);
         const options = await optionsOf(broker, { logger, subscription });
         assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
         assert.equal(taking.received, own + 1);
@@ -153,6 +166,73 @@ describe('pull until idle', () => {
       }
     });
   }
+
+  it('waits for what an attempt of the job held that was killed', async () => {
+    const broker = await startBrokerWith({ speed: SPEED });
+    try {
+      await subscribe(broker, { ackDeadlineSeconds: 60 });
+      const attempt = spawn(
+        process.execPath,
+        [new URL('killed-attempt.ts', import.meta.url).pathname],
+        {
+          env: { ...process.env, PUBSUB_EMULATOR_HOST: broker.pubsub.host },
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
+      const received = createInterface(attempt.stdout);
+      const publisher = topicPublisher(broker.client, 'drain');
+      await publisher.publish(encodeEvent(sampleEvent()));
+      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
+      const extended = broker.pubsub.requests('ModifyAckDeadline');
+      await publisher.publish(encodeEvent(sampleEvent()));
+      await once(received, 'line');
+      // The client extends what it receives at once.
+      while (broker.pubsub.requests('ModifyAckDeadline') === extended) await delay(10);
+      const ended = once(attempt, 'exit');
+      attempt.kill('SIGKILL');
+      await ended;
+      const taking = taker((message) => {
+        message.ack();
+      });
+      const subscription = await hastened(broker);
+      const options = await optionsOf(broker, { subscription });
+      assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
+      assert.equal(taking.received, 1);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  it('waits for what it was shown and handed back', async () => {
+    const broker = await startBrokerWith({ speed: SPEED });
+    try {
+      await subscribe(broker, {
+        retryPolicy: { minimumBackoff: { seconds: 100 }, maximumBackoff: { seconds: 100 } },
+      });
+      const publisher = topicPublisher(broker.client, 'drain');
+      await publisher.publish(encodeEvent(sampleEvent()));
+      // It is asked for before a stream brings it.
+      broker.pubsub.faults.add({
+        method: 'StreamingPull',
+        kind: 'refused',
+        status: 'UNAVAILABLE',
+        times: Number.POSITIVE_INFINITY,
+      });
+      const taking = taker((message) => {
+        message.ack();
+      });
+      const subscription = { ...(await hastened(broker)), comesBackMs: 0 };
+      const options = await optionsOf(broker, { subscription });
+      const ended = pullUntilIdle(broker.client, taking, options);
+      while (broker.pubsub.requests('Pull') === 0) await delay(10);
+      broker.pubsub.faults.clear();
+      await publisher.publish(encodeEvent(sampleEvent()));
+      assert.equal(await ended, 'empty');
+      assert.equal(taking.received, 2);
+    } finally {
+      await broker.close();
+    }
+  });
 
   it('tells that messages wait which do not come', async () => {
     const broker = await startBroker('drain');
@@ -236,6 +316,22 @@ describe('endedWell', () => {
     });
   }
 });
+
+/** Makes the subscription `drain`, as Terraform does, on a topic of that name. */
+async function subscribe({ admin }: Broker, options: CreateSubscriptionOptions): Promise<void> {
+  await admin.createTopic('drain');
+  await admin.createSubscription('drain', 'drain', options);
+}
+
+/** What is read of the subscription, by the broker's own time. */
+async function hastened({ client }: Broker): Promise<SubscriptionFacts> {
+  const facts = await readSubscription(client, 'drain', NEVER);
+  return {
+    ...facts,
+    comesBackMs: facts.comesBackMs / SPEED,
+    longestBackoffMs: facts.longestBackoffMs / SPEED,
+  };
+}
 
 /** Takes a message as another reader does, which neither settles it nor extends its lease. */
 async function takeOne({ admin }: Broker): Promise<void> {

@@ -1,7 +1,11 @@
 import { PubSub } from '@google-cloud/pubsub';
 
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
-import { startPubsub, type LocalPubsub } from '../../stand-ins/pubsub/server.ts';
+import {
+  startPubsub,
+  type LocalPubsub,
+  type PubsubOptions,
+} from '../../stand-ins/pubsub/server.ts';
 
 /** A local Pub/Sub with a topic and a pull subscription of the same name, and a client to it. */
 export interface Broker {
@@ -19,7 +23,15 @@ export const PROJECT = 'test-project';
 
 /** Starts one; the client under test finds it as a process would, by the environment. */
 export async function startBroker(...topics: readonly string[]): Promise<Broker> {
-  const pubsub = await startPubsub({ duplicateShare: 0, backoffFactor: 0 });
+  return startBrokerWith({ backoffFactor: 0 }, ...topics);
+}
+
+/** Starts one with habits of its own. */
+export async function startBrokerWith(
+  options: PubsubOptions,
+  ...topics: readonly string[]
+): Promise<Broker> {
+  const pubsub = await startPubsub({ duplicateShare: 0, ...options });
   const admin = new PubSub({
     apiEndpoint: pubsub.host,
     projectId: PROJECT,

@@ -38,14 +38,17 @@ describe('subscription', () => {
     assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
       name: 'one',
       topic: `projects/${PROJECT}/topics/one`,
-      comesBackMs: 10_000,
+      // The longest lease of another attempt of the job, and the margin.
+      comesBackMs: 70_000,
+      longestBackoffMs: 0,
     });
     assert.equal(await fullTopicName(broker.client, 'one'), `projects/${PROJECT}/topics/one`);
     await broker.admin.createSubscription('one', 'slow', {
+      ackDeadlineSeconds: 120,
       retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 300 } },
     });
-    const { comesBackMs } = await readSubscription(broker.client, 'slow', NEVER);
-    assert.equal(comesBackMs, 300_000);
+    const { comesBackMs, longestBackoffMs } = await readSubscription(broker.client, 'slow', NEVER);
+    assert.deepEqual([comesBackMs, longestBackoffMs], [430_000, 300_000]);
   });
 
   it('takes a refusal to be read for an answer', async () => {
@@ -58,7 +61,8 @@ describe('subscription', () => {
     assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
       name: 'one',
       topic: undefined,
-      comesBackMs: 600_000,
+      comesBackMs: 1_200_000,
+      longestBackoffMs: 600_000,
     });
   });
 
