@@ -30,6 +30,8 @@ interface Tally {
   skipped: number;
   /** Of what was made no event, and of what was not accepted. */
   failed: number;
+  /** `namespace/name` of those among them that cannot be read. */
+  readonly malformed: string[];
   /** Events that were not accepted. */
   refused: number;
 }
@@ -50,9 +52,9 @@ export async function backfill(
   signal: AbortSignal,
 ): Promise<number> {
   const { logger } = parts;
-  const tally: Tally = { published: 0, skipped: 0, failed: 0, refused: 0 };
+  const tally: Tally = { published: 0, skipped: 0, failed: 0, malformed: [], refused: 0 };
   const patience = { ...parts, timeoutMs: config.timeoutMs, signal };
-  let objects: readonly ImageRepository[];
+  let found: Found;
   try {
     const missing = await attempt('credentials that may publish', patience, () =>
       // It publishes to no other, and a laptop may not be told of the other.
@@ -60,35 +62,41 @@ export async function backfill(
     );
     for (const sentence of missing) logger.error(`cannot publish: ${sentence}`);
     if (missing.length > 0) return 1;
-    objects = await listed(listOptions(config, parts), patience);
+    found = await listed(listOptions(config, parts), patience);
   } catch (error) {
     const fault = toFault(error, 'backfill');
     if (fault.code === 'OPTION_INVALID') throw fault;
     if (!signal.aborted) logger.error('nothing was published', { error: fault });
     return 1;
   }
-  const events = eventsOf(objects, config, logger, tally);
+  const events = eventsOf(found, config, logger, tally);
   await publishAll(events, config, parts, tally, patience);
   const left = events.length - tally.published;
   const untried = left - tally.refused;
-  const { published, skipped, failed } = tally;
+  const { published, skipped, failed, malformed } = tally;
   const verb = config.dryRun ? 'would publish' : 'published';
+  const unread = malformed.length > 0 ? ` (malformed: ${malformed.join(', ')})` : '';
   const rest = untried > 0 ? `, ${untried} not tried` : '';
-  logger.info(`${verb} ${published} events; ${skipped} skipped, ${failed} failed${rest}`, {
-    ...{ published, skipped, failed, untried },
+  logger.info(`${verb} ${published} events; ${skipped} skipped, ${failed} failed${unread}${rest}`, {
+    ...{ published, skipped, failed, malformed, untried },
   });
   return failed > 0 || left > 0 ? 1 : 0;
 }
 
+/** What is in the cluster. */
+interface Found {
+  readonly objects: readonly ImageRepository[];
+  /** `namespace/name` of those that cannot be read. */
+  readonly malformed: readonly string[];
+}
+
 /** All objects; a list that fails midway begins anew. */
-function listed(
-  options: ListOptions,
-  patience: AttemptOptions,
-): Promise<readonly ImageRepository[]> {
+function listed(options: ListOptions, patience: AttemptOptions): Promise<Found> {
   return attempt('the list of ImageRepositories', patience, async (signal) => {
     const objects: ImageRepository[] = [];
-    await listImageRepositories(options, (object) => objects.push(object), signal);
-    return objects;
+    const add = (object: ImageRepository): unknown => objects.push(object);
+    const { malformed } = await listImageRepositories(options, add, signal);
+    return { objects, malformed };
   });
 }
 
@@ -103,7 +111,7 @@ function listOptions(config: BridgeConfig, parts: BackfillParts): ListOptions {
 
 /** The events of the selected objects; what is passed over is told and counted. */
 function eventsOf(
-  objects: readonly ImageRepository[],
+  { objects, malformed }: Found,
   config: BridgeConfig,
   logger: Logger,
   tally: Tally,
@@ -125,6 +133,11 @@ function eventsOf(
       logger.error(made.failed, objectFields(object));
       tally.failed += 1;
     }
+  }
+  for (const label of malformed) {
+    if (config.names.length > 0 && !named.delete(label)) continue;
+    tally.malformed.push(label);
+    tally.failed += 1;
   }
   for (const label of named) {
     logger.error(`there is no ImageRepository ${label}`);

@@ -1,3 +1,5 @@
+import { createHash, type Hash } from 'node:crypto';
+
 import { Fault } from '../../functions/fault.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import { answerFault, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
@@ -25,6 +27,10 @@ export interface ListOptions {
 export interface Listing {
   /** Of every object, the malformed ones too. */
   readonly uids: ReadonlySet<string>;
+  /** `namespace/name` of the objects that were skipped, as far as they say. */
+  readonly malformed: readonly string[];
+  /** Another one where any object has been added, changed or deleted. */
+  readonly digest: string;
   /** To watch from. */
   readonly resourceVersion: string;
 }
@@ -46,13 +52,14 @@ export async function listImageRepositories(
   onObject: (object: ImageRepository) => void,
   signal: AbortSignal,
 ): Promise<Listing> {
-  const uids = new Set<string>();
-  let end = await readPage(options, uids, onObject, undefined, signal);
+  const read: Read = { uids: new Set(), malformed: [], hash: createHash('sha256') };
+  let end = await readPage(options, read, onObject, undefined, signal);
   while (end.continue !== undefined) {
-    end = await readPage(options, uids, onObject, end.continue, signal);
+    end = await readPage(options, read, onObject, end.continue, signal);
   }
   signal.throwIfAborted();
-  return { uids, resourceVersion: end.resourceVersion };
+  const { uids, malformed, hash } = read;
+  return { uids, malformed, digest: hash.digest('hex'), resourceVersion: end.resourceVersion };
 }
 
 /** Where a list goes on, and what it is of. */
@@ -61,10 +68,17 @@ interface PageEnd {
   readonly resourceVersion: string;
 }
 
+/** What is kept of the pages. */
+interface Read {
+  readonly uids: Set<string>;
+  readonly malformed: string[];
+  readonly hash: Hash;
+}
+
 /** Reads one page and strips its objects, so that no more than one page is ever in memory. */
 async function readPage(
   options: ListOptions,
-  uids: Set<string>,
+  { uids, malformed, hash }: Read,
   onObject: (object: ImageRepository) => void,
   next: string | undefined,
   signal: AbortSignal,
@@ -73,10 +87,19 @@ async function readPage(
   for (const item of items) {
     const uid = uidOf(item);
     if (uid !== undefined) uids.add(uid);
+    hash.update(JSON.stringify([uid, versionOf(item)]));
     const object = narrowed(item, options.logger);
-    if (object !== undefined) onObject(object);
+    if (object === undefined) malformed.push(describeObject(item));
+    else onObject(object);
   }
   return end;
+}
+
+function versionOf(item: unknown): unknown {
+  const { metadata } = (item ?? {}) as {
+    readonly metadata?: { readonly resourceVersion?: unknown } | null;
+  };
+  return metadata?.resourceVersion;
 }
 
 async function listPage(

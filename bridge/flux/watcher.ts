@@ -10,6 +10,7 @@ import {
   listImageRepositories,
   narrowed,
   refusalOf,
+  type Listing,
   type ListOptions,
 } from './lister.ts';
 
@@ -50,7 +51,7 @@ export type WatchState =
   | { readonly phase: 'listing' | 'watching' }
   /** The CRD or its version v1 is not there, access is denied, or the API server is away. */
   | { readonly phase: 'waiting'; readonly fault: Fault }
-  /** Watches open and say nothing: lists are all that is seen, until a watch says something. */
+  /** Watches open and say nothing of what has changed: lists are all that is seen. */
   | { readonly phase: 'polling'; readonly fault: Fault };
 
 /** Why a watch was opened again. */
@@ -80,14 +81,21 @@ export async function watchImageRepositories(
   signal: AbortSignal,
 ): Promise<void> {
   const wait = backoff(options.backoff);
-  const hearing: Hearing = { atMs: performance.now(), mute: undefined };
+  const hearing: Hearing = {
+    atMs: performance.now(),
+    mute: undefined,
+    isHeldBack: false,
+    listed: undefined,
+  };
   let resourceVersion: string | undefined;
   while (!signal.aborted) {
     try {
       if (resourceVersion === undefined) {
         options.onState(hearing.mute ?? { phase: 'listing' });
-        resourceVersion = await list(options, signal);
+        const listing = await list(options, signal);
+        ({ resourceVersion } = listing);
         hearing.atMs = performance.now();
+        judgeMute(listing.digest, hearing, options);
       }
       options.onState(hearing.mute ?? { phase: 'watching' });
       const ended = await watch(options, resourceVersion, hearing, signal);
@@ -122,6 +130,10 @@ interface Hearing {
   atMs: number;
   /** What is told while no watch says anything and lists stand in for them; undefined: they do. */
   mute: WatchState | undefined;
+  /** Whether a watch was open for all that time, since one said anything. */
+  isHeldBack: boolean;
+  /** Digest of the last list; undefined where a watch said something since. */
+  listed: string | undefined;
 }
 
 function isOutOfHearing({ atMs }: Hearing, { silenceMs = SILENCE_MS }: WatcherOptions): boolean {
@@ -133,16 +145,33 @@ function isOutOfHearing({ atMs }: Hearing, { silenceMs = SILENCE_MS }: WatcherOp
  * server. One that a proxy ends earlier may have had nothing to say.
  */
 function becomeMute(cause: RestartCause, hearing: Hearing, options: WatcherOptions): void {
-  const { silenceMs = SILENCE_MS, logger } = options;
-  const message = `no watch of ImageRepositories has said anything for ${inSeconds(silenceMs)} s, not even a bookmark; everything is listed again each time it is so`;
-  if (hearing.mute === undefined) logger.warning(message, { cause });
-  if (cause === 'Silent') {
-    hearing.mute = { phase: 'polling', fault: new Fault('WATCH_FAILED', message) };
-  } else hearing.mute ??= { phase: 'watching' };
+  if (hearing.mute === undefined) options.logger.warning(muteWords(options), { cause });
+  hearing.mute ??= { phase: 'watching' };
+  if (cause === 'Silent') hearing.isHeldBack = true;
+}
+
+/**
+ * A watch that was held back has missed something only where the list after it is another than the one
+ * before: there are API servers that send no bookmarks, and objects that do not change for hours.
+ */
+function judgeMute(digest: string, hearing: Hearing, options: WatcherOptions): void {
+  const { mute, isHeldBack, listed } = hearing;
+  hearing.listed = digest;
+  if (mute === undefined) return;
+  const hasMissed = isHeldBack && listed !== undefined && listed !== digest;
+  hearing.mute = hasMissed
+    ? { phase: 'polling', fault: new Fault('WATCH_FAILED', muteWords(options)) }
+    : { phase: 'watching' };
+}
+
+function muteWords({ silenceMs = SILENCE_MS }: WatcherOptions): string {
+  return `no watch of ImageRepositories has said anything for ${inSeconds(silenceMs)} s, not even a bookmark; everything is listed again each time it is so`;
 }
 
 function heard(hearing: Hearing, { logger, onState }: WatcherOptions): void {
   hearing.atMs = performance.now();
+  hearing.isHeldBack = false;
+  hearing.listed = undefined;
   if (hearing.mute === undefined) return;
   hearing.mute = undefined;
   logger.info('the watch of ImageRepositories says something again');
@@ -186,17 +215,17 @@ function aborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-/** Lists everything and gives the resourceVersion to watch from. */
-async function list(options: WatcherOptions, signal: AbortSignal): Promise<string> {
-  const { uids, resourceVersion } = await listImageRepositories(
+/** Lists everything. */
+async function list(options: WatcherOptions, signal: AbortSignal): Promise<Listing> {
+  const listing = await listImageRepositories(
     options,
     (object) => {
       options.handler.listed(object);
     },
     signal,
   );
-  options.handler.synced(uids);
-  return resourceVersion;
+  options.handler.synced(listing.uids);
+  return listing;
 }
 
 /** How a watch ended. */

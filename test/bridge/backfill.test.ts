@@ -93,6 +93,23 @@ describe('backfill', () => {
     }
   });
 
+  it('fails for what it cannot read and was asked for, names it, and publishes the others', async () => {
+    const malformed = imageRepository('bad', { revision: '1' });
+    (malformed['spec'] as { suspend?: unknown }).suspend = 'yes';
+    standIns.kubernetes.put(malformed);
+    for (const args of [[], ['--name', 'flux-system/bad', '--name', 'flux-system/app']]) {
+      assert.equal(await run(args), 1);
+      const { published, failed, malformed: named } = summary();
+      assert.deepEqual(
+        [published, failed, named],
+        [args.length === 0 ? 2 : 1, 1, ['flux-system/bad']],
+      );
+      assert.ok(JSON.stringify(summary()).includes('1 failed (malformed: flux-system/bad)'));
+    }
+    assert.ok(!JSON.stringify(lines).includes('there is no ImageRepository'));
+    assert.equal(await run(['--name', 'flux-system/app']), 0);
+  });
+
   it('asks for exactly the tags that are named', async () => {
     assert.equal(
       await run(['--name', 'flux-system/app', '--tags', '1.0.0,1.1.0', '--verify', 'all']),

@@ -82,6 +82,11 @@ class Watching {
   }
 }
 
+/** An object with a version of its own. */
+function versioned(object: ReturnType<typeof imageRepository>, resourceVersion: string): object {
+  return { ...object, metadata: { ...object.metadata, resourceVersion } };
+}
+
 describe('watchImageRepositories', () => {
   let standIns: StandIns;
   let watching: Watching;
@@ -393,7 +398,8 @@ describe('watchImageRepositories, at a server of its own', () => {
     it(`lists what changed where watches open, say nothing and ${how}, and says so once`, async () => {
       let revision = '1';
       answers.list = (response) => {
-        const items = [imageRepository('a', { revision })];
+        // Whatever is patched has another version.
+        const items = [versioned(imageRepository('a', { revision }), revision)];
         response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items }));
       };
       const isHeldBack = how === 'are held back';
@@ -420,6 +426,21 @@ describe('watchImageRepositories, at a server of its own', () => {
       assert.equal(watching.state.phase, 'watching');
     });
   }
+
+  it('watches an API server without bookmarks whose objects do not change', async () => {
+    answers.list = (response) => {
+      const items = [versioned(imageRepository('a', { revision: '1' }), '1')];
+      const resourceVersion = String(requests.length);
+      response.end(JSON.stringify({ metadata: { resourceVersion }, items }));
+    };
+    answers.watch = (response) => {
+      response.flushHeaders();
+    };
+    watching = new Watching(kubeconfig, { silenceMs: 50, livedMs: 0 });
+    await eventually('four lists', () => requests.filter((verb) => verb === 'list').length > 3);
+    assert.ok(said('bookmark') !== undefined);
+    assert.ok(watching.states.every(({ phase }) => phase !== 'polling'));
+  });
 
   it('lists nothing anew where each watch says something before it ends', async () => {
     answers.watch = (response) => {
