@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 const layers = [
   {
     files: [
-      'functions/{fault,concurrency,recent-map}.ts',
+      'functions/{errors,concurrency,recent-map}.ts',
       'functions/{options,contract,oci,telemetry}/**',
     ],
     forbidden:
@@ -31,11 +31,11 @@ const layers = [
   },
   {
     files: ['infra/**'],
-    forbidden: '/functions/(?!contract/|options/|fault\\.ts$)|/bridge/|/test/(?!stand-ins/)',
+    forbidden: '/functions/(?!contract/|options/|errors\\.ts$)|/bridge/|/test/(?!stand-ins/)',
   },
   {
     files: ['test/stand-ins/**'],
-    forbidden: '/functions/(?!contract/|options/|fault\\.ts$)|/(bridge|infra|conformance)/',
+    forbidden: '/functions/(?!contract/|options/|errors\\.ts$)|/(bridge|infra|conformance)/',
   },
 ];
 

@@ -1,4 +1,4 @@
-import { Fault, toFault, type FaultCode } from '../functions/fault.ts';
+import { MirrorError, toMirrorError, type ErrorCode } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, sleep, type BackoffRange } from './backoff.ts';
 
@@ -19,7 +19,7 @@ const TELL_MS = 10_000;
 
 /** Answers of a server that is starting, stopping or busy, and 410: a list is too old to go on. */
 const PASSING: readonly number[] = [408, 410, 429, 500, 502, 503, 504];
-const PASSING_CODES: readonly FaultCode[] = [
+const PASSING_CODES: readonly ErrorCode[] = [
   'NETWORK',
   'TIMEOUT',
   'CREDENTIALS_UNAVAILABLE',
@@ -30,7 +30,7 @@ const PASSING_CODES: readonly FaultCode[] = [
  * Tries until it succeeds, with waits in between. Faults that do not pass by themselves end it; a
  * connection that was cut, a server that is busy and credentials that come late do pass.
  * @param what what is waited for, as the log says it: `the list of ImageRepositories`
- * @throws Fault the last one, when the time is over or it does not pass; `ABORTED` by the signal
+ * @throws MirrorError the last one, when the time is over or it does not pass; `ABORTED` by the signal
  */
 export async function attempt<T>(
   what: string,
@@ -45,11 +45,11 @@ export async function attempt<T>(
   const { promise: ended, reject } = Promise.withResolvers<never>();
   ended.catch(() => undefined);
   const end = (): void => {
-    reject(new Fault('ABORTED', `waiting for ${what} was ended`));
+    reject(new MirrorError('ABORTED', `waiting for ${what} was ended`));
   };
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
-  let last: Fault | undefined;
+  let last: MirrorError | undefined;
   const telling = setInterval(() => {
     const seconds = Math.round((performance.now() - startedMs) / 1000);
     logger.warning(`waiting for ${what}`, {
@@ -62,7 +62,7 @@ export async function attempt<T>(
       try {
         return await Promise.race([once(signal), ended]);
       } catch (error) {
-        const fault = toFault(error, what);
+        const fault = toMirrorError(error, what);
         // What the end itself has cut says less than what was there before.
         if (signal.aborted) throw endOf(what, options.signal, last ?? fault);
         if (!isPassing(fault)) throw fault;
@@ -77,14 +77,16 @@ export async function attempt<T>(
   }
 }
 
-function isPassing(fault: Fault): boolean {
+function isPassing(fault: MirrorError): boolean {
   return PASSING_CODES.includes(fault.code) || PASSING.includes(fault.status ?? 0);
 }
 
-function endOf(what: string, signal: AbortSignal, last: Fault): Fault {
-  if (signal.aborted) return new Fault('ABORTED', `waiting for ${what} was ended`);
+function endOf(what: string, signal: AbortSignal, last: MirrorError): MirrorError {
+  if (signal.aborted) return new MirrorError('ABORTED', `waiting for ${what} was ended`);
   if (last.code !== 'ABORTED') return last;
-  return new Fault('TIMEOUT', `${what} did not come in time`, { operation: `wait for ${what}` });
+  return new MirrorError('TIMEOUT', `${what} did not come in time`, {
+    operation: `wait for ${what}`,
+  });
 }
 
 /** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */

@@ -1,5 +1,5 @@
 import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import { toFault, type Fault } from '../functions/fault.ts';
+import { toMirrorError, type MirrorError } from '../functions/errors.ts';
 import { refuseOption } from '../functions/options/option.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { attempt, type AttemptOptions } from './attempts.ts';
@@ -25,7 +25,7 @@ export interface BackfillParts {
 }
 
 /** How many objects came to what. */
-interface Tally {
+interface TransferStats {
   published: number;
   skipped: number;
   /** Of what was made no event, and of what was not accepted. */
@@ -44,7 +44,7 @@ const PROGRESS_MS = 5000;
  * until all are accepted: the backfill.
  * @returns the exit code: 0 everything was accepted; 1 something failed, was not found, or the
  *   signal came before the end
- * @throws Fault `OPTION_INVALID` when the namespace to list is unknown
+ * @throws MirrorError `OPTION_INVALID` when the namespace to list is unknown
  */
 export async function backfill(
   config: BridgeConfig,
@@ -52,7 +52,7 @@ export async function backfill(
   signal: AbortSignal,
 ): Promise<number> {
   const { logger } = parts;
-  const tally: Tally = { published: 0, skipped: 0, failed: 0, malformed: [], refused: 0 };
+  const stats: TransferStats = { published: 0, skipped: 0, failed: 0, malformed: [], refused: 0 };
   const patience = { ...parts, timeoutMs: config.timeoutMs, signal };
   let found: Found;
   try {
@@ -64,16 +64,16 @@ export async function backfill(
     if (missing.length > 0) return 1;
     found = await listed(listOptions(config, parts), patience);
   } catch (error) {
-    const fault = toFault(error, 'backfill');
+    const fault = toMirrorError(error, 'backfill');
     if (fault.code === 'OPTION_INVALID') throw fault;
     if (!signal.aborted) logger.error('nothing was published', { error: fault });
     return 1;
   }
-  const events = eventsOf(found, config, logger, tally);
-  await publishAll(events, config, parts, tally, patience);
-  const left = events.length - tally.published;
-  const untried = left - tally.refused;
-  const { published, skipped, failed, malformed } = tally;
+  const events = eventsOf(found, config, logger, stats);
+  await publishAll(events, config, parts, stats, patience);
+  const left = events.length - stats.published;
+  const untried = left - stats.refused;
+  const { published, skipped, failed, malformed } = stats;
   const verb = config.dryRun ? 'would publish' : 'published';
   const unread = malformed.length > 0 ? ` (malformed: ${malformed.join(', ')})` : '';
   const rest = untried > 0 ? `, ${untried} not tried` : '';
@@ -114,7 +114,7 @@ function eventsOf(
   { objects, malformed }: Found,
   config: BridgeConfig,
   logger: Logger,
-  tally: Tally,
+  stats: TransferStats,
 ): readonly MirrorEvent[] {
   const claims = new DestinationClaims(config.destinationLayout);
   for (const object of objects) claims.enter(object);
@@ -128,20 +128,20 @@ function eventsOf(
       events.push(made.event);
     } else if ('skipped' in made) {
       logger.info(`skipped: ${made.skipped}`, objectFields(object));
-      tally.skipped += 1;
+      stats.skipped += 1;
     } else {
       logger.error(made.failed, objectFields(object));
-      tally.failed += 1;
+      stats.failed += 1;
     }
   }
   for (const label of malformed) {
     if (config.names.length > 0 && !named.delete(label)) continue;
-    tally.malformed.push(label);
-    tally.failed += 1;
+    stats.malformed.push(label);
+    stats.failed += 1;
   }
   for (const label of named) {
     logger.error(`there is no ImageRepository ${label}`);
-    tally.failed += 1;
+    stats.failed += 1;
   }
   return events;
 }
@@ -177,7 +177,7 @@ async function publishAll(
   events: readonly MirrorEvent[],
   config: BridgeConfig,
   parts: BackfillParts,
-  tally: Tally,
+  stats: TransferStats,
   patience: AttemptOptions,
 ): Promise<void> {
   const { signal } = patience;
@@ -195,10 +195,10 @@ async function publishAll(
     pacer.spend(batch.length);
     done += batch.length;
     // Nobody accepts anything any more: the rest would wait as long in vain.
-    if (!(await publishBatch(batch, parts, tally, patience))) return;
+    if (!(await publishBatch(batch, parts, stats, patience))) return;
     if (now() - toldAtMs >= PROGRESS_MS) {
       toldAtMs = now();
-      parts.logger.info(`progress: ${done} of ${events.length} events`, { ...tally });
+      parts.logger.info(`progress: ${done} of ${events.length} events`, { ...stats });
     }
   }
 }
@@ -210,23 +210,23 @@ async function publishAll(
 async function publishBatch(
   batch: readonly MirrorEvent[],
   parts: BackfillParts,
-  tally: Tally,
+  stats: TransferStats,
   patience: AttemptOptions,
 ): Promise<boolean> {
   let left = batch;
-  const fail = (event: MirrorEvent, fault: Fault): void => {
-    tally.failed += 1;
-    tally.refused += 1;
+  const fail = (event: MirrorEvent, fault: MirrorError): void => {
+    stats.failed += 1;
+    stats.refused += 1;
     tellFailure(event, fault, parts.logger);
   };
   try {
     await attempt('Pub/Sub to accept events', patience, async () => {
       const outcomes = await parts.publisher.publish('bulk', left);
       const again: MirrorEvent[] = [];
-      let refusal: Fault | undefined;
+      let refusal: MirrorError | undefined;
       left.forEach((event, index) => {
         const fault = outcomes[index];
-        if (fault === undefined) tally.published += 1;
+        if (fault === undefined) stats.published += 1;
         else if (fault.disposition === 'permanent') fail(event, fault);
         else {
           again.push(event);
@@ -238,11 +238,11 @@ async function publishBatch(
     });
     return true;
   } catch (error) {
-    for (const event of left) fail(event, toFault(error, 'backfill'));
+    for (const event of left) fail(event, toMirrorError(error, 'backfill'));
     return false;
   }
 }
 
-function tellFailure(event: MirrorEvent, fault: Fault, logger: Logger): void {
+function tellFailure(event: MirrorEvent, fault: MirrorError, logger: Logger): void {
   logger.error('not published', { ...objectFields(event.data.imageRepository), error: fault });
 }

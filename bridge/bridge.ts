@@ -50,7 +50,7 @@ const DRAIN_MS = 15_000;
 
 /**
  * Starts the bridge: watch, tracker, queue, publish loop, leader election, metrics and health.
- * @throws Fault `OPTION_INVALID` when an address cannot be bound, or a namespace is needed and none
+ * @throws MirrorError `OPTION_INVALID` when an address cannot be bound, or a namespace is needed and none
  *   is known
  */
 export async function startBridge(config: BridgeConfig, parts: BridgeParts): Promise<Bridge> {

@@ -11,7 +11,7 @@ const JITTER_FACTOR = 1.2;
 
 /**
  * Reads the options from the command line and the environment.
- * @throws Fault `OPTION_INVALID` naming the option
+ * @throws MirrorError `OPTION_INVALID` naming the option
  */
 export function readConfig(
   argv: readonly string[],
@@ -47,7 +47,7 @@ const FOR_WATCH: readonly BridgeOption[] = [
   'replayOnStart',
 ];
 
-/** @throws Fault `OPTION_INVALID` with an option that was given and is for the other way of running */
+/** @throws MirrorError `OPTION_INVALID` with an option that was given and is for the other way of running */
 function requireWay(config: BridgeConfig, given: ReadonlyMap<BridgeOption, string>): void {
   if (!config.once) {
     refuseWithoutEffect(given, FOR_ONCE, 'is for --once');
@@ -63,7 +63,7 @@ function requireWay(config: BridgeConfig, given: ReadonlyMap<BridgeOption, strin
   }
 }
 
-/** @throws Fault `OPTION_INVALID` with an option that was given and does nothing beside the others */
+/** @throws MirrorError `OPTION_INVALID` with an option that was given and does nothing beside the others */
 function requireEffect(config: BridgeConfig, given: ReadonlyMap<BridgeOption, string>): void {
   if (config.once) {
     if (config.tags.length > 0 && config.names.length === 0) {

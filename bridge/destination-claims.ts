@@ -1,5 +1,5 @@
 import { destinationPath, type DestinationLayout } from '../functions/contract/destination.ts';
-import { isFault, type Fault } from '../functions/fault.ts';
+import { isMirrorError, type MirrorError } from '../functions/errors.ts';
 import type { ImageRepository } from './flux/image-repository.ts';
 
 /** Why an object is not published until it is mended; the reasons of Kubernetes Events. */
@@ -59,7 +59,7 @@ export class DestinationClaims {
   /** Why an object is not published; its claim and those of the others must have been entered. */
   refusalOf(object: ImageRepository): Refusal | undefined {
     const path = this.#pathOf(object);
-    if (isFault(path)) {
+    if (isMirrorError(path)) {
       const reason = path.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
       return { reason, message: path.message };
     }
@@ -96,14 +96,14 @@ export class DestinationClaims {
    * Where an object's image is written to, below the destination registry; undefined where nothing is.
    * A fault where its annotations or its image name are wrong.
    */
-  #pathOf({ settings, scan }: ImageRepository): string | undefined | Fault {
-    if (isFault(settings)) return settings;
+  #pathOf({ settings, scan }: ImageRepository): string | undefined | MirrorError {
+    if (isMirrorError(settings)) return settings;
     if (scan === undefined) return undefined;
     try {
       const path = destinationPath(scan.image, this.#layout);
       return settings.enabled ? (settings.destination ?? path) : undefined;
     } catch (error) {
-      if (isFault(error)) return error;
+      if (isMirrorError(error)) return error;
       throw error;
     }
   }

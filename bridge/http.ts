@@ -16,7 +16,7 @@ interface BridgeServers {
 
 /**
  * Serves `/metrics`, and `/healthz` and `/readyz`: alive is who answers, ready who has no reason not to be.
- * @throws Fault `OPTION_INVALID` when an address cannot be bound
+ * @throws MirrorError `OPTION_INVALID` when an address cannot be bound
  */
 export async function serveBridge(
   config: Pick<BridgeConfig, 'metricsAddr' | 'healthAddr'>,
@@ -110,7 +110,7 @@ function textPage(status: number, body: string): PageAnswer {
  * Serves GET and HEAD of a few pages.
  * @param option the option that gave the address, for the message
  * @param address `HOST:PORT`, `:PORT` (all addresses) or `[IPv6]:PORT`; port 0 is any free one
- * @throws Fault `OPTION_INVALID` when the address cannot be bound
+ * @throws MirrorError `OPTION_INVALID` when the address cannot be bound
  */
 async function servePages(option: string, address: string, pages: Pages): Promise<PageServer> {
   const colon = address.lastIndexOf(':');

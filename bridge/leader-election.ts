@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { toFault } from '../functions/fault.ts';
+import { toMirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { LeaseRecord, LeaseStore } from './kubernetes/leases.ts';
 import { sleep } from './backoff.ts';
@@ -107,7 +107,7 @@ class LeaseCompetition implements LeaderElection {
       });
       if (isAborted(signal)) return;
       if (error !== undefined) {
-        const fault = toFault(error, 'renew Lease');
+        const fault = toMirrorError(error, 'renew Lease');
         logger.error('cannot reach the Lease; trying again', { error: fault });
       }
       // Lost to another: at once. Not reached: after the renew deadline.

@@ -21,7 +21,7 @@ interface LeadershipParts {
 
 /**
  * Leader election where it is on, else this process always leads.
- * @throws Fault `OPTION_INVALID` when no namespace is known for the Lease
+ * @throws MirrorError `OPTION_INVALID` when no namespace is known for the Lease
  */
 export function leadershipOf(
   config: BridgeConfig,
@@ -68,7 +68,7 @@ export function leadershipOf(
   });
 }
 
-/** The namespace, where one is needed. @throws Fault `OPTION_INVALID` */
+/** The namespace, where one is needed. @throws MirrorError `OPTION_INVALID` */
 export function requireNamespace(namespace: string | undefined): string {
   return (
     namespace ??

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 
-import { isFault, oneLine, toFault } from '../functions/fault.ts';
+import { isMirrorError, oneLine, toMirrorError } from '../functions/errors.ts';
 import { ignoreProxyVariables } from '../functions/options/proxy-variables.ts';
 import { createLogger, type Logger } from '../functions/telemetry/logger.ts';
 import { watchdog } from '../functions/watchdog.ts';
@@ -112,7 +112,7 @@ function endAtDefects(running: Running): void {
 }
 
 function tellDefect(error: unknown, { logger }: Running): void {
-  const fault = toFault(error, 'run the bridge');
+  const fault = toMirrorError(error, 'run the bridge');
   const teller = logger ?? createLogger({ fluxKeys: true });
   teller.error('the bridge ends at a defect', { logger: 'setup', error: fault });
 }
@@ -123,7 +123,7 @@ main(process.argv.slice(2), running).then(
   // What still waits for an answer that nobody needs any more must not hold the process.
   (code) => process.exit(code),
   (error: unknown) => {
-    if (!isFault(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) {
+    if (!isMirrorError(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) {
       tellDefect(error, running);
       process.exit(1);
     }

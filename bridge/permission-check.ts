@@ -1,4 +1,4 @@
-import { toFault } from '../functions/fault.ts';
+import { toMirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, sleep, type BackoffRange } from './backoff.ts';
 import type { EventPublisher } from './publisher.ts';
@@ -28,7 +28,7 @@ export function checkPermissions(
         if (missing.length === 0) return;
       } catch (error) {
         if (isAborted(signal)) return;
-        const fault = toFault(error, 'check permissions');
+        const fault = toMirrorError(error, 'check permissions');
         missing = [fault.message];
         logger.error('cannot publish; asking again', { logger: 'setup', error: fault });
       }

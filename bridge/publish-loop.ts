@@ -1,5 +1,5 @@
 import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import type { Fault } from '../functions/fault.ts';
+import type { MirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, type Backoff, type BackoffRange } from './backoff.ts';
 import type { Metrics } from './metrics.ts';
@@ -20,7 +20,7 @@ export interface PublishObserver {
   /** Pub/Sub has the event. */
   accepted(taken: TakenEvent, event: MirrorEvent): void;
   /** Pub/Sub has not taken it: it waits again, unless it can never be taken. */
-  refused(taken: TakenEvent, fault: Fault): void;
+  refused(taken: TakenEvent, fault: MirrorError): void;
 }
 
 /** What is sent where, how fast, and who is told. */
@@ -218,7 +218,7 @@ export class PublishLoop {
     observer.accepted(taken, event);
   }
 
-  #refuse(lane: Lane, taken: TakenEvent, fault: Fault): void {
+  #refuse(lane: Lane, taken: TakenEvent, fault: MirrorError): void {
     const { uid } = taken.subject;
     const { queue, metrics, observer } = this.#options;
     metrics.publishFailures.inc({ lane, code: fault.code });
@@ -228,7 +228,7 @@ export class PublishLoop {
   }
 
   /** What the outcome of a request says about its lane. */
-  #judge(lane: LaneState, fault: Fault | undefined): void {
+  #judge(lane: LaneState, fault: MirrorError | undefined): void {
     const { logger, now } = this.#options;
     if (fault === undefined) {
       if (lane.failingSinceMs !== undefined) logger.info('publishing again', { lane: lane.name });

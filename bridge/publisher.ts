@@ -1,6 +1,6 @@
 import { encodeEvent, type EncodedEvent } from '../functions/contract/codec.ts';
 import type { MirrorEvent } from '../functions/contract/event.ts';
-import { Fault, isFault } from '../functions/fault.ts';
+import { MirrorError, isMirrorError } from '../functions/errors.ts';
 import { codeOf, queueClient, type QueueClientOptions } from '../functions/pubsub/client.ts';
 import { MAX_BATCH, topicPublisher } from '../functions/pubsub/publisher.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
@@ -15,14 +15,17 @@ export interface EventPublisher {
    * nothing, or the fault (`PUBLISH_FAILED`, `CREDENTIALS_UNAVAILABLE`, `EVENT_TOO_LARGE`). Never
    * rejects.
    */
-  publish(lane: Lane, events: readonly MirrorEvent[]): Promise<readonly (Fault | undefined)[]>;
+  publish(
+    lane: Lane,
+    events: readonly MirrorEvent[],
+  ): Promise<readonly (MirrorError | undefined)[]>;
   /** Publishes one message as it is; nothing, or the fault. Never rejects. */
-  publishMessage(lane: Lane, message: EncodedEvent): Promise<Fault | undefined>;
+  publishMessage(lane: Lane, message: EncodedEvent): Promise<MirrorError | undefined>;
   /**
    * Asks whether the credentials may publish to the topics of these lanes.
    * @param lanes default both
    * @returns a sentence for each topic where they may not, with topic and principal
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`
    */
   missingPermissions(lanes?: readonly Lane[]): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -75,9 +78,9 @@ export function createPublisher(options: PublisherOptions): EventPublisher {
   return {
     async publish(lane, events) {
       const encoded = events.map(messageOf);
-      const messages = encoded.filter((each): each is EncodedEvent => !isFault(each));
+      const messages = encoded.filter((each): each is EncodedEvent => !isMirrorError(each));
       const outcomes = [...(messages.length === 0 ? [] : await topics[lane].publishEach(messages))];
-      return encoded.map((each) => (isFault(each) ? each : outcomes.shift()));
+      return encoded.map((each) => (isMirrorError(each) ? each : outcomes.shift()));
     },
     async publishMessage(lane, message) {
       const [fault] = await topics[lane].publishEach([message]);
@@ -92,11 +95,11 @@ export function createPublisher(options: PublisherOptions): EventPublisher {
 }
 
 /** The message of an event, or why it can be none. */
-function messageOf(event: MirrorEvent): EncodedEvent | Fault {
+function messageOf(event: MirrorEvent): EncodedEvent | MirrorError {
   try {
     return encodeEvent(event);
   } catch (error) {
-    if (error instanceof Fault) return error;
+    if (error instanceof MirrorError) return error;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import {
   type Reason,
   type Verify,
 } from '../functions/contract/event.ts';
-import { isFault } from '../functions/fault.ts';
+import { isMirrorError } from '../functions/errors.ts';
 import type { ObjectSettings } from './flux/annotations.ts';
 import type { ImageRepository, Scan } from './flux/image-repository.ts';
 
@@ -25,7 +25,7 @@ export function publishableOf(
   before?: PublishedState,
 ): Publishable | undefined {
   const { settings, scan } = object;
-  if (isFault(settings) || scan === undefined) return undefined;
+  if (isMirrorError(settings) || scan === undefined) return undefined;
   const request = requestOf({ object, settings, scan }, { reason: 'changed' });
   const state = stateOf(request);
   const isKnown = before !== undefined && isSameState(before, state);

@@ -1,6 +1,6 @@
 import type { DestinationLayout } from '../functions/contract/destination.ts';
 import type { MirrorEvent, Reason } from '../functions/contract/event.ts';
-import { isFault, type Fault } from '../functions/fault.ts';
+import { isMirrorError, type MirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { decide, type Decision } from './decide.ts';
 import { DestinationClaims, NO_REFUSALS, type Refusal } from './destination-claims.ts';
@@ -176,7 +176,7 @@ export class Tracker implements WatchHandler, PublishObserver {
     if (taken.verify !== undefined && tracked.publishable !== undefined) tracked.collided = false;
   }
 
-  refused(taken: TakenEvent, fault: Fault): void {
+  refused(taken: TakenEvent, fault: MirrorError): void {
     const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
     if (fault.disposition === 'permanent') {
@@ -269,7 +269,7 @@ export class Tracker implements WatchHandler, PublishObserver {
       { published: inFlight ?? published, baseline, requestedAt },
       {
         deleting: object.deleting,
-        enabled: !isFault(object.settings) && object.settings.enabled,
+        enabled: !isMirrorError(object.settings) && object.settings.enabled,
         suspended: object.suspended,
         requestedAt: object.requestedAt,
         state: found?.state,

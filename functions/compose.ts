@@ -4,8 +4,8 @@ import { SYSTEM_TIMING, type PlaceObserver, type Timing } from './concurrency.ts
 import type { MirrorConfig, SubscriberConfig } from './config.ts';
 import { parseDestinationRegistry, type RepositoryName } from './contract/destination.ts';
 import { BlobCopier } from './mirror/copy-blob.ts';
-import { FirstQuestion } from './mirror/first-question.ts';
-import { Knowledge } from './mirror/knowledge.ts';
+import { ReferrersSupport } from './mirror/referrers-support.ts';
+import { PresenceCache } from './mirror/presence-cache.ts';
 import { mirrorRepository } from './mirror/mirror-repository.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import type { MirrorOptions } from './mirror/options.ts';
@@ -97,14 +97,19 @@ export function composeEngine(
   const requests = requestTally(logger, clock);
   const registries = registriesOf(config, logger, tokens, requests, options);
   const { random, placeObserver } = options;
-  const pool = new BlobCopier({ knowledge: new Knowledge(clock), timing, random, placeObserver });
-  const firstQuestion = new FirstQuestion();
+  const pool = new BlobCopier({
+    presence: new PresenceCache(clock),
+    timing,
+    random,
+    placeObserver,
+  });
+  const referrersSupport = new ReferrersSupport();
   const tagTurns = new TagTurns(clock);
   const { host } = parseDestinationRegistry(config.destinationRegistry);
   const mirrorOptions = mirrorOptionsOf(config, options.dryRun ?? false);
 
   const doWork: DoWork = async (work) => {
-    const { admission, deadline, delegation, observer } = work;
+    const { admission, deadline, offload, observer } = work;
     const [{ source }, deadlineAtMs] = [admission, deadline.endsAtMs];
     const end = watchdog.begin(`mirror ${source.host}/${source.path}`);
     return mirrorRepository(
@@ -119,11 +124,11 @@ export function composeEngine(
           { deadlineAtMs, insecure: config.insecureDestination || isLoopback(host) },
         ),
         pool,
-        firstQuestion,
+        referrersSupport,
         tagTurns,
         clock,
         deadline,
-        ...(delegation === undefined ? {} : { delegation }),
+        ...(offload === undefined ? {} : { offload }),
         observer: {
           ...observer,
           onWholeIndexes: (refusing) => {

@@ -1,4 +1,4 @@
-import { Fault, isFault } from './fault.ts';
+import { MirrorError, isMirrorError } from './errors.ts';
 
 /** The time of everything that waits; injected, so that tests own it. */
 export interface Timing {
@@ -39,11 +39,11 @@ export const SYSTEM_TIMING: Timing = {
   },
 };
 
-/** Waits; ends early with the signal's fault. @throws Fault `ABORTED`, or the signal's reason */
+/** Waits; ends early with the signal's fault. @throws MirrorError `ABORTED`, or the signal's reason */
 export function sleep(timing: Timing, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
-      reject(abortFault(signal));
+      reject(abortError(signal));
       return;
     }
     const stop = timing.setTimer(delayMs, () => {
@@ -52,7 +52,7 @@ export function sleep(timing: Timing, delayMs: number, signal: AbortSignal): Pro
     });
     function onAbort(): void {
       stop();
-      reject(abortFault(signal));
+      reject(abortError(signal));
     }
     signal.addEventListener('abort', onAbort, { once: true });
   });
@@ -60,12 +60,12 @@ export function sleep(timing: Timing, delayMs: number, signal: AbortSignal): Pro
 
 /**
  * Settles as `promise` does, or with the signal's fault where that comes first; `promise` itself
- * goes on. @throws Fault `ABORTED`, or the signal's reason
+ * goes on. @throws MirrorError `ABORTED`, or the signal's reason
  */
 export function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     function onAbort(): void {
-      reject(abortFault(signal));
+      reject(abortError(signal));
     }
     if (signal.aborted) {
       onAbort();
@@ -80,15 +80,15 @@ export function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise
 }
 
 /** Why a signal was aborted: its reason where that is a fault, else `ABORTED`. */
-export function abortFault(signal: AbortSignal): Fault {
+export function abortError(signal: AbortSignal): MirrorError {
   const reason: unknown = signal.reason;
-  return isFault(reason) ? reason : new Fault('ABORTED', 'the work was interrupted');
+  return isMirrorError(reason) ? reason : new MirrorError('ABORTED', 'the work was interrupted');
 }
 
 /**
  * Waits for a promise no longer than this; what it settles with is not told, and it goes on.
  * @returns whether it settled in time
- * @throws Fault the signal's
+ * @throws MirrorError the signal's
  */
 export function settledWithin(
   timing: Timing,
@@ -98,7 +98,7 @@ export function settledWithin(
 ): Promise<boolean> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
-      reject(abortFault(signal));
+      reject(abortError(signal));
       return;
     }
     const end = (): void => {
@@ -111,7 +111,7 @@ export function settledWithin(
     });
     function onAbort(): void {
       end();
-      reject(abortFault(signal));
+      reject(abortError(signal));
     }
     signal.addEventListener('abort', onAbort, { once: true });
     const settled = (): void => {
@@ -129,7 +129,7 @@ export function timeLimit(
 ): { readonly signal: AbortSignal; readonly release: () => void } {
   const controller = new AbortController();
   const release = timing.setTimer(limitMs, () => {
-    controller.abort(new Fault('TIMEOUT', `not done within ${limitMs} ms`));
+    controller.abort(new MirrorError('TIMEOUT', `not done within ${limitMs} ms`));
   });
   return { signal: controller.signal, release };
 }
@@ -186,7 +186,7 @@ export class SingleFlight<T> {
     signal: AbortSignal,
     work: (shared: AbortSignal) => Promise<T>,
   ): Promise<Flown<T>> {
-    if (signal.aborted) throw abortFault(signal);
+    if (signal.aborted) throw abortError(signal);
     const flight = this.#flights.get(key) ?? this.#begin(key, work);
     const waiter = {};
     flight.waiters.add(waiter);
@@ -208,7 +208,7 @@ export class SingleFlight<T> {
     const flight: Flight<T> = {
       // Begun in a later turn, so that whoever begins it has entered before.
       work: Promise.resolve().then(async () => {
-        if (abort.signal.aborted) throw abortFault(abort.signal);
+        if (abort.signal.aborted) throw abortError(abort.signal);
         return work(abort.signal);
       }),
       abort,
@@ -226,7 +226,7 @@ export class SingleFlight<T> {
     flight.waiters.delete(waiter);
     if (flight.waiters.size > 0) return;
     if (this.#flights.get(key) === flight) this.#flights.delete(key);
-    flight.abort.abort(abortFault(signal));
+    flight.abort.abort(abortError(signal));
   }
 }
 
@@ -248,10 +248,10 @@ export class Semaphore {
 
   /**
    * Waits for a place; the answer gives it back, once however often it is called.
-   * @throws Fault `ABORTED`, or the signal's reason
+   * @throws MirrorError `ABORTED`, or the signal's reason
    */
   async acquire(signal: AbortSignal): Promise<() => void> {
-    if (signal.aborted) throw abortFault(signal);
+    if (signal.aborted) throw abortError(signal);
     if (this.#taken < this.#limit) this.#taken += 1;
     else await this.#wait(signal);
     let held = true;
@@ -274,7 +274,7 @@ export class Semaphore {
       };
       const leave = (): void => {
         this.#waiting.delete(grant);
-        reject(abortFault(signal));
+        reject(abortError(signal));
       };
       this.#waiting.add(grant);
       signal.addEventListener('abort', leave, { once: true });

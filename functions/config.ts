@@ -3,7 +3,7 @@ import { canonicalImageName, parseDestinationRegistry } from './contract/destina
 import type { Verify } from './contract/event.ts';
 import { normalPlatforms } from './contract/platform.ts';
 import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
-import { Fault } from './fault.ts';
+import { MirrorError } from './errors.ts';
 import { jobOptions } from './job-options.ts';
 import { subscriberOptions, type mirrorOptions } from './option-tables.ts';
 import { refuseOption, type OptionValues } from './options/option.ts';
@@ -50,7 +50,7 @@ export interface JobConfig extends Omit<JobOptions, Parts | 'verifyTags'>, Combi
 
 /**
  * Reads the service's options.
- * @throws Fault `OPTION_INVALID` naming the option
+ * @throws MirrorError `OPTION_INVALID` naming the option
  */
 export function readSubscriberConfig(argv: readonly string[], env: Environment): SubscriberConfig {
   const values = parseOptions(subscriberOptions, argv, env);
@@ -78,7 +78,7 @@ export function readSubscriberConfig(argv: readonly string[], env: Environment):
 /**
  * Reads the options of the job and the command line. Images become canonical names; their hosts
  * are the operator's.
- * @throws Fault `OPTION_INVALID` naming the option
+ * @throws MirrorError `OPTION_INVALID` naming the option
  */
 export function readJobConfig(argv: readonly string[], env: Environment): JobConfig {
   const values = parseOptions(jobOptions, argv, env);
@@ -173,7 +173,7 @@ function jobGiven(argv: readonly string[], env: Environment): ReadonlyMap<JobOpt
   return givenOptions(jobOptions, argv, isDeployed(env) ? {} : env);
 }
 
-/** @throws Fault `OPTION_INVALID` with an option that was given and does nothing */
+/** @throws MirrorError `OPTION_INVALID` with an option that was given and does nothing */
 function requireEffect(
   values: JobOptions,
   images: readonly string[],
@@ -289,12 +289,12 @@ function selectionOf({
   return inOption(`MIRROR_${(option ?? '').toUpperCase()}`, () => readSelection(given, ''));
 }
 
-/** What `read` gives; its fault becomes one of the option. @throws Fault `OPTION_INVALID` */
+/** What `read` gives; its fault becomes one of the option. @throws MirrorError `OPTION_INVALID` */
 function inOption<T>(name: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (error instanceof Fault) refuseOption(name, error.message);
+    if (error instanceof MirrorError) refuseOption(name, error.message);
     throw error;
   }
 }

@@ -3,14 +3,14 @@ import { readFileSync } from 'node:fs';
 
 import { checkDockerConfig } from './auth/docker-config.ts';
 import type { MirrorConfig } from './config.ts';
-import { isFault } from './fault.ts';
+import { isMirrorError } from './errors.ts';
 import { refuseOption } from './options/option.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 /**
  * Reads the docker config at the start; it is read again when it is used. On Cloud Run one that holds
  * no credentials yet is told and taken.
- * @throws Fault `OPTION_INVALID` where it cannot be read, or holds no credentials
+ * @throws MirrorError `OPTION_INVALID` where it cannot be read, or holds no credentials
  */
 export function requireDockerConfig(
   path: string,
@@ -21,7 +21,7 @@ export function requireDockerConfig(
   try {
     isFilled = checkDockerConfig(path);
   } catch (error) {
-    if (!isFault(error)) throw error;
+    if (!isMirrorError(error)) throw error;
     return refuseOption('DOCKER_CONFIG_FILE', `(--docker-config): ${path}: ${error.message}`);
   }
   if (isFilled) return;
@@ -35,7 +35,7 @@ export function requireDockerConfig(
 
 /**
  * The certificates (PEM) of a file. Node ignores what is no certificate, and then trusts nobody new.
- * @throws Fault `OPTION_INVALID`
+ * @throws MirrorError `OPTION_INVALID`
  */
 export function readCertificates(path: string): string {
   const refuse = (reason: string): never =>

@@ -1,4 +1,4 @@
-import { Fault, oneLine } from './fault.ts';
+import { MirrorError, oneLine } from './errors.ts';
 import { watchdog, type WatchdogLog } from './watchdog.ts';
 
 /** Exit code for bad usage, as of every command line of the project. */
@@ -22,7 +22,7 @@ export function configured<T>(read: () => T): T {
  * @throws what is no fault
  */
 export function refused(error: unknown): number {
-  if (!(error instanceof Fault)) throw error;
+  if (!(error instanceof MirrorError)) throw error;
   process.stderr.write(`${oneLine(error.message)}\n`);
   return error.code === 'OPTION_INVALID' ? USAGE_EXIT_CODE : 1;
 }

@@ -45,7 +45,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 
 /** Who may import whom, by folder: a folder imports itself and the folders listed. */
 const leaves = [
-  'functions/fault.ts',
+  'functions/errors.ts',
   'functions/concurrency.ts',
   'functions/recent-map.ts',
   'functions/watchdog.ts',
@@ -54,16 +54,19 @@ const leaves = [
   'functions/oci/',
 ];
 const directions: readonly (readonly [string, readonly string[]])[] = [
-  ['functions/fault.ts', []],
-  ['functions/concurrency.ts', ['functions/fault.ts']],
+  ['functions/errors.ts', []],
+  ['functions/concurrency.ts', ['functions/errors.ts']],
   ['functions/recent-map.ts', []],
   ['functions/watchdog.ts', ['functions/concurrency.ts']],
-  ['functions/options/', ['functions/fault.ts']],
-  ['functions/contract/', ['functions/fault.ts']],
-  ['functions/oci/', ['functions/fault.ts']],
-  ['functions/telemetry/', ['functions/fault.ts']],
+  ['functions/options/', ['functions/errors.ts']],
+  ['functions/contract/', ['functions/errors.ts']],
+  ['functions/oci/', ['functions/errors.ts']],
+  ['functions/telemetry/', ['functions/errors.ts']],
   ['functions/auth/', [...leaves, 'functions/telemetry/']],
-  ['functions/pubsub/', ['functions/fault.ts', 'functions/contract/', 'functions/auth/library.ts']],
+  [
+    'functions/pubsub/',
+    ['functions/errors.ts', 'functions/contract/', 'functions/auth/library.ts'],
+  ],
   [
     'functions/registry/',
     [...leaves, 'functions/telemetry/', 'functions/auth/', 'functions/mirror/ports.ts'],
@@ -101,18 +104,18 @@ const directions: readonly (readonly [string, readonly string[]])[] = [
       'functions/telemetry/',
       'functions/options/',
       'functions/pubsub/',
-      'functions/fault.ts',
+      'functions/errors.ts',
       'functions/concurrency.ts',
       'functions/watchdog.ts',
     ],
   ],
   [
     'infra/',
-    ['functions/contract/', 'functions/options/', 'functions/fault.ts', 'test/stand-ins/'],
+    ['functions/contract/', 'functions/options/', 'functions/errors.ts', 'test/stand-ins/'],
   ],
   [
     'test/stand-ins/',
-    ['functions/contract/', 'functions/options/', 'functions/fault.ts', 'test/random.ts'],
+    ['functions/contract/', 'functions/options/', 'functions/errors.ts', 'test/random.ts'],
   ],
 ];
 

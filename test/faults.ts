@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 
-import { isFault, type Fault, type FaultCode } from '../functions/fault.ts';
+import { isMirrorError, type MirrorError, type ErrorCode } from '../functions/errors.ts';
 
 /** Waits for a rejection with a fault of this code and gives it. */
-export async function rejection(promise: Promise<unknown>, code: FaultCode): Promise<Fault> {
+export async function rejection(promise: Promise<unknown>, code: ErrorCode): Promise<MirrorError> {
   const [result] = await Promise.allSettled([promise]);
   if (result.status === 'fulfilled') return assert.fail(`it resolved, ${code} was expected`);
   return faultWith(code, result.reason);
 }
 
 /** Calls what must throw a fault of this code and gives it. */
-export function thrown(call: () => unknown, code: FaultCode): Fault {
+export function thrown(call: () => unknown, code: ErrorCode): MirrorError {
   try {
     call();
   } catch (error) {
@@ -32,8 +32,8 @@ export function hasCause(...codes: readonly string[]): (error: unknown) => boole
   };
 }
 
-function faultWith(code: FaultCode, error: unknown): Fault {
-  assert.ok(isFault(error), String(error));
+function faultWith(code: ErrorCode, error: unknown): MirrorError {
+  assert.ok(isMirrorError(error), String(error));
   assert.equal(error.code, code, error.message);
   return error;
 }

@@ -1,7 +1,7 @@
 import { requirePath } from '../../functions/contract/destination.ts';
 import { normalPlatforms } from '../../functions/contract/platform.ts';
 import { readSelection, type Selection } from '../../functions/contract/selection.ts';
-import { Fault, isFault, printable } from '../../functions/fault.ts';
+import { MirrorError, isMirrorError, printable } from '../../functions/errors.ts';
 
 /** Prefix of the annotations that are ours. */
 const ANNOTATION_PREFIX = 'imagerepo-mirror.io/';
@@ -39,7 +39,7 @@ type Name = (typeof NAMES)[number];
 /** What the annotations of an object say. */
 export interface Annotated {
   /** Or why they are refused: `ANNOTATION_INVALID`, with the annotation's name as field. */
-  readonly settings: ObjectSettings | Fault;
+  readonly settings: ObjectSettings | MirrorError;
   /** Any new value asks for mirroring now; undefined where it is absent or empty. */
   readonly requestedAt: string | undefined;
 }
@@ -63,16 +63,16 @@ export function readAnnotations(all: Readonly<Record<string, unknown>>): Annotat
   return { settings: settingsOf(given), requestedAt: requestedAt === '' ? undefined : requestedAt };
 }
 
-function settingsOf(given: Readonly<Record<string, string>>): ObjectSettings | Fault {
+function settingsOf(given: Readonly<Record<string, string>>): ObjectSettings | MirrorError {
   try {
     return readSettings(given);
   } catch (error) {
-    if (isFault(error, 'ANNOTATION_INVALID')) return error;
+    if (isMirrorError(error, 'ANNOTATION_INVALID')) return error;
     throw error;
   }
 }
 
-/** @throws Fault `ANNOTATION_INVALID` */
+/** @throws MirrorError `ANNOTATION_INVALID` */
 function readSettings(annotations: Readonly<Record<string, string>>): ObjectSettings {
   for (const name of Object.keys(annotations)) {
     if (!(NAMES as readonly string[]).includes(name)) {
@@ -103,7 +103,7 @@ function readDestination(value: string): string {
   try {
     return requirePath(value);
   } catch (error) {
-    throw invalid('destination', isFault(error) ? error.message : String(error));
+    throw invalid('destination', isMirrorError(error) ? error.message : String(error));
   }
 }
 
@@ -117,7 +117,7 @@ function platformsIn(value: string): readonly string[] {
   try {
     return normalPlatforms(texts);
   } catch (error) {
-    throw invalid('platforms', isFault(error) ? error.message : String(error));
+    throw invalid('platforms', isMirrorError(error) ? error.message : String(error));
   }
 }
 
@@ -142,7 +142,7 @@ function selectionOf(given: Readonly<Partial<Record<Name, string>>>): Selection 
   try {
     return readSelection(fields, 'selection');
   } catch (error) {
-    if (!isFault(error)) throw error;
+    if (!isMirrorError(error)) throw error;
     const field = /^selection\.(\w+)/.exec(error.field ?? '')?.[1] as keyof Selection | undefined;
     const name = field === undefined ? 'include' : SELECTION_NAMES[field];
     throw invalid(name, error.message.replace(/^selection\.\w+(\[\d+\])?\s*/, ''));
@@ -164,9 +164,9 @@ function numberOf(value: string | undefined): number | string | undefined {
   return value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : value;
 }
 
-function invalid(name: string, reason: string): Fault {
+function invalid(name: string, reason: string): MirrorError {
   const annotation = `${ANNOTATION_PREFIX}${name}`;
-  return new Fault('ANNOTATION_INVALID', `annotation ${printable(annotation)} ${reason}`, {
+  return new MirrorError('ANNOTATION_INVALID', `annotation ${printable(annotation)} ${reason}`, {
     operation: 'read annotations',
     field: annotation,
   });

@@ -1,6 +1,6 @@
 import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
 import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import type { LogFields } from '../../functions/telemetry/logger.ts';
 import { readAnnotations, type ObjectSettings } from './annotations.ts';
 
@@ -32,7 +32,7 @@ export interface ImageRepository {
   readonly provider: Provider | undefined;
   readonly insecure: boolean;
   /** What its annotations ask for, or why they are refused. */
-  readonly settings: ObjectSettings | Fault;
+  readonly settings: ObjectSettings | MirrorError;
   /** The annotation of that name, in force or not. */
   readonly requestedAt: string | undefined;
   /** Undefined where there is none yet, or one of a Flux before 2.7, which wrote no revision. */
@@ -51,7 +51,7 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 
 /**
  * Narrows an object of the API server and strips it to what the bridge uses.
- * @throws Fault `RESPONSE_INVALID` with the path of the field that has the wrong type
+ * @throws MirrorError `RESPONSE_INVALID` with the path of the field that has the wrong type
  */
 export function readImageRepository(value: unknown): ImageRepository {
   const object = fieldsAt({ object: value }, 'object', '');
@@ -232,8 +232,8 @@ function isSet(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-function malformed(field: string): Fault {
-  return new Fault('RESPONSE_INVALID', `${field} is absent or has the wrong type`, {
+function malformed(field: string): MirrorError {
+  return new MirrorError('RESPONSE_INVALID', `${field} is absent or has the wrong type`, {
     operation: 'read ImageRepository',
     field,
   });

@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
-import { answerFault, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
+import { answerError, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
 import {
   describeObject,
   readImageRepository,
@@ -44,7 +44,7 @@ export function imageRepositoriesPath(namespace: string | undefined): string {
 /**
  * Lists everything, page by page; each object is stripped before the next page is asked for.
  * Malformed objects are skipped with a log line that names them.
- * @throws Fault `ACCESS_DENIED`, `NOT_FOUND` where the kind is unknown, `NETWORK`, `WATCH_FAILED`,
+ * @throws MirrorError `ACCESS_DENIED`, `NOT_FOUND` where the kind is unknown, `NETWORK`, `WATCH_FAILED`,
  *   `ABORTED`
  */
 export async function listImageRepositories(
@@ -123,7 +123,7 @@ function pageOf(body: unknown): Page {
   };
   const resourceVersion = metadata?.resourceVersion;
   if (!Array.isArray(items) || typeof resourceVersion !== 'string') {
-    throw new Fault('RESPONSE_INVALID', 'the API server answered with no list', {
+    throw new MirrorError('RESPONSE_INVALID', 'the API server answered with no list', {
       operation: 'list ImageRepositories',
     });
   }
@@ -136,10 +136,10 @@ function pageOf(body: unknown): Page {
 }
 
 /** What an answer other than success means; a 404 says that the whole kind is unknown. */
-export function refusalOf(answer: ApiAnswer, operation: string): Fault {
-  const fault = answerFault(answer, operation);
+export function refusalOf(answer: ApiAnswer, operation: string): MirrorError {
+  const fault = answerError(answer, operation);
   if (fault.code !== 'NOT_FOUND') return fault;
-  return new Fault(
+  return new MirrorError(
     'NOT_FOUND',
     'the API server does not know image.toolkit.fluxcd.io/v1 ImageRepository: install the image-reflector-controller of Flux 2.7 or later',
     { operation, status: 404 },

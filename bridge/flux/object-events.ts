@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { printable } from '../../functions/fault.ts';
+import { printable } from '../../functions/errors.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import { backoff } from '../backoff.ts';
 import type { ApiServer } from '../kubernetes/api-server.ts';

@@ -1,8 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 
-import { Fault, isFault, toFault, type FaultCode } from '../../functions/fault.ts';
+import {
+  MirrorError,
+  isMirrorError,
+  toMirrorError,
+  type ErrorCode,
+} from '../../functions/errors.ts';
 import { backoff, sleep, type Backoff, type BackoffRange } from '../backoff.ts';
-import { answerFault, connectionFault } from '../kubernetes/api-server.ts';
+import { answerError, connectionError } from '../kubernetes/api-server.ts';
 import { readLines } from '../kubernetes/json-stream.ts';
 import { uidOf, type ImageRepository } from './image-repository.ts';
 import {
@@ -32,7 +37,7 @@ const EXPIRED = 410;
 
 /** Answers of a server that is starting, stopping or busy, or of credentials that are being changed. */
 const PASSING: readonly number[] = [401, 403, 429, 500, 502, 503];
-const PASSING_CODES: readonly FaultCode[] = ['NETWORK', 'TIMEOUT', 'CREDENTIALS_UNAVAILABLE'];
+const PASSING_CODES: readonly ErrorCode[] = ['NETWORK', 'TIMEOUT', 'CREDENTIALS_UNAVAILABLE'];
 
 /** What the watcher tells of the objects. Nothing in it may throw. */
 export interface WatchHandler {
@@ -50,9 +55,9 @@ export interface WatchHandler {
 export type WatchState =
   | { readonly phase: 'listing' | 'watching' }
   /** The CRD or its version v1 is not there, access is denied, or the API server is away. */
-  | { readonly phase: 'waiting'; readonly fault: Fault }
+  | { readonly phase: 'waiting'; readonly fault: MirrorError }
   /** Watches open and say nothing of what has changed: lists are all that is seen. */
-  | { readonly phase: 'polling'; readonly fault: Fault };
+  | { readonly phase: 'polling'; readonly fault: MirrorError };
 
 /** Why a watch was opened again. */
 export type RestartCause = 'Closed' | 'Expired' | 'Silent' | 'Failed';
@@ -110,7 +115,7 @@ export async function watchImageRepositories(
       await sleep(pauseMs(ended, wait, options), signal);
     } catch (error) {
       if (aborted(signal)) return;
-      const fault = toFault(error, 'watch ImageRepositories');
+      const fault = toMirrorError(error, 'watch ImageRepositories');
       options.onRestart('Failed');
       options.onState({ phase: 'waiting', fault });
       if (!isPassing(fault) || isOutOfHearing(hearing, options)) resourceVersion = undefined;
@@ -160,7 +165,7 @@ function judgeMute(digest: string, hearing: Hearing, options: WatcherOptions): v
   if (mute === undefined) return;
   const hasMissed = isHeldBack && listed !== undefined && listed !== digest;
   hearing.mute = hasMissed
-    ? { phase: 'polling', fault: new Fault('WATCH_FAILED', muteWords(options)) }
+    ? { phase: 'polling', fault: new MirrorError('WATCH_FAILED', muteWords(options)) }
     : { phase: 'watching' };
 }
 
@@ -206,7 +211,7 @@ function inSeconds(ms: number): number {
 }
 
 /** Whether a fault says nothing about what was seen so far: the watch goes on where it was. */
-function isPassing(fault: Fault): boolean {
+function isPassing(fault: MirrorError): boolean {
   return PASSING_CODES.includes(fault.code) || PASSING.includes(fault.status ?? 0);
 }
 
@@ -278,9 +283,9 @@ async function watch(
   } catch (error) {
     if (aborted(signal)) return end('Closed');
     if (quiet.signal.aborted) return end('Silent');
-    if (isFault(error) && error.status === EXPIRED) return end('Expired');
+    if (isMirrorError(error) && error.status === EXPIRED) return end('Expired');
     // A connection that breaks while it is read goes on where it was.
-    const fault = connectionFault(imageRepositoriesPath(options.namespace), error);
+    const fault = connectionError(imageRepositoriesPath(options.namespace), error);
     if (fault.code === 'NETWORK' && opened) return end('Closed');
     throw fault;
   } finally {
@@ -325,7 +330,7 @@ function readEvent(line: string): WatchEvent {
     const version = metadata?.resourceVersion;
     return { type, object, resourceVersion: typeof version === 'string' ? version : undefined };
   } catch {
-    throw new Fault('RESPONSE_INVALID', 'a line of the watch is no event', {
+    throw new MirrorError('RESPONSE_INVALID', 'a line of the watch is no event', {
       operation: 'watch ImageRepositories',
     });
   }
@@ -336,9 +341,9 @@ function tell(event: WatchEvent, options: WatcherOptions): void {
   if (event.type === 'ERROR') {
     const { code } = event.object as { readonly code?: unknown };
     const status = typeof code === 'number' ? code : 0;
-    const fault = answerFault({ status, body: event.object }, 'watch ImageRepositories');
+    const fault = answerError({ status, body: event.object }, 'watch ImageRepositories');
     // Without its status: an error in the middle of a watch wants a new list.
-    throw status === EXPIRED ? fault : new Fault('WATCH_FAILED', fault.message);
+    throw status === EXPIRED ? fault : new MirrorError('WATCH_FAILED', fault.message);
   }
   if (event.type === 'DELETED') {
     const uid = uidOf(event.object);

@@ -1,7 +1,7 @@
 import http, { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https, { type RequestOptions } from 'node:https';
 
-import { Fault, printable } from '../../functions/fault.ts';
+import { MirrorError, printable } from '../../functions/errors.ts';
 import { loadKubeAccess, type KubeAccess } from './kubeconfig.ts';
 import { ManagedFieldsFilter } from './json-stream.ts';
 import { CredentialSource } from './user-credentials.ts';
@@ -42,7 +42,7 @@ export interface ApiServer {
   readonly namespace: string | undefined;
   /**
    * Sends one request; a 401 is asked again once with credentials read anew.
-   * @throws Fault `NETWORK`, `TIMEOUT`, `RESPONSE_TOO_LARGE`, `CREDENTIALS_UNAVAILABLE`,
+   * @throws MirrorError `NETWORK`, `TIMEOUT`, `RESPONSE_TOO_LARGE`, `CREDENTIALS_UNAVAILABLE`,
    *   `KUBECONFIG_INVALID` where it was changed and is none any more; `ABORTED`
    */
   send(method: ApiMethod, path: string, body?: object, options?: SendOptions): Promise<ApiAnswer>;
@@ -67,7 +67,7 @@ const MAX_RETRY_AFTER_MS = 300_000;
 
 /**
  * The API server of a kubeconfig, of the pod or of the home folder; see {@link loadKubeAccess}.
- * @throws Fault `KUBECONFIG_INVALID`
+ * @throws MirrorError `KUBECONFIG_INVALID`
  */
 export function connectApiServer(
   kubeconfig: string | undefined,
@@ -143,7 +143,7 @@ async function credentialsInTime(
 ): Promise<RequestOptions> {
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const end = (): void => {
-    const fault = connectionFault(path, signal.reason);
+    const fault = connectionError(path, signal.reason);
     reject(fault.code === 'ABORTED' ? fault : unavailable('did not come in time'));
   };
   if (signal.aborted) end();
@@ -155,8 +155,8 @@ async function credentialsInTime(
   }
 }
 
-function unavailable(what: string, cause?: unknown): Fault {
-  return new Fault('CREDENTIALS_UNAVAILABLE', `the credentials for the API server ${what}`, {
+function unavailable(what: string, cause?: unknown): MirrorError {
+  return new MirrorError('CREDENTIALS_UNAVAILABLE', `the credentials for the API server ${what}`, {
     operation: 'get credentials for the API server',
     cause,
   });
@@ -215,7 +215,7 @@ function exchange(
       resolve,
     );
     request.once('error', (error) => {
-      reject(connectionFault(url.pathname, error));
+      reject(connectionError(url.pathname, error));
     });
     request.end(body === undefined ? undefined : JSON.stringify(body));
   });
@@ -231,14 +231,14 @@ async function readAnswer(response: IncomingMessage, path: string): Promise<ApiA
       kept.push(bytes);
       sizeBytes += bytes.length;
       if (sizeBytes > MAX_ANSWER_BYTES) {
-        throw new Fault('RESPONSE_TOO_LARGE', 'the API server answered with over 256 MiB', {
+        throw new MirrorError('RESPONSE_TOO_LARGE', 'the API server answered with over 256 MiB', {
           operation: `GET ${pathOf(path)}`,
         });
       }
     }
   } catch (error) {
     response.destroy();
-    throw connectionFault(path, error);
+    throw connectionError(path, error);
   }
   const text = Buffer.concat([...kept, filter.end()]).toString('utf8');
   return {
@@ -264,18 +264,18 @@ function decoded(text: string): unknown {
 }
 
 /** A failed connection as a fault; only name and message of the error go into it. */
-export function connectionFault(path: string, error: unknown): Fault {
-  if (error instanceof Fault) return error;
+export function connectionError(path: string, error: unknown): MirrorError {
+  if (error instanceof MirrorError) return error;
   const name = error instanceof Error ? error.name : '';
   const code = error instanceof Error && 'code' in error ? String(error.code) : name;
   const timedOut = name === 'TimeoutError' || causeName(error) === 'TimeoutError';
   if (!timedOut && name === 'AbortError') {
-    return new Fault('ABORTED', 'the request was ended', {
+    return new MirrorError('ABORTED', 'the request was ended', {
       operation: `ask the API server for ${pathOf(path)}`,
     });
   }
   const message = error instanceof Error ? error.message : String(error);
-  return new Fault(
+  return new MirrorError(
     timedOut ? 'TIMEOUT' : 'NETWORK',
     timedOut
       ? 'the API server did not answer in time'
@@ -288,7 +288,7 @@ export function connectionFault(path: string, error: unknown): Fault {
  * What an answer other than success means: `ACCESS_DENIED` with the API server's own words, which
  * name user, verb and resource, `UNAUTHORIZED`, `NOT_FOUND`, `RATE_LIMITED`, else `WATCH_FAILED`.
  */
-export function answerFault(answer: ApiAnswer, operation: string): Fault {
+export function answerError(answer: ApiAnswer, operation: string): MirrorError {
   const { status, body, retryAfterMs } = answer;
   const message =
     typeof body === 'object' && body !== null && 'message' in body
@@ -307,7 +307,7 @@ export function answerFault(answer: ApiAnswer, operation: string): Fault {
             ? 'RATE_LIMITED'
             : 'WATCH_FAILED';
   const said = message === '' ? '' : `: ${printable(message).trim()}`;
-  return new Fault(code, `${operation} was answered ${status}${said}`, {
+  return new MirrorError(code, `${operation} was answered ${status}${said}`, {
     operation,
     status,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 
 /** Largest watch event that is read: etcd takes objects of 1.5 MiB, JSON may escape them. */
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
@@ -8,7 +8,7 @@ const MAX_LINE_BYTES = 16 * 1024 * 1024;
 /**
  * Lines of a stream of JSON objects as they arrive, without their line end and without the elements
  * of `managedFields`; an unfinished last one is dropped.
- * @throws Fault `RESPONSE_TOO_LARGE` for a line of over 16 MiB
+ * @throws MirrorError `RESPONSE_TOO_LARGE` for a line of over 16 MiB
  */
 export async function* readLines(stream: Readable): AsyncGenerator<string> {
   const filter = new ManagedFieldsFilter();
@@ -30,7 +30,7 @@ export async function* readLines(stream: Readable): AsyncGenerator<string> {
       rest.push(kept.subarray(start));
       restBytes += kept.length - start;
       if (restBytes > MAX_LINE_BYTES) {
-        throw new Fault('RESPONSE_TOO_LARGE', 'a watch event has over 16 MiB', {
+        throw new MirrorError('RESPONSE_TOO_LARGE', 'a watch event has over 16 MiB', {
           operation: 'read watch event',
         });
       }

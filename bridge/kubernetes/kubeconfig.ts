@@ -4,7 +4,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 
 import { KubeConfig, loadYaml, type User } from '@kubernetes/client-node';
 
-import { Fault, printable } from '../../functions/fault.ts';
+import { MirrorError, printable } from '../../functions/errors.ts';
 import type { CredentialPlugin, UserCredentials } from './user-credentials.ts';
 
 /** An API server, and whom the bridge is there. */
@@ -23,16 +23,16 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * @param kubeconfig a file, or several as in `KUBECONFIG`: separated by colons, those that are not
  *   there are passed over, and the first that says something wins (kubernetes.io, "Organizing
  *   Cluster Access Using kubeconfig Files")
- * @throws Fault `KUBECONFIG_INVALID`
+ * @throws MirrorError `KUBECONFIG_INVALID`
  */
 export function loadKubeAccess(kubeconfig: string | undefined, env: Environment): KubeAccess {
   try {
     return checked(accessOf(kubeconfig, env));
   } catch (error) {
-    if (error instanceof Fault) throw error;
+    if (error instanceof MirrorError) throw error;
     const which = kubeconfig === undefined ? 'the kubeconfig' : `kubeconfig ${kubeconfig}`;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Fault('KUBECONFIG_INVALID', `${which} cannot be used: ${printable(reason)}`, {
+    throw new MirrorError('KUBECONFIG_INVALID', `${which} cannot be used: ${printable(reason)}`, {
       operation: 'read kubeconfig',
       field: '--kubeconfig',
     });

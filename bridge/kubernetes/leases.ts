@@ -1,5 +1,5 @@
-import type { Fault } from '../../functions/fault.ts';
-import { answerFault, type ApiAnswer, type ApiServer } from './api-server.ts';
+import type { MirrorError } from '../../functions/errors.ts';
+import { answerError, type ApiAnswer, type ApiServer } from './api-server.ts';
 
 /** A Lease as leader election uses it (coordination.k8s.io/v1, as client-go writes it). */
 export interface LeaseRecord {
@@ -27,12 +27,12 @@ export interface Lease {
 
 /** The one Lease that replicas compete for. */
 export interface LeaseStore {
-  /** Undefined where there is none. @throws Fault when it cannot be read */
+  /** Undefined where there is none. @throws MirrorError when it cannot be read */
   read(signal?: AbortSignal): Promise<LeaseRecord | undefined>;
   /**
    * Makes it, or replaces the version it was read with.
    * @returns the written record; undefined where somebody else was faster
-   * @throws Fault when it cannot be written
+   * @throws MirrorError when it cannot be written
    */
   write(record: LeaseRecord, signal?: AbortSignal): Promise<LeaseRecord | undefined>;
 }
@@ -53,7 +53,7 @@ export function leaseStore(
         signal,
       });
       if (answer.status === 404) return undefined;
-      if (answer.status !== 200) throw answerFault(answer, `get ${what}`);
+      if (answer.status !== 200) throw answerError(answer, `get ${what}`);
       return recordOf(answer.body);
     },
     async write(record, signal) {
@@ -71,8 +71,8 @@ export function leaseStore(
   };
 }
 
-function refused(answer: ApiAnswer, exists: boolean, what: string): Fault {
-  return answerFault(answer, `${exists ? 'update' : 'create'} ${what}`);
+function refused(answer: ApiAnswer, exists: boolean, what: string): MirrorError {
+  return answerError(answer, `${exists ? 'update' : 'create'} ${what}`);
 }
 
 function leaseOf(namespace: string, name: string, record: LeaseRecord): object {

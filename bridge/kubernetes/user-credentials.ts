@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 
-import { Fault, printable } from '../../functions/fault.ts';
+import { MirrorError, printable } from '../../functions/errors.ts';
 
 /** A program that gives credentials (client.authentication.k8s.io, `user.exec` of a kubeconfig). */
 export interface CredentialPlugin {
@@ -48,7 +48,7 @@ export class CredentialSource {
 
   /**
    * The credential for a request; all that ask at once share one reading.
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`
    */
   async get(from: UserCredentials): Promise<Credential> {
     if (this.#held !== undefined && Date.now() < this.#held.untilMs) return this.#held.credential;
@@ -146,9 +146,9 @@ function parsed(command: string, output: string): ExecCredential {
   }
 }
 
-function unavailable(what: string, error?: unknown): Fault {
+function unavailable(what: string, error?: unknown): MirrorError {
   const reason = error instanceof Error ? `: ${reasonOf(error)}` : '';
-  return new Fault('CREDENTIALS_UNAVAILABLE', `${what}${reason}`, {
+  return new MirrorError('CREDENTIALS_UNAVAILABLE', `${what}${reason}`, {
     operation: 'get credentials for the API server',
   });
 }

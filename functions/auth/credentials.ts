@@ -1,6 +1,6 @@
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { RepositoryName } from '../contract/destination.ts';
-import { Fault, isFault, printable, type Side } from '../fault.ts';
+import { MirrorError, isMirrorError, printable, type Side } from '../errors.ts';
 import { openDockerConfig, type DockerCredential } from './docker-config.ts';
 import type { GoogleHosts, GoogleTokens } from './google.ts';
 
@@ -13,13 +13,13 @@ export interface Credentials {
    * The credential for exactly this host (with its port where it has one); undefined: go anonymously.
    * Asked per request, so that no credential is older than its keeper allows.
    * @param repository its path
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`, `DOCKER_CONFIG_INVALID`
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`, `DOCKER_CONFIG_INVALID`
    */
   credentialFor(host: string, repository: string): Promise<Credential | undefined>;
   /**
    * The account that the operator gave a token realm, for the path of a repository. It is only compared with
    * the registry's ({@link requireTrustedRealm}), and never presented.
-   * @throws Fault `DOCKER_CONFIG_INVALID`
+   * @throws MirrorError `DOCKER_CONFIG_INVALID`
    */
   accountAtRealm(host: string, repository: string): Promise<Credential | undefined>;
   /** The host answered 401: read what is cached for it again at the next question. */
@@ -107,7 +107,7 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
     try {
       return await googleTokens.accessToken();
     } catch (error) {
-      if (!isFault(error, 'CREDENTIALS_UNAVAILABLE')) throw error;
+      if (!isMirrorError(error, 'CREDENTIALS_UNAVAILABLE')) throw error;
       noIdentityUntilMs = now() + NO_IDENTITY_MS;
       return undefined;
     }
@@ -141,7 +141,7 @@ const REALM_HOSTS: readonly (readonly [RegExp, string])[] = [
  * The token realm that a registry names: https (http only where the registry itself is spoken to so,
  * and then on its own host only), without a user. A token may be asked for there; whether with a
  * credential is decided by {@link requireTrustedRealm}.
- * @throws Fault `REALM_REFUSED`
+ * @throws MirrorError `REALM_REFUSED`
  */
 export function readRealm(text: string | undefined, registry: URL): URL {
   if (text === undefined || !URL.canParse(text))
@@ -164,7 +164,7 @@ export function readRealm(text: string | undefined, registry: URL): URL {
  * Lets a registry's credential go to its realm where that is on the registry's host name, at a known
  * partner of it, or at a host that the operator gave the same credential.
  * @param atRealm the account of the realm's host for the same path ({@link Credentials.accountAtRealm})
- * @throws Fault `REALM_REFUSED` saying how it can be trusted
+ * @throws MirrorError `REALM_REFUSED` saying how it can be trusted
  */
 export function requireTrustedRealm(
   realm: URL,
@@ -193,8 +193,8 @@ export function isSameCredential(
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-function realmRefused(what: string, registry: URL): Fault {
-  return new Fault('REALM_REFUSED', `the registry ${what}`, {
+function realmRefused(what: string, registry: URL): MirrorError {
+  return new MirrorError('REALM_REFUSED', `the registry ${what}`, {
     operation: 'get token',
     url: `${registry.origin}/`,
   });

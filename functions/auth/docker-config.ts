@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import { canonicalHost } from '../contract/host.ts';
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /**
  * A credential of a docker config. `basic` is a user and password; `identity` a refresh token for the
@@ -30,7 +30,7 @@ type Fields = Readonly<Record<string, unknown>>;
  * Reads `auths` of a docker config (docker/cli, "config.json"; containers-auth.json(5)). Keys are `host`,
  * `host:port`, one of these with the prefix of a repository path (`host/team-a`), or a URL
  * (`https://index.docker.io/v1/`, whose version is no prefix). An entry without any secret is left out.
- * @throws Fault `DOCKER_CONFIG_INVALID` on anything malformed, and where `credsStore` or
+ * @throws MirrorError `DOCKER_CONFIG_INVALID` on anything malformed, and where `credsStore` or
  *   `credHelpers` ask to start a program
  */
 function parseDockerConfig(text: string): DockerAuths {
@@ -61,7 +61,7 @@ function parseDockerConfig(text: string): DockerAuths {
 export interface DockerConfig {
   /**
    * The credential for a host and the path of a repository; undefined path: the host's own.
-   * @throws Fault `DOCKER_CONFIG_INVALID`
+   * @throws MirrorError `DOCKER_CONFIG_INVALID`
    */
   credentialFor(host: string, path?: string): Promise<DockerCredential | undefined>;
   /** Reads the file again at the next question, as after a 401. */
@@ -137,7 +137,7 @@ async function readAuths(path: string): Promise<DockerAuths> {
 /**
  * Reads a docker config once, at the start of a process.
  * @returns whether it holds any credential
- * @throws Fault `DOCKER_CONFIG_INVALID`
+ * @throws MirrorError `DOCKER_CONFIG_INVALID`
  */
 export function checkDockerConfig(path: string): boolean {
   let bytes: Buffer;
@@ -151,7 +151,7 @@ export function checkDockerConfig(path: string): boolean {
 
 function unreadable(error: unknown): never {
   const { code = 'unreadable' } = error as NodeJS.ErrnoException;
-  throw new Fault('DOCKER_CONFIG_INVALID', `cannot read the docker config (${code})`, {
+  throw new MirrorError('DOCKER_CONFIG_INVALID', `cannot read the docker config (${code})`, {
     operation: 'read docker config',
   });
 }
@@ -219,9 +219,9 @@ function isFields(value: unknown): value is Fields {
 }
 
 /** Names the field, never its value. */
-function invalid(what: string, field?: string): Fault {
+function invalid(what: string, field?: string): MirrorError {
   const where = field === undefined ? 'the docker config' : `'${printable(field)}'`;
-  return new Fault('DOCKER_CONFIG_INVALID', `${where} ${what}`, {
+  return new MirrorError('DOCKER_CONFIG_INVALID', `${where} ${what}`, {
     operation: 'read docker config',
     ...(field === undefined ? {} : { field: printable(field) }),
   });

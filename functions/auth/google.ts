@@ -1,5 +1,5 @@
 import { raceSignal, SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
-import { Fault, isFault, printable } from '../fault.ts';
+import { MirrorError, isMirrorError, printable } from '../errors.ts';
 
 /** Scope of every token: IAM decides what the service account may do with it. */
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
@@ -9,7 +9,7 @@ export interface GoogleTokens {
   /**
    * An OAuth access token, from the metadata server or Application Default Credentials. The library
    * refreshes it about 5 minutes before it ends, so callers ask per request and never keep one.
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`
    */
   accessToken(): Promise<string>;
 }
@@ -39,7 +39,7 @@ export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
         token = await raceSignal(answer, limit.signal);
       } catch (error) {
         // What waits in a library that got no answer waits there for ever: the next asks anew.
-        if (isFault(error, 'TIMEOUT') && client === asked) client = undefined;
+        if (isMirrorError(error, 'TIMEOUT') && client === asked) client = undefined;
         // The library's errors carry request headers: only the message goes on.
         const reason = error instanceof Error ? error.message : 'no token';
         throw unavailable(printable(reason));
@@ -62,13 +62,13 @@ export type GoogleHosts = (host: string) => boolean;
 /**
  * Google's registries, and what `GOOGLE_REGISTRY_HOSTS` adds to them for work on one machine.
  * @param additions hosts with port; anything but loopback is refused
- * @throws Fault `OPTION_INVALID`
+ * @throws MirrorError `OPTION_INVALID`
  */
 export function googleHosts(additions: readonly string[] = []): GoogleHosts {
   for (const host of additions) {
     // guard: google-hosts-loopback
     if (!LOOPBACK.test(host))
-      throw new Fault('OPTION_INVALID', `'${printable(host)}' is not loopback`, {
+      throw new MirrorError('OPTION_INVALID', `'${printable(host)}' is not loopback`, {
         operation: 'read options',
         field: 'GOOGLE_REGISTRY_HOSTS',
       });
@@ -77,8 +77,8 @@ export function googleHosts(additions: readonly string[] = []): GoogleHosts {
   return (host) => added.has(host) || GOOGLE_HOST.test(host);
 }
 
-function unavailable(reason: string): Fault {
-  return new Fault('CREDENTIALS_UNAVAILABLE', `no access token of Google: ${reason}`, {
+function unavailable(reason: string): MirrorError {
+  return new MirrorError('CREDENTIALS_UNAVAILABLE', `no access token of Google: ${reason}`, {
     operation: 'get access token',
   });
 }

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import {
   MAX_ACCEPTED_BYTES,
   MAX_CONTINUATIONS,
@@ -46,16 +46,20 @@ export interface ReceivedEvent {
 /**
  * Writes an event in the Pub/Sub binding of CloudEvents 1.0, binary mode: attributes `ce-…` and
  * `Content-Type`, the request as JSON.
- * @throws Fault `EVENT_TOO_LARGE` over 1,000 tags or 256 KiB
+ * @throws MirrorError `EVENT_TOO_LARGE` over 1,000 tags or 256 KiB
  */
 export function encodeEvent(event: MirrorEvent): EncodedEvent {
   const data = Buffer.from(JSON.stringify(event.data));
   // guard: event-published
   if (data.length > MAX_PUBLISHED_BYTES || (event.data.tags?.length ?? 0) > MAX_TAGS) {
-    throw new Fault('EVENT_TOO_LARGE', `event of ${data.length} bytes is too large to publish`, {
-      operation: 'encode event',
-      field: 'data',
-    });
+    throw new MirrorError(
+      'EVENT_TOO_LARGE',
+      `event of ${data.length} bytes is too large to publish`,
+      {
+        operation: 'encode event',
+        field: 'data',
+      },
+    );
   }
   return {
     attributes: {
@@ -87,7 +91,7 @@ export function receivedEvent(message: EncodedEvent): ReceivedEvent {
 /**
  * Reads an event, whoever sent it. Unknown fields are ignored; a wrong type is refused with the
  * field's path.
- * @throws Fault `EVENT_UNDECODABLE` when the data is no JSON object, `EVENT_INVALID` with the
+ * @throws MirrorError `EVENT_UNDECODABLE` when the data is no JSON object, `EVENT_INVALID` with the
  *   field, `EVENT_TOO_LARGE` over 1 MiB or 1,000 tags
  */
 export function decodeEvent(received: ReceivedEvent): MirrorEvent {
@@ -114,7 +118,7 @@ function parsed(data: unknown): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new Fault('EVENT_UNDECODABLE', 'the data is no JSON', {
+    throw new MirrorError('EVENT_UNDECODABLE', 'the data is no JSON', {
       operation: 'decode event',
       field: 'data',
     });
@@ -180,10 +184,16 @@ function withoutUndefined(fields: {
   ) as unknown as MirrorRequest;
 }
 
-function missing(field: string): Fault {
-  return new Fault('EVENT_INVALID', `${field} is missing`, { operation: 'decode event', field });
+function missing(field: string): MirrorError {
+  return new MirrorError('EVENT_INVALID', `${field} is missing`, {
+    operation: 'decode event',
+    field,
+  });
 }
 
-function tooLarge(field: string, size: string): Fault {
-  return new Fault('EVENT_TOO_LARGE', `${field} has ${size}`, { operation: 'decode event', field });
+function tooLarge(field: string, size: string): MirrorError {
+  return new MirrorError('EVENT_TOO_LARGE', `${field} has ${size}`, {
+    operation: 'decode event',
+    field,
+  });
 }

@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { canonicalHost, DOCKER_HUB, isDockerHub } from './host.ts';
 
 /** How a destination path is made of an image name. */
@@ -26,7 +26,7 @@ const HOST =
 /**
  * Splits a canonical image name (`registry/repository`, no tag, no digest, no scheme); the host comes
  * in its canonical form.
- * @throws Fault `REFERENCE_INVALID`
+ * @throws MirrorError `REFERENCE_INVALID`
  */
 export function parseImageName(image: string): RepositoryName {
   const slash = image.indexOf('/');
@@ -34,7 +34,7 @@ export function parseImageName(image: string): RepositoryName {
   const path = image.slice(slash + 1);
   // guard: image-name
   if (host === undefined || !PATH.test(path) || image.length > MAX_NAME_LENGTH) {
-    throw new Fault(
+    throw new MirrorError(
       'REFERENCE_INVALID',
       `'${printable(image)}' is no registry/repository without tag, digest or scheme`,
       { operation: 'parse image name' },
@@ -46,7 +46,7 @@ export function parseImageName(image: string): RepositoryName {
 /**
  * A reader's short form made canonical as Flux does: `alpine` is `index.docker.io/library/alpine`,
  * `docker.io/org/app` is `index.docker.io/org/app`.
- * @throws Fault `REFERENCE_INVALID`
+ * @throws MirrorError `REFERENCE_INVALID`
  */
 export function canonicalImageName(image: string): string {
   const [first = '', ...rest] = image.split('/');
@@ -64,7 +64,7 @@ function hostOf(text: string): string | undefined {
 /**
  * Checks the registry that images are mirrored into: `HOST[:PORT][/PATH]`, on Artifact Registry
  * `LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`.
- * @throws Fault `REFERENCE_INVALID` saying what is wrong
+ * @throws MirrorError `REFERENCE_INVALID` saying what is wrong
  */
 export function parseDestinationRegistry(registry: string): {
   readonly host: string;
@@ -72,7 +72,7 @@ export function parseDestinationRegistry(registry: string): {
   readonly path: string;
 } {
   const refuse = (reason: string): never => {
-    throw new Fault('REFERENCE_INVALID', reason, { operation: 'parse destination registry' });
+    throw new MirrorError('REFERENCE_INVALID', reason, { operation: 'parse destination registry' });
   };
   if (registry === '') refuse('is empty: name the registry to mirror into');
   const [first = '', ...segments] = registry.split('/');
@@ -93,7 +93,7 @@ export function parseDestinationRegistry(registry: string): {
  * (`docker.io/org/app`, one to one), `path` (`org/app`), `name` (`app`). A port's `:` becomes `_`; an
  * IPv6 address is written in full after `ipv6__`, which no other host can begin with:
  * `[::1]:5000` is `ipv6__0-0-0-0-0-0-0-1_5000`.
- * @throws Fault `REFERENCE_INVALID`
+ * @throws MirrorError `REFERENCE_INVALID`
  */
 export function destinationPath(image: string, layout: DestinationLayout): string {
   const { host, path } = parseImageName(image);
@@ -114,11 +114,11 @@ function segmentOf(host: string): string {
   return `ipv6__${[...before, ...zeros, ...after].join('-')}${port.replace(':', '_')}`;
 }
 
-/** A path of the OCI grammar. @throws Fault `REFERENCE_INVALID` */
+/** A path of the OCI grammar. @throws MirrorError `REFERENCE_INVALID` */
 export function requirePath(path: string): string {
   // guard: repository-path
   if (!PATH.test(path) || path.length > MAX_NAME_LENGTH) {
-    throw new Fault('REFERENCE_INVALID', `'${printable(path)}' is no repository path`, {
+    throw new MirrorError('REFERENCE_INVALID', `'${printable(path)}' is no repository path`, {
       operation: 'parse destination path',
     });
   }

@@ -1,13 +1,13 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /** An object of unknown shape. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** The value as an object. @throws Fault `EVENT_INVALID`; `EVENT_UNDECODABLE` for the data itself */
+/** The value as an object. @throws MirrorError `EVENT_INVALID`; `EVENT_UNDECODABLE` for the data itself */
 export function objectAt(value: unknown, path: string): Fields {
   if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Fields;
   if (path === 'data') {
-    throw new Fault('EVENT_UNDECODABLE', `data is ${typed(value)}, not an object`, {
+    throw new MirrorError('EVENT_UNDECODABLE', `data is ${typed(value)}, not an object`, {
       operation: 'decode event',
       field: path,
     });
@@ -20,7 +20,7 @@ export function optional<T>(fields: Fields, name: string, read: () => T): T | un
   return fields[name] === undefined || fields[name] === null ? undefined : read();
 }
 
-/** A text of `min` to `max` characters. @throws Fault `EVENT_INVALID` */
+/** A text of `min` to `max` characters. @throws MirrorError `EVENT_INVALID` */
 export function stringAt(
   fields: Fields,
   name: string,
@@ -36,7 +36,7 @@ export function stringAt(
   return value;
 }
 
-/** A whole number in a range. @throws Fault `EVENT_INVALID` */
+/** A whole number in a range. @throws MirrorError `EVENT_INVALID` */
 export function integerAt(
   fields: Fields,
   name: string,
@@ -51,14 +51,14 @@ export function integerAt(
   return value as number;
 }
 
-/** A truth value. @throws Fault `EVENT_INVALID` */
+/** A truth value. @throws MirrorError `EVENT_INVALID` */
 export function booleanAt(fields: Fields, name: string, at: string): boolean {
   const value = fields[name];
   if (typeof value !== 'boolean') throw wrong(join(at, name), 'true or false', value);
   return value;
 }
 
-/** One of a few words. @throws Fault `EVENT_INVALID` */
+/** One of a few words. @throws MirrorError `EVENT_INVALID` */
 export function literalAt<const L extends string>(
   fields: Fields,
   name: string,
@@ -72,14 +72,14 @@ export function literalAt<const L extends string>(
   return value as L;
 }
 
-/** An array. @throws Fault `EVENT_INVALID` */
+/** An array. @throws MirrorError `EVENT_INVALID` */
 export function arrayAt(fields: Fields, name: string, at: string): readonly unknown[] {
   const value = fields[name];
   if (!Array.isArray(value)) throw wrong(join(at, name), 'an array', value);
   return value as readonly unknown[];
 }
 
-/** A time in RFC 3339. @throws Fault `EVENT_INVALID` */
+/** A time in RFC 3339. @throws MirrorError `EVENT_INVALID` */
 export function timeAt(fields: Fields, name: string, at: string): string {
   const value = fields[name];
   const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
@@ -90,8 +90,8 @@ export function timeAt(fields: Fields, name: string, at: string): string {
 }
 
 /** A refusal that names the field. */
-export function wrong(field: string, wanted: string, value: unknown): Fault {
-  return new Fault('EVENT_INVALID', `${field} wants ${wanted}, not ${typed(value)}`, {
+export function wrong(field: string, wanted: string, value: unknown): MirrorError {
+  return new MirrorError('EVENT_INVALID', `${field} wants ${wanted}, not ${typed(value)}`, {
     operation: 'decode event',
     field,
   });

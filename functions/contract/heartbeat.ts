@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { EncodedEvent } from './codec.ts';
 
 /** CloudEvents type of a bridge's sign of life: a message of attributes alone. */
@@ -42,7 +42,7 @@ export function encodeHeartbeat(
 
 /**
  * The sign of life that a message's attributes are, or undefined where they are something else.
- * @throws Fault `EVENT_INVALID` with the attribute
+ * @throws MirrorError `EVENT_INVALID` with the attribute
  */
 export function heartbeatOf(attributes: Readonly<Record<string, string>>): Heartbeat | undefined {
   if (attributes['ce-type'] !== HEARTBEAT) return undefined;
@@ -60,7 +60,7 @@ function attributeAt(
 ): string {
   const value = attributes[name] ?? '';
   if (!grammar.test(value)) {
-    throw new Fault('EVENT_INVALID', `the attribute ${name} is not of its grammar`, {
+    throw new MirrorError('EVENT_INVALID', `the attribute ${name} is not of its grammar`, {
       operation: 'decode event',
       field: name,
     });

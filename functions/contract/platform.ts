@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { arrayAt, stringAt, type Fields } from './fields.ts';
 
 /** A platform that images are built for, in its normal form. */
@@ -65,7 +65,7 @@ function normalVariant(architecture: string, given: string): string {
 
 /**
  * Reads `OS/ARCHITECTURE[/VARIANT]`, such as `linux/arm64` or `linux/arm/v7`.
- * @throws Fault `EVENT_INVALID`
+ * @throws MirrorError `EVENT_INVALID`
  */
 export function parsePlatform(text: string, field?: string): Platform {
   const parts = text.split('/');
@@ -89,7 +89,7 @@ function platformText({ os, architecture, variant }: Platform): string {
  * A list of platforms in its normal form, each once, in the order of their names; or `all` alone.
  * Empty: nothing is said.
  * @param field where they stand, for the fault
- * @throws Fault `EVENT_INVALID`
+ * @throws MirrorError `EVENT_INVALID`
  */
 export function normalPlatforms(texts: readonly string[], field?: string): readonly string[] {
   if (texts.length > MAX_PLATFORMS)
@@ -105,7 +105,7 @@ export function normalPlatforms(texts: readonly string[], field?: string): reado
 
 /**
  * The platforms of an event: at least one, or `all`.
- * @throws Fault `EVENT_INVALID` with the field's path
+ * @throws MirrorError `EVENT_INVALID` with the field's path
  */
 export function readPlatforms(fields: Fields, name: string, at: string): readonly string[] {
   const field = `${at}.${name}`;
@@ -116,8 +116,8 @@ export function readPlatforms(fields: Fields, name: string, at: string): readonl
   return normalPlatforms(texts, field);
 }
 
-function refusal(why: string, field?: string): Fault {
-  return new Fault('EVENT_INVALID', field === undefined ? why : `${field} ${why}`, {
+function refusal(why: string, field?: string): MirrorError {
+  return new MirrorError('EVENT_INVALID', field === undefined ? why : `${field} ${why}`, {
     operation: 'read platforms',
     ...(field === undefined ? {} : { field }),
   });

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 import { Range, SemVer } from 'semver';
 
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import {
   arrayAt,
   integerAt,
@@ -59,7 +59,7 @@ export type TagTest = (tag: string) => boolean;
 
 /**
  * A test that any of the patterns matches, unanchored, with the semantics of Go's `regexp`.
- * @throws Fault `EVENT_INVALID` naming the pattern's field (`FIELD[2]`)
+ * @throws MirrorError `EVENT_INVALID` naming the pattern's field (`FIELD[2]`)
  */
 export function anyMatches(patterns: readonly string[], field: string): TagTest {
   const list = compile(patterns, field);
@@ -68,7 +68,7 @@ export function anyMatches(patterns: readonly string[], field: string): TagTest 
 
 /**
  * Refuses patterns that RE2 does not take, and lists that cost too much.
- * @throws Fault `EVENT_INVALID` naming the field
+ * @throws MirrorError `EVENT_INVALID` naming the field
  */
 export function requirePatterns(patterns: readonly string[], field: string): void {
   compile(patterns, field);
@@ -114,7 +114,7 @@ function compileOne(pattern: string, at: string): RE2JS {
   }
 }
 
-/** Reads and validates a selection. @throws Fault `EVENT_INVALID` with the field's path */
+/** Reads and validates a selection. @throws MirrorError `EVENT_INVALID` with the field's path */
 export function readSelection(value: unknown, at: string): Selection {
   const fields = objectAt(value, at);
   const include = optional(fields, 'include', () => patternsAt(fields, 'include', at));
@@ -137,7 +137,7 @@ export function readSelection(value: unknown, at: string): Selection {
 /**
  * The tags that exclusion list and selection leave, in the given order. Other work has its turn in
  * between.
- * @throws Fault `EVENT_INVALID` when a pattern or range is malformed or costs too much, `ABORTED`
+ * @throws MirrorError `EVENT_INVALID` when a pattern or range is malformed or costs too much, `ABORTED`
  */
 export async function selectTags(
   tags: readonly string[],
@@ -170,7 +170,7 @@ export async function selectTags(
 async function turnOfOthers(signal: AbortSignal | undefined): Promise<void> {
   await setImmediate();
   if (signal?.aborted === true) {
-    throw new Fault('ABORTED', 'the work was interrupted', { operation: 'select tags' });
+    throw new MirrorError('ABORTED', 'the work was interrupted', { operation: 'select tags' });
   }
 }
 
@@ -273,6 +273,9 @@ function numberOf(tag: string): number {
   return digits === undefined ? Number.NEGATIVE_INFINITY : Number(digits);
 }
 
-function refusal(field: string, reason: string): Fault {
-  return new Fault('EVENT_INVALID', `${field} ${reason}`, { operation: 'read selection', field });
+function refusal(field: string, reason: string): MirrorError {
+  return new MirrorError('EVENT_INVALID', `${field} ${reason}`, {
+    operation: 'read selection',
+    field,
+  });
 }

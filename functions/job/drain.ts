@@ -1,8 +1,8 @@
 import { receivedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
-import { toFault, type Fault } from '../fault.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 import { ERROR_CODE, deadLetter } from '../subscriber/dead-letter.ts';
-import { decideAfterFault } from '../subscriber/decision.ts';
+import { decideAfterError } from '../subscriber/decision.ts';
 import { decodeDelivery } from '../subscriber/delivery.ts';
 import type { Publisher } from '../pubsub/publisher.ts';
 import type { PulledMessage } from '../pubsub/puller.ts';
@@ -10,7 +10,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { Backlog, type BacklogEntry } from './backlog.ts';
 
 /** How an event's work ended: done, to be tried again, or such that it can never succeed. */
-export type WorkEnding = 'done' | 'transient' | { readonly never: Fault };
+export type WorkEnding = 'done' | 'transient' | { readonly never: MirrorError };
 
 /** Who executes events, who takes dead letters, and how many at once. */
 export interface DrainParts {
@@ -78,7 +78,7 @@ export class Drain {
     try {
       event = decodeDelivery({ ...message, received: receivedEvent(message) }, this.#parts);
     } catch (error) {
-      this.#putAside(message, toFault(error, 'decode event'));
+      this.#putAside(message, toMirrorError(error, 'decode event'));
       return;
     }
     if (event === undefined) this.#done(message);
@@ -148,9 +148,9 @@ export class Drain {
   }
 
   /** A message that can never succeed goes to the dead-letter topic, unless it came from there. */
-  #putAside(message: PulledMessage, fault: Fault): void {
+  #putAside(message: PulledMessage, fault: MirrorError): void {
     const { deadLetters, dryRun, logger } = this.#parts;
-    const never = decideAfterFault(fault).action === 'dead-letter';
+    const never = decideAfterError(fault).action === 'dead-letter';
     logger.error(`message ${message.id} cannot succeed: ${fault.message}`, {
       messageId: message.id,
       code: fault.code,

@@ -3,7 +3,7 @@ import type { Engine } from '../compose.ts';
 import type { JobConfig } from '../config.ts';
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { MAX_TAGS, strongerReason, type MirrorEvent } from '../contract/event.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { isUnfinished, type TagRecord } from '../mirror/outcome.ts';
 import type { Publisher } from '../pubsub/publisher.ts';
 import type { Progress } from '../report/progress.ts';
@@ -11,7 +11,7 @@ import type { RunResult } from '../report/report-document.ts';
 import { deadLetter } from '../subscriber/dead-letter.ts';
 import type { DeliveryDeadline } from '../subscriber/delivery-deadline.ts';
 import { executeEvent, type Executed } from '../subscriber/execute-event.ts';
-import { batchesOf } from '../subscriber/follow-on.ts';
+import { batchesOf } from '../subscriber/derived-events.ts';
 import { readEventVariable } from '../subscriber/hand-off.ts';
 import { eventFields, logEvent } from '../subscriber/log-lines.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -91,7 +91,7 @@ export interface EventRun {
 /**
  * Executes the event of `EVENT`. What remains goes to the dead-letter topic: on the last attempt, and
  * on any of a task where no attempt can succeed. A dry run publishes nothing.
- * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` before anything is done
+ * @throws MirrorError `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` before anything is done
  */
 export async function runEvent(
   config: JobConfig & { readonly event: string },
@@ -179,11 +179,11 @@ function remainsOf(event: MirrorEvent, executed: Executed): readonly EncodedEven
   );
 }
 
-const OUT_OF_TIME = new Fault('DEADLINE_EXCEEDED', 'the task ended before the work', {
+const OUT_OF_TIME = new MirrorError('DEADLINE_EXCEEDED', 'the task ended before the work', {
   operation: 'mirror repository',
 });
 
 /** What was cut in the middle was cut by the end of the task's time, as what had not begun was. */
-function isTold(fault: Fault | undefined): fault is Fault {
+function isTold(fault: MirrorError | undefined): fault is MirrorError {
   return fault !== undefined && fault.code !== 'ABORTED';
 }

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { Pause } from '../registry/request.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -42,15 +42,19 @@ export class Pauses {
   }
 
   /** Why a run ends whose time is over: `RATE_LIMITED` where a host is still being waited for. */
-  timeoutFault(): Fault {
+  timeoutError(): MirrorError {
     const nowMs = this.#clock();
     for (const [host, { untilMs }] of this.#waits) {
       if (untilMs <= nowMs) continue;
-      return new Fault('RATE_LIMITED', `${host} asks for a longer pause than --timeout allows`, {
-        retryAfterMs: untilMs - nowMs,
-      });
+      return new MirrorError(
+        'RATE_LIMITED',
+        `${host} asks for a longer pause than --timeout allows`,
+        {
+          retryAfterMs: untilMs - nowMs,
+        },
+      );
     }
-    return new Fault('DEADLINE_EXCEEDED', 'the time of --timeout is over');
+    return new MirrorError('DEADLINE_EXCEEDED', 'the time of --timeout is over');
   }
 
   #waitOf(host: string, nowMs: number): Wait {

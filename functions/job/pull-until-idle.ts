@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import type { QueueClient } from '../pubsub/client.ts';
 import { pullSubscription, type PulledMessage, type Puller } from '../pubsub/puller.ts';
 import { hasMessage, type SubscriptionFacts } from '../pubsub/subscription.ts';
@@ -46,7 +46,7 @@ const COMES_WITHIN_MS = 15_000;
  * Pulls a subscription into a taker until it is empty or the signal aborts. The broker is asked
  * before it is called empty: a dead connection brings nothing either. What another reader took
  * before is waited for: the broker shows it to nobody until it comes back.
- * @throws Fault `PULL_FAILED` after what is under way has ended
+ * @throws MirrorError `PULL_FAILED` after what is under way has ended
  */
 export async function pullUntilIdle(
   client: QueueClient,
@@ -57,7 +57,7 @@ export async function pullUntilIdle(
   const quiet = new Quiet(taker);
   const failed = new AbortController();
   const ended = AbortSignal.any([signal, failed.signal]);
-  let failure: Fault | undefined;
+  let failure: MirrorError | undefined;
   const puller = await pullSubscription(client, subscription.name, {
     maxMessages: options.maxMessages,
     maxExtensionSeconds: options.maxExtensionSeconds,

@@ -1,4 +1,4 @@
-import { Fault, FAULTS } from '../fault.ts';
+import { MirrorError, ERRORS } from '../errors.ts';
 import { ERROR_CODE, replayed } from '../subscriber/dead-letter.ts';
 import type { TopicPublisher } from '../pubsub/publisher.ts';
 import type { PulledMessage } from '../pubsub/puller.ts';
@@ -7,7 +7,7 @@ import type { LogFields, Logger } from '../telemetry/logger.ts';
 /** What dead letters are republished with. */
 export interface RepublishParts {
   readonly publisher: Pick<TopicPublisher, 'publish'>;
-  /** Fault codes of the messages that are republished; empty: of every one. */
+  /** MirrorError codes of the messages that are republished; empty: of every one. */
   readonly codes: readonly string[];
   /** Say what would be done: every message is handed back, none is published. */
   readonly dryRun: boolean;
@@ -17,7 +17,7 @@ export interface RepublishParts {
    */
   readonly startedAtMs: number;
   /** Told that what is published comes back: the topic is the subscription's own. */
-  readonly onLoop: (fault: Fault) => void;
+  readonly onLoop: (fault: MirrorError) => void;
   readonly logger: Logger;
 }
 
@@ -27,7 +27,7 @@ export interface RepublishParts {
  */
 export function parseRepublishFilter(text: string): string {
   const [, code] = /^code=([A-Z_]+)$/.exec(text) ?? [];
-  if (code === undefined || !(code in FAULTS)) {
+  if (code === undefined || !(code in ERRORS)) {
     throw new Error(`wants code=FAULT_CODE, a code of infra/README.md, not '${text}'`);
   }
   return code;
@@ -140,7 +140,7 @@ export class Republishing {
     if (this.#looping) return;
     this.#looping = true;
     this.#parts.onLoop(
-      new Fault('OPTION_INVALID', '--republish names the topic of the drained subscription', {
+      new MirrorError('OPTION_INVALID', '--republish names the topic of the drained subscription', {
         operation: 'republish',
         field: '--republish',
       }),

@@ -1,7 +1,7 @@
 import { composeEngine, publisherOf } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { JobConfig } from '../config.ts';
-import { oneLine, type Fault } from '../fault.ts';
+import { oneLine, type MirrorError } from '../errors.ts';
 import { refuseOption } from '../options/option.ts';
 import { AdviceTally } from '../report/advice.ts';
 import { progressLine } from '../report/progress.ts';
@@ -21,7 +21,7 @@ const TERMINAL_TIMEOUT_MS = 10 * 60_000;
  * Does what the configuration says.
  * @returns the exit code: 0, or 1 where another run has something to do; of `--image` also where a tag
  *   is not at the destination as it is at the source
- * @throws Fault `OPTION_INVALID` before anything is done; `PULL_FAILED`
+ * @throws MirrorError `OPTION_INVALID` before anything is done; `PULL_FAILED`
  */
 export async function run(parts: RunParts): Promise<number> {
   const { config } = parts;
@@ -105,14 +105,14 @@ function timeLimitOf(
   { timeoutMs }: JobConfig,
   { stderr }: RunStreams,
   pauses: Pauses,
-  end: (fault: Fault) => void,
+  end: (fault: MirrorError) => void,
 ): () => void {
   const limitMs = timeoutMs ?? (stderr.isTTY === true ? TERMINAL_TIMEOUT_MS : 0);
   let stop = (): void => undefined;
   function arm(): void {
     if (limitMs === 0) return;
     stop = SYSTEM_TIMING.setTimer(limitMs, () => {
-      const fault = pauses.timeoutFault();
+      const fault = pauses.timeoutError();
       if (timeoutMs !== undefined || fault.code === 'RATE_LIMITED') end(fault);
       else arm();
     });

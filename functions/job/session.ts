@@ -1,7 +1,7 @@
 import { composeEngine, type Engine } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Environment, JobConfig } from '../config.ts';
-import { oneLine, shownJson } from '../fault.ts';
+import { oneLine, shownJson } from '../errors.ts';
 import { queueClient, type QueueClient } from '../pubsub/client.ts';
 import { progressLine, type Progress } from '../report/progress.ts';
 import { reportDocument, type RunResult } from '../report/report-document.ts';

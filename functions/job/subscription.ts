@@ -1,7 +1,7 @@
 import { publisherOf } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { JobConfig } from '../config.ts';
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import { refuseOption } from '../options/option.ts';
 import { queueClient, type QueueClient } from '../pubsub/client.ts';
 import { topicPublisher } from '../pubsub/publisher.ts';
@@ -60,7 +60,7 @@ export async function runDrain(parts: RunParts, subscription: string): Promise<n
 /**
  * `--republish`: publishes the dead letters of a subscription anew.
  * @returns the exit code
- * @throws Fault `OPTION_INVALID` where the topic is the subscription's own
+ * @throws MirrorError `OPTION_INVALID` where the topic is the subscription's own
  */
 export async function runRepublish(
   parts: RunParts,
@@ -72,7 +72,7 @@ export async function runRepublish(
   const deadline = deadlineOf(parts);
   const queue = queueClient(config.projectId, { signal: deadline.signal });
   const looped = new AbortController();
-  let loop: Fault | undefined;
+  let loop: MirrorError | undefined;
   try {
     const facts = await factsOf(parts, queue, subscription, deadline.signal);
     if (facts.topic === (await fullTopicName(queue, topic))) {

@@ -1,5 +1,5 @@
 import { newestFirst } from '../contract/selection.ts';
-import type { DecidedStep } from './inquiry.ts';
+import type { DecidedStep } from './resolve-plan.ts';
 
 /** What the brake found, for the loud line that tells the ways on. */
 export interface BrakeReport {

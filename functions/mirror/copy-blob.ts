@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 
 import {
-  abortFault,
+  abortError,
   backoffMs,
   raceSignal,
   settledWithin,
@@ -10,10 +10,10 @@ import {
   type PlaceObserver,
   type Timing,
 } from '../concurrency.ts';
-import { Fault, isFault, toFault } from '../fault.ts';
+import { MirrorError, isMirrorError, toMirrorError } from '../errors.ts';
 import { embeddedBytes, UNKNOWN_SIZE } from '../oci/descriptor.ts';
 import type { Deadline } from './deadline.ts';
-import { pathOf, type Knowledge } from './knowledge.ts';
+import { pathOf, type PresenceCache } from './presence-cache.ts';
 import type {
   BlobArrival,
   Descriptor,
@@ -36,7 +36,7 @@ export interface BlobWish {
    * Set by self-healing: what was learnt before this mark is not believed, and the bytes are sent
    * whatever a probe says.
    */
-  readonly missedAtMark?: number;
+  readonly missedAtVersion?: number;
   /** Told the bytes that this wish sends, as they go. */
   readonly onBytes?: (count: number) => void;
   /** Told, perhaps more than once, that its bytes are being sent, or that another's are waited for. */
@@ -53,7 +53,7 @@ export interface BlobResult {
 
 /** Options of {@link BlobCopier}. */
 export interface BlobCopierOptions {
-  readonly knowledge: Knowledge;
+  readonly presence: PresenceCache;
   readonly timing: Timing;
   /** Default: 8 small and 8 large streams. */
   readonly lanes?: LaneWidths | undefined;
@@ -92,7 +92,7 @@ interface Lead {
  * itself; nobody is told the fault of another's source, nor of another's manifest.
  */
 export class BlobCopier {
-  readonly knowledge: Knowledge;
+  readonly presence: PresenceCache;
   readonly #timing: Timing;
   readonly #random: () => number;
   readonly #scheduler: UploadScheduler;
@@ -105,8 +105,8 @@ export class BlobCopier {
   /** Wishes that are not fulfilled yet, by transfer. */
   readonly #wishes = new Map<string, Set<BlobWish>>();
 
-  constructor({ knowledge, timing, lanes, random, placeObserver }: BlobCopierOptions) {
-    this.knowledge = knowledge;
+  constructor({ presence, timing, lanes, random, placeObserver }: BlobCopierOptions) {
+    this.presence = presence;
     this.#timing = timing;
     this.#random = random ?? Math.random;
     this.#observer = placeObserver;
@@ -126,22 +126,22 @@ export class BlobCopier {
 
   /**
    * Makes a blob be at the destination.
-   * @throws Fault of the ports; `SOURCE_INCOMPLETE`, `ABORTED`, `DEADLINE_EXCEEDED` (too late to
+   * @throws MirrorError of the ports; `SOURCE_INCOMPLETE`, `ABORTED`, `DEADLINE_EXCEEDED` (too late to
    *   begin, or cut), `DELIVERY_TOO_SHORT` (begun early in the delivery and cut by its deadline)
    */
   async copy(wish: BlobWish, signal: AbortSignal): Promise<BlobResult> {
     const key = keyOf(wish);
-    const { knowledge } = this;
+    const { presence } = this;
     for (let joinedFailures = 0; ;) {
       requireRunning(signal);
-      if (knowledge.hasBlob(wish.destination, wish.blob.digest, wish.missedAtMark)) return KNOWN;
+      if (presence.hasBlob(wish.destination, wish.blob.digest, wish.missedAtVersion)) return KNOWN;
       const joined = this.#flights.has(key);
       if (joined) wish.onUnderWay?.();
       try {
         const { value, first } = await this.#take(key, wish, signal);
         return first ? value : KNOWN;
       } catch (error) {
-        const fault = toFault(error, 'copy blob');
+        const fault = toMirrorError(error, 'copy blob');
         if (signal.aborted || !joined || !isOfLeader(fault)) throw fault;
         joinedFailures += 1;
         if (joinedFailures >= MAX_JOINED_FAILURES) throw fault;
@@ -159,7 +159,7 @@ export class BlobCopier {
     const tooLate = new AbortController();
     let cutFlowAtMs = Number.POSITIVE_INFINITY;
     const onLastStart = (): void => {
-      if (!this.#flows.has(key)) tooLate.abort(lateFault());
+      if (!this.#flows.has(key)) tooLate.abort(lateError());
     };
     const onCut = (): void => {
       cutFlowAtMs = this.#flows.get(key)?.flowsSinceMs ?? Number.POSITIVE_INFINITY;
@@ -175,8 +175,8 @@ export class BlobCopier {
         this.#observed(async () => this.#transfer(key, wish, shared)),
       );
     } catch (error) {
-      const cut = signal.aborted && isFault(abortFault(signal), 'DEADLINE_EXCEEDED');
-      throw cut && cutFlowAtMs <= earlyUntilMs ? tooShortFault(wish.blob) : error;
+      const cut = signal.aborted && isMirrorError(abortError(signal), 'DEADLINE_EXCEEDED');
+      throw cut && cutFlowAtMs <= earlyUntilMs ? tooShortError(wish.blob) : error;
     } finally {
       lastStart.removeEventListener('abort', onLastStart);
       signal.removeEventListener('abort', onCut);
@@ -218,12 +218,12 @@ export class BlobCopier {
    */
   #others(
     hostKey: string,
-    { source, missedAtMark }: BlobWish,
+    { source, missedAtVersion }: BlobWish,
   ): (signal: AbortSignal) => Promise<void> | undefined {
     const giveUpAtMs = this.#timing.now() + OTHERS_MS;
     const tried = new Set<Lead>();
     return (signal) => {
-      if (missedAtMark !== undefined) return undefined;
+      if (missedAtVersion !== undefined) return undefined;
       const lead = [...(this.#leads.get(hostKey) ?? [])].find((other) => !tried.has(other));
       if (lead === undefined) return undefined;
       tried.add(lead);
@@ -251,10 +251,10 @@ export class BlobCopier {
     lead: Lead,
     signal: AbortSignal,
   ): Promise<BlobResult> {
-    const { destination, missedAtMark } = wish;
+    const { destination, missedAtVersion } = wish;
     const pauses = { count: 0 };
     for (let attempt = 1; ;) {
-      if (this.knowledge.hasBlob(destination, blob.digest, missedAtMark)) return KNOWN;
+      if (this.presence.hasBlob(destination, blob.digest, missedAtVersion)) return KNOWN;
       const upload = new Upload(blob, pauses);
       lead.movedAtMs = undefined;
       try {
@@ -262,7 +262,7 @@ export class BlobCopier {
       } catch (error) {
         // Another brought it to the host while this one waited for a stream.
         if (error === MOUNTABLE) continue;
-        const fault = toFault(error, 'copy blob');
+        const fault = toMirrorError(error, 'copy blob');
         lead.bytes = undefined;
         if (signal.aborted) throw fault;
         if (await this.#waitsOut(fault, wish, pauses, signal, upload.hasFlowed)) continue;
@@ -275,7 +275,7 @@ export class BlobCopier {
 
   /** Waits, without a place, while the source wants no request. False: not for this fault, or not any more. */
   async #waitsOut(
-    fault: Fault,
+    fault: MirrorError,
     { deadline }: BlobWish,
     pauses: { count: number },
     signal: AbortSignal,
@@ -299,7 +299,7 @@ export class BlobCopier {
   ): Promise<BlobResult> {
     const { source, destination } = wish;
     const { blob } = upload;
-    const force = wish.missedAtMark !== undefined;
+    const force = wish.missedAtVersion !== undefined;
     const mountFrom = this.#mountSource(wish);
     const isOfSource = source.host === destination.host || mountFrom?.origin !== undefined;
     try {
@@ -319,9 +319,9 @@ export class BlobCopier {
         },
         signal,
       );
-      this.knowledge.addBlob(destination, blob.digest);
+      this.presence.addBlob(destination, blob.digest);
       if (arrival === 'mounted' && isOfSource) {
-        this.knowledge.addMount(source, destination);
+        this.presence.addMount(source, destination);
       }
       return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
     } finally {
@@ -337,7 +337,7 @@ export class BlobCopier {
     // What only schema 1 names, without a size, is not mounted from its source.
     const isSized = blob.sizeBytes !== UNKNOWN_SIZE;
     if (isSized && source.host === destination.host) return { path: pathOf(source) };
-    const path = this.knowledge.otherHolder(destination, blob.digest);
+    const path = this.presence.otherHolder(destination, blob.digest);
     if (path !== undefined) return { path };
     const areGoogle = source.google && destination.google;
     return isSized && areGoogle ? { path: pathOf(source), origin: source.host } : undefined;
@@ -355,14 +355,14 @@ export class BlobCopier {
     mountFrom: MountSource | undefined,
     signal: AbortSignal,
   ): Promise<Readable> {
-    const { destination, source, event, missedAtMark } = wish;
+    const { destination, source, event, missedAtVersion } = wish;
     const { blob } = upload;
     const { sizeBytes } = blob;
     const [sourceHost = ''] = source.name.split('/', 1);
     lead.movedAtMs = this.#timing.now();
     for (;;) {
       upload.place = await this.#scheduler.acquire({ event, sourceHost, sizeBytes }, signal);
-      if (missedAtMark === undefined && this.#cameMeanwhile(destination, blob, mountFrom)) {
+      if (missedAtVersion === undefined && this.#cameMeanwhile(destination, blob, mountFrom)) {
         throw MOUNTABLE;
       }
       upload.flowsSinceMs = this.#timing.now();
@@ -374,7 +374,7 @@ export class BlobCopier {
         return lead.bytes;
       } catch (error) {
         this.#endFlow(key, upload);
-        if (signal.aborted || !isFault(error)) throw error;
+        if (signal.aborted || !isMirrorError(error)) throw error;
         if (!(await this.#waitsOut(error, wish, upload.pauses, signal))) throw error;
       }
     }
@@ -390,9 +390,9 @@ export class BlobCopier {
     { digest }: Descriptor,
     mountFrom: MountSource | undefined,
   ): boolean {
-    if (this.knowledge.hasBlob(destination, digest)) return true;
+    if (this.presence.hasBlob(destination, digest)) return true;
     const mayAskAnother = mountFrom === undefined || mountFrom.origin !== undefined;
-    return mayAskAnother && this.knowledge.otherHolder(destination, digest) !== undefined;
+    return mayAskAnother && this.presence.otherHolder(destination, digest) !== undefined;
   }
 }
 
@@ -445,21 +445,21 @@ const MOUNTABLE = new Error('the blob came meanwhile');
  * Wishes of one key are for the very same bytes, from the same place to the same place, and described
  * alike: another manifest may say another size of them, or embed what the registry lacks.
  */
-function keyOf({ source, destination, blob, missedAtMark }: BlobWish): string {
+function keyOf({ source, destination, blob, missedAtVersion }: BlobWish): string {
   const { digest, sizeBytes } = blob;
   const described = `${sizeBytes}${embeddedBytes(blob) === undefined ? '' : ' embedded'}`;
   const key = `${source.name} ${destination.name} ${digest} ${described}`;
-  return missedAtMark === undefined ? key : `${key} again`;
+  return missedAtVersion === undefined ? key : `${key} again`;
 }
 
-/** @throws Fault the signal's, where it is aborted */
+/** @throws MirrorError the signal's, where it is aborted */
 function requireRunning(signal: AbortSignal): void {
-  if (signal.aborted) throw abortFault(signal);
+  if (signal.aborted) throw abortError(signal);
 }
 
 /** What a leader's own deadline brought about, and says nothing of the blob. */
-function isOfLeader(fault: Fault): boolean {
-  return isFault(fault, 'ABORTED', 'DEADLINE_EXCEEDED', 'DELIVERY_TOO_SHORT', 'RATE_LIMITED');
+function isOfLeader(fault: MirrorError): boolean {
+  return isMirrorError(fault, 'ABORTED', 'DEADLINE_EXCEEDED', 'DELIVERY_TOO_SHORT', 'RATE_LIMITED');
 }
 
 /** Schema 1 names layers by digest only: their size is asked before the first byte. */
@@ -487,22 +487,22 @@ async function open(
   return Readable.from([embedded]);
 }
 
-function lateFault(): Fault {
-  return new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to start a blob', {
+function lateError(): MirrorError {
+  return new MirrorError('DEADLINE_EXCEEDED', 'too late in this delivery to start a blob', {
     operation: 'copy blob',
   });
 }
 
-function tooShortFault({ digest, sizeBytes }: Descriptor): Fault {
-  return new Fault(
+function tooShortError({ digest, sizeBytes }: Descriptor): MirrorError {
+  return new MirrorError(
     'DELIVERY_TOO_SHORT',
     `a blob of ${sizeBytes} bytes, begun early, was cut by the deadline`,
     { operation: 'copy blob', digests: [digest] },
   );
 }
 
-function incomplete(source: SourceRepository, blob: Descriptor): Fault {
-  return new Fault('SOURCE_INCOMPLETE', `${source.name} lacks the blob ${blob.digest}`, {
+function incomplete(source: SourceRepository, blob: Descriptor): MirrorError {
+  return new MirrorError('SOURCE_INCOMPLETE', `${source.name} lacks the blob ${blob.digest}`, {
     operation: 'get blob',
     side: 'source',
     digests: [blob.digest],

@@ -1,5 +1,5 @@
 import { SingleFlight } from '../concurrency.ts';
-import { Fault, isFault, toFault } from '../fault.ts';
+import { MirrorError, isMirrorError, toMirrorError } from '../errors.ts';
 import { blobsOf } from '../oci/manifest.ts';
 import { watchdog } from '../watchdog.ts';
 import type { BackupTag } from './backup-tag.ts';
@@ -20,11 +20,11 @@ import {
   platformCount,
   type Platforms,
 } from './platforms.ts';
-import { settle, settleAll } from './settle.ts';
+import { runAll, runAllStarted } from './run-all.ts';
 import type { ManifestNode, SourceManifests } from './source-manifests.ts';
 import type { TagTurns } from './tag-turns.ts';
-import { Tally } from './tally.ts';
-import { enterIndex, stepInto, type Walk } from './walk.ts';
+import { TransferStats } from './transfer-stats.ts';
+import { enterIndex, descend, type GraphPath } from './graph-limits.ts';
 
 /** Blobs of one manifest on their way at once: what a registry's limiter lets start at most. */
 const BLOB_CONCURRENCY = 32;
@@ -78,18 +78,18 @@ export class ManifestCopy {
    * Brings everything that a manifest names: its blobs, and its children, each pushed by digest
    * after its own parts; of an index, those of the platforms that are wanted.
    * @param onUnderWay told when every blob of a manifest without children is there or being sent
-   * @throws Fault the gravest of its parts
+   * @throws MirrorError the worst of its parts
    */
   async bringParts(
     node: ManifestNode,
-    walk: Walk,
-    tally: Tally,
+    walk: GraphPath,
+    stats: TransferStats,
     onUnderWay?: () => void,
   ): Promise<void> {
     const { chosen: children, leftOut } = chooseChildren(node.manifest, this.#context);
     // Those of a tag's own index are told by whoever reads it.
-    if (walk.path.length > 1) tally.leaveOut(platformCount(leftOut));
-    if (node.manifest.foreignLayers.length > 0) tally.leaveForeignLayers();
+    if (walk.path.length > 1) stats.leaveOut(platformCount(leftOut));
+    if (node.manifest.foreignLayers.length > 0) stats.leaveForeignLayers();
     if (node.manifest.kind === 'index') enterIndex(walk, children);
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#context.signal, stop.signal]);
@@ -98,10 +98,10 @@ export class ManifestCopy {
     const underWay = (blob: Descriptor): void => {
       if (waiting.delete(blob) && waiting.size + children.length === 0) onUnderWay?.();
     };
-    const blobs = settle(
+    const blobs = runAll(
       named,
       async (blob) =>
-        this.#bringBlob(blob, tally, signal, {
+        this.#bringBlob(blob, stats, signal, {
           onUnderWay: () => {
             underWay(blob);
           },
@@ -117,37 +117,37 @@ export class ManifestCopy {
         },
       },
     );
-    const below = settle(children, async (child) => this.bringChild(child, walk, tally), {
+    const below = runAll(children, async (child) => this.bringChild(child, walk, stats), {
       concurrency: walk.path.length === 1 ? CHILD_CONCURRENCY : NESTED_CONCURRENCY,
       operation: 'copy manifest',
     });
-    await settleAll([blobs, below], 'copy manifest');
+    await runAllStarted([blobs, below], 'copy manifest');
   }
 
   /**
    * Brings everything that a tag's manifest names, once for all tags of the event that have it.
    * @returns `shared` where another tag's work brought it
    * @param onUnderWay as that of {@link bringParts}
-   * @throws Fault the gravest of its parts
+   * @throws MirrorError the worst of its parts
    */
   async bringBody(
     node: ManifestNode,
-    walk: Walk,
-    tally: Tally,
+    walk: GraphPath,
+    stats: TransferStats,
     onUnderWay?: () => void,
   ): Promise<'brought' | 'shared'> {
     const shared = await this.#join(this.#bodies, node.digest, async () =>
-      this.bringParts(node, walk, tally, onUnderWay),
+      this.bringParts(node, walk, stats, onUnderWay),
     );
     return shared ? 'shared' : 'brought';
   }
 
   /**
    * Makes a manifest be at the destination by digest, with all that it names. Tags of one event
-   * that share it wait for the first. @throws Fault
+   * that share it wait for the first. @throws MirrorError
    */
-  async bringChild(child: Descriptor, walk: Walk, tally: Tally): Promise<void> {
-    await this.#join(this.#children, child.digest, async () => this.#copyChild(child, walk, tally));
+  async bringChild(child: Descriptor, walk: GraphPath, stats: TransferStats): Promise<void> {
+    await this.#join(this.#children, child.digest, async () => this.#copyChild(child, walk, stats));
   }
 
   /**
@@ -155,17 +155,17 @@ export class ManifestCopy {
    * they are brought once more (a registry's clean-up may have taken them) and it is pushed again. A host
    * that refuses an index for the platforms that were left out gets them, and whole indexes from then on.
    * @param mayStart as that of the port
-   * @throws Fault `FOREIGN_LAYER_REFUSED`, `INDEX_CHILD_REFUSED`, and the port's
+   * @throws MirrorError `FOREIGN_LAYER_REFUSED`, `INDEX_CHILD_REFUSED`, and the port's
    */
   async push(
     reference: string,
     node: ManifestNode,
-    walk: Walk,
-    tally: Tally,
+    walk: GraphPath,
+    stats: TransferStats,
     mayStart?: () => boolean,
   ): Promise<PutAnswer> {
     const { destination, platforms, pool, signal, there } = this.#context;
-    const mark = pool.knowledge.mark();
+    const mark = pool.presence.mark();
     // Its parts may have been chosen before its host was seen to want whole indexes.
     const { leftOut } = childrenForPlatforms(node.manifest.children, platforms);
     try {
@@ -173,10 +173,10 @@ export class ManifestCopy {
         .putManifest(reference, node.bytes, signal, mayStart)
         .catch(async (error: unknown) => {
           const missed = missedPlatforms(node, leftOut, error, there);
-          if (missed.length === 0 && !isFault(error, 'DESTINATION_INCOMPLETE')) throw error;
-          const { digests } = toFault(error, 'put manifest');
-          if (isFault(error)) refuseForeignLayers(node, error);
-          const healing = new Tally();
+          if (missed.length === 0 && !isMirrorError(error, 'DESTINATION_INCOMPLETE')) throw error;
+          const { digests } = toMirrorError(error, 'put manifest');
+          if (isMirrorError(error)) refuseForeignLayers(node, error);
+          const healing = new TransferStats();
           await this.#heal(
             node,
             [...new Set([...digests, ...missed])],
@@ -184,23 +184,24 @@ export class ManifestCopy {
             walk,
             healing,
           ).finally(() => {
-            tally.heal(healing);
+            stats.heal(healing);
           });
           try {
             const again = await destination.putManifest(reference, node.bytes, signal, mayStart);
             if (missed.length > 0) this.#completed.add(node.digest);
             return again;
           } catch (late) {
-            if (missed.length > 0 && isFault(late, 'ABORTED')) this.#completed.add(node.digest);
+            if (missed.length > 0 && isMirrorError(late, 'ABORTED'))
+              this.#completed.add(node.digest);
             throw late;
           }
         });
-      if (this.#completed.delete(node.digest)) this.#learnWholeIndexes(walk, leftOut, tally);
+      if (this.#completed.delete(node.digest)) this.#learnWholeIndexes(walk, leftOut, stats);
       there.add(node.digest);
-      tally.push();
+      stats.push();
       const { subject } = node.manifest;
       if (subject !== undefined) {
-        pool.knowledge.setAcknowledges(destination.host, answer.subjectAcknowledged);
+        pool.presence.setAcknowledges(destination.host, answer.subjectAcknowledged);
       }
       return answer;
     } catch (error) {
@@ -228,34 +229,34 @@ export class ManifestCopy {
     }
   }
 
-  async #copyChild(child: Descriptor, walk: Walk, tally: Tally): Promise<void> {
+  async #copyChild(child: Descriptor, walk: GraphPath, stats: TransferStats): Promise<void> {
     const { there, read, signal } = this.#context;
     const isThere = await there.has(child.digest, signal);
     if (isThere && !mayLackChildren(child.mediaType, this.#context)) return;
     const node = await read.child(child, signal);
-    const below = stepInto(walk, child.digest);
-    await this.bringParts(node, below, tally);
-    if (!isThere) await this.push(child.digest, node, below, tally);
+    const below = descend(walk, child.digest);
+    await this.bringParts(node, below, stats);
+    if (!isThere) await this.push(child.digest, node, below, stats);
     await read.release(child.digest);
   }
 
-  #learnWholeIndexes(walk: Walk, leftOut: readonly Descriptor[], tally: Tally): void {
+  #learnWholeIndexes(walk: GraphPath, leftOut: readonly Descriptor[], stats: TransferStats): void {
     const { destination, pool, onWholeIndexes } = this.#context;
-    if (walk.path.length > 1) tally.leaveOut(-platformCount(leftOut));
-    if (pool.knowledge.setWantsWholeIndexes(destination.host)) onWholeIndexes?.(destination.host);
+    if (walk.path.length > 1) stats.leaveOut(-platformCount(leftOut));
+    if (pool.presence.setWantsWholeIndexes(destination.host)) onWholeIndexes?.(destination.host);
   }
 
   async #bringBlob(
     blob: Descriptor,
-    tally: Tally,
+    stats: TransferStats,
     signal: AbortSignal,
-    how: Pick<BlobWish, 'missedAtMark' | 'onUnderWay'> = {},
+    how: Pick<BlobWish, 'missedAtVersion' | 'onUnderWay'> = {},
   ): Promise<void> {
     const { source, destination, pool, deadline, event, onBytes } = this.#context;
     const end = watchdog.begin(`copy blob ${blob.digest} of ${source.name}`);
     try {
       const wish = { source, destination, blob, event, deadline, onBytes, ...how };
-      tally.blob(await pool.copy(wish, signal), blob.sizeBytes);
+      stats.blob(await pool.copy(wish, signal), blob.sizeBytes);
     } finally {
       end();
     }
@@ -266,8 +267,8 @@ export class ManifestCopy {
     node: ManifestNode,
     digests: readonly string[],
     mark: number,
-    walk: Walk,
-    tally: Tally,
+    walk: GraphPath,
+    stats: TransferStats,
   ): Promise<void> {
     const { destination, pool, there, signal } = this.#context;
     const blobs = blobsOf(node.manifest);
@@ -275,20 +276,20 @@ export class ManifestCopy {
     const namedChildren = node.manifest.children.filter(({ digest }) => digests.includes(digest));
     for (const { digest } of namedChildren) there.forget(digest);
     if (namedBlobs.length + namedChildren.length === 0) {
-      for (const { digest } of blobs) pool.knowledge.forgetBlob(destination, digest);
+      for (const { digest } of blobs) pool.presence.forgetBlob(destination, digest);
       for (const { digest } of node.manifest.children) there.forget(digest);
-      await this.bringParts(node, walk, tally);
+      await this.bringParts(node, walk, stats);
       return;
     }
-    await settle(
+    await runAll(
       namedBlobs,
-      async (blob) => this.#bringBlob(blob, tally, signal, { missedAtMark: mark }),
+      async (blob) => this.#bringBlob(blob, stats, signal, { missedAtVersion: mark }),
       {
         concurrency: BLOB_CONCURRENCY,
         operation: 'copy blob',
       },
     );
-    await settle(namedChildren, async (child) => this.bringChild(child, walk, tally), {
+    await runAll(namedChildren, async (child) => this.bringChild(child, walk, stats), {
       concurrency: CHILD_CONCURRENCY,
       operation: 'copy manifest',
     });
@@ -296,16 +297,20 @@ export class ManifestCopy {
 }
 
 /** A layer that lies at third parties' URLs is never fetched, so a registry that wants it cannot have it. */
-function refuseForeignLayers(node: ManifestNode, fault: Fault): void {
+function refuseForeignLayers(node: ManifestNode, fault: MirrorError): void {
   const named = node.manifest.foreignLayers.find(({ digest }) => fault.digests.includes(digest));
   if (named === undefined) return;
-  throw new Fault('FOREIGN_LAYER_REFUSED', `the destination wants the bytes of ${named.digest}`, {
-    operation: 'put manifest',
-    side: 'destination',
-    digests: [named.digest],
-    registryCodes: fault.registryCodes,
-    cause: fault,
-  });
+  throw new MirrorError(
+    'FOREIGN_LAYER_REFUSED',
+    `the destination wants the bytes of ${named.digest}`,
+    {
+      operation: 'put manifest',
+      side: 'destination',
+      digests: [named.digest],
+      registryCodes: fault.registryCodes,
+      cause: fault,
+    },
+  );
 }
 
 /**
@@ -319,7 +324,7 @@ function missedPlatforms(
   error: unknown,
   there: DestinationManifests,
 ): readonly string[] {
-  if (!isFault(error, 'DESTINATION_INCOMPLETE', 'MANIFEST_REFUSED')) return [];
+  if (!isMirrorError(error, 'DESTINATION_INCOMPLETE', 'MANIFEST_REFUSED')) return [];
   const { code } = error;
   const parts = new Set(
     [...blobsOf(node.manifest), ...node.manifest.children].map(({ digest }) => digest),
@@ -337,11 +342,11 @@ function missedPlatforms(
 /** A refused index whose entries are no manifests is refused for that: no repetition can help. */
 function namedRefusal(node: ManifestNode, error: unknown): unknown {
   const { blobChildren } = node.manifest;
-  if (!isFault(error, 'MANIFEST_REFUSED', 'DESTINATION_INCOMPLETE')) return error;
+  if (!isMirrorError(error, 'MANIFEST_REFUSED', 'DESTINATION_INCOMPLETE')) return error;
   const { digests } = error;
   const blamed = blobChildren.filter(({ digest }) => digests.includes(digest));
   if (digests.length === 0 ? blobChildren.length === 0 : blamed.length === 0) return error;
-  return new Fault('INDEX_CHILD_REFUSED', error.message, {
+  return new MirrorError('INDEX_CHILD_REFUSED', error.message, {
     operation: 'put manifest',
     side: 'destination',
     registryCodes: error.registryCodes,

@@ -1,13 +1,13 @@
 import type { Semaphore } from '../concurrency.ts';
-import { Fault, isFault, toFault } from '../fault.ts';
+import { MirrorError, isMirrorError, toMirrorError } from '../errors.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import type { Outcome } from './outcome.ts';
 import { mayLackChildren } from './platforms.ts';
 import type { ManifestHead } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { FRESH_MS } from './tag-turns.ts';
-import type { Tally } from './tally.ts';
-import { walkFrom, type ManifestBudget, type Walk } from './walk.ts';
+import type { TransferStats } from './transfer-stats.ts';
+import { graphPathFrom, type ManifestLimit, type GraphPath } from './graph-limits.ts';
 
 /** A tag that moves under the work is read anew so often in all. */
 export const MAX_ATTEMPTS = 3;
@@ -19,8 +19,8 @@ export interface TagWork {
   readonly tag: string;
   /** Digest that the destination has under it; undefined: it does not have the tag. */
   readonly previousDigest: string | undefined;
-  readonly budget: ManifestBudget;
-  readonly tally: Tally;
+  readonly budget: ManifestLimit;
+  readonly stats: TransferStats;
   /** The tag is what it should be, and its index lacks children of platforms that are wanted. */
   readonly completes?: boolean;
   /** Signatures and lists of referrers grow: what they were is not kept. Default: it is. */
@@ -52,7 +52,7 @@ export interface TagEnding {
   readonly backupTag?: string;
   /** Nothing keeps it, as was asked for: the destination lacks parts of it. */
   readonly noBackup?: true;
-  readonly fault?: Fault;
+  readonly fault?: MirrorError;
   /** The manifest that is under the tag now; what follows it is this event's business. */
   readonly node?: ManifestNode;
 }
@@ -60,7 +60,7 @@ export interface TagEnding {
 /**
  * Copies one tag: reads its manifest, brings all that it names, looks once more at both sides and
  * pushes it last. What moved meanwhile is planned again, at most {@link MAX_ATTEMPTS} times in all.
- * @throws Fault `TAG_MOVING`, and whatever its parts throw
+ * @throws MirrorError `TAG_MOVING`, and whatever its parts throw
  */
 export async function copyTag(
   work: TagWork,
@@ -75,7 +75,7 @@ export async function copyTag(
     const { node } = read;
     // Where the list may be old, the last look tells.
     const stale = context.tagTurns.isStale(context.destination, tag, there.learntAtMs);
-    const walk = walkFrom(node.digest, budget);
+    const walk = graphPathFrom(node.digest, budget);
     if (work.completes === true) {
       if (node.digest === there.digest) return completed(node, walk, work, context, copy);
       // It was identical when it was planned, and may not be moved.
@@ -92,7 +92,7 @@ export async function copyTag(
     if ('outcome' in pushed) return pushed;
     there = pushed;
   }
-  throw new Fault('TAG_MOVING', `the tag ${tag} moved ${MAX_ATTEMPTS} times`, {
+  throw new MirrorError('TAG_MOVING', `the tag ${tag} moved ${MAX_ATTEMPTS} times`, {
     operation: 'copy tag',
     side: 'source',
   });
@@ -114,7 +114,7 @@ interface Seen {
 /** A manifest that is ready to be pushed. */
 interface Ready {
   readonly node: ManifestNode;
-  readonly walk: Walk;
+  readonly walk: GraphPath;
   readonly body: 'brought' | 'shared';
 }
 
@@ -122,7 +122,7 @@ interface Ready {
  * Looks at both sides and pushes. A push that could not be sent while what was seen is fresh (an
  * answer was slow, the registry throttled, parts had to be brought again) is preceded by another look.
  * @returns the destination's tag where either side has changed
- * @throws Fault `TIMEOUT` after {@link MAX_LOOKS}
+ * @throws MirrorError `TIMEOUT` after {@link MAX_LOOKS}
  */
 async function lookAndPush(
   work: TagWork,
@@ -153,10 +153,10 @@ async function lookAndPush(
     try {
       return await push(work, ready, { there: previous, backup: kept, isFresh }, context, copy);
     } catch (error) {
-      if (!isFault(error, 'ABORTED') || context.signal.aborted) throw error;
+      if (!isMirrorError(error, 'ABORTED') || context.signal.aborted) throw error;
     }
   }
-  throw new Fault('TIMEOUT', `no push within ${FRESH_MS} ms of a look, ${MAX_LOOKS} times`, {
+  throw new MirrorError('TIMEOUT', `no push within ${FRESH_MS} ms of a look, ${MAX_LOOKS} times`, {
     operation: 'copy tag',
     side: 'destination',
   });
@@ -173,7 +173,7 @@ interface Backup {
  * Gives what a tag points at another tag before the tag moves: a GET and a PUT, no blob. An image that
  * lacks parts cannot be pulled, or not for every platform: it gets no tag, which is told, and the tag is to
  * be mended.
- * @throws Fault `TAG_MOVING` where the destination does not have it under its digest, and those of the ports
+ * @throws MirrorError `TAG_MOVING` where the destination does not have it under its digest, and those of the ports
  */
 async function backUp(
   tag: string,
@@ -182,7 +182,7 @@ async function backUp(
 ): Promise<Backup> {
   const manifest = await destination.getManifest(digest, signal);
   if (manifest === undefined) {
-    throw new Fault('TAG_MOVING', `${digest} went while it was given the tag ${tag}`, {
+    throw new MirrorError('TAG_MOVING', `${digest} went while it was given the tag ${tag}`, {
       operation: 'back up tag',
       side: 'destination',
       digests: [digest],
@@ -191,20 +191,20 @@ async function backUp(
   try {
     await destination.putManifest(tag, manifest, signal);
   } catch (error) {
-    if (isFault(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
+    if (isMirrorError(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
     // It is there from an earlier time, in a repository whose tags do not move.
-    if (!isFault(error, 'TAG_IMMUTABLE')) throw error;
+    if (!isMirrorError(error, 'TAG_IMMUTABLE')) throw error;
     if ((await destination.headManifest(tag, signal))?.digest !== digest) throw error;
   }
   return { digest, tag };
 }
 
 /** Says that it is the old image, and not the new one, that something went wrong with. */
-function faultOfBackup(error: unknown): Fault {
-  const fault = toFault(error, 'back up tag');
+function faultOfBackup(error: unknown): MirrorError {
+  const fault = toMirrorError(error, 'back up tag');
   if (fault.code === 'ABORTED' || fault.code === 'DEADLINE_EXCEEDED') return fault;
   const { code, message, url, status, registryCodes, digests, retryAfterMs } = fault;
-  return new Fault(code, `the old image could not be given its backup tag: ${message}`, {
+  return new MirrorError(code, `the old image could not be given its backup tag: ${message}`, {
     operation: 'back up tag',
     side: 'destination',
     registryCodes,
@@ -243,7 +243,7 @@ async function lastLook(
   const looksThere =
     planned.digest !== undefined ||
     context.looksBeforeEveryPush ||
-    context.pool.knowledge.isImmutable(destination.name) ||
+    context.pool.presence.isImmutable(destination.name) ||
     tagTurns.isStale(destination, tag, planned.learntAtMs);
   const learnt = (head: ManifestHead | undefined): DestinationTag => ({
     digest: head?.digest,
@@ -270,7 +270,7 @@ async function lastLook(
 }
 
 async function push(
-  { tag, tally }: TagWork,
+  { tag, stats }: TagWork,
   { node, walk, body }: Ready,
   look: {
     readonly there: string | undefined;
@@ -281,10 +281,10 @@ async function push(
   copy: ManifestCopy,
 ): Promise<TagEnding> {
   try {
-    await copy.push(tag, node, walk, tally, look.isFresh);
+    await copy.push(tag, node, walk, stats, look.isFresh);
   } catch (error) {
-    if (isFault(error, 'TAG_IMMUTABLE')) {
-      context.pool.knowledge.setImmutable(context.destination.name);
+    if (isMirrorError(error, 'TAG_IMMUTABLE')) {
+      context.pool.presence.setImmutable(context.destination.name);
       return await immutable(tag, node, error, context);
     }
     throw error;
@@ -310,14 +310,14 @@ function backupFields(backup: Backup | undefined): Pick<TagEnding, 'backupTag' |
 
 async function bringInTurn(
   node: ManifestNode,
-  walk: Walk,
-  { slots, tally }: TagWork,
+  walk: GraphPath,
+  { slots, stats }: TagWork,
   { signal }: CopyContext,
   copy: ManifestCopy,
 ): Promise<'brought' | 'shared'> {
   const giveBack = await slots?.acquire(signal);
   try {
-    return await copy.bringBody(node, walk, tally, giveBack);
+    return await copy.bringBody(node, walk, stats, giveBack);
   } finally {
     giveBack?.();
   }
@@ -326,7 +326,7 @@ async function bringInTurn(
 /** Brings what the index lacks; the tag itself needs no push. */
 async function completed(
   node: ManifestNode,
-  walk: Walk,
+  walk: GraphPath,
   work: TagWork,
   context: CopyContext,
   copy: ManifestCopy,
@@ -355,7 +355,7 @@ function identical(node: ManifestNode): TagEnding {
 async function immutable(
   tag: string,
   node: ManifestNode,
-  fault: Fault,
+  fault: MirrorError,
   { destination, signal }: CopyContext,
 ): Promise<TagEnding> {
   const head = await destination.headManifest(tag, signal);

@@ -1,12 +1,12 @@
 import type { DestinationInventory } from './inventory.ts';
-import type { Knowledge } from './knowledge.ts';
+import type { PresenceCache } from './presence-cache.ts';
 import type { DestinationRepository } from './ports.ts';
 
 /** Which manifests the destination has: the inventory, what was pushed since, and what was asked. */
 export class DestinationManifests {
   readonly #destination: DestinationRepository;
   readonly #inventory: DestinationInventory;
-  readonly #knowledge: Knowledge;
+  readonly #presence: PresenceCache;
   readonly #asked = new Map<string, Promise<boolean>>();
   /** Proved to be missing although the inventory has them. */
   readonly #lost = new Set<string>();
@@ -14,16 +14,16 @@ export class DestinationManifests {
   constructor(
     destination: DestinationRepository,
     inventory: DestinationInventory,
-    knowledge: Knowledge,
+    presence: PresenceCache,
   ) {
     this.#destination = destination;
     this.#inventory = inventory;
-    this.#knowledge = knowledge;
+    this.#presence = presence;
   }
 
   /** Whether it is known to be there, without asking. */
   isKnown(digest: string): boolean {
-    if (this.#knowledge.hasManifest(this.#destination.name, digest)) return true;
+    if (this.#presence.hasManifest(this.#destination.name, digest)) return true;
     return !this.#lost.has(digest) && this.#inventory.hasManifest(digest) === true;
   }
 
@@ -43,13 +43,13 @@ export class DestinationManifests {
   add(digest: string): void {
     this.#lost.delete(digest);
     this.#asked.delete(digest);
-    this.#knowledge.addManifest(this.#destination.name, digest);
+    this.#presence.addManifest(this.#destination.name, digest);
   }
 
   /** It proved to be missing. */
   forget(digest: string): void {
     this.#lost.add(digest);
-    this.#knowledge.forgetManifest(this.#destination.name, digest);
+    this.#presence.forgetManifest(this.#destination.name, digest);
   }
 
   async #ask(digest: string, signal: AbortSignal): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { digestOf } from '../oci/digest.ts';
 import { OCI_INDEX } from '../oci/media-types.ts';
 import type { ManifestBytes } from './ports.ts';
@@ -23,13 +23,13 @@ export function entryOf({ digest, bytes, manifest }: ManifestNode): IndexEntry {
   };
 }
 
-/** The entries of an index. @throws Fault `MANIFEST_INVALID` where it is none */
+/** The entries of an index. @throws MirrorError `MANIFEST_INVALID` where it is none */
 export function entriesOf(index: ManifestBytes): readonly IndexEntry[] {
   const document = JSON.parse(index.bytes.toString('utf8')) as { readonly manifests?: unknown };
   // Go writes an empty list as null.
   if (document.manifests === null) return [];
   if (!Array.isArray(document.manifests)) {
-    throw new Fault('MANIFEST_INVALID', 'the referrers tag does not name an index', {
+    throw new MirrorError('MANIFEST_INVALID', 'the referrers tag does not name an index', {
       operation: 'merge referrers',
     });
   }

@@ -1,11 +1,17 @@
 import type { Reason } from '../contract/event.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
-import type { DecidedStep } from './inquiry.ts';
+import type { DecidedStep } from './resolve-plan.ts';
 import { chooseChildren, mayLackChildren, type PlatformContext } from './platforms.ts';
 import type { DestinationRepository } from './ports.ts';
 import { askEach } from './questions.ts';
-import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+import {
+  enterIndex,
+  ManifestLimit,
+  descend,
+  graphPathFrom,
+  type GraphPath,
+} from './graph-limits.ts';
 
 /** What tells the indexes that lack children of platforms that are wanted now. */
 export interface IndexSearch extends PlatformContext {
@@ -31,8 +37,7 @@ export async function withIncompleteIndexes(
   search: IndexSearch,
 ): Promise<readonly DecidedStep[]> {
   const { platforms, destination, pool, reason, verified } = search;
-  const mayBeSparse =
-    platforms !== undefined && !pool.knowledge.wantsWholeIndexes(destination.host);
+  const mayBeSparse = platforms !== undefined && !pool.presence.wantsWholeIndexes(destination.host);
   if (!mayBeSparse || !LOOKING.includes(reason)) return steps;
   const answers = new Map<string, Promise<IndexState>>();
   const changed = new Map<string, DecidedStep>();
@@ -64,10 +69,14 @@ export async function withIncompleteIndexes(
 type IndexState = 'complete' | 'incomplete' | 'gone';
 
 async function stateOf(digest: string, search: IndexSearch): Promise<IndexState> {
-  return stateBelow(digest, walkFrom(digest, new ManifestBudget()), search);
+  return stateBelow(digest, graphPathFrom(digest, new ManifestLimit()), search);
 }
 
-async function stateBelow(digest: string, walk: Walk, search: IndexSearch): Promise<IndexState> {
+async function stateBelow(
+  digest: string,
+  walk: GraphPath,
+  search: IndexSearch,
+): Promise<IndexState> {
   const { destination, there, signal } = search;
   const bytes = await destination.getManifest(digest, signal);
   if (bytes === undefined) return 'gone';
@@ -78,7 +87,7 @@ async function stateBelow(digest: string, walk: Walk, search: IndexSearch): Prom
   for (const child of chosen) {
     if (!(await there.has(child.digest, signal))) return 'incomplete';
     if (!mayLackChildren(child.mediaType, search)) continue;
-    const below = await stateBelow(child.digest, stepInto(walk, child.digest), search);
+    const below = await stateBelow(child.digest, descend(walk, child.digest), search);
     if (below !== 'complete') return 'incomplete';
   }
   return 'complete';

@@ -1,5 +1,5 @@
-import { abortFault } from '../concurrency.ts';
-import { isFault, type FaultCode } from '../fault.ts';
+import { abortError } from '../concurrency.ts';
+import { isMirrorError, type ErrorCode } from '../errors.ts';
 import { isTag } from '../oci/reference.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import type { BackupTag } from './backup-tag.ts';
@@ -33,7 +33,7 @@ export interface SourceInventory {
   /** Whether {@link tags} is the source's own list: only then does an absence mean anything. */
   readonly listed: boolean;
   /** Why there is no list although it was asked for; `NOT_FOUND`: the source says that it has no such repository. */
-  readonly whyUnlisted?: FaultCode | undefined;
+  readonly whyUnlisted?: ErrorCode | undefined;
   readonly factOf: (tag: string) => SourceFact;
   /** Whether a manifest is there: undefined where the list cannot tell. */
   readonly hasManifest: (digest: string) => boolean | undefined;
@@ -77,7 +77,7 @@ function sourceInventory(listing: TagListing): SourceInventory {
 }
 
 /** A source that was not listed, or would not be, because exactly these tags are wanted. */
-export function unlistedSource(tags: readonly string[], whyUnlisted?: FaultCode): SourceInventory {
+export function unlistedSource(tags: readonly string[], whyUnlisted?: ErrorCode): SourceInventory {
   return {
     tags,
     tagCount: 0,
@@ -159,13 +159,13 @@ const LIST_REFUSALS = [
   'RESPONSE_TOO_LARGE',
   'LIST_TOO_LARGE',
   'PAGINATION_REFUSED',
-] as const satisfies readonly FaultCode[];
+] as const satisfies readonly ErrorCode[];
 
 /**
  * Lists the source for tags that are asked for by name: the list tells their digests and signatures, and
  * not whether they are there, since a pull-through cache lists what it holds, not what it can fetch. Where there
  * is none, the tags go on without; where the first of them cannot be read either, it is the refusal that counts.
- * @throws Fault of the port
+ * @throws MirrorError of the port
  */
 export async function listForNamed(
   source: SourceRepository,
@@ -189,7 +189,7 @@ export async function listForNamed(
       ? unlistedSource(requested, 'NOT_FOUND')
       : { ...listed, factOf: (tag) => named(listed.factOf(tag)) };
   } catch (error) {
-    if (!isFault(error, ...LIST_REFUSALS)) throw error;
+    if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
     const first = requested.find(isTag);
     if (first === undefined) throw error;
     await source.headManifest(first, signal).catch((unread: unknown) => {
@@ -203,7 +203,7 @@ function named(fact: SourceFact): SourceFact {
   return fact.state === 'gone' ? { state: 'listed' } : fact;
 }
 
-/** Lists the source. Undefined: the repository is not there. @throws Fault of the port */
+/** Lists the source. Undefined: the repository is not there. @throws MirrorError of the port */
 export async function listSource(
   source: SourceRepository,
   signal: AbortSignal,
@@ -215,7 +215,7 @@ export async function listSource(
 
 /**
  * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, and more where
- * the list is long; else everything is listed. @throws Fault of the port
+ * the list is long; else everything is listed. @throws MirrorError of the port
  */
 export async function takeDestination(
   destination: DestinationRepository,
@@ -230,7 +230,7 @@ export async function takeDestination(
       const listing = await destination.listTags(signal, { maxKeptBytes: NAMED_KEPT_BYTES });
       return destinationInventory(listing, destination.google);
     } catch (error) {
-      if (!isFault(error, 'LIST_TOO_LARGE')) throw error;
+      if (!isMirrorError(error, 'LIST_TOO_LARGE')) throw error;
     }
   }
   const facts = await headTags(destination, requested.filter(isTag), signal);
@@ -250,7 +250,7 @@ export async function takeDestination(
 
 /**
  * Asks the destination for tags one by one. What fails is unknown: the plan asks again, and fails that tag
- * alone. @throws Fault the signal's
+ * alone. @throws MirrorError the signal's
  */
 async function headTags(
   destination: DestinationRepository,
@@ -272,6 +272,6 @@ async function headTags(
     },
     (tag) => facts.set(tag, { state: 'unknown' }),
   );
-  if (signal.aborted) throw abortFault(signal);
+  if (signal.aborted) throw abortError(signal);
   return facts;
 }

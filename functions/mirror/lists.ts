@@ -1,5 +1,5 @@
 import { selectTags, type Selection } from '../contract/selection.ts';
-import { toFault } from '../fault.ts';
+import { toMirrorError } from '../errors.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import {
   listForNamed,
@@ -24,7 +24,7 @@ export interface Lists {
 /**
  * Lists both sides in parallel. Requested tags alone need no list of the source, unless signatures
  * are to follow them: only the list tells which there are.
- * @throws Fault of whichever list failed first; the other one is given up
+ * @throws MirrorError of whichever list failed first; the other one is given up
  */
 export async function takeLists(
   source: SourceRepository,
@@ -57,7 +57,7 @@ export async function takeLists(
   } catch (error) {
     giveUp.abort();
     await Promise.allSettled(lists);
-    throw toFault(error, 'list tags');
+    throw toMirrorError(error, 'list tags');
   }
 }
 
@@ -78,7 +78,7 @@ export interface Candidates {
 /**
  * Selects the tags to mirror. Signature tags whose subject a tag may reach are never among them, and
  * neither exclusion nor selection applies to them; requested tags are final, a signature tag too.
- * @throws Fault `EVENT_INVALID` for a malformed pattern, `ABORTED`
+ * @throws MirrorError `EVENT_INVALID` for a malformed pattern, `ABORTED`
  */
 export async function candidatesOf(
   source: SourceInventory,

@@ -1,19 +1,25 @@
 import type { MirrorRequest } from '../contract/event.ts';
 import { selectTags } from '../contract/selection.ts';
-import { toFault, type Fault } from '../fault.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { parseReferrerTag, referrersTag } from '../oci/referrer-tags.ts';
 import { brake, type BrakeReport } from './brake.ts';
 import type { BlobCopier } from './copy-blob.ts';
 import { ManifestCopy, type CopyContext } from './copy-manifest.ts';
 import { fromNow, type Deadline } from './deadline.ts';
-import { shareOut, type Delegation } from './delegation.ts';
+import { shareOut, type Offload } from './offload.ts';
 import { DestinationManifests } from './destination-manifests.ts';
-import type { FirstQuestion } from './first-question.ts';
-import { lookAhead, planTags, type DecidedStep, type Inquiry, type WorkStep } from './inquiry.ts';
+import type { ReferrersSupport } from './referrers-support.ts';
+import {
+  previewPlan,
+  resolvePlan,
+  type DecidedStep,
+  type PlanContext,
+  type WorkStep,
+} from './resolve-plan.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
 import { withIncompleteIndexes } from './incomplete-indexes.ts';
-import { Ledger, type LedgerFacts, type MirrorObserver } from './ledger.ts';
+import { ReportBuilder, type ReportBuilderFacts, type MirrorObserver } from './report-builder.ts';
 import { candidatesOf, takeLists, type Candidates } from './lists.ts';
 import type { MirrorOptions } from './options.ts';
 import type { TagRecord } from './outcome.ts';
@@ -33,12 +39,12 @@ import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
 import type { TagTurns } from './tag-turns.ts';
-import { Tally } from './tally.ts';
+import { TransferStats } from './transfer-stats.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
-import { ManifestBudget } from './walk.ts';
+import { ManifestLimit } from './graph-limits.ts';
 import { carryOut, inOrder, isWork, type WorkContext } from './work.ts';
 
-export type { MirrorObserver } from './ledger.ts';
+export type { MirrorObserver } from './report-builder.ts';
 
 /** What is to be mirrored: the part of an event that the engine needs. */
 export type MirrorWish = Pick<
@@ -53,13 +59,13 @@ export interface MirrorPorts {
   /** One for the process. */
   readonly pool: BlobCopier;
   /** One for the process. */
-  readonly firstQuestion: FirstQuestion;
+  readonly referrersSupport: ReferrersSupport;
   /** One for the process. */
   readonly tagTurns: TagTurns;
   readonly clock: Clock;
   readonly deadline: Deadline;
   /** Where work goes that is too much; absent: nowhere. */
-  readonly delegation?: Delegation;
+  readonly offload?: Offload;
   readonly observer?: MirrorObserver;
 }
 
@@ -67,7 +73,7 @@ export interface MirrorPorts {
  * Makes every selected tag of the source be at the destination: lists both, plans the difference,
  * decides who does it, copies in parallel, and lets signatures and referrers follow. What fails
  * fails one tag; the others go on.
- * @throws Fault where nothing could be planned: a list failed, a pattern is malformed
+ * @throws MirrorError where nothing could be planned: a list failed, a pattern is malformed
  */
 export async function mirrorRepository(
   wish: MirrorWish,
@@ -98,7 +104,7 @@ class Mirroring {
   /** The event's own, else the options'. */
   readonly #platforms: Platforms | undefined;
   readonly #signal: AbortSignal;
-  readonly #ledger: Ledger;
+  readonly #ledger: ReportBuilder;
   /** Signatures and lists of referrers that this whole delivery was too short for. */
   readonly #slowFollowers: TagRecord[] = [];
 
@@ -110,7 +116,7 @@ class Mirroring {
     this.#platforms =
       wish.platforms === undefined ? options.platforms : platformsOf(wish.platforms);
     this.#signal = signal;
-    this.#ledger = new Ledger(ports.clock, ports.observer ?? {});
+    this.#ledger = new ReportBuilder(ports.clock, ports.observer ?? {});
   }
 
   async run(): Promise<MirrorReport> {
@@ -130,7 +136,7 @@ class Mirroring {
       takeLists(source, destination, wish, this.#signal),
     );
     if (lists.destination.kind === 'map') {
-      pool.knowledge.supersedeManifests(destination.name, startedAtMs);
+      pool.presence.supersedeManifests(destination.name, startedAtMs);
     }
     const here = lists.source;
     if (here === undefined) return this.#sourceLost(lists.destination);
@@ -170,11 +176,11 @@ class Mirroring {
     }
     if (this.#options.dryRun) return this.#draw({ ...facts, ending: 'finished', delegated: [] });
 
-    const { clock, delegation } = this.#ports;
+    const { clock, offload } = this.#ports;
     const { tagWorkers } = this.#options;
     const judged = this.#context(plan.there, listedAtMs);
     // Of a delivery whose questions took all its time nothing is given away: all of it goes on by name.
-    const others = this.#signal.aborted ? undefined : delegation;
+    const others = this.#signal.aborted ? undefined : offload;
     const share = await this.#ledger.phase('delegate', async () =>
       shareOut(work, others, judged, tagWorkers),
     );
@@ -249,7 +255,7 @@ class Mirroring {
     });
     for (const left of leftAside) this.#ledger.record(leftAsideRecord(left));
     for (const { tag, fault } of unanswered) {
-      this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+      this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
     }
     return own;
   }
@@ -268,8 +274,8 @@ class Mirroring {
     try {
       ({ steps } = await this.#plan(tags, here, there));
     } catch (error) {
-      const fault = toFault(error, 'plan tags');
-      for (const tag of tags) this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+      const fault = toMirrorError(error, 'plan tags');
+      for (const tag of tags) this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
       return [];
     }
     const work = this.#recordUntouched(steps);
@@ -287,7 +293,7 @@ class Mirroring {
     const { verifyTags, resyncVerify, mutableTags, onDrift, maxMissingTags } = this.#options;
     const { reason, verify: eventVerify } = this.#wish;
     const verify = verificationOf({ reason, eventVerify, verifyTags, resyncVerify });
-    const inquiry: Inquiry = {
+    const inquiry: PlanContext = {
       source,
       destination,
       sourceInventory: here,
@@ -295,15 +301,15 @@ class Mirroring {
       policy: {
         verified: this.#verified(verifiedTags(verify, mutableTags)),
         onDrift,
-        hasManifest: (digest) => pool.knowledge.hasManifest(destination.name, digest),
+        hasManifest: (digest) => pool.presence.hasManifest(destination.name, digest),
       },
       completesList: this.#requested === undefined,
       onPresent: (digest) => {
-        pool.knowledge.addManifest(destination.name, digest);
+        pool.presence.addManifest(destination.name, digest);
       },
       signal: this.#signal,
     };
-    const answered = await planTags(tags, inquiry);
+    const answered = await resolvePlan(tags, inquiry);
     const lifted = this.#requested !== undefined || reason === 'requested';
     const { destinationInventory } = answered;
     this.#ledger.answer(answered.answered);
@@ -312,12 +318,12 @@ class Mirroring {
       ...platforms,
       reason,
       verified: inquiry.policy.verified,
-      there: new DestinationManifests(destination, destinationInventory, pool.knowledge),
+      there: new DestinationManifests(destination, destinationInventory, pool.presence),
       signal: this.#signal,
     });
     const braked = brake(known, lifted ? 0 : maxMissingTags);
     const steps = this.#options.dryRun
-      ? await lookAhead(braked.steps, { ...inquiry, destinationInventory }, platforms)
+      ? await previewPlan(braked.steps, { ...inquiry, destinationInventory }, platforms)
       : braked.steps;
     return { steps, there: destinationInventory, brake: braked.report };
   }
@@ -351,7 +357,7 @@ class Mirroring {
       destination,
       pool,
       read: new SourceManifests(source, clock),
-      there: new DestinationManifests(destination, there, pool.knowledge),
+      there: new DestinationManifests(destination, there, pool.presence),
       deadline: fromNow(deadline, clock()),
       tagTurns,
       clock,
@@ -374,13 +380,13 @@ class Mirroring {
    */
   async #handOffSlow(records: readonly TagRecord[]): Promise<readonly string[]> {
     const tags = records.map(({ tag }) => tag);
-    const { delegation } = this.#ports;
+    const { offload } = this.#ports;
     if (tags.length === 0) return [];
-    let refusal: Fault | undefined;
+    let refusal: MirrorError | undefined;
     try {
-      if ((await delegation?.handOff('BlobTooSlow', tags)) === 'taken') return tags;
+      if ((await offload?.handOff('BlobTooSlow', tags)) === 'taken') return tags;
     } catch (error) {
-      refusal = toFault(error, 'hand off');
+      refusal = toMirrorError(error, 'hand off');
     }
     for (const record of records) {
       const fault = refusal ?? record.fault;
@@ -397,17 +403,17 @@ class Mirroring {
     here: SourceInventory,
     there: DestinationInventory,
   ): ReferrerCopy {
-    const { clock, firstQuestion } = this.#ports;
+    const { clock, referrersSupport } = this.#ports;
     return new ReferrerCopy({
       context,
       copy,
       clock,
       signatures,
-      firstQuestion,
+      referrersSupport,
       sourceFactOf: here.factOf,
       destinationFactOf: there.factOf,
       onFollower: (follower) => {
-        this.#ledger.add(follower.tally);
+        this.#ledger.add(follower.stats);
         const record = followerRecord(follower, clock());
         if (record.fault?.code === 'DELIVERY_TOO_SHORT') this.#slowFollowers.push(record);
         else this.#ledger.record(record);
@@ -438,7 +444,7 @@ class Mirroring {
     });
     this.#ledger.answer(answered);
     for (const { tag, fault } of unanswered) {
-      this.#ledger.record(failedRecord(tag, fault, new Tally(), 0));
+      this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
     }
     // Tagged ones first, to their end: of what only a signature tag names the API is not asked, and it
     // may be a child of theirs, of which it is.
@@ -449,10 +455,10 @@ class Mirroring {
         'follow referrers',
         async ({ digest, tagged }) => {
           const children = tagged ? await this.#childrenOf(digest, signatures.size > 0) : [];
-          await referrers.follow({ digest, tagged, children, budget: new ManifestBudget() });
+          await referrers.follow({ digest, tagged, children, budget: new ManifestLimit() });
         },
         ({ digest }, fault) => {
-          this.#ledger.record(failedRecord(referrersTag(digest), fault, new Tally(), 0));
+          this.#ledger.record(failedRecord(referrersTag(digest), fault, new TransferStats(), 0));
         },
         this.#options.tagWorkers,
       );
@@ -474,7 +480,12 @@ class Mirroring {
       return chooseChildren(index, { platforms: this.#platforms, destination, pool }).chosen;
     } catch (error) {
       this.#ledger.record(
-        failedRecord(referrersTag(digest), toFault(error, 'get manifest'), new Tally(), 0),
+        failedRecord(
+          referrersTag(digest),
+          toMirrorError(error, 'get manifest'),
+          new TransferStats(),
+          0,
+        ),
       );
       return [];
     }
@@ -496,8 +507,8 @@ class Mirroring {
   }
 
   #draw(
-    facts: Omit<LedgerFacts, 'source' | 'destination' | 'dryRun' | 'handedOff'> &
-      Partial<Pick<LedgerFacts, 'handedOff'>>,
+    facts: Omit<ReportBuilderFacts, 'source' | 'destination' | 'dryRun' | 'handedOff'> &
+      Partial<Pick<ReportBuilderFacts, 'handedOff'>>,
   ): MirrorReport {
     return this.#ledger.draw({
       handedOff: [],

@@ -5,7 +5,13 @@ import type { CopyContext } from './copy-manifest.ts';
 import { chooseChildren, mayLackChildren } from './platforms.ts';
 import type { Descriptor } from './ports.ts';
 import type { ManifestNode } from './source-manifests.ts';
-import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+import {
+  enterIndex,
+  ManifestLimit,
+  descend,
+  graphPathFrom,
+  type GraphPath,
+} from './graph-limits.ts';
 
 /** Blobs under 4 MiB are not looked up: what they add to a threshold of GiB is not worth a request. */
 const LOOK_UP_FROM_BYTES = 4 * 1024 * 1024;
@@ -36,7 +42,7 @@ export async function missingBytes(
       if (read === undefined) return;
       const { digest, manifest } = read.node;
       if (context.there.isKnown(digest) && !mayLackChildren(manifest.mediaType, context)) return;
-      const walk = walkFrom(digest, new ManifestBudget());
+      const walk = graphPathFrom(digest, new ManifestLimit());
       await collect(read.node, walk, context, missing).catch(() => undefined);
     },
     { concurrency: tagWorkers },
@@ -46,17 +52,17 @@ export async function missingBytes(
 
 async function collect(
   node: ManifestNode,
-  walk: Walk,
+  walk: GraphPath,
   context: CopyContext,
   missing: Map<string, Descriptor>,
 ): Promise<void> {
   const { source, destination, pool, there, read, signal } = context;
   for (const blob of blobsOf(node.manifest)) {
-    const { knowledge } = pool;
+    const { presence } = pool;
     const held =
-      knowledge.hasBlob(destination, blob.digest) ||
-      knowledge.otherHolder(destination, blob.digest) !== undefined ||
-      knowledge.mounts(source, destination);
+      presence.hasBlob(destination, blob.digest) ||
+      presence.otherHolder(destination, blob.digest) !== undefined ||
+      presence.mounts(source, destination);
     if (!held) missing.set(blob.digest, blob);
   }
   if (node.manifest.kind !== 'index') return;
@@ -69,7 +75,7 @@ async function collect(
       const isThere = await there.has(child.digest, signal);
       if (isThere && !mayLackChildren(child.mediaType, context)) return;
       const below = await read.child(child, signal);
-      await collect(below, stepInto(walk, child.digest), context, missing);
+      await collect(below, descend(walk, child.digest), context, missing);
     },
     { concurrency: 2, stopOnError: true },
   );
@@ -91,7 +97,7 @@ async function lookUp(
     async (blob) => {
       if (sumBytes <= thresholdBytes || isLate(context)) return;
       if (!(await destination.hasBlob(blob, signal).catch(() => false))) return;
-      pool.knowledge.addBlob(destination, blob.digest);
+      pool.presence.addBlob(destination, blob.digest);
       sumBytes -= blob.sizeBytes;
     },
     { concurrency: LOOK_UP_CONCURRENCY },

@@ -1,4 +1,4 @@
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import type { PlatformFields } from './platforms.ts';
 
 /** What became of a tag. */
@@ -68,7 +68,7 @@ export interface TagRecord extends PlatformFields {
   readonly bytesUploaded: number;
   readonly blobs: BlobCounts;
   /** With `failed` always, with `drifted` where the destination refused. */
-  readonly fault?: Fault;
+  readonly fault?: MirrorError;
   readonly durationMs: number;
 }
 

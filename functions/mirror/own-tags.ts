@@ -1,4 +1,4 @@
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import type { CopyContext } from './copy-manifest.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
 import type { SourceFact } from './plan.ts';
@@ -75,7 +75,7 @@ export interface FoundOwnTags {
   readonly own: readonly string[];
   /** Missing at the destination, and not to be mirrored now. */
   readonly leftAside: readonly LeftAside[];
-  readonly unanswered: readonly { readonly tag: string; readonly fault: Fault }[];
+  readonly unanswered: readonly { readonly tag: string; readonly fault: MirrorError }[];
 }
 
 /**
@@ -90,7 +90,7 @@ export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
   const { signatures, isFollowed } = search;
   const own: string[] = [];
   const leftAside: LeftAside[] = [];
-  const unanswered: { tag: string; fault: Fault }[] = [];
+  const unanswered: { tag: string; fault: MirrorError }[] = [];
   const missing: SignatureTag[] = [];
   for (const [subject, tags] of signatures) {
     if (!isFollowed(subject)) missing.push(...tags.filter((tag) => isMissing(tag, search)));

@@ -7,7 +7,7 @@ import {
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import { manifestKind } from '../oci/media-types.ts';
-import type { Knowledge } from './knowledge.ts';
+import type { PresenceCache } from './presence-cache.ts';
 import type { DestinationRepository } from './ports.ts';
 
 /** The platforms that an event brings: `all` said expressly, or these. */
@@ -18,7 +18,7 @@ export interface PlatformContext {
   /** Undefined: nobody said any, all are brought, and an index that is there is believed to be whole. */
   readonly platforms?: Platforms | undefined;
   readonly destination: Pick<DestinationRepository, 'host'>;
-  readonly pool: { readonly knowledge: Knowledge };
+  readonly pool: { readonly presence: PresenceCache };
 }
 
 /** The children of an index. */
@@ -55,7 +55,7 @@ export function chooseChildren(
   { platforms, destination, pool }: PlatformContext,
 ): ChosenChildren {
   const choice = childrenForPlatforms(children, platforms);
-  return pool.knowledge.wantsWholeIndexes(destination.host)
+  return pool.presence.wantsWholeIndexes(destination.host)
     ? { ...choice, chosen: children, leftOut: [] }
     : choice;
 }
@@ -148,6 +148,6 @@ export function mayLackChildren(
   return (
     platforms !== undefined &&
     manifestKind(mediaType) === 'index' &&
-    !pool.knowledge.wantsWholeIndexes(destination.host)
+    !pool.presence.wantsWholeIndexes(destination.host)
   );
 }

@@ -73,7 +73,7 @@ export interface MountSource {
   readonly origin?: string;
 }
 
-/** A source repository. Methods throw `Fault`s with side `source`; undefined means: it is not there (404). */
+/** A source repository. Methods throw `MirrorError`s with side `source`; undefined means: it is not there (404). */
 export interface SourceRepository {
   /** `registry/repository`, for logs and errors. */
   readonly name: string;
@@ -128,7 +128,7 @@ export interface PutAnswer {
   readonly subjectAcknowledged: boolean;
 }
 
-/** A destination repository. Methods throw `Fault`s with side `destination`; undefined: not there (404). */
+/** A destination repository. Methods throw `MirrorError`s with side `destination`; undefined: not there (404). */
 export interface DestinationRepository {
   /** `registry/repository`, for logs and errors. */
   readonly name: string;

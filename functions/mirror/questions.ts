@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 
 import pMap from 'p-map';
 
-import { abortFault } from '../concurrency.ts';
-import { toFault, type Fault } from '../fault.ts';
+import { abortError } from '../concurrency.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 
 /** Questions of one event at once: half of what a registry's limiter lets start at most. */
 export const QUESTION_CONCURRENCY = 16;
@@ -22,23 +22,23 @@ export async function askEach<T>(
   signal: AbortSignal,
   operation: string,
   ask: (subject: T) => Promise<void>,
-  onFault: (subject: T, fault: Fault) => void,
+  onFault: (subject: T, fault: MirrorError) => void,
   concurrency = QUESTION_CONCURRENCY,
 ): Promise<void> {
-  let interruption: Fault | undefined;
+  let interruption: MirrorError | undefined;
   let told = 0;
   await pMap(
     subjects,
     async (subject) => {
-      if (signal.aborted) interruption ??= abortFault(signal);
+      if (signal.aborted) interruption ??= abortError(signal);
       if (interruption === undefined) {
         try {
           await ask(subject);
           return;
         } catch (error) {
-          const fault = toFault(error, operation);
+          const fault = toMirrorError(error, operation);
           const isUnasked = fault.code === 'RATE_LIMITED' && fault.status === undefined;
-          if (signal.aborted) interruption ??= abortFault(signal);
+          if (signal.aborted) interruption ??= abortError(signal);
           else if (isUnasked) interruption ??= fault;
           else {
             onFault(subject, fault);

@@ -1,10 +1,10 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { TagEnding } from './copy-tag.ts';
-import type { DecidedStep } from './inquiry.ts';
+import type { DecidedStep } from './resolve-plan.ts';
 import { NO_BLOBS, type LeftAsideReason, type Outcome, type TagRecord } from './outcome.ts';
 import type { PlatformFields } from './platforms.ts';
 import type { Follower } from './referrers.ts';
-import type { Tally } from './tally.ts';
+import type { TransferStats } from './transfer-stats.ts';
 
 /** Something that stays behind, and why. */
 export interface LeftAside {
@@ -73,17 +73,17 @@ function outcomeOf(step: DecidedStep, dryRun: boolean): Outcome {
   }
 }
 
-function faultOf(step: DecidedStep): Fault | undefined {
+function faultOf(step: DecidedStep): MirrorError | undefined {
   if (step.action === 'fail') return step.fault;
   if (step.action !== 'refuse') return undefined;
-  return new Fault('TAG_INVALID', 'the tag breaks the grammar', { operation: 'plan tag' });
+  return new MirrorError('TAG_INVALID', 'the tag breaks the grammar', { operation: 'plan tag' });
 }
 
 /** Record of a tag that was worked on. */
 export function tagRecord(
   tag: string,
   ending: TagEnding,
-  tally: Tally,
+  stats: TransferStats,
   durationMs: number,
 ): TagRecord {
   const { outcome, reason, digest, previousDigest, backupTag, noBackup, fault } = ending;
@@ -96,8 +96,8 @@ export function tagRecord(
     ...(backupTag === undefined ? {} : { backupTag }),
     ...(noBackup === undefined ? {} : { noBackup }),
     ...(fault === undefined ? {} : { fault }),
-    bytesUploaded: tally.bytesUploaded,
-    blobs: tally.blobs,
+    bytesUploaded: stats.bytesUploaded,
+    blobs: stats.blobs,
     durationMs,
   };
 }
@@ -105,8 +105,8 @@ export function tagRecord(
 /** Record of a tag whose work failed. */
 export function failedRecord(
   tag: string,
-  fault: Fault,
-  tally: Tally,
+  fault: MirrorError,
+  stats: TransferStats,
   durationMs: number,
 ): TagRecord {
   return {
@@ -114,20 +114,20 @@ export function failedRecord(
     outcome: 'failed',
     reason: fault.code,
     fault,
-    bytesUploaded: tally.bytesUploaded,
-    blobs: tally.blobs,
+    bytesUploaded: stats.bytesUploaded,
+    blobs: stats.blobs,
     durationMs,
   };
 }
 
 /** Record of a signature tag or a list of referrers. */
 export function followerRecord(follower: Follower, nowMs: number): TagRecord {
-  const { tag, subject, ending, tally, startedAtMs } = follower;
+  const { tag, subject, ending, stats, startedAtMs } = follower;
   const durationMs = nowMs - startedAtMs;
   const record =
     ending.outcome === 'failed'
-      ? failedRecord(tag, ending.fault, tally, durationMs)
-      : tagRecord(tag, ending, tally, durationMs);
+      ? failedRecord(tag, ending.fault, stats, durationMs)
+      : tagRecord(tag, ending, stats, durationMs);
   return { ...record, subject };
 }
 

@@ -1,19 +1,25 @@
-import { Fault, isFault, toFault, type FaultCode } from '../fault.ts';
+import { MirrorError, isMirrorError, toMirrorError, type ErrorCode } from '../errors.ts';
 import { manifestKind } from '../oci/media-types.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag, type TagEnding } from './copy-tag.ts';
 import { entriesOf, entryOf, indexOf, mergeEntries, type IndexEntry } from './fallback-index.ts';
-import type { FirstQuestion } from './first-question.ts';
+import type { ReferrersSupport } from './referrers-support.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import { chooseChildren, type PlatformContext } from './platforms.ts';
 import type { Clock, Descriptor, ManifestBytes } from './ports.ts';
-import { settle, settleAll } from './settle.ts';
+import { runAll, runAllStarted } from './run-all.ts';
 import type { SignatureTag, SignatureTags } from './signature-tags.ts';
 import type { ManifestNode } from './source-manifests.ts';
 import { FRESH_MS } from './tag-turns.ts';
-import { Tally } from './tally.ts';
-import { enterIndex, ManifestBudget, stepInto, walkFrom, type Walk } from './walk.ts';
+import { TransferStats } from './transfer-stats.ts';
+import {
+  enterIndex,
+  ManifestLimit,
+  descend,
+  graphPathFrom,
+  type GraphPath,
+} from './graph-limits.ts';
 
 /** A fallback index that another writer changes meanwhile is merged so often. */
 const MAX_MERGES = 3;
@@ -27,7 +33,7 @@ export interface ReferrersContext {
   readonly clock: Clock;
   /** Signature tags of the source's list. */
   readonly signatures: SignatureTags;
-  readonly firstQuestion: FirstQuestion;
+  readonly referrersSupport: ReferrersSupport;
   readonly sourceFactOf: (tag: string) => SourceFact;
   readonly destinationFactOf: (tag: string) => DestinationFact;
   /** Told what became of each signature tag and each list of referrers. */
@@ -40,8 +46,8 @@ export interface ReferrersContext {
 export interface Follower {
   readonly tag: string;
   readonly subject: string;
-  readonly ending: TagEnding | { readonly outcome: 'failed'; readonly fault: Fault };
-  readonly tally: Tally;
+  readonly ending: TagEnding | { readonly outcome: 'failed'; readonly fault: MirrorError };
+  readonly stats: TransferStats;
   readonly startedAtMs: number;
 }
 
@@ -51,7 +57,7 @@ export interface Subject {
   /** The entries of an index, where they are known: signatures and referrers may name them too. */
   readonly children: readonly Descriptor[];
   /** Shared with the subject's own walk. */
-  readonly budget: ManifestBudget;
+  readonly budget: ManifestLimit;
   /** Whether a tag names it; of a child of an index that only a signature tag names, the API is not asked. */
   readonly tagged: boolean;
 }
@@ -59,7 +65,7 @@ export interface Subject {
 /** A subject whose manifest was read; of its children, those that are brought. */
 export function subjectOf(
   node: ManifestNode,
-  budget: ManifestBudget,
+  budget: ManifestLimit,
   platforms: PlatformContext,
 ): Subject {
   const { chosen } = chooseChildren(node.manifest, platforms);
@@ -115,14 +121,14 @@ export class ReferrerCopy {
     const digests = [subject.digest, ...below].filter((digest) => !this.#signed.has(digest));
     for (const digest of digests) this.#signed.add(digest);
     const tags = digests.flatMap((digest) => this.#signaturesOf(digest));
-    await settle(tags, async (tag) => this.#followTag(tag, subject), {
+    await runAll(tags, async (tag) => this.#followTag(tag, subject), {
       concurrency: FOLLOWER_CONCURRENCY,
       operation: 'copy signature',
     });
     const asked = subject.tagged ? below : below.filter((child) => this.#hasFallback(child));
     const open = [...new Set([subject.digest, ...asked])].filter((one) => !this.#asked.has(one));
     for (const one of open) this.#asked.add(one);
-    await settle(open, async (one) => this.#followReferrers(one, subject), {
+    await runAll(open, async (one) => this.#followReferrers(one, subject), {
       concurrency: FOLLOWER_CONCURRENCY,
       operation: 'copy referrers',
     });
@@ -132,18 +138,18 @@ export class ReferrerCopy {
   async #manifestsBelow({ digest, children, budget }: Subject): Promise<readonly string[]> {
     const { read, signal } = this.#of.context;
     const below = new Set<string>();
-    const enter = async (entries: readonly Descriptor[], walk: Walk): Promise<void> => {
+    const enter = async (entries: readonly Descriptor[], walk: GraphPath): Promise<void> => {
       for (const entry of entries) {
         below.add(entry.digest);
         if (manifestKind(entry.mediaType) !== 'index') continue;
         const { manifest } = await read.child(entry, signal);
-        const inner = stepInto(walk, entry.digest);
+        const inner = descend(walk, entry.digest);
         enterIndex(inner, manifest.children);
         await enter(manifest.children, inner);
       }
     };
     await this.#tell(referrersTag(digest), digest, async () => {
-      await enter(children, walkFrom(digest, budget));
+      await enter(children, graphPathFrom(digest, budget));
       return undefined;
     });
     return [...below];
@@ -160,14 +166,18 @@ export class ReferrerCopy {
 
   /** Copies one signature tag where it is missing or has grown. */
   async #followTag({ tag, subject: named }: SignatureTag, subject: Subject): Promise<void> {
-    await this.#tell(tag, named, async (tally) => {
-      const ending = await this.#copyTag(tag, subject, tally);
+    await this.#tell(tag, named, async (stats) => {
+      const ending = await this.#copyTag(tag, subject, stats);
       this.#of.onAnswered();
       return ending;
     });
   }
 
-  async #copyTag(tag: string, subject: Subject, tally: Tally): Promise<TagEnding | undefined> {
+  async #copyTag(
+    tag: string,
+    subject: Subject,
+    stats: TransferStats,
+  ): Promise<TagEnding | undefined> {
     const { context, copy } = this.#of;
     const { source, destination, signal } = context;
     const listed = this.#of.destinationFactOf(tag);
@@ -190,7 +200,7 @@ export class ReferrerCopy {
       tag,
       previousDigest: there,
       budget: subject.budget,
-      tally,
+      stats,
       keepsNoBackup: true,
     };
     return copyTag(work, context, copy);
@@ -198,12 +208,12 @@ export class ReferrerCopy {
 
   /** Unites and copies the referrers; their list is told under the name of its fallback tag. */
   async #followReferrers(digest: string, subject: Subject): Promise<void> {
-    await this.#tell(referrersTag(digest), digest, async (tally) => {
-      const found = await this.#copyReferrers(digest, subject, tally, new Set([digest]));
+    await this.#tell(referrersTag(digest), digest, async (stats) => {
+      const found = await this.#copyReferrers(digest, subject, stats, new Set([digest]));
       this.#of.onAnswered();
       if (found === 'none') return undefined;
       if (found !== 'all') return { outcome: 'skipped', reason: found };
-      if (tally.progressed) return { outcome: 'copied', reason: 'Missing' };
+      if (stats.progressed) return { outcome: 'copied', reason: 'Missing' };
       return { outcome: 'skipped', reason: 'Identical' };
     });
   }
@@ -213,30 +223,30 @@ export class ReferrerCopy {
    * the source hides no other. Theirs follow (the signature of an SBOM), as far as the subject's budget
    * of manifests goes.
    * @param seen digests whose referrers were asked for: a registry may tell them in a circle
-   * @throws Fault the gravest of those that did not arrive, after that
+   * @throws MirrorError the worst of those that did not arrive, after that
    */
   async #copyReferrers(
     digest: string,
     subject: Subject,
-    tally: Tally,
+    stats: TransferStats,
     seen: Set<string>,
   ): Promise<FoundReferrers> {
     const { copy } = this.#of;
     const { referrers, sourceIndex, isRefused, unread } = await this.#listReferrers(
       digest,
       subject,
-      tally,
+      stats,
       seen.size > 1,
     );
     if (referrers.length + unread === 0) return isRefused ? 'ReferrersRefused' : 'none';
     subject.budget.count(referrers);
     const arrived: Descriptor[] = [];
     const below: Descriptor[] = [];
-    const brought = settle(
+    const brought = runAll(
       referrers,
       async (referrer) => {
-        const walk = walkFrom(referrer.digest, subject.budget);
-        await copy.bringChild(referrer, { ...walk, path: [] }, tally);
+        const walk = graphPathFrom(referrer.digest, subject.budget);
+        await copy.bringChild(referrer, { ...walk, path: [] }, stats);
         arrived.push(referrer);
         if (seen.has(referrer.digest)) return;
         seen.add(referrer.digest);
@@ -246,15 +256,15 @@ export class ReferrerCopy {
     );
     await brought.catch(() => undefined);
     const inOrder = referrers.filter((referrer) => arrived.includes(referrer));
-    const listed = this.#listAtDestination(digest, { referrers: inOrder, sourceIndex }, tally);
-    const followed = settle(
+    const listed = this.#listAtDestination(digest, { referrers: inOrder, sourceIndex }, stats);
+    const followed = runAll(
       below,
       async (referrer) => {
-        await this.#copyReferrers(referrer.digest, subject, tally, seen);
+        await this.#copyReferrers(referrer.digest, subject, stats, seen);
       },
       { concurrency: FOLLOWER_CONCURRENCY, operation: 'copy referrer' },
     );
-    await settleAll([brought, listed.then(() => undefined), followed], 'copy referrers');
+    await runAllStarted([brought, listed.then(() => undefined), followed], 'copy referrers');
     const found = await listed;
     // Last, since what failed beside it may come again, and this will not.
     if (unread > 0) throw unreadEntries(unread);
@@ -265,11 +275,11 @@ export class ReferrerCopy {
   async #listAtDestination(
     digest: string,
     { referrers, sourceIndex }: Pick<ReferrersList, 'referrers' | 'sourceIndex'>,
-    tally: Tally,
+    stats: TransferStats,
   ): Promise<FoundReferrers> {
     const { context } = this.#of;
     if (referrers.length === 0 || (await this.#isAcknowledged(digest, referrers))) return 'all';
-    const merged = await mergeFallback(digest, { referrers, sourceIndex }, context, tally);
+    const merged = await mergeFallback(digest, { referrers, sourceIndex }, context, stats);
     return merged ? 'all' : 'ReferrersTagRefused';
   }
 
@@ -277,15 +287,15 @@ export class ReferrerCopy {
   async #listReferrers(
     digest: string,
     subject: Subject,
-    tally: Tally,
+    stats: TransferStats,
     isReferrer: boolean,
   ): Promise<ReferrersList> {
-    const { context, firstQuestion, signatures } = this.#of;
+    const { context, referrersSupport, signatures } = this.#of;
     const { source, read, signal } = context;
     const asks = subject.tagged || isReferrer;
     let unread = 0;
     const answer = asks
-      ? await firstQuestion.ask(source, digest, signal, (count) => {
+      ? await referrersSupport.ask(source, digest, signal, (count) => {
           unread += count;
         })
       : 'unsupported';
@@ -301,7 +311,7 @@ export class ReferrerCopy {
         sourceIndex = index.node.bytes;
       } else if (index !== undefined) {
         // Not a list but a thing of its own under that name: it follows as any signature does.
-        await this.#copyTag(fallback.tag, subject, tally);
+        await this.#copyTag(fallback.tag, subject, stats);
       }
     }
     return { referrers: [...union.values()], sourceIndex, isRefused: answer === 'refused', unread };
@@ -322,35 +332,35 @@ export class ReferrerCopy {
   async #isSubjectSeen(first: Descriptor): Promise<boolean> {
     const { context, copy } = this.#of;
     const { destination, pool, read, signal } = context;
-    const seen = pool.knowledge.acknowledges(destination.host);
+    const seen = pool.presence.keepsReferrersList(destination.host);
     if (seen !== undefined) return seen;
     const node = await read.child(first, signal);
-    const walk = walkFrom(first.digest, new ManifestBudget());
+    const walk = graphPathFrom(first.digest, new ManifestLimit());
     // The push asks a question and brings nothing: it is no progress of the subject's.
-    const answer = await copy.push(first.digest, node, walk, new Tally());
+    const answer = await copy.push(first.digest, node, walk, new TransferStats());
     return answer.subjectAcknowledged;
   }
 
   async #tell(
     tag: string,
     named: string,
-    work: (tally: Tally) => Promise<TagEnding | undefined>,
+    work: (stats: TransferStats) => Promise<TagEnding | undefined>,
   ): Promise<void> {
     const { clock, onFollower } = this.#of;
     const startedAtMs = clock();
-    const tally = new Tally();
+    const stats = new TransferStats();
     let ending: Follower['ending'] | undefined;
     try {
-      ending = await work(tally);
+      ending = await work(stats);
     } catch (error) {
-      ending = { outcome: 'failed', fault: toFault(error, 'copy referrers') };
+      ending = { outcome: 'failed', fault: toMirrorError(error, 'copy referrers') };
     }
-    if (ending !== undefined) onFollower({ tag, subject: named, ending, tally, startedAtMs });
+    if (ending !== undefined) onFollower({ tag, subject: named, ending, stats, startedAtMs });
   }
 }
 
 /** Answers under a referrers tag that say nothing of a list, however often they are asked for. */
-const STRANGE: readonly FaultCode[] = [
+const STRANGE: readonly ErrorCode[] = [
   'UNAUTHORIZED',
   'FORBIDDEN',
   'SERVER_ERROR',
@@ -373,16 +383,16 @@ async function readFallback(
   tag: string,
   { destination, pool, signal }: CopyContext,
 ): Promise<readonly IndexEntry[] | 'absent' | 'strange'> {
-  const { knowledge } = pool;
-  if (knowledge.refusesReferrersTags(destination.host)) return 'strange';
+  const { presence } = pool;
+  if (presence.refusesReferrersTags(destination.host)) return 'strange';
   try {
     const index = await destination.getManifest(tag, signal);
     const entries = index === undefined ? 'absent' : entriesOf(index);
-    knowledge.setAnswersReferrersTags(destination.host);
+    presence.setAnswersReferrersTags(destination.host);
     return entries;
   } catch (error) {
-    if (!isFault(error, ...STRANGE)) throw error;
-    if (!knowledge.refusedReferrersTag(destination.host, isFault(error, 'SERVER_ERROR')))
+    if (!isMirrorError(error, ...STRANGE)) throw error;
+    if (!presence.refusedReferrersTag(destination.host, isMirrorError(error, 'SERVER_ERROR')))
       throw error;
     return 'strange';
   }
@@ -392,13 +402,13 @@ async function readFallback(
  * Merges the list of a subject's referrers into its fallback tag at a destination that keeps no
  * such list itself: union by digest, nothing removed, read again after the push.
  * @returns false where the destination has no lists under such tags
- * @throws Fault `TAG_MOVING` when others keep changing it
+ * @throws MirrorError `TAG_MOVING` when others keep changing it
  */
 async function mergeFallback(
   subject: string,
   { referrers, sourceIndex }: Pick<ReferrersList, 'referrers' | 'sourceIndex'>,
   context: CopyContext,
-  tally: Tally,
+  stats: TransferStats,
 ): Promise<boolean> {
   const { destination, read, signal, tagTurns, clock } = context;
   const tag = referrersTag(subject);
@@ -407,9 +417,9 @@ async function mergeFallback(
   async function pushList(list: ManifestBytes, readAtMs: number): Promise<'again'> {
     try {
       await destination.putManifest(tag, list, signal, () => clock() - readAtMs <= FRESH_MS);
-      tally.push();
+      stats.push();
     } catch (error) {
-      if (!isFault(error, 'ABORTED') || signal.aborted) throw error;
+      if (!isMirrorError(error, 'ABORTED') || signal.aborted) throw error;
     } finally {
       tagTurns.pushed(destination, tag);
     }
@@ -439,7 +449,7 @@ async function mergeFallback(
     if (ending === 'moving') break;
     if (ending !== 'again') return ending === 'merged';
   }
-  throw new Fault('TAG_MOVING', `the list of referrers ${tag} kept changing`, {
+  throw new MirrorError('TAG_MOVING', `the list of referrers ${tag} kept changing`, {
     operation: 'merge referrers',
     side: 'destination',
   });
@@ -455,8 +465,8 @@ function isOf(index: ManifestBytes, referrers: readonly Descriptor[]): boolean {
   );
 }
 
-function unreadEntries(count: number): Fault {
-  return new Fault('DIGEST_INVALID', `${count} of the referrers have a digest that is none`, {
+function unreadEntries(count: number): MirrorError {
+  return new MirrorError('DIGEST_INVALID', `${count} of the referrers have a digest that is none`, {
     operation: 'copy referrers',
     side: 'source',
   });

@@ -1,6 +1,6 @@
-import type { FaultCode } from '../fault.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { BrakeReport } from './brake.ts';
-import type { HandOffReason } from './delegation.ts';
+import type { HandOffReason } from './offload.ts';
 import type { OutcomeCounts, TagRecord } from './outcome.ts';
 import type { RecordKind, TagRecords } from './tag-records.ts';
 
@@ -50,7 +50,7 @@ export interface MirrorReport {
    * Why the source's list, which was to tell signatures, told nothing of tags that were asked for by name:
    * signatures by tag stay behind.
    */
-  readonly sourceUnlisted?: FaultCode;
+  readonly sourceUnlisted?: ErrorCode;
   readonly selectedTagCount: number;
   /** Tags that the destination had before. */
   readonly destinationTagCount: number;
@@ -91,7 +91,7 @@ export type ReportFacts = Omit<
 > & { readonly records: TagRecords };
 
 /** Draws the conclusions from the records. */
-export function drawUp({ records, ...facts }: ReportFacts): MirrorReport {
+export function buildReport({ records, ...facts }: ReportFacts): MirrorReport {
   const { first, kinds, counts, followers, leftAside, platformsLeftOut } = records;
   const { unfinished, interrupted } = records;
   return {

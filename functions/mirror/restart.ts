@@ -1,5 +1,5 @@
 import { backoffMs } from '../concurrency.ts';
-import type { Fault, FaultCode } from '../fault.ts';
+import type { MirrorError, ErrorCode } from '../errors.ts';
 
 /** Most attempts to upload one blob in one delivery. */
 export const MAX_UPLOAD_ATTEMPTS = 4;
@@ -7,8 +7,8 @@ export const MAX_UPLOAD_ATTEMPTS = 4;
 /** Full jitter over 0.5 s, 1 s, 2 s: at most 3.5 s in total, so a delivery is not spent on waiting. */
 export const RESTART_BACKOFF = { baseMs: 500, maxMs: 2000 };
 
-const WRONG_BYTES: ReadonlySet<FaultCode> = new Set(['DIGEST_MISMATCH', 'SIZE_MISMATCH']);
-const PASSING: ReadonlySet<FaultCode> = new Set([
+const WRONG_BYTES: ReadonlySet<ErrorCode> = new Set(['DIGEST_MISMATCH', 'SIZE_MISMATCH']);
+const PASSING: ReadonlySet<ErrorCode> = new Set([
   'NETWORK',
   'TIMEOUT',
   'SERVER_ERROR',
@@ -31,7 +31,7 @@ const PAUSE_BACKOFF = { baseMs: 1000, maxMs: 30_000 };
  * @param leftMs time until the work is cut
  */
 export function pauseMsOf(
-  fault: Fault,
+  fault: MirrorError,
   pauses: number,
   leftMs: number,
   random: number,
@@ -58,7 +58,7 @@ const SLOW_COMMIT_MS = 60_000;
  * already resumed by its reader.
  * @param unansweredMs time since the last byte was taken; undefined: not all were
  */
-export function mayRestart(fault: Fault, attempt: number, unansweredMs?: number): boolean {
+export function mayRestart(fault: MirrorError, attempt: number, unansweredMs?: number): boolean {
   if (attempt >= MAX_UPLOAD_ATTEMPTS) return false;
   if (WRONG_BYTES.has(fault.code)) return attempt < 2;
   if (fault.side === 'source') return false;

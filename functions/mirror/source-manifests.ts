@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { embeddedBytes } from '../oci/descriptor.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import type { Clock, Descriptor, ManifestBytes, SourceRepository } from './ports.ts';
@@ -34,7 +34,7 @@ export class SourceManifests {
     this.#clock = clock;
   }
 
-  /** Reads a tag and keeps it for {@link takeTag}. Undefined: the tag is gone. @throws Fault */
+  /** Reads a tag and keeps it for {@link takeTag}. Undefined: the tag is gone. @throws MirrorError */
   async readAhead(tag: string, signal: AbortSignal): Promise<ReadTag | undefined> {
     const read = await this.#readTag(tag, signal);
     if (read !== undefined && this.#keptBytes < MAX_KEPT_BYTES) {
@@ -44,7 +44,7 @@ export class SourceManifests {
     return read;
   }
 
-  /** What was read ahead, else reads the tag now. Undefined: the tag is gone. @throws Fault */
+  /** What was read ahead, else reads the tag now. Undefined: the tag is gone. @throws MirrorError */
   async takeTag(tag: string, signal: AbortSignal): Promise<ReadTag | undefined> {
     const kept = this.#tags.get(tag);
     if (kept === undefined) return this.#readTag(tag, signal);
@@ -53,7 +53,7 @@ export class SourceManifests {
     return kept;
   }
 
-  /** Reads a manifest that another one names. @throws Fault `SOURCE_INCOMPLETE` where it is not there */
+  /** Reads a manifest that another one names. @throws MirrorError `SOURCE_INCOMPLETE` where it is not there */
   async child(descriptor: Descriptor, signal: AbortSignal): Promise<ManifestNode> {
     const kept = this.#children.get(descriptor.digest);
     if (kept !== undefined) return kept;
@@ -91,7 +91,7 @@ export class SourceManifests {
       const { digest, mediaType } = descriptor;
       return nodeOf({ mediaType, digest, bytes: embedded }, digest);
     }
-    throw new Fault(
+    throw new MirrorError(
       'SOURCE_INCOMPLETE',
       `${this.#source.name} lacks the manifest ${descriptor.digest}`,
       { operation: 'get manifest', side: 'source', digests: [descriptor.digest] },

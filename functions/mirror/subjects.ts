@@ -1,8 +1,8 @@
 import type { Reason } from '../contract/event.ts';
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext } from './copy-manifest.ts';
-import type { DecidedStep } from './inquiry.ts';
+import type { DecidedStep } from './resolve-plan.ts';
 import type { DestinationInventory } from './inventory.ts';
 import type { Clock } from './ports.ts';
 import { askEach } from './questions.ts';
@@ -57,7 +57,7 @@ export interface FoundSubjects {
 export interface Unanswered {
   readonly tag: string;
   readonly subject?: string;
-  readonly fault: Fault;
+  readonly fault: MirrorError;
 }
 
 /**

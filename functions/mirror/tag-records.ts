@@ -1,4 +1,4 @@
-import type { FaultCode } from '../fault.ts';
+import type { ErrorCode } from '../errors.ts';
 import {
   isUnfinished,
   leftAsideReason,
@@ -16,7 +16,7 @@ export const FIRST_OF_A_KIND = 20;
 export interface RecordKind {
   readonly outcome: Outcome;
   readonly reason: string;
-  readonly code: FaultCode | undefined;
+  readonly code: ErrorCode | undefined;
   /** How many there were, those that are kept included. */
   readonly count: number;
 }

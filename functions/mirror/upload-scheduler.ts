@@ -1,4 +1,4 @@
-import { abortFault, type PlaceObserver, type PlaceWish } from '../concurrency.ts';
+import { abortError, type PlaceObserver, type PlaceWish } from '../concurrency.ts';
 
 /** Blobs under 1 MiB use a lane of their own, so that configs never wait behind layers. */
 const SMALL_BLOB_BYTES = 1024 * 1024;
@@ -45,7 +45,7 @@ export class UploadScheduler {
     return this.#small.load + this.#large.load;
   }
 
-  /** Waits for a place; the answer gives it back. @throws Fault the signal's */
+  /** Waits for a place; the answer gives it back. @throws MirrorError the signal's */
   acquire(wish: StreamWish, signal: AbortSignal): Promise<() => void> {
     const lane = wish.sizeBytes < SMALL_BLOB_BYTES ? this.#small : this.#large;
     return lane.acquire(wish, signal);
@@ -81,12 +81,12 @@ class Lane {
     const place = this.#observer?.waits('body');
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
-        reject(abortFault(signal));
+        reject(abortError(signal));
         return;
       }
       const leave = (): void => {
         this.#waiting.delete(waiting);
-        reject(abortFault(signal));
+        reject(abortError(signal));
       };
       const waiting: Waiting = {
         wish,

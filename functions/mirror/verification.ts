@@ -22,7 +22,7 @@ export function verificationOf(wishes: VerificationWishes): Verify {
 /**
  * The test for tags that are asked at the source although the destination has them.
  * @param mutableTags RE2 pattern; empty: no tag is mutable
- * @throws Fault `EVENT_INVALID` naming `mutableTags` where that is no RE2 pattern
+ * @throws MirrorError `EVENT_INVALID` naming `mutableTags` where that is no RE2 pattern
  */
 export function verifiedTags(verify: Verify, mutableTags: string): TagTest {
   if (verify === 'all') return () => true;

@@ -3,21 +3,21 @@ import { setImmediate } from 'node:timers/promises';
 import pMap from 'p-map';
 
 import { newestFirst } from '../contract/selection.ts';
-import { abortFault, Semaphore } from '../concurrency.ts';
-import { Fault, toFault } from '../fault.ts';
+import { abortError, Semaphore } from '../concurrency.ts';
+import { MirrorError, toMirrorError } from '../errors.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import { watchdog } from '../watchdog.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag } from './copy-tag.ts';
-import type { DecidedStep, WorkStep } from './inquiry.ts';
-import type { Ledger } from './ledger.ts';
+import type { DecidedStep, WorkStep } from './resolve-plan.ts';
+import type { ReportBuilder } from './report-builder.ts';
 import { MIRRORED, type TagRecord } from './outcome.ts';
 import { chooseChildren, platformFields } from './platforms.ts';
 import type { Clock } from './ports.ts';
 import { failedRecord, leftAsideRecord, tagRecord } from './record.ts';
 import { subjectOf, type ReferrerCopy } from './referrers.ts';
-import { Tally } from './tally.ts';
-import { ManifestBudget } from './walk.ts';
+import { TransferStats } from './transfer-stats.ts';
+import { ManifestLimit } from './graph-limits.ts';
 
 /** Whether a step changes the destination. */
 export function isWork(step: DecidedStep): step is WorkStep {
@@ -37,7 +37,7 @@ export interface WorkContext {
   /** Undefined: signatures and referrers stay behind. */
   readonly referrers: ReferrerCopy | undefined;
   readonly clock: Clock;
-  readonly ledger: Ledger;
+  readonly ledger: ReportBuilder;
   readonly tagWorkers: number;
 }
 
@@ -77,8 +77,8 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
   const { context, copy, clock, ledger, referrers } = of;
   const { tag } = step;
   const startedAtMs = clock();
-  const tally = new Tally();
-  const budget = new ManifestBudget();
+  const stats = new TransferStats();
+  const budget = new ManifestLimit();
   const completes = step.action === 'complete';
   const previousDigest =
     step.action === 'overwrite' ? step.previousDigest : completes ? step.digest : undefined;
@@ -86,28 +86,28 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
   try {
     requireTime(step, context);
     const keepsNoBackup = isSignature(tag);
-    const wanted = { tag, previousDigest, completes, budget, tally, keepsNoBackup, slots };
+    const wanted = { tag, previousDigest, completes, budget, stats, keepsNoBackup, slots };
     const ending = await copyTag(wanted, context, copy);
     const { node } = ending;
     const record = {
-      ...tagRecord(tag, ending, tally, clock() - startedAtMs),
+      ...tagRecord(tag, ending, stats, clock() - startedAtMs),
       ...(node === undefined
         ? {}
-        : platformFields(chooseChildren(node.manifest, context), tally.leftOut)),
+        : platformFields(chooseChildren(node.manifest, context), stats.leftOut)),
     };
     ledger.record(record);
-    if (tally.leavesForeignLayers && MIRRORED.has(record.outcome)) {
+    if (stats.leavesForeignLayers && MIRRORED.has(record.outcome)) {
       ledger.record(leftAsideRecord({ tag, reason: 'ForeignLayers' }));
     }
     if (node !== undefined) await referrers?.follow(subjectOf(node, budget, context));
     return record;
   } catch (error) {
-    const fault = toFault(error, 'copy tag');
-    const record = failedRecord(tag, fault, tally, clock() - startedAtMs);
+    const fault = toMirrorError(error, 'copy tag');
+    const record = failedRecord(tag, fault, stats, clock() - startedAtMs);
     if (fault.code !== 'DELIVERY_TOO_SHORT') ledger.record(record);
     return record;
   } finally {
-    ledger.add(tally);
+    ledger.add(stats);
     end();
   }
 }
@@ -120,9 +120,9 @@ function isSignature(tag: string): boolean {
 
 /** A tag that needs blobs is not begun when none may start any more. */
 function requireTime({ action }: WorkStep, { deadline, signal }: CopyContext): void {
-  if (signal.aborted) throw abortFault(signal);
+  if (signal.aborted) throw abortError(signal);
   if (action === 'retag' || !deadline.lastStart.aborted) return;
-  throw new Fault('DEADLINE_EXCEEDED', 'too late in this delivery to begin a tag', {
+  throw new MirrorError('DEADLINE_EXCEEDED', 'too late in this delivery to begin a tag', {
     operation: 'copy tag',
   });
 }

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /** Hash algorithms of a digest that are supported (OCI Image 1.1, "Registered algorithms"). */
 export type DigestAlgorithm = 'sha256' | 'sha512';
@@ -20,17 +20,17 @@ export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
-/** `text` itself, where it is a digest. @throws Fault `DIGEST_INVALID` */
+/** `text` itself, where it is a digest. @throws MirrorError `DIGEST_INVALID` */
 export function requireDigest(text: string): string {
   // guard: digest-grammar
   if (!isDigest(text))
-    throw new Fault('DIGEST_INVALID', `'${printable(text)}' is no digest`, {
+    throw new MirrorError('DIGEST_INVALID', `'${printable(text)}' is no digest`, {
       operation: 'parse digest',
     });
   return text;
 }
 
-/** Splits a digest. @throws Fault `DIGEST_INVALID` */
+/** Splits a digest. @throws MirrorError `DIGEST_INVALID` */
 export function parseDigest(text: string): ParsedDigest {
   const match = DIGEST.exec(requireDigest(text));
   return match?.[1] === undefined
@@ -43,7 +43,7 @@ export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }
 
-/** A hash of the algorithm that `digest` names, to verify a stream with. @throws Fault `DIGEST_INVALID` */
+/** A hash of the algorithm that `digest` names, to verify a stream with. @throws MirrorError `DIGEST_INVALID` */
 export function hashFor(digest: string): Hash {
   return createHash(parseDigest(digest).algorithm);
 }
@@ -53,7 +53,7 @@ export function hashMatches(hash: Hash, digest: string): boolean {
   return hash.digest('hex') === parseDigest(digest).hex;
 }
 
-/** Whether `bytes` have `digest`, in its own algorithm. @throws Fault `DIGEST_INVALID` */
+/** Whether `bytes` have `digest`, in its own algorithm. @throws MirrorError `DIGEST_INVALID` */
 export function hasDigest(bytes: Uint8Array, digest: string): boolean {
   return digestOf(bytes, parseDigest(digest).algorithm) === digest;
 }

@@ -1,4 +1,4 @@
-import { printable } from '../fault.ts';
+import { printable } from '../errors.ts';
 
 /** What a registry says in an error's body. */
 export interface RegistryErrors {

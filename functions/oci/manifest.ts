@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { UNKNOWN_SIZE, type Descriptor, type DescriptorPlatform } from './descriptor.ts';
 import { digestOf, isDigest, parseDigest, type DigestAlgorithm } from './digest.ts';
 import {
@@ -54,7 +54,7 @@ type Fields = Readonly<Record<string, unknown>>;
  * names no list names an empty one, and keys are compared without their case.
  * @param contentType of the answer; where it is no manifest's type, the document's `mediaType`
  *   decides, and without one the fields that only one kind of manifest has
- * @throws Fault `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`, `MANIFEST_TOO_LARGE`, `GRAPH_TOO_LARGE`, `DIGEST_INVALID`
+ * @throws MirrorError `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`, `MANIFEST_TOO_LARGE`, `GRAPH_TOO_LARGE`, `DIGEST_INVALID`
  */
 export function parseManifest(bytes: Buffer, contentType: string | undefined): Manifest {
   const document = parseDocument(bytes);
@@ -62,7 +62,7 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
   const kind = manifestKind(mediaType);
   // guard: manifest-type
   if (kind === undefined) {
-    throw new Fault(
+    throw new MirrorError(
       'MANIFEST_UNSUPPORTED',
       `'${printable(mediaType)}' is no manifest type that is mirrored`,
       { operation: 'parse manifest' },
@@ -89,7 +89,7 @@ export interface ReferrersPage {
 
 /**
  * Reads a page of a list of referrers, an OCI index: one entry that nobody can read hides no other.
- * @throws Fault those of {@link parseManifest}
+ * @throws MirrorError those of {@link parseManifest}
  */
 export function parseReferrers(bytes: Buffer): ReferrersPage {
   const document = parseDocument(bytes);
@@ -108,7 +108,7 @@ export function parseReferrers(bytes: Buffer): ReferrersPage {
 
 /**
  * Digest of a manifest: over its bytes, of schema 1 over the JWS payload.
- * @throws Fault `MANIFEST_INVALID` where a schema 1 document has no usable payload
+ * @throws MirrorError `MANIFEST_INVALID` where a schema 1 document has no usable payload
  */
 export function manifestDigest(
   bytes: Buffer,
@@ -145,7 +145,7 @@ export function blobsOf(manifest: Manifest): readonly Descriptor[] {
 function parseDocument(bytes: Buffer): Fields {
   // guard: manifest-size
   if (bytes.length > MAX_MANIFEST_BYTES)
-    throw new Fault('MANIFEST_TOO_LARGE', `manifest of ${bytes.length} bytes`, {
+    throw new MirrorError('MANIFEST_TOO_LARGE', `manifest of ${bytes.length} bytes`, {
       operation: 'parse manifest',
     });
   const text = bytes.toString('utf8');
@@ -215,7 +215,7 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
   const entries = descriptors(orEmpty(document['manifests']), 'manifests');
   // guard: index-children
   if (entries.length > MAX_CHILDREN)
-    throw new Fault('GRAPH_TOO_LARGE', `index of ${entries.length} entries`, {
+    throw new MirrorError('GRAPH_TOO_LARGE', `index of ${entries.length} entries`, {
       operation: 'parse manifest',
     });
   return {
@@ -269,7 +269,7 @@ function nothing(document: Fields, kind: ManifestKind, mediaType: string): Manif
 function requireFewLayers(list: unknown): void {
   // guard: manifest-layers
   if (Array.isArray(list) && list.length > MAX_LAYERS)
-    throw new Fault('MANIFEST_TOO_LARGE', `manifest of ${list.length} layers`, {
+    throw new MirrorError('MANIFEST_TOO_LARGE', `manifest of ${list.length} layers`, {
       operation: 'parse manifest',
     });
 }
@@ -371,7 +371,7 @@ function digestAt(value: unknown, path: string): string {
   if (typeof value !== 'string') throw invalid(`has no digest at '${path}'`);
   // guard: descriptor-digest
   if (!isDigest(value))
-    throw new Fault('DIGEST_INVALID', `'${printable(value)}' at '${path}' is no digest`, {
+    throw new MirrorError('DIGEST_INVALID', `'${printable(value)}' at '${path}' is no digest`, {
       operation: 'parse manifest',
     });
   return value;
@@ -398,8 +398,8 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function invalid(what: string): Fault {
-  return new Fault('MANIFEST_INVALID', `manifest ${printable(what)}`, {
+function invalid(what: string): MirrorError {
+  return new MirrorError('MANIFEST_INVALID', `manifest ${printable(what)}`, {
     operation: 'parse manifest',
   });
 }

@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { isDigest } from './digest.ts';
 
 /** OCI Distribution 1.1, "Pulling manifests": the grammar of a tag. */
@@ -9,23 +9,25 @@ export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** `text` itself, where it is a tag. @throws Fault `TAG_INVALID` */
+/** `text` itself, where it is a tag. @throws MirrorError `TAG_INVALID` */
 export function requireTag(text: string): string {
   // guard: tag-grammar
   if (!isTag(text))
-    throw new Fault('TAG_INVALID', `'${printable(text)}' is no tag`, { operation: 'parse tag' });
+    throw new MirrorError('TAG_INVALID', `'${printable(text)}' is no tag`, {
+      operation: 'parse tag',
+    });
   return text;
 }
 
 /**
  * `text` itself, where it is a tag or a digest: only such a text is put into a URL.
- * @throws Fault `TAG_INVALID`, or `DIGEST_INVALID` where it has the colon of a digest
+ * @throws MirrorError `TAG_INVALID`, or `DIGEST_INVALID` where it has the colon of a digest
  */
 export function requireReference(text: string): string {
   if (isDigest(text)) return text;
   // guard: reference-grammar
   if (text.includes(':'))
-    throw new Fault('DIGEST_INVALID', `'${printable(text)}' is no digest`, {
+    throw new MirrorError('DIGEST_INVALID', `'${printable(text)}' is no digest`, {
       operation: 'parse reference',
     });
   return requireTag(text);

@@ -36,7 +36,7 @@ export function parseReferrerTag(tag: string): ReferrerTag | undefined {
 /**
  * Tag of the fallback referrers index (OCI Distribution 1.1, "Referrers Tag Schema"): algorithm
  * cut to 32 and digest cut to 64 characters.
- * @throws Fault `DIGEST_INVALID`
+ * @throws MirrorError `DIGEST_INVALID`
  */
 export function referrersTag(digest: string): string {
   const { algorithm, hex } = parseDigest(digest);

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 
 interface Signature {
   readonly protected?: unknown;
@@ -9,7 +9,7 @@ interface Signature {
  * the document without its signatures (Docker Registry, "Image Manifest Version 2, Schema 1",
  * signed manifests: `formatLength` and `formatTail` of the protected header). An unsigned
  * document is its own payload.
- * @throws Fault `MANIFEST_INVALID`
+ * @throws MirrorError `MANIFEST_INVALID`
  */
 export function schema1Payload(bytes: Buffer, document: unknown): Buffer {
   const signatures = (document as { signatures?: unknown } | null)?.signatures;
@@ -49,8 +49,8 @@ function parseHeader(header: string): {
   }
 }
 
-function invalid(what: string): Fault {
-  return new Fault('MANIFEST_INVALID', `schema 1 manifest with an unusable ${what}`, {
+function invalid(what: string): MirrorError {
+  return new MirrorError('MANIFEST_INVALID', `schema 1 manifest with an unusable ${what}`, {
     operation: 'parse manifest',
   });
 }

@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /**
  * Fields of manifests that decide what is pulled. Readers differ on doubled keys (first, last) and
@@ -60,13 +60,13 @@ const ANNOTATIONS = 'annotations';
  * Refuses a JSON text in which one object has a decisive key twice, or one that differs from its
  * proper spelling by case only, and one that is deeper than Go reads. What stands in annotations is left alone.
  * @param text JSON that parses
- * @throws Fault `MANIFEST_INVALID`
+ * @throws MirrorError `MANIFEST_INVALID`
  */
 export function refuseDoubledKeys(text: string): void {
   const found = doubledKey(text);
   // guard: manifest-doubled-key
   if (found !== undefined)
-    throw new Fault('MANIFEST_INVALID', `manifest has the key '${printable(found)}' twice`, {
+    throw new MirrorError('MANIFEST_INVALID', `manifest has the key '${printable(found)}' twice`, {
       operation: 'parse manifest',
     });
 }
@@ -82,7 +82,7 @@ function doubledKey(text: string): string | undefined {
         expectsKey = text[at] === '{';
         // guard: manifest-depth
         if (nesting.open(expectsKey) > MAX_DEPTH)
-          throw new Fault('MANIFEST_INVALID', `manifest is deeper than ${MAX_DEPTH} levels`, {
+          throw new MirrorError('MANIFEST_INVALID', `manifest is deeper than ${MAX_DEPTH} levels`, {
             operation: 'parse manifest',
           });
         break;

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 
 /** One option: how it is written on the command line and in the environment, and what it means. */
 export interface Option<T> {
@@ -152,10 +152,10 @@ function parseDurationMs(value: string): number {
 
 /**
  * Refuses an option's value after parsing, in the same form as the parser does.
- * @throws Fault `OPTION_INVALID`
+ * @throws MirrorError `OPTION_INVALID`
  */
 export function refuseOption(name: string, reason: string): never {
-  throw new Fault('OPTION_INVALID', `${name} ${reason}`, { field: name });
+  throw new MirrorError('OPTION_INVALID', `${name} ${reason}`, { field: name });
 }
 
 function shape(

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { refuseOption, type Option, type OptionTable, type OptionValues } from './option.ts';
 
 /**
@@ -6,7 +6,7 @@ import { refuseOption, type Option, type OptionTable, type OptionValues } from '
  * default. An empty variable counts as unset; whatever else holds no value is refused.
  *
  * @param argv arguments after the program's name; `--flag value`, `--flag=value`, `--switch`
- * @throws Fault `OPTION_INVALID` with the option's name as field, for an unknown or malformed one
+ * @throws MirrorError `OPTION_INVALID` with the option's name as field, for an unknown or malformed one
  */
 export function parseOptions<T extends OptionTable>(
   table: T,
@@ -21,7 +21,7 @@ export function parseOptions<T extends OptionTable>(
       values[name] = option.read(texts);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Fault('OPTION_INVALID', `${source} ${reason}`, { field: source });
+      throw new MirrorError('OPTION_INVALID', `${source} ${reason}`, { field: source });
     }
   }
   return values as OptionValues<T>;
@@ -50,7 +50,7 @@ export function givenOptions<T extends OptionTable>(
 /**
  * Refuses the first of these options that was given: who gives one expects that it does something.
  * @param reason what the option lacks, after its name: `is for --once`
- * @throws Fault `OPTION_INVALID` with the option as it was written
+ * @throws MirrorError `OPTION_INVALID` with the option as it was written
  */
 export function refuseWithoutEffect<N>(
   given: ReadonlyMap<N, string>,
@@ -113,7 +113,7 @@ function flagsOf(table: OptionTable, argv: readonly string[]): Map<string, strin
     if (value === undefined || value.trim() === '') throw withoutValue(written);
     const before = given.get(name);
     if (before !== undefined && !option.repeatable) {
-      throw new Fault('OPTION_INVALID', `${written} is given twice`, { field: written });
+      throw new MirrorError('OPTION_INVALID', `${written} is given twice`, { field: written });
     }
     given.set(name, [...(before ?? []), value]);
   }
@@ -128,13 +128,13 @@ function valueAfter(
   return next !== undefined && byFlag.has(next.split('=', 1)[0] ?? '') ? undefined : next;
 }
 
-function withoutValue(name: string): Fault {
-  return new Fault('OPTION_INVALID', `${name} wants a value`, { field: name });
+function withoutValue(name: string): MirrorError {
+  return new MirrorError('OPTION_INVALID', `${name} wants a value`, { field: name });
 }
 
-function unknownOption(argument: string, flags: readonly string[]): Fault {
+function unknownOption(argument: string, flags: readonly string[]): MirrorError {
   const written = argument.split('=')[0] ?? argument;
   const near = flags.find((flag) => flag.startsWith(written) || written.startsWith(flag));
   const hint = near === undefined ? '--help lists the options' : `did you mean ${near}?`;
-  return new Fault('OPTION_INVALID', `${written} is no option: ${hint}`, { field: written });
+  return new MirrorError('OPTION_INVALID', `${written} is no option: ${hint}`, { field: written });
 }

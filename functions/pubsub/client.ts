@@ -1,6 +1,6 @@
 import type { PubSub } from '@google-cloud/pubsub';
 
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /**
  * The Pub/Sub client of a process: made at first use, since its loading takes half a second, and made
@@ -9,13 +9,13 @@ import { Fault, printable } from '../fault.ts';
 export interface QueueClient {
   /**
    * The client for one call, once its credentials and its project are known.
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`; the next call begins with a client made anew
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`; the next call begins with a client made anew
    */
   open(): Promise<OpenClient>;
   /**
    * A client of its own for streams: calls that get no answer do not end it. Its keepalive notices a
    * dead connection, and a stream opens another by itself.
-   * @throws Fault `CREDENTIALS_UNAVAILABLE`
+   * @throws MirrorError `CREDENTIALS_UNAVAILABLE`
    */
   openStream(): Promise<StreamClient>;
   /** Closes the connections; nothing where there are none. */
@@ -237,9 +237,13 @@ export function codeOf(error: unknown): number | undefined {
 }
 
 /** Only the text of a library's error: it carries the request, with what authorized it. */
-function unavailable(error: unknown): Fault {
+function unavailable(error: unknown): MirrorError {
   const reason = error instanceof Error ? error.message : String(error);
-  return new Fault('CREDENTIALS_UNAVAILABLE', `no credentials for Pub/Sub: ${printable(reason)}`, {
-    operation: 'get credentials for Pub/Sub',
-  });
+  return new MirrorError(
+    'CREDENTIALS_UNAVAILABLE',
+    `no credentials for Pub/Sub: ${printable(reason)}`,
+    {
+      operation: 'get credentials for Pub/Sub',
+    },
+  );
 }

@@ -2,12 +2,12 @@ import type { PubSub, Topic } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import type { MirrorEvent } from '../contract/event.ts';
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { CALL_TIMEOUT_MS, codeOf, type QueueClient } from './client.ts';
 
 /** Sends messages that must not get lost: it returns when the broker has them. */
 export interface Publisher {
-  /** @throws Fault `PUBLISH_FAILED`, `CREDENTIALS_UNAVAILABLE`: the message may or may not be there */
+  /** @throws MirrorError `PUBLISH_FAILED`, `CREDENTIALS_UNAVAILABLE`: the message may or may not be there */
   publish(message: EncodedEvent): Promise<unknown>;
 }
 
@@ -19,7 +19,7 @@ export interface TopicPublisher extends Publisher {
    * Sends messages in one request for each 100, and waits until the broker has accepted them.
    * @returns one outcome a message, in their order: nothing, or the fault. Never rejects.
    */
-  publishEach(messages: readonly EncodedEvent[]): Promise<readonly (Fault | undefined)[]>;
+  publishEach(messages: readonly EncodedEvent[]): Promise<readonly (MirrorError | undefined)[]>;
 }
 
 /** How a topic is published to. */
@@ -58,7 +58,9 @@ export function topicPublisher(
   }
 
   /** The id of each message, or why it has none. */
-  async function send(messages: readonly EncodedEvent[]): Promise<readonly (string | Fault)[]> {
+  async function send(
+    messages: readonly EncodedEvent[],
+  ): Promise<readonly (string | MirrorError)[]> {
     try {
       const { pubsub, inTime, ended } = await client.open();
       const topic = topicOf(pubsub);
@@ -76,10 +78,10 @@ export function topicPublisher(
       const failed = results.find((result) => result.status === 'rejected');
       ended(failed?.reason);
       return results.map((result) =>
-        result.status === 'rejected' ? publishFault(result.reason, topic.name) : result.value,
+        result.status === 'rejected' ? publishError(result.reason, topic.name) : result.value,
       );
     } catch (error) {
-      const fault = error instanceof Fault ? error : publishFault(error, topicName);
+      const fault = error instanceof MirrorError ? error : publishError(error, topicName);
       return messages.map(() => fault);
     }
   }
@@ -87,11 +89,11 @@ export function topicPublisher(
   return {
     async publishEach(messages) {
       const outcomes = await send(messages);
-      return outcomes.map((outcome) => (outcome instanceof Fault ? outcome : undefined));
+      return outcomes.map((outcome) => (outcome instanceof MirrorError ? outcome : undefined));
     },
     async publish(message) {
       const [outcome = ''] = await send([message]);
-      if (outcome instanceof Fault) throw outcome;
+      if (outcome instanceof MirrorError) throw outcome;
       return outcome;
     },
   };
@@ -99,7 +101,7 @@ export function topicPublisher(
 
 /**
  * Publishes events side by side.
- * @throws Fault `PUBLISH_FAILED` when any failed, after all have ended; `EVENT_TOO_LARGE`
+ * @throws MirrorError `PUBLISH_FAILED` when any failed, after all have ended; `EVENT_TOO_LARGE`
  */
 export async function publishAll(
   publisher: Publisher,
@@ -112,10 +114,10 @@ export async function publishAll(
 }
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
-function publishFault(error: unknown, topicName: string): Fault {
+function publishError(error: unknown, topicName: string): MirrorError {
   const text = error instanceof Error ? error.message : String(error);
   const status = codeOf(error);
-  return new Fault('PUBLISH_FAILED', `publish to ${topicName}: ${printable(text)}`, {
+  return new MirrorError('PUBLISH_FAILED', `publish to ${topicName}: ${printable(text)}`, {
     operation: 'publish event',
     ...(status === undefined ? {} : { status }),
   });

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Message, Subscription } from '@google-cloud/pubsub';
 
 import type { EncodedEvent } from '../contract/codec.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { codeOf, DEADLINE_EXCEEDED, type QueueClient } from './client.ts';
 
 /** A pulled message, leased until it is settled. */
@@ -25,7 +25,7 @@ export interface PullOptions {
   readonly maxExtensionSeconds: number;
   readonly onMessage: (message: PulledMessage) => void;
   /** The pull failed for good: the subscription is not there, or must not be pulled. */
-  readonly onFault: (fault: Fault) => void;
+  readonly onFault: (fault: MirrorError) => void;
 }
 
 /** A subscription being pulled. */
@@ -66,7 +66,7 @@ interface OpenSubscription {
 /**
  * Pulls a subscription, by its id or full name, until it is closed. A server that accepts the
  * connection and says nothing is left for a connection of a client made anew.
- * @throws Fault `CREDENTIALS_UNAVAILABLE`
+ * @throws MirrorError `CREDENTIALS_UNAVAILABLE`
  */
 export async function pullSubscription(
   client: QueueClient,
@@ -108,14 +108,14 @@ export async function pullSubscription(
       if (isClosing || isGivenUp) return;
       // The stream's own deadline is no error: this one is that of its connection.
       if (codeOf(error) !== DEADLINE_EXCEEDED) {
-        options.onFault(pullFault(error, subscriptionName));
+        options.onFault(pullError(error, subscriptionName));
         return;
       }
       isGivenUp = true;
       giveUp();
       open = opened();
       open.catch((fault: unknown) => {
-        options.onFault(pullFault(fault, subscriptionName));
+        options.onFault(pullError(fault, subscriptionName));
       });
     });
     return { subscription, openedAtMs: performance.now() };
@@ -160,10 +160,10 @@ function pulled(message: Message, onSettled: () => void): PulledMessage {
 }
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
-function pullFault(error: unknown, subscriptionName: string): Fault {
-  if (error instanceof Fault) return error;
+function pullError(error: unknown, subscriptionName: string): MirrorError {
+  if (error instanceof MirrorError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  return new Fault('PULL_FAILED', `pull ${subscriptionName}: ${text}`, {
+  return new MirrorError('PULL_FAILED', `pull ${subscriptionName}: ${text}`, {
     operation: 'pull messages',
   });
 }

@@ -1,4 +1,4 @@
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { CALL_TIMEOUT_MS, codeOf, type OpenClient, type QueueClient } from './client.ts';
 import { MAX_LEASE_SECONDS } from './puller.ts';
 
@@ -30,7 +30,7 @@ const PERMISSION_DENIED = 7;
 /**
  * Reads a subscription, which proves that the broker is there: a stream that is opened to a broker
  * that says nothing looks like one of an empty subscription.
- * @throws Fault `PULL_FAILED` where nobody answers, the subscription is not there, or it pushes;
+ * @throws MirrorError `PULL_FAILED` where nobody answers, the subscription is not there, or it pushes;
  *   `CREDENTIALS_UNAVAILABLE`, `ABORTED`
  */
 export async function readSubscription(
@@ -47,7 +47,7 @@ export async function readSubscription(
       signal,
     );
     const endpoint = found.pushConfig?.pushEndpoint ?? '';
-    if (endpoint !== '') throw pullFault(name, `it pushes to ${endpoint} and cannot be pulled`);
+    if (endpoint !== '') throw pullError(name, `it pushes to ${endpoint} and cannot be pulled`);
     // Another attempt of the job, which was killed, leased by its own deadline.
     const deadlineSeconds = Math.max(found.ackDeadlineSeconds ?? 0, MAX_LEASE_SECONDS);
     const { retryPolicy } = found;
@@ -70,13 +70,13 @@ export async function readSubscription(
         longestBackoffMs: 1000 * LONGEST_SECONDS,
       };
     }
-    throw pullFault(name, error);
+    throw pullError(name, error);
   }
 }
 
 /**
  * Whether a message can be had now; it is handed back.
- * @throws Fault `PULL_FAILED` where nobody answers; `CREDENTIALS_UNAVAILABLE`, `ABORTED`
+ * @throws MirrorError `PULL_FAILED` where nobody answers; `CREDENTIALS_UNAVAILABLE`, `ABORTED`
  */
 export async function hasMessage(
   client: QueueClient,
@@ -112,7 +112,7 @@ export async function hasMessage(
     if (ackIds.length > 0) await call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 });
     return ackIds.length > 0;
   } catch (error) {
-    throw pullFault(name, error);
+    throw pullError(name, error);
   }
 }
 
@@ -130,7 +130,7 @@ async function answered<T>(
 ): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => {
-    reject(new Fault('ABORTED', 'the work was interrupted', { operation: 'pull messages' }));
+    reject(new MirrorError('ABORTED', 'the work was interrupted', { operation: 'pull messages' }));
   };
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
@@ -147,10 +147,10 @@ async function answered<T>(
 }
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
-function pullFault(name: string, error: unknown): Fault {
-  if (error instanceof Fault) return error;
+function pullError(name: string, error: unknown): MirrorError {
+  if (error instanceof MirrorError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  return new Fault('PULL_FAILED', `pull ${name}: ${printable(text)}`, {
+  return new MirrorError('PULL_FAILED', `pull ${name}: ${printable(text)}`, {
     operation: 'pull messages',
   });
 }

@@ -1,7 +1,7 @@
 import { essence } from '../oci/media-types.ts';
 import { parseChallenges } from './challenge.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 import { hasRegistryForm, isPage, namesApi } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
@@ -14,7 +14,7 @@ const MAX_FORM_BYTES = 256;
 export function isRegistryWord(
   method: 'GET' | 'HEAD',
   answer: Answer,
-  memory: HostMemory,
+  memory: HostCapabilities,
 ): boolean {
   return hasRegistryForm(answer) || memory.bareNotFound.has(formOf(method, answer));
 }
@@ -26,7 +26,7 @@ export function isRegistryWord(
  * in the same way: three requests, once per host and form.
  * @param ask asks the question again
  * @param patienceMs longest pause of the host that is waited for. Default: what the deadline leaves
- * @throws Fault `RESPONSE_INVALID` where it is not
+ * @throws MirrorError `RESPONSE_INVALID` where it is not
  */
 export async function requireAbsence(
   target: Target,
@@ -49,7 +49,11 @@ export async function requireAbsence(
 }
 
 /** A 404 of this form was confirmed: the next one is believed. Pages are never: any front has them. */
-export function rememberForm(method: 'GET' | 'HEAD', answer: Answer, memory: HostMemory): void {
+export function rememberForm(
+  method: 'GET' | 'HEAD',
+  answer: Answer,
+  memory: HostCapabilities,
+): void {
   if (isPage(answer) || answer.body.length > MAX_FORM_BYTES) return;
   if (memory.bareNotFound.size >= MAX_FORMS) memory.bareNotFound.clear();
   memory.bareNotFound.add(formOf(method, answer));

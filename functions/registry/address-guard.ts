@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net';
 
 import ipaddr from 'ipaddr.js';
 
-import { Fault, printable } from '../fault.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /** Which addresses that are not public may be spoken to. */
 export interface AddressRules {
@@ -58,7 +58,7 @@ export function judgeAddress(
 /**
  * Refuses a URL whose host is an address that may not be spoken to. The URL must come from the
  * WHATWG parser, which turns `2130706433` and `0x7f.1` into `127.0.0.1`; no look-up happens for these.
- * @throws Fault `ADDRESS_REFUSED`
+ * @throws MirrorError `ADDRESS_REFUSED`
  */
 export function checkLiteral(url: URL, rules: AddressRules): void {
   const literal = url.hostname.replace(/^\[|\]$/g, '');
@@ -71,7 +71,7 @@ export function checkLiteral(url: URL, rules: AddressRules): void {
 /**
  * Refuses a connection whose other end may not be spoken to, whatever led there.
  * @param address the socket's `remoteAddress`
- * @throws Fault `ADDRESS_REFUSED`
+ * @throws MirrorError `ADDRESS_REFUSED`
  */
 export function checkConnected(
   address: string | undefined,
@@ -104,8 +104,8 @@ export function guardedLookup(
         callback(error, '', 0);
         return;
       }
-      const allowed = addressesOrFault(host, addresses, rules);
-      if (allowed instanceof Fault) {
+      const allowed = addressesOrError(host, addresses, rules);
+      if (allowed instanceof MirrorError) {
         callback(allowed, '', 0);
         return;
       }
@@ -119,11 +119,11 @@ export function guardedLookup(
   };
 }
 
-function addressesOrFault(
+function addressesOrError(
   host: string,
   addresses: readonly LookupAddress[],
   rules: AddressRules,
-): readonly LookupAddress[] | Fault {
+): readonly LookupAddress[] | MirrorError {
   const refusal = addresses
     .map(({ address }) => judgeAddress(address, host, rules))
     .find((found) => found !== undefined);
@@ -142,14 +142,14 @@ function innermost(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv
   return ipaddr.fromByteArray(address.toByteArray().slice(12));
 }
 
-function refused(host: string, refusal: AddressRefusal): Fault {
+function refused(host: string, refusal: AddressRefusal): MirrorError {
   const words: Record<AddressRefusal, string> = {
     Unreadable: 'an unreadable address',
     Never: 'an address that no registry may have',
     Private: 'a private address',
     Loopback: 'a loopback address',
   };
-  return new Fault('ADDRESS_REFUSED', `${printable(host)} is at ${words[refusal]}`, {
+  return new MirrorError('ADDRESS_REFUSED', `${printable(host)} is at ${words[refusal]}`, {
     operation: 'connect',
   });
 }

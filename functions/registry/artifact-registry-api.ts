@@ -1,8 +1,8 @@
 import type { RepositoryName } from '../contract/destination.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 import type { JsonCall } from './json-call.ts';
 
 /** How Artifact Registry's own API is asked. */
@@ -36,13 +36,13 @@ export function locationOf(host: string, standIn: string | undefined): string | 
  * Tag → digest of a whole package, from the method `projects.locations.repositories.packages.tags.list`, which
  * knows no limit of 10,000.
  * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered
- * @throws Fault `LIST_TOO_LARGE` over {@link MAX_PAGES}, and those of the call
+ * @throws MirrorError `LIST_TOO_LARGE` over {@link MAX_PAGES}, and those of the call
  */
 export async function listTagDigests(
   api: ArtifactRegistryApi,
   repository: RepositoryName,
   location: string,
-  memory: HostMemory,
+  memory: HostCapabilities,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string> | undefined> {
   if (memory.tagApiRefused) return undefined;
@@ -68,10 +68,14 @@ export async function listTagDigests(
     if (typeof next !== 'string' || next === '' || next === pageToken) return found;
     // guard: tag-api-pages
     if (page >= MAX_PAGES)
-      throw new Fault('LIST_TOO_LARGE', `the package has more than ${MAX_PAGES * PAGE_SIZE} tags`, {
-        operation: 'list tags',
-        side: 'destination',
-      });
+      throw new MirrorError(
+        'LIST_TOO_LARGE',
+        `the package has more than ${MAX_PAGES * PAGE_SIZE} tags`,
+        {
+          operation: 'list tags',
+          side: 'destination',
+        },
+      );
     pageToken = next;
   }
 }

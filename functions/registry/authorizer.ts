@@ -5,7 +5,7 @@ import {
   type Credential,
   type Credentials,
 } from '../auth/credentials.ts';
-import { isFault } from '../fault.ts';
+import { isMirrorError } from '../errors.ts';
 import { basicHeader, type AskRealm, type BearerTokens, type IssuedToken } from './bearer.ts';
 import {
   parseChallenges,
@@ -60,7 +60,7 @@ export interface Authorizer {
    * Learns from a refusal and its challenge. True: presenting something else may help.
    * @param isRoots the challenge is that of the API's root, whose scope is an example's (GHCR's names
    *   `user/image`). Default: the answer's own
-   * @throws Fault `REALM_REFUSED`
+   * @throws MirrorError `REALM_REFUSED`
    */
   refused(
     used: Authorization,
@@ -72,7 +72,7 @@ export interface Authorizer {
    * Learns from a 403 or 404 to a request that presented nothing, by the challenge of the API's root. True:
    * presenting something may show more. What has shown something without a token, and whose realm gives
    * none, hides nothing: then the answer stands, and is not doubted again.
-   * @throws Fault of the realm, where the repository has shown nothing so far, or a credential was refused
+   * @throws MirrorError of the realm, where the repository has shown nothing so far, or a credential was refused
    */
   hidden(
     used: Authorization,
@@ -234,8 +234,9 @@ class HostAuthorizer implements Authorizer {
       if (way?.kind === 'bearer') await this.#bearerToken(way, scope, signal);
     } catch (error) {
       // What answers without a token is believed; a pause is waited for, as anywhere.
-      if (!learnt.shows || signal.aborted || isFault(error, 'ABORTED', 'RATE_LIMITED')) throw error;
-      const isRefused = isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
+      if (!learnt.shows || signal.aborted || isMirrorError(error, 'ABORTED', 'RATE_LIMITED'))
+        throw error;
+      const isRefused = isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED');
       // A credential that is refused is there to be mended, and may show more then.
       if (isRefused && (await this.#credential(scope.path)) !== undefined) throw error;
       learnt.hidesNothing = isRefused;
@@ -299,7 +300,7 @@ class HostAuthorizer implements Authorizer {
     try {
       return await this.#present(guess, scope, signal);
     } catch (error) {
-      if (isFault(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED')) return undefined;
+      if (isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED')) return undefined;
       throw error;
     }
   }
@@ -358,7 +359,8 @@ class HostAuthorizer implements Authorizer {
     try {
       return await this.#askToken(way, scope, credential, signal);
     } catch (error) {
-      if (!isFault(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined) throw error;
+      if (!isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined)
+        throw error;
       this.#credentials.refused(this.#registry.host);
       const changed = await this.#credential(scope.path);
       if (changed === undefined || isSameCredential(changed, credential)) throw error;

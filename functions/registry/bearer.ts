@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { Credential } from '../auth/credentials.ts';
 import { SingleFlight, timeLimit, type Timing } from '../concurrency.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { Answer } from './failure.ts';
 import { codeOfStatus } from './failure.ts';
@@ -42,7 +42,7 @@ export interface IssuedToken {
 export interface BearerTokens {
   /**
    * A token that is good for at least the next seconds. Questions of the same key share one answer.
-   * @throws Fault `UNAUTHORIZED`, `FORBIDDEN`, `RESPONSE_INVALID` and those of the way
+   * @throws MirrorError `UNAUTHORIZED`, `FORBIDDEN`, `RESPONSE_INVALID` and those of the way
    */
   token(question: TokenQuestion, ask: AskRealm, signal: AbortSignal): Promise<IssuedToken>;
   /** The registry refused this token: it is not given out again. */
@@ -146,18 +146,22 @@ async function fetchToken(
  * The fault of a realm that gives no token, in its own words. Whatever the status of a refusal, the
  * realm is there and an operator can mend what it refuses.
  */
-function tokenRefused({ credential }: TokenQuestion, answer: Answer): Fault {
+function tokenRefused({ credential }: TokenQuestion, answer: Answer): MirrorError {
   const { status } = answer;
   const code = codeOfStatus(status);
   const mendable = code === 'NOT_FOUND' || code === 'REQUEST_REFUSED' ? 'UNAUTHORIZED' : code;
   const { message, codes } = parseErrorBody(answer.body);
   const says = withoutSecrets(message, credential);
-  return new Fault(mendable, `the token realm answers ${status}${says === '' ? '' : `: ${says}`}`, {
-    operation: GET_TOKEN,
-    status,
-    url: redactUrl(answer.url),
-    registryCodes: codes,
-  });
+  return new MirrorError(
+    mendable,
+    `the token realm answers ${status}${says === '' ? '' : `: ${says}`}`,
+    {
+      operation: GET_TOKEN,
+      status,
+      url: redactUrl(answer.url),
+      registryCodes: codes,
+    },
+  );
 }
 
 /** Shorter texts stand in any sentence by chance. */
@@ -245,8 +249,8 @@ function readToken(body: Buffer): Issued {
   return { token, lifeMs: Math.min(lifeS * 1000, MAX_LIFE_MS) };
 }
 
-function invalid(what: string): Fault {
-  return new Fault('RESPONSE_INVALID', `the token realm answers with ${what}`, {
+function invalid(what: string): MirrorError {
+  return new MirrorError('RESPONSE_INVALID', `the token realm answers with ${what}`, {
     operation: GET_TOKEN,
   });
 }

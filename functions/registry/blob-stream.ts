@@ -2,12 +2,12 @@ import type { Hash } from 'node:crypto';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { finished, Readable } from 'node:stream';
 
-import { Fault, isFault } from '../fault.ts';
+import { MirrorError, isMirrorError } from '../errors.ts';
 import { hashFor, hashMatches } from '../oci/digest.ts';
 import { failure, isOpen, located, type Answer, type Asked, type OpenAnswer } from './failure.ts';
 import type { IdleTimer } from './idle-timer.ts';
 import { redactUrl } from './redact.ts';
-import { abortFault, type Timing } from '../concurrency.ts';
+import { abortError, type Timing } from '../concurrency.ts';
 
 // The bytes of a blob, from one connection into the other: what lies ready at the source is gathered,
 // hashed and given on as one piece.
@@ -30,7 +30,7 @@ export interface BlobReaderOptions {
     signal: AbortSignal,
     patienceMs: number,
   ) => Promise<OpenAnswer | Answer>;
-  /** Makes sure that a 404 is the registry's own. @throws Fault `RESPONSE_INVALID` where it is not */
+  /** Makes sure that a 404 is the registry's own. @throws MirrorError `RESPONSE_INVALID` where it is not */
   readonly requireAbsence: (answer: Answer, signal: AbortSignal) => Promise<void>;
   readonly timing: Timing;
   /** False: Ranges of this blob came to wrong bytes before; a broken download stays broken. */
@@ -64,7 +64,7 @@ const MIN_PART_BYTES = 64 * 1024;
  * and a resumed download where the pause is longer than it may starve: with its fault, which names
  * the pause.
  * @returns undefined where it is not there (404)
- * @throws Fault `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`, `RATE_LIMITED`; later ones
+ * @throws MirrorError `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`, `RATE_LIMITED`; later ones
  *   through the stream
  */
 export async function readBlob(
@@ -144,21 +144,21 @@ class Download {
           if (readBytes === blob.sizeBytes) break;
           const partBytes = readBytes - resumedAtBytes;
           if (partBytes < MIN_PART_BYTES) {
-            throw new Fault('NETWORK', `only ${partBytes} bytes of the rest came`);
+            throw new MirrorError('NETWORK', `only ${partBytes} bytes of the rest came`);
           }
           resumedAtBytes = readBytes;
           skipBytes = await this.#resume(readBytes, movedAtMs);
           continue;
         }
         if (readBytes < blob.sizeBytes) {
-          throw new Fault(
+          throw new MirrorError(
             'NETWORK',
             `the body ended after ${readBytes} of ${blob.sizeBytes} bytes`,
           );
         }
         break;
       } catch (error) {
-        if (!isFault(error, 'NETWORK', 'TIMEOUT')) throw error;
+        if (!isMirrorError(error, 'NETWORK', 'TIMEOUT')) throw error;
         const stalledMs = timing.now() - movedAtMs;
         const hopeless = resumes >= MAX_RESUMES || stalledMs > MAX_STALL_MS || this.#signal.aborted;
         if (hopeless || !this.#options.mayResume) throw located(error, asked, answer.url);
@@ -188,7 +188,7 @@ class Download {
     this.#answer = answer;
     if (this.#signal.aborted) {
       this.letGo();
-      throw abortFault(this.#signal);
+      throw abortError(this.#signal);
     }
     if (answer.status === 200) {
       checkWhole(answer, this.#options);
@@ -211,7 +211,7 @@ class Download {
     this.#answer = answer;
     if (this.#signal.aborted) {
       this.letGo();
-      throw abortFault(this.#signal);
+      throw abortError(this.#signal);
     }
     checkWhole(answer, this.#options);
     return readBytes;
@@ -223,13 +223,13 @@ class Download {
   }
 
   #current(): OpenAnswer {
-    if (this.#answer === undefined) throw abortFault(this.#signal);
+    if (this.#answer === undefined) throw abortError(this.#signal);
     return this.#answer;
   }
 }
 
 /** The registry has begun to send the blob: a 404 to the rest says nothing of whether it is there. */
-function brokenOff(answer: Answer, asked: Asked): Fault {
+function brokenOff(answer: Answer, asked: Asked): MirrorError {
   return failure(answer, asked, answer.status === 404 ? 'RESPONSE_INVALID' : undefined);
 }
 
@@ -256,12 +256,16 @@ function checkWhole(answer: OpenAnswer, options: BlobReaderOptions): void {
   const { blob, asked } = options;
   // guard: blob-partial
   if (answer.status !== 200)
-    throw new Fault('RESPONSE_INVALID', 'the registry answers with a part where all was asked', {
-      operation: asked.operation,
-      side: asked.side,
-      url: redactUrl(answer.url),
-      status: answer.status,
-    });
+    throw new MirrorError(
+      'RESPONSE_INVALID',
+      'the registry answers with a part where all was asked',
+      {
+        operation: asked.operation,
+        side: asked.side,
+        url: redactUrl(answer.url),
+        status: answer.status,
+      },
+    );
   const length = answer.header('content-length');
   // guard: blob-content-length
   if (length !== undefined && length !== String(blob.sizeBytes))
@@ -274,7 +278,7 @@ function verify(hash: Hash, resumes: number, options: BlobReaderOptions, answer:
   if (!matches && resumes > 0) onWrongAfterResume();
   // guard: blob-digest
   if (!matches)
-    throw new Fault('DIGEST_MISMATCH', 'the bytes have another digest', {
+    throw new MirrorError('DIGEST_MISMATCH', 'the bytes have another digest', {
       operation: asked.operation,
       side: asked.side,
       url: redactUrl(answer.url),
@@ -282,8 +286,12 @@ function verify(hash: Hash, resumes: number, options: BlobReaderOptions, answer:
     });
 }
 
-function wrongSize(bytes: number, { blob, asked }: BlobReaderOptions, answer: OpenAnswer): Fault {
-  return new Fault('SIZE_MISMATCH', `${bytes} bytes in place of ${blob.sizeBytes}`, {
+function wrongSize(
+  bytes: number,
+  { blob, asked }: BlobReaderOptions,
+  answer: OpenAnswer,
+): MirrorError {
+  return new MirrorError('SIZE_MISMATCH', `${bytes} bytes in place of ${blob.sizeBytes}`, {
     operation: asked.operation,
     side: asked.side,
     url: redactUrl(answer.url),
@@ -309,7 +317,7 @@ class BlobStream extends Readable {
   /** Answered by one `push`, before which it is not called again (Node, "readable._read(size)"). */
   override _read(): void {
     this.#pull().catch((error: unknown) => {
-      this.destroy(error instanceof Error ? error : abortFault(AbortSignal.abort()));
+      this.destroy(error instanceof Error ? error : abortError(AbortSignal.abort()));
     });
   }
 
@@ -433,7 +441,7 @@ export interface StreamSender {
    * Gives chunk by chunk, up to the last byte or until it is stopped. The idle timer runs only while
    * the connection has bytes to take.
    * @returns whether the connection took all bytes
-   * @throws Fault `SIZE_MISMATCH` where the stream has more or fewer bytes, and what the stream throws
+   * @throws MirrorError `SIZE_MISMATCH` where the stream has more or fewer bytes, and what the stream throws
    */
   send(): Promise<boolean>;
   /**
@@ -556,6 +564,6 @@ class Sender implements StreamSender {
   }
 }
 
-function wrongLength(bytes: number, sizeBytes: number): Fault {
-  return new Fault('SIZE_MISMATCH', `${bytes} bytes in place of ${sizeBytes}`);
+function wrongLength(bytes: number, sizeBytes: number): MirrorError {
+  return new MirrorError('SIZE_MISMATCH', `${bytes} bytes in place of ${sizeBytes}`);
 }

@@ -1,4 +1,4 @@
-import { isFault } from '../fault.ts';
+import { isMirrorError } from '../errors.ts';
 import { failure, type Answer, type Asked, type OpenAnswer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
@@ -38,8 +38,8 @@ export async function headBlob(
  * question, and where they redirect it to a store whose signed URL is for a GET, or to where nobody may follow.
  */
 export function isHeadRefused(error: unknown): boolean {
-  if (isFault(error, 'SERVER_ERROR')) return error.status === 501;
-  return isFault(
+  if (isMirrorError(error, 'SERVER_ERROR')) return error.status === 501;
+  return isMirrorError(
     error,
     'UNAUTHORIZED',
     'FORBIDDEN',

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** Largest error body that is read; the rest says nothing new. ggcr caps at the same. */
@@ -16,7 +16,7 @@ const GZIP_NAMES = new Set(['gzip', 'x-gzip']);
  * Reads a small body whole. The library below knows no limit, so every one has its cap here. `identity` is
  * asked for; caches that store gzip send it all the same, and it is unpacked within the same cap. What
  * says to be gzip and is not comes as it is.
- * @throws Fault `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for a body in another coding
+ * @throws MirrorError `RESPONSE_TOO_LARGE` beyond `maxBytes`, `RESPONSE_INVALID` for a body in another coding
  */
 export async function readBody(response: TransportResponse, maxBytes: number): Promise<Buffer> {
   const encoding = encodingOf(response);
@@ -24,14 +24,18 @@ export async function readBody(response: TransportResponse, maxBytes: number): P
   // guard: content-encoding
   if (!isGzip && isEncoded(encoding)) {
     response.discard();
-    throw new Fault('RESPONSE_INVALID', 'the registry encodes what it was asked to send plainly');
+    throw new MirrorError(
+      'RESPONSE_INVALID',
+      'the registry encodes what it was asked to send plainly',
+    );
   }
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of response.chunks) {
     sizeBytes += chunk.length;
     // guard: response-size
-    if (sizeBytes > maxBytes) throw new Fault('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes`);
+    if (sizeBytes > maxBytes)
+      throw new MirrorError('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
@@ -43,8 +47,8 @@ async function unpack(body: Buffer, maxBytes: number): Promise<Buffer> {
     return await gunzipped(body, { maxOutputLength: maxBytes }); // guard: unpacked-size, without: return await gunzipped(body);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
-      throw new Fault('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes when unpacked`);
-    throw new Fault('RESPONSE_INVALID', 'the registry sends gzip that cannot be unpacked');
+      throw new MirrorError('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes when unpacked`);
+    throw new MirrorError('RESPONSE_INVALID', 'the registry sends gzip that cannot be unpacked');
   }
 }
 

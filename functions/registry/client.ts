@@ -1,4 +1,4 @@
-import { Fault, toFault, type Side } from '../fault.ts';
+import { MirrorError, toMirrorError, type Side } from '../errors.ts';
 import type { AccessScope, Authorization, Authorizer, RootAnswer } from './authorizer.ts';
 import { GET_TOKEN } from './bearer.ts';
 import { parseChallenges } from './challenge.ts';
@@ -69,19 +69,22 @@ async function withRetries(
 }
 
 /** The pause that the realm of a token asked for: the starts of the registry itself are not closed for it. */
-function realmPauseMs({ operation, retryAfterMs = 0 }: Fault, { kind }: RegistryRequest): number {
+function realmPauseMs(
+  { operation, retryAfterMs = 0 }: MirrorError,
+  { kind }: RegistryRequest,
+): number {
   return kind !== 'token' && operation === GET_TOKEN ? retryAfterMs : 0;
 }
 
 /** What was thrown, as a fault that says what was asked, of whom. */
-function complete(error: unknown, parts: ClientParts, request: RegistryRequest): Fault {
+function complete(error: unknown, parts: ClientParts, request: RegistryRequest): MirrorError {
   const asked: Asked = { operation: request.operation, side: parts.side };
   const fault = located(
-    toFault(error, request.operation),
+    toMirrorError(error, request.operation),
     asked,
     new URL(request.target, parts.registry),
   );
-  if (error instanceof Fault && wasSentInFull(error)) markSentInFull(fault);
+  if (error instanceof MirrorError && wasSentInFull(error)) markSentInFull(fault);
   return fault;
 }
 

@@ -1,4 +1,4 @@
-import type { Side } from '../fault.ts';
+import type { Side } from '../errors.ts';
 
 /** What an exchange is about, for counting. */
 export type ExchangeKind =

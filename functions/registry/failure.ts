@@ -1,4 +1,4 @@
-import { Fault, type FaultCode, type FaultContext, type Side } from '../fault.ts';
+import { MirrorError, type ErrorCode, type ErrorContext, type Side } from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { redactUrl } from './redact.ts';
 
@@ -33,7 +33,7 @@ export interface Asked {
 }
 
 /** Codes of the body that decide before the status does (OCI Distribution 1.1, "Error Codes"). */
-const BY_CODE: Readonly<Record<string, FaultCode>> = {
+const BY_CODE: Readonly<Record<string, ErrorCode>> = {
   TOOMANYREQUESTS: 'RATE_LIMITED',
   UNAUTHORIZED: 'UNAUTHORIZED',
   DENIED: 'FORBIDDEN',
@@ -42,7 +42,7 @@ const BY_CODE: Readonly<Record<string, FaultCode>> = {
 };
 
 /** The fault code of a status without a deciding body. */
-export function codeOfStatus(status: number): FaultCode {
+export function codeOfStatus(status: number): ErrorCode {
   if (status === 401) return 'UNAUTHORIZED';
   if (status === 403) return 'FORBIDDEN';
   if (status === 404) return 'NOT_FOUND';
@@ -61,9 +61,9 @@ export function codeOfStatus(status: number): FaultCode {
 export function failure(
   answer: Answer,
   asked: Asked,
-  code?: FaultCode,
+  code?: ErrorCode,
   retryAfterMs?: number,
-): Fault {
+): MirrorError {
   const errors = parseErrorBody(answer.body);
   const named = errors.codes.map((name) => BY_CODE[name]).find((found) => found !== undefined);
   const decided = code ?? (answer.status >= 500 ? undefined : named) ?? codeOfStatus(answer.status);
@@ -71,7 +71,7 @@ export function failure(
   // A HEAD has no body to explain itself with.
   const pause = retryAfterMs === undefined ? '' : longPause(retryAfterMs);
   const message = `status ${answer.status}${pause}${errors.message === '' ? '' : `: ${says}${errors.message}`}`;
-  return new Fault(decided, message, {
+  return new MirrorError(decided, message, {
     operation: asked.operation,
     side: asked.side,
     url: redactUrl(answer.url),
@@ -96,10 +96,10 @@ function longPause(pauseMs: number): string {
 }
 
 /** A fault of the way there, completed by what was asked; its own words win. */
-export function located(fault: Fault, asked: Asked, url: URL): Fault {
+export function located(fault: MirrorError, asked: Asked, url: URL): MirrorError {
   if (fault.operation !== undefined && fault.side !== undefined && fault.url !== undefined)
     return fault;
-  const context: FaultContext = {
+  const context: ErrorContext = {
     operation: fault.operation ?? asked.operation,
     side: fault.side ?? asked.side,
     url: fault.url ?? redactUrl(url),
@@ -109,5 +109,5 @@ export function located(fault: Fault, asked: Asked, url: URL): Fault {
     ...(fault.field === undefined ? {} : { field: fault.field }),
     ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs }),
   };
-  return new Fault(fault.code, fault.message, context);
+  return new MirrorError(fault.code, fault.message, context);
 }

@@ -18,7 +18,7 @@ export interface JsonAnswer {
 
 /**
  * Makes one call: no redirects, no retries, at most 4 MiB.
- * @throws Fault of the way there: `NETWORK`, `TIMEOUT`, `ADDRESS_REFUSED`, `RESPONSE_TOO_LARGE`
+ * @throws MirrorError of the way there: `NETWORK`, `TIMEOUT`, `ADDRESS_REFUSED`, `RESPONSE_TOO_LARGE`
  */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonAnswer>;
 

@@ -1,11 +1,11 @@
 import {
-  abortFault,
+  abortError,
   type PlaceObserver,
   type PlaceWish,
   type Timing,
   type TokenBucket,
 } from '../concurrency.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { MAX_PAUSE_MS } from './retry-after.ts';
 
 /** Requests at once at the start: enough to learn from, too few to be throttled. */
@@ -56,7 +56,7 @@ interface Waiter {
   readonly goesFirst: boolean;
   readonly deadlineAtMs: number;
   readonly grant: () => void;
-  readonly refuse: (fault: Fault) => void;
+  readonly refuse: (fault: MirrorError) => void;
 }
 
 /**
@@ -113,7 +113,7 @@ export class AdaptiveLimiter {
    * @param deadlineAtMs when the work must have ended, on the timing's clock. Default: never
    * @param goesFirst before those that do not, of which every fifth start is: what a push relies on must be
    *   fresh
-   * @throws Fault `RATE_LIMITED` where the origin stays closed beyond the deadline, or was closed for
+   * @throws MirrorError `RATE_LIMITED` where the origin stays closed beyond the deadline, or was closed for
    *   longer than {@link MAX_PAUSE_MS}; the signal's fault
    */
   acquire(
@@ -124,13 +124,13 @@ export class AdaptiveLimiter {
     const wish = this.#observer?.waits('start');
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
-        reject(abortFault(signal));
+        reject(abortError(signal));
         return;
       }
       const leave = (): void => {
         const at = this.#queue.indexOf(waiter);
         if (at !== -1) this.#queue.splice(at, 1);
-        reject(abortFault(signal));
+        reject(abortError(signal));
         this.#pump();
       };
       const settled = (): void => {
@@ -221,9 +221,13 @@ export class AdaptiveLimiter {
     for (const waiter of hopeless) {
       this.#queue.splice(this.#queue.indexOf(waiter), 1);
       waiter.refuse(
-        new Fault('RATE_LIMITED', 'the registry asked for a longer pause than there is time', {
-          retryAfterMs,
-        }),
+        new MirrorError(
+          'RATE_LIMITED',
+          'the registry asked for a longer pause than there is time',
+          {
+            retryAfterMs,
+          },
+        ),
       );
     }
   }

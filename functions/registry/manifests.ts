@@ -1,4 +1,4 @@
-import { Fault, isFault, type FaultCode } from '../fault.ts';
+import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
 import type { ManifestBytes, ManifestHead, PutAnswer } from '../mirror/ports.ts';
 import { digestOf, isDigest, parseDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
@@ -90,7 +90,7 @@ async function readHead(target: Target, reference: string, signal: AbortSignal):
  * Reads a manifest (OCI Distribution 1.1, "Pulling manifests"). The digest is computed over the
  * bytes; a digest that was asked for or is announced must be it.
  * @returns undefined where it is not there
- * @throws Fault `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
+ * @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
  */
 export async function getManifest(
   target: Target,
@@ -101,7 +101,7 @@ export async function getManifest(
   try {
     answer = await ask(target, 'GET', 'get manifest', reference, signal);
   } catch (error) {
-    throw isFault(error, 'RESPONSE_TOO_LARGE') ? tooLarge(error) : error;
+    throw isMirrorError(error, 'RESPONSE_TOO_LARGE') ? tooLarge(error) : error;
   }
   if (answer.status === 404) {
     const again = (): Promise<Answer> => ask(target, 'GET', 'get manifest', reference, signal);
@@ -112,7 +112,7 @@ export async function getManifest(
   try {
     return { manifest: readManifest(target, reference, answer), answer };
   } catch (error) {
-    if (isDigest(reference) || !isFault(error, 'DIGEST_MISMATCH')) throw error;
+    if (isDigest(reference) || !isMirrorError(error, 'DIGEST_MISMATCH')) throw error;
     const manifest = await confirm(target, answer, signal);
     if (manifest === undefined) throw error;
     return { manifest, answer };
@@ -144,7 +144,7 @@ async function confirm(
 
 /**
  * Pushes a manifest (OCI Distribution 1.1, "Pushing Manifests").
- * @throws Fault `DESTINATION_INCOMPLETE`, `TAG_IMMUTABLE`, `MANIFEST_REFUSED`, `DIGEST_MISMATCH`,
+ * @throws MirrorError `DESTINATION_INCOMPLETE`, `TAG_IMMUTABLE`, `MANIFEST_REFUSED`, `DIGEST_MISMATCH`,
  *   `RESPONSE_INVALID` for a page, and those of the status where the manifest was not judged
  */
 export async function putManifest(
@@ -239,13 +239,13 @@ function readManifest(target: Target, reference: string, answer: Answer): Manife
 /**
  * Reads the document. Where no digest proves the bytes, what is no manifest at all (the page of a
  * proxy, an error document under 200) says nothing of the image.
- * @throws Fault `RESPONSE_INVALID`, and those of {@link parseManifest}
+ * @throws MirrorError `RESPONSE_INVALID`, and those of {@link parseManifest}
  */
 function parseAnswer(target: Target, answer: Answer, isProven: boolean): Manifest {
   try {
     return parseManifest(answer.body, answer.header('content-type'));
   } catch (error) {
-    const unread = isFault(error, 'MANIFEST_INVALID', 'MANIFEST_UNSUPPORTED');
+    const unread = isMirrorError(error, 'MANIFEST_INVALID', 'MANIFEST_UNSUPPORTED');
     if (isProven || !unread || looksLikeManifest(answer.body)) throw error;
     throw failure(answer, asked(target, 'get manifest'), 'RESPONSE_INVALID');
   }
@@ -279,7 +279,7 @@ const VERDICTS = new Set([
 ]);
 
 /** What a refused manifest means; undefined: what its status says. */
-function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
+function refusalCode(answer: Answer, reference: string): ErrorCode | undefined {
   const { codes, message } = parseErrorBody(answer.body);
   if (codes.some((code) => INCOMPLETE.has(code))) return 'DESTINATION_INCOMPLETE';
   const immutable = !isDigest(reference) && IMMUTABLE_STATUSES.has(answer.status);
@@ -293,8 +293,8 @@ function refusalCode(answer: Answer, reference: string): FaultCode | undefined {
   return isVerdict && codes.some(judges) ? 'MANIFEST_REFUSED' : undefined;
 }
 
-function tooLarge(fault: Fault): Fault {
-  return new Fault('MANIFEST_TOO_LARGE', fault.message, {
+function tooLarge(fault: MirrorError): MirrorError {
+  return new MirrorError('MANIFEST_TOO_LARGE', fault.message, {
     operation: 'get manifest',
     ...(fault.side === undefined ? {} : { side: fault.side }),
     ...(fault.url === undefined ? {} : { url: fault.url }),

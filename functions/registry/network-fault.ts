@@ -1,7 +1,7 @@
-import { Fault, isFault, printable, type FaultCode } from '../fault.ts';
+import { MirrorError, isMirrorError, printable, type ErrorCode } from '../errors.ts';
 
 /** Codes of Node's HTTP parser and TLS that are no mere broken connection. */
-const SPECIAL: Readonly<Record<string, FaultCode>> = {
+const SPECIAL: Readonly<Record<string, ErrorCode>> = {
   HPE_HEADER_OVERFLOW: 'RESPONSE_TOO_LARGE',
 };
 
@@ -26,31 +26,31 @@ const CERTIFICATE =
  * Makes a fault of what the HTTP library threw. Nothing of the error but its code and message goes
  * on: its other fields hold request headers, which hold credentials.
  */
-export function networkFault(error: unknown): Fault {
+export function networkError(error: unknown): MirrorError {
   for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    if (isFault(at)) return at;
+    if (isMirrorError(at)) return at;
   }
   const code = errorCode(error);
   const reason = error instanceof Error ? printable(error.message) : 'the connection failed';
   if (code.startsWith('HPE_')) {
-    return new Fault(
+    return new MirrorError(
       SPECIAL[code] ?? 'RESPONSE_INVALID',
       `no HTTP that may be read: ${parserWords(error)} (${code}${placeWords(error)}); ` +
         'what answers there, the registry or a proxy before it, is to be mended',
     );
   }
-  if (code === 'ETIMEDOUT') return new Fault('TIMEOUT', 'the connection timed out');
+  if (code === 'ETIMEDOUT') return new MirrorError('TIMEOUT', 'the connection timed out');
   if (CERTIFICATE.test(code)) {
-    return new Fault('CERTIFICATE_REFUSED', `the certificate is not trusted (${code})`);
+    return new MirrorError('CERTIFICATE_REFUSED', `the certificate is not trusted (${code})`);
   }
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
     // OpenSSL's text names files and lines of its own.
     return NO_TLS.test(`${code} ${reason}`)
-      ? new Fault('TLS_REFUSED', `what answers speaks no TLS (${code})`)
-      : new Fault('NETWORK', `the TLS handshake failed (${code})`);
+      ? new MirrorError('TLS_REFUSED', `what answers speaks no TLS (${code})`)
+      : new MirrorError('NETWORK', `the TLS handshake failed (${code})`);
   }
   const said = WORDS[code] ?? reason;
-  return new Fault('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new Fault('NETWORK', `${said} (${code})`, { cause: error });
+  return new MirrorError('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new MirrorError('NETWORK', `${said} (${code})`, { cause: error });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { isBrokenLink, parseNextLink } from './link.ts';
 import { redactUrl } from './redact.ts';
 
@@ -9,7 +9,7 @@ export const MAX_PAGES = 20_000;
 export interface Pages {
   /**
    * Where the next page is; undefined: this was the last.
-   * @throws Fault `PAGINATION_REFUSED`, `INSECURE_REFUSED`
+   * @throws MirrorError `PAGINATION_REFUSED`, `INSECURE_REFUSED`
    */
   next(page: URL, link: string | undefined): URL | undefined;
 }
@@ -29,7 +29,7 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
       const url = new URL(target, page);
       // guard: page-downgrade
       if (page.protocol === 'https:' && url.protocol === 'http:')
-        throw new Fault(
+        throw new MirrorError(
           'INSECURE_REFUSED',
           'the https registry names an http next page: its proxy must pass on X-Forwarded-Proto',
           { url: redactUrl(page) },
@@ -46,6 +46,8 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
   };
 }
 
-function refused(what: string, page: URL): Fault {
-  return new Fault('PAGINATION_REFUSED', `the registry's list ${what}`, { url: redactUrl(page) });
+function refused(what: string, page: URL): MirrorError {
+  return new MirrorError('PAGINATION_REFUSED', `the registry's list ${what}`, {
+    url: redactUrl(page),
+  });
 }

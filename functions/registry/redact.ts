@@ -1,4 +1,4 @@
-import { printable } from '../fault.ts';
+import { printable } from '../errors.ts';
 
 /** Query parameters of the protocol, whose values are no secrets; all others are hidden. */
 const PUBLIC_PARAMETERS = new Set([

@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { redactUrl } from './redact.ts';
 
 /** Most redirects of one request: registry → storage is one, a CDN between makes two. */
@@ -35,7 +35,7 @@ export interface NextHop {
 /**
  * Decides about a redirect: GET and HEAD only (a redirected upload would send bytes and rights
  * elsewhere), never from https to http, never with a user in the URL.
- * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
+ * @throws MirrorError `REDIRECT_REFUSED`, `INSECURE_REFUSED`
  */
 export function nextHop(redirect: Redirect): NextHop {
   const { from, method, hops, credentialsOrigin } = redirect;
@@ -85,7 +85,7 @@ function rawPathOf(location: string, url: URL): { readonly rawPath?: string } {
 
 /**
  * Where an upload goes on: the same origin, or another https host, then without credentials.
- * @throws Fault `REDIRECT_REFUSED`, `INSECURE_REFUSED`
+ * @throws MirrorError `REDIRECT_REFUSED`, `INSECURE_REFUSED`
  */
 export function uploadLocation(from: URL, raw: string | undefined): NextHop {
   const location = escaped(raw);
@@ -114,14 +114,14 @@ function hasUser(url: URL): boolean {
   return url.username !== '' || url.password !== '';
 }
 
-function downgraded(from: URL): Fault {
-  return new Fault(
+function downgraded(from: URL): MirrorError {
+  return new MirrorError(
     'INSECURE_REFUSED',
     'the https registry answers with an http address: its proxy must pass on X-Forwarded-Proto, or the registry be told its own address',
     { url: redactUrl(from) },
   );
 }
 
-function refused(what: string, from: URL): Fault {
-  return new Fault('REDIRECT_REFUSED', `the registry ${what}`, { url: redactUrl(from) });
+function refused(what: string, from: URL): MirrorError {
+  return new MirrorError('REDIRECT_REFUSED', `the registry ${what}`, { url: redactUrl(from) });
 }

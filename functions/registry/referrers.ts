@@ -1,4 +1,4 @@
-import { Fault, isFault, type FaultCode } from '../fault.ts';
+import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
 import type { ReferrersAnswer } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { requireDigest } from '../oci/digest.ts';
@@ -7,7 +7,7 @@ import { MAX_MANIFEST_BYTES, parseReferrers, type ReferrersPage } from '../oci/m
 import { essence, OCI_INDEX } from '../oci/media-types.ts';
 import { requireAbsence } from './absence.ts';
 import { failure, type Answer } from './failure.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 import { pages } from './pagination.ts';
 import { hasRegistryForm, isPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
@@ -56,7 +56,7 @@ export function mayHaveReferrers({ memory, path }: Target, nowMs: number): boole
  * within the next minutes, so that a host which lets each question wait costs that once. Whoever fails
  * the third time in a row does not answer.
  * @param onUnread told how many entries of a page have a digest that cannot be read; they are left out
- * @throws Fault of the way: `NETWORK`, `TIMEOUT`, `SERVER_ERROR`, `RATE_LIMITED`, `RESPONSE_INVALID`,
+ * @throws MirrorError of the way: `NETWORK`, `TIMEOUT`, `SERVER_ERROR`, `RATE_LIMITED`, `RESPONSE_INVALID`,
  *   `PAGINATION_REFUSED`, `GRAPH_TOO_LARGE`; those of {@link parseReferrers} of a host that has the API
  */
 export async function listReferrers(
@@ -86,13 +86,13 @@ export async function listReferrers(
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
     // guard: referrer-count
     if (found.size > MAX_REFERRERS)
-      throw new Fault('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
+      throw new MirrorError('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
     next = walk.next(answer.url, answer.header('link'));
   }
   return [...found.values()];
 }
 
-/** Whether it failed too often to be asked now. @throws Fault that of a failure minutes ago */
+/** Whether it failed too often to be asked now. @throws MirrorError that of a failure minutes ago */
 function hasFailed({ memory, path }: Target, nowMs: number): boolean {
   for (const place of [path, WHOLE_HOST]) {
     const failed = memory.referrersFailures.get(place);
@@ -104,14 +104,14 @@ function hasFailed({ memory, path }: Target, nowMs: number): boolean {
 }
 
 /** Where the question leads elsewhere than to an answer. */
-const LED_ASTRAY: readonly FaultCode[] = [
+const LED_ASTRAY: readonly ErrorCode[] = [
   'REDIRECT_REFUSED',
   'INSECURE_REFUSED',
   'ADDRESS_REFUSED',
 ];
 
 /** What may pass. */
-const FAILURES: readonly FaultCode[] = ['SERVER_ERROR', 'TIMEOUT', 'NETWORK', 'RESPONSE_INVALID'];
+const FAILURES: readonly ErrorCode[] = ['SERVER_ERROR', 'TIMEOUT', 'NETWORK', 'RESPONSE_INVALID'];
 
 async function askPage(
   target: Target,
@@ -144,8 +144,8 @@ async function askPage(
     }
     return answer;
   } catch (error) {
-    if (isFault(error, ...LED_ASTRAY)) return 'refused';
-    const failed = isFault(error, ...FAILURES) && !signal.aborted;
+    if (isMirrorError(error, ...LED_ASTRAY)) return 'refused';
+    const failed = isMirrorError(error, ...FAILURES) && !signal.aborted;
     if (failed && fails(target, error, now())) return 'refused';
     throw error;
   }
@@ -167,15 +167,15 @@ function isIndex({ status, header }: Answer): boolean {
  * Remembers a failure; true: there were too many to ask on. Of who says nothing the repository is counted
  * too: its host may answer others.
  */
-function fails({ memory, path }: Target, fault: Fault, nowMs: number): boolean {
-  const places = isFault(fault, 'TIMEOUT', 'NETWORK') ? [path, WHOLE_HOST] : [path];
+function fails({ memory, path }: Target, fault: MirrorError, nowMs: number): boolean {
+  const places = isMirrorError(fault, 'TIMEOUT', 'NETWORK') ? [path, WHOLE_HOST] : [path];
   return places.map((place) => failsAt(place, memory, fault, nowMs)).includes(true);
 }
 
 function failsAt(
   place: string,
-  { referrersFailures }: HostMemory,
-  fault: Fault,
+  { referrersFailures }: HostCapabilities,
+  fault: MirrorError,
   nowMs: number,
 ): boolean {
   const before = referrersFailures.get(place);
@@ -203,7 +203,7 @@ function readPage(
       return page;
     }
   } catch (error) {
-    const isNone = isFault(error) && error.code !== 'GRAPH_TOO_LARGE';
+    const isNone = isMirrorError(error) && error.code !== 'GRAPH_TOO_LARGE';
     if (memory.referrersProven || !isNone) throw error;
   }
   if (!memory.referrersProven) {

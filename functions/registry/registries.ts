@@ -3,7 +3,7 @@ import type { GoogleHosts, GoogleTokens } from '../auth/google.ts';
 import { SYSTEM_TIMING, TokenBucket, type PlaceObserver, type Timing } from '../concurrency.ts';
 import type { RepositoryName } from '../contract/destination.ts';
 import { requirePath } from '../contract/destination.ts';
-import { Fault, type Side } from '../fault.ts';
+import { MirrorError, type Side } from '../errors.ts';
 import type { DestinationRepository, SourceRepository } from '../mirror/ports.ts';
 import { RecentMap } from '../recent-map.ts';
 import type { AddressRules } from './address-guard.ts';
@@ -24,7 +24,7 @@ import {
 import { openClient } from './client.ts';
 import { destinationRepository } from './destination-repository.ts';
 import type { OnExchange } from './exchange.ts';
-import { newHostMemory, type HostMemory } from './host-memory.ts';
+import { newHostMemory, type HostCapabilities } from './host-capabilities.ts';
 import { jsonCall, type JsonCall } from './json-call.ts';
 import { AdaptiveLimiter, ARTIFACT_REGISTRY_RATE } from './limiter.ts';
 import type { ClientParts, OnPause } from './request.ts';
@@ -156,7 +156,7 @@ export function createRegistries(options: RegistriesOptions): Registries {
 function tagApi(
   options: RegistriesOptions,
   name: RepositoryName,
-  memory: HostMemory,
+  memory: HostCapabilities,
   call: JsonCall,
 ): ((signal: AbortSignal) => Promise<ReadonlyMap<string, string> | undefined>) | undefined {
   const { googleTokens, artifactRegistryApi } = options;
@@ -179,7 +179,7 @@ class SideClients {
   readonly #tokens: BearerTokens;
   readonly #timing: Timing;
   readonly #limiters = new RecentMap<string, AdaptiveLimiter>(MAX_ORIGINS, ({ isIdle }) => isIdle);
-  readonly #memories = new RecentMap<string, HostMemory>(MAX_ORIGINS);
+  readonly #memories = new RecentMap<string, HostCapabilities>(MAX_ORIGINS);
   /** There are two kinds of credentials of a side: its own, and none. */
   readonly #authorizers = new Map<Credentials, RecentMap<string, Authorizer>>();
   readonly #googleBucket: TokenBucket;
@@ -210,7 +210,7 @@ class SideClients {
     const google = this.#options.isGoogle(registry.host);
     // guard: google-tls
     if (registry.protocol === 'http:' && google && !isLoopback(registry))
-      throw new Fault('INSECURE_REFUSED', 'Google’s registries are spoken to over TLS only', {
+      throw new MirrorError('INSECURE_REFUSED', 'Google’s registries are spoken to over TLS only', {
         operation: 'open registry',
         side: this.#side,
         url: registry.origin,
@@ -238,7 +238,7 @@ class SideClients {
     };
   }
 
-  memoryOf(registry: URL): HostMemory {
+  memoryOf(registry: URL): HostCapabilities {
     return this.#memories.remembered(registry.origin, newHostMemory);
   }
 

@@ -20,7 +20,7 @@ export function isPage({ header }: Answer): boolean {
  * something was made or taken, and a digest whose it is: of some registries (Quay) each answer is `text/html`.
  * An object store's empty answer to an upload is called so too.
  * @param isHead whether no answer could have a body
- * @throws Fault `RESPONSE_INVALID`
+ * @throws MirrorError `RESPONSE_INVALID`
  */
 export function requireNoPage(answer: Answer, asked: Asked, isHead = false): void {
   const isEmpty = !isHead && answer.body.length === 0;

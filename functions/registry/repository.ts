@@ -1,7 +1,7 @@
 import type { AccessScope } from './authorizer.ts';
 import type { RegistryClient } from './client.ts';
 import type { Answer } from './failure.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 
 /** A repository as the endpoints see it. */
 export interface Target {
@@ -10,7 +10,7 @@ export interface Target {
   readonly path: string;
   readonly scope: AccessScope;
   /** What its host has taught. */
-  readonly memory: HostMemory;
+  readonly memory: HostCapabilities;
   /** Is told every answer about a manifest, refusals too. Default: nobody. */
   readonly onManifestAnswer?: ((answer: Answer) => void) | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Side } from '../fault.ts';
+import type { Side } from '../errors.ts';
 import type { AccessScope, Authorizer } from './authorizer.ts';
 import type { ExchangeKind, OnExchange } from './exchange.ts';
 import type { Answer } from './failure.ts';

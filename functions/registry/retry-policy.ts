@@ -1,5 +1,5 @@
 import { backoffMs } from '../concurrency.ts';
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 import { MAX_PAUSE_MS } from './retry-after.ts';
 
 /** How often and after what wait a request is sent again. */
@@ -47,7 +47,7 @@ export function isPassingStatus(status: number): boolean {
 export function retryDelayMs(
   policy: RetryPolicy,
   attempt: number,
-  fault: Fault,
+  fault: MirrorError,
   random: number,
 ): number | undefined {
   const askedMs = fault.retryAfterMs ?? 0;

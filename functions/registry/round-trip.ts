@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { readBody, readErrorBody } from './body.ts';
 import { failure, type Answer, type OpenAnswer } from './failure.ts';
@@ -35,7 +35,7 @@ const DEFAULT_MAX_BYTES = 64 * 1024;
 /**
  * Makes one exchange. It holds a place among its origin's starts until the answer's header came, or
  * until an upload's body begins to flow; never while a body flows.
- * @throws Fault `RATE_LIMITED`, `SERVER_ERROR` and `TIMEOUT` for answers that may pass, and those of
+ * @throws MirrorError `RATE_LIMITED`, `SERVER_ERROR` and `TIMEOUT` for answers that may pass, and those of
  *   the transport and the limiter
  */
 export async function exchangeOnce(
@@ -53,7 +53,7 @@ export async function exchangeOnce(
   const permit = await limiter.acquire(latestAtMs, signal, request.kind === 'manifest');
   if (request.mayStart?.() === false) {
     permit.free();
-    throw new Fault('ABORTED', 'its turn came too late');
+    throw new MirrorError('ABORTED', 'its turn came too late');
   }
   const count = counter(parts, request, hop);
   let response: TransportResponse;
@@ -219,7 +219,7 @@ function open(
 
 /** Broken connections at high concurrency are a registry's way to say that it is too much. */
 function loadOf(error: unknown): Load {
-  return error instanceof Fault && (error.code === 'NETWORK' || error.code === 'TIMEOUT')
+  return error instanceof MirrorError && (error.code === 'NETWORK' || error.code === 'TIMEOUT')
     ? 'congested'
     : 'aborted';
 }

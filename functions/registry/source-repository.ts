@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { SourceRepository } from '../mirror/ports.ts';
 import { hasDigest } from '../oci/digest.ts';
 import { requireAbsence } from './absence.ts';
 import { readBlob } from './blob-stream.ts';
 import { headBlob, isHeadRefused, openBlob } from './blobs.ts';
 import { failure, isOpen, type Answer } from './failure.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
 import { pullsLeft, RESERVED_PULLS, type PullsLeft } from './rate-limit.ts';
 import { listReferrers, mayHaveReferrers } from './referrers.ts';
@@ -17,7 +17,7 @@ import type { Timing } from '../concurrency.ts';
 /** What a source repository is made of. */
 export interface SourceParts {
   readonly target: Target;
-  readonly memory: HostMemory;
+  readonly memory: HostCapabilities;
   readonly timing: Timing;
   /** One of Google's registries. */
   readonly google: boolean;
@@ -47,7 +47,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
     if (pulls === undefined || pulls.count > reserve) return;
     const { count, windowMs } = pulls;
     const window = windowMs === undefined ? '' : ` of its ${windowMs / 3_600_000} h`;
-    throw new Fault('RATE_LIMITED', `the registry has ${count} pulls left${window}`, {
+    throw new MirrorError('RATE_LIMITED', `the registry has ${count} pulls left${window}`, {
       operation,
       side: 'source',
       ...(count > 0 || windowMs === undefined ? {} : { retryAfterMs: windowMs }),
@@ -122,7 +122,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
 /**
  * Asks how large a blob is. Where a HEAD does not tell, is refused, or says that it is not there, which a proxy
  * without a backend says too, the beginning of a GET does. Undefined: it is not there.
- * @throws Fault `RESPONSE_INVALID` where nobody tells
+ * @throws MirrorError `RESPONSE_INVALID` where nobody tells
  */
 async function askSize(
   target: Target,
@@ -163,7 +163,7 @@ async function askBlob(
 function emptyBlob(digest: string): Readable {
   // guard: empty-blob
   if (!hasDigest(Buffer.alloc(0), digest))
-    throw new Fault('DIGEST_MISMATCH', 'an empty blob has another digest', {
+    throw new MirrorError('DIGEST_MISMATCH', 'an empty blob has another digest', {
       operation: 'get blob',
       side: 'source',
       digests: [digest],

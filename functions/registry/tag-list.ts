@@ -1,4 +1,4 @@
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { TagListing } from '../mirror/ports.ts';
 import type { ReadMap } from './artifact-registry.ts';
 
@@ -70,7 +70,7 @@ export class TagList {
   /**
    * Takes what a page has.
    * @returns whether it told a name that is new
-   * @throws Fault `LIST_TOO_LARGE`
+   * @throws MirrorError `LIST_TOO_LARGE`
    */
   add(page: TagPage): boolean {
     this.#readBytes += page.sizeBytes;
@@ -176,6 +176,6 @@ function withoutUnknown(
   return tags as ReadonlyMap<string, string>;
 }
 
-function tooLarge(why: string): Fault {
-  return new Fault('LIST_TOO_LARGE', `the list of tags ${why}`);
+function tooLarge(why: string): MirrorError {
+  return new MirrorError('LIST_TOO_LARGE', `the list of tags ${why}`);
 }

@@ -1,4 +1,4 @@
-import { Fault, printable, toFault } from '../fault.ts';
+import { MirrorError, printable, toMirrorError } from '../errors.ts';
 import type { ListPart, TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
 import { requireAbsence } from './absence.ts';
@@ -39,7 +39,7 @@ const MAX_EMPTY_PAGES = 100;
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
  * answer has it. Names that break the grammar cannot be addressed: they are told apart.
  * @returns undefined where the repository is not there (404, in the registry's own form)
- * @throws Fault `RESPONSE_INVALID` for what is no list, `PAGINATION_REFUSED` for one without an end,
+ * @throws MirrorError `RESPONSE_INVALID` for what is no list, `PAGINATION_REFUSED` for one without an end,
  *   `LIST_TOO_LARGE` over the limits of {@link TagList}
  */
 export async function listTags(
@@ -78,7 +78,7 @@ export async function listTags(
         break;
       }
     } catch (error) {
-      throw located(toFault(error, 'list tags'), asked(list), answer.url);
+      throw located(toMirrorError(error, 'list tags'), asked(list), answer.url);
     }
   }
   return found.listing();
@@ -87,11 +87,14 @@ export async function listTags(
 /**
  * A registry that pages on without new tags has told all of them where its pages are empty, or shorter
  * than was asked for. A full page that comes again and again says that there may be more.
- * @throws Fault `PAGINATION_REFUSED`
+ * @throws MirrorError `PAGINATION_REFUSED`
  */
 function requireWhole({ tagCount }: Page, { pageSize }: ListTags): void {
   if (tagCount === 0 || (pageSize !== undefined && tagCount < pageSize)) return;
-  throw new Fault('PAGINATION_REFUSED', 'the registry repeats a full page of its list without end');
+  throw new MirrorError(
+    'PAGINATION_REFUSED',
+    'the registry repeats a full page of its list without end',
+  );
 }
 
 function listPath(path: string, pageSize: number | undefined): string {
@@ -163,7 +166,7 @@ function requireFewValues(body: Buffer): void {
   }
   // guard: page-values
   if (values > MAX_PAGE_VALUES)
-    throw new Fault('LIST_TOO_LARGE', `a page of the list of tags has ${values} values`);
+    throw new MirrorError('LIST_TOO_LARGE', `a page of the list of tags has ${values} values`);
 }
 
 const [COMMA, OPEN_BRACKET, OPEN_BRACE] = Buffer.from(',[{');

@@ -10,14 +10,14 @@ import { getCACertificates } from 'node:tls';
 
 import got, { type Got, type Request, type RequestFunction } from 'got';
 
-import { Fault, isFault, printable } from '../fault.ts';
+import { MirrorError, isMirrorError, printable } from '../errors.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { batches, streamSender, type StreamBody, type StreamSender } from './blob-stream.ts';
-import { errorCode, isReadableOddity, networkFault } from './network-fault.ts';
+import { errorCode, isReadableOddity, networkError } from './network-fault.ts';
 import { markSentInFull } from './sent-in-full.ts';
-import { abortFault, SYSTEM_TIMING } from '../concurrency.ts';
+import { abortError, SYSTEM_TIMING } from '../concurrency.ts';
 
 /** One exchange: nothing is followed, repeated or decoded. */
 export interface TransportRequest {
@@ -72,7 +72,7 @@ export interface TransportOptions {
 
 /** Sends exchanges of one side over connections of its own. */
 export interface Transport {
-  /** @throws Fault by {@link networkFault}, `TIMEOUT`, `ADDRESS_REFUSED`, `RESPONSE_TOO_LARGE`, the signal's */
+  /** @throws MirrorError by {@link networkError}, `TIMEOUT`, `ADDRESS_REFUSED`, `RESPONSE_TOO_LARGE`, the signal's */
   send(request: TransportRequest, signal: AbortSignal): Promise<TransportResponse>;
   /** Closes idle connections; running exchanges are broken. */
   close(): void;
@@ -185,9 +185,9 @@ class Exchange {
   readonly #isOdd: boolean;
   readonly #onOdd: () => void;
   readonly #cleanups: (() => void)[] = [];
-  #reject: (fault: Fault) => void = () => undefined;
+  #reject: (fault: MirrorError) => void = () => undefined;
   #reusedSocket = false;
-  #failure: Fault | undefined;
+  #failure: MirrorError | undefined;
   /** The connection took the last byte of a stream. */
   #bodySent = false;
   #responded = false;
@@ -211,7 +211,7 @@ class Exchange {
     this.#signal = signal;
     const { idleMs = IDLE_MS, bodyIdleMs = Math.min(BODY_IDLE_MS, idleMs) } = options;
     const onIdle = (): void => {
-      this.#fail(new Fault('TIMEOUT', 'the registry stopped in the middle'));
+      this.#fail(new MirrorError('TIMEOUT', 'the registry stopped in the middle'));
     };
     this.#idle = idleTimer(idleMs, onIdle);
     this.#bodyIdle = idleTimer(bodyIdleMs, onIdle);
@@ -227,7 +227,7 @@ class Exchange {
 
   /** Whether the failure is that of a kept connection on which nothing was said in time. */
   wasSilent(error: unknown): boolean {
-    return this.#isOfKept(error) && isFault(error, 'TIMEOUT');
+    return this.#isOfKept(error) && isMirrorError(error, 'TIMEOUT');
   }
 
   /**
@@ -259,10 +259,10 @@ class Exchange {
       budgetMs === undefined
         ? undefined
         : setTimeout(() => {
-            this.#fail(new Fault('TIMEOUT', `not done within ${budgetMs} ms`));
+            this.#fail(new MirrorError('TIMEOUT', `not done within ${budgetMs} ms`));
           }, budgetMs);
     const onAbort = (): void => {
-      this.#fail(abortFault(this.#signal));
+      this.#fail(abortError(this.#signal));
     };
     this.#signal.addEventListener('abort', onAbort, { once: true });
     this.#cleanups.push(
@@ -309,14 +309,14 @@ class Exchange {
       this.#reusedSocket = request.reusedSocket;
       if (!socket.connecting) return;
       const slow = setTimeout(() => {
-        this.#fail(new Fault('TIMEOUT', 'no connection in time'));
+        this.#fail(new MirrorError('TIMEOUT', 'no connection in time'));
       }, this.#options.connectMs ?? CONNECT_MS);
       const connected = this.#request.url.protocol === 'https:' ? 'secureConnect' : 'connect';
       socket.once('connect', () => {
         try {
           checkConnected(socket.remoteAddress, this.#request.url.host, this.#options.addresses);
         } catch (error) {
-          this.#fail(networkFault(error));
+          this.#fail(networkError(error));
         }
       });
       const done = (): void => {
@@ -351,12 +351,13 @@ class Exchange {
     const headBytes = response.rawHeaders.reduce((sum, text) => sum + text.length + 2, 0);
     // guard: response-headers
     if (headBytes > MAX_HEAD_BYTES)
-      this.#fail(new Fault('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
+      this.#fail(new MirrorError('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
     const oddity = this.#isOdd ? oddityOf(response) : undefined;
-    if (oddity !== undefined) this.#fail(new Fault('RESPONSE_INVALID', oddity));
+    if (oddity !== undefined) this.#fail(new MirrorError('RESPONSE_INVALID', oddity));
     const early = this.#sender?.gaveAll === false && (response.statusCode ?? 0) < 400;
     // guard: early-success
-    if (early) this.#fail(new Fault('RESPONSE_INVALID', 'answered well before it had all bytes'));
+    if (early)
+      this.#fail(new MirrorError('RESPONSE_INVALID', 'answered well before it had all bytes'));
     if (this.#failure !== undefined) return;
     resolve({
       status: response.statusCode ?? 0,
@@ -387,7 +388,8 @@ class Exchange {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#rest !== undefined && this.#rest.length > 0) yield this.#rest;
       // Node ends a body that its connection cut short without an error in some cases.
-      if (!response.complete) throw new Fault('NETWORK', 'the connection broke inside the body');
+      if (!response.complete)
+        throw new MirrorError('NETWORK', 'the connection broke inside the body');
     } catch (error) {
       throw this.#failure ?? this.#faultOf(error);
     } finally {
@@ -405,19 +407,22 @@ class Exchange {
         this.#bodySent = sent;
       },
       (error: unknown) => {
-        this.#fail(networkFault(error));
+        this.#fail(networkError(error));
       },
     );
   }
 
   /** What is odd and can be read is remembered of its origin, and asked again as that. */
-  #faultOf(error: unknown): Fault {
-    if (this.#isOdd || !isReadableOddity(error)) return networkFault(error);
+  #faultOf(error: unknown): MirrorError {
+    if (this.#isOdd || !isReadableOddity(error)) return networkError(error);
     this.#onOdd();
-    return new Fault('NETWORK', `an answer in odd HTTP (${errorCode(error)}), to be asked again`);
+    return new MirrorError(
+      'NETWORK',
+      `an answer in odd HTTP (${errorCode(error)}), to be asked again`,
+    );
   }
 
-  #fail(fault: Fault): void {
+  #fail(fault: MirrorError): void {
     if (this.#failure !== undefined) return;
     this.#failure = fault;
     if (this.#bodySent) markSentInFull(fault);
@@ -440,7 +445,7 @@ function isOfBlob({ body, budgetMs }: TransportRequest): boolean {
   return budgetMs === undefined || !(body === undefined || Buffer.isBuffer(body));
 }
 
-/** @throws Fault for a header or path that cannot be sent; got tells it as an error of the exchange */
+/** @throws MirrorError for a header or path that cannot be sent; got tells it as an error of the exchange */
 function blobRequest(
   { method, url, rawPath, headers }: TransportRequest,
   { agents }: Door,
@@ -459,7 +464,7 @@ function blobRequest(
       ...(rawPath === undefined ? {} : { path: rawPath }),
     });
   } catch (error) {
-    throw networkFault(error);
+    throw networkError(error);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-import { Fault, isFault, type FaultCode } from '../fault.ts';
+import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
 import type { BlobArrival, MountSource, OpenBlob } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest, isDigest, parseDigest, requireDigest } from '../oci/digest.ts';
@@ -8,7 +8,7 @@ import { parseErrorBody } from '../oci/error-body.ts';
 import type { StreamBody } from './blob-stream.ts';
 import { headBlob, isHeadRefused } from './blobs.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
 import { requireNoPage } from './registry-form.ts';
@@ -19,7 +19,7 @@ import { sleep, type Timing } from '../concurrency.ts';
 /** What an upload needs to know of its repository. */
 export interface UploadParts {
   readonly target: Target;
-  readonly memory: HostMemory;
+  readonly memory: HostCapabilities;
   readonly timing: Timing;
   /** One of Google's registries. */
   readonly google: boolean;
@@ -47,7 +47,7 @@ interface UploadOptions {
 /**
  * Makes one blob be there, with as few requests as its host allows: a mount, or an upload of the bytes that
  * `open` gives once they are wanted.
- * @throws Fault of the requests, and of `open`
+ * @throws MirrorError of the requests, and of `open`
  */
 export async function uploadBlob(
   parts: UploadParts,
@@ -111,10 +111,10 @@ class BlobUpload {
       const isKnownToMount = other === undefined && (memory.mountProven || google);
       if (isKnownToMount || this.#signal.aborted) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
-      if (other !== undefined && isFault(error, 'UNAUTHORIZED', 'FORBIDDEN'))
+      if (other !== undefined && isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN'))
         return { kind: 'mount-refused' } as const;
       // A registry that was not made for it may fail at it, and not be down.
-      if (isFault(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
+      if (isMirrorError(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
         return { kind: 'mount-failed' } as const;
       throw error;
     });
@@ -193,10 +193,11 @@ class BlobUpload {
       await finishUpload(target, this.#blob, session, noted, this.#signal);
     } catch (error) {
       // The next attempt presents what this one did not.
-      if (capability && isFault(error, 'UNAUTHORIZED')) memory.sessionNeedsAuthorization = true;
+      if (capability && isMirrorError(error, 'UNAUTHORIZED'))
+        memory.sessionNeedsAuthorization = true;
       const waitedMs = timing.now() - lastByteAtMs;
-      const unanswered = isFault(error, 'NETWORK', 'TIMEOUT') && wasSentInFull(error);
-      const isSlow = waitedMs >= SLOW_COMMIT_MS && isFault(error, 'SERVER_ERROR');
+      const unanswered = isMirrorError(error, 'NETWORK', 'TIMEOUT') && wasSentInFull(error);
+      const isSlow = waitedMs >= SLOW_COMMIT_MS && isMirrorError(error, 'SERVER_ERROR');
       const mayArrive = (unanswered || isSlow) && !this.#signal.aborted;
       if (!mayArrive || !(await this.#arrives(waitedMs))) throw error;
     }
@@ -230,7 +231,7 @@ class BlobUpload {
 function firstBytes(stream: Readable): Promise<void> {
   return new Promise((resolve, reject) => {
     if (stream.destroyed) {
-      reject(stream.errored ?? new Fault('ABORTED', 'the download was given up'));
+      reject(stream.errored ?? new MirrorError('ABORTED', 'the download was given up'));
       return;
     }
     const done = (): void => {
@@ -245,7 +246,7 @@ function firstBytes(stream: Readable): Promise<void> {
       reject(error);
     };
     const closed = (): void => {
-      fail(new Fault('ABORTED', 'the download was given up'));
+      fail(new MirrorError('ABORTED', 'the download was given up'));
     };
     stream.on('readable', done);
     stream.on('end', done);
@@ -257,7 +258,7 @@ function firstBytes(stream: Readable): Promise<void> {
 function requireEmpty(digest: string): void {
   // guard: empty-upload
   if (!hasDigest(Buffer.alloc(0), digest))
-    throw new Fault('DIGEST_MISMATCH', 'an empty blob has another digest', {
+    throw new MirrorError('DIGEST_MISMATCH', 'an empty blob has another digest', {
       operation: 'put blob',
       side: 'destination',
       digests: [digest],
@@ -338,7 +339,7 @@ export function isApiAddress(url: URL): boolean {
 
 /**
  * Sends a blob in one PUT with its length (OCI Distribution 1.1, "POST then PUT").
- * @throws Fault `DIGEST_MISMATCH`, `SIZE_MISMATCH` where the registry found another blob in the bytes,
+ * @throws MirrorError `DIGEST_MISMATCH`, `SIZE_MISMATCH` where the registry found another blob in the bytes,
  *   `SERVER_ERROR` where it lost the session, `RESPONSE_INVALID` for a page, and those of the way
  */
 async function finishUpload(
@@ -373,7 +374,7 @@ async function finishUpload(
     parseDigest(announced).algorithm === parseDigest(blob.digest).algorithm;
   // guard: put-blob-digest
   if (comparable && announced !== blob.digest)
-    throw new Fault('DIGEST_MISMATCH', 'the registry stored another digest', {
+    throw new MirrorError('DIGEST_MISMATCH', 'the registry stored another digest', {
       operation: 'put blob',
       side: target.client.side,
       url: redactUrl(answer.url),
@@ -395,7 +396,7 @@ function appendDigest(text: string, digest: string): string {
   return `${text}${text.includes('?') ? '&' : '?'}digest=${requireDigest(digest)}`;
 }
 
-function refusalCode(answer: Answer): FaultCode | undefined {
+function refusalCode(answer: Answer): ErrorCode | undefined {
   const { codes } = parseErrorBody(answer.body);
   if (codes.includes('DIGEST_INVALID')) return 'DIGEST_MISMATCH';
   if (codes.includes('SIZE_INVALID')) return 'SIZE_MISMATCH';

@@ -1,7 +1,7 @@
-import { FAULTS, type Fault, type FaultCode, type FaultEntry, type Side } from '../fault.ts';
+import { ERRORS, type MirrorError, type ErrorCode, type ErrorEntry, type Side } from '../errors.ts';
 
 /** What of a fault decides what is advised. */
-export type Failed = Pick<Fault, 'code' | 'side' | 'url'>;
+export type Failed = Pick<MirrorError, 'code' | 'side' | 'url'>;
 
 /** Advice to the person who typed a command: at the source, and at the destination. */
 interface Advice {
@@ -15,7 +15,7 @@ const AGAIN = 'Run the command again.';
  * What the reader of a log line need not be told, who has a service that tries again and an operator's
  * options in the environment: the options of the command, and what it is that ended here.
  */
-const AT_A_TERMINAL: Partial<Record<FaultCode, Advice>> = {
+const AT_A_TERMINAL: Partial<Record<ErrorCode, Advice>> = {
   NETWORK: {
     source: 'Check the host and the port in --image, and that this machine reaches them.',
     destination:
@@ -98,7 +98,7 @@ function adviceOf({ code, side, url }: Failed): string {
   const own = AT_A_TERMINAL[code];
   const at: Side = side ?? 'source';
   if (own === undefined) {
-    const entry: FaultEntry = FAULTS[code];
+    const entry: ErrorEntry = ERRORS[code];
     return (at === 'destination' ? (entry.atDestination ?? entry) : entry).advice;
   }
   // Loopback is spoken to so, whatever is said; elsewhere somebody asked for it.
@@ -109,7 +109,7 @@ function adviceOf({ code, side, url }: Failed): string {
 }
 
 /** Faults that come of speaking http to a server of TLS. */
-const WAYS: ReadonlySet<FaultCode> = new Set<FaultCode>(['NETWORK', 'TIMEOUT', 'RESPONSE_INVALID']);
+const WAYS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['NETWORK', 'TIMEOUT', 'RESPONSE_INVALID']);
 
 /** Counts what failed in a run, by what is advised. */
 export class AdviceTally {

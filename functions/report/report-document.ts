@@ -1,7 +1,7 @@
-import type { Fault, FaultCode } from '../fault.ts';
+import type { MirrorError, ErrorCode } from '../errors.ts';
 import { OUTCOMES, type OutcomeCounts, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
-import { faultFields, type FaultFields } from '../telemetry/fault-fields.ts';
+import { faultFields, type ErrorFields } from '../telemetry/error-fields.ts';
 
 /** Version and kind of the document; a change that breaks its readers is a new version. */
 export const REPORT_API_VERSION = 'imagerepo-mirror.io/v1';
@@ -16,7 +16,7 @@ export interface RepositoryResult {
   /** Every tag's record, for a document that lists them. */
   readonly records?: readonly TagRecord[];
   /** Why nothing could be planned. */
-  readonly fault?: Fault;
+  readonly fault?: MirrorError;
 }
 
 /** What came of one run. */
@@ -53,7 +53,7 @@ interface RepositoryDocument {
   readonly destination?: string;
   readonly ending?: MirrorReport['ending'];
   readonly sourceTags?: number;
-  readonly sourceUnlisted?: FaultCode;
+  readonly sourceUnlisted?: ErrorCode;
   readonly selectedTags?: number;
   readonly counts?: OutcomeCounts;
   readonly leftAside?: number;
@@ -65,7 +65,7 @@ interface RepositoryDocument {
     readonly present: number;
   };
   readonly tags?: readonly TagDocument[];
-  readonly error?: FaultFields;
+  readonly error?: ErrorFields;
   readonly durationSeconds: number;
 }
 
@@ -81,7 +81,7 @@ interface TagDocument {
   readonly subject?: string;
   readonly bytesUploaded: number;
   readonly durationSeconds: number;
-  readonly error?: FaultFields;
+  readonly error?: ErrorFields;
 }
 
 /** Draws up the document of a run. */

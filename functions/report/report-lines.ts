@@ -1,4 +1,4 @@
-import { printable, type Fault } from '../fault.ts';
+import { printable, type MirrorError } from '../errors.ts';
 import {
   leftAsideReason,
   OUTCOMES,
@@ -92,7 +92,7 @@ export function summaryLines(run: RunResult): readonly string[] {
 }
 
 /** `NETWORK at the source, list tags: connection refused (https://…)`. */
-function faultText({ code, side, operation, message, url }: Fault): string {
+function faultText({ code, side, operation, message, url }: MirrorError): string {
   const where = [
     ...(side === undefined ? [] : [` at the ${side}`]),
     ...(operation === undefined ? [] : [`, ${operation}`]),

@@ -6,7 +6,7 @@ import {
   type RepositoryName,
 } from '../contract/destination.ts';
 import type { MirrorEvent } from '../contract/event.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import {
   isGranted,
   liesWithin,
@@ -39,7 +39,7 @@ export interface Admission {
 /**
  * Decides what an event may do. Events come from a less trusted place: one can name a source
  * within the allowed ones and, where its namespace was granted that, a path.
- * @throws Fault `SOURCE_FORBIDDEN`, `DESTINATION_FORBIDDEN`, `REFERENCE_INVALID`, with the field
+ * @throws MirrorError `SOURCE_FORBIDDEN`, `DESTINATION_FORBIDDEN`, `REFERENCE_INVALID`, with the field
  */
 export function admit({ data }: MirrorEvent, rules: AdmissionRules): Admission {
   const source = at('data.image', () => parseImageName(data.image));
@@ -93,8 +93,8 @@ function at<T>(field: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    throw new Fault(error.code, error.message, { operation: 'admit event', field });
+    if (!(error instanceof MirrorError)) throw error;
+    throw new MirrorError(error.code, error.message, { operation: 'admit event', field });
   }
 }
 
@@ -102,6 +102,6 @@ function forbidden(
   code: 'SOURCE_FORBIDDEN' | 'DESTINATION_FORBIDDEN',
   message: string,
   field: string,
-): Fault {
-  return new Fault(code, message, { operation: 'admit event', field });
+): MirrorError {
+  return new MirrorError(code, message, { operation: 'admit event', field });
 }

@@ -1,5 +1,5 @@
 import type { EncodedEvent } from '../contract/codec.ts';
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 
 /** Attributes that a message of the dead-letter topic has beside its own. */
 export const ERROR_CODE = 'error-code';
@@ -29,7 +29,7 @@ const MAX_MESSAGE_BYTES = 9_990_000;
  */
 export function deadLetter(
   message: EncodedEvent,
-  fault: Pick<Fault, 'code' | 'field'>,
+  fault: Pick<MirrorError, 'code' | 'field'>,
 ): EncodedEvent {
   const own = Object.entries(message.attributes)
     .filter(([name]) => name !== ERROR_CODE && name !== ERROR_FIELD)

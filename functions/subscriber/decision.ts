@@ -1,5 +1,5 @@
 import { MAX_CONTINUATIONS, type MirrorEvent } from '../contract/event.ts';
-import { Fault, type FaultCode } from '../fault.ts';
+import { MirrorError, type ErrorCode } from '../errors.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 
 /**
@@ -19,7 +19,11 @@ export type Decision =
       readonly reason: 'BatchUnfinished';
       readonly tags: readonly string[];
     }
-  | { readonly action: 'dead-letter'; readonly reason: 'NeverSucceeds'; readonly fault: Fault }
+  | {
+      readonly action: 'dead-letter';
+      readonly reason: 'NeverSucceeds';
+      readonly fault: MirrorError;
+    }
   | { readonly action: 'retry'; readonly reason: RetryReason };
 
 /** Why a delivery is acknowledged. */
@@ -47,7 +51,7 @@ export type RetryReason =
   | 'PublishFailed';
 
 /** Faults of events that can never succeed, however often they are delivered. */
-const NEVER: ReadonlySet<FaultCode> = new Set<FaultCode>([
+const NEVER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'EVENT_UNDECODABLE',
   'EVENT_INVALID',
   'EVENT_TOO_LARGE',
@@ -103,7 +107,7 @@ export function decideAfterWork(
     return {
       action: 'dead-letter',
       reason: 'NeverSucceeds',
-      fault: new Fault(
+      fault: new MirrorError(
         'CONTINUATIONS_EXHAUSTED',
         `the work did not end in ${MAX_CONTINUATIONS + 1} deliveries`,
         { operation: 'mirror repository', field: 'data.continuation' },
@@ -134,7 +138,7 @@ function hasSettledSome(
 }
 
 /** Decides about a delivery whose event could not be read or whose work could not begin. */
-export function decideAfterFault(fault: Fault): Decision {
+export function decideAfterError(fault: MirrorError): Decision {
   if (NEVER.has(fault.code)) return { action: 'dead-letter', reason: 'NeverSucceeds', fault };
   return fault.disposition === 'transient'
     ? { action: 'retry', reason: 'TransientFailure' }

@@ -1,8 +1,8 @@
 import { timeLimit, type Timing } from '../concurrency.ts';
 import type { MirrorEvent } from '../contract/event.ts';
-import type { Delegation } from '../mirror/delegation.ts';
+import type { Offload } from '../mirror/offload.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { batchesOf } from './follow-on.ts';
+import { batchesOf } from './derived-events.ts';
 import type { HandOff } from './hand-off.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 
@@ -33,7 +33,7 @@ export function delegationOf(
   }: Delegates & { readonly limits: DelegationLimits; readonly timing: Timing },
   logger: Logger,
   signal: AbortSignal,
-): Delegation {
+): Offload {
   /** What the deadline has cut is handed off after it, in a time of its own. */
   async function start(part: MirrorEvent, by: HandOff): Promise<keyof typeof HAND_OFF_WORDS> {
     if (!signal.aborted) return by.start(part, signal);

@@ -1,5 +1,5 @@
 import type { Timing } from '../concurrency.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import type { Deadline } from '../mirror/deadline.ts';
 import type { Clock } from '../mirror/ports.ts';
 
@@ -67,7 +67,7 @@ export function deliveryDeadline(
   function onTold(): void {
     lastStart.abort();
     at((end.toldAtMs() ?? timing.now()) + END_GRACE_MS, () => {
-      cut.abort(new Fault('ABORTED', 'the process was told to end'));
+      cut.abort(new MirrorError('ABORTED', 'the process was told to end'));
     });
   }
 
@@ -75,7 +75,7 @@ export function deliveryDeadline(
     lastStart.abort();
   });
   at(arrivedAtMs + wholeMs, () => {
-    cut.abort(new Fault('DEADLINE_EXCEEDED', 'the delivery ended before the work'));
+    cut.abort(new MirrorError('DEADLINE_EXCEEDED', 'the delivery ended before the work'));
   });
   const forget = end.onTold(onTold);
   if (end.toldAtMs() !== undefined) onTold();
@@ -100,7 +100,7 @@ export interface EndableProcess extends ProcessEnd {
   tell(): void;
 }
 
-/** The one knowledge of a process that it must end. */
+/** The one sign to a process that it must end. */
 export function processEnd(clock: Clock): EndableProcess {
   let toldAtMs: number | undefined;
   const listeners = new Set<() => void>();

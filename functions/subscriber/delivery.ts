@@ -1,7 +1,7 @@
 import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { MAX_ACCEPTED_BYTES, type MirrorEvent } from '../contract/event.ts';
 import { heartbeatOf } from '../contract/heartbeat.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 import { readFluxEvent } from './flux-event.ts';
 
 /** Type that Eventarc, and the framework for a wrapped push, give a Pub/Sub message. */
@@ -51,7 +51,7 @@ export function readDelivery(incoming: unknown): Delivery {
 /**
  * The event of a delivery. Undefined: a bridge's sign of life, or an event of Flux that asks for nothing
  * (a failed scan, another kind), to be acknowledged.
- * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` with the field
+ * @throws MirrorError `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE` with the field
  */
 export function decodeDelivery(
   delivery: Delivery,
@@ -60,7 +60,7 @@ export function decodeDelivery(
   const { received, data } = delivery;
   // guard: event-size
   if (data.length > MAX_ACCEPTED_BYTES) {
-    throw new Fault('EVENT_TOO_LARGE', `the data has ${data.length} bytes`, {
+    throw new MirrorError('EVENT_TOO_LARGE', `the data has ${data.length} bytes`, {
       operation: 'decode event',
       field: 'data',
     });
@@ -68,7 +68,7 @@ export function decodeDelivery(
   if (heartbeatOf(delivery.attributes) !== undefined) return undefined;
   if (received.type !== undefined) return decodeEvent(received);
   if (data.length === 0) {
-    throw new Fault('EVENT_UNDECODABLE', 'the message has neither attributes nor data', {
+    throw new MirrorError('EVENT_UNDECODABLE', 'the message has neither attributes nor data', {
       operation: 'decode event',
       field: 'data',
     });

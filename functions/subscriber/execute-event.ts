@@ -1,12 +1,12 @@
 import type { MirrorEvent } from '../contract/event.ts';
-import { toFault, type Fault } from '../fault.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 import type { Deadline } from '../mirror/deadline.ts';
-import type { Delegation } from '../mirror/delegation.ts';
-import type { MirrorObserver } from '../mirror/ledger.ts';
+import type { Offload } from '../mirror/offload.ts';
+import type { MirrorObserver } from '../mirror/report-builder.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { admit, type Admission, type AdmissionRules } from './admission.ts';
-import { decideAfterFault, decideAfterWork, type Decision } from './decision.ts';
+import { decideAfterError, decideAfterWork, type Decision } from './decision.ts';
 import { TagLines } from './log-lines.ts';
 
 /** One admitted event, with the time and the help that it has. */
@@ -14,12 +14,12 @@ export interface Work {
   readonly event: MirrorEvent;
   readonly admission: Admission;
   readonly deadline: Deadline;
-  readonly delegation?: Delegation | undefined;
+  readonly offload?: Offload | undefined;
   readonly observer?: MirrorObserver | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Does the work: the engine with the registries of the process. @throws Fault */
+/** Does the work: the engine with the registries of the process. @throws MirrorError */
 export type DoWork = (work: Work) => Promise<MirrorReport>;
 
 /** What an event is executed with, whoever brought it. */
@@ -37,7 +37,7 @@ export interface Executed {
   readonly decision: Decision;
   /** Absent where the work could not begin. */
   readonly report?: MirrorReport;
-  readonly fault?: Fault;
+  readonly fault?: MirrorError;
 }
 
 /** Admits an event, does its work, and decides what becomes of it. Never throws. */
@@ -61,7 +61,7 @@ export async function executeEvent(
     }).finally(() => lines?.end());
     return { report, decision: decideAfterWork(event, report, canContinue) };
   } catch (error) {
-    const fault = toFault(error, 'mirror repository');
-    return { fault, decision: decideAfterFault(fault) };
+    const fault = toMirrorError(error, 'mirror repository');
+    return { fault, decision: decideAfterError(fault) };
   }
 }

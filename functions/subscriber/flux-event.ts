@@ -11,7 +11,7 @@ import {
   type Fields,
 } from '../contract/fields.ts';
 import { DEFAULT_EXCLUSION_LIST } from '../contract/selection.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 
 /** What image-reflector-controller says of a successful scan; no promise of its API. */
 const SCANNED = /^successful scan[:,] found (\d+) tags(?: with checksum (\S+))?$/;
@@ -26,7 +26,7 @@ const RESOLVED = /^Latest image tag for '?([^\s']+)'? resolved to (\S+?)(?: |$)/
  *
  * It knows no exclusion list, so Flux's default applies, and no image name but the one that the
  * annotation `event.toolkit.fluxcd.io/image` gives.
- * @throws Fault `EVENT_UNDECODABLE` when it is no JSON object, `EVENT_INVALID` with the field
+ * @throws MirrorError `EVENT_UNDECODABLE` when it is no JSON object, `EVENT_INVALID` with the field
  */
 export function readFluxEvent(data: Buffer): MirrorEvent | undefined {
   const event = objectAt(parsed(data), 'data');
@@ -106,7 +106,7 @@ function parsed(data: Buffer): unknown {
   try {
     return JSON.parse(data.toString('utf8'));
   } catch {
-    throw new Fault('EVENT_UNDECODABLE', 'the data is no JSON', {
+    throw new MirrorError('EVENT_UNDECODABLE', 'the data is no JSON', {
       operation: 'decode event',
       field: 'data',
     });

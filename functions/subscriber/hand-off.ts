@@ -1,6 +1,6 @@
 import { decodeEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
-import { Fault, isFault, printable } from '../fault.ts';
+import { MirrorError, isMirrorError, printable } from '../errors.ts';
 
 /** Name of the job's variable that holds the event. */
 export const EVENT_VARIABLE = 'EVENT';
@@ -10,7 +10,7 @@ const MAX_EVENT_BYTES = 16 * 1024;
 
 /** A call of a Google API with JSON both ways; the token is the port's business. */
 export interface JsonApi {
-  /** @throws Fault of the network or the credentials */
+  /** @throws MirrorError of the network or the credentials */
   call(
     method: 'GET' | 'POST',
     url: URL,
@@ -24,7 +24,7 @@ export interface HandOff {
   /**
    * Starts an execution with the event, unless one that has not ended covers it. `too-large`: the
    * event does not fit into a variable.
-   * @throws Fault `HAND_OFF_FAILED`
+   * @throws MirrorError `HAND_OFF_FAILED`
    */
   start(event: MirrorEvent, signal: AbortSignal): Promise<'started' | 'covered' | 'too-large'>;
 }
@@ -36,22 +36,26 @@ export function eventVariable(event: MirrorEvent): string {
 
 /**
  * Reads the variable.
- * @throws Fault `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE`
+ * @throws MirrorError `EVENT_UNDECODABLE`, `EVENT_INVALID`, `EVENT_TOO_LARGE`
  */
 export function readEventVariable(text: string): MirrorEvent {
   const sizeBytes = Buffer.byteLength(text);
   // guard: event-variable
   if (sizeBytes > MAX_EVENT_BYTES) {
-    throw new Fault('EVENT_TOO_LARGE', `${EVENT_VARIABLE} has ${sizeBytes} bytes, over 16 KiB`, {
-      operation: 'decode event',
-      field: EVENT_VARIABLE,
-    });
+    throw new MirrorError(
+      'EVENT_TOO_LARGE',
+      `${EVENT_VARIABLE} has ${sizeBytes} bytes, over 16 KiB`,
+      {
+        operation: 'decode event',
+        field: EVENT_VARIABLE,
+      },
+    );
   }
   try {
     return decodeEvent(JSON.parse(text) as ReceivedEvent);
   } catch (error) {
-    if (isFault(error)) throw error;
-    throw new Fault('EVENT_UNDECODABLE', `${EVENT_VARIABLE} is no JSON`, {
+    if (isMirrorError(error)) throw error;
+    throw new MirrorError('EVENT_UNDECODABLE', `${EVENT_VARIABLE} is no JSON`, {
       operation: 'decode event',
       field: EVENT_VARIABLE,
     });
@@ -89,8 +93,8 @@ export function jobHandOff(api: JsonApi, endpoint: string, job: string): HandOff
         if (status !== 200) throw refusal('run job', status, body);
         return 'started';
       } catch (error) {
-        if (isFault(error, 'HAND_OFF_FAILED')) throw error;
-        throw new Fault('HAND_OFF_FAILED', 'the job could not be started', {
+        if (isMirrorError(error, 'HAND_OFF_FAILED')) throw error;
+        throw new MirrorError('HAND_OFF_FAILED', 'the job could not be started', {
           operation: 'run job',
           cause: error,
         });
@@ -172,9 +176,9 @@ function executionsOf(body: unknown): readonly Execution[] {
 }
 
 /** A refusal by the API, its message made fit for a log (google.rpc.Status). */
-function refusal(operation: string, status: number, body: unknown): Fault {
+function refusal(operation: string, status: number, body: unknown): MirrorError {
   const message = textOf(fieldsOf(fieldsOf(body)['error'])['message']) ?? 'no message';
-  return new Fault('HAND_OFF_FAILED', `${operation}: ${status} ${printable(message)}`, {
+  return new MirrorError('HAND_OFF_FAILED', `${operation}: ${status} ${printable(message)}`, {
     operation,
     status,
   });

@@ -1,6 +1,6 @@
 import type { MirrorEvent } from '../contract/event.ts';
 import type { Heartbeat } from '../contract/heartbeat.ts';
-import { FAULTS, type Fault, type FaultCode } from '../fault.ts';
+import { ERRORS, type MirrorError, type ErrorCode } from '../errors.ts';
 import { leftAsideReason, MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import { FIRST_OF_A_KIND, KindCounts, type RecordKind } from '../mirror/tag-records.ts';
@@ -99,7 +99,7 @@ export class TagLines {
         : { platformsLeftOut: record.platformsLeftOut }),
       ...(record.noPlatformMatched === undefined ? {} : { noPlatformMatched: true }),
       ...(record.subject === undefined ? {} : { subject: record.subject }),
-      ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies FaultCode } : {}),
+      ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies ErrorCode } : {}),
       ...(fault === undefined ? {} : { code: fault.code, error: fault }),
       bytesUploaded: record.bytesUploaded,
       durationSeconds: seconds(record.durationMs),
@@ -114,7 +114,7 @@ function severityOfRecord(
 ): Severity {
   const { outcome } = record;
   if (leftAsideReason(record) !== undefined) return 'NOTICE';
-  const transient = code !== undefined && FAULTS[code].disposition === 'transient';
+  const transient = code !== undefined && ERRORS[code].disposition === 'transient';
   return outcome === 'failed' && transient ? 'WARNING' : SEVERITY[outcome];
 }
 
@@ -139,7 +139,7 @@ export interface EventOutcome {
   readonly decision: Decision;
   /** Absent where the work could not begin. */
   readonly report?: MirrorReport;
-  readonly fault?: Fault;
+  readonly fault?: MirrorError;
   /** Another delivery's execution brought this one's result. */
   readonly shared: boolean;
   readonly durationMs: number;
@@ -201,7 +201,7 @@ function sourceLost({ data }: MirrorEvent, report: MirrorReport): LogFields {
   if (report.ending !== 'source-lost') return {};
   const announcedTags = data.tags?.length ?? data.tagCount;
   return {
-    code: 'SOURCE_LOST' satisfies FaultCode,
+    code: 'SOURCE_LOST' satisfies ErrorCode,
     ...(announcedTags > 0 ? { announcedTags } : {}),
   };
 }

@@ -2,20 +2,20 @@ import type { Timing } from '../concurrency.ts';
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
 import { heartbeatOf } from '../contract/heartbeat.ts';
-import { toFault, type Fault } from '../fault.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { traceFields } from '../telemetry/trace.ts';
 import { admit, type AdmissionRules } from './admission.ts';
 import { deadLetter } from './dead-letter.ts';
-import { decideAfterFault, decideShared, Redelivery, type Decision } from './decision.ts';
+import { decideAfterError, decideShared, Redelivery, type Decision } from './decision.ts';
 import { delegationOf, type Delegates, type DelegationLimits } from './delegate.ts';
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
 import { executeEvent, type DoWork, type Executed } from './execute-event.ts';
-import { batchesOf, continuationsOf } from './follow-on.ts';
+import { batchesOf, continuationsOf } from './derived-events.ts';
 import { eventFields, logEvent, logHeartbeat } from './log-lines.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
-import { RepositoryTurns, type Turn } from './repository-turns.ts';
+import { PerRepositoryQueue, type Turn } from './per-repository-queue.ts';
 
 /** The rules, the engine, the topics and the clock of a subscriber. */
 export interface SubscriberParts extends Delegates {
@@ -60,7 +60,7 @@ export interface Subscriber {
 
 /** A subscriber; one for the process, since deliveries of one repository take turns. */
 export function createSubscriber(parts: SubscriberParts): Subscriber {
-  const turns = new RepositoryTurns<Executed>(() => parts.timing.now());
+  const turns = new PerRepositoryQueue<Executed>(() => parts.timing.now());
 
   return {
     handle: async (incoming, request) => {
@@ -103,7 +103,7 @@ class Handling {
   }
 
   /** @throws Redelivery */
-  async run(turns: RepositoryTurns<Executed>): Promise<void> {
+  async run(turns: PerRepositoryQueue<Executed>): Promise<void> {
     try {
       const { result, shared } = await this.#takeTurn(turns);
       this.#conclude(result, shared);
@@ -112,7 +112,7 @@ class Handling {
     }
   }
 
-  async #takeTurn(turns: RepositoryTurns<Executed>): Promise<Turn<Executed>> {
+  async #takeTurn(turns: PerRepositoryQueue<Executed>): Promise<Turn<Executed>> {
     const event = this.#event;
     const execute = async (effective: MirrorEvent): Promise<Executed> => this.#execute(effective);
     try {
@@ -121,8 +121,8 @@ class Handling {
       const key = `${event.data.image} → ${destinationPath}`;
       return await turns.enter(key, { event, signal: this.#deadline.signal, execute });
     } catch (error) {
-      const fault = toFault(error, 'mirror repository');
-      const result = await this.#apply({ fault, decision: decideAfterFault(fault) }, event);
+      const fault = toMirrorError(error, 'mirror repository');
+      const result = await this.#apply({ fault, decision: decideAfterError(fault) }, event);
       return { result, shared: false };
     }
   }
@@ -135,7 +135,7 @@ class Handling {
       rules,
       signal,
       deadline: this.#deadline,
-      delegation: delegationOf(event, this.#parts, this.#logger, signal),
+      offload: delegationOf(event, this.#parts, this.#logger, signal),
       canContinue: bulk !== undefined,
       logger: this.#logger,
     });
@@ -158,7 +158,7 @@ class Handling {
       }
       return executed;
     } catch (error) {
-      const fault = toFault(error, 'publish event');
+      const fault = toMirrorError(error, 'publish event');
       return { ...executed, decision: { action: 'retry', reason: 'PublishFailed' }, fault };
     }
   }
@@ -196,7 +196,7 @@ async function readEvent(
     if (event === undefined) logNothing(delivery, logger);
     return event;
   } catch (error) {
-    await refuse(delivery, toFault(error, 'decode event'), parts, logger);
+    await refuse(delivery, toMirrorError(error, 'decode event'), parts, logger);
     return undefined;
   }
 }
@@ -211,7 +211,7 @@ function logNothing({ attributes }: Delivery, logger: Logger): void {
 /** What becomes of a message that is no event. @throws Redelivery */
 async function refuse(
   delivery: Delivery,
-  fault: Fault,
+  fault: MirrorError,
   parts: SubscriberParts,
   logger: Logger,
 ): Promise<void> {
@@ -231,10 +231,10 @@ async function refuse(
   if (retryReason !== undefined) throw new Redelivery(retryReason);
 }
 
-/** Publishes to the dead-letter topic; false where there is none. @throws Fault `PUBLISH_FAILED` */
+/** Publishes to the dead-letter topic; false where there is none. @throws MirrorError `PUBLISH_FAILED` */
 async function bury(
   message: EncodedEvent,
-  fault: Fault,
+  fault: MirrorError,
   { deadLetters }: SubscriberParts,
 ): Promise<boolean> {
   if (deadLetters === undefined) return false;

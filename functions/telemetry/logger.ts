@@ -1,5 +1,5 @@
-import { oneLine, shownJson } from '../fault.ts';
-import { faultFields, stackTrace } from './fault-fields.ts';
+import { oneLine, shownJson } from '../errors.ts';
+import { faultFields, stackTrace } from './error-fields.ts';
 import { fluxLevel, isWritten, type LogLevel, type Severity } from './severity.ts';
 
 /** What stands beside the message of a line. */

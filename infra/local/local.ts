@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 
 import type { Child } from '../../test/stand-ins/child.ts';
 import { differences, verifyAll } from './convergence.ts';
@@ -25,7 +25,7 @@ const QUIET_MS = 5000;
  * and has been verified.
  *
  * @returns the exit code: 0, or 1 when something failed; the reason is written to `output`
- * @throws Fault `KUBECONFIG_INVALID` when `--kubeconfig` cannot be read, `OPTION_INVALID` when a part
+ * @throws MirrorError `KUBECONFIG_INVALID` when `--kubeconfig` cannot be read, `OPTION_INVALID` when a part
  *   refuses what it was started with
  */
 export async function runLocal(
@@ -43,7 +43,7 @@ async function requireReadable(kubeconfig: string | undefined): Promise<void> {
   try {
     await access(kubeconfig, constants.R_OK);
   } catch (error) {
-    throw new Fault('KUBECONFIG_INVALID', `--kubeconfig ${kubeconfig} cannot be read`, {
+    throw new MirrorError('KUBECONFIG_INVALID', `--kubeconfig ${kubeconfig} cannot be read`, {
       field: '--kubeconfig',
       cause: error,
     });
@@ -99,7 +99,7 @@ class LocalRun {
       const exitCode = this.#options.once
         ? await this.#once(topology)
         : await this.#untilStopped(topology);
-      if (this.#refusal !== undefined) throw new Fault('OPTION_INVALID', this.#refusal);
+      if (this.#refusal !== undefined) throw new MirrorError('OPTION_INVALID', this.#refusal);
       return exitCode;
     } finally {
       this.#view.close();

@@ -1,5 +1,5 @@
 // The demo. Registries, Pub/Sub, the cluster and its scanner around it are the stand-ins of test/stand-ins/.
-import { isFault } from '../../functions/fault.ts';
+import { isMirrorError } from '../../functions/errors.ts';
 import { helpText } from '../../functions/options/help.ts';
 
 import { runLocal } from './local.ts';
@@ -40,7 +40,7 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!isFault(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) throw error;
+  if (!isMirrorError(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;
 }

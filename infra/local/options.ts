@@ -96,7 +96,7 @@ export type LocalOptions = OptionValues<typeof localOptions>;
 
 /**
  * Reads the options of `npm start`.
- * @throws Fault `OPTION_INVALID` naming the option
+ * @throws MirrorError `OPTION_INVALID` naming the option
  */
 export function parseLocalOptions(argv: readonly string[]): LocalOptions {
   const options = parseOptions(localOptions, argv, {});

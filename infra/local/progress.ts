@@ -1,6 +1,6 @@
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
-import { isFault } from '../../functions/fault.ts';
+import { isMirrorError } from '../../functions/errors.ts';
 
 import type { LogLine } from '../../test/stand-ins/child.ts';
 import type { RepositoryRow } from './view.ts';
@@ -137,7 +137,7 @@ function decoded(message: {
     return decodeEvent(receivedEvent(message));
   } catch (error) {
     // An event that nobody can read is the subscriber's to refuse.
-    if (isFault(error)) return undefined;
+    if (isMirrorError(error)) return undefined;
     throw error;
   }
 }

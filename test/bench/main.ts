@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { helpText } from '../../functions/options/help.ts';
 import { flag, integer, text } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
@@ -58,9 +58,13 @@ const names = firstOption === -1 ? argv : argv.slice(0, firstOption);
 try {
   const unknown = names.find((name) => !(benchmarks as readonly string[]).includes(name));
   if (unknown !== undefined) {
-    throw new Fault('OPTION_INVALID', `${unknown} is no benchmark: ${benchmarks.join(', ')}`, {
-      field: unknown,
-    });
+    throw new MirrorError(
+      'OPTION_INVALID',
+      `${unknown} is no benchmark: ${benchmarks.join(', ')}`,
+      {
+        field: unknown,
+      },
+    );
   }
   if (argv.includes('--help')) {
     process.stdout.write(
@@ -75,7 +79,7 @@ try {
     process.exitCode = options.check && missed > 0 ? 1 : 0;
   }
 } catch (error) {
-  if (!(error instanceof Fault)) throw error;
+  if (!(error instanceof MirrorError)) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;
 }

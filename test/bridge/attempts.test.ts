@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { attempt, type AttemptOptions } from '../../bridge/attempts.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { faultOfPromise } from './faults.ts';
 import { eventually, quick } from './stand-ins.ts';
@@ -19,7 +19,7 @@ function patience(more: Partial<AttemptOptions> = {}): AttemptOptions & { lines:
   };
 }
 /** Fails so many times, then gives how often it was tried. */
-function failing(times: number, fault: Fault): () => Promise<number> {
+function failing(times: number, fault: MirrorError): () => Promise<number> {
   let tries = 0;
   return () => {
     tries += 1;
@@ -29,13 +29,13 @@ function failing(times: number, fault: Fault): () => Promise<number> {
 const never = (): Promise<never> => new Promise(() => undefined);
 
 describe('attempt', () => {
-  const passing: readonly Fault[] = [
-    new Fault('NETWORK', 'cut'),
-    new Fault('CREDENTIALS_UNAVAILABLE', 'late'),
-    new Fault('PUBLISH_FAILED', 'away'),
-    new Fault('RATE_LIMITED', 'busy', { status: 429 }),
-    new Fault('WATCH_FAILED', 'expired', { status: 410 }),
-    new Fault('WATCH_FAILED', 'starting', { status: 503 }),
+  const passing: readonly MirrorError[] = [
+    new MirrorError('NETWORK', 'cut'),
+    new MirrorError('CREDENTIALS_UNAVAILABLE', 'late'),
+    new MirrorError('PUBLISH_FAILED', 'away'),
+    new MirrorError('RATE_LIMITED', 'busy', { status: 429 }),
+    new MirrorError('WATCH_FAILED', 'expired', { status: 410 }),
+    new MirrorError('WATCH_FAILED', 'starting', { status: 503 }),
   ];
   for (const fault of passing) {
     it(`goes on after ${fault.code} ${fault.message}`, async () => {
@@ -51,13 +51,13 @@ describe('attempt', () => {
     it(`ends at once at ${code}`, async () => {
       await faultOfPromise(
         code,
-        attempt('it', patience(), failing(1, new Fault(code, 'no', { status }))),
+        attempt('it', patience(), failing(1, new MirrorError(code, 'no', { status }))),
       );
     });
   }
 
   it('ends with the last fault when its time is over', async () => {
-    const fault = new Fault('NETWORK', 'cut');
+    const fault = new MirrorError('NETWORK', 'cut');
     const given = await faultOfPromise(
       'NETWORK',
       attempt('it', patience({ timeoutMs: 100 }), failing(Infinity, fault)),
@@ -80,7 +80,7 @@ describe('attempt', () => {
     let tries = 0;
     const waiting = attempt('the list', options, () => {
       tries += 1;
-      return tries === 1 ? Promise.reject(new Fault('NETWORK', 'cut')) : never();
+      return tries === 1 ? Promise.reject(new MirrorError('NETWORK', 'cut')) : never();
     });
     await eventually('it is said', () =>
       options.lines.some((line) => line.includes('waiting for the list') && line.includes('cut')),

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 
-import { Fault, type FaultCode } from '../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../functions/errors.ts';
 
 /** Calls what must throw a fault of the code; gives the fault. */
-export function faultOf(code: FaultCode, call: () => unknown): Fault {
+export function faultOf(code: ErrorCode, call: () => unknown): MirrorError {
   try {
     call();
   } catch (error) {
-    assert.ok(error instanceof Fault, String(error));
+    assert.ok(error instanceof MirrorError, String(error));
     assert.equal(error.code, code);
     return error;
   }
@@ -15,10 +15,13 @@ export function faultOf(code: FaultCode, call: () => unknown): Fault {
 }
 
 /** Waits for what must reject with a fault of the code; gives the fault. */
-export async function faultOfPromise(code: FaultCode, promise: Promise<unknown>): Promise<Fault> {
+export async function faultOfPromise(
+  code: ErrorCode,
+  promise: Promise<unknown>,
+): Promise<MirrorError> {
   const [result] = await Promise.allSettled([promise]);
   if (result.status === 'fulfilled') return assert.fail(`it resolved, ${code} was expected`);
-  assert.ok(result.reason instanceof Fault, String(result.reason));
+  assert.ok(result.reason instanceof MirrorError, String(result.reason));
   assert.equal(result.reason.code, code);
   return result.reason;
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { Heartbeats } from '../../bridge/heartbeat.ts';
 import { heartbeatOf, type Heartbeat } from '../../functions/contract/heartbeat.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 
 const HEARTBEAT_INTERVAL_MS = 300_000;
@@ -15,11 +15,11 @@ function started(): {
   readonly lines: string[];
   nowMs: number;
   leading: boolean;
-  fault: Fault | undefined;
+  fault: MirrorError | undefined;
 } {
   const sent: (Heartbeat | undefined)[] = [];
   const lines: string[] = [];
-  const state = { nowMs: 0, leading: true, fault: undefined as Fault | undefined };
+  const state = { nowMs: 0, leading: true, fault: undefined as MirrorError | undefined };
   const heartbeats = new Heartbeats({
     publisher: {
       publishMessage: (lane, { attributes }) => {
@@ -65,7 +65,7 @@ describe('heartbeats', () => {
 
   it('come again after half a minute where Pub/Sub took none, and say so', async () => {
     const bridge = started();
-    bridge.fault = new Fault('PUBLISH_FAILED', 'the topic is not there');
+    bridge.fault = new MirrorError('PUBLISH_FAILED', 'the topic is not there');
     bridge.heartbeats.tick();
     await bridge.heartbeats.idle(60_000);
     assert.match(bridge.lines.join(''), /WARNING.*the topic is not there/);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
 import { serveBridge, unreadyReasons, type ReadinessInput } from '../../bridge/http.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { hasCause } from '../faults.ts';
 import { faultOfPromise } from './faults.ts';
@@ -60,7 +60,7 @@ const cases: readonly (readonly [string, Partial<ReadinessInput>, readonly RegEx
   ['is not before the first list is complete', { synced: false }, [/^watch: /]],
   [
     'is not while the watch waits, and says for what',
-    { watch: { phase: 'waiting', fault: new Fault('ACCESS_DENIED', 'cannot list') } },
+    { watch: { phase: 'waiting', fault: new MirrorError('ACCESS_DENIED', 'cannot list') } },
     [/^watch: cannot list$/],
   ],
   ['is ready with what waits for two minutes', { unpublishedAgeMs: 120_000 }, []],

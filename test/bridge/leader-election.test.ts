@@ -7,7 +7,7 @@ import {
   leaseName,
   type LeaderElection,
 } from '../../bridge/leader-election.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { eventually } from './stand-ins.ts';
 
@@ -28,7 +28,7 @@ class MemoryLease {
   /** What a replica sees of it; `away` may also be that replica's alone. */
   store(isAway: () => boolean = () => false): LeaseStore {
     const check = (): void => {
-      if (isAway() || this.away) throw new Fault('NETWORK', 'away');
+      if (isAway() || this.away) throw new MirrorError('NETWORK', 'away');
     };
     return {
       read: () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { checkPermissions } from '../../bridge/permission-check.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { eventually, quick } from './stand-ins.ts';
 
@@ -55,7 +55,7 @@ describe('checkPermissions', () => {
     const publisher = {
       missingPermissions: () =>
         away
-          ? Promise.reject(new Fault('CREDENTIALS_UNAVAILABLE', 'no metadata server'))
+          ? Promise.reject(new MirrorError('CREDENTIALS_UNAVAILABLE', 'no metadata server'))
           : Promise.resolve([]),
     };
     const check = checkPermissions(publisher, logger, new AbortController().signal, quick);

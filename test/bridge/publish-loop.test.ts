@@ -5,7 +5,7 @@ import { createMetrics, type Metrics } from '../../bridge/metrics.ts';
 import { PublishLoop, type PublishLoopOptions } from '../../bridge/publish-loop.ts';
 import { PublishQueue, type Lane } from '../../bridge/publish-queue.ts';
 import type { MirrorEvent, Reason } from '../../functions/contract/event.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { subject } from './objects.ts';
 import { aWhile, eventually, quick } from './stand-ins.ts';
@@ -28,7 +28,7 @@ class Bench {
     refusedObjects: () => ({}),
   });
   /** What becomes of an event; default it is accepted. */
-  answer: (lane: Lane, name: string) => Fault | undefined = () => undefined;
+  answer: (lane: Lane, name: string) => MirrorError | undefined = () => undefined;
   /** Requests wait for this before they are answered. */
   gate: Promise<unknown> = Promise.resolve();
   mayPublish = true;
@@ -74,7 +74,7 @@ class Bench {
   }
 }
 
-const away = new Fault('PUBLISH_FAILED', 'away');
+const away = new MirrorError('PUBLISH_FAILED', 'away');
 
 describe('PublishLoop', () => {
   it('sends what is offered together in one request, each lane its own', async () => {
@@ -175,7 +175,7 @@ describe('PublishLoop', () => {
 
   it('drops what can never be taken', async () => {
     const bench = new Bench();
-    bench.answer = () => new Fault('EVENT_TOO_LARGE', 'too large');
+    bench.answer = () => new MirrorError('EVENT_TOO_LARGE', 'too large');
     bench.offer('a', 'changed');
     await eventually('refused', () => bench.refused.length === 1);
     await aWhile(50);

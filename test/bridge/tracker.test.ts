@@ -8,7 +8,7 @@ import { PublishQueue, URGENCIES, type TakenEvent } from '../../bridge/publish-q
 import { requestOf } from '../../bridge/request.ts';
 import { Tracker, type TrackerOptions } from '../../bridge/tracker.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
@@ -100,7 +100,7 @@ class Bench {
   }
 
   /** Pub/Sub does not take it. */
-  refuse(taken: TakenEvent, fault: Fault): void {
+  refuse(taken: TakenEvent, fault: MirrorError): void {
     const { uid } = taken.subject;
     if (fault.disposition === 'transient') this.queue.giveBack(uid);
     else this.queue.settle(uid);
@@ -186,7 +186,7 @@ describe('Tracker', () => {
     bench.list(['a']);
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
-    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    bench.refuse(taken, new MirrorError('PUBLISH_FAILED', 'away'));
     assert.deepEqual(bench.reasons(), ['a:initial']);
   });
 
@@ -197,7 +197,7 @@ describe('Tracker', () => {
     assert.ok(taken !== undefined);
     bench.tracker.deleted('uid-of-flux-system-a');
     bench.see('a', { revision: '2' });
-    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    bench.refuse(taken, new MirrorError('PUBLISH_FAILED', 'away'));
     const events = bench.publish();
     assert.deepEqual(
       events.map(({ data }) => data.revision),
@@ -212,7 +212,7 @@ describe('Tracker', () => {
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
     bench.tracker.deleted('uid-of-flux-system-a');
-    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    bench.refuse(taken, new MirrorError('PUBLISH_FAILED', 'away'));
     assert.deepEqual(bench.reasons(), []);
   });
 
@@ -367,7 +367,7 @@ describe('Tracker, configuration and refusal', () => {
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
     bench.see('a', { annotations: { requestedAt: '1', include: '(' } });
-    bench.refuse(taken, new Fault('PUBLISH_FAILED', 'away'));
+    bench.refuse(taken, new MirrorError('PUBLISH_FAILED', 'away'));
     assert.deepEqual(bench.reasons(), []);
     bench.see('a', { annotations: { requestedAt: '1' } });
     assert.deepEqual(bench.reasons(), ['a:requested']);
@@ -379,7 +379,7 @@ describe('Tracker, configuration and refusal', () => {
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
     bench.see('a', { revision: '2' });
-    bench.refuse(taken, new Fault('EVENT_TOO_LARGE', 'too large'));
+    bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
     assert.deepEqual(bench.reasons(), ['a:changed']);
   });
 
@@ -470,7 +470,7 @@ describe('Tracker, configuration and refusal', () => {
     bench.tracker.deleted('uid-of-flux-system-old');
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
-    bench.refuse(taken, new Fault('NETWORK', 'cut'));
+    bench.refuse(taken, new MirrorError('NETWORK', 'cut'));
     bench.see('young', young);
     assert.deepEqual(verified(bench), [['young', 'all']]);
     bench.see('young', young);
@@ -511,7 +511,7 @@ describe('Tracker, configuration and refusal', () => {
     bench.list(['a']);
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
-    bench.refuse(taken, new Fault('EVENT_TOO_LARGE', 'too large'));
+    bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
     bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
     assert.deepEqual(bench.reasons(), []);
     assert.equal(bench.refusals.get('a')?.reason, 'EventTooLarge');

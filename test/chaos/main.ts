@@ -1,5 +1,5 @@
 // Mirrors under random faults and watches what comes of it: npm run chaos -- [--scene copy|path] [--runs N] [--seed S].
-import { isFault } from '../../functions/fault.ts';
+import { isMirrorError } from '../../functions/errors.ts';
 import { helpText } from '../../functions/options/help.ts';
 import { choice, integer } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
@@ -53,7 +53,7 @@ try {
     process.exitCode = wrong.length > 0 ? 1 : 0;
   }
 } catch (error) {
-  if (!isFault(error, 'OPTION_INVALID')) throw error;
+  if (!isMirrorError(error, 'OPTION_INVALID')) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;
 }

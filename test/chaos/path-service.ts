@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { ANONYMOUS } from '../../functions/auth/credentials.ts';
 import type { Timing } from '../../functions/concurrency.ts';
 import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
-import { FirstQuestion } from '../../functions/mirror/first-question.ts';
-import { Knowledge } from '../../functions/mirror/knowledge.ts';
+import { ReferrersSupport } from '../../functions/mirror/referrers-support.ts';
+import { PresenceCache } from '../../functions/mirror/presence-cache.ts';
 import { mirrorRepository } from '../../functions/mirror/mirror-repository.ts';
 import { MIRROR_OPTIONS } from '../mirror-options.ts';
 import { TagTurns } from '../../functions/mirror/tag-turns.ts';
@@ -51,8 +51,8 @@ export function openInstance({ source, destination, timing, idleMs }: InstanceOp
     idleMs,
   });
   const parts = {
-    pool: new BlobCopier({ knowledge: new Knowledge(clock), timing }),
-    firstQuestion: new FirstQuestion(),
+    pool: new BlobCopier({ presence: new PresenceCache(clock), timing }),
+    referrersSupport: new ReferrersSupport(),
     tagTurns: new TagTurns(clock),
     clock,
   };

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { ANONYMOUS, type Credentials } from '../../functions/auth/credentials.ts';
 import { BlobCopier } from '../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
-import { FirstQuestion } from '../../functions/mirror/first-question.ts';
-import { Knowledge } from '../../functions/mirror/knowledge.ts';
+import { ReferrersSupport } from '../../functions/mirror/referrers-support.ts';
+import { PresenceCache } from '../../functions/mirror/presence-cache.ts';
 import { mirrorRepository, type MirrorWish } from '../../functions/mirror/mirror-repository.ts';
 import { MIRROR_OPTIONS } from '../mirror-options.ts';
 import type { DestinationRepository, SourceRepository } from '../../functions/mirror/ports.ts';
@@ -290,11 +290,11 @@ class Scene {
         {
           ...(this.#options.breakEnds?.(ends, { source: this.#source }) ?? ends),
           pool: new BlobCopier({
-            knowledge: new Knowledge(clock),
+            presence: new PresenceCache(clock),
             timing,
             placeObserver: this.#places,
           }),
-          firstQuestion: new FirstQuestion(),
+          referrersSupport: new ReferrersSupport(),
           tagTurns: new TagTurns(clock),
           clock,
           deadline: NO_DEADLINE,

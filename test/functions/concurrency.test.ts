@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 
 import {
-  abortFault,
+  abortError,
   backoffMs,
   forwardClock,
   KeyedMutex,
@@ -17,7 +17,7 @@ import {
   timeLimit,
   TokenBucket,
 } from '../../functions/concurrency.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { rejection } from '../faults.ts';
 import { fakeTiming, NEVER, settle } from './registry/setting.ts';
 
@@ -64,10 +64,10 @@ describe('timing', () => {
   it('wakes at once when the signal aborts, with the reason where that is a fault', async () => {
     const controller = new AbortController();
     const asleep = sleep(fakeTiming(), 1e9, controller.signal);
-    controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    controller.abort(new MirrorError('DEADLINE_EXCEEDED', 'over'));
     await rejection(asleep, 'DEADLINE_EXCEEDED');
     await rejection(sleep(fakeTiming(), 1, controller.signal), 'DEADLINE_EXCEEDED');
-    assert.equal(abortFault(AbortSignal.abort()).code, 'ABORTED');
+    assert.equal(abortError(AbortSignal.abort()).code, 'ABORTED');
   });
 
   it('lets who waits go while the promise goes on', async () => {
@@ -120,7 +120,7 @@ describe('timeLimit', () => {
     const other = timeLimit(timing, 100);
     other.release();
     await timing.pass(100);
-    assert.equal(abortFault(one.signal).code, 'TIMEOUT');
+    assert.equal(abortError(one.signal).code, 'TIMEOUT');
     assert.equal(other.signal.aborted, false);
   });
 });
@@ -233,7 +233,7 @@ describe('single flight', () => {
   it('forgets work that failed or threw', async () => {
     const flights = new SingleFlight<string>();
     const broken = flights.run('key', NEVER, () => {
-      throw new Fault('NETWORK', 'at once');
+      throw new MirrorError('NETWORK', 'at once');
     });
     await rejection(broken, 'NETWORK');
     assert.equal(flights.size, 0);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { readJobConfig, readSubscriberConfig } from '../../functions/config.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 
 const REGISTRY = 'europe-docker.pkg.dev/acme/mirror';
 
@@ -10,7 +10,7 @@ function refusedField(read: () => unknown): string {
   try {
     read();
   } catch (error) {
-    assert.ok(error instanceof Fault);
+    assert.ok(error instanceof MirrorError);
     assert.equal(error.code, 'OPTION_INVALID');
     assert.doesNotMatch(error.message, /\n/);
     return error.field ?? '';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { readJobConfig } from '../../functions/config.ts';
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 
 const destination = ['--destination-registry', 'r.example/m'];
 
@@ -30,7 +30,7 @@ describe('job options', () => {
       assert.throws(
         () => readJobConfig(argv, {}),
         (error) =>
-          error instanceof Fault && error.code === 'OPTION_INVALID' && error.field === field,
+          error instanceof MirrorError && error.code === 'OPTION_INVALID' && error.field === field,
       );
     });
   }

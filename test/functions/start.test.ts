@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../functions/fault.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { configured, refused } from '../../functions/start.ts';
 
 const env = { PATH: process.env['PATH'] };
@@ -26,8 +26,8 @@ describe('start', () => {
   });
 
   it('has exit code 2 for bad usage and 1 for what failed', () => {
-    assert.equal(refused(new Fault('OPTION_INVALID', 'x')), 2);
-    assert.equal(refused(new Fault('PULL_FAILED', 'x')), 1);
+    assert.equal(refused(new MirrorError('OPTION_INVALID', 'x')), 2);
+    assert.equal(refused(new MirrorError('PULL_FAILED', 'x')), 1);
   });
 
   const refusals: readonly [

@@ -9,7 +9,7 @@ import { format } from 'prettier';
 import { parseAllDocuments } from 'yaml';
 
 import { bridgeOptions } from '../../bridge/options.ts';
-import { FAULTS } from '../../functions/fault.ts';
+import { ERRORS } from '../../functions/errors.ts';
 import { jobOptions } from '../../functions/job-options.ts';
 import { subscriberOptions } from '../../functions/option-tables.ts';
 import type { OptionTable } from '../../functions/options/option.ts';
@@ -387,7 +387,7 @@ describe('words of the documentation', () => {
     );
     assert.ok(words.length > 10);
     assert.deepEqual(
-      words.filter((word) => !(word in FAULTS) && !env.includes(word)),
+      words.filter((word) => !(word in ERRORS) && !env.includes(word)),
       [],
     );
   });

@@ -166,7 +166,7 @@ const all = products
 const sample = sampled(all, Number(values.count), random);
 process.stdout.write(`${sample.length} of ${all.length} mutants, seed ${values.seed}\n`);
 
-const tally = new Map<MutantKind, { caught: number; survived: number }>();
+const stats = new Map<MutantKind, { caught: number; survived: number }>();
 const waiting = [...sample];
 let done = 0;
 
@@ -175,8 +175,8 @@ async function work(): Promise<void> {
   try {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
       const verdict = await verdictOn(mutant, copy);
-      const counts = tally.get(mutant.kind) ?? { caught: 0, survived: 0 };
-      tally.set(mutant.kind, counts);
+      const counts = stats.get(mutant.kind) ?? { caught: 0, survived: 0 };
+      stats.set(mutant.kind, counts);
       if ('ran' in verdict) counts.survived += 1;
       else counts.caught += 1;
       done += 1;
@@ -199,7 +199,7 @@ function tell(mutant: Mutant, verdict: Verdict): void {
 await Promise.all(Array.from({ length: Number(values.workers) }, work));
 
 const sum = { caught: 0, survived: 0 };
-for (const [kind, { caught, survived }] of tally) {
+for (const [kind, { caught, survived }] of stats) {
   sum.caught += caught;
   sum.survived += survived;
   process.stdout.write(`${kind.padEnd(14)} ${caught} of ${caught + survived} caught\n`);

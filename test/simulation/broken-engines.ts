@@ -17,16 +17,16 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
     {
       file: 'mirror/copy-blob.ts',
       from: `      requireRunning(signal);
-      if (knowledge.hasBlob(`,
-      to: `      if (knowledge.hasBlob(`,
+      if (presence.hasBlob(`,
+      to: `      if (presence.hasBlob(`,
     },
     {
       file: 'concurrency.ts',
-      from: `    if (signal.aborted) throw abortFault(signal);
+      from: `    if (signal.aborted) throw abortError(signal);
     const flight = this`,
       to: `    if (signal.aborted) {
       if (!this.has(key)) this.#begin(key, () => new Promise(() => undefined));
-      throw abortFault(signal);
+      throw abortError(signal);
     }
     const flight = this`,
     },
@@ -68,7 +68,7 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
   'what was sent is not remembered': [
     {
       file: 'mirror/copy-blob.ts',
-      from: `      this.knowledge.addBlob(destination, blob.digest);
+      from: `      this.presence.addBlob(destination, blob.digest);
 `,
       to: ``,
     },

@@ -1,4 +1,4 @@
-import type { Fault } from '../../functions/fault.ts';
+import type { MirrorError } from '../../functions/errors.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import type { ExchangeRecord, NetworkWatch } from './network.ts';
 import type { RegistryWatch, TagPush } from './registry.ts';
@@ -47,7 +47,7 @@ export interface Execution {
   /** Path of its destination. */
   readonly path: string;
   report?: MirrorReport;
-  fault?: Fault;
+  fault?: MirrorError;
   endedAtMs?: number;
 }
 

@@ -6,7 +6,7 @@
 //   npm run simulate -- --broken NAME             with a fault put back
 import { availableParallelism } from 'node:os';
 
-import { Fault, isFault } from '../../functions/fault.ts';
+import { MirrorError, isMirrorError } from '../../functions/errors.ts';
 import { helpText } from '../../functions/options/help.ts';
 import { flag, integer, text } from '../../functions/options/option.ts';
 import { parseOptions } from '../../functions/options/parser.ts';
@@ -71,7 +71,7 @@ async function replay(seed: number): Promise<void> {
 async function simulate(argv: readonly string[]): Promise<number> {
   const { seed, count, workers, broken, verbose } = parseOptions(table, argv, {});
   if (broken !== '' && !(broken in BROKEN_ENGINES)) {
-    throw new Fault(
+    throw new MirrorError(
       'OPTION_INVALID',
       `--broken wants one of: ${Object.keys(BROKEN_ENGINES).join('; ')}`,
       {
@@ -117,7 +117,7 @@ try {
     process.exitCode = await simulate(argv);
   }
 } catch (error) {
-  if (!isFault(error, 'OPTION_INVALID')) throw error;
+  if (!isMirrorError(error, 'OPTION_INVALID')) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;
 }

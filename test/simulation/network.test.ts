@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
-import { isFault } from '../../functions/fault.ts';
+import { isMirrorError } from '../../functions/errors.ts';
 import { wasSentInFull } from '../../functions/registry/sent-in-full.ts';
 import type { Transport, TransportRequest } from '../../functions/registry/transport.ts';
 import { Random } from '../random.ts';
@@ -110,7 +110,7 @@ describe('the network of the simulation', () => {
     it(`ends what is ${struck.kind} as the transport does: ${code}`, async () => {
       const set = stage(struck);
       const { fault, ms } = await set.settled(read(set));
-      assert.ok(isFault(fault) && fault.code === code);
+      assert.ok(isMirrorError(fault) && fault.code === code);
       assert.ok(ms >= leastMs && ms < leastMs + 100, `after ${ms} ms`);
     });
   }
@@ -124,7 +124,7 @@ describe('the network of the simulation', () => {
   it('ends at the budget of a request that has one', async () => {
     const set = stage({ kind: 'late', delayMs: 45_000 });
     const { fault, ms } = await set.settled(read(set, get({ budgetMs: 30_000 })));
-    assert.ok(isFault(fault) && fault.code === 'TIMEOUT');
+    assert.ok(isMirrorError(fault) && fault.code === 'TIMEOUT');
     assert.equal(ms, 30_000);
   });
 
@@ -135,7 +135,7 @@ describe('the network of the simulation', () => {
       abort.abort();
     });
     const { fault, ms } = await set.settled(read(set, get(), abort.signal));
-    assert.ok(isFault(fault) && fault.code === 'ABORTED');
+    assert.ok(isMirrorError(fault) && fault.code === 'ABORTED');
     assert.equal(ms, 500);
     assert.equal(getEventListeners(abort.signal, 'abort').length, 0);
   });
@@ -174,6 +174,6 @@ describe('the network of the simulation', () => {
     const body = { stream: Readable.from([BLOB]), sizeBytes: BLOB.length };
     const put = set.transport.send({ method: 'PUT', url, headers: {}, body }, NO_SIGNAL);
     const { fault } = await set.settled(put);
-    assert.ok(isFault(fault) && wasSentInFull(fault));
+    assert.ok(isMirrorError(fault) && wasSentInFull(fault));
   });
 });

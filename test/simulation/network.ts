@@ -1,6 +1,6 @@
-import { abortFault } from '../../functions/concurrency.ts';
-import { Fault } from '../../functions/fault.ts';
-import { networkFault } from '../../functions/registry/network-fault.ts';
+import { abortError } from '../../functions/concurrency.ts';
+import { MirrorError } from '../../functions/errors.ts';
+import { networkError } from '../../functions/registry/network-fault.ts';
 import { markSentInFull } from '../../functions/registry/sent-in-full.ts';
 import type { StreamBody } from '../../functions/registry/blob-stream.ts';
 import type {
@@ -211,10 +211,10 @@ class Exchange {
   readonly #record: ExchangeRecord;
   readonly #cleanups: (() => void)[] = [];
   #resolve: (response: TransportResponse) => void = () => undefined;
-  #reject: (fault: Fault) => void = () => undefined;
+  #reject: (fault: MirrorError) => void = () => undefined;
   /** Ends a wait for a chunk. */
-  #breakWait: ((fault: Fault) => void) | undefined;
-  #failure: Fault | undefined;
+  #breakWait: ((fault: MirrorError) => void) | undefined;
+  #failure: MirrorError | undefined;
   readonly #bodyIdle = new IdleSum(BODY_IDLE_MS);
   readonly #sendIdle = new IdleSum(IDLE_MS);
   #answered = false;
@@ -269,11 +269,11 @@ class Exchange {
     scheduler.note(`send ${this.#name}${struck === undefined ? '' : ` (${struck.kind})`}`);
     watch.onSend?.(this.#record);
     if (this.#signal.aborted) {
-      this.#fail(abortFault(this.#signal), 'aborted');
+      this.#fail(abortError(this.#signal), 'aborted');
       return;
     }
     const onAbort = (): void => {
-      this.#fail(abortFault(this.#signal), 'aborted');
+      this.#fail(abortError(this.#signal), 'aborted');
     };
     this.#signal.addEventListener('abort', onAbort, { once: true });
     this.#cleanups.push(() => {
@@ -281,13 +281,13 @@ class Exchange {
     });
     if (budgetMs !== undefined) {
       const stop = scheduler.after(budgetMs, 'timer', `budget of ${this.#name}`, () => {
-        this.#fail(new Fault('TIMEOUT', `not done within ${budgetMs} ms`), 'budget');
+        this.#fail(new MirrorError('TIMEOUT', `not done within ${budgetMs} ms`), 'budget');
       });
       this.#cleanups.push(stop);
     }
     if (struck?.kind === 'unreachable') {
       this.#arrive(this.#network.latencyMs(), 'breaks', () => {
-        this.#fail(new Fault('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
+        this.#fail(new MirrorError('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
       });
       return;
     }
@@ -297,7 +297,7 @@ class Exchange {
         body.stream.destroy();
       });
       this.#sendStream(body).catch((error: unknown) => {
-        this.#fail(networkFault(error), 'broken');
+        this.#fail(networkError(error), 'broken');
       });
     }
   }
@@ -313,7 +313,7 @@ class Exchange {
   /** Nothing comes any more: the transport's idle limit ends it. */
   #idle(limitMs: number): void {
     this.#arrive(limitMs, 'idle limit of', () => {
-      this.#fail(new Fault('TIMEOUT', 'the registry stopped in the middle'), 'idle');
+      this.#fail(new MirrorError('TIMEOUT', 'the registry stopped in the middle'), 'idle');
     });
   }
 
@@ -410,7 +410,7 @@ class Exchange {
     this.#arrive(this.#network.latencyMs(), 'break', () => {
       resolve(false);
       if (struck?.kind === 'throttled-late') this.#answer(throttled(struck.retryAfterS));
-      else this.#fail(new Fault('NETWORK', 'the connection broke (EPIPE)'), 'broken');
+      else this.#fail(new MirrorError('NETWORK', 'the connection broke (EPIPE)'), 'broken');
     });
   }
 
@@ -432,7 +432,7 @@ class Exchange {
     if (struck?.kind === 'silent') this.#idle(IDLE_MS);
     else if (struck?.kind === 'answer-lost') {
       this.#arrive(this.#network.latencyMs(), 'lose', () => {
-        this.#fail(new Fault('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
+        this.#fail(new MirrorError('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
       });
     } else this.#answerLater(reply, struck?.kind === 'late' ? struck.delayMs : 0);
   }
@@ -493,7 +493,7 @@ class Exchange {
       if (this.#failure !== undefined) throw this.#failure;
       this.#close('read');
     } catch (error) {
-      throw this.#failure ?? networkFault(error);
+      throw this.#failure ?? networkError(error);
     } finally {
       this.#close('discarded');
     }
@@ -508,7 +508,7 @@ class Exchange {
     const delayMs = struck?.kind === 'trickle' ? struck.gapMs : this.#network.latencyMs();
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined || this.#record.end !== 'open') {
-        reject(this.#failure ?? new Fault('NETWORK', 'the exchange was over'));
+        reject(this.#failure ?? new MirrorError('NETWORK', 'the exchange was over'));
         return;
       }
       this.#breakWait = reject;
@@ -531,13 +531,13 @@ class Exchange {
       if (kind === 'stuck') this.#idle(this.#bodyIdle.leftMs(BODY_IDLE_MS));
       else {
         this.#arrive(this.#network.latencyMs(), 'cut', () => {
-          this.#fail(new Fault('NETWORK', 'the connection broke inside the body'), 'broken');
+          this.#fail(new MirrorError('NETWORK', 'the connection broke inside the body'), 'broken');
         });
       }
     });
   }
 
-  #fail(fault: Fault, end: ExchangeEnd): void {
+  #fail(fault: MirrorError, end: ExchangeEnd): void {
     if (this.#failure !== undefined || this.#record.end !== 'open') return;
     this.#failure = fault;
     if (this.#sentInFull) markSentInFull(fault);
@@ -551,7 +551,7 @@ class Exchange {
     this.#record.endedAtMs = this.#network.scheduler.now;
     this.#network.scheduler.note(`end ${this.#name}: ${end} ${this.#record.status}`);
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
-    this.#breakWait?.(this.#failure ?? new Fault('NETWORK', 'the exchange was ended'));
+    this.#breakWait?.(this.#failure ?? new MirrorError('NETWORK', 'the exchange was ended'));
     this.#breakWait = undefined;
     this.#network.watch.onEnd?.(this.#record);
   }
@@ -571,6 +571,6 @@ function flipped(chunk: Buffer, at: number): Buffer {
   return copy;
 }
 
-function wrongSize(bytes: number, sizeBytes: number): Fault {
-  return new Fault('SIZE_MISMATCH', `${bytes} bytes in place of ${sizeBytes}`);
+function wrongSize(bytes: number, sizeBytes: number): MirrorError {
+  return new MirrorError('SIZE_MISMATCH', `${bytes} bytes in place of ${sizeBytes}`);
 }

@@ -3,7 +3,7 @@ import { readSubscriberConfig } from '../../functions/config.ts';
 import type { PlaceObserver, Timing } from '../../functions/concurrency.ts';
 import type { EncodedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
-import { Fault, toFault } from '../../functions/fault.ts';
+import { MirrorError, toMirrorError } from '../../functions/errors.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
 import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
@@ -266,7 +266,7 @@ export class SimulatedProcess implements Receiver {
       execution.report = report;
       return report;
     } catch (error) {
-      execution.fault = toFault(error, 'mirror repository');
+      execution.fault = toMirrorError(error, 'mirror repository');
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -283,7 +283,7 @@ export class SimulatedProcess implements Receiver {
     await this.#pass(`publish to ${topic}`);
     if (arrives && topic === 'bulk') this.#cloud.publish('bulk', message, this.name);
     if (arrives && topic === 'dead') this.#cloud.bury(message);
-    if (fails) throw new Fault('PUBLISH_FAILED', 'the topic does not answer');
+    if (fails) throw new MirrorError('PUBLISH_FAILED', 'the topic does not answer');
     network.scheduler.note(`published to ${topic}`);
   }
 
@@ -302,7 +302,7 @@ export class SimulatedProcess implements Receiver {
       start: async (event) => {
         const fails = this.#cloud.random.chance(0.05);
         await this.#pass('hand-off');
-        if (fails) throw new Fault('HAND_OFF_FAILED', 'the job could not be started');
+        if (fails) throw new MirrorError('HAND_OFF_FAILED', 'the job could not be started');
         this.#cloud.startJob(event);
         this.#cloud.judge.saw('handed off');
         return 'started';
@@ -315,7 +315,7 @@ export class SimulatedProcess implements Receiver {
     const { scheduler } = this.#cloud.network;
     const line = (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
       const { error, decision: said } = fields;
-      const code = error instanceof Fault ? ` ${error.code}: ${error.message}` : '';
+      const code = error instanceof MirrorError ? ` ${error.code}: ${error.message}` : '';
       const decision = typeof said === 'string' ? ` [${said}]` : '';
       scheduler.note(`${this.name} says: ${message}${decision}${code}`);
     };

@@ -6,7 +6,7 @@ import {
   type Annotated,
   type ObjectSettings,
 } from '../../../bridge/flux/annotations.ts';
-import { isFault, type Fault } from '../../../functions/fault.ts';
+import { isMirrorError, type MirrorError } from '../../../functions/errors.ts';
 
 /** Reads annotations of ours, given without their prefix. */
 function read(own: Readonly<Record<string, string>>): Annotated {
@@ -19,13 +19,13 @@ function read(own: Readonly<Record<string, string>>): Annotated {
 
 function settingsOf(own: Readonly<Record<string, string>>): ObjectSettings {
   const { settings } = read(own);
-  assert.ok(!isFault(settings), JSON.stringify(own));
+  assert.ok(!isMirrorError(settings), JSON.stringify(own));
   return settings;
 }
 
-function faultOf(own: Readonly<Record<string, string>>): Fault {
+function faultOf(own: Readonly<Record<string, string>>): MirrorError {
   const { settings } = read(own);
-  assert.ok(isFault(settings, 'ANNOTATION_INVALID'), JSON.stringify(settings));
+  assert.ok(isMirrorError(settings, 'ANNOTATION_INVALID'), JSON.stringify(settings));
   return settings;
 }
 

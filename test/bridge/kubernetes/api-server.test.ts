@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import {
-  answerFault,
+  answerError,
   connectApiServer,
-  connectionFault,
+  connectionError,
 } from '../../../bridge/kubernetes/api-server.ts';
 import { startKubernetes, type LocalKubernetes } from '../../stand-ins/kubernetes/kubernetes.ts';
 import { faultOf, faultOfPromise } from '../faults.ts';
@@ -269,7 +269,7 @@ describe('connectApiServer', () => {
   });
 });
 
-describe('answerFault', () => {
+describe('answerError', () => {
   const cases = [
     [401, 'UNAUTHORIZED'],
     [403, 'ACCESS_DENIED'],
@@ -280,37 +280,37 @@ describe('answerFault', () => {
   ] as const;
   for (const [status, code] of cases) {
     it(`takes ${status} for ${code}`, () => {
-      const fault = answerFault({ status, body: 'words' }, 'list things');
+      const fault = answerError({ status, body: 'words' }, 'list things');
       assert.deepEqual([fault.code, fault.status], [code, status]);
     });
   }
 
   it('ends with the status where nothing was said', () => {
-    const { message } = answerFault({ status: 500, body: {} }, 'list things');
+    const { message } = answerError({ status: 500, body: {} }, 'list things');
     assert.equal(message, 'list things was answered 500');
   });
 
   it('keeps the API server’s own words, without control characters', () => {
     const body = { kind: 'Status', message: 'User "x" cannot list\u0007 things' };
-    const { message } = answerFault({ status: 403, body }, 'list things');
+    const { message } = answerError({ status: 403, body }, 'list things');
     assert.ok(message.includes('User "x" cannot list'));
     assert.ok(!message.includes('\u0007'));
   });
 });
 
-describe('connectionFault', () => {
+describe('connectionError', () => {
   it('keeps no more of an error than its words', () => {
     const error = Object.assign(new Error('connect ECONNREFUSED'), {
       code: 'ECONNREFUSED',
       options: { headers: { authorization: 'Bearer secret' } },
     });
-    const fault = connectionFault('/api?token=secret', error);
+    const fault = connectionError('/api?token=secret', error);
     assert.equal(fault.code, 'NETWORK');
     assert.doesNotMatch(JSON.stringify(fault) + String(fault.cause) + fault.message, /secret/);
   });
 
   it('gives a fault as it is', () => {
-    const fault = answerFault({ status: 500, body: '' }, 'x');
-    assert.equal(connectionFault('/', fault), fault);
+    const fault = answerError({ status: 500, body: '' }, 'x');
+    assert.equal(connectionError('/', fault), fault);
   });
 });

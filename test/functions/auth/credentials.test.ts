@@ -14,7 +14,7 @@ import {
   type CredentialsOf,
 } from '../../../functions/auth/credentials.ts';
 import { googleHosts } from '../../../functions/auth/google.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { rejection, thrown } from '../../faults.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'credentials-'));
@@ -172,7 +172,7 @@ describe('Google’s token', () => {
       googleTokens: {
         accessToken: () => {
           asked += 1;
-          if (failing) return Promise.reject(new Fault('CREDENTIALS_UNAVAILABLE', 'none'));
+          if (failing) return Promise.reject(new MirrorError('CREDENTIALS_UNAVAILABLE', 'none'));
           return Promise.resolve('t');
         },
       },
@@ -192,7 +192,7 @@ describe('Google’s token', () => {
 
   it('hides no other fault', async () => {
     const { of } = opened({
-      googleTokens: { accessToken: () => Promise.reject(new Fault('OPTION_INVALID', 'x')) },
+      googleTokens: { accessToken: () => Promise.reject(new MirrorError('OPTION_INVALID', 'x')) },
     });
     await rejection(presented(of, 'source', 'gcr.io'), 'OPTION_INVALID');
   });

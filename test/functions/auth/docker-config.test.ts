@@ -8,7 +8,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 
 import { openDockerConfig, type DockerConfig } from '../../../functions/auth/docker-config.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { rejection } from '../../faults.ts';
 
 function auth(username: string, password: string): string {
@@ -182,7 +182,7 @@ describe('docker config', () => {
         try {
           await asked(config({ 'a.io': { auth: secret, registrytoken: value } }));
         } catch (error) {
-          assert.ok(isFault(error, 'DOCKER_CONFIG_INVALID'));
+          assert.ok(isMirrorError(error, 'DOCKER_CONFIG_INVALID'));
           assert.ok(!error.message.includes(secret));
         }
       }),
@@ -195,7 +195,7 @@ describe('docker config', () => {
         try {
           await asked(text);
         } catch (error) {
-          assert.ok(isFault(error, 'DOCKER_CONFIG_INVALID'), String(error));
+          assert.ok(isMirrorError(error, 'DOCKER_CONFIG_INVALID'), String(error));
         }
       }),
     );

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { googleHosts, googleTokens } from '../../../functions/auth/google.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { startMetadata } from '../../stand-ins/metadata/metadata.ts';
 import { rejection } from '../../faults.ts';
 
@@ -32,7 +32,7 @@ describe('Google’s hosts and tokens', () => {
     ]) {
       assert.throws(
         () => googleHosts([host]),
-        (error) => isFault(error, 'OPTION_INVALID'),
+        (error) => isMirrorError(error, 'OPTION_INVALID'),
         host,
       );
     }
@@ -59,7 +59,7 @@ describe('Google’s hosts and tokens', () => {
     t.after(() => server.close());
     await withMetadata(t, `127.0.0.1:${(server.address() as AddressInfo).port}`);
     await assert.rejects(googleTokens().accessToken(), (error) => {
-      assert.ok(isFault(error, 'CREDENTIALS_UNAVAILABLE'));
+      assert.ok(isMirrorError(error, 'CREDENTIALS_UNAVAILABLE'));
       assert.equal(error.cause, undefined);
       return true;
     });

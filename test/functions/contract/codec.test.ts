@@ -7,7 +7,7 @@ import fc from 'fast-check';
 
 import { decodeEvent, encodeEvent, receivedEvent } from '../../../functions/contract/codec.ts';
 import { eventOf, type MirrorRequest } from '../../../functions/contract/event.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { thrown } from '../../faults.ts';
 
 const full: MirrorRequest = {
@@ -36,14 +36,14 @@ const full: MirrorRequest = {
 const occasion = { clusterName: 'prod-eu', time: new Date('2026-08-10T09:05:03Z'), batchIndex: 1 };
 const goldenFile = fileURLToPath(new URL('../../data/event.golden.json', import.meta.url));
 
-function refusal(change: (data: Record<string, unknown>) => void, envelope = {}): Fault {
+function refusal(change: (data: Record<string, unknown>) => void, envelope = {}): MirrorError {
   const event = eventOf(full, occasion);
   const data = JSON.parse(JSON.stringify(event.data)) as Record<string, unknown>;
   change(data);
   try {
     decodeEvent({ ...event, data, ...envelope });
   } catch (error) {
-    assert.ok(error instanceof Fault);
+    assert.ok(error instanceof MirrorError);
     return error;
   }
   return assert.fail('nothing was refused');
@@ -223,7 +223,7 @@ describe('decodeEvent', () => {
           try {
             decodeEvent(received);
           } catch (error) {
-            assert.ok(error instanceof Fault, String(error));
+            assert.ok(error instanceof MirrorError, String(error));
           }
         }
       }),

@@ -8,10 +8,13 @@ import {
   parseImageName,
   requirePath,
 } from '../../../functions/contract/destination.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 
 function refuses(call: () => unknown): void {
-  assert.throws(call, (error) => error instanceof Fault && error.code === 'REFERENCE_INVALID');
+  assert.throws(
+    call,
+    (error) => error instanceof MirrorError && error.code === 'REFERENCE_INVALID',
+  );
 }
 
 describe('destinationPath', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { optional, timeAt, wrong } from '../../../functions/contract/fields.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 
 describe('timeAt', () => {
   for (const time of ['2026-08-10T09:05:02Z', '2026-08-10T09:05:02.123456789+02:00']) {
@@ -13,7 +13,7 @@ describe('timeAt', () => {
 
   for (const time of ['2026-08-10', '2026-13-10T09:05:02Z', '2026-08-10 09:05:02Z', 5]) {
     it(`refuses ${time}`, () => {
-      assert.throws(() => timeAt({ time }, 'time', 'data'), Fault);
+      assert.throws(() => timeAt({ time }, 'time', 'data'), MirrorError);
     });
   }
 });

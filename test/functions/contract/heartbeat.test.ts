@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeHeartbeat, heartbeatOf } from '../../../functions/contract/heartbeat.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 
 const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
@@ -36,7 +36,7 @@ describe("a bridge's sign of life", () => {
       const { attributes } = encodeHeartbeat(alive, TIME);
       assert.throws(
         () => heartbeatOf({ ...attributes, [name]: value }),
-        (error: unknown) => error instanceof Fault && error.code === 'EVENT_INVALID',
+        (error: unknown) => error instanceof MirrorError && error.code === 'EVENT_INVALID',
       );
     });
   }

@@ -9,7 +9,7 @@ import {
   selectTags,
   type Selection,
 } from '../../../functions/contract/selection.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { rejection, thrown } from '../../faults.ts';
 
 const tags = [
@@ -105,7 +105,7 @@ describe('selectTags', () => {
       await assert.rejects(
         selectTags(tags, exclusionList, selection),
         (error) =>
-          error instanceof Fault && error.code === 'EVENT_INVALID' && error.field === field,
+          error instanceof MirrorError && error.code === 'EVENT_INVALID' && error.field === field,
       );
     });
   }

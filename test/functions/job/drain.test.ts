@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import type { EncodedEvent } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { Drain, type WorkEnding } from '../../../functions/job/drain.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
 import { messageOf, settled } from './messages.ts';
@@ -32,7 +32,7 @@ function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dry
         ? undefined
         : {
             publish: async (message) => {
-              if (deadLetters === 'refused') throw new Fault('PUBLISH_FAILED', 'x');
+              if (deadLetters === 'refused') throw new MirrorError('PUBLISH_FAILED', 'x');
               letters.push(message);
               return Promise.resolve();
             },
@@ -130,7 +130,7 @@ describe('drain', () => {
     for (const message of messages) drain.receive(message);
     await end('done');
     await end('transient');
-    await end({ never: new Fault('SOURCE_FORBIDDEN', 'x') });
+    await end({ never: new MirrorError('SOURCE_FORBIDDEN', 'x') });
     await drain.stop();
     assert.deepEqual(
       messages.map(({ settled }) => settled),
@@ -155,7 +155,7 @@ describe('drain', () => {
     ];
     drain.receive(garbage);
     drain.receive(forbidden);
-    await end({ never: new Fault('SOURCE_FORBIDDEN', 'x', { field: 'data.image' }) });
+    await end({ never: new MirrorError('SOURCE_FORBIDDEN', 'x', { field: 'data.image' }) });
     assert.deepEqual([garbage.settled, forbidden.settled], ['acked', 'acked']);
     assert.deepEqual(
       letters.map(({ attributes }) => attributes['error-code']),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { readJobConfig } from '../../../functions/config.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { mirrorImages } from '../../../functions/job/images.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import type { RunResult } from '../../../functions/report/report-document.ts';
@@ -47,7 +47,7 @@ describe('images of the command line', () => {
     assert.equal(work.event.data.image, 'index.docker.io/library/alpine');
     assert.equal(work.event.data.verify, 'none');
     assert.equal(work.admission.destinationPath, 'm/docker.io/library/alpine');
-    assert.equal(work.delegation, undefined);
+    assert.equal(work.offload, undefined);
   });
 
   it('are spoken to over http where the operator says so', async () => {
@@ -78,7 +78,7 @@ describe('images of the command line', () => {
       ['--image', 'ghcr.io/a/bad', '--image', 'ghcr.io/a/good', '--tag', '1', '--tag', '1'],
       ({ event }) => {
         assert.deepEqual(event.data.tags, ['1']);
-        if (event.data.image.endsWith('bad')) throw new Fault('NETWORK', 'x');
+        if (event.data.image.endsWith('bad')) throw new MirrorError('NETWORK', 'x');
         return sampleReport();
       },
     );

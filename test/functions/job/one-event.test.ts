@@ -6,7 +6,7 @@ import {
   receivedEvent,
   type EncodedEvent,
 } from '../../../functions/contract/codec.ts';
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import {
   executeInJob,
   runEvent,
@@ -25,7 +25,7 @@ import { rejection } from '../../faults.ts';
 
 const EVENT = eventVariable(sampleEvent());
 const failing = sampleReport([
-  sampleRecord({ outcome: 'failed', fault: new Fault('SERVER_ERROR', 'x') }),
+  sampleRecord({ outcome: 'failed', fault: new MirrorError('SERVER_ERROR', 'x') }),
 ]);
 
 interface Ran extends EventRun {
@@ -35,7 +35,7 @@ interface Ran extends EventRun {
 
 async function run(
   attempt: TaskAttempt | undefined,
-  report: MirrorReport | Fault = failing,
+  report: MirrorReport | MirrorError = failing,
   { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
 ): Promise<Ran> {
   const letters: EncodedEvent[] = [];
@@ -46,7 +46,7 @@ async function run(
     {
       ...jobContext(({ event: { data } }) => {
         reasons.push(data.reason);
-        if (report instanceof Fault) throw report;
+        if (report instanceof MirrorError) throw report;
         return report;
       }),
       attempt,
@@ -95,7 +95,7 @@ describe('run of one event', () => {
 
   it('is settled by what is acknowledged: permanent failures are not for another attempt', async () => {
     const permanent = sampleReport([
-      sampleRecord({ outcome: 'failed', fault: new Fault('MANIFEST_INVALID', 'x') }),
+      sampleRecord({ outcome: 'failed', fault: new MirrorError('MANIFEST_INVALID', 'x') }),
     ]);
     assert.equal((await run({ number: 0, isLast: false }, permanent)).settled, true);
     assert.equal((await run({ number: 0, isLast: false }, failing)).settled, false);
@@ -103,7 +103,7 @@ describe('run of one event', () => {
   });
 
   it('puts aside at once what no attempt of the task can do', async () => {
-    const never = new Fault('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
+    const never = new MirrorError('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
     const task = await run({ number: 0, isLast: false }, never);
     assert.deepEqual([task.letters.length, task.settled], [1, true]);
     // By hand it is told, and nobody else is told.
@@ -136,7 +136,7 @@ describe('an event in the job', () => {
     });
     const result = await executeInJob(sampleEvent(), context);
     assert.equal(result.decision.action, 'acknowledge');
-    assert.equal(works[0]?.delegation, undefined);
+    assert.equal(works[0]?.offload, undefined);
     assert.equal(works[0]!.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
     assert.deepEqual(
       context.lines.map(({ entry }) => entry),
@@ -147,7 +147,7 @@ describe('an event in the job', () => {
   const forbidden: readonly (readonly [
     guard: string,
     data: Parameters<typeof sampleEvent>[0],
-    code: FaultCode,
+    code: ErrorCode,
   ])[] = [
     ['allowed-sources', { image: 'quay.io/x/y' }, 'SOURCE_FORBIDDEN'],
     ['source-in-destination', { image: 'r.example/m/x' }, 'SOURCE_FORBIDDEN'],
@@ -173,7 +173,7 @@ describe('an event in the job', () => {
 
   it('never throws', async () => {
     const failing = jobContext(() => {
-      throw new Fault('SERVER_ERROR', 'x');
+      throw new MirrorError('SERVER_ERROR', 'x');
     });
     assert.equal((await executeInJob(sampleEvent(), failing)).decision.action, 'retry');
     const forbidden = jobContext(() => sampleReport());
@@ -182,7 +182,7 @@ describe('an event in the job', () => {
   });
 
   it('never continues: it has the time that it needs', async () => {
-    const late = sampleRecord({ outcome: 'failed', fault: new Fault('ABORTED', 'x') });
+    const late = sampleRecord({ outcome: 'failed', fault: new MirrorError('ABORTED', 'x') });
     const context = jobContext(() => sampleReport([late], { progressed: true }));
     assert.equal((await executeInJob(sampleEvent(), context)).decision.action, 'retry');
   });
@@ -191,13 +191,13 @@ describe('an event in the job', () => {
 describe('what remains of an event', () => {
   const last: TaskAttempt = { number: 3, isLast: true };
 
-  async function lettersOf(report: MirrorReport | Fault): Promise<readonly EncodedEvent[]> {
+  async function lettersOf(report: MirrorReport | MirrorError): Promise<readonly EncodedEvent[]> {
     return (await run(last, report)).letters;
   }
 
   it('is nothing after an acknowledgement, permanent failures included', async () => {
     const report = sampleReport([
-      sampleRecord({ outcome: 'failed', fault: new Fault('MANIFEST_INVALID', 'x') }),
+      sampleRecord({ outcome: 'failed', fault: new MirrorError('MANIFEST_INVALID', 'x') }),
     ]);
     assert.deepEqual(await lettersOf(report), []);
   });
@@ -205,8 +205,8 @@ describe('what remains of an event', () => {
   it('is its unfinished tags, under the code of the first', async () => {
     const report = sampleReport([
       sampleRecord({ tag: 'good' }),
-      sampleRecord({ tag: 'a', outcome: 'failed', fault: new Fault('RATE_LIMITED', 'x') }),
-      sampleRecord({ tag: 'b', outcome: 'failed', fault: new Fault('NETWORK', 'x') }),
+      sampleRecord({ tag: 'a', outcome: 'failed', fault: new MirrorError('RATE_LIMITED', 'x') }),
+      sampleRecord({ tag: 'b', outcome: 'failed', fault: new MirrorError('NETWORK', 'x') }),
     ]);
     const [message, ...more] = await lettersOf(report);
     assert.deepEqual(more, []);
@@ -215,9 +215,15 @@ describe('what remains of an event', () => {
   });
 
   it('has one code for what the end of the time cut, begun or not', async () => {
-    const cut = (code: FaultCode): MirrorReport =>
-      sampleReport([sampleRecord({ tag: 'a', outcome: 'failed', fault: new Fault(code, 'x') })]);
-    for (const came of [cut('ABORTED'), cut('DEADLINE_EXCEEDED'), new Fault('ABORTED', 'x')]) {
+    const cut = (code: ErrorCode): MirrorReport =>
+      sampleReport([
+        sampleRecord({ tag: 'a', outcome: 'failed', fault: new MirrorError(code, 'x') }),
+      ]);
+    for (const came of [
+      cut('ABORTED'),
+      cut('DEADLINE_EXCEEDED'),
+      new MirrorError('ABORTED', 'x'),
+    ]) {
       assert.deepEqual(
         (await lettersOf(came)).map(({ attributes }) => attributes['error-code']),
         ['DEADLINE_EXCEEDED'],
@@ -226,7 +232,7 @@ describe('what remains of an event', () => {
   });
 
   it('is all of it where nothing could be planned', async () => {
-    const [message] = await lettersOf(new Fault('SERVER_ERROR', 'x'));
+    const [message] = await lettersOf(new MirrorError('SERVER_ERROR', 'x'));
     assert.equal(message?.attributes['error-code'], 'SERVER_ERROR');
     const { data } = decodeEvent(receivedEvent(message));
     // A later attempt: it follows up.

@@ -68,9 +68,9 @@ describe('pauses', () => {
   it('end a run with RATE_LIMITED while one lasts, else with DEADLINE_EXCEEDED', () => {
     const { pauses, pause, pass } = setting();
     pause(30);
-    const { code, retryAfterMs } = pauses.timeoutFault();
+    const { code, retryAfterMs } = pauses.timeoutError();
     assert.deepEqual([code, retryAfterMs], ['RATE_LIMITED', 30_000]);
     pass(31);
-    assert.equal(pauses.timeoutFault().code, 'DEADLINE_EXCEEDED');
+    assert.equal(pauses.timeoutError().code, 'DEADLINE_EXCEEDED');
   });
 });

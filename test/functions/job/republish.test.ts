@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent, type EncodedEvent } from '../../../functions/contract/codec.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { parseRepublishFilter, Republishing } from '../../../functions/job/republish.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
@@ -15,7 +15,7 @@ const letter = (code: 'EVENT_INVALID' | 'SOURCE_FORBIDDEN'): ReturnType<typeof m
 interface Rig {
   readonly republishing: Republishing;
   readonly published: EncodedEvent[];
-  readonly loops: Fault[];
+  readonly loops: MirrorError[];
 }
 
 function rig(
@@ -23,11 +23,11 @@ function rig(
   { fails = false, dryRun = false }: { fails?: boolean; dryRun?: boolean } = {},
 ): Rig {
   const published: EncodedEvent[] = [];
-  const loops: Fault[] = [];
+  const loops: MirrorError[] = [];
   const republishing = new Republishing({
     publisher: {
       publish: async (message) => {
-        if (fails) throw new Fault('PUBLISH_FAILED', 'x');
+        if (fails) throw new MirrorError('PUBLISH_FAILED', 'x');
         return Promise.resolve(`new-${published.push(message)}`);
       },
     },

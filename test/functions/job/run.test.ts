@@ -9,7 +9,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { run } from '../../../functions/job/run.ts';
 import type { ReportDocument } from '../../../functions/report/report-document.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
@@ -481,12 +481,12 @@ describe('drain', () => {
       const message = encodeEvent(sampleEvent({ tags: ['again'] }));
       const wanted = 20;
       const codes = [
-        ...Array<FaultCode>(1500).fill('EVENT_INVALID'),
-        ...Array<FaultCode>(wanted).fill('SOURCE_FORBIDDEN'),
+        ...Array<ErrorCode>(1500).fill('EVENT_INVALID'),
+        ...Array<ErrorCode>(wanted).fill('SOURCE_FORBIDDEN'),
       ];
       const dead = topicPublisher(crowd.client, 'dead');
       await Promise.all(
-        codes.map(async (code) => dead.publish(deadLetter(message, new Fault(code, 'x')))),
+        codes.map(async (code) => dead.publish(deadLetter(message, new MirrorError(code, 'x')))),
       );
       const { code, stdout } = await runJob(
         [

@@ -134,7 +134,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     const rig = new Rig();
     rig.source.tag('latest', fresh);
     rig.destination.tag('latest', old);
-    rig.knowledge.setImmutable(rig.destination.name);
+    rig.presence.setImmutable(rig.destination.name);
     assert.equal(recordOf(await rig.mirror({}, OPTIONS), 'latest').backupTag, OLD_BACKUP);
   });
 

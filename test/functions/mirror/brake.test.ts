@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { brake } from '../../../functions/mirror/brake.ts';
-import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
+import type { DecidedStep } from '../../../functions/mirror/resolve-plan.ts';
 
 function missing(...tags: readonly string[]): readonly DecidedStep[] {
   return tags.map((tag) => ({ tag, action: 'copy', reason: 'Missing' }));

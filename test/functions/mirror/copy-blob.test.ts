@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { until } from '../../until.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { never } from './faults.ts';
@@ -21,10 +21,10 @@ class CopierRig {
   /** Added to the time of {@link timing}. */
   nowMs = 0;
   readonly clock = (): number => this.nowMs + this.timing.now();
-  readonly knowledge = new Knowledge(this.clock);
+  readonly presence = new PresenceCache(this.clock);
   readonly timing = fakeTiming(0);
   readonly blobs = new BlobCopier({
-    knowledge: this.knowledge,
+    presence: this.presence,
     timing: { now: this.clock, setTimer: (delayMs, action) => this.#timer(delayMs, action) },
     random: () => 0,
   });
@@ -112,12 +112,12 @@ describe('BlobCopier', () => {
     const source = new FakeSource('europe-docker.pkg.dev/p/dev/app');
     source.add(imageOf('image', [rig.blob]));
     rig.host.repositories.set('p/dev/app', source);
-    assert.equal(rig.knowledge.mounts(source, rig.one), false);
+    assert.equal(rig.presence.mounts(source, rig.one), false);
     const result = await rig.blobs.copy(rig.wish({ source }), never);
     assert.deepEqual(result, { arrival: 'mounted', bytesUploaded: 0 });
     assert.deepEqual(source.calls, []);
-    assert.equal(rig.knowledge.mounts(source, rig.one), true);
-    assert.equal(rig.knowledge.mounts(source, rig.two), false);
+    assert.equal(rig.presence.mounts(source, rig.one), true);
+    assert.equal(rig.presence.mounts(source, rig.two), false);
   });
 
   it('mounts from another of Google’s registries, and sends what that does not bring', async () => {
@@ -205,7 +205,7 @@ describe('BlobCopier', () => {
     rig.source.before.push(failing('source openBlob', 'NETWORK', 1));
     const results = await Promise.allSettled([1, 2].map(() => rig.blobs.copy(rig.wish(), never)));
     assert.deepEqual(
-      results.map((result) => result.status === 'rejected' && (result.reason as Fault).code),
+      results.map((result) => result.status === 'rejected' && (result.reason as MirrorError).code),
       ['NETWORK', 'NETWORK'],
     );
     assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
@@ -219,7 +219,7 @@ describe('BlobCopier', () => {
     );
     for (const result of results) {
       assert.equal(
-        result.status === 'rejected' && (result.reason as Fault).code,
+        result.status === 'rejected' && (result.reason as MirrorError).code,
         'SOURCE_INCOMPLETE',
       );
     }
@@ -258,7 +258,7 @@ describe('BlobCopier', () => {
     rig.one.before.push((call) => {
       if (!call.startsWith('destination commit')) return;
       leaving.abort();
-      throw new Fault('SERVER_ERROR', 'no', { side: 'destination' });
+      throw new MirrorError('SERVER_ERROR', 'no', { side: 'destination' });
     });
     await rejection(rig.blobs.copy(rig.wish(), leaving.signal), 'ABORTED');
     await new Promise((resolve) => setImmediate(resolve));
@@ -268,10 +268,10 @@ describe('BlobCopier', () => {
   it('sends what proved to be missing, whatever a probe says, once for all who miss it', async () => {
     const rig = new CopierRig();
     await rig.blobs.copy(rig.wish(), never);
-    const missedAtMark = rig.knowledge.mark();
+    const missedAtVersion = rig.presence.mark();
     const results = await Promise.all([
-      rig.blobs.copy(rig.wish({ missedAtMark }), never),
-      rig.blobs.copy(rig.wish({ missedAtMark }), never),
+      rig.blobs.copy(rig.wish({ missedAtVersion }), never),
+      rig.blobs.copy(rig.wish({ missedAtVersion }), never),
     ]);
     assert.deepEqual(results.map(({ arrival }) => arrival).sort(), ['known', 'uploaded']);
     assert.equal(rig.one.count('destination uploadBlob'), 2);
@@ -367,7 +367,7 @@ describe('BlobCopier', () => {
       const deadline: Deadline = { ...NO_DEADLINE, lastStart: never, earlyUntilMs };
       const cut = rig.blobs.copy(rig.wish({ deadline }), end.signal);
       await hold.reached;
-      end.abort(new Fault(reason, 'the test says so'));
+      end.abort(new MirrorError(reason, 'the test says so'));
       await rejection(cut, code);
       hold.release();
     }
@@ -413,7 +413,7 @@ describe('a download that breaks while its host is closed by what others asked',
           (function* () {
             yield bytes.subarray(0, 512 * 1024);
             // No status: a resume that may not wait finds its host closed and asks nothing.
-            throw new Fault('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 1 });
+            throw new MirrorError('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 1 });
           })(),
         ),
       );
@@ -493,7 +493,7 @@ describe('a blob that other sources bring to the host', () => {
     ]);
     assert.deepEqual(
       results.map((result) =>
-        result.status === 'fulfilled' ? result.value.arrival : (result.reason as Fault).code,
+        result.status === 'fulfilled' ? result.value.arrival : (result.reason as MirrorError).code,
       ),
       ['SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'SOURCE_INCOMPLETE', 'uploaded'],
     );
@@ -516,7 +516,7 @@ describe('a blob that other sources bring to the host', () => {
     const openBlob = rig.source.openBlob.bind(rig.source);
     rig.source.openBlob = async (blob, ...how) => {
       if (blob.sizeBytes === descriptor.sizeBytes) return openBlob(blob, ...how);
-      throw new Fault('SIZE_MISMATCH', 'other bytes than were announced', { side: 'source' });
+      throw new MirrorError('SIZE_MISMATCH', 'other bytes than were announced', { side: 'source' });
     };
     const wrong = rig.blobs.copy(rig.wish({ blob: { ...descriptor, sizeBytes: 1 } }), never);
     const right = rig.blobs.copy(rig.wish(), never);
@@ -531,7 +531,7 @@ function pausing(prefix: string, retryAfterMs: number, times: number): (call: st
   return (call) => {
     if (!call.startsWith(prefix) || left <= 0) return;
     left -= 1;
-    throw new Fault('RATE_LIMITED', 'not now', { side: 'source', status: 429, retryAfterMs });
+    throw new MirrorError('RATE_LIMITED', 'not now', { side: 'source', status: 429, retryAfterMs });
   };
 }
 
@@ -586,7 +586,7 @@ describe('a place for a body', () => {
     rig.one.onChunk = () => {
       chunks += 1;
       const context = { side: 'source', status: 429, retryAfterMs: 60_000 } as const;
-      if (chunks === 1) throw new Fault('RATE_LIMITED', 'not now', context);
+      if (chunks === 1) throw new MirrorError('RATE_LIMITED', 'not now', context);
     };
     const copied = rig.blobs.copy(rig.wish(), never);
     while (chunks === 0) await settle();
@@ -621,7 +621,7 @@ describe('a place for a body', () => {
       rig.one.before.push((call) => {
         if (!call.startsWith('destination commit')) return;
         rig.nowMs += silentMs;
-        throw new Fault('TIMEOUT', 'no answer', { side: 'destination' });
+        throw new MirrorError('TIMEOUT', 'no answer', { side: 'destination' });
       });
       await rejection(rig.blobs.copy(rig.wish(), never), 'TIMEOUT');
       assert.equal(rig.one.count('destination uploadBlob'), uploads);
@@ -634,15 +634,15 @@ it('an upload that was given up does not end the one of the same key after it', 
   const holds = [holding('source openBlob'), holding('source openBlob')];
   let opens = 0;
   rig.source.before.push(async (call) => holds[opens++]?.before(call));
-  const missedAtMark = rig.knowledge.mark();
+  const missedAtVersion = rig.presence.mark();
   const leaving = new AbortController();
-  const left = rig.blobs.copy(rig.wish({ missedAtMark }), leaving.signal);
+  const left = rig.blobs.copy(rig.wish({ missedAtVersion }), leaving.signal);
   await holds[0]!.reached;
   leaving.abort();
   await rejection(left, 'ABORTED');
   const lastStart = new AbortController();
   const deadline = { ...NO_DEADLINE, lastStart: lastStart.signal };
-  const next = rig.blobs.copy(rig.wish({ missedAtMark, deadline }), never);
+  const next = rig.blobs.copy(rig.wish({ missedAtVersion, deadline }), never);
   await holds[1]!.reached;
   holds[0]!.release();
   await settle();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   blobOf,
   digestOf,
@@ -374,7 +374,7 @@ describe('self-healing', () => {
     rig.source.tag('v1', image);
     rig.destination.before.push((call) => {
       if (call !== 'destination putManifest v1') return;
-      throw new Fault('DESTINATION_INCOMPLETE', 'it says so for ever', {
+      throw new MirrorError('DESTINATION_INCOMPLETE', 'it says so for ever', {
         side: 'destination',
         digests: [layer!.descriptor.digest],
       });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { until } from '../../until.ts';
@@ -91,7 +91,7 @@ describe('a push whose answer was lost', () => {
       if (reference !== 'v1') return answer;
       // The answer did not come, and by then it was too late to send it again.
       rig.nowMs += FRESH_MS + 1;
-      throw new Fault('ABORTED', 'its turn came too late');
+      throw new MirrorError('ABORTED', 'its turn came too late');
     };
     const report = await rig.mirror({}, { options: { referrers: true } });
     assert.equal(recordOf(report, 'v1').reason, 'Identical');
@@ -108,8 +108,8 @@ describe('a push whose answer was lost', () => {
     const end = new AbortController();
     rig.destination.putManifest = async (reference, ...how) => {
       await put(reference, ...how);
-      end.abort(new Fault('DEADLINE_EXCEEDED', 'the delivery ended'));
-      throw new Fault('DEADLINE_EXCEEDED', 'the delivery ended');
+      end.abort(new MirrorError('DEADLINE_EXCEEDED', 'the delivery ended'));
+      throw new MirrorError('DEADLINE_EXCEEDED', 'the delivery ended');
     };
     const cut = await rig.mirror({}, { options: { referrers: true }, signal: end.signal });
     assert.deepEqual(cut.unfinished, ['v1']);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
@@ -16,7 +16,8 @@ describe('work without a deadline', () => {
     const end = new AbortController();
     rig.source.tag('v2', imageWith('v2', 1, 1024 * 1024));
     rig.destination.before.push((call) => {
-      if (call.startsWith('destination commit')) end.abort(new Fault('DEADLINE_EXCEEDED', 'x'));
+      if (call.startsWith('destination commit'))
+        end.abort(new MirrorError('DEADLINE_EXCEEDED', 'x'));
     });
     const report = await rig.mirror({}, { deadline: NO_DEADLINE, signal: end.signal });
     assert.equal(recordOf(report, 'v2').fault?.code, 'DEADLINE_EXCEEDED');

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { DestinationManifests } from '../../../functions/mirror/destination-manifests.ts';
 import { takeDestination } from '../../../functions/mirror/inventory.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { failing, FakeDestination } from './fakes.ts';
 import { never } from './faults.ts';
 import { imageWith } from './images.ts';
@@ -15,10 +15,10 @@ const { digest } = one.manifest;
 
 async function manifests(
   destination: FakeDestination,
-  knowledge = new Knowledge(() => 0),
+  presence = new PresenceCache(() => 0),
 ): Promise<DestinationManifests> {
   const inventory = await takeDestination(destination, undefined, never);
-  return new DestinationManifests(destination, inventory, knowledge);
+  return new DestinationManifests(destination, inventory, presence);
 }
 
 describe('DestinationManifests', () => {
@@ -54,11 +54,11 @@ describe('DestinationManifests', () => {
   });
 
   it('tells the whole process what was pushed', async () => {
-    const knowledge = new Knowledge(() => 0);
+    const presence = new PresenceCache(() => 0);
     const destination = new FakeDestination();
     destination.map = 'none';
-    (await manifests(destination, knowledge)).add(digest);
-    const another = await manifests(destination, knowledge);
+    (await manifests(destination, presence)).add(digest);
+    const another = await manifests(destination, presence);
     assert.equal(another.isKnown(digest), true);
   });
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-import { Fault, type FaultCode, type Side } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode, type Side } from '../../../functions/errors.ts';
 import { blobsOf, parseManifest } from '../../../functions/oci/manifest.ts';
 import type {
   BlobArrival,
@@ -26,12 +26,12 @@ export type Call = string;
 export type Before = (call: Call, signal: AbortSignal) => Promise<void> | void;
 
 /** Fails the first `times` calls that begin with `prefix`. */
-export function failing(prefix: string, code: FaultCode, times = Number.POSITIVE_INFINITY): Before {
+export function failing(prefix: string, code: ErrorCode, times = Number.POSITIVE_INFINITY): Before {
   let left = times;
   return (call) => {
     if (!call.startsWith(prefix) || left <= 0) return;
     left -= 1;
-    throw new Fault(code, `injected into ${call}`, { side: call.split(' ', 1)[0] as Side });
+    throw new MirrorError(code, `injected into ${call}`, { side: call.split(' ', 1)[0] as Side });
   };
 }
 
@@ -65,7 +65,7 @@ class Recorder {
 }
 
 function requireRunning(signal: AbortSignal): void {
-  if (signal.aborted) throw new Fault('ABORTED', 'the fake was interrupted');
+  if (signal.aborted) throw new MirrorError('ABORTED', 'the fake was interrupted');
 }
 
 /** Images by tag and digest, and what both sides are asked. */
@@ -233,7 +233,7 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
     return this.call('destination listTags', signal, () => {
       if (this.manifests.size === 0) return undefined;
       if (this.listIsLong && part.maxKeptBytes !== undefined) {
-        throw new Fault('LIST_TOO_LARGE', 'long', { side: 'destination' });
+        throw new MirrorError('LIST_TOO_LARGE', 'long', { side: 'destination' });
       }
       const tags = [...this.tags.keys()];
       if (this.map === 'none') return { tags, invalidTags: [], map: undefined };
@@ -335,30 +335,33 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
       ];
       const children = parsed.children.filter(({ digest }) => !this.manifests.has(digest));
       if (children.length > 0 && this.sparseIndexes === 'refused-otherwise') {
-        throw new Fault('MANIFEST_REFUSED', 'refused', { side: 'destination' });
+        throw new MirrorError('MANIFEST_REFUSED', 'refused', { side: 'destination' });
       }
       if (children.length > 0 && this.sparseIndexes === 'refused-unnamed') {
-        throw new Fault('DESTINATION_INCOMPLETE', 'missing', { side: 'destination' });
+        throw new MirrorError('DESTINATION_INCOMPLETE', 'missing', { side: 'destination' });
       }
       if (children.length > 0 && this.sparseIndexes === 'refused-itself') {
         const digests = [manifest.digest];
-        throw new Fault('DESTINATION_INCOMPLETE', 'missing', { side: 'destination', digests });
+        throw new MirrorError('DESTINATION_INCOMPLETE', 'missing', {
+          side: 'destination',
+          digests,
+        });
       }
       if (this.sparseIndexes === 'refused') missing.push(...children);
       if (missing.length > 0) {
-        throw new Fault('DESTINATION_INCOMPLETE', 'something is missing', {
+        throw new MirrorError('DESTINATION_INCOMPLETE', 'something is missing', {
           side: 'destination',
           digests: missing.map(({ digest }) => digest),
         });
       }
       if (parsed.blobChildren.length > 0 && !this.acceptsAnyChild) {
-        throw new Fault('MANIFEST_REFUSED', 'refused', { side: 'destination' });
+        throw new MirrorError('MANIFEST_REFUSED', 'refused', { side: 'destination' });
       }
       const isTag = !reference.includes(':');
       const moves =
         isTag && this.tags.has(reference) && this.digestOf(reference) !== manifest.digest;
       if (moves && this.immutable) {
-        throw new Fault('TAG_IMMUTABLE', 'immutable', { side: 'destination' });
+        throw new MirrorError('TAG_IMMUTABLE', 'immutable', { side: 'destination' });
       }
       this.manifests.set(manifest.digest, manifest);
       if (isTag) this.tags.set(reference, manifest);

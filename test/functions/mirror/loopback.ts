@@ -3,9 +3,9 @@ import { ANONYMOUS } from '../../../functions/auth/credentials.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
-import type { Delegation } from '../../../functions/mirror/delegation.ts';
-import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import type { Offload } from '../../../functions/mirror/offload.ts';
+import { ReferrersSupport } from '../../../functions/mirror/referrers-support.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
@@ -159,7 +159,7 @@ export class Process {
   readonly #loopback: Loopback;
   readonly #registries: Registries;
   readonly #clock: () => number;
-  readonly #firstQuestion = new FirstQuestion();
+  readonly #referrersSupport = new ReferrersSupport();
   readonly #tagTurns: TagTurns;
   readonly pool: BlobCopier;
 
@@ -169,7 +169,7 @@ export class Process {
     this.#clock = clock;
     this.#tagTurns = new TagTurns(clock);
     this.pool = new BlobCopier({
-      knowledge: new Knowledge(clock),
+      presence: new PresenceCache(clock),
       timing: { ...SYSTEM_TIMING, now: clock },
       random: () => 0,
     });
@@ -182,13 +182,13 @@ export class Process {
       readonly sourcePath?: string;
       readonly destinationPath?: string;
       readonly deadline?: Deadline;
-      readonly delegation?: Delegation;
+      readonly offload?: Offload;
       readonly signal?: AbortSignal;
     } = {},
   ): Promise<MirrorReport> {
     const { source, destination } = this.#loopback;
     const scope = { insecure: true };
-    const { delegation } = more;
+    const { offload } = more;
     return mirrorRepository(
       { reason: 'changed', exclusionList: [], ...wish },
       {
@@ -201,11 +201,11 @@ export class Process {
           scope,
         ),
         pool: this.pool,
-        firstQuestion: this.#firstQuestion,
+        referrersSupport: this.#referrersSupport,
         tagTurns: this.#tagTurns,
         clock: this.#clock,
         deadline: more.deadline ?? NO_DEADLINE,
-        ...(delegation === undefined ? {} : { delegation }),
+        ...(offload === undefined ? {} : { offload }),
       },
       { ...MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
       more.signal ?? new AbortController().signal,

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import type { SourceRepository, TagListing } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
-import { continuationsOf } from '../../../functions/subscriber/follow-on.ts';
+import { continuationsOf } from '../../../functions/subscriber/derived-events.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
@@ -286,8 +286,8 @@ describe('tags that are asked for by name', () => {
     return rig.mirror({ reason: 'requested', tags }, { source, options: { referrers: true } });
   }
 
-  const refused = (code: FaultCode) => (): Promise<never> =>
-    Promise.reject(new Fault(code, 'no list', { side: 'source' }));
+  const refused = (code: ErrorCode) => (): Promise<never> =>
+    Promise.reject(new MirrorError(code, 'no list', { side: 'source' }));
   const listed =
     (...tags: readonly string[]) =>
     (): Promise<TagListing> =>
@@ -527,7 +527,7 @@ describe('tags that were found to have moved', () => {
   it('are moved by the batches of a fan-out', async () => {
     const rig = moving();
     let batch: readonly string[] = [];
-    const delegation = {
+    const offload = {
       ...declined,
       jobThresholdBytes: -1,
       batchTags: 1,
@@ -536,7 +536,7 @@ describe('tags that were found to have moved', () => {
         return Promise.resolve('taken' as const);
       },
     };
-    await rig.mirror({}, { delegation });
+    await rig.mirror({}, { offload });
     assert.equal(batch.length, 2);
     const report = await rig.mirror({ tags: batch });
     assert.deepEqual(Object.values(outcomes(report)), ['overwritten', 'overwritten']);
@@ -546,7 +546,7 @@ describe('tags that were found to have moved', () => {
     const rig = moving(4_000_000);
     rig.slowLink(1000);
     const given: string[] = [];
-    const delegation = {
+    const offload = {
       ...declined,
       jobThresholdBytes: 1e12,
       batchTags: 100,
@@ -555,7 +555,7 @@ describe('tags that were found to have moved', () => {
         return Promise.resolve('taken' as const);
       },
     };
-    await rig.mirror({}, { ...rig.delivery(540_000), delegation });
+    await rig.mirror({}, { ...rig.delivery(540_000), offload });
     assert.ok(given.length > 0);
     const job = await rig.mirror({ tags: given });
     assert.deepEqual(new Set(Object.values(outcomes(job))), new Set(['overwritten']));
@@ -587,7 +587,7 @@ describe('a delivery that has time for questions only', () => {
       rig.source.before.splice(0);
       rig.source.before.push((call) => {
         if (call.startsWith(prefix) && ++asked === most) {
-          end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
+          end.abort(new MirrorError('DEADLINE_EXCEEDED', 'the test says so'));
         }
       });
       const report = await rig.mirror(event.data, { signal: end.signal, options });
@@ -647,7 +647,7 @@ describe('a delivery that has time for questions only', () => {
     const end = new AbortController();
     rig.source.before.push((call) => {
       if (!call.startsWith('source headManifest')) return;
-      end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
+      end.abort(new MirrorError('DEADLINE_EXCEEDED', 'the test says so'));
       throw end.signal.reason;
     });
     const report = await rig.mirror({ reason: 'requested' }, { signal: end.signal });

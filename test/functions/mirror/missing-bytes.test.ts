@@ -15,14 +15,14 @@ import { Rig } from './rig.ts';
 const MIB = 1024 * 1024;
 
 async function contextOf(rig: Rig): Promise<CopyContext> {
-  const { source, destination, pool, knowledge, clock } = rig;
+  const { source, destination, pool, presence, clock } = rig;
   const inventory = await takeDestination(destination, undefined, never);
   return {
     source,
     destination,
     pool,
     read: new SourceManifests(source, clock),
-    there: new DestinationManifests(destination, inventory, knowledge),
+    there: new DestinationManifests(destination, inventory, presence),
     deadline: NO_DEADLINE,
     tagTurns: rig.tagTurns,
     clock,
@@ -53,7 +53,7 @@ describe('missingBytes', () => {
     const rig = new Rig();
     rig.source.tag('v1', imageWith('v1', 1, 1000));
     assert.notEqual(await missing(rig), 0);
-    rig.knowledge.addMount(rig.source, rig.destination);
+    rig.presence.addMount(rig.source, rig.destination);
     assert.equal(await missing(rig), 0);
   });
 
@@ -62,7 +62,7 @@ describe('missingBytes', () => {
     const [whole, child] = [imageWith('whole', 1, 1000), imageWith('child', 1, 1000)];
     const known = blobOf('known', 1000);
     rig.destination.tag('v0', whole).add(child);
-    rig.knowledge.addBlob(rig.destination, known.descriptor.digest);
+    rig.presence.addBlob(rig.destination, known.descriptor.digest);
     rig.source
       .tag('v1', whole)
       .tag('v2', indexOf([child]))

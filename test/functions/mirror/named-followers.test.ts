@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
@@ -110,7 +110,8 @@ describe('a deadline in copying', () => {
     rig.source.tag('new', imageWith('new', 1));
     const end = new AbortController();
     rig.source.before.push((call) => {
-      if (call.startsWith('source openBlob')) end.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+      if (call.startsWith('source openBlob'))
+        end.abort(new MirrorError('DEADLINE_EXCEEDED', 'over'));
     });
     const report = await rig.mirror({ reason: 'requested' }, { ...FOLLOWS, signal: end.signal });
     assert.deepEqual(report.unfinished, ['new']);
@@ -140,7 +141,7 @@ describe('a delivery whose lists take a third of its time', () => {
             ...FOLLOWS,
             deadline,
             signal,
-            delegation: {
+            offload: {
               jobThresholdBytes,
               batchTags: 100,
               handOff: async (why) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { MirrorError } from '../../../functions/errors.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { DestinationRepository, PutAnswer } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
@@ -35,7 +35,7 @@ function chosen(entries: readonly Entry[], wanted: readonly string[]): readonly 
   const context: PlatformContext = {
     platforms: platformsOf(wanted),
     destination: new FakeDestination(),
-    pool: { knowledge: new Knowledge(() => 0) },
+    pool: { presence: new PresenceCache(() => 0) },
   };
   const choice = chooseChildren(parseManifest(manifest.bytes, manifest.mediaType), context);
   const digests = choice.chosen.map(({ digest }) => digest);
@@ -234,7 +234,7 @@ describe('PLATFORMS', () => {
     const rig = sparseRig();
     rig.source.tag('v1', platformIndex(childrenFor(TEN)));
     const asked: string[] = [];
-    const delegation = {
+    const offload = {
       // Two children of 2 layers of 100 bytes and a config of 64.
       jobThresholdBytes: 2 * 264,
       batchTags: 0,
@@ -244,9 +244,9 @@ describe('PLATFORMS', () => {
       },
       fanOut: () => Promise.resolve('declined' as const),
     };
-    await rig.mirror({}, { ...TWO, delegation });
+    await rig.mirror({}, { ...TWO, offload });
     assert.deepEqual(asked, []);
-    await sparseRigWith(rig).mirror({}, { ...options(), delegation });
+    await sparseRigWith(rig).mirror({}, { ...options(), offload });
     assert.deepEqual(asked, ['TooManyBytes']);
   });
 });
@@ -289,7 +289,7 @@ describe('a host that takes whole indexes only', () => {
       override async putManifest(
         ...[reference, manifest, signal, mayStart]: Parameters<DestinationRepository['putManifest']>
       ): Promise<PutAnswer> {
-        if (mayStart?.() === false) throw new Fault('ABORTED', 'its turn came too late');
+        if (mayStart?.() === false) throw new MirrorError('ABORTED', 'its turn came too late');
         return super.putManifest(reference, manifest, signal);
       }
     }
@@ -324,12 +324,12 @@ describe('a host that takes whole indexes only', () => {
     rig.destination.before.push((call) => {
       if (call !== 'destination putManifest v1' || refusals === 0) return;
       refusals -= 1;
-      throw new Fault('DESTINATION_INCOMPLETE', 'missing', { digests: [lost] });
+      throw new MirrorError('DESTINATION_INCOMPLETE', 'missing', { digests: [lost] });
     });
     const report = await rig.mirror({}, TWO);
     assert.deepEqual(came(report), ['copied', 'Missing', 8]);
     assert.equal(rig.destination.count(`destination putManifest ${lost}`), 2);
-    assert.equal(rig.knowledge.wantsWholeIndexes(rig.destination.host), false);
+    assert.equal(rig.presence.wantsWholeIndexes(rig.destination.host), false);
   });
 
   it('refuses an index with all its children too: it is refused as before', async () => {
@@ -338,7 +338,7 @@ describe('a host that takes whole indexes only', () => {
     rig.destination.before.push(failing('destination putManifest v1', 'MANIFEST_REFUSED'));
     const record = recordOf(await rig.mirror({}, TWO), 'v1');
     assert.equal(record.fault?.code, 'MANIFEST_REFUSED');
-    assert.equal(rig.knowledge.wantsWholeIndexes(rig.destination.host), false);
+    assert.equal(rig.presence.wantsWholeIndexes(rig.destination.host), false);
   });
 
   it('gets the children of an index below, too', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
-import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
+import { MirrorError } from '../../../functions/errors.ts';
+import type { DecidedStep } from '../../../functions/mirror/resolve-plan.ts';
 import type { Outcome } from '../../../functions/mirror/outcome.ts';
 import {
   failedRecord,
@@ -10,7 +10,7 @@ import {
   tagRecord,
   untouchedRecord,
 } from '../../../functions/mirror/record.ts';
-import { Tally } from '../../../functions/mirror/tally.ts';
+import { TransferStats } from '../../../functions/mirror/transfer-stats.ts';
 
 const tag = 'v1';
 const [digest, previousDigest] = ['sha256:new', 'sha256:old'];
@@ -32,7 +32,7 @@ const STEPS: readonly (readonly [DecidedStep, Outcome, Outcome])[] = [
   [{ tag, action: 'lost', reason: 'GoneFromSource' }, 'lost', 'lost'],
   [{ tag, action: 'hold', reason: 'BrakeEngaged' }, 'held', 'would-hold'],
   [{ tag, action: 'refuse', reason: 'TagInvalid' }, 'failed', 'failed'],
-  [{ tag, action: 'fail', fault: new Fault('NETWORK', '') }, 'failed', 'failed'],
+  [{ tag, action: 'fail', fault: new MirrorError('NETWORK', '') }, 'failed', 'failed'],
 ];
 
 describe('untouchedRecord', () => {
@@ -68,7 +68,7 @@ describe('untouchedRecord', () => {
   it('gives a refused tag a code', () => {
     const refused = untouchedRecord({ tag, action: 'refuse', reason: 'TagInvalid' }, false);
     assert.equal(refused.fault?.code, 'TAG_INVALID');
-    const failure = new Fault('NETWORK', '');
+    const failure = new MirrorError('NETWORK', '');
     const failing = untouchedRecord({ tag, action: 'fail', fault: failure }, false);
     assert.equal(failing.fault, failure);
     assert.equal(failing.reason, 'NETWORK');
@@ -76,14 +76,14 @@ describe('untouchedRecord', () => {
 });
 
 describe('records of work', () => {
-  const tally = new Tally();
-  tally.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
+  const stats = new TransferStats();
+  stats.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
 
   it('tell what was moved', () => {
     const record = tagRecord(
       tag,
       { outcome: 'overwritten', reason: 'Moved', digest, previousDigest },
-      tally,
+      stats,
       12,
     );
     assert.deepEqual(record, {
@@ -99,22 +99,22 @@ describe('records of work', () => {
   });
 
   it('tell why a tag failed, and what was moved all the same', () => {
-    const fault = new Fault('SOURCE_INCOMPLETE', '');
-    const record = failedRecord(tag, fault, tally, 12);
+    const fault = new MirrorError('SOURCE_INCOMPLETE', '');
+    const record = failedRecord(tag, fault, stats, 12);
     assert.equal(record.reason, 'SOURCE_INCOMPLETE');
     assert.equal(record.fault, fault);
     assert.equal(record.bytesUploaded, 7);
   });
 
   it('tell whose signature it is', () => {
-    const follower = { tag, subject: digest, tally, startedAtMs: 5 };
+    const follower = { tag, subject: digest, stats, startedAtMs: 5 };
     const copied = followerRecord(
       { ...follower, ending: { outcome: 'copied', reason: 'Missing' } },
       9,
     );
     assert.equal(copied.subject, digest);
     assert.equal(copied.durationMs, 4);
-    const fault = new Fault('NETWORK', '');
+    const fault = new MirrorError('NETWORK', '');
     const failing = followerRecord({ ...follower, ending: { outcome: 'failed', fault } }, 9);
     assert.equal(failing.outcome, 'failed');
     assert.equal(failing.subject, digest);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
@@ -368,7 +368,7 @@ describe('referrers', () => {
     rig.destination.before.push((call) => {
       if (call !== `destination getManifest ${referrersTag(digest)}`) return;
       failed.resolve(undefined);
-      throw new Fault('NETWORK', 'the test says so', { side: 'destination' });
+      throw new MirrorError('NETWORK', 'the test says so', { side: 'destination' });
     });
     rig.source.before.push(async (call) => {
       if (call === `source getManifest ${signature.manifest.digest}`) await slow.promise;

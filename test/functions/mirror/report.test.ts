@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
-import { drawUp } from '../../../functions/mirror/report.ts';
+import { buildReport } from '../../../functions/mirror/report.ts';
 import { TagRecords } from '../../../functions/mirror/tag-records.ts';
 
 function record(more: Partial<TagRecord>): TagRecord {
@@ -18,14 +18,14 @@ function record(more: Partial<TagRecord>): TagRecord {
   };
 }
 
-function failed(tag: string, code: FaultCode): TagRecord {
-  return record({ tag, outcome: 'failed', fault: new Fault(code, '') });
+function failed(tag: string, code: ErrorCode): TagRecord {
+  return record({ tag, outcome: 'failed', fault: new MirrorError(code, '') });
 }
 
-function draw(records: readonly TagRecord[]): ReturnType<typeof drawUp> {
+function draw(records: readonly TagRecord[]): ReturnType<typeof buildReport> {
   const all = new TagRecords();
   for (const one of records) all.add(one);
-  return drawUp({
+  return buildReport({
     source: 's',
     destination: 'd',
     dryRun: false,
@@ -48,7 +48,7 @@ function draw(records: readonly TagRecord[]): ReturnType<typeof drawUp> {
   });
 }
 
-describe('drawUp', () => {
+describe('buildReport', () => {
   it('counts outcomes', () => {
     const { counts } = draw([record({}), record({}), failed('a', 'NETWORK')]);
     assert.equal(counts.copied, 2);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode, type Side } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode, type Side } from '../../../functions/errors.ts';
 import { mayRestart } from '../../../functions/mirror/restart.ts';
 
-const ROWS: readonly (readonly [FaultCode, Side, number, boolean])[] = [
+const ROWS: readonly (readonly [ErrorCode, Side, number, boolean])[] = [
   ['SERVER_ERROR', 'destination', 1, true],
   ['SERVER_ERROR', 'destination', 3, true],
   ['SERVER_ERROR', 'destination', 4, false],
@@ -28,7 +28,7 @@ const ROWS: readonly (readonly [FaultCode, Side, number, boolean])[] = [
 describe('mayRestart', () => {
   for (const [code, side, attempt, expected] of ROWS) {
     it(`${code} of the ${side} at attempt ${attempt}: ${expected}`, () => {
-      assert.equal(mayRestart(new Fault(code, '', { side }), attempt), expected);
+      assert.equal(mayRestart(new MirrorError(code, '', { side }), attempt), expected);
     });
   }
 });

@@ -1,12 +1,12 @@
 import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
-import type { Delegation } from '../../../functions/mirror/delegation.ts';
-import { Fault } from '../../../functions/fault.ts';
-import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import type { Offload } from '../../../functions/mirror/offload.ts';
+import { MirrorError } from '../../../functions/errors.ts';
+import { ReferrersSupport } from '../../../functions/mirror/referrers-support.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
-import type { MirrorObserver } from '../../../functions/mirror/ledger.ts';
+import type { MirrorObserver } from '../../../functions/mirror/report-builder.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { TagRecord } from '../../../functions/mirror/outcome.ts';
@@ -19,12 +19,12 @@ import { FakeDestination, FakeSource } from './fakes.ts';
 export class Rig {
   nowMs = 1_000_000;
   readonly clock = (): number => this.nowMs;
-  readonly knowledge = new Knowledge(this.clock);
-  readonly firstQuestion = new FirstQuestion();
+  readonly presence = new PresenceCache(this.clock);
+  readonly referrersSupport = new ReferrersSupport();
   /** Its own clock, the machine's timers; no back-off. */
   readonly timing: Timing = { ...SYSTEM_TIMING, now: this.clock };
   readonly pool = new BlobCopier({
-    knowledge: this.knowledge,
+    presence: this.presence,
     timing: this.timing,
     random: () => 0,
   });
@@ -57,7 +57,7 @@ export class Rig {
     this.#checks.push(() => {
       const passedMs = this.nowMs - startAtMs;
       if (passedMs >= (wholeMs * 8) / 9) lastStart.abort();
-      if (passedMs >= wholeMs) end.abort(new Fault('DEADLINE_EXCEEDED', 'the test says so'));
+      if (passedMs >= wholeMs) end.abort(new MirrorError('DEADLINE_EXCEEDED', 'the test says so'));
     });
     return {
       signal: end.signal,
@@ -76,23 +76,23 @@ export class Rig {
       readonly source?: SourceRepository;
       readonly destination?: DestinationRepository;
       readonly deadline?: Deadline;
-      readonly delegation?: Delegation;
+      readonly offload?: Offload;
       readonly observer?: MirrorObserver;
       readonly signal?: AbortSignal;
     } = {},
   ): Promise<MirrorReport> {
-    const { delegation, observer } = more;
+    const { offload, observer } = more;
     return mirrorRepository(
       { reason: 'changed', exclusionList: [], ...wish },
       {
         source: more.source ?? this.source,
         destination: more.destination ?? this.destination,
         pool: this.pool,
-        firstQuestion: this.firstQuestion,
+        referrersSupport: this.referrersSupport,
         tagTurns: this.tagTurns,
         clock: this.clock,
         deadline: more.deadline ?? NO_DEADLINE,
-        ...(delegation === undefined ? {} : { delegation }),
+        ...(offload === undefined ? {} : { offload }),
         ...(observer === undefined ? {} : { observer }),
       },
       { ...MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   type LeftAsideReason,
   NO_BLOBS,
@@ -40,7 +40,7 @@ describe('KindCounts', () => {
     assert.equal(counts.add(record({ tag: 'v2' })), 2);
     assert.equal(counts.add(record({ reason: 'NotVerified' })), 1);
     assert.equal(counts.add(record({ outcome: 'held' })), 1);
-    assert.equal(counts.add(record({ outcome: 'held', fault: new Fault('NETWORK', '') })), 1);
+    assert.equal(counts.add(record({ outcome: 'held', fault: new MirrorError('NETWORK', '') })), 1);
     assert.deepEqual(
       counts.kinds.map(({ count }) => count),
       [2, 1, 1, 1],
@@ -67,12 +67,12 @@ describe('TagRecords', () => {
 
   it('names every tag that another delivery can finish', () => {
     const records = new TagRecords();
-    const fault = new Fault('NETWORK', '');
+    const fault = new MirrorError('NETWORK', '');
     for (let n = 0; n < 30; n += 1) records.add(record({ tag: `v${n}`, outcome: 'failed', fault }));
-    records.add(record({ outcome: 'failed', fault: new Fault('TAG_INVALID', '') }));
+    records.add(record({ outcome: 'failed', fault: new MirrorError('TAG_INVALID', '') }));
     assert.equal(records.unfinished.length, 30);
     assert.equal(records.interrupted, false);
-    records.add(record({ outcome: 'failed', fault: new Fault('ABORTED', '') }));
+    records.add(record({ outcome: 'failed', fault: new MirrorError('ABORTED', '') }));
     assert.equal(records.interrupted, true);
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { REASONS, type Verify } from '../../../functions/contract/event.ts';
 import { verificationOf, verifiedTags } from '../../../functions/mirror/verification.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 describe('verificationOf', () => {
@@ -60,7 +60,7 @@ describe('verifiedTags', () => {
   it('refuses a malformed pattern', () => {
     assert.throws(
       () => verifiedTags('mutable', '('),
-      (error) => error instanceof Fault && error.code === 'EVENT_INVALID',
+      (error) => error instanceof MirrorError && error.code === 'EVENT_INVALID',
     );
   });
 });

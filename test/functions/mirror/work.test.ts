@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { DecidedStep } from '../../../functions/mirror/inquiry.ts';
+import type { DecidedStep } from '../../../functions/mirror/resolve-plan.ts';
 import { inOrder, isWork } from '../../../functions/mirror/work.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import type { Before } from './fakes.ts';

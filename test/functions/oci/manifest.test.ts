@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isFault, type FaultCode } from '../../../functions/fault.ts';
+import { isMirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import type { Descriptor } from '../../../functions/oci/descriptor.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import {
@@ -53,10 +53,10 @@ const IMAGE = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: CONFIG, layer
 const CHILD = written('child', OCI_MANIFEST);
 const INDEX = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [CHILD] };
 
-function refuses(code: FaultCode, document: unknown, contentType: string | undefined): void {
+function refuses(code: ErrorCode, document: unknown, contentType: string | undefined): void {
   assert.throws(
     () => parseManifest(bytesOf(document), contentType),
-    (error) => isFault(error, code),
+    (error) => isMirrorError(error, code),
     JSON.stringify(document),
   );
 }
@@ -443,7 +443,7 @@ describe('manifest', () => {
           assert.ok(parts.every(({ digest }) => /^sha(256|512):[0-9a-f]+$/.test(digest)));
           assert.ok(manifest.children.length === 0 || manifest.kind === 'index');
         } catch (error) {
-          assert.ok(isFault(error), String(error));
+          assert.ok(isMirrorError(error), String(error));
         }
       }),
       { numRuns: 500 },

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { isTag, requireReference, requireTag } from '../../../functions/oci/reference.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
@@ -57,7 +57,7 @@ describe('reference', () => {
     ]) {
       assert.throws(
         () => requireTag(text),
-        (error) => isFault(error, 'TAG_INVALID'),
+        (error) => isMirrorError(error, 'TAG_INVALID'),
         text,
       );
     }
@@ -67,7 +67,7 @@ describe('reference', () => {
     for (const text of ['sha256:abc', 'sha256:../x', 'a:b', `${DIGEST}/..`]) {
       assert.throws(
         () => requireReference(text),
-        (error) => isFault(error, 'DIGEST_INVALID'),
+        (error) => isMirrorError(error, 'DIGEST_INVALID'),
         text,
       );
     }

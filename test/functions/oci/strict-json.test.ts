@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { refuseDoubledKeys } from '../../../functions/oci/strict-json.ts';
 import { thrown } from '../../faults.ts';
 
@@ -37,7 +37,7 @@ describe('strict JSON', () => {
         () => {
           refuseDoubledKeys(text);
         },
-        (error) => isFault(error, 'MANIFEST_INVALID'),
+        (error) => isMirrorError(error, 'MANIFEST_INVALID'),
         text,
       );
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   choice,
   duration,
@@ -31,11 +31,11 @@ const table = {
   tags: list({ flag: '--tag', env: 'TAGS', sentence: 'S.' }),
 };
 
-function refused(argv: readonly string[], env: Record<string, string> = {}): Fault {
+function refused(argv: readonly string[], env: Record<string, string> = {}): MirrorError {
   try {
     parseOptions(table, argv, env);
   } catch (error) {
-    assert.ok(error instanceof Fault);
+    assert.ok(error instanceof MirrorError);
     assert.equal(error.code, 'OPTION_INVALID');
     return error;
   }
@@ -144,7 +144,9 @@ describe('refuseOption', () => {
     assert.throws(
       () => refuseOption('--workers', 'is too many'),
       (error) =>
-        error instanceof Fault && error.code === 'OPTION_INVALID' && error.field === '--workers',
+        error instanceof MirrorError &&
+        error.code === 'OPTION_INVALID' &&
+        error.field === '--workers',
     );
   });
 });

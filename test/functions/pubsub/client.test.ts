@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { startTcpProxy, type TcpProxy } from '../../tcp-proxy.ts';
@@ -44,7 +44,8 @@ async function proxied(
   return { broker, proxy, client };
 }
 
-const isLate = (error: unknown): boolean => isFault(error, 'PUBLISH_FAILED') && error.status === 4;
+const isLate = (error: unknown): boolean =>
+  isMirrorError(error, 'PUBLISH_FAILED') && error.status === 4;
 
 describe('queue client', () => {
   it('is made once', async () => {
@@ -195,7 +196,8 @@ describe('queue client, its credentials', () => {
       await assert.rejects(
         client.open(),
         (error) =>
-          isFault(error, 'CREDENTIALS_UNAVAILABLE') && error.message.includes('/nowhere/key.json'),
+          isMirrorError(error, 'CREDENTIALS_UNAVAILABLE') &&
+          error.message.includes('/nowhere/key.json'),
       );
     }
   });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import type { Fault } from '../../../functions/fault.ts';
-import { isFault } from '../../../functions/fault.ts';
+import type { MirrorError } from '../../../functions/errors.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { queueClient } from '../../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { pullSubscription, type PulledMessage } from '../../../functions/pubsub/puller.ts';
@@ -121,14 +121,14 @@ describe('puller', () => {
   it('tells that the subscription is not there', async () => {
     const broker = await startBroker();
     try {
-      const { promise: fault, resolve } = Promise.withResolvers<Fault>();
+      const { promise: fault, resolve } = Promise.withResolvers<MirrorError>();
       const puller = await pullSubscription(broker.client, 'absent', {
         maxMessages: 1,
         maxExtensionSeconds: 600,
         onMessage: () => undefined,
         onFault: resolve,
       });
-      assert.ok(isFault(await fault, 'PULL_FAILED'));
+      assert.ok(isMirrorError(await fault, 'PULL_FAILED'));
       await puller.close();
     } finally {
       await broker.close();

@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
-import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import { rejection } from '../../faults.ts';
 import { fakeTiming, NEVER, open, serve } from './setting.ts';
 

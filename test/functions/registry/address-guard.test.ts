@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { LookupAddress } from 'node:dns';
 import { describe, it } from 'node:test';
 
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import {
   checkConnected,
   checkLiteral,
@@ -41,7 +41,7 @@ function passes(check: () => void): boolean {
   }
 }
 
-const refusal = (error: unknown): boolean => isFault(error, 'ADDRESS_REFUSED');
+const refusal = (error: unknown): boolean => isMirrorError(error, 'ADDRESS_REFUSED');
 
 describe('address guard', () => {
   it('lets public addresses pass', () => {

@@ -7,7 +7,7 @@ import {
   ARTIFACT_REGISTRY_API,
   type ArtifactRegistryApi,
 } from '../../../functions/registry/artifact-registry-api.ts';
-import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import type { JsonAnswer, JsonRequest } from '../../../functions/registry/json-call.ts';
 import { ACCESS_TOKEN, artifactRegistry, NEVER, open } from './setting.ts';
 import { rejection } from '../../faults.ts';

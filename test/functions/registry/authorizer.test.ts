@@ -191,8 +191,8 @@ describe('authorizer', () => {
     const authorizer = openAuthorizer({
       registry: REGISTRY,
       credentials: {
-        credentialFor: (_host, path = '') => Promise.resolve(byPath[path]),
-        accountAtRealm: (_host, path = '') => Promise.resolve(byPath[path]),
+        credentialFor: (_host, path) => Promise.resolve(byPath[path]),
+        accountAtRealm: (_host, path) => Promise.resolve(byPath[path]),
         refused: () => undefined,
       },
       tokens: bearerTokens(fakeTiming()),

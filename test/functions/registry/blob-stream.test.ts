@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-stream.ts';
 import type { OpenAnswer } from '../../../functions/registry/failure.ts';
@@ -54,7 +54,7 @@ async function readSome(
 }
 
 function codeOf(fault: unknown): string {
-  return fault instanceof Fault ? fault.code : String(fault);
+  return fault instanceof MirrorError ? fault.code : String(fault);
 }
 
 describe('blob reader', () => {
@@ -452,7 +452,7 @@ describe('blob reader', () => {
     const stream = (await one.openBlob(BLOB, 0, controller.signal)) ?? assert.fail();
     const failed = once(stream, 'error');
     stream.resume();
-    controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+    controller.abort(new MirrorError('DEADLINE_EXCEEDED', 'over'));
     const [fault] = (await failed) as [unknown];
     assert.equal(codeOf(fault), 'DEADLINE_EXCEEDED');
   });
@@ -560,7 +560,7 @@ function breaking(
     for (let at = offset; at < offset + 100; at++) yield CONTENT_OF_BREAKING.subarray(at, at + 1);
     if (offset + 100 >= CONTENT_OF_BREAKING.length) return;
     await before(opened);
-    throw new Fault('TIMEOUT', 'stalled');
+    throw new MirrorError('TIMEOUT', 'stalled');
   }
   const options: BlobReaderOptions = {
     blob: { digest: digestOf(CONTENT_OF_BREAKING), sizeBytes: CONTENT_OF_BREAKING.length },

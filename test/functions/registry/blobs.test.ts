@@ -7,7 +7,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import { bearerTokens } from '../../../functions/registry/bearer.ts';
 import { headBlob, openBlob } from '../../../functions/registry/blobs.ts';
 import { openClient } from '../../../functions/registry/client.ts';
-import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import type { Target } from '../../../functions/registry/manifests.ts';
 import { isOpen } from '../../../functions/registry/failure.ts';

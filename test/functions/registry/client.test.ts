@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
 import { credentials, fakeTiming, NEVER, open, registry, serve, settle } from './setting.ts';
@@ -58,7 +58,7 @@ describe('client', () => {
     const listing = one.listTags(controller.signal);
     await until(() => at.counter.total >= 1);
     setTimeout(() => {
-      controller.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+      controller.abort(new MirrorError('DEADLINE_EXCEEDED', 'over'));
     }, 20);
     await rejection(listing, 'DEADLINE_EXCEEDED');
     assert.equal(at.counter.total, 1);

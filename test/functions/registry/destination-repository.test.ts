@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import type { DestinationRepository, OpenBlob } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
@@ -394,7 +394,7 @@ describe('destination repository', () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield wanted.content.subarray(0, 100);
       await Promise.resolve();
-      throw new Fault('DIGEST_MISMATCH', 'wrong', {
+      throw new MirrorError('DIGEST_MISMATCH', 'wrong', {
         side: 'source',
         operation: 'get blob',
         url: 'https://s/',
@@ -410,7 +410,7 @@ describe('destination repository', () => {
 
   it('passes on what opening the bytes throws, with nothing held', async (t) => {
     const { one } = await plain(t);
-    const missing = new Fault('SOURCE_INCOMPLETE', 'lacks it', { side: 'source' });
+    const missing = new MirrorError('SOURCE_INCOMPLETE', 'lacks it', { side: 'source' });
     for (let times = 0; times < 40; times++) {
       await assert.rejects(
         one.uploadBlob(blob('layer'), () => Promise.reject(missing), {}, NEVER),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import {
   codeOfStatus,
   failure,
@@ -33,7 +33,7 @@ describe('failure', () => {
     });
   }
 
-  const statuses: readonly (readonly [number, FaultCode])[] = [
+  const statuses: readonly (readonly [number, ErrorCode])[] = [
     [401, 'UNAUTHORIZED'],
     [403, 'FORBIDDEN'],
     [404, 'NOT_FOUND'],
@@ -75,7 +75,7 @@ describe('failure', () => {
 
   it('completes a fault by what was asked and keeps what it knows', () => {
     const bare = located(
-      new Fault('NETWORK', 'reset', { retryAfterMs: 5, digests: [DIGEST] }),
+      new MirrorError('NETWORK', 'reset', { retryAfterMs: 5, digests: [DIGEST] }),
       ASKED,
       URL_ASKED,
     );
@@ -83,14 +83,14 @@ describe('failure', () => {
       [bare.code, bare.operation, bare.side, bare.retryAfterMs, bare.digests],
       ['NETWORK', 'put blob', 'destination', 5, [DIGEST]],
     );
-    const known = new Fault('DIGEST_MISMATCH', 'x', {
+    const known = new MirrorError('DIGEST_MISMATCH', 'x', {
       operation: 'get blob',
       side: 'source',
       url: 'https://s/',
     });
     assert.equal(located(known, ASKED, URL_ASKED), known);
     const source = located(
-      new Fault('NETWORK', 'x', { side: 'source', field: 'f', status: 5 }),
+      new MirrorError('NETWORK', 'x', { side: 'source', field: 'f', status: 5 }),
       ASKED,
       URL_ASKED,
     );

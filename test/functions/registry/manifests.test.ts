@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
-import type { Disposition, FaultCode } from '../../../functions/fault.ts';
+import type { Disposition, ErrorCode } from '../../../functions/errors.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
@@ -323,7 +323,7 @@ describe('manifests', () => {
   const PLAIN = { 'content-type': 'text/plain' };
   const JSON_TYPE = { 'content-type': 'application/json' };
   const said = (status: number, code: string): Reply => refusal(status, { code, message: 'no' });
-  const refusals: readonly (readonly [string, Reply, FaultCode, Disposition])[] = [
+  const refusals: readonly (readonly [string, Reply, ErrorCode, Disposition])[] = [
     ['400 MANIFEST_INVALID', said(400, 'MANIFEST_INVALID'), 'MANIFEST_REFUSED', 'permanent'],
     ['413 UNSUPPORTED', said(413, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],
     ['415 UNSUPPORTED', said(415, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],

@@ -4,8 +4,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
-import { errorCode, networkFault } from '../../../functions/registry/network-fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import { errorCode, networkError } from '../../../functions/registry/network-fault.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { NEVER } from './setting.ts';
@@ -19,7 +19,7 @@ function failed(code: string, message = 'failed'): Error {
 }
 
 describe('network fault', () => {
-  const codes: readonly (readonly [string, FaultCode])[] = [
+  const codes: readonly (readonly [string, ErrorCode])[] = [
     ['ECONNREFUSED', 'NETWORK'],
     ['ECONNRESET', 'NETWORK'],
     ['ENOTFOUND', 'NETWORK'],
@@ -34,38 +34,38 @@ describe('network fault', () => {
   ];
   for (const [code, expected] of codes) {
     it(`takes ${code} as ${expected}`, () => {
-      assert.equal(networkFault(failed(code)).code, expected);
+      assert.equal(networkError(failed(code)).code, expected);
       assert.equal(errorCode(failed(code)), code);
     });
   }
 
   it("says nothing in OpenSSL's words", () => {
     const said = '10:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:ssl/x.c:355:';
-    const fault = networkFault(failed('EPROTO', said));
+    const fault = networkError(failed('EPROTO', said));
     assert.equal(fault.code, 'TLS_REFUSED');
     assert.doesNotMatch(fault.message, /routines|ssl\/x/);
   });
 
   it('gives on the fault that it finds within', () => {
-    const fault = new Fault('ADDRESS_REFUSED', 'private');
+    const fault = new MirrorError('ADDRESS_REFUSED', 'private');
     assert.equal(
-      networkFault(new Error('outer', { cause: new Error('inner', { cause: fault }) })),
+      networkError(new Error('outer', { cause: new Error('inner', { cause: fault }) })),
       fault,
     );
   });
 
   it('guard raw-error: gives on nothing but code and message', () => {
-    const shown = inspect(networkFault(failed('ECONNRESET')), { depth: 10 });
+    const shown = inspect(networkError(failed('ECONNRESET')), { depth: 10 });
     assert.ok(!shown.includes('top-secret'));
   });
 
   it('guard control-characters: says what the other side said in plain characters', () => {
-    assert.equal(networkFault(failed('X', 'a\u0007b')).message, 'a b (X)');
+    assert.equal(networkError(failed('X', 'a\u0007b')).message, 'a b (X)');
   });
 
   it('takes anything that is thrown', () => {
-    assert.equal(networkFault('text').code, 'NETWORK');
-    assert.equal(networkFault(undefined).code, 'NETWORK');
+    assert.equal(networkError('text').code, 'NETWORK');
+    assert.equal(networkError(undefined).code, 'NETWORK');
   });
 
   it('names the header that is none, and never its value', async (t) => {

@@ -15,8 +15,8 @@ import { parseImageName } from '../../../functions/contract/destination.ts';
 import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
-import { FirstQuestion } from '../../../functions/mirror/first-question.ts';
-import { Knowledge } from '../../../functions/mirror/knowledge.ts';
+import { ReferrersSupport } from '../../../functions/mirror/referrers-support.ts';
+import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
@@ -46,10 +46,10 @@ function mirrors(
     credentials: () => ANONYMOUS,
   });
   const clock = Date.now;
-  const knowledge = new Knowledge(clock);
+  const presence = new PresenceCache(clock);
   const kept = {
-    pool: new BlobCopier({ knowledge, timing: SYSTEM_TIMING, random: () => 0 }),
-    firstQuestion: new FirstQuestion(),
+    pool: new BlobCopier({ presence, timing: SYSTEM_TIMING, random: () => 0 }),
+    referrersSupport: new ReferrersSupport(),
     tagTurns: new TagTurns(clock),
     clock,
     deadline: NO_DEADLINE,
@@ -109,8 +109,8 @@ describe('registries as users have them', () => {
     }
     const at = await realmPerRepository(t, behind.host, (path) => basicHeader(accounts[path]));
     const source: Credentials = {
-      credentialFor: (_host, path = '') => Promise.resolve(accounts[path]),
-      accountAtRealm: (_host, path = '') => Promise.resolve(accounts[path]),
+      credentialFor: (_host, path) => Promise.resolve(accounts[path]),
+      accountAtRealm: (_host, path) => Promise.resolve(accounts[path]),
       refused: () => undefined,
     };
     const registries = open(t, [at.host], { credentials: () => source });

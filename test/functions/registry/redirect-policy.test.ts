@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type FaultCode } from '../../../functions/fault.ts';
+import { type ErrorCode } from '../../../functions/errors.ts';
 import {
   isRedirect,
   nextHop,
@@ -26,7 +26,7 @@ function hop(
   });
 }
 
-function refuses(code: FaultCode, action: () => unknown): void {
+function refuses(code: ErrorCode, action: () => unknown): void {
   thrown(action, code);
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { backoffMs } from '../../../functions/concurrency.ts';
 import { MAX_PAUSE_MS } from '../../../functions/registry/retry-after.ts';
 import {
@@ -12,8 +12,8 @@ import {
   throttlePauseMs,
 } from '../../../functions/registry/retry-policy.ts';
 
-function delay(code: FaultCode, attempt: number, random = 1): number | undefined {
-  return retryDelayMs(RETRY_POLICY, attempt, new Fault(code, ''), random);
+function delay(code: ErrorCode, attempt: number, random = 1): number | undefined {
+  return retryDelayMs(RETRY_POLICY, attempt, new MirrorError(code, ''), random);
 }
 
 describe('retry policy', () => {
@@ -35,20 +35,20 @@ describe('retry policy', () => {
   });
 
   it('waits at least as long as a failing registry asks', () => {
-    const fault = new Fault('SERVER_ERROR', '', { retryAfterMs: 7000 });
+    const fault = new MirrorError('SERVER_ERROR', '', { retryAfterMs: 7000 });
     assert.equal(retryDelayMs(RETRY_POLICY, 1, fault, 1), 7000);
   });
 
   it('waits no longer than ten minutes, and asks no more where longer is asked for', () => {
     for (const code of ['SERVER_ERROR', 'RATE_LIMITED'] as const) {
-      const long = new Fault(code, '', { retryAfterMs: MAX_PAUSE_MS + 1 });
+      const long = new MirrorError(code, '', { retryAfterMs: MAX_PAUSE_MS + 1 });
       assert.equal(retryDelayMs(RETRY_POLICY, 1, long, 1), undefined);
-      const most = new Fault(code, '', { retryAfterMs: MAX_PAUSE_MS });
+      const most = new MirrorError(code, '', { retryAfterMs: MAX_PAUSE_MS });
       assert.notEqual(retryDelayMs(RETRY_POLICY, 1, most, 1), undefined);
     }
   });
 
-  const final: readonly FaultCode[] = [
+  const final: readonly ErrorCode[] = [
     'UNAUTHORIZED',
     'FORBIDDEN',
     'NOT_FOUND',
@@ -65,7 +65,7 @@ describe('retry policy', () => {
 
   it('repeats nothing whose body cannot be sent twice', () => {
     for (const code of ['NETWORK', 'RATE_LIMITED', 'SERVER_ERROR'] as const) {
-      assert.equal(retryDelayMs(NO_RETRY, 1, new Fault(code, ''), 1), undefined);
+      assert.equal(retryDelayMs(NO_RETRY, 1, new MirrorError(code, ''), 1), undefined);
     }
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { manifestMap } from '../../../functions/registry/artifact-registry.ts';
 import { TagList, type TagPage } from '../../../functions/registry/tag-list.ts';
 import { thrown } from '../../faults.ts';
@@ -123,7 +123,7 @@ function fill(list: TagList): number {
     try {
       list.add(page(read.tags, read.manifest, true));
     } catch (error) {
-      if (isFault(error, 'LIST_TOO_LARGE')) return first;
+      if (isMirrorError(error, 'LIST_TOO_LARGE')) return first;
       throw error;
     }
   }

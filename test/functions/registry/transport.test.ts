@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { readBody } from '../../../functions/registry/body.ts';
 import { wasSentInFull } from '../../../functions/registry/sent-in-full.ts';
 import {
@@ -137,7 +137,7 @@ for (const [kind, ofKind] of [
       async function* broken(): AsyncGenerator<Buffer> {
         yield Buffer.alloc(10);
         await begun.promise;
-        throw new Fault('DIGEST_MISMATCH', 'wrong', { side: 'source' });
+        throw new MirrorError('DIGEST_MISMATCH', 'wrong', { side: 'source' });
       }
       const sent = transport(t).send(upload(server.url, Readable.from(broken()), 20), NEVER);
       const fault = await rejection(sent, 'DIGEST_MISMATCH');
@@ -306,7 +306,7 @@ for (const [kind, ofKind] of [
       const waiting = new AbortController();
       const sent = door.send(get(server.url), waiting.signal);
       setTimeout(() => {
-        waiting.abort(new Fault('DEADLINE_EXCEEDED', 'over'));
+        waiting.abort(new MirrorError('DEADLINE_EXCEEDED', 'over'));
       }, 20);
       await rejection(sent, 'DEADLINE_EXCEEDED');
       const reading = new AbortController();

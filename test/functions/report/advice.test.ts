@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FAULTS, type FaultCode, type Side } from '../../../functions/fault.ts';
+import { ERRORS, type ErrorCode, type Side } from '../../../functions/errors.ts';
 import { AdviceTally } from '../../../functions/report/advice.ts';
 
 /** What is advised about one fault. */
 function adviceOf(fault: Parameters<AdviceTally['fault']>[0]): string {
-  const tally = new AdviceTally();
-  tally.fault(fault);
-  return (tally.lines[0] ?? '').replace(/^.*? \(1\): /, '');
+  const stats = new AdviceTally();
+  stats.fault(fault);
+  return (stats.lines[0] ?? '').replace(/^.*? \(1\): /, '');
 }
 
 const AT = { side: 'source', url: 'https://r.example/v2/' } as const;
 
 describe('advice at a terminal', () => {
-  for (const code of Object.keys(FAULTS) as FaultCode[]) {
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
     it(`for ${code} is not that of a service`, () => {
       for (const side of ['source', 'destination', undefined] satisfies (Side | undefined)[]) {
         const advice = adviceOf({ code, side, url: undefined });
@@ -46,13 +46,13 @@ describe('advice at a terminal', () => {
   });
 
   it('is one line a kind, with its count', () => {
-    const tally = new AdviceTally();
-    tally.fault({ ...AT, code: 'NETWORK' });
-    tally.fault({ ...AT, code: 'NETWORK', url: 'https://r.example/other' });
-    tally.fault({ ...AT, code: 'NETWORK', side: 'destination' });
-    tally.tagLost();
+    const stats = new AdviceTally();
+    stats.fault({ ...AT, code: 'NETWORK' });
+    stats.fault({ ...AT, code: 'NETWORK', url: 'https://r.example/other' });
+    stats.fault({ ...AT, code: 'NETWORK', side: 'destination' });
+    stats.tagLost();
     assert.deepEqual(
-      tally.lines.map((line) => line.slice(0, line.indexOf(':'))),
+      stats.lines.map((line) => line.slice(0, line.indexOf(':'))),
       ['NETWORK at the source (2)', 'NETWORK at the destination (1)', 'no such tag (1)'],
     );
   });

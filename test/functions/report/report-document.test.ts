@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 
 import { Ajv2020 } from 'ajv/dist/2020.js';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { OUTCOMES } from '../../../functions/mirror/outcome.ts';
 import {
   isFailed,
@@ -35,7 +35,7 @@ const run: RunResult = {
           outcome: 'failed',
           previousDigest: digest,
           subject: digest,
-          fault: new Fault('MANIFEST_REFUSED', 'no', {
+          fault: new MirrorError('MANIFEST_REFUSED', 'no', {
             operation: 'put manifest',
             side: 'destination',
             url: 'https://r.example/v2/',
@@ -61,7 +61,7 @@ const run: RunResult = {
       durationMs: 10,
       report: sampleReport([], { sourceUnlisted: 'FORBIDDEN' }),
     },
-    { image: 'ghcr.io/org/down', durationMs: 10, fault: new Fault('NETWORK', 'refused') },
+    { image: 'ghcr.io/org/down', durationMs: 10, fault: new MirrorError('NETWORK', 'refused') },
   ],
 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   bytesText,
   repositoryLine,
@@ -42,7 +42,7 @@ describe('line of a tag', () => {
   });
 
   it('says of a failure where, what and why', () => {
-    const fault = new Fault('SERVER_ERROR', 'status 503', {
+    const fault = new MirrorError('SERVER_ERROR', 'status 503', {
       side: 'source',
       operation: 'get manifest',
       url: 'https://ghcr.io/v2/',
@@ -84,7 +84,7 @@ describe('line of a repository', () => {
       /900 held/,
     );
     assert.match(line({ sourceUnlisted: 'FORBIDDEN' }), /no signatures by tag: .* FORBIDDEN/);
-    const fault = new Fault('NETWORK', 'gone');
+    const fault = new MirrorError('NETWORK', 'gone');
     assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');
   });
 });
@@ -109,7 +109,7 @@ describe('what is left aside', () => {
 
 describe('summary', () => {
   it('counts outcomes', () => {
-    const fault = new Fault('UNAUTHORIZED', 'x');
+    const fault = new MirrorError('UNAUTHORIZED', 'x');
     const lines = summaryLines({
       startedAt: new Date(0),
       finishedAt: new Date(2500),
@@ -125,7 +125,7 @@ describe('summary', () => {
             sampleRecord({ outcome: 'failed', fault }),
           ]),
         },
-        { image: 'b', durationMs: 1, fault: new Fault('NETWORK', 'x') },
+        { image: 'b', durationMs: 1, fault: new MirrorError('NETWORK', 'x') },
       ],
     });
     assert.deepEqual(lines, [

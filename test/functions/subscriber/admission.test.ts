@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { admit, type AdmissionRules } from '../../../functions/subscriber/admission.ts';
 import {
   parseDestinationGrant,
@@ -117,7 +117,7 @@ describe('admission', () => {
     it(`guard ${guard}: refuses ${name}`, () => {
       assert.throws(
         () => admit(sampleEvent(data), { ...rules, ...change }),
-        (error) => isFault(error) && `${error.code} ${error.field ?? ''}` === expected,
+        (error) => isMirrorError(error) && `${error.code} ${error.field ?? ''}` === expected,
       );
     });
   }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FAULTS, Fault, type FaultCode } from '../../../functions/fault.ts';
+import { ERRORS, MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import {
-  decideAfterFault,
+  decideAfterError,
   decideAfterWork,
   decideShared,
   Redelivery,
@@ -14,17 +14,17 @@ import { sampleEvent, sampleRecord, sampleReport } from './samples.ts';
 const transient = sampleRecord({
   tag: 'slow',
   outcome: 'failed',
-  fault: new Fault('SERVER_ERROR', 'x'),
+  fault: new MirrorError('SERVER_ERROR', 'x'),
 });
 const permanent = sampleRecord({
   tag: 'bad',
   outcome: 'failed',
-  fault: new Fault('MANIFEST_TOO_LARGE', 'x'),
+  fault: new MirrorError('MANIFEST_TOO_LARGE', 'x'),
 });
 const late = sampleRecord({
   tag: 'late',
   outcome: 'failed',
-  fault: new Fault('DEADLINE_EXCEEDED', 'x'),
+  fault: new MirrorError('DEADLINE_EXCEEDED', 'x'),
 });
 
 function words(decision: Decision): string {
@@ -221,7 +221,7 @@ describe('decision after work', () => {
 });
 
 describe('decision after a fault', () => {
-  const never: readonly FaultCode[] = [
+  const never: readonly ErrorCode[] = [
     'EVENT_UNDECODABLE',
     'EVENT_INVALID',
     'EVENT_TOO_LARGE',
@@ -230,14 +230,14 @@ describe('decision after a fault', () => {
     'DESTINATION_FORBIDDEN',
     'CONTINUATIONS_EXHAUSTED',
   ];
-  for (const code of Object.keys(FAULTS) as FaultCode[]) {
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
     const expected = never.includes(code)
       ? 'dead-letter NeverSucceeds'
-      : FAULTS[code].disposition === 'transient'
+      : ERRORS[code].disposition === 'transient'
         ? 'retry TransientFailure'
         : 'acknowledge PermanentFailure';
     it(`is ${expected} for ${code}`, () => {
-      assert.equal(words(decideAfterFault(new Fault(code, 'x'))), expected);
+      assert.equal(words(decideAfterError(new MirrorError(code, 'x'))), expected);
     });
   }
 });

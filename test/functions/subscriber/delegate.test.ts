@@ -8,7 +8,7 @@ import {
   type EncodedEvent,
 } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { delegationOf, type Delegates } from '../../../functions/subscriber/delegate.ts';
 import { keptLines, sampleEvent } from './samples.ts';
 import { rejection } from '../../faults.ts';
@@ -16,14 +16,14 @@ import { rejection } from '../../faults.ts';
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
 
-function delegation(delegates: Delegates, within = signal): ReturnType<typeof delegationOf> {
+function offload(delegates: Delegates, within = signal): ReturnType<typeof delegationOf> {
   const parts = { ...delegates, limits, timing: SYSTEM_TIMING };
   return delegationOf(sampleEvent(), parts, keptLines().logger, within);
 }
 
-describe('delegation', () => {
+describe('offload', () => {
   it('gives nothing away where there is nobody to take it', async () => {
-    const nobody = delegation({});
+    const nobody = offload({});
     assert.equal(nobody.batchTags, 0);
     assert.equal(nobody.jobThresholdBytes, -1);
     assert.equal(await nobody.handOff('TooManyBytes', undefined), 'declined');
@@ -32,7 +32,7 @@ describe('delegation', () => {
 
   it('publishes batches', async () => {
     const published: EncodedEvent[] = [];
-    const given = delegation({
+    const given = offload({
       bulk: { publish: async (message) => void published.push(await Promise.resolve(message)) },
     });
     assert.equal(given.batchTags, 2);
@@ -44,15 +44,15 @@ describe('delegation', () => {
   });
 
   it('fails with a batch that could not be published', async () => {
-    const given = delegation({
-      bulk: { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+    const given = offload({
+      bulk: { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
     });
     await rejection(given.fanOut(['a']), 'PUBLISH_FAILED');
   });
 
   it('starts the job with the event, or with some of its tags', async () => {
     const started: MirrorEvent[] = [];
-    const given = delegation({
+    const given = offload({
       handOff: {
         start: async (event) => {
           started.push(event);
@@ -70,7 +70,7 @@ describe('delegation', () => {
 
   it('starts the job after the end of a delivery too', async () => {
     const aborted: boolean[] = [];
-    const given = delegation(
+    const given = offload(
       {
         handOff: {
           start: async (_event, within) => {
@@ -87,7 +87,7 @@ describe('delegation', () => {
 
   it('gives the job more tags than its variable holds in halves', async () => {
     const started: (readonly string[] | undefined)[] = [];
-    const given = delegation({
+    const given = offload({
       handOff: {
         start: async ({ data }) => {
           if ((data.tags ?? []).length > 2) return Promise.resolve('too-large');
@@ -103,7 +103,7 @@ describe('delegation', () => {
 
   it('keeps an event that the job cannot take, and a tag that is too large alone', async () => {
     let asked = 0;
-    const given = delegation({
+    const given = offload({
       handOff: {
         start: async () => {
           asked += 1;

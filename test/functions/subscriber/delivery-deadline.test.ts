@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { abortFault } from '../../../functions/concurrency.ts';
+import { abortError } from '../../../functions/concurrency.ts';
 import { deliveryDeadline, processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
 import { fakeTiming } from '../registry/setting.ts';
 
@@ -28,7 +28,7 @@ describe('delivery deadline', () => {
     await timing.pass(59_999);
     assert.equal(deadline.signal.aborted, false);
     await timing.pass(1);
-    assert.equal(abortFault(deadline.signal).code, 'DEADLINE_EXCEEDED');
+    assert.equal(abortError(deadline.signal).code, 'DEADLINE_EXCEEDED');
     deadline.release();
   });
 
@@ -57,7 +57,7 @@ describe('delivery deadline', () => {
     await timing.pass(END_GRACE_MS - 1001);
     assert.equal(deadline.signal.aborted, false);
     await timing.pass(1);
-    assert.equal(abortFault(deadline.signal).code, 'ABORTED');
+    assert.equal(abortError(deadline.signal).code, 'ABORTED');
     deadline.release();
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../../functions/contract/event.ts';
-import { isFault } from '../../../functions/fault.ts';
+import { isMirrorError } from '../../../functions/errors.ts';
 import { decodeDelivery, readDelivery } from '../../../functions/subscriber/delivery.ts';
 import { thrown } from '../../faults.ts';
 
@@ -45,7 +45,7 @@ function code(incoming: unknown): string {
   try {
     decodeDelivery(readDelivery(incoming), strict);
   } catch (error) {
-    if (isFault(error)) return `${error.code} ${error.field ?? ''}`;
+    if (isMirrorError(error)) return `${error.code} ${error.field ?? ''}`;
     throw error;
   }
   return 'decoded';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   eventVariable,
   jobHandOff,
@@ -137,7 +137,7 @@ describe('hand-off', () => {
       403,
     );
     const unreachable: JsonApi = {
-      call: async () => Promise.reject(new Fault('NETWORK', 'gone')),
+      call: async () => Promise.reject(new MirrorError('NETWORK', 'gone')),
     };
     await rejection(
       jobHandOff(unreachable, 'https://x', JOB).start(event, signal),

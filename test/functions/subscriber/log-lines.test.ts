@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
@@ -50,8 +50,13 @@ function tagLines(records: readonly TagRecord[]): readonly Record<string, unknow
   return lines;
 }
 
-function failed(code: FaultCode, tag = 'v1'): TagRecord {
-  return sampleRecord({ tag, outcome: 'failed', reason: code, fault: new Fault(code, 'why') });
+function failed(code: ErrorCode, tag = 'v1'): TagRecord {
+  return sampleRecord({
+    tag,
+    outcome: 'failed',
+    reason: code,
+    fault: new MirrorError(code, 'why'),
+  });
 }
 
 describe('lines of tags', () => {
@@ -297,7 +302,7 @@ describe('line of an event', () => {
         decision: {
           action: 'dead-letter',
           reason: 'NeverSucceeds',
-          fault: new Fault('SOURCE_FORBIDDEN', 'x'),
+          fault: new MirrorError('SOURCE_FORBIDDEN', 'x'),
         },
       },
     ],
@@ -318,7 +323,7 @@ describe('line of an event', () => {
   }
 
   it('carries every field that a metric extracts', () => {
-    const fault = new Fault('SERVER_ERROR', 'x');
+    const fault = new MirrorError('SERVER_ERROR', 'x');
     const report = sampleReport([
       sampleRecord({ platformsLeftOut: 1 }),
       sampleRecord({ outcome: 'held' }),

@@ -4,7 +4,7 @@ import {
   type MirrorRequest,
 } from '../../../functions/contract/event.ts';
 import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
-import { drawUp, type MirrorReport } from '../../../functions/mirror/report.ts';
+import { buildReport, type MirrorReport } from '../../../functions/mirror/report.ts';
 import { TagRecords } from '../../../functions/mirror/tag-records.ts';
 import { createLogger, type Logger } from '../../../functions/telemetry/logger.ts';
 
@@ -50,7 +50,7 @@ export function sampleReport(
     records.reduce((total, record) => total + figure(record), 0);
   const all = new TagRecords();
   for (const record of records) all.add(record);
-  const report = drawUp({
+  const report = buildReport({
     bytesUploaded: sum(({ bytesUploaded }) => bytesUploaded),
     blobsUploaded: sum(({ blobs }) => blobs.uploaded),
     blobsMounted: sum(({ blobs }) => blobs.mounted),

@@ -9,7 +9,7 @@ import {
 } from '../../../functions/contract/codec.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
 import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
@@ -86,8 +86,8 @@ function wrapped(event: MirrorEvent): unknown {
   return { message: { attributes, data: data.toString('base64'), messageId: 'm-1' } };
 }
 
-const late = sampleRecord({ outcome: 'failed', fault: new Fault('DEADLINE_EXCEEDED', 'x') });
-const failing = sampleRecord({ outcome: 'failed', fault: new Fault('SERVER_ERROR', 'x') });
+const late = sampleRecord({ outcome: 'failed', fault: new MirrorError('DEADLINE_EXCEEDED', 'x') });
+const failing = sampleRecord({ outcome: 'failed', fault: new MirrorError('SERVER_ERROR', 'x') });
 
 describe('subscriber', () => {
   it('does the work of an admitted event and acknowledges', async () => {
@@ -116,7 +116,7 @@ describe('subscriber', () => {
 
   it('asks for redelivery where the continuation cannot be published', async () => {
     const { push, lines } = rig(() => sampleReport([late], { progressed: true }), {
-      bulk: { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+      bulk: { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
     });
     assert.equal(await push(sampleEvent()), 'redeliver');
     assert.equal(lines.find(({ entry }) => entry === 'event')?.['code'], 'PUBLISH_FAILED');
@@ -178,7 +178,7 @@ describe('subscriber', () => {
     it(`asks for redelivery of ${name} where there is no dead-letter topic, or it fails`, async () => {
       for (const deadLetters of [
         undefined,
-        { publish: async () => Promise.reject(new Fault('PUBLISH_FAILED', 'x')) },
+        { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
       ]) {
         const { subscriber } = rig(() => sampleReport(), { ...strict, deadLetters });
         await assert.rejects(
@@ -190,15 +190,15 @@ describe('subscriber', () => {
   }
 
   it('retries a fault of the whole event by its disposition', async () => {
-    const failingWith = (fault: Fault): Rig =>
+    const failingWith = (fault: MirrorError): Rig =>
       rig(() => {
         throw fault;
       });
     assert.equal(
-      await failingWith(new Fault('SERVER_ERROR', 'x')).push(sampleEvent()),
+      await failingWith(new MirrorError('SERVER_ERROR', 'x')).push(sampleEvent()),
       'redeliver',
     );
-    assert.equal(await failingWith(new Fault('TAG_INVALID', 'x')).push(sampleEvent()), 'ack');
+    assert.equal(await failingWith(new MirrorError('TAG_INVALID', 'x')).push(sampleEvent()), 'ack');
   });
 
   for (const [code, side] of [
@@ -211,7 +211,7 @@ describe('subscriber', () => {
     ['REQUEST_REFUSED', 'destination'],
   ] as const) {
     it(`asks again for what an operator can mend: ${code} at the ${side}`, async () => {
-      const fault = new Fault(code, 'x', { side });
+      const fault = new MirrorError(code, 'x', { side });
       const whole = rig(() => {
         throw fault;
       });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, FAULTS } from '../../../functions/fault.ts';
+import { MirrorError, ERRORS } from '../../../functions/errors.ts';
 import { createLogger, type LoggerOptions } from '../../../functions/telemetry/logger.ts';
 
 const TIME = '2026-11-03T10:00:00.000Z';
@@ -33,7 +33,7 @@ describe('logger', () => {
       const logger = createLogger(options).child({ name: 'evil\u001b]0;x\u0007\u009b2J' });
       logger.error('seen\u202e of\nme', {
         namespace: 'a\u2066b',
-        error: new Fault('NETWORK', 'x\u001b[31my'),
+        error: new MirrorError('NETWORK', 'x\u001b[31my'),
       });
       // eslint-disable-next-line no-control-regex -- these are looked for
       const acting = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e\u2066]/;
@@ -75,7 +75,7 @@ describe('logger', () => {
     const { options, written } = lines();
     const cause = new Error('getaddrinfo ENOTFOUND ghcr.io');
     createLogger(options).warning('tag failed', {
-      error: new Fault('NETWORK', 'get manifest: connection failed', {
+      error: new MirrorError('NETWORK', 'get manifest: connection failed', {
         operation: 'get manifest',
         side: 'source',
         url: 'https://ghcr.io/v2/org/app/manifests/1.0',
@@ -87,7 +87,7 @@ describe('logger', () => {
       code: 'NETWORK',
       disposition: 'transient',
       message: 'get manifest: connection failed',
-      advice: FAULTS.NETWORK.advice,
+      advice: ERRORS.NETWORK.advice,
       operation: 'get manifest',
       side: 'source',
       url: 'https://ghcr.io/v2/org/app/manifests/1.0',
@@ -115,7 +115,7 @@ describe('logger', () => {
     );
     const logger = createLogger(options);
     logger.error('failed', { error: raw });
-    logger.error('failed', { error: new Fault('NETWORK', 'gone\u001b[31m', { cause: raw }) });
+    logger.error('failed', { error: new MirrorError('NETWORK', 'gone\u001b[31m', { cause: raw }) });
     assert.equal(written.length, 2);
     assert.doesNotMatch(written.join(''), /secret|\\u001b/);
   });
@@ -127,7 +127,7 @@ describe('logger', () => {
       nested: {},
       'logging.googleapis.com/x': 'y',
     });
-    createLogger(options).warning('failed', { error: new Fault('TIMEOUT', 'no answer') });
+    createLogger(options).warning('failed', { error: new MirrorError('TIMEOUT', 'no answer') });
     assert.deepEqual(written, [
       '10:00:00 INFO    mirrored  tags=3\n',
       '10:00:00 WARNING failed  TIMEOUT: no answer\n',

@@ -5,7 +5,7 @@ import { createLogger } from '../../../functions/telemetry/logger.ts';
 import { requestTally } from '../../../functions/telemetry/request-tally.ts';
 
 function rig(): {
-  tally: ReturnType<typeof requestTally>;
+  stats: ReturnType<typeof requestTally>;
   written: () => string[];
   pass: (ms: number) => void;
 } {
@@ -15,7 +15,7 @@ function rig(): {
     write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>),
   });
   return {
-    tally: requestTally(logger, () => nowMs),
+    stats: requestTally(logger, () => nowMs),
     written: () => {
       const texts = lines.map(
         ({ entry, host, side, class: answered, count }) =>
@@ -30,14 +30,14 @@ function rig(): {
   };
 }
 
-describe('request tally', () => {
+describe('request stats', () => {
   it('counts by host, side and class', () => {
-    const { tally, written } = rig();
+    const { stats, written } = rig();
     for (const status of [200, 201, 307, 404, 429, 503, 0]) {
-      tally.add({ host: 'a', side: 'source', status });
+      stats.add({ host: 'a', side: 'source', status });
     }
-    tally.add({ host: 'a', side: 'destination', status: 200 });
-    tally.flush();
+    stats.add({ host: 'a', side: 'destination', status: 200 });
+    stats.flush();
     assert.deepEqual(written(), [
       'requests destination a 2xx 1',
       'requests source a 2xx 2',
@@ -50,32 +50,32 @@ describe('request tally', () => {
   });
 
   it('writes at most every 10 s, and loses nothing in between', () => {
-    const { tally, written, pass } = rig();
+    const { stats, written, pass } = rig();
     const add = (): void => {
-      tally.add({ host: 'a', side: 'source', status: 200 });
+      stats.add({ host: 'a', side: 'source', status: 200 });
     };
     add();
-    tally.flush();
+    stats.flush();
     assert.equal(written().length, 1);
     add();
     pass(9_999);
-    tally.flush();
+    stats.flush();
     assert.equal(written().length, 0);
     add();
     pass(1);
-    tally.flush();
+    stats.flush();
     assert.deepEqual(written(), ['requests source a 2xx 2']);
     add();
-    tally.finish();
+    stats.finish();
     assert.deepEqual(written(), ['requests source a 2xx 1']);
-    tally.finish();
+    stats.finish();
     assert.deepEqual(written(), []);
   });
 
   it('tells no more hosts apart than are bounded', () => {
-    const { tally, written } = rig();
-    for (let n = 0; n < 60; n++) tally.add({ host: `h${n}`, side: 'source', status: 200 });
-    tally.finish();
+    const { stats, written } = rig();
+    for (let n = 0; n < 60; n++) stats.add({ host: `h${n}`, side: 'source', status: 200 });
+    stats.finish();
     const lines = written();
     assert.equal(lines.length, 51);
     assert.ok(lines.includes('requests source other 2xx 10'));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { runLocal } from '../../../infra/local/local.ts';
 import { parseLocalOptions } from '../../../infra/local/options.ts';
 
@@ -21,7 +21,7 @@ describe('runLocal', () => {
     const options = parseLocalOptions(['--kubeconfig=/does/not/exist']);
     await assert.rejects(
       runLocal(options, out, new AbortController().signal),
-      (error) => error instanceof Fault && error.code === 'KUBECONFIG_INVALID',
+      (error) => error instanceof MirrorError && error.code === 'KUBECONFIG_INVALID',
     );
     assert.equal(out.text(), '');
   });

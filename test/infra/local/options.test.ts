@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { parseLocalOptions } from '../../../infra/local/options.ts';
 
 describe('parseLocalOptions', () => {
@@ -29,7 +29,7 @@ describe('parseLocalOptions', () => {
       assert.throws(
         () => parseLocalOptions(argv),
         (error) =>
-          error instanceof Fault && error.code === 'OPTION_INVALID' && error.field === field,
+          error instanceof MirrorError && error.code === 'OPTION_INVALID' && error.field === field,
       );
     });
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FAULTS } from '../../../functions/fault.ts';
+import { ERRORS } from '../../../functions/errors.ts';
 import { withDeployment, type Deployment } from '../../flow/subscriber-rig.ts';
 import { matchesFilter } from './logging-filter.ts';
 import { evaluatePromql, type Samples, type Series } from './promql.ts';
@@ -100,7 +100,7 @@ describe('alerts', () => {
 
   it('are kept as Terraform makes them of the codes of today', () => {
     const { query = '' } = watching.alerts['tags failed for good'] ?? {};
-    const permanent = Object.entries(FAULTS)
+    const permanent = Object.entries(ERRORS)
       .filter(([, { disposition }]) => disposition === 'permanent')
       .map(([code]) => code);
     assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { FAULTS } from '../../../functions/fault.ts';
+import { ERRORS } from '../../../functions/errors.ts';
 import { jobOptions } from '../../../functions/job-options.ts';
 import { subscriberOptions } from '../../../functions/option-tables.ts';
 import type { Option } from '../../../functions/options/option.ts';
@@ -179,7 +179,7 @@ describe('alerts', () => {
   });
 
   it('name every permanent code, and none that heals by itself', () => {
-    const permanent = Object.entries(FAULTS)
+    const permanent = Object.entries(ERRORS)
       .filter(([, { disposition }]) => disposition === 'permanent')
       .map(([code]) => code);
     assert.deepEqual([...(locals['permanent_codes'] as readonly string[])], permanent.sort());
@@ -190,7 +190,7 @@ describe('alerts', () => {
       const codes = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)].map((match) => match[1] ?? '');
       const options = new Set([...environment(subscriberOptions)]);
       assert.deepEqual(
-        codes.filter((code) => !(code in FAULTS) && !options.has(code)),
+        codes.filter((code) => !(code in ERRORS) && !options.has(code)),
         [],
       );
     });

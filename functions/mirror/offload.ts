@@ -1,5 +1,5 @@
 import type { CopyContext } from './copy-manifest.ts';
-import type { WorkStep } from './inquiry.ts';
+import type { WorkStep } from './resolve-plan.ts';
 import { missingBytes } from './missing-bytes.ts';
 
 /** Why work goes to a job that has no deadline of minutes. */
@@ -12,10 +12,10 @@ export type Taken = 'taken' | 'declined';
  * Where work goes that is too much for one delivery. The decisions are made here, in this order:
  * brake, hand-off where the threshold is 0, manifests and bytes of the first batch, hand-off by
  * bytes, fan-out; the effects are the implementer's. Nothing is published before the last of them,
- * so that an event that fails here is whole when it comes again. Work without a delegation (the
+ * so that an event that fails here is whole when it comes again. Work without an offload (the
  * job's own) stays where it is.
  */
-export interface Delegation {
+export interface Offload {
   /** Most distinct missing bytes that are copied here; 0 hands everything off, -1 nothing. */
   readonly jobThresholdBytes: number;
   /** Most tags that are copied here: the rest is fanned out. 0: no fan-out. */
@@ -45,27 +45,27 @@ export interface Share {
  */
 export async function shareOut(
   work: readonly WorkStep[],
-  delegation: Delegation | undefined,
+  offload: Offload | undefined,
   context: CopyContext,
   tagWorkers: number,
 ): Promise<Share> {
-  if (delegation === undefined || work.length === 0) return { own: work, delegated: [] };
+  if (offload === undefined || work.length === 0) return { own: work, delegated: [] };
   const all = work.map(({ tag }) => tag);
-  const { batchTags } = delegation;
-  const reason = await handOffReason(all, delegation, context, tagWorkers);
-  if (reason !== undefined && (await delegation.handOff(reason, undefined)) === 'taken') {
+  const { batchTags } = offload;
+  const reason = await handOffReason(all, offload, context, tagWorkers);
+  if (reason !== undefined && (await offload.handOff(reason, undefined)) === 'taken') {
     return { own: [], delegated: all, handOffReason: reason };
   }
   if (batchTags === 0 || all.length <= batchTags) return { own: work, delegated: [] };
   const others = all.slice(batchTags);
-  if ((await delegation.fanOut(others)) === 'declined') return { own: work, delegated: [] };
+  if ((await offload.fanOut(others)) === 'declined') return { own: work, delegated: [] };
   return { own: work.slice(0, batchTags), delegated: others };
 }
 
 /** Why the job should do all of it; undefined: it need not. */
 async function handOffReason(
   tags: readonly string[],
-  { jobThresholdBytes, batchTags }: Delegation,
+  { jobThresholdBytes, batchTags }: Offload,
   context: CopyContext,
   tagWorkers: number,
 ): Promise<HandOffReason | undefined> {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Ledger } from '../../../functions/mirror/ledger.ts';
+import { ReportBuilder } from '../../../functions/mirror/report-builder.ts';
 import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { PhaseTime } from '../../../functions/mirror/report.ts';
-import { Tally } from '../../../functions/mirror/tally.ts';
+import { TransferStats } from '../../../functions/mirror/transfer-stats.ts';
 
 const RECORD: TagRecord = {
   tag: 'v1',
@@ -28,11 +28,11 @@ const FACTS = {
   handedOff: [],
 } as const;
 
-describe('Ledger', () => {
+describe('ReportBuilder', () => {
   it('times phases, those that fail too, and tells them', async () => {
     let nowMs = 0;
     const told: PhaseTime[] = [];
-    const ledger = new Ledger(() => nowMs, { onPhase: (time) => told.push(time) });
+    const ledger = new ReportBuilder(() => nowMs, { onPhase: (time) => told.push(time) });
     const value = await ledger.phase('list', () => {
       nowMs += 5;
       return Promise.resolve(42);
@@ -51,21 +51,21 @@ describe('Ledger', () => {
 
   it('keeps and tells records', () => {
     const told: TagRecord[] = [];
-    const ledger = new Ledger(() => 0, { onRecord: (record) => told.push(record) });
+    const ledger = new ReportBuilder(() => 0, { onRecord: (record) => told.push(record) });
     ledger.record(RECORD);
     assert.deepEqual(told, [RECORD]);
     assert.deepEqual(ledger.draw(FACTS).records, [RECORD]);
   });
 
   it('adds up what was moved, and keeps progress once made', () => {
-    const ledger = new Ledger(() => 0, {});
+    const ledger = new ReportBuilder(() => 0, {});
     assert.equal(ledger.draw(FACTS).progressed, false);
-    const tally = new Tally();
-    tally.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
-    tally.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
-    ledger.add(tally);
-    ledger.add(tally);
-    const nothing = new Tally();
+    const stats = new TransferStats();
+    stats.blob({ arrival: 'uploaded', bytesUploaded: 7 }, 20);
+    stats.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
+    ledger.add(stats);
+    ledger.add(stats);
+    const nothing = new TransferStats();
     nothing.blob({ arrival: 'present', bytesUploaded: 0 }, 20);
     ledger.add(nothing);
     const { bytesUploaded, bytesSaved, blobsUploaded, blobsMounted, blobsPresent, progressed } =

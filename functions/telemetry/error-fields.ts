@@ -1,7 +1,7 @@
-import { Fault, FAULTS, printable } from '../fault.ts';
+import { MirrorError, ERRORS, printable } from '../errors.ts';
 
 /** What a log line says of an error. */
-export interface FaultFields {
+export interface ErrorFields {
   readonly code: string;
   readonly disposition: string;
   readonly message: string;
@@ -17,7 +17,7 @@ export interface FaultFields {
 }
 
 /** What is said of an error that is no fault. */
-const UNKNOWN = { code: 'INTERNAL', ...FAULTS.INTERNAL } as const;
+const UNKNOWN = { code: 'INTERNAL', ...ERRORS.INTERNAL } as const;
 
 /** Deepest chain of causes that a line tells. */
 const MAX_CAUSES = 5;
@@ -27,8 +27,8 @@ const MAX_CAUSES = 5;
  * no more than name, code and message is taken, since HTTP libraries keep request headers in their
  * errors.
  */
-export function faultFields(error: unknown): FaultFields {
-  const fault = error instanceof Fault ? error : undefined;
+export function faultFields(error: unknown): ErrorFields {
+  const fault = error instanceof MirrorError ? error : undefined;
   const { code, disposition, advice } = fault ?? UNKNOWN;
   return {
     code,
@@ -59,7 +59,7 @@ function causesOf(error: unknown): readonly string[] {
   let below = error instanceof Error ? error.cause : undefined;
   while (below !== undefined && below !== null && causes.length < MAX_CAUSES) {
     causes.push(
-      safeText(below instanceof Fault ? `${below.code}: ${below.message}` : textOf(below)),
+      safeText(below instanceof MirrorError ? `${below.code}: ${below.message}` : textOf(below)),
     );
     below = below instanceof Error ? below.cause : undefined;
   }
@@ -67,7 +67,7 @@ function causesOf(error: unknown): readonly string[] {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Fault ? error.message : textOf(error);
+  return error instanceof MirrorError ? error.message : textOf(error);
 }
 
 function textOf(error: unknown): string {
@@ -89,7 +89,7 @@ function safeText(text: string): string {
 }
 
 /** The fields that say something: not undefined, no empty list. */
-function withoutEmpty(fields: Readonly<Record<string, unknown>>): Partial<FaultFields> {
+function withoutEmpty(fields: Readonly<Record<string, unknown>>): Partial<ErrorFields> {
   return Object.fromEntries(
     Object.entries(fields).filter(
       ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),

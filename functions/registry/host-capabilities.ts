@@ -1,9 +1,9 @@
 import { RecentMap } from '../recent-map.ts';
-import type { Fault } from '../fault.ts';
+import type { MirrorError } from '../errors.ts';
 
 /** A question for referrers that got no answer; the next one is not asked before its time. */
 export interface ReferrersFailure {
-  readonly fault: Fault;
+  readonly fault: MirrorError;
   readonly untilMs: number;
   /** How often it failed since it was last answered. */
   readonly times: number;
@@ -13,7 +13,7 @@ export interface ReferrersFailure {
 const MAX_REFUSED_PAIRS = 1000;
 
 /** What a process has learnt about one registry host, and keeps. */
-export interface HostMemory {
+export interface HostCapabilities {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
   mountProven: boolean;
   /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
@@ -51,7 +51,7 @@ export interface HostMemory {
 }
 
 /** Nothing is known yet: every way is tried the cheap way first. */
-export function newHostMemory(): HostMemory {
+export function newHostMemory(): HostCapabilities {
   return {
     mountProven: false,
     mountRefused: false,

@@ -9,14 +9,14 @@ const MAX_HOSTS = 1_000;
  * Asks source hosts for referrers so that the first question to each is asked alone: a host without
  * the API is found out by one request, not by one per tag.
  */
-export class FirstQuestion {
+export class ReferrersSupport {
   readonly #first = new SingleFlight<ReferrersAnswer>();
   readonly #answered = new RecentMap<string, true>(MAX_HOSTS);
 
   /**
    * Asks, after the host's first question was answered, or has failed: a host that lets each question
    * wait would otherwise answer all events of the process one by one.
-   * @throws Fault of the port, the signal's
+   * @throws MirrorError of the port, the signal's
    */
   async ask(
     source: SourceRepository,

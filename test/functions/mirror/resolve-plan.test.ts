@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault } from '../../../functions/fault.ts';
-import { lookAhead, planTags, type Inquiry } from '../../../functions/mirror/inquiry.ts';
+import { MirrorError } from '../../../functions/errors.ts';
+import {
+  previewPlan,
+  resolvePlan,
+  type PlanContext,
+} from '../../../functions/mirror/resolve-plan.ts';
 import {
   listSource,
   takeDestination,
@@ -19,7 +23,7 @@ async function inquire(
   source: FakeSource,
   destination: FakeDestination,
   present: string[] = [],
-): Promise<Inquiry> {
+): Promise<PlanContext> {
   const destinationInventory = await takeDestination(destination, undefined, never);
   return {
     source,
@@ -41,11 +45,11 @@ async function actions(
   source: FakeSource,
   destination: FakeDestination,
 ): Promise<readonly string[]> {
-  const { steps } = await planTags([...source.tags.keys()], await inquire(source, destination));
+  const { steps } = await resolvePlan([...source.tags.keys()], await inquire(source, destination));
   return steps.map(({ tag, action }) => `${tag} ${action}`);
 }
 
-describe('planTags', () => {
+describe('resolvePlan', () => {
   it('asks the source for every verified tag, once', async () => {
     const source = new FakeSource().tag('a', one).tag('b', two);
     const destination = new FakeDestination().tag('a', one).tag('b', one);
@@ -68,7 +72,7 @@ describe('planTags', () => {
     const destination = new FakeDestination().tag('a', one).tag('b', one);
     destination.map = 'none';
     const present: string[] = [];
-    await planTags(['a', 'b'], await inquire(source, destination, present));
+    await resolvePlan(['a', 'b'], await inquire(source, destination, present));
     assert.deepEqual(present, [one.manifest.digest, one.manifest.digest]);
   });
 
@@ -97,7 +101,7 @@ describe('planTags', () => {
     const destination = new FakeDestination().tag('a', one);
     const inquiry = await inquire(source, destination);
     source.tags.delete('a');
-    const { steps } = await planTags(['a'], inquiry);
+    const { steps } = await resolvePlan(['a'], inquiry);
     assert.deepEqual(
       steps.map(({ action }) => action),
       ['lost'],
@@ -110,7 +114,7 @@ describe('planTags', () => {
     destination.map = 'none';
     const inquiry = await inquire(source, destination);
     destination.tags.delete('a');
-    const { steps } = await planTags(['a'], inquiry);
+    const { steps } = await resolvePlan(['a'], inquiry);
     assert.deepEqual(
       steps.map(({ action }) => action),
       ['copy'],
@@ -146,13 +150,13 @@ describe('planTags', () => {
     source.before.push((call) => {
       if (!call.startsWith('source headManifest')) return;
       if (call === 'source headManifest v100') {
-        end.abort(new Fault('DEADLINE_EXCEEDED', 'the deadline has passed'));
+        end.abort(new MirrorError('DEADLINE_EXCEEDED', 'the deadline has passed'));
       }
       // As the client does: each request tells the end in its own words.
-      if (end.signal.aborted) throw new Fault('DEADLINE_EXCEEDED', call);
+      if (end.signal.aborted) throw new MirrorError('DEADLINE_EXCEEDED', call);
     });
     const inquiry = { ...(await inquire(source, destination)), signal: end.signal };
-    const { steps, answered } = await planTags([...source.tags.keys()], inquiry);
+    const { steps, answered } = await resolvePlan([...source.tags.keys()], inquiry);
     const faults = new Set(steps.flatMap((step) => (step.action === 'fail' ? [step.fault] : [])));
     assert.deepEqual(
       [...faults].map(({ code, message }) => [code, message]),
@@ -174,7 +178,7 @@ describe('a source that wants no request for an hour', () => {
     source.before.push((call) => {
       if (!call.startsWith('source headManifest')) return;
       // No status: the limiter refuses what would have to wait too long, unasked.
-      throw new Fault('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 3_600_000 });
+      throw new MirrorError('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 3_600_000 });
     });
     const inquiry = await inquire(source, destination);
     let turns = 0;
@@ -183,7 +187,7 @@ describe('a source that wants no request for an hour', () => {
       next = setImmediate(turn);
     };
     let next = setImmediate(turn);
-    const { steps } = await planTags([...source.tags.keys()], inquiry);
+    const { steps } = await resolvePlan([...source.tags.keys()], inquiry);
     clearImmediate(next);
     const faults = new Set(steps.flatMap((step) => (step.action === 'fail' ? [step.fault] : [])));
     assert.deepEqual([faults.size, [...faults][0]?.code], [1, 'RATE_LIMITED']);
@@ -192,15 +196,15 @@ describe('a source that wants no request for an hour', () => {
   });
 });
 
-describe('lookAhead', () => {
+describe('previewPlan', () => {
   it('tells copies from retags and losses', async () => {
     const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two).tag('d', two);
     const destination = new FakeDestination().tag('x', one);
     const inquiry = await inquire(source, destination);
-    const { steps } = await planTags(['a', 'b', 'c', 'd'], inquiry);
+    const { steps } = await resolvePlan(['a', 'b', 'c', 'd'], inquiry);
     source.tags.delete('c');
     source.before.push(failing('source headManifest d', 'NETWORK'));
-    const seen = await lookAhead(steps, inquiry);
+    const seen = await previewPlan(steps, inquiry);
     assert.deepEqual(
       seen.map(({ tag, action }) => `${tag} ${action}`),
       ['a retag', 'b copy', 'c lost', 'd fail'],

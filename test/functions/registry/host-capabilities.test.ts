@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { RecentMap } from '../../../functions/recent-map.ts';
-import { newHostMemory } from '../../../functions/registry/host-memory.ts';
+import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 
 const COLLECTIONS = [Map, Set, RecentMap];
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Delegation } from '../../../functions/mirror/delegation.ts';
-import { Fault } from '../../../functions/fault.ts';
+import type { Offload } from '../../../functions/mirror/offload.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
@@ -10,15 +10,15 @@ import { rejection } from '../../faults.ts';
 
 const MIB = 1024 * 1024;
 
-/** A delegation that writes down what it is asked. */
-function delegation(
+/** An offload that writes down what it is asked. */
+function offload(
   limits: { readonly jobThresholdBytes: number; readonly batchTags: number },
   answers: { readonly handOff?: 'taken' | 'declined'; readonly fanOut?: 'taken' | 'declined' } = {},
-): { readonly delegation: Delegation; readonly asked: string[] } {
+): { readonly offload: Offload; readonly asked: string[] } {
   const asked: string[] = [];
   return {
     asked,
-    delegation: {
+    offload: {
       ...limits,
       handOff: (reason, tags) => {
         asked.push(`handOff ${reason} ${tags?.join(',') ?? 'event'}`);
@@ -38,10 +38,10 @@ function seeded(): Rig {
   return rig;
 }
 
-describe('delegation', () => {
+describe('offload', () => {
   it('hands everything to the job at a threshold of 0, before a manifest is read', async () => {
     const rig = seeded();
-    const { asked, ...more } = delegation({ jobThresholdBytes: 0, batchTags: 1 });
+    const { asked, ...more } = offload({ jobThresholdBytes: 0, batchTags: 1 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff EverythingHandedOff event']);
     assert.equal(report.ending, 'handed-off');
@@ -53,14 +53,14 @@ describe('delegation', () => {
 
   it('bothers nobody when there is nothing to do', async () => {
     const rig = new Rig();
-    const { asked, ...more } = delegation({ jobThresholdBytes: 0, batchTags: 1 });
+    const { asked, ...more } = offload({ jobThresholdBytes: 0, batchTags: 1 });
     assert.equal((await rig.mirror({}, more)).ending, 'finished');
     assert.deepEqual(asked, []);
   });
 
   it('fans out by the number of tags and copies the first batch, the newest', async () => {
     const rig = seeded();
-    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 2 });
+    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 2 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['fanOut v1.0.0']);
     assert.equal(report.ending, 'fanned-out');
@@ -69,14 +69,14 @@ describe('delegation', () => {
   });
 
   it('does not fan out what fits into a batch', async () => {
-    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 3 });
+    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 3 });
     const report = await seeded().mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 3);
   });
 
   it('copies everything where nobody takes it', async () => {
-    const { asked, ...more } = delegation(
+    const { asked, ...more } = offload(
       { jobThresholdBytes: 0, batchTags: 1 },
       { handOff: 'declined', fanOut: 'declined' },
     );
@@ -88,7 +88,7 @@ describe('delegation', () => {
 
   it('hands off by bytes, after the manifests and before a blob', async () => {
     const rig = seeded();
-    const { asked, ...more } = delegation({ jobThresholdBytes: 2 * MIB, batchTags: 0 });
+    const { asked, ...more } = offload({ jobThresholdBytes: 2 * MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff TooManyBytes event']);
     assert.equal(report.ending, 'handed-off');
@@ -98,7 +98,7 @@ describe('delegation', () => {
 
   it('reads no manifest twice when the bytes stay below', async () => {
     const rig = seeded();
-    const { asked, ...more } = delegation({ jobThresholdBytes: 4 * MIB, batchTags: 0 });
+    const { asked, ...more } = offload({ jobThresholdBytes: 4 * MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 3);
@@ -107,25 +107,25 @@ describe('delegation', () => {
 
   it('judges the bytes of the first batch before anything is fanned out', async () => {
     const rig = seeded();
-    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 2 });
+    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 2 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff TooManyBytes event']);
     assert.equal(rig.source.count('source getManifest'), 2);
     assert.equal(report.ending, 'handed-off');
     assert.deepEqual(report.delegated, ['v3.0.0', 'v2.0.0', 'v1.0.0']);
 
-    const declined = delegation({ jobThresholdBytes: MIB, batchTags: 2 }, { handOff: 'declined' });
+    const declined = offload({ jobThresholdBytes: MIB, batchTags: 2 }, { handOff: 'declined' });
     assert.equal((await seeded().mirror({}, declined)).ending, 'fanned-out');
     assert.deepEqual(declined.asked, ['handOff TooManyBytes event', 'fanOut v1.0.0']);
   });
 
   it('publishes nothing where the job cannot be started', async () => {
-    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 2 });
-    const broken: Delegation = {
-      ...more.delegation,
-      handOff: async () => Promise.reject(new Fault('HAND_OFF_FAILED', 'no')),
+    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 2 });
+    const broken: Offload = {
+      ...more.offload,
+      handOff: async () => Promise.reject(new MirrorError('HAND_OFF_FAILED', 'no')),
     };
-    await rejection(seeded().mirror({}, { delegation: broken }), 'HAND_OFF_FAILED');
+    await rejection(seeded().mirror({}, { offload: broken }), 'HAND_OFF_FAILED');
     assert.deepEqual(asked, []);
   });
 
@@ -134,7 +134,7 @@ describe('delegation', () => {
     const base = blobOf('base', 5 * MIB);
     rig.destination.tag('v1', imageOf('v1', [base]));
     rig.source.tag('v1', imageOf('v1', [base])).tag('v2', imageOf('v2', [base, blobOf('small')]));
-    const { asked, ...more } = delegation({ jobThresholdBytes: MIB, batchTags: 0 });
+    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 1);
@@ -147,7 +147,7 @@ describe('delegation', () => {
     rig.source
       .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
       .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
-    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 0 });
+    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 0 });
     const report = await rig.mirror({}, { ...more, ...rig.delivery(30_000) });
     assert.deepEqual(asked, ['handOff BlobTooSlow big']);
     assert.deepEqual(report.handedOff, ['big']);
@@ -173,12 +173,12 @@ describe('delegation', () => {
       .tag('v3', imageOf('v3', [blobOf('fair', 2 * MIB)]))
       .tag('v2', imageOf('v2', [blobOf('big', 40 * MIB)]))
       .tag('v1', imageOf('v1', [blobOf('other')]));
-    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 2 });
-    const broken: Delegation = {
-      ...more.delegation,
-      handOff: async () => Promise.reject(new Fault('HAND_OFF_FAILED', 'no')),
+    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 2 });
+    const broken: Offload = {
+      ...more.offload,
+      handOff: async () => Promise.reject(new MirrorError('HAND_OFF_FAILED', 'no')),
     };
-    const report = await rig.mirror({}, { delegation: broken, ...rig.delivery(30_000) });
+    const report = await rig.mirror({}, { offload: broken, ...rig.delivery(30_000) });
     assert.deepEqual(asked, ['fanOut v1']);
     assert.deepEqual(outcomes(report), { v3: 'copied', v2: 'failed' });
     assert.equal(recordOf(report, 'v2').fault?.code, 'HAND_OFF_FAILED');
@@ -217,7 +217,7 @@ describe('delegation', () => {
     rig.source.referrersApi = true;
     rig.source.referrers.set(image.manifest.digest, [descriptorOf(sbom.manifest)]);
     const list = referrersTag(image.manifest.digest);
-    const { asked, ...more } = delegation({ jobThresholdBytes: -1, batchTags: 0 });
+    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 0 });
     const report = await rig.mirror(
       {},
       { ...more, ...rig.delivery(30_000), options: { referrers: true } },

@@ -1,4 +1,4 @@
-import { toFault, type Fault } from '../fault.ts';
+import { toMirrorError, type MirrorError } from '../errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { withTagDigests, type DestinationInventory, type SourceInventory } from './inventory.ts';
 import {
@@ -21,7 +21,7 @@ import { askEach } from './questions.ts';
 /** A step that needs no more questions, or why its questions were not answered. */
 export type DecidedStep =
   | (Exclude<Step, { readonly action: 'ask' }> & PlatformFields)
-  | { readonly tag: string; readonly action: 'fail'; readonly fault: Fault };
+  | { readonly tag: string; readonly action: 'fail'; readonly fault: MirrorError };
 
 /** A step that changes the destination. */
 export type WorkStep = Extract<
@@ -30,7 +30,7 @@ export type WorkStep = Extract<
 >;
 
 /** What the planning of one event works with. */
-export interface Inquiry {
+export interface PlanContext {
   readonly source: SourceRepository;
   readonly destination: DestinationRepository;
   readonly sourceInventory: SourceInventory;
@@ -59,7 +59,10 @@ const MAX_ROUNDS = 4;
  * Plans tags and asks what the plan needs to know, all questions of a round at once, until every
  * tag is decided. A question that fails fails its tag only.
  */
-export async function planTags(tags: readonly string[], inquiry: Inquiry): Promise<AnsweredPlan> {
+export async function resolvePlan(
+  tags: readonly string[],
+  inquiry: PlanContext,
+): Promise<AnsweredPlan> {
   let there = inquiry.destinationInventory;
   const policy: Policy = {
     ...inquiry.policy,
@@ -68,7 +71,7 @@ export async function planTags(tags: readonly string[], inquiry: Inquiry): Promi
   };
   const sources = new Map<string, SourceFact>();
   const destinations = new Map<string, DestinationFact>();
-  const faults = new Map<string, Fault>();
+  const faults = new Map<string, MirrorError>();
   const plan = (tag: string): Step | DecidedStep => {
     const fault = faults.get(tag);
     if (fault !== undefined) return { tag, action: 'fail', fault };
@@ -107,14 +110,14 @@ async function completeList({
   destination,
   completesList,
   signal,
-}: Inquiry): Promise<ReadonlyMap<string, string> | undefined> {
+}: PlanContext): Promise<ReadonlyMap<string, string> | undefined> {
   return completesList ? destination.listTagDigests?.(signal) : undefined;
 }
 
 async function ask(
   tag: string,
   question: Question,
-  { source, destination, destinationInventory, onPresent, signal }: Inquiry,
+  { source, destination, destinationInventory, onPresent, signal }: PlanContext,
   sources: Map<string, SourceFact>,
   destinations: Map<string, DestinationFact>,
 ): Promise<void> {
@@ -146,7 +149,7 @@ function decided(step: Step | DecidedStep): DecidedStep {
   return {
     tag: step.tag,
     action: 'fail',
-    fault: toFault(new Error(`the plan still asks: ${step.reason}`), 'verify tag'),
+    fault: toMirrorError(new Error(`the plan still asks: ${step.reason}`), 'verify tag'),
   };
 }
 
@@ -155,9 +158,9 @@ function decided(step: Step | DecidedStep): DecidedStep {
  * lost tag from a missing one: one HEAD each; where platforms are chosen one GET, also of tags that
  * would be overwritten or completed, which tells what would be left out.
  */
-export async function lookAhead(
+export async function previewPlan(
   steps: readonly DecidedStep[],
-  inquiry: Inquiry,
+  inquiry: PlanContext,
   platforms?: PlatformContext,
 ): Promise<readonly DecidedStep[]> {
   const { source, destinationInventory, signal } = inquiry;

@@ -2,27 +2,30 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import {
-  FAULTS,
-  Fault,
-  isFault,
+  ERRORS,
+  MirrorError,
+  isMirrorError,
   oneLine,
   printable,
   shownJson,
-  toFault,
-  type FaultEntry,
-} from '../../functions/fault.ts';
+  toMirrorError,
+  type ErrorEntry,
+} from '../../functions/errors.ts';
 
 describe('fault', () => {
   it('takes its disposition and advice from the one table', () => {
-    const fault = new Fault('RATE_LIMITED', 'slow down', { side: 'source', retryAfterMs: 1000 });
+    const fault = new MirrorError('RATE_LIMITED', 'slow down', {
+      side: 'source',
+      retryAfterMs: 1000,
+    });
     assert.equal(fault.disposition, 'transient');
-    assert.equal(fault.advice, FAULTS.RATE_LIMITED.advice);
+    assert.equal(fault.advice, ERRORS.RATE_LIMITED.advice);
     assert.equal(fault.retryAfterMs, 1000);
-    assert.equal(new Fault('TAG_INVALID', 'x').disposition, 'permanent');
+    assert.equal(new MirrorError('TAG_INVALID', 'x').disposition, 'permanent');
   });
 
   it('is permanent for bytes and grammar alone: what nobody can mend', () => {
-    const permanent = Object.entries(FAULTS)
+    const permanent = Object.entries(ERRORS)
       .filter(([, { disposition }]) => disposition === 'permanent')
       .map(([code]) => code);
     assert.deepEqual(permanent.sort(), [
@@ -45,13 +48,13 @@ describe('fault', () => {
       'TAG_IMMUTABLE',
       'TAG_INVALID',
     ]);
-    for (const { disposition, mendedBy } of Object.values(FAULTS)) {
+    for (const { disposition, mendedBy } of Object.values(ERRORS)) {
       assert.equal(disposition === 'permanent', mendedBy === 'nobody');
     }
   });
 
   it('promises no other try: a command that has given up says the same', () => {
-    const entries = Object.entries<FaultEntry>(FAULTS)
+    const entries = Object.entries<ErrorEntry>(ERRORS)
       // The bridge alone has it, and it does watch again.
       .filter(([code]) => code !== 'WATCH_FAILED');
     for (const [code, { advice, atDestination }] of entries) {
@@ -63,7 +66,7 @@ describe('fault', () => {
 
   it('lets an operator create the destination repository that is not there', () => {
     const [source, destination] = (['source', 'destination'] as const).map(
-      (side) => new Fault('NOT_FOUND', 'x', { side }),
+      (side) => new MirrorError('NOT_FOUND', 'x', { side }),
     );
     assert.deepEqual([source?.disposition, source?.mendedBy], ['permanent', 'nobody']);
     assert.deepEqual([destination?.disposition, destination?.mendedBy], ['transient', 'operator']);
@@ -71,27 +74,27 @@ describe('fault', () => {
   });
 
   it('has an advice for every code, one sentence long', () => {
-    for (const [code, { advice }] of Object.entries(FAULTS)) {
+    for (const [code, { advice }] of Object.entries(ERRORS)) {
       assert.match(advice, /^[A-Z].*\.$/, code);
     }
   });
 
   it('is told from other errors by class and code', () => {
-    const fault = new Fault('NETWORK', 'x');
-    assert.ok(isFault(fault));
-    assert.ok(isFault(fault, 'TIMEOUT', 'NETWORK'));
-    assert.ok(!isFault(fault, 'TIMEOUT'));
-    assert.ok(!isFault(new Error('x')));
+    const fault = new MirrorError('NETWORK', 'x');
+    assert.ok(isMirrorError(fault));
+    assert.ok(isMirrorError(fault, 'TIMEOUT', 'NETWORK'));
+    assert.ok(!isMirrorError(fault, 'TIMEOUT'));
+    assert.ok(!isMirrorError(new Error('x')));
   });
 
   it('wraps a foreign error as INTERNAL and leaves a fault alone', () => {
-    const fault = new Fault('NETWORK', 'x');
-    assert.equal(toFault(fault, 'copy'), fault);
-    const wrapped = toFault(new TypeError('boom'), 'copy');
+    const fault = new MirrorError('NETWORK', 'x');
+    assert.equal(toMirrorError(fault, 'copy'), fault);
+    const wrapped = toMirrorError(new TypeError('boom'), 'copy');
     assert.equal(wrapped.code, 'INTERNAL');
     assert.equal(wrapped.operation, 'copy');
     assert.ok(wrapped.cause instanceof TypeError);
-    assert.equal(toFault('text', 'copy').message, 'text');
+    assert.equal(toMirrorError('text', 'copy').message, 'text');
   });
 });
 

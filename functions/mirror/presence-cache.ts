@@ -14,7 +14,7 @@ const MAX_FACTS = 100_000;
 const MAX_NAMES = 10_000;
 
 /** Where blobs and manifests are known to be, for all events of the process. */
-export class Knowledge {
+export class PresenceCache {
   /** Destination repositories that refused to move a tag. */
   readonly #immutable = new RecentMap<string, true>(MAX_NAMES);
   readonly #clock: Clock;
@@ -143,7 +143,7 @@ export class Knowledge {
   }
 
   /** Whether the host answers a manifest with `subject` by keeping its list; undefined: not seen. */
-  acknowledges(host: string): boolean | undefined {
+  keepsReferrersList(host: string): boolean | undefined {
     return this.#acknowledging.get(host);
   }
 

@@ -1,7 +1,12 @@
 import { describe, it } from 'node:test';
 
 import type { Descriptor } from '../../../functions/mirror/ports.ts';
-import { enterIndex, ManifestBudget, stepInto, walkFrom } from '../../../functions/mirror/walk.ts';
+import {
+  enterIndex,
+  ManifestLimit,
+  descend,
+  graphPathFrom,
+} from '../../../functions/mirror/graph-limits.ts';
 import { OCI_MANIFEST } from './images.ts';
 import { thrown } from '../../faults.ts';
 
@@ -17,15 +22,15 @@ function descriptors(count: number, prefix = 'child'): readonly Descriptor[] {
   }));
 }
 
-describe('ManifestBudget', () => {
+describe('ManifestLimit', () => {
   it('counts each digest once', () => {
-    const budget = new ManifestBudget();
+    const budget = new ManifestLimit();
     budget.count(descriptors(MAX_MANIFESTS));
     budget.count(descriptors(MAX_MANIFESTS));
   });
 
   it('guard graph-size: lets a tag reach 1,000 manifests over all its indexes', () => {
-    const budget = new ManifestBudget();
+    const budget = new ManifestLimit();
     budget.count(descriptors(MAX_MANIFESTS));
     thrown(() => {
       budget.count(descriptors(1, 'one more'));
@@ -35,19 +40,19 @@ describe('ManifestBudget', () => {
 
 describe('enterIndex', () => {
   it('guard index-depth: goes 4 levels deep', () => {
-    let walk = walkFrom('sha256:top', new ManifestBudget());
+    let walk = graphPathFrom('sha256:top', new ManifestLimit());
     for (let level = 1; level < MAX_INDEX_DEPTH; level += 1) {
       enterIndex(walk, []);
-      walk = stepInto(walk, `sha256:level${level}`);
+      walk = descend(walk, `sha256:level${level}`);
     }
     enterIndex(walk, []);
     thrown(() => {
-      enterIndex(stepInto(walk, 'sha256:too deep'), []);
+      enterIndex(descend(walk, 'sha256:too deep'), []);
     }, 'INDEX_TOO_DEEP');
   });
 
   it('guard index-cycle: refuses an index that contains itself', () => {
-    const walk = stepInto(walkFrom('sha256:child0', new ManifestBudget()), 'sha256:between');
+    const walk = descend(graphPathFrom('sha256:child0', new ManifestLimit()), 'sha256:between');
     thrown(() => {
       enterIndex(walk, descriptors(1));
     }, 'MANIFEST_INVALID');

@@ -6,7 +6,10 @@ import {
   type MirrorEvent,
   type MirrorRequest,
 } from '../../../functions/contract/event.ts';
-import { RepositoryTurns, type Turn } from '../../../functions/subscriber/repository-turns.ts';
+import {
+  PerRepositoryQueue,
+  type Turn,
+} from '../../../functions/subscriber/per-repository-queue.ts';
 import { rejection } from '../../faults.ts';
 
 const KEY = 'ghcr.io/org/app → mirror/app';
@@ -33,7 +36,7 @@ function rig(): {
   executed: string[];
   end: (error?: Error) => Promise<void>;
 } {
-  const turns = new RepositoryTurns<string>(() => Date.UTC(2026, 7, 11));
+  const turns = new PerRepositoryQueue<string>(() => Date.UTC(2026, 7, 11));
   const executed: string[] = [];
   const open: ((error?: Error) => void)[] = [];
   return {

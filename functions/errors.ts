@@ -11,7 +11,7 @@ export type Disposition = 'transient' | 'permanent';
 export type Mender = 'nobody' | 'operator' | 'time';
 
 /** What the table says of a fault. */
-export interface FaultEntry {
+export interface ErrorEntry {
   readonly mendedBy: Mender;
   /** `permanent` where nobody can mend it, else `transient`. */
   readonly disposition: Disposition;
@@ -21,14 +21,14 @@ export interface FaultEntry {
    */
   readonly advice: string;
   /** What is said instead where the destination failed. */
-  readonly atDestination?: FaultEntry;
+  readonly atDestination?: ErrorEntry;
 }
 
 /**
  * The one table of fault codes. A code is stable: alerts and runbooks name it.
  * Sources: OCI Distribution 1.1 "Error Codes"; Pub/Sub push acknowledgement rules.
  */
-export const FAULTS = {
+export const ERRORS = {
   // What a user wrote.
   OPTION_INVALID: operator('Correct the option that the message names.'),
   KUBECONFIG_INVALID: operator('Name a readable kubeconfig file with a current context.'),
@@ -143,16 +143,16 @@ export const FAULTS = {
   LEASE_LOST: time('Another replica leads; this one stands by.'),
   // What must not happen.
   INTERNAL: operator('A defect of imagerepo-mirror: please report it with this line.'),
-} as const satisfies Record<string, FaultEntry>;
+} as const satisfies Record<string, ErrorEntry>;
 
-/** A stable fault code; see {@link FAULTS} for what each asks of its reader. */
-export type FaultCode = keyof typeof FAULTS;
+/** A stable fault code; see {@link ERRORS} for what each asks of its reader. */
+export type ErrorCode = keyof typeof ERRORS;
 
 /** Which side of a copy failed: an operator's first question. */
 export type Side = 'source' | 'destination';
 
-/** Where and how a {@link Fault} came about. Every URL must be redacted before it comes here. */
-export interface FaultContext {
+/** Where and how a {@link MirrorError} came about. Every URL must be redacted before it comes here. */
+export interface ErrorContext {
   /** What was being done, as verb and object: `get manifest`, `publish event`. */
   readonly operation?: string;
   readonly side?: Side;
@@ -176,9 +176,9 @@ export interface FaultContext {
  * The one error class of the project: a stable code, what was done, on which side, and the cause.
  * The message is one line that reads `operation: what happened (url)`.
  */
-export class Fault extends Error {
-  override readonly name = 'Fault';
-  readonly code: FaultCode;
+export class MirrorError extends Error {
+  override readonly name = 'MirrorError';
+  readonly code: ErrorCode;
   readonly operation: string | undefined;
   readonly side: Side | undefined;
   readonly url: string | undefined;
@@ -188,7 +188,7 @@ export class Fault extends Error {
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
 
-  constructor(code: FaultCode, message: string, context: FaultContext = {}) {
+  constructor(code: ErrorCode, message: string, context: ErrorContext = {}) {
     super(message, context.cause === undefined ? undefined : { cause: context.cause });
     this.code = code;
     this.operation = context.operation;
@@ -218,15 +218,18 @@ export class Fault extends Error {
 }
 
 /** Whether `error` is a fault with one of `codes` (any fault where none is given). */
-export function isFault(error: unknown, ...codes: readonly FaultCode[]): error is Fault {
-  return error instanceof Fault && (codes.length === 0 || codes.includes(error.code));
+export function isMirrorError(
+  error: unknown,
+  ...codes: readonly ErrorCode[]
+): error is MirrorError {
+  return error instanceof MirrorError && (codes.length === 0 || codes.includes(error.code));
 }
 
 /** `error` itself where it is a fault, else an `INTERNAL` fault with it as its cause. */
-export function toFault(error: unknown, operation: string): Fault {
-  if (error instanceof Fault) return error;
+export function toMirrorError(error: unknown, operation: string): MirrorError {
+  if (error instanceof MirrorError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new Fault('INTERNAL', message, { operation, cause: error });
+  return new MirrorError('INTERNAL', message, { operation, cause: error });
 }
 
 /**
@@ -265,19 +268,19 @@ export function shownJson(value: unknown, indent?: number): string {
   );
 }
 
-function entryOf({ code, side }: Pick<Fault, 'code' | 'side'>): FaultEntry {
-  const entry: FaultEntry = FAULTS[code];
+function entryOf({ code, side }: Pick<MirrorError, 'code' | 'side'>): ErrorEntry {
+  const entry: ErrorEntry = ERRORS[code];
   return side === 'destination' ? (entry.atDestination ?? entry) : entry;
 }
 
-function nobody(advice: string): FaultEntry & { readonly mendedBy: 'nobody' } {
+function nobody(advice: string): ErrorEntry & { readonly mendedBy: 'nobody' } {
   return { mendedBy: 'nobody', disposition: 'permanent', advice };
 }
 
-function operator(advice: string): FaultEntry & { readonly mendedBy: 'operator' } {
+function operator(advice: string): ErrorEntry & { readonly mendedBy: 'operator' } {
   return { mendedBy: 'operator', disposition: 'transient', advice };
 }
 
-function time(advice: string): FaultEntry & { readonly mendedBy: 'time' } {
+function time(advice: string): ErrorEntry & { readonly mendedBy: 'time' } {
   return { mendedBy: 'time', disposition: 'transient', advice };
 }

@@ -1,26 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, FAULTS } from '../../../functions/fault.ts';
-import { faultFields, stackTrace } from '../../../functions/telemetry/fault-fields.ts';
+import { MirrorError, ERRORS } from '../../../functions/errors.ts';
+import { faultFields, stackTrace } from '../../../functions/telemetry/error-fields.ts';
 
 describe('fault fields', () => {
   it('has all that a fault says, and nothing that it does not', () => {
-    assert.deepEqual(faultFields(new Fault('TIMEOUT', 'no answer')), {
+    assert.deepEqual(faultFields(new MirrorError('TIMEOUT', 'no answer')), {
       code: 'TIMEOUT',
       disposition: 'transient',
       message: 'no answer',
-      advice: FAULTS.TIMEOUT.advice,
+      advice: ERRORS.TIMEOUT.advice,
     });
     const full = faultFields(
-      new Fault('MANIFEST_REFUSED', 'refused', {
+      new MirrorError('MANIFEST_REFUSED', 'refused', {
         operation: 'put manifest',
         side: 'destination',
         url: 'https://r.example/v2/x/manifests/1?token=abc',
         status: 400,
         registryCodes: ['MANIFEST_INVALID'],
         field: 'data.tags[0]',
-        cause: new Fault('NETWORK', 'below', { cause: 'a text' }),
+        cause: new MirrorError('NETWORK', 'below', { cause: 'a text' }),
       }),
     );
     assert.equal(full.url, 'https://r.example/v2/x/manifests/1?…');
@@ -55,10 +55,10 @@ describe('fault fields', () => {
   ];
   for (const [guard, text, shown] of secrets) {
     it(`guard ${guard}: shows no secret of a message, a cause, a field or a stack`, () => {
-      const fault = new Fault('NETWORK', text, { field: text, cause: new Error(text) });
+      const fault = new MirrorError('NETWORK', text, { field: text, cause: new Error(text) });
       const { message, field, causes } = faultFields(fault);
       assert.deepEqual([message, field, causes], [shown, shown, [`Error: ${shown}`]]);
-      assert.ok(stackTrace(fault)?.startsWith(`Fault: ${shown}\n`));
+      assert.ok(stackTrace(fault)?.startsWith(`MirrorError: ${shown}\n`));
     });
   }
 

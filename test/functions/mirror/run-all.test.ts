@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { Fault, type FaultCode } from '../../../functions/fault.ts';
-import { settle, settleAll } from '../../../functions/mirror/settle.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import { runAll, runAllStarted } from '../../../functions/mirror/run-all.ts';
 import { rejection } from '../../faults.ts';
 
 const OPTIONS = { concurrency: 2, operation: 'test' };
 
-function fault(code: FaultCode): Fault {
-  return new Fault(code, code);
+function fault(code: ErrorCode): MirrorError {
+  return new MirrorError(code, code);
 }
 
 describe('settle', () => {
   it('does all tasks before it throws', async () => {
     const done: number[] = [];
     await rejection(
-      settle(
+      runAll(
         [1, 2, 3, 4],
         async (number) => {
           await Promise.resolve();
@@ -29,11 +29,11 @@ describe('settle', () => {
     assert.deepEqual(done, [2, 3, 4]);
   });
 
-  it('throws the gravest fault', async () => {
-    const codes: readonly FaultCode[] = ['ABORTED', 'NETWORK', 'SOURCE_INCOMPLETE', 'TIMEOUT'];
+  it('throws the worst fault', async () => {
+    const codes: readonly ErrorCode[] = ['ABORTED', 'NETWORK', 'SOURCE_INCOMPLETE', 'TIMEOUT'];
     const told: string[] = [];
     await rejection(
-      settle(codes, (code) => Promise.reject(fault(code)), {
+      runAll(codes, (code) => Promise.reject(fault(code)), {
         ...OPTIONS,
         onFault: ({ code }) => told.push(code),
       }),
@@ -41,14 +41,14 @@ describe('settle', () => {
     );
     assert.deepEqual(told, codes);
     await rejection(
-      settle(codes.slice(0, 2), (code) => Promise.reject(fault(code)), OPTIONS),
+      runAll(codes.slice(0, 2), (code) => Promise.reject(fault(code)), OPTIONS),
       'NETWORK',
     );
   });
 
   it('keeps to its concurrency', async () => {
     let [running, most] = [0, 0];
-    await settle(
+    await runAll(
       [1, 2, 3, 4, 5],
       async () => {
         running += 1;
@@ -63,14 +63,14 @@ describe('settle', () => {
 
   it('names an error of no code as a defect', async () => {
     await rejection(
-      settle([1], () => Promise.reject(new TypeError('oops')), OPTIONS),
+      runAll([1], () => Promise.reject(new TypeError('oops')), OPTIONS),
       'INTERNAL',
     );
   });
 });
 
-describe('settleAll', () => {
-  it('waits for all and throws the gravest fault', async () => {
+describe('runAllStarted', () => {
+  it('waits for all and throws the worst fault', async () => {
     let ended = false;
     const slow = new Promise<void>((resolve) =>
       setImmediate(() => {
@@ -79,13 +79,13 @@ describe('settleAll', () => {
       }),
     );
     await rejection(
-      settleAll(
+      runAllStarted(
         [Promise.reject(fault('NETWORK')), slow, Promise.reject(fault('TAG_INVALID'))],
         'x',
       ),
       'TAG_INVALID',
     );
     assert.equal(ended, true);
-    await settleAll([Promise.resolve()], 'x');
+    await runAllStarted([Promise.resolve()], 'x');
   });
 });

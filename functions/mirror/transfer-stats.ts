@@ -2,7 +2,7 @@ import type { BlobResult } from './copy-blob.ts';
 import { NO_BLOBS, type BlobCounts } from './outcome.ts';
 
 /** Counts what one tag moved. */
-export class Tally {
+export class TransferStats {
   #uploaded = 0;
   #mounted = 0;
   #present = 0;
@@ -34,7 +34,7 @@ export class Tally {
    * Counts what was brought once more since the registry said that it is missing: no progress until it
    * takes the manifest, or a registry that goes on saying so would be sent it for ever.
    */
-  heal(healing: Tally): void {
+  heal(healing: TransferStats): void {
     this.#uploaded += healing.#uploaded;
     this.#mounted += healing.#mounted;
     this.#present += healing.#present;

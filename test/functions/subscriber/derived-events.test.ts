@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { decodeEvent, encodeEvent, receivedEvent } from '../../../functions/contract/codec.ts';
 import { TAGS_REQUESTED } from '../../../functions/contract/event.ts';
-import { batchesOf, continuationsOf } from '../../../functions/subscriber/follow-on.ts';
+import { batchesOf, continuationsOf } from '../../../functions/subscriber/derived-events.ts';
 import { sampleEvent } from './samples.ts';
 
 describe('continuation', () => {

@@ -1,9 +1,9 @@
 import type { TagRecord } from './outcome.ts';
 import type { Clock } from './ports.ts';
 import { TagRecords } from './tag-records.ts';
-import type { Tally } from './tally.ts';
+import type { TransferStats } from './transfer-stats.ts';
 import {
-  drawUp,
+  buildReport,
   type MirrorReport,
   type Phase,
   type PhaseTime,
@@ -22,7 +22,7 @@ export interface MirrorObserver {
 }
 
 /** What a report needs beside the ledger. */
-export type LedgerFacts = Omit<
+export type ReportBuilderFacts = Omit<
   ReportFacts,
   | 'records'
   | 'phases'
@@ -36,7 +36,7 @@ export type LedgerFacts = Omit<
 >;
 
 /** Writes down what becomes of one event's tags. */
-export class Ledger {
+export class ReportBuilder {
   readonly #clock: Clock;
   readonly #observer: MirrorObserver;
   readonly #records = new TagRecords();
@@ -78,7 +78,7 @@ export class Ledger {
   }
 
   /** Adds what a piece of work moved. */
-  add({ bytesUploaded, bytesSaved, blobs, progressed }: Tally): void {
+  add({ bytesUploaded, bytesSaved, blobs, progressed }: TransferStats): void {
     this.#bytesUploaded += bytesUploaded;
     this.#bytesSaved += bytesSaved;
     this.#blobsUploaded += blobs.uploaded;
@@ -93,8 +93,8 @@ export class Ledger {
   }
 
   /** The report of all that was written down. */
-  draw(facts: LedgerFacts): MirrorReport {
-    return drawUp({
+  draw(facts: ReportBuilderFacts): MirrorReport {
+    return buildReport({
       ...facts,
       records: this.#records,
       phases: this.#phases,

@@ -1,6 +1,6 @@
 import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
 import { newestOf, objectKey } from '../contract/newest.ts';
-import { Fault } from '../fault.ts';
+import { MirrorError } from '../errors.ts';
 
 /** A whole-repository event that wants to be executed. */
 export interface Entrant<R> {
@@ -33,7 +33,7 @@ interface Waiting<R> extends Entrant<R> {
  *
  * What came after an execution began never shares it: it may be about a tag that was pushed since.
  */
-export class RepositoryTurns<R> {
+export class PerRepositoryQueue<R> {
   readonly #waiting = new Map<string, Waiting<R>[]>();
   readonly #clock: () => number;
 
@@ -44,7 +44,7 @@ export class RepositoryTurns<R> {
 
   /**
    * @param key source and destination
-   * @throws Fault `DEADLINE_EXCEEDED` when the entrant's signal aborts first; whatever the execution
+   * @throws MirrorError `DEADLINE_EXCEEDED` when the entrant's signal aborts first; whatever the execution
    *   throws, also to those that share it
    */
   async enter(key: string, entrant: Entrant<R>): Promise<Turn<R>> {
@@ -129,8 +129,12 @@ function groupOf<R>(
   return { leader, event, followers };
 }
 
-function left(): Fault {
-  return new Fault('DEADLINE_EXCEEDED', 'the delivery ended while another event was executed', {
-    operation: 'wait for turn',
-  });
+function left(): MirrorError {
+  return new MirrorError(
+    'DEADLINE_EXCEEDED',
+    'the delivery ended while another event was executed',
+    {
+      operation: 'wait for turn',
+    },
+  );
 }

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { PresenceCache, pathOf } from '../../../functions/mirror/presence-cache.ts';
+import { FakeDestination } from './fakes.ts';
+
+const BELIEVED_MS = 15 * 60_000;
+
+const DIGEST = `sha256:${'d'.repeat(64)}`;
+
+describe('PresenceCache', () => {
+  const one = new FakeDestination('p/r/one', 'pkg.dev');
+  const two = new FakeDestination('p/r/two', 'pkg.dev');
+  const far = new FakeDestination('p/r/one', 'far.pkg.dev');
+
+  it('knows which repository of which host has a blob', () => {
+    const presence = new PresenceCache(() => 0);
+    presence.addBlob(one, DIGEST);
+    assert.equal(presence.hasBlob(one, DIGEST), true);
+    assert.equal(presence.hasBlob(two, DIGEST), false);
+    assert.equal(presence.hasBlob(far, DIGEST), false);
+    assert.equal(presence.otherHolder(two, DIGEST), 'p/r/one');
+    assert.equal(presence.otherHolder(one, DIGEST), undefined);
+    assert.equal(presence.otherHolder(far, DIGEST), undefined);
+  });
+
+  it('forgets a blob that proved to be missing, there only', () => {
+    const presence = new PresenceCache(() => 0);
+    presence.addBlob(one, DIGEST);
+    presence.addBlob(two, DIGEST);
+    presence.forgetBlob(one, DIGEST);
+    assert.equal(presence.hasBlob(one, DIGEST), false);
+    assert.equal(presence.hasBlob(two, DIGEST), true);
+    presence.forgetBlob(far, DIGEST);
+  });
+
+  it('tells what was learnt after a mark', () => {
+    const presence = new PresenceCache(() => 0);
+    presence.addBlob(one, DIGEST);
+    const mark = presence.mark();
+    assert.equal(presence.hasBlob(one, DIGEST, mark), false);
+    presence.addBlob(one, DIGEST);
+    assert.equal(presence.hasBlob(one, DIGEST, mark), true);
+  });
+
+  it('believes for a while only', () => {
+    let nowMs = 0;
+    const presence = new PresenceCache(() => nowMs);
+    presence.addBlob(one, DIGEST);
+    presence.addManifest(one.name, DIGEST);
+    nowMs = BELIEVED_MS;
+    assert.equal(presence.hasBlob(one, DIGEST), false);
+    assert.equal(presence.otherHolder(two, DIGEST), undefined);
+    assert.equal(presence.hasManifest(one.name, DIGEST), false);
+  });
+
+  it('lets a complete map supersede what was learnt before it was asked for', () => {
+    let nowMs = 0;
+    const presence = new PresenceCache(() => nowMs);
+    presence.addManifest('repository', 'before');
+    nowMs = 10;
+    presence.addManifest('repository', 'after');
+    presence.supersedeManifests('repository', 10);
+    assert.equal(presence.hasManifest('repository', 'before'), false);
+    assert.equal(presence.hasManifest('repository', 'after'), true);
+    presence.forgetManifest('repository', 'after');
+    assert.equal(presence.hasManifest('repository', 'after'), false);
+  });
+
+  it('keeps a bounded number of facts, the newest', () => {
+    const presence = new PresenceCache(() => 0);
+    for (let index = 0; index <= 100_000; index += 1) presence.addBlob(one, `blob ${index}`);
+    assert.equal(presence.hasBlob(one, 'blob 0'), false);
+    assert.equal(presence.hasBlob(one, 'blob 1'), true);
+    assert.equal(presence.hasBlob(one, 'blob 100000'), true);
+  });
+
+  it('bounds manifests too', () => {
+    const presence = new PresenceCache(() => 0);
+    for (let index = 0; index < 100_000; index += 1) presence.addManifest('old', `m ${index}`);
+    presence.addManifest('new', 'one more');
+    assert.equal(presence.hasManifest('old', 'm 0'), false);
+    assert.equal(presence.hasManifest('new', 'one more'), true);
+  });
+
+  it('remembers who keeps lists of referrers', () => {
+    const presence = new PresenceCache(() => 0);
+    assert.equal(presence.keepsReferrersList('pkg.dev'), undefined);
+    presence.setAcknowledges('pkg.dev', true);
+    assert.equal(presence.keepsReferrersList('pkg.dev'), true);
+  });
+});
+
+describe('pathOf', () => {
+  it('is the name below the host', () => {
+    assert.equal(pathOf(new FakeDestination('p/r/app', 'pkg.dev')), 'p/r/app');
+  });
+});
