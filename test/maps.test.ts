@@ -37,7 +37,7 @@ function areLinked(one: string, list: readonly string[]): boolean {
 /** The most files that answer each question of a map: more than these nobody reads for one. */
 const MOST_FILES = {
   // How one blob is copied, when an event is acknowledged, which credential goes where.
-  functions: [12, 4, 3],
+  functions: [9, 4, 3],
   // How a status change becomes an event.
   bridge: [9],
 } as const;
