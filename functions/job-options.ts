@@ -50,7 +50,7 @@ export const jobOptions = {
     default: '60s',
     min: '1s',
     sentence:
-      'With --drain: end when nothing was received for so long and nothing is under way. Below 1m what a dead connection held may come after the end.',
+      'With --drain: end when nothing was received for so long and nothing is under way. Below 1m what a dead connection or a killed reader held, or what waits for a back-off, may come after the end.',
   }),
   timeoutMs: duration({
     flag: '--timeout',

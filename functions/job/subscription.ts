@@ -110,14 +110,19 @@ export async function runRepublish(
   }
 }
 
+/** The default of `--drain-idle`; below it messages of killed readers, and back-offs, are not waited for. */
+const FULL_IDLE_MS = 60_000;
+
+/** What another reader took is waited for in full where nobody asks for a sooner end. */
 async function factsOf(
-  { comesBackMs }: RunParts,
+  { comesBackMs, config: { drainIdleMs } }: RunParts,
   queue: QueueClient,
   name: string,
   signal: AbortSignal,
 ): Promise<SubscriptionFacts> {
   const facts = await readSubscription(queue, name, signal);
-  return comesBackMs === undefined ? facts : { ...facts, comesBackMs };
+  const inHasteMs = drainIdleMs < FULL_IDLE_MS ? facts.deadlineMs : facts.comesBackMs;
+  return { ...facts, comesBackMs: comesBackMs ?? inHasteMs };
 }
 
 function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {

@@ -14,6 +14,8 @@ export interface SubscriptionFacts {
    * back-off after it.
    */
   readonly comesBackMs: number;
+  /** Its own acknowledgement deadline, milliseconds. */
+  readonly deadlineMs: number;
   /** When a message that was handed back comes again at the latest, milliseconds. */
   readonly longestBackoffMs: number;
 }
@@ -49,7 +51,8 @@ export async function readSubscription(
     const endpoint = found.pushConfig?.pushEndpoint ?? '';
     if (endpoint !== '') throw pullError(name, `it pushes to ${endpoint} and cannot be pulled`);
     // Another attempt of the job, which was killed, leased by its own deadline.
-    const deadlineSeconds = Math.max(found.ackDeadlineSeconds ?? 0, MAX_LEASE_SECONDS);
+    const ownSeconds = found.ackDeadlineSeconds ?? 0;
+    const deadlineSeconds = Math.max(ownSeconds, MAX_LEASE_SECONDS);
     const { retryPolicy } = found;
     const backoffSeconds = retryPolicy
       ? Number(retryPolicy.maximumBackoff?.seconds ?? LONGEST_SECONDS)
@@ -58,6 +61,7 @@ export async function readSubscription(
       name,
       topic: found.topic ?? undefined,
       comesBackMs: 1000 * (deadlineSeconds + backoffSeconds) + MARGIN_MS,
+      deadlineMs: 1000 * ownSeconds,
       longestBackoffMs: 1000 * backoffSeconds,
     };
   } catch (error) {
@@ -67,6 +71,7 @@ export async function readSubscription(
         name,
         topic: undefined,
         comesBackMs: 1000 * (LONGEST_SECONDS + LONGEST_SECONDS),
+        deadlineMs: 1000 * LONGEST_SECONDS,
         longestBackoffMs: 1000 * LONGEST_SECONDS,
       };
     }

@@ -40,6 +40,7 @@ describe('subscription', () => {
       topic: `projects/${PROJECT}/topics/one`,
       // The longest lease of another attempt of the job, and the margin.
       comesBackMs: 70_000,
+      deadlineMs: 10_000,
       longestBackoffMs: 0,
     });
     assert.equal(await fullTopicName(broker.client, 'one'), `projects/${PROJECT}/topics/one`);
@@ -62,6 +63,7 @@ describe('subscription', () => {
       name: 'one',
       topic: undefined,
       comesBackMs: 1_200_000,
+      deadlineMs: 600_000,
       longestBackoffMs: 600_000,
     });
   });
