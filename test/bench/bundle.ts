@@ -1,11 +1,42 @@
 import { execFileSync } from 'node:child_process';
+import { chmodSync, globSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { build } from 'esbuild';
+
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Bundles an entry into a folder as it is in the image; the file to run. @throws Error where it cannot */
-export function bundleInto(folder: string, entry: 'bridge' | 'job' | 'serve'): string {
-  execFileSync(process.execPath, [join(root, 'infra/bundle.mjs'), `--out=${folder}`, entry]);
-  return join(folder, `${entry}.js`);
+/** Bundles entries into a folder as they are in the image. @throws Error where it cannot */
+export function bundleInto(folder: string, ...entries: readonly Entry[]): string {
+  execFileSync(process.execPath, [join(root, 'infra/bundle.mjs'), `--out=${folder}`, ...entries]);
+  return join(folder, `${entries[0]}.js`);
+}
+
+type Entry = 'bridge' | 'job' | 'serve';
+
+/** Fills V8's compile cache for the service and the job of a folder, as the image's build does. */
+export function compileInto(cache: string, folder: string): void {
+  execFileSync(process.execPath, [join(root, 'infra/compile-cache.mjs'), folder, cache]);
+}
+
+/** Removes what `compileInto` left, which is writable for nobody. */
+export function removeCompiled(cache: string): void {
+  for (const path of ['.', ...globSync('**', { cwd: cache })]) chmodSync(join(cache, path), 0o755);
+  rmSync(cache, { recursive: true, force: true });
+}
+
+/** Bundles the function that does nothing, with the framework; its file. */
+export async function bundleBare(folder: string): Promise<string> {
+  const outfile = join(folder, 'bare.cjs');
+  await build({
+    entryPoints: [join(root, 'test/bench/bare-function.mjs')],
+    outfile,
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+  });
+  return outfile;
 }

@@ -33,7 +33,8 @@ const table = {
   only: text({
     flag: '--only',
     default: '',
-    sentence: 'Only scenarios of copy whose names begin so: shared, unchanged, promotion, big …',
+    sentence:
+      'Only scenarios whose names begin so. copy: shared, unchanged, promotion, big …; subscriber: cold-start …',
   }),
 };
 const benchmarks = ['copy', 'memory', 'bridge', 'subscriber'] as const;

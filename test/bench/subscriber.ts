@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { cpus, tmpdir, type CpuInfo } from 'node:os';
@@ -18,7 +19,7 @@ import {
 } from '../stand-ins/registry/registry-process.ts';
 import { startRunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
-import { bundleInto } from './bundle.ts';
+import { bundleBare, bundleInto, compileInto, removeCompiled } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { ratioOf, spreadOf } from './statistics.ts';
 
@@ -56,12 +57,16 @@ interface Line {
 export async function bench(options: BenchOptions): Promise<number> {
   const bundles = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
   try {
-    const serve = bundleInto(bundles, 'serve');
-    const lines = [
-      ...(await coldStart(serve, options.runs)),
-      ...(await unchangedEvents(serve)),
-      ...(await sharedRepository(serve)),
-    ];
+    const serve = bundleInto(bundles, 'serve', 'job');
+    const parts: Readonly<Record<string, () => Promise<readonly Line[]>>> = {
+      'cold-start': () => coldStart(bundles, options.runs),
+      unchanged: () => unchangedEvents(serve),
+      shared: () => sharedRepository(serve),
+    };
+    const lines: Line[] = [];
+    for (const [name, measure] of Object.entries(parts)) {
+      if (name.startsWith(options.only)) lines.push(...(await measure()));
+    }
     print(lines, options);
     return lines.filter(({ kept }) => kept === false).length;
   } finally {
@@ -82,35 +87,52 @@ function print(lines: readonly Line[], { json }: BenchOptions): void {
   }
 }
 
-/** Process start → first 204, ours and a bare function's in turn. */
-async function coldStart(serve: string, runs: number): Promise<readonly Line[]> {
+/**
+ * Process start → first 204: the image's (bundle and compile cache) and a bundled function's that does
+ * nothing, in turn; the latter with a compile cache of its own as well, to tell what the cache is worth.
+ */
+async function coldStart(folder: string, runs: number): Promise<readonly Line[]> {
   const source = await startRegistryProcess();
   const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
+  const caches = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-compiled-'));
+  const [cache, bareCache] = [join(caches, 'ours'), join(caches, 'bare')];
   try {
     await source.putSyntheticImage({
       repository: 'bench/cold',
       tag: '1.0.0',
       layers: [{ seed: 'cold', sizeBytes: 4 * KIB }],
     });
+    compileInto(cache, folder);
+    const serve = join(folder, 'serve.js');
+    const bare = await bundleBare(folder);
     const message = messageOf(eventAbout(source, 'bench/cold'));
     const env = serviceEnv(destination);
-    const framework = join(
-      root,
-      'node_modules/@google-cloud/functions-framework/build/src/main.js',
-    );
-    const bare = [framework, '--target=bare', '--source=test/bench/bare-function.mjs'];
+    const image = { ...env, NODE_COMPILE_CACHE: cache };
+    const production = { NODE_ENV: 'production' };
+    const compiled = { ...production, NODE_COMPILE_CACHE: bareCache };
     // The repository is mirrored before: the first event then finds nothing to do.
     await firstAnswerMs([serve], env, message);
-    const ours: number[] = [];
-    const theirs: number[] = [];
+    await firstAnswerMs([bare], compiled, message, 'SIGTERM');
+    const times: Record<'ours' | 'uncached' | 'bare' | 'bareCompiled', number[]> = {
+      ours: [],
+      uncached: [],
+      bare: [],
+      bareCompiled: [],
+    };
     for (let run = 0; run < runs; run++) {
-      ours.push(await firstAnswerMs([serve], env, message));
-      theirs.push(await firstAnswerMs(bare, { NODE_ENV: 'production' }, message));
+      times.ours.push(await firstAnswerMs([serve], image, message));
+      times.bare.push(await firstAnswerMs([bare], production, message));
+      times.uncached.push(await firstAnswerMs([serve], env, message));
+      times.bareCompiled.push(await firstAnswerMs([bare], compiled, message));
     }
-    const ratio = ratioOf(ours, theirs);
+    const medianMs = (name: keyof typeof times): string =>
+      `${spreadOf(times[name]).median.toFixed(0)} ms`;
+    const ratio = ratioOf(times.ours, times.bare);
     return [
-      { name: 'process start → first 204', measured: `${spreadOf(ours).median.toFixed(0)} ms` },
-      { name: 'the same, a bare function', measured: `${spreadOf(theirs).median.toFixed(0)} ms` },
+      { name: 'process start → first 204', measured: medianMs('ours') },
+      { name: 'the same, without compile cache', measured: medianMs('uncached') },
+      { name: 'the same, a bare function', measured: medianMs('bare') },
+      { name: 'the same, a bare function compiled', measured: medianMs('bareCompiled') },
       {
         name: 'cold start / bare function',
         measured: `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}…${ratio.max.toFixed(2)})`,
@@ -120,6 +142,7 @@ async function coldStart(serve: string, runs: number): Promise<readonly Line[]> 
     ];
   } finally {
     await Promise.all([source.close(), destination.close()]);
+    removeCompiled(caches);
   }
 }
 
@@ -127,6 +150,7 @@ async function firstAnswerMs(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
   { attributes, data }: EncodedEvent,
+  signal: NodeJS.Signals = 'SIGKILL',
 ): Promise<number> {
   const port = await freePort();
   const startedMs = performance.now();
@@ -135,6 +159,7 @@ async function firstAnswerMs(
     stdio: 'ignore',
     env: { PATH: process.env['PATH'], ...env, PORT: String(port) },
   });
+  const ended = once(child, 'exit');
   try {
     await listening(port, child);
     const { status } = await fetch(`http://127.0.0.1:${port}/`, {
@@ -145,7 +170,8 @@ async function firstAnswerMs(
     if (status !== 204) throw new Error(`${command.join(' ')} answered ${status}`);
     return performance.now() - startedMs;
   } finally {
-    child.kill('SIGKILL');
+    child.kill(signal);
+    await ended;
   }
 }
 
