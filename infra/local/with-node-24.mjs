@@ -56,8 +56,8 @@ if (missingPackages().length > 0) {
 
 /**
  * Where V8 keeps what it made of the source, from one start to the next: a start costs half as much CPU.
- * Outside the checkout, per user; Node tells users, versions and files apart itself. Tests and
- * measurements go without: what they start is to be what it is elsewhere.
+ * Outside the checkout, per user; Node tells users, versions and files apart itself. Measurements
+ * go without, so that what they start is what it is elsewhere; a run of the tests keeps one of its own.
  */
 function compileCache(entry) {
   if (entry.startsWith('test/') || process.env.NODE_COMPILE_CACHE !== undefined) return {};
