@@ -80,8 +80,9 @@ function doubledKey(text: string): string | undefined {
       case '{':
       case '[':
         expectsKey = text[at] === '{';
+        nesting.open(expectsKey);
         // guard: manifest-depth
-        if (nesting.open(expectsKey) > MAX_DEPTH)
+        if (nesting.depth > MAX_DEPTH)
           throw new MirrorError('MANIFEST_INVALID', `manifest is deeper than ${MAX_DEPTH} levels`, {
             operation: 'parse manifest',
           });
@@ -123,13 +124,15 @@ class Nesting {
     return this.#open.at(-1)?.isObject === true;
   }
 
-  /** @returns how deep it is */
-  open(isObject: boolean): number {
+  get depth(): number {
+    return this.#open.length;
+  }
+
+  open(isObject: boolean): void {
     this.#open.push({ keys: undefined, isObject });
     const begins = isObject && this.#lastKey === ANNOTATIONS && this.#annotationsAt === 0;
     if (begins) this.#annotationsAt = this.#open.length;
     this.#lastKey = '';
-    return this.#open.length;
   }
 
   close(): void {

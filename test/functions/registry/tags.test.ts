@@ -87,13 +87,13 @@ describe('tags', () => {
   for (const [what, tags, shown] of [
     [
       'guard listed-tag: tells apart what is no tag, and counts each once',
-      ['../x', 'a\nb', ''],
+      ['../x', 'a b', ''],
       ['../x', 'a b', ''],
     ],
     [
-      'shows what is no text, and the beginning of what is long',
-      [7, null, 'x'.repeat(512), 'x'.repeat(513)],
-      ['7', 'null', 'x'.repeat(512), `${'x'.repeat(511)}…`],
+      'shows what is no text or acts on a terminal, and the beginning of what is long',
+      [7, null, 'a\nb', 'x'.repeat(512), 'x'.repeat(513)],
+      ['7', 'null', 'a b', 'x'.repeat(512), `${'x'.repeat(511)}…`],
     ],
   ] as const) {
     it(what, async (t) => {
