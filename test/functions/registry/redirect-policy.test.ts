@@ -162,6 +162,10 @@ describe('upload location', () => {
     }
   });
 
+  it('goes on without TLS where it began without', () => {
+    assert.equal(uploadLocation(PLAIN, '/v2/app/session').authorize, true);
+  });
+
   it('guard upload-userinfo: goes to no URL with a user', () => {
     refuses('REDIRECT_REFUSED', () => uploadLocation(BLOB, 'https://user:pass@r.example.com/x'));
   });
