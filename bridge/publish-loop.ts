@@ -1,5 +1,5 @@
 import { eventOf, type MirrorEvent } from '../functions/contract/event.ts';
-import type { MirrorError } from '../functions/errors.ts';
+import { toMirrorError, type MirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import { backoff, type Backoff, type BackoffRange } from './backoff.ts';
 import type { Metrics } from './metrics.ts';
@@ -141,9 +141,9 @@ export class PublishLoop {
     while (queue.depth(urgency) > 0) {
       const nowMs = now();
       if (nowMs < lane.notBeforeMs) return lane.notBeforeMs - nowMs;
-      const tried = lane.failingSinceMs !== undefined && lane.inFlight > 0;
+      const isTrying = lane.failingSinceMs !== undefined && lane.inFlight > 0;
       // Whatever is under way looks again when it ends.
-      if (tried || this.#underWay.size >= concurrent) return Infinity;
+      if (isTrying || this.#underWay.size >= concurrent) return Infinity;
       const paced = PACED.includes(urgency);
       const limit = paced ? Math.min(MAX_BATCH, this.#pacer.available(nowMs)) : MAX_BATCH;
       if (limit === 0) return this.#pacer.waitMs(nowMs);
@@ -156,11 +156,11 @@ export class PublishLoop {
   }
 
   #start(lane: LaneState, batch: readonly TakenEvent[]): void {
-    const { queue, logger } = this.#options;
+    const { queue } = this.#options;
     const sending = this.#send(lane, batch)
       .catch((error: unknown) => {
         for (const { subject } of batch) queue.giveBack(subject.uid);
-        logger.error('publishing failed in an unforeseen way', { error });
+        this.#judge(lane, toMirrorError(error, 'publish events'));
       })
       .finally(() => {
         this.#underWay.delete(sending);
@@ -227,7 +227,7 @@ export class PublishLoop {
     observer.refused(taken, fault);
   }
 
-  /** What the outcome of a request says about its lane. */
+  /** What the outcome of a request says about its lane: an event that can never be taken says nothing. */
   #judge(lane: LaneState, fault: MirrorError | undefined): void {
     const { logger, now } = this.#options;
     if (fault === undefined) {

@@ -46,7 +46,10 @@ interface Tracked extends Subject {
   object: ImageRepository;
   publishable: Publishable | undefined;
   published: PublishedState | undefined;
-  /** The state that it was first seen with, until it is published. */
+  /**
+   * What a change is told by while nothing of it counts as published: the state that it was first seen
+   * with, or had when it was suspended, disabled or refused.
+   */
   baseline: PublishedState | undefined;
   /** What could not be published because it is too large: nothing is until it changes. */
   tooLarge: PublishedState | undefined;
@@ -126,8 +129,8 @@ export class Tracker implements WatchHandler, PublishObserver {
 
   /**
    * This replica publishes from now on: everything, as on a first start, since it knows only what it
-   * published itself. What it has not published yet waits in the queue already, what changed while
-   * it stood by with the urgency of a change; the rest is what it published before it stood by.
+   * published itself. What it has never published waits in the queue already, what changed while it stood
+   * by with the urgency of a change. So only what counts as published is offered here.
    */
   takeOver(): void {
     for (const tracked of this.#tracked.values()) this.#weakenOldRequest(tracked);

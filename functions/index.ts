@@ -22,8 +22,8 @@ const subscriberProcess = configured(() =>
 watchdog.watchEnd(subscriberProcess.logger);
 watchdog.watchSilence(subscriberProcess.logger);
 
-// The framework reads bodies of a gigabyte, and whatever compression makes of them; it shows a request
-// to nobody, and this is before it sees one (nodejs.org/api/diagnostics_channel, "HTTP").
+// The framework reads bodies of a gigabyte, and whatever compression makes of them, and has no place to
+// bound them: so they are bounded before it sees the request (nodejs.org/api/diagnostics_channel, "HTTP").
 subscribe('http.server.request.start', (message) => {
   boundBody((message as { readonly request: IncomingMessage }).request);
 });

@@ -47,7 +47,7 @@ export const MAX_INSTRUCTIONS = 2000;
 
 /**
  * Tags are tested until so many instructions were compared with a tag, then other work has its
- * turn. One takes at most 3.3 µs for a tag of 128 characters (measured with nested repetitions).
+ * turn. An instruction takes at most 3.3 µs for a tag of 128 characters (measured with nested repetitions).
  */
 const INSTRUCTIONS_PER_TURN = 10_000;
 

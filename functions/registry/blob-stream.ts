@@ -50,7 +50,7 @@ const RANGE_REFUSALS = new Set([400, 416, 501]);
 const MAX_STALL_MS = 30_000;
 /**
  * A part that brings less, and is not the rest, counts as a broken download: each part is an exchange
- * with limits of its own, so that a byte a time would keep a stream for days. What a socket gives at once.
+ * with limits of its own, so that a byte a time would keep a stream for days. A socket gives so much at once.
  */
 const MIN_PART_BYTES = 64 * 1024;
 
@@ -61,7 +61,7 @@ const MIN_PART_BYTES = 64 * 1024;
  * whoever sends the bytes on never completes a wrong blob.
  *
  * Whoever reads holds one of the places for bodies. So a host that asks for a pause ends the opening,
- * and a resumed download where the pause is longer than it may starve: with its fault, which names
+ * and a resumed download where the pause is longer than its reader waits: with its fault, which names
  * the pause.
  * @returns undefined where it is not there (404)
  * @throws MirrorError `SIZE_MISMATCH`, `DIGEST_MISMATCH`, `RESPONSE_INVALID`, `RATE_LIMITED`; later ones
@@ -114,7 +114,7 @@ class Download {
     this.#answer = undefined;
   }
 
-  /** The verified chunks. */
+  /** The blob's bytes, of which the last chunk comes only when all are verified. */
   async *chunks(): AsyncGenerator<Buffer, void, undefined> {
     const { blob, timing, asked } = this.#options;
     const hash = hashFor(blob.digest);
@@ -351,7 +351,7 @@ function newBatch(sizeBytes: number): Buffer {
   return Buffer.from(memory);
 }
 
-/** Nobody reads this batch again. */
+/** Takes a batch back for another one: to be called when nobody reads it any more. */
 function recycle({ buffer }: Buffer): void {
   // Deleted, so that none is given back twice.
   if (!ofBatches.delete(buffer) || freeBatches.length >= MAX_FREE_BATCHES) return;

@@ -100,6 +100,24 @@ describe('PublishLoop', () => {
     await bench.loop.drain(1000);
   });
 
+  it('sends again later what failed in a way that nobody foresaw', async () => {
+    let requests = 0;
+    const pause = { minMs: 60_000, maxMs: 60_000 };
+    const bench = new Bench({
+      backoff: pause,
+      publisher: {
+        publish: () => {
+          requests += 1;
+          return Promise.reject(new TypeError('a defect'));
+        },
+      },
+    });
+    bench.offer('a', 'changed');
+    await eventually('the lane fails', () => bench.loop.failingSinceMs() !== undefined);
+    assert.deepEqual([requests, bench.queue.depth('change')], [1, 1]);
+    await bench.loop.drain(0);
+  });
+
   it('has no more requests under way than it may, of no more than 100 events', async () => {
     const bench = new Bench({ concurrent: 2 });
     const open = Promise.withResolvers<undefined>();

@@ -12,6 +12,7 @@ import { scenarioOf, type MessagePlan, type Scenario, type WorldPlan } from './s
 import { Scheduler, type Ending } from './scheduler.ts';
 import { World } from './world.ts';
 
+/** How long a process believes where a blob lies at the destination (functions/mirror/presence-cache.ts). */
 const BELIEVED_MS = 15 * 60_000;
 
 /** What became of one schedule. */
@@ -483,6 +484,7 @@ class Run implements Cloud {
       const path = this.#world.destinationPath(source);
       const there = this.#world.destination.repository(path);
       for (const [tag, digest] of here.tags) {
+        // A signature's or referrer's tag: owed where its image has a tag on both sides.
         const follows = tag.startsWith('sha256-');
         if (follows && (!this.scenario.referrers || !isSignature(tag))) continue;
         if (follows && !(reaches(here.tags, tag) && reaches(there.tags, tag))) continue;

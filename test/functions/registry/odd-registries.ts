@@ -6,7 +6,7 @@ import { serve, type Served } from './setting.ts';
 /** Answers a request in place of the registry behind; false: it leaves that to the registry. */
 export type Oddity = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** A registry as users have them: one that follows the specification, behind a front with its own ideas. */
+/** A registry that follows the specification, behind a proxy that answers some requests in its own way. */
 export function front(t: TestContext, upstreamHost: string, oddity: Oddity): Promise<Served> {
   const [hostname, port] = upstreamHost.split(':');
   return serve(t, (request, response) => {
@@ -31,17 +31,18 @@ export function repositoryIn(url: string | undefined): string {
  * realm gives tokens for its repository alone, and to those it knows.
  * @param accountOf Basic header that a realm wants; undefined: it gives to anybody
  */
-export async function realmPerRepository(
+export function realmPerRepository(
   t: TestContext,
   upstreamHost: string,
   accountOf: (repository: string) => string | undefined = () => undefined,
 ): Promise<Served> {
-  const at = await front(t, upstreamHost, (request, response) => {
+  return front(t, upstreamHost, (request, response) => {
     const url = new URL(request.url ?? '/', 'http://front');
     if (url.pathname.startsWith('/token/')) {
       const repository = url.pathname.slice('/token/'.length);
       const named = url.searchParams.get('scope')?.split(':')[1] === repository;
-      const known = [undefined, request.headers.authorization].includes(accountOf(repository));
+      const account = accountOf(repository);
+      const known = account === undefined || account === request.headers.authorization;
       if (named && known)
         response.writeHead(200).end(JSON.stringify({ token: tokenOf(repository) }));
       else response.writeHead(401).end(JSON.stringify({ details: 'not of this realm' }));
@@ -54,7 +55,6 @@ export async function realmPerRepository(
     response.writeHead(401, { 'www-authenticate': challenge }).end();
     return true;
   });
-  return at;
 }
 
 function tokenOf(repository: string): string {
