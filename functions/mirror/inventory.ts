@@ -164,7 +164,7 @@ const LIST_REFUSALS = [
 /**
  * Lists the source for tags that are asked for by name: the list tells their digests and signatures, and
  * not whether they are there, since a pull-through cache lists what it holds, not what it can fetch. Where there
- * is none, the tags go on without; where the first of them cannot be read either, it is the refusal that counts.
+ * is none, the tags go on without, unless the first of them cannot be read either.
  * @throws MirrorError of the port
  */
 export async function listForNamed(
@@ -193,7 +193,9 @@ export async function listForNamed(
     const first = requested.find(isTag);
     if (first === undefined) throw error;
     await source.headManifest(first, signal).catch((unread: unknown) => {
-      throw signal.aborted ? unread : error;
+      // Where both are refused, the list's fault says it better; unless nobody could mend that one.
+      const areRefused = isMirrorError(unread, ...LIST_REFUSALS);
+      throw areRefused && error.disposition === 'transient' ? error : unread;
     });
     return unlistedSource(requested, error.code);
   }

@@ -49,6 +49,21 @@ describe('takeLists', () => {
     assert.deepEqual(source.calls, ['source listTags']);
   });
 
+  for (const [list, head, fault] of [
+    ['LIST_TOO_LARGE', 'SERVER_ERROR', 'SERVER_ERROR'],
+    ['LIST_TOO_LARGE', 'FORBIDDEN', 'FORBIDDEN'],
+    ['REQUEST_REFUSED', 'RATE_LIMITED', 'RATE_LIMITED'],
+    ['REQUEST_REFUSED', 'FORBIDDEN', 'REQUEST_REFUSED'],
+  ] as const) {
+    it(`comes again where the list is ${list} and the first requested tag ${head}`, async () => {
+      const { source, destination } = sources();
+      source.before.push(failing('source listTags', list), failing('source headManifest', head));
+      const wish = { requested: ['v1'], referrers: true };
+      const { disposition } = await rejection(takeLists(source, destination, wish, never), fault);
+      assert.equal(disposition, 'transient');
+    });
+  }
+
   it('gives the other list up when one fails', async () => {
     const { source, destination } = sources();
     source.before.push(failing('source listTags', 'UNAUTHORIZED'));
