@@ -6,6 +6,9 @@ import { BROKEN_PATHS } from './broken-paths.ts';
 import { runCampaign } from './campaign.ts';
 import { PATH_FAULT_NAMES } from './path-faults.ts';
 
+// As many runs as are named end each of them; this is what a machine with no time to spare may take.
+const TIMEOUT = { timeout: 900_000 };
+
 describe('chaos', () => {
   it('finds nothing unpullable, nothing wrong and no waste in a short campaign', async () => {
     const { wrong, runs } = await runCampaign({ runs: 15, seed: 1 });
@@ -14,7 +17,7 @@ describe('chaos', () => {
   });
 
   for (const [name, broken] of Object.entries(BROKEN_ENGINES)) {
-    it(`catches an engine that is broken: ${name}`, async () => {
+    it(`catches an engine that is broken: ${name}`, TIMEOUT, async () => {
       const { wrong } = await runCampaign({ ...broken, runs: 200, seed: 1, untilWrong: true });
       assert.equal(wrong.length, 1);
     });
@@ -30,12 +33,12 @@ describe('chaos', () => {
 
 describe('chaos of the whole path', () => {
   for (const fault of PATH_FAULT_NAMES) {
-    it(`loses nothing: ${fault}`, async () => {
+    it(`loses nothing: ${fault}`, TIMEOUT, async () => {
       const { wrong } = await runCampaign({ scene: 'path', fault, runs: 2, seed: 1 });
       assert.deepEqual(wrong, []);
     });
 
-    it(`catches a broken path: ${fault}`, async () => {
+    it(`catches a broken path: ${fault}`, TIMEOUT, async () => {
       const broken = BROKEN_PATHS[fault];
       const { wrong } = await runCampaign({
         ...{ scene: 'path', fault, broken, limitMs: 8000 },

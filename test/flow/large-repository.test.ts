@@ -49,7 +49,7 @@ interface Delivered {
 
 const ON_LINUX = process.platform === 'linux' ? false : 'VmHWM is read from /proc';
 
-describe('a repository of very many tags', { timeout: 300_000, skip: ON_LINUX }, () => {
+describe('a repository of very many tags', { timeout: 900_000, skip: ON_LINUX }, () => {
   let folder: string;
   let serve: string;
   let source: ManyTagsRegistry;

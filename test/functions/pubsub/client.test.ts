@@ -178,7 +178,7 @@ async function lateMetadata(t: TestContext): Promise<{ come(): Promise<void>; as
 describe('queue client, its credentials', () => {
   it('come from a metadata server that comes late, with the project', async (t) => {
     const metadata = await lateMetadata(t);
-    const client = queueClient(undefined, { timeoutMs: 5000 });
+    const client = queueClient(undefined, { timeoutMs: 15_000 });
     t.after(() => client.close());
     await rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
     await metadata.come();

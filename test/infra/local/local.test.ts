@@ -42,7 +42,7 @@ describe('runLocal', () => {
     const stop = new AbortController();
     const options = parseLocalOptions(['--logs', '--once', '--new-tag-interval=0']);
     assert.equal(await runLocal(options, out, stop.signal), 0, out.text());
-    assert.match(out.text(), /^bridge: \{.*"message":"published initial of /m);
-    assert.match(out.text(), /^function bulk: \{.*"entry":"event"/m);
+    assert.match(out.text(), /^bridge: \{.*"message":"published (?:initial|changed) of /m);
+    assert.match(out.text(), /^function (?:bulk|events): \{.*"entry":"event"/m);
   });
 });
