@@ -9,7 +9,6 @@ import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { freePort } from '../stand-ins/child.ts';
 import { startRegistries, type Registries } from '../functions/registries.ts';
 import { runEntry } from './entry.ts';
 
@@ -81,6 +80,9 @@ interface Mistake {
 
 const name = await ownName();
 
+/** A port below those that a system gives out by itself, and of a service (tcpmux) that nobody has. */
+const CLOSED_PORT = 1;
+
 describe('mistakes of an operator', { concurrency: 3 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'mistakes-'));
   let registries: Registries;
@@ -88,7 +90,6 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
   let secure: Server;
   let page: Server;
   let asking: Server;
-  let closedPort = 0;
 
   before(async () => {
     registries = await startRegistries();
@@ -101,7 +102,6 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
       const challenge = 'Bearer realm="http://tokens.example/token",service="x"';
       response.writeHead(401, { 'www-authenticate': challenge }).end();
     });
-    closedPort = await freePort();
   });
   after(async () => {
     for (const server of [plain, secure, page, asking]) server.close();
@@ -140,7 +140,7 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
   const mistakes: readonly Mistake[] = [
     {
       name: 'the wrong port of the source',
-      argv: () => copy(`localhost:${closedPort}/demo/api`, into('a')),
+      argv: () => copy(`localhost:${CLOSED_PORT}/demo/api`, into('a')),
       code: 1,
       says: /^NETWORK at the source .*--image/m,
     },
@@ -152,7 +152,7 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
     },
     {
       name: 'the wrong port of the destination',
-      argv: () => copy(source(), `localhost:${closedPort}/m`),
+      argv: () => copy(source(), `localhost:${CLOSED_PORT}/m`),
       code: 1,
       says: /^NETWORK at the destination .*--destination-registry/m,
     },
@@ -264,7 +264,7 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
     },
     {
       name: 'a subscription of a broker that is not there',
-      env: () => ({ PUBSUB_EMULATOR_HOST: `127.0.0.1:${closedPort}`, GOOGLE_CLOUD_PROJECT: 'p' }),
+      env: () => ({ PUBSUB_EMULATOR_HOST: `127.0.0.1:${CLOSED_PORT}`, GOOGLE_CLOUD_PROJECT: 'p' }),
       argv: () => ['--drain', 'absent', '--destination-registry', into('a')],
       code: 1,
       says: /^pull absent: /m,
