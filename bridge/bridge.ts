@@ -167,6 +167,7 @@ function coreOf(
     metrics,
     now,
     wallNow: () => Date.now(),
+    isLeading: () => leadership.isLeading(),
     onOffer: () => {
       loop.wake();
     },

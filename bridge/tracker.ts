@@ -27,6 +27,8 @@ export interface TrackerOptions extends RepeatOptions {
   readonly destinationLayout: DestinationLayout;
   /** False: objects of the first list count as published. */
   readonly replayOnStart: boolean;
+  /** Whether this replica is the one that publishes. */
+  readonly isLeading: () => boolean;
   /** Called when something was offered to the queue. */
   readonly onOffer: () => void;
   /** Monotonic clock, ms. */
@@ -52,10 +54,10 @@ interface Tracked extends Subject {
    */
   baseline: PublishedState | undefined;
   /** What could not be published because it is too large: nothing is until it changes. */
-  tooLarge: PublishedState | undefined;
+  tooLarge: { readonly state: PublishedState; readonly refusal: Refusal } | undefined;
   requestedAt: string | undefined;
-  /** When that was offered to the queue, ms of the monotonic clock. */
-  requestSeenAtMs: number;
+  /** When that was seen by a replica that stood by, ms of the monotonic clock. */
+  requestSeenAtMs: number | undefined;
   firstSeen: boolean;
   refusal: Refusal | undefined;
   /** Another object held its destination since: what was published, tags of versions too, may be another's. */
@@ -183,10 +185,12 @@ export class Tracker implements WatchHandler, PublishObserver {
     const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
     if (fault.disposition === 'permanent') {
-      tracked.tooLarge = taken.publishable.state;
-      if (isTooLarge(tracked, tracked.publishable)) tracked.publishable = undefined;
-      this.#refuse(tracked, { reason: 'EventTooLarge', message: fault.message });
-    } else if (tracked.publishable === undefined) askAgain(tracked, taken);
+      const refusal: Refusal = { reason: 'EventTooLarge', message: fault.message };
+      tracked.tooLarge = { state: taken.publishable.state, refusal };
+      if (tooLargeRefusal(tracked, tracked.publishable)) tracked.publishable = undefined;
+      this.#refuse(tracked, refusal);
+    }
+    if (tracked.publishable === undefined) askAgain(tracked, taken);
   }
 
   #store(seen: ImageRepository): Tracked {
@@ -204,7 +208,7 @@ export class Tracker implements WatchHandler, PublishObserver {
       baseline: undefined,
       tooLarge: undefined,
       requestedAt: this.#requestedBefore(object.requestedAt),
-      requestSeenAtMs: 0,
+      requestSeenAtMs: undefined,
       firstSeen: true,
       refusal: undefined,
       collided: false,
@@ -227,6 +231,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   /** What was asked for long ago, while it stood by, was done then: it is published like any change. */
   #weakenOldRequest({ object, requestSeenAtMs }: Tracked): void {
     const { queue, now } = this.#options;
+    if (requestSeenAtMs === undefined) return;
     if (queue.waiting(object.uid)?.reason !== 'requested') return;
     if (now() - requestSeenAtMs >= RECENT_REQUEST_MS) queue.weaken(object.uid);
   }
@@ -294,8 +299,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   } {
     const { object } = tracked;
     const found = publishableOf(object, tracked.publishable?.state ?? tracked.published);
-    const tooLarge = isTooLarge(tracked, found) ? tracked.refusal : undefined;
-    const refusal = this.#claims.refusalOf(object) ?? tooLarge;
+    const refusal = this.#claims.refusalOf(object) ?? tooLargeRefusal(tracked, found);
     const isOff = refusal !== undefined || object.deleting || found?.settings.enabled !== true;
     tracked.publishable = isOff ? undefined : found;
     if (isOff) askAgain(tracked, this.#options.queue.waiting(object.uid));
@@ -318,7 +322,7 @@ export class Tracker implements WatchHandler, PublishObserver {
       return;
     }
     tracked.requestedAt = tracked.object.requestedAt;
-    tracked.requestSeenAtMs = this.#options.now();
+    tracked.requestSeenAtMs = this.#options.isLeading() ? undefined : this.#options.now();
     this.#offer(tracked, reason, { requestedAt: tracked.requestedAt });
   }
 
@@ -369,9 +373,12 @@ export class Tracker implements WatchHandler, PublishObserver {
 }
 
 /** What was refused as too large is so until another state is to be published. */
-function isTooLarge({ tooLarge }: Tracked, publishable: Publishable | undefined): boolean {
-  if (tooLarge === undefined || publishable === undefined) return false;
-  return isSameState(tooLarge, publishable.state);
+function tooLargeRefusal(
+  { tooLarge }: Tracked,
+  publishable: Publishable | undefined,
+): Refusal | undefined {
+  if (tooLarge === undefined || publishable === undefined) return undefined;
+  return isSameState(tooLarge.state, publishable.state) ? tooLarge.refusal : undefined;
 }
 
 /** What was asked for and cannot be published now is asked for still when it can. */

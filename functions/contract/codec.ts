@@ -75,9 +75,13 @@ export function encodeEvent(event: MirrorEvent): EncodedEvent {
   };
 }
 
-/** The attributes and data of a pulled message as a received event. */
-export function receivedEvent(message: EncodedEvent): ReceivedEvent {
-  const { attributes, data } = message;
+/**
+ * The attributes and data of a message as a received event: its CloudEvent attributes, or what the data
+ * holds in structured mode (CloudEvents 1.0, Pub/Sub protocol binding).
+ */
+export function receivedEvent({ attributes, data }: EncodedEvent): ReceivedEvent {
+  const structured = structuredEvent(attributes, data);
+  if (structured !== undefined) return structured;
   return {
     type: attributes['ce-type'],
     id: attributes['ce-id'],
@@ -86,6 +90,20 @@ export function receivedEvent(message: EncodedEvent): ReceivedEvent {
     time: attributes['ce-time'],
     data,
   };
+}
+
+function structuredEvent(
+  attributes: Readonly<Record<string, string>>,
+  data: Buffer,
+): ReceivedEvent | undefined {
+  const type = attributes['content-type'] ?? attributes['Content-Type'] ?? '';
+  if (!type.startsWith('application/cloudevents+json')) return undefined;
+  try {
+    return objectAt(JSON.parse(data.toString('utf8')), 'data');
+  } catch {
+    // Without its type it is refused with the field that is missing.
+    return undefined;
+  }
 }
 
 /**

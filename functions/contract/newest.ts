@@ -20,7 +20,7 @@ export function objectKey({ source, data }: MirrorEvent): string {
 
 /**
  * Of events of one object the newest, and the event to execute for all: that one with the strongest
- * reason among them. An event's own time counts only within its arrival: one that claims to come
+ * reason among them, and comparing all tags where one of them did. An event's own time counts only within its arrival: one that claims to come
  * from the future is older than any that does not. Of equal times the later arrival is newer.
  * @param arrivals in the order of arrival, of equal {@link objectKey}; at least one
  */
@@ -31,7 +31,14 @@ export function newestOf<A extends Arrival>(
   const reason = arrivals
     .map(({ event }) => event.data.reason)
     .reduce((strongest, other) => strongerReason(strongest, other));
-  return { newest, event: { ...newest.event, data: { ...newest.event.data, reason } } };
+  const replaced = arrivals.filter((arrival) => arrival !== newest);
+  const verify = replaced.some(({ event }) => verifiesAll(event)) ? { verify: 'all' as const } : {};
+  return { newest, event: { ...newest.event, data: { ...newest.event.data, reason, ...verify } } };
+}
+
+/** Whether it was to compare all tags: it says so, or was asked for and says nothing. */
+function verifiesAll({ data: { verify, reason } }: MirrorEvent): boolean {
+  return verify === 'all' || (reason === 'requested' && verify === undefined);
 }
 
 function isOlder(left: Arrival, right: Arrival): boolean {

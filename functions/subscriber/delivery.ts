@@ -113,26 +113,11 @@ function unwrapped(envelope: Fields, message: Fields): Delivery {
   return {
     attributes,
     data,
-    received: structuredEvent(attributes, data) ?? receivedEvent({ attributes, data }),
+    received: receivedEvent({ attributes, data }),
     ...(messageId === undefined ? {} : { messageId }),
     ...(subscription === undefined ? {} : { subscription }),
     ...(typeof attempt === 'number' ? { deliveryAttempt: attempt } : {}),
   };
-}
-
-/** The CloudEvent in the data of a message in structured mode (CloudEvents Pub/Sub binding). */
-function structuredEvent(
-  attributes: Readonly<Record<string, string>>,
-  data: Buffer,
-): ReceivedEvent | undefined {
-  const type = attributes['content-type'] ?? attributes['Content-Type'] ?? '';
-  if (!type.startsWith('application/cloudevents+json')) return undefined;
-  try {
-    const event: unknown = JSON.parse(data.toString('utf8'));
-    return isFields(event) ? event : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Members of the framework's object that were no attribute of the message. */

@@ -21,6 +21,7 @@ class Bench {
   nowMs = 0;
   wallMs = Date.parse('2026-08-10T00:00:00Z');
   offers = 0;
+  isLeading = false;
   readonly queue = new PublishQueue();
   readonly refusals = new Map<string, Refusal>();
   readonly tracker: Tracker;
@@ -43,6 +44,7 @@ class Bench {
       resyncIntervalMs: 0,
       followUpMs: 0,
       replayOnStart: true,
+      isLeading: () => this.isLeading,
       onOffer: () => {
         this.offers += 1;
       },
@@ -359,6 +361,18 @@ describe('Tracker, requestedAt', () => {
 });
 
 describe('Tracker, configuration and refusal', () => {
+  it('asks again for what was asked for and too large when it was sent', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
+    bench.see('a', { revision: '2', annotations: { requestedAt: '1' } });
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+  });
+
   it('asks again for what was asked for and refused while Pub/Sub did not take it', () => {
     const bench = new Bench();
     bench.list(['a']);
@@ -436,6 +450,21 @@ describe('Tracker, configuration and refusal', () => {
       assert.ok(reasons.includes('young:initial'), `${go}: ${reasons.join()}`);
       assert.equal(bench.refusals.size, 0);
     }
+  });
+
+  it('says that an event is too large again when a collision is over', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['young', young]);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
+    bench.see('old', old);
+    assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
+    bench.tracker.deleted('uid-of-flux-system-old');
+    assert.deepEqual(bench.refusals.get('young'), {
+      reason: 'EventTooLarge',
+      message: 'too large',
+    });
   });
 
   it('stops publishing the newer when the older comes', () => {
@@ -716,6 +745,17 @@ describe('Tracker, when this replica takes over', () => {
     );
     bench.see('a', { annotations: { requestedAt: '1' } });
     assert.deepEqual(bench.reasons(), []);
+  });
+
+  it('repeats one of long ago that it could not publish in an earlier term', () => {
+    const bench = new Bench();
+    bench.list(['a']);
+    bench.publish();
+    bench.isLeading = true;
+    bench.see('a', { annotations: { requestedAt: '1' } });
+    bench.nowMs += HOUR_MS;
+    bench.tracker.takeOver();
+    assert.deepEqual(bench.reasons(), ['a:requested']);
   });
 
   it('takes the replay for the resyncs that became due while it stood by', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { newestOf, objectKey, type Arrival } from '../../../functions/contract/newest.ts';
-import type { Reason } from '../../../functions/contract/event.ts';
+import type { MirrorRequest, Reason } from '../../../functions/contract/event.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 
 const MINUTE_MS = 60_000;
@@ -70,6 +70,24 @@ describe('newest of an object', () => {
     assert.equal(event.data.reason, 'requested');
     assert.equal(newest.event.data.reason, 'changed');
   });
+
+  for (const [what, replaced, newer, verify] of [
+    ['is to compare all tags where an older one was', { verify: 'all' }, {}, 'all'],
+    ['is, where an older one was asked for', { reason: 'requested' }, { verify: 'mutable' }, 'all'],
+    ['is not, where that one said so', { reason: 'requested', verify: 'mutable' }, {}, undefined],
+    ['is as it says, where it replaces none that did', {}, { verify: 'mutable' }, 'mutable'],
+    ['is as it was, being alone', undefined, { reason: 'requested' }, undefined],
+  ] as const) {
+    it(what, () => {
+      const at = (data: Partial<MirrorRequest>, minute: number): Arrival => ({
+        event: sampleEvent(data, new Date(NOON_MS + minute * MINUTE_MS).toISOString()),
+        arrivedAtMs: NOON_MS + minute * MINUTE_MS,
+      });
+      const newest = at(newer, 2);
+      const { event } = newestOf(replaced === undefined ? [newest] : [newest, at(replaced, 1)]);
+      assert.equal(event.data.verify, verify);
+    });
+  }
 });
 
 describe('object key', () => {

@@ -55,6 +55,20 @@ function of(uid: string, image: string, time?: string): MirrorEvent {
 }
 
 describe('drain', () => {
+  it('executes what came in structured mode, as the service does', async () => {
+    const { drain, started, end } = rig();
+    const event = sampleEvent();
+    const message = messageOf({
+      attributes: { 'content-type': 'application/cloudevents+json; charset=utf-8' },
+      data: Buffer.from(JSON.stringify({ specversion: '1.0', ...event })),
+    });
+    drain.receive(message);
+    await settled();
+    assert.deepEqual(started, [event]);
+    await end('done');
+    assert.equal(message.settled, 'acked');
+  });
+
   it('executes as many events at once as there are workers, and acknowledges them', async () => {
     const { drain, started, end } = rig(2);
     const messages = ['a', 'b', 'c'].map((uid) => messageOf(of(uid, `ghcr.io/x/${uid}`)));
