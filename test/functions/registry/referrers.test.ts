@@ -251,7 +251,7 @@ describe('referrers', () => {
       const head = { 'content-type': OCI_INDEX, connection: 'close' };
       response.writeHead(200, head).end(index([]));
     });
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
     const paths = ['org/app', 'org/other', 'org/third'];
     for (const path of paths) {
       await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
@@ -270,7 +270,7 @@ describe('referrers', () => {
   it('takes a host that never answers for a refusal by all its repositories, after the third time', async (t) => {
     const timing = fakeTiming();
     const at = await serve(t, () => undefined);
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
     for (const path of ['org/app', 'org/other']) {
       await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
       await timing.pass(5 * 60_000);
@@ -292,7 +292,7 @@ describe('referrers', () => {
       const head = { 'content-type': OCI_INDEX, connection: 'close' };
       response.writeHead(200, head).end(index([]));
     });
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 50 });
+    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
     const mute = of(registries, at.host, 'org/mute');
     for (let failures = 1; failures < 3; failures += 1) {
       await rejection(mute.listReferrers(SUBJECT, NEVER), 'TIMEOUT');

@@ -239,7 +239,7 @@ for (const [kind, ofKind] of [
         socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
       });
       const deaf = await tcp(t, (socket) => socket.pause());
-      const door = transport(t, { idleMs: 60, bodyIdleMs: 40 });
+      const door = transport(t, { idleMs: 500, bodyIdleMs: 300 });
       await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
       const response = await door.send(get(stuck), NEVER);
       await rejection(bytesOf(response.chunks), 'TIMEOUT');
