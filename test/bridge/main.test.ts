@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -140,10 +140,12 @@ describe('the bridge’s program', () => {
       ],
       { RUNTIME_NAMESPACE: 'flux-system' },
     );
-    await eventually('the plugin runs', () => existsSync(pid));
+    const pidOf = (): number => (existsSync(pid) ? Number(readFileSync(pid, 'utf8')) : 0);
+    // The file is there before its content is.
+    await eventually('the plugin runs', () => pidOf() > 0);
+    const child = pidOf();
     program.child.kill('SIGTERM');
     assert.equal(await program.ended, 0, program.stdout());
-    const child = Number(await readFile(pid, 'utf8'));
     await eventually('it is gone', () => {
       try {
         process.kill(child, 0);
