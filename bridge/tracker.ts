@@ -110,8 +110,13 @@ export class Tracker implements WatchHandler, PublishObserver {
     for (const uid of [...this.#tracked.keys()]) {
       if (!uids.has(uid)) this.#forget(uid);
     }
-    for (const { object } of this.#tracked.values()) this.#claims.enter(object);
-    for (const tracked of this.#tracked.values()) this.#decide(tracked);
+    const joined = new Map<Tracked, readonly string[]>();
+    for (const tracked of this.#tracked.values()) {
+      const neighbours = this.#claims.enter(tracked.object);
+      if (neighbours.length > 0) joined.set(tracked, neighbours);
+    }
+    for (const tracked of this.#tracked.values()) if (!joined.has(tracked)) this.#decide(tracked);
+    for (const [tracked, neighbours] of joined) this.#decideBeside(tracked, neighbours);
     if (this.#syncedOnce) return;
     this.#syncedOnce = true;
     this.#tickedAtMs = this.#options.wallNow();
@@ -120,9 +125,7 @@ export class Tracker implements WatchHandler, PublishObserver {
 
   changed(object: ImageRepository): void {
     const tracked = this.#store(object);
-    const neighbours = this.#claims.enter(tracked.object);
-    this.#decide(tracked);
-    this.#decideAgain(neighbours);
+    this.#decideBeside(tracked, this.#claims.enter(tracked.object));
   }
 
   deleted(uid: string): void {
@@ -187,8 +190,10 @@ export class Tracker implements WatchHandler, PublishObserver {
     if (fault.disposition === 'permanent') {
       const refusal: Refusal = { reason: 'EventTooLarge', message: fault.message };
       tracked.tooLarge = { state: taken.publishable.state, refusal };
-      if (tooLargeRefusal(tracked, tracked.publishable)) tracked.publishable = undefined;
-      this.#refuse(tracked, refusal);
+      if (tooLargeRefusal(tracked, tracked.publishable)) {
+        tracked.publishable = undefined;
+        this.#refuse(tracked, refusal);
+      }
     }
     if (tracked.publishable === undefined) askAgain(tracked, taken);
   }
@@ -243,6 +248,23 @@ export class Tracker implements WatchHandler, PublishObserver {
     if (tracked !== undefined) tracked.publishable = undefined;
     this.#options.queue.drop(uid);
     return this.#claims.withdraw(uid);
+  }
+
+  /**
+   * Decides about an object whose claim concerns others, after these: whatever it has taken its destination
+   * from may have written there.
+   */
+  #decideBeside(tracked: Tracked, neighbours: readonly string[]): void {
+    this.#decideAgain(neighbours);
+    if (neighbours.some((uid) => this.#hasLost(uid))) tracked.collided = true;
+    this.#decide(tracked);
+  }
+
+  /** Whether an object that was published has lost its destination to another. */
+  #hasLost(uid: string): boolean {
+    const other = this.#tracked.get(uid);
+    if (other?.refusal?.reason !== 'DestinationCollision') return false;
+    return (other.published ?? this.#options.queue.inFlight(uid)) !== undefined;
   }
 
   #decideAgain(uids: readonly string[]): void {

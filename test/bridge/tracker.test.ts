@@ -495,7 +495,7 @@ describe('Tracker, configuration and refusal', () => {
     bench.list(['young', young]);
     bench.publish();
     bench.see('old', old);
-    assert.deepEqual(verified(bench), [['old', undefined]]);
+    assert.deepEqual(verified(bench), [['old', 'all']]);
     bench.tracker.deleted('uid-of-flux-system-old');
     const [taken] = bench.take();
     assert.ok(taken !== undefined);
@@ -507,6 +507,26 @@ describe('Tracker, configuration and refusal', () => {
     bench.see('young', { ...young, revision: '2' });
     assert.deepEqual(verified(bench), [['young', undefined]]);
   });
+
+  for (const [what, annotations] of [
+    ['was disabled', { enabled: 'false' }],
+    ['had a mistake', { latest: 'x' }],
+    ['was elsewhere', { destination: 'team/x' }],
+  ] as const) {
+    for (const how of ['see', 'list'] as const) {
+      it(`has them compared of an older one that ${what} while the younger was published (${how})`, () => {
+        const bench = new Bench({ destinationLayout: 'name' });
+        bench.list(['young', young], ['old', old]);
+        bench.publish();
+        bench.see('old', { ...old, annotations });
+        assert.ok(bench.reasons().includes('young:initial'));
+        if (how === 'see') bench.see('old', old);
+        else bench.list(['young', young], ['old', old]);
+        assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
+        assert.deepEqual(verified(bench), [['old', 'all']]);
+      });
+    }
+  }
 
   it('has them compared also where it was refused for something else at last', () => {
     const bench = new Bench({ destinationLayout: 'name' });
@@ -533,6 +553,19 @@ describe('Tracker, configuration and refusal', () => {
     assert.deepEqual(verified(bench), [['young', 'all']]);
     bench.see('young', young);
     assert.deepEqual(verified(bench), []);
+  });
+
+  it('resyncs what changed while the state before was refused as too large', () => {
+    const bench = new Bench({ resyncIntervalMs: HOUR_MS });
+    bench.list(['a']);
+    const [taken] = bench.take();
+    assert.ok(taken !== undefined);
+    bench.see('a', { revision: '2' });
+    bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
+    assert.deepEqual(bench.reasons(), ['a:changed']);
+    assert.equal(bench.refusals.size, 0);
+    bench.pass(HOUR_MS);
+    assert.deepEqual(bench.reasons(), ['a:resync']);
   });
 
   it('refuses an event that is too large until the object changes', () => {

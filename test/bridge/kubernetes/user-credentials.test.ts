@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -105,7 +105,7 @@ describe('CredentialSource', () => {
     );
     const source = new CredentialSource();
     const asked = faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ plugin: hanging }));
-    await eventually('it runs', () => existsSync(pid));
+    await eventually('it runs', () => existsSync(pid) && readFileSync(pid).length > 0);
     source.close();
     await asked;
     const child = Number(await readFile(pid, 'utf8'));
