@@ -22,6 +22,7 @@ export interface Refusal {
 
 /** An object's claim to a path at the destination. */
 interface Claim {
+  readonly path: string;
   readonly uid: string;
   readonly image: string;
   /** RFC 3339: of two objects the older one keeps the path. */
@@ -36,8 +37,8 @@ interface Claim {
  */
 export class DestinationClaims {
   /** Path → the claims to it, the oldest first; nearly always there is one alone. */
-  readonly #claims = new Map<string, readonly Claim[]>();
-  readonly #paths = new Map<string, string>();
+  readonly #byPath = new Map<string, readonly Claim[]>();
+  readonly #byUid = new Map<string, Claim>();
   readonly #layout: DestinationLayout;
 
   constructor(layout: DestinationLayout) {
@@ -50,10 +51,19 @@ export class DestinationClaims {
    * @returns the uids of the others whose standing may have changed
    */
   enter(object: ImageRepository): readonly string[] {
-    const { uid, namespace, name, createdAt, scan } = object;
-    const path = this.#pathOf(object);
-    const claimed = typeof path === 'string' && !object.deleting ? path : undefined;
-    return this.#claim({ uid, image: scan?.image ?? '', createdAt, namespace, name }, claimed);
+    const claim = this.#claimOf(object);
+    const before = this.#byUid.get(object.uid);
+    if (before?.path === claim?.path && before?.image === claim?.image) return [];
+    const left = this.withdraw(object.uid);
+    if (claim === undefined) return left;
+    this.#byUid.set(claim.uid, claim);
+    const others = this.#byPath.get(claim.path) ?? [];
+    const joined = this.#replace(claim.path, [
+      ...others.filter((one) => ageOf(one) < ageOf(claim)),
+      claim,
+      ...others.filter((one) => ageOf(one) > ageOf(claim)),
+    ]);
+    return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
   }
 
   /** Why an object is not published; its claim and those of the others must have been entered. */
@@ -63,11 +73,11 @@ export class DestinationClaims {
       const reason = path.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
       return { reason, message: path.message };
     }
-    const holder = this.#holderAgainst(object.uid);
+    const own = this.#byUid.get(object.uid);
+    const holder = this.#byPath.get(own?.path ?? '')?.[0];
     // guard: destination-collision
-    if (holder !== undefined) {
-      const own = `${object.namespace}/${object.name} (${object.scan?.image ?? ''})`;
-      const message = `${own} is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${path ?? ''}`;
+    if (own !== undefined && holder !== undefined && holder.image !== own.image) {
+      const message = `${own.namespace}/${own.name} (${own.image}) is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${own.path}`;
       return { reason: 'DestinationCollision', message };
     }
     return undefined;
@@ -75,21 +85,14 @@ export class DestinationClaims {
 
   /** Forgets an object. @returns the uids of those whose standing may have changed */
   withdraw(uid: string): readonly string[] {
-    const path = this.#paths.get(uid);
-    if (path === undefined) return [];
-    this.#paths.delete(uid);
-    const left = (this.#claims.get(path) ?? []).filter((claim) => claim.uid !== uid);
-    return this.#replace(path, left);
-  }
-
-  #claim(claim: Claim, path: string | undefined): readonly string[] {
-    const before = this.#paths.get(claim.uid);
-    if (before === path && this.#claimOf(claim.uid)?.image === claim.image) return [];
-    const left = this.withdraw(claim.uid);
-    if (path === undefined) return left;
-    this.#paths.set(claim.uid, path);
-    const joined = this.#replace(path, [...(this.#claims.get(path) ?? []), claim].sort(byAge));
-    return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
+    const own = this.#byUid.get(uid);
+    if (own === undefined) return [];
+    this.#byUid.delete(uid);
+    const claims = this.#byPath.get(own.path) ?? [];
+    return this.#replace(
+      own.path,
+      claims.filter((claim) => claim.uid !== uid),
+    );
   }
 
   /**
@@ -108,28 +111,23 @@ export class DestinationClaims {
     }
   }
 
-  /** The claim that keeps an object from its path. */
-  #holderAgainst(uid: string): Claim | undefined {
-    const own = this.#claimOf(uid);
-    const holder = this.#claims.get(this.#paths.get(uid) ?? '')?.[0];
-    return own === undefined || holder?.image === own.image ? undefined : holder;
-  }
-
-  #claimOf(uid: string): Claim | undefined {
-    const claims = this.#claims.get(this.#paths.get(uid) ?? '');
-    return claims?.find((claim) => claim.uid === uid);
+  #claimOf(object: ImageRepository): Claim | undefined {
+    const { uid, namespace, name, createdAt, scan, deleting } = object;
+    const path = this.#pathOf(object);
+    if (typeof path !== 'string' || scan === undefined || deleting) return undefined;
+    return { path, uid, image: scan.image, createdAt, namespace, name };
   }
 
   /** Sets the claims to a path; the others are concerned only where its holder's image is another. */
   #replace(path: string, claims: readonly Claim[]): readonly string[] {
-    const before = this.#claims.get(path)?.[0]?.image;
-    if (claims.length === 0) this.#claims.delete(path);
-    else this.#claims.set(path, claims);
+    const before = this.#byPath.get(path)?.[0]?.image;
+    if (claims.length === 0) this.#byPath.delete(path);
+    else this.#byPath.set(path, claims);
     return before === undefined || before === claims[0]?.image ? [] : claims.map(({ uid }) => uid);
   }
 }
 
-function byAge(left: Claim, right: Claim): number {
-  if (left.createdAt !== right.createdAt) return left.createdAt < right.createdAt ? -1 : 1;
-  return left.uid < right.uid ? -1 : 1;
+/** What orders claims, the oldest first: Kubernetes' times are all of one form; of one second the uid decides. */
+function ageOf({ createdAt, uid }: Claim): string {
+  return `${createdAt} ${uid}`;
 }

@@ -14,7 +14,8 @@ export const MAX_HEAD_BYTES = 256 * 1024;
 
 /** Whether a body says that it is larger than any push. */
 export function saysTooLarge(headers: IncomingHttpHeaders): boolean {
-  return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES;
+  // NaN where none is told, which is larger than nothing.
+  return Number(headers['content-length']) > MAX_BODY_BYTES;
 }
 
 /**
@@ -27,7 +28,7 @@ export function boundBody(request: IncomingMessage): void {
   let sizeBytes = 0;
   const push = request.push.bind(request);
   request.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
-    sizeBytes += chunk?.length ?? 0;
+    sizeBytes += chunk === null ? 0 : chunk.length;
     // guard: body-size
     if (sizeBytes > MAX_BODY_BYTES) {
       request.destroy();

@@ -129,10 +129,10 @@ export function decodeEvent(received: ReceivedEvent): MirrorEvent {
 
 function parsed(data: unknown): unknown {
   const text = Buffer.isBuffer(data) ? data.toString('utf8') : data;
-  const sizeBytes = typeof text === 'string' ? Buffer.byteLength(text) : 0;
+  if (typeof text !== 'string') return data;
+  const sizeBytes = Buffer.byteLength(text);
   // guard: event-size
   if (sizeBytes > MAX_ACCEPTED_BYTES) throw tooLarge('data', `${sizeBytes} bytes`);
-  if (typeof text !== 'string') return data;
   try {
     return JSON.parse(text) as unknown;
   } catch {

@@ -1,4 +1,4 @@
-import { ERRORS, type MirrorError, type ErrorCode, type ErrorEntry, type Side } from '../errors.ts';
+import { ERRORS, type MirrorError, type ErrorCode, type Side } from '../errors.ts';
 
 /** What of a fault decides what is advised. */
 export type Failed = Pick<MirrorError, 'code' | 'side' | 'url'>;
@@ -96,11 +96,8 @@ const AT_A_TERMINAL: Partial<Record<ErrorCode, Advice>> = {
 /** What a person at a terminal does about a fault: one sentence or two, with the option's name. */
 function adviceOf({ code, side, url }: Failed): string {
   const own = AT_A_TERMINAL[code];
+  if (own === undefined) return ERRORS[code].advice;
   const at: Side = side ?? 'source';
-  if (own === undefined) {
-    const entry: ErrorEntry = ERRORS[code];
-    return (at === 'destination' ? (entry.atDestination ?? entry) : entry).advice;
-  }
   // Loopback is spoken to so, whatever is said; elsewhere somebody asked for it.
   const plain = url?.startsWith('http://') === true && WAYS.has(code);
   return plain

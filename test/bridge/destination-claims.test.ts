@@ -73,6 +73,7 @@ describe('DestinationClaims', () => {
     const claims = claimed();
     assert.deepEqual(claims.enter(b), []);
     assert.deepEqual(claims.enter(a), ['b']);
+    assert.deepEqual(claims.enter(a), []);
     assert.deepEqual(claims.enter(b), []);
     assert.deepEqual(claims.enter(elsewhere), ['b']);
     assert.equal(refusedFor(claims, b), undefined);

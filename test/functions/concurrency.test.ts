@@ -110,6 +110,8 @@ describe('settledWithin', () => {
     const waiting = settledWithin(fakeTiming(), new Promise(() => undefined), 1, controller.signal);
     controller.abort();
     await rejection(waiting, 'ABORTED');
+    const late = settledWithin(fakeTiming(), Promise.resolve(), 1, controller.signal);
+    await rejection(late, 'ABORTED');
   });
 });
 

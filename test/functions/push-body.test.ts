@@ -3,9 +3,16 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 
-import { boundBody, saysTooLarge } from '../../functions/push-body.ts';
+import { boundBody, MAX_HEAD_BYTES, saysTooLarge } from '../../functions/push-body.ts';
 
 const MAX_BODY_BYTES = 14_000_000;
+
+describe('head of a push', () => {
+  it('has room for twice 100 attributes of 1,280 bytes, and no more', () => {
+    assert.ok(MAX_HEAD_BYTES >= 2 * 100 * 1280);
+    assert.equal(MAX_HEAD_BYTES, 262_144);
+  });
+});
 
 describe('body of a push', () => {
   it('says whether it is too large', () => {
@@ -27,7 +34,11 @@ describe('body of a push', () => {
     request.on('error', () => undefined);
     request.push(Buffer.alloc(MAX_BODY_BYTES));
     assert.equal(request.destroyed, false);
-    request.push(Buffer.alloc(1));
+    assert.equal(request.push(Buffer.alloc(1)), false);
     assert.equal(request.destroyed, true);
+    const whole = new IncomingMessage(new Socket());
+    boundBody(whole);
+    for (const chunk of [Buffer.alloc(MAX_BODY_BYTES), null]) whole.push(chunk);
+    assert.equal(whole.destroyed, false);
   });
 });

@@ -9,7 +9,7 @@ const SILENCE_MS = 5 * 60_000;
 
 /** Time that a test moves. */
 class Minutes implements Timing {
-  #nowMs = 0;
+  #nowMs = 1_000_000;
   #timer: { readonly atMs: number; readonly action: () => void } | undefined;
 
   now(): number {
@@ -101,6 +101,21 @@ describe('silence', () => {
     stop();
     time.pass(60);
     assert.deepEqual(told, []);
+  });
+});
+
+describe('the end', () => {
+  it('tells what never settled, and nothing where all did', () => {
+    const { dog, told } = watching();
+    const tell = (message: string, fields?: WatchdogFields): void =>
+      void told.push({ message, fields });
+    dog.begin('run the job', 'standing');
+    dog.tellUnsettled({ warning: tell, error: tell });
+    assert.deepEqual(told, []);
+    dog.begin('copy');
+    dog.tellUnsettled({ warning: tell, error: tell });
+    const fields = { entry: 'watchdog', open: 1, operations: ['copy'] };
+    assert.deepEqual([...told], [{ message: 'ended without what never settled: copy', fields }]);
   });
 });
 

@@ -8,13 +8,10 @@ import {
   parseImageName,
   requirePath,
 } from '../../../functions/contract/destination.ts';
-import { MirrorError } from '../../../functions/errors.ts';
+import { thrown } from '../../faults.ts';
 
-function refuses(call: () => unknown): void {
-  assert.throws(
-    call,
-    (error) => error instanceof MirrorError && error.code === 'REFERENCE_INVALID',
-  );
+function refuses(call: () => unknown, why = ''): void {
+  assert.ok(thrown(call, 'REFERENCE_INVALID').message.includes(why), why);
 }
 
 describe('destinationPath', () => {
@@ -112,6 +109,7 @@ describe('parseImageName', () => {
 describe('canonicalImageName', () => {
   for (const [written, canonical] of [
     ['alpine', 'index.docker.io/library/alpine'],
+    ['my.app', 'index.docker.io/library/my.app'],
     ['stefanprodan/podinfo', 'index.docker.io/stefanprodan/podinfo'],
     ['docker.io/library/alpine', 'index.docker.io/library/alpine'],
     ['docker.io/alpine', 'index.docker.io/library/alpine'],
@@ -147,18 +145,18 @@ describe('parseDestinationRegistry', () => {
     });
   });
 
-  for (const registry of [
-    '',
-    'https://localhost:5000',
-    'europe-west1-docker.pkg.dev',
-    'europe-west1-docker.pkg.dev/acme',
-    'localhost:5000/Mirror',
-    'localhost:5000/',
-    'bad host/x',
-    '-x/y',
-  ]) {
+  for (const [registry, why] of [
+    ['', 'is empty'],
+    ['https://localhost:5000', 'must not have a scheme'],
+    ['europe-west1-docker.pkg.dev', 'needs HOST/PROJECT/REPOSITORY'],
+    ['europe-west1-docker.pkg.dev/acme', 'needs HOST/PROJECT/REPOSITORY'],
+    ['localhost:5000/Mirror', 'has a path outside'],
+    ['localhost:5000/', 'has a path outside'],
+    ['bad host/x', 'does not begin with a host'],
+    ['-x/y', 'does not begin with a host'],
+  ] as const) {
     it(`refuses '${registry}'`, () => {
-      refuses(() => parseDestinationRegistry(registry));
+      refuses(() => parseDestinationRegistry(registry), why);
     });
   }
 });

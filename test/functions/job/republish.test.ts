@@ -16,6 +16,7 @@ interface Rig {
   readonly republishing: Republishing;
   readonly published: EncodedEvent[];
   readonly loops: MirrorError[];
+  readonly lines: readonly Record<string, unknown>[];
 }
 
 function rig(
@@ -24,6 +25,7 @@ function rig(
 ): Rig {
   const published: EncodedEvent[] = [];
   const loops: MirrorError[] = [];
+  const { logger, lines } = keptLines();
   const republishing = new Republishing({
     publisher: {
       publish: async (message) => {
@@ -35,17 +37,25 @@ function rig(
     dryRun,
     startedAtMs: PUBLISHED_AT_MS,
     onLoop: (fault) => loops.push(fault),
-    logger: keptLines().logger,
+    logger,
   });
-  return { republishing, published, loops };
+  return { republishing, published, loops, lines };
+}
+
+/** Severity, sentence and code of each line. */
+function told({ lines }: Rig): readonly string[] {
+  return lines.map(({ severity, message, code }) => [severity, message, code].join(' '));
 }
 
 describe('republishing', () => {
   it('publishes a dead letter as it was before', async () => {
-    const { republishing, published, loops } = rig([]);
+    const one = rig([]);
+    const { republishing, published, loops } = one;
     const message = letter('EVENT_INVALID');
     republishing.receive(message);
+    assert.equal(republishing.idle, false);
     await settled();
+    assert.deepEqual(told(one), [`INFO republished message ${message.id} EVENT_INVALID`]);
     assert.deepEqual(published, [event]);
     assert.equal(message.settled, 'acked');
     assert.equal(republishing.idle, true);
@@ -53,7 +63,8 @@ describe('republishing', () => {
   });
 
   it('leaves what is put aside while it runs: it would come back for ever', async () => {
-    const { republishing, published } = rig(['SOURCE_FORBIDDEN']);
+    const one = rig(['SOURCE_FORBIDDEN']);
+    const { republishing, published } = one;
     const [wanted, other] = (['SOURCE_FORBIDDEN', 'EVENT_INVALID'] as const).map((code) => ({
       ...letter(code),
       publishedAtMs: PUBLISHED_AT_MS + 1,
@@ -66,10 +77,12 @@ describe('republishing', () => {
     assert.equal(published.length, 1);
     const { received, handedBack, later, failed } = republishing.counts;
     assert.deepEqual([received, handedBack, later, failed], [3, 2, 1, 0]);
+    assert.match(told(one)[0] ?? '', /^WARNING .* was put aside after this run began and is left/);
   });
 
   it('publishes nothing in a dry run, and hands everything back', async () => {
-    const { republishing, published } = rig(['EVENT_INVALID'], { dryRun: true });
+    const one = rig(['EVENT_INVALID'], { dryRun: true });
+    const { republishing, published } = one;
     const messages = [letter('EVENT_INVALID'), letter('SOURCE_FORBIDDEN')];
     for (const message of messages) republishing.receive(message);
     await republishing.stop();
@@ -80,6 +93,8 @@ describe('republishing', () => {
     );
     const { republished, handedBack } = republishing.counts;
     assert.deepEqual([republished, handedBack], [1, 2]);
+    const [{ id }] = messages as [(typeof messages)[0]];
+    assert.deepEqual(told(one), [`INFO would republish message ${id} EVENT_INVALID`]);
   });
 
   it('stops where what it published comes back, and loses nothing', async () => {
@@ -128,12 +143,14 @@ describe('republishing', () => {
   });
 
   it('hands back what could not be published', async () => {
-    const { republishing } = rig([], { fails: true });
+    const one = rig([], { fails: true });
+    const { republishing } = one;
     const message = letter('EVENT_INVALID');
     republishing.receive(message);
     await republishing.stop();
     assert.equal(message.settled, 'nacked');
     assert.equal(republishing.counts.failed, 1);
+    assert.match(told(one).join(), /^WARNING message \S+ could not be republished EVENT_INVALID$/);
   });
 });
 
@@ -142,9 +159,9 @@ describe('filter', () => {
     assert.equal(parseRepublishFilter('code=SOURCE_FORBIDDEN'), 'SOURCE_FORBIDDEN');
   });
 
-  for (const bad of ['', 'SOURCE_FORBIDDEN', 'code=', 'field=x', 'code=lower']) {
+  for (const bad of ['', 'SOURCE_FORBIDDEN', 'code=', 'field=x', 'code=lower', 'code=NO_CODE']) {
     it(`refuses '${bad}'`, () => {
-      assert.throws(() => parseRepublishFilter(bad), Error);
+      assert.throws(() => parseRepublishFilter(bad), /wants code=FAULT_CODE/);
     });
   }
 });

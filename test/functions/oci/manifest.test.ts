@@ -74,6 +74,13 @@ describe('manifest', () => {
     }
   });
 
+  it('goes by the type that it is announced as, where its own is that of no manifest or missing', () => {
+    for (const mediaType of [undefined, 'application/json']) {
+      const { mediaType: read } = parseManifest(bytesOf({ ...IMAGE, mediaType }), DOCKER_MANIFEST);
+      assert.equal(read, DOCKER_MANIFEST);
+    }
+  });
+
   it('reads an image without layers, an empty config and a subject', () => {
     const empty = {
       mediaType: 'application/vnd.oci.empty.v1+json',

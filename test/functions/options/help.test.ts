@@ -42,6 +42,18 @@ describe('helpText', () => {
     // Nothing follows the sentence of an option without default and environment.
     assert.match(shown, /What to mirror\.$/m);
   });
+
+  it('wraps sentences at 72 columns', () => {
+    const words = ['a'.repeat(35), 'b'.repeat(36), 'c'.repeat(35), 'd'.repeat(37), 'e'.repeat(80)];
+    const sentence = words.join(' ');
+    const shown = helpText({ title: '', usage: [] }, { long: text({ flag: '--long', sentence }) });
+    const [a, b, ...alone] = words;
+    const lines = shown.split('\n').filter((line) => /^ {8}[a-e]/.test(line));
+    assert.deepEqual(
+      lines,
+      [`${a} ${b}`, ...alone].map((line) => `        ${line}`),
+    );
+  });
 });
 
 describe('markdownTable', () => {

@@ -149,6 +149,17 @@ describe('bearer tokens', () => {
     assert.deepEqual(await tokens.token(QUESTION, long.ask, NEVER), { token: 't2', cached: false });
   });
 
+  it('believes no life of more than an hour', async () => {
+    const timing = fakeTiming();
+    const { asked, ask } = realm(() => ({ token: 't', expires_in: 1e9 }));
+    const tokens = bearerTokens(timing);
+    for (const passed of [0, 59 * 60_000 - 1, 1]) {
+      await timing.pass(passed);
+      await tokens.token(QUESTION, ask, NEVER);
+    }
+    assert.equal(asked.length, 2);
+  });
+
   it('takes a token without a life for 60 s', async () => {
     const timing = fakeTiming();
     const { asked, ask } = realm((n) => ({ token: `t${n}` }));

@@ -51,9 +51,17 @@ describe('advice at a terminal', () => {
     stats.fault({ ...AT, code: 'NETWORK', url: 'https://r.example/other' });
     stats.fault({ ...AT, code: 'NETWORK', side: 'destination' });
     stats.tagLost();
+    stats.repositoryLost();
+    stats.fault({ code: 'ABORTED', side: undefined, url: undefined });
     assert.deepEqual(
       stats.lines.map((line) => line.slice(0, line.indexOf(':'))),
-      ['NETWORK at the source (2)', 'NETWORK at the destination (1)', 'no such tag (1)'],
+      [
+        'NETWORK at the source (2)',
+        'NETWORK at the destination (1)',
+        'no such tag (1)',
+        'no such repository (1)',
+        'ABORTED (1)',
+      ],
     );
   });
 });

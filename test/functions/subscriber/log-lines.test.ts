@@ -7,6 +7,7 @@ import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
   eventFields,
   logEvent,
+  logHeartbeat,
   logWholeIndexes,
   TagLines,
   type EventOutcome,
@@ -68,6 +69,7 @@ describe('lines of tags', () => {
       assert.equal(line['outcome'], outcome);
       assert.equal(line['severity'] === 'DEBUG', outcome === 'skipped');
       assert.equal(line['code'], outcome === 'lost' ? 'NOT_FOUND' : undefined);
+      assert.equal('subject' in line, false);
     });
   }
 
@@ -219,6 +221,15 @@ describe('line of an event', () => {
     assert.match(String(line['message']), /, 9 platforms left out$/);
   });
 
+  it('tells the sign of life of a bridge', () => {
+    const { logger, lines } = keptLines();
+    const figures = { cluster: 'prod', watched: 7, refused: 1 };
+    logHeartbeat(logger, figures);
+    const [line] = lines;
+    assert.deepEqual(line, { ...line, ...figures, entry: 'heartbeat' });
+    assert.match(JSON.stringify(line), /the bridge of prod publishes/);
+  });
+
   it('names a host that takes whole indexes only', () => {
     const { logger, lines } = keptLines();
     logWholeIndexes(logger, 'r.example');
@@ -259,10 +270,17 @@ describe('line of an event', () => {
     ['a batch', { tags: ['1.0'] }],
   ] as const) {
     it(`tells the lag where ${name} ends what a change began`, () => {
-      const line = eventLine({ report: sampleReport([sampleRecord()]) }, sampleEvent(data));
-      assert.equal(line['lagSeconds'], 10);
+      for (const outcome of ['copied', 'retagged', 'overwritten'] as const) {
+        const report = sampleReport([sampleRecord(), sampleRecord({ outcome })]);
+        assert.equal(eventLine({ report }, sampleEvent(data))['lagSeconds'], 10);
+      }
     });
   }
+
+  it('tells no lag below zero, where clocks differ', () => {
+    const scanned = sampleEvent({ scanTime: '2026-08-10T09:00:13Z' });
+    assert.equal(eventLine({ report: sampleReport([sampleRecord()]) }, scanned)['lagSeconds'], 0);
+  });
 
   it('tells that signatures by tag stay behind', () => {
     const line = eventLine({ report: sampleReport([], { sourceUnlisted: 'FORBIDDEN' }) });
@@ -291,23 +309,44 @@ describe('line of an event', () => {
     assert.equal(line['shared'], true);
   });
 
-  const severities: readonly [expected: string, outcome: Partial<EventOutcome>][] = [
-    ['INFO', { report: sampleReport([]) }],
-    ['WARNING', { decision: { action: 'retry', reason: 'TransientFailures' } }],
-    ['NOTICE', { decision: { action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] } }],
-    ['ERROR', { decision: { action: 'acknowledge', reason: 'PermanentFailures' } }],
+  const NAME = 'ghcr.io/stefanprodan/podinfo';
+  const none = `mirrored 0 of 0 tags of ${NAME} in 4.1 s`;
+  const report = sampleReport([]);
+  const fault = new MirrorError('SOURCE_FORBIDDEN', 'x');
+  const told: readonly [severity: string, words: string, outcome: Partial<EventOutcome>][] = [
+    ['INFO', none, { report }],
     [
-      'ERROR',
+      'WARNING',
+      `could not mirror ${NAME}: TransientFailures in 4.1 s`,
+      { decision: { action: 'retry', reason: 'TransientFailures' } },
+    ],
+    [
+      'NOTICE',
+      `${none}, continue: DeadlinePassed`,
+      { report, decision: { action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] } },
+    ],
+    [
+      'NOTICE',
+      `${none}, batch: BatchUnfinished`,
+      { report, decision: { action: 'batch', reason: 'BatchUnfinished', tags: ['1.0'] } },
+    ],
+    ['ERROR', none, { report, decision: { action: 'acknowledge', reason: 'PermanentFailures' } }],
+    [
+      'WARNING',
+      `the source ${NAME} is not there`,
       {
-        decision: {
-          action: 'dead-letter',
-          reason: 'NeverSucceeds',
-          fault: new MirrorError('SOURCE_FORBIDDEN', 'x'),
-        },
+        report: sampleReport([], { ending: 'source-lost' }),
+        decision: { action: 'acknowledge', reason: 'SourceLost' },
       },
     ],
     [
+      'ERROR',
+      `gave up ${NAME}: x`,
+      { decision: { action: 'dead-letter', reason: 'NeverSucceeds', fault } },
+    ],
+    [
       'WARNING',
+      `${none}, 1000 held: 2000 are missing, more than MAX_MISSING_TAGS 1000 (request a run, narrow the selection or raise the limit)`,
       {
         report: sampleReport([], {
           brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 1000 },
@@ -315,21 +354,61 @@ describe('line of an event', () => {
         }),
       },
     ],
+    [
+      'INFO',
+      `${none}, 1 failed, 2 handed to the job`,
+      {
+        report: sampleReport([], {
+          ending: 'handed-off',
+          delegated: ['a', 'b'],
+          counts: { ...sampleReport().counts, failed: 1 },
+        }),
+      },
+    ],
+    [
+      'INFO',
+      `${none}, 1 published as batches`,
+      { report: sampleReport([], { ending: 'fanned-out', delegated: ['a'] }) },
+    ],
   ];
-  for (const [expected, outcome] of severities) {
-    it(`is ${expected} for ${outcome.decision?.action ?? 'acknowledge'} ${outcome.decision?.reason ?? ''}`, () => {
-      assert.equal(eventLine(outcome)['severity'], expected);
+  for (const [severity, words, outcome] of told) {
+    it(`is ${severity} and says: ${words}`, () => {
+      const { severity: written, message, code } = eventLine(outcome);
+      const deadLetter = outcome.decision?.action === 'dead-letter';
+      const lost = outcome.report?.ending === 'source-lost' ? 'SOURCE_LOST' : undefined;
+      assert.deepEqual(
+        [written, message, code],
+        [severity, words, deadLetter ? 'SOURCE_FORBIDDEN' : lost],
+      );
     });
   }
 
+  it('tells every figure that there is, and no other', () => {
+    const figures = {
+      ...{ copied: 1, retagged: 1, handOffReason: 'BlobTooSlow', sourceUnlisted: 'FORBIDDEN' },
+      ...{ platformsLeftOut: 1, delegatedTags: 1, leftAside: 1, unfinishedTags: 1 },
+      ...{ brakeMissing: 4, maxMissingTags: 3 },
+    };
+    const records = [sampleRecord(), sampleRecord({ outcome: 'retagged' })];
+    const line = eventLine({
+      report: sampleReport(records, {
+        ...{ handOffReason: 'BlobTooSlow', sourceUnlisted: 'FORBIDDEN', platformsLeftOut: 1 },
+        ...{ delegated: ['a'], leftAside: 1, unfinished: ['b'], destinationTagCount: 5 },
+        brake: { engaged: true, missing: 4, maxMissingTags: 3, held: 1 },
+      }),
+    });
+    assert.deepEqual({ ...line, ...figures, destinationTags: 7 }, line);
+    const bare = eventLine({ report: sampleReport([]) });
+    for (const name of Object.keys(figures)) assert.equal(name in bare, false, name);
+  });
+
   it('carries every field that a metric extracts', () => {
-    const fault = new MirrorError('SERVER_ERROR', 'x');
-    const report = sampleReport([
+    const mirrored = sampleReport([
       sampleRecord({ platformsLeftOut: 1 }),
       sampleRecord({ outcome: 'held' }),
     ]);
     const lost = sampleReport([], { ending: 'source-lost' });
-    const line = { ...eventLine({ report: lost }), ...eventLine({ report, fault }) };
+    const line = { ...eventLine({ report: lost }), ...eventLine({ report: mirrored, fault }) };
     const fields = FUNCTION_METRICS.filter(({ entry }) => entry === 'event').flatMap(
       ({ field, present, labels }) => [field, present, ...Object.values(labels)],
     );

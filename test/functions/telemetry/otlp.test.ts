@@ -120,9 +120,19 @@ describe('OTLP metrics', () => {
         decision: 'acknowledge',
         reason: 'changed',
         bytesUploaded: 7,
+        durationSeconds: 3,
+        skipped: 5,
       });
       await metrics.flush();
       const [sent] = endpoint.received;
+      for (const boundaries of [
+        [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600],
+        [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11],
+        [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000],
+      ]) {
+        const packed = Buffer.from(Float64Array.from(boundaries).buffer);
+        assert.ok(sent?.body.includes(packed), boundaries.join());
+      }
       assert.equal(sent?.path, '/v1/metrics');
       assert.equal(sent.headers['content-type'], 'application/x-protobuf');
       const text = sent.body.toString('latin1');
