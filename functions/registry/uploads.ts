@@ -36,8 +36,6 @@ const COMMIT_PATIENCE_MS = 5 * 60_000;
 const LOOK_MS = 1_000;
 const MAX_LOOK_MS = 30_000;
 
-const PLAIN = { mount: undefined, from: undefined, origin: undefined } as const;
-
 interface UploadOptions {
   readonly mountFrom?: MountSource;
   readonly force?: boolean;
@@ -106,8 +104,8 @@ class BlobUpload {
     const other = this.#otherSource();
     // Google looks without `from`; others want one, and their own repository makes it a probe.
     const from = other?.path ?? (google ? undefined : target.path);
-    const start = { mount: this.#blob.digest, from, origin: other?.origin };
-    const started = await startUpload(target, start, this.#signal).catch((error: unknown) => {
+    const mount = { digest: this.#blob.digest, from, other };
+    const started = await startMount(target, mount, this.#signal).catch((error: unknown) => {
       const isKnownToMount = other === undefined && (memory.mountProven || google);
       if (isKnownToMount || this.#signal.aborted) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
@@ -146,10 +144,10 @@ class BlobUpload {
   async #begin(): Promise<NextHop | 'present'> {
     const { target } = this.#parts;
     if (this.#options.force !== true && (await this.#isThere())) return 'present';
-    const started = await startUpload(target, PLAIN, this.#signal);
-    if (started.kind === 'session') return started.location;
-    if (started.kind === 'mounted') return 'present';
-    throw failure(started.answer, { operation: 'start upload', side: 'destination' });
+    const answer = await postUpload(target, '', target.scope, this.#signal);
+    const location = sessionOf(answer);
+    if (location === undefined) throw failure(answer, asked(target, 'start upload'));
+    return location;
   }
 
   /**
@@ -265,67 +263,71 @@ function requireEmpty(digest: string): void {
     });
 }
 
-/** How an upload begins. */
-interface UploadStart {
-  /** Digest to mount; undefined: a plain upload. */
-  readonly mount: string | undefined;
+/** What is asked for when a blob is mounted. */
+interface Mount {
+  readonly digest: string;
   /** Repository to mount from; undefined: the registry looks where it likes. */
   readonly from: string | undefined;
   /**
-   * Host of that repository, where it is another of Google's registries, which understand it as crane sends
-   * it (google/go-containerregistry#1388). One access token covers both.
+   * The same, where it is not the upload's own. Another of Google's registries is named as `origin`, as
+   * crane does (google/go-containerregistry#1388); one access token covers both.
    */
-  readonly origin: string | undefined;
+  readonly other: MountSource | undefined;
 }
 
-/** What the registry says to the beginning of an upload. */
-type UploadStarted =
+/** What the registry says to a mount. */
+type MountAnswer =
   | { readonly kind: 'mounted' }
   | { readonly kind: 'session'; readonly location: NextHop }
-  /** It refuses to be asked for a mount. */
-  | { readonly kind: 'mount-refused'; readonly answer: Answer };
+  /** It refuses to be asked for one. */
+  | { readonly kind: 'mount-refused' };
 
 /** Statuses that refuse a mount where a plain upload may pass: Docker Hub 400, Harbor 401, others. */
 const MOUNT_REFUSALS = new Set([400, 401, 403, 404, 405, 422, 501]);
 
-/** Begins an upload (OCI Distribution 1.1, "Mounting a blob from another repository"): one POST. */
-async function startUpload(
+/** Asks for a mount (OCI Distribution 1.1, "Mounting a blob from another repository"). */
+async function startMount(
   target: Target,
-  start: UploadStart,
+  { digest, from, other }: Mount,
   signal: AbortSignal,
-): Promise<UploadStarted> {
-  const { client, path, scope } = target;
-  const query = uploadQuery(start);
-  const answer = await client.ask(
+): Promise<MountAnswer> {
+  const origin = other?.origin;
+  const query = [
+    `?mount=${requireDigest(digest)}`,
+    ...(from === undefined ? [] : [`&from=${encodeURIComponent(from)}`]),
+    ...(origin === undefined ? [] : [`&origin=${encodeURIComponent(origin)}`]),
+  ].join('');
+  const mountFrom = origin === undefined ? other?.path : undefined;
+  const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
+  if (answer.status === 201) return { kind: 'mounted' };
+  if (MOUNT_REFUSALS.has(answer.status)) return { kind: 'mount-refused' };
+  const location = sessionOf(answer);
+  if (location === undefined) throw failure(answer, asked(target, 'start upload'));
+  return { kind: 'session', location };
+}
+
+/** The one POST with which every upload begins. */
+function postUpload(
+  { client, path }: Target,
+  query: string,
+  scope: Target['scope'],
+  signal: AbortSignal,
+): Promise<Answer> {
+  return client.ask(
     {
       kind: 'upload',
       operation: 'start upload',
       method: 'POST',
       target: `/v2/${path}/blobs/uploads/${query}`,
-      scope:
-        start.from === undefined || start.from === path || start.origin !== undefined
-          ? scope
-          : { ...scope, mountFrom: start.from },
+      scope,
     },
     signal,
   );
-  if (answer.status === 201 && start.mount !== undefined) return { kind: 'mounted' };
-  if (answer.status === 202) {
-    return { kind: 'session', location: uploadLocation(answer.url, answer.header('location')) };
-  }
-  if (start.mount !== undefined && MOUNT_REFUSALS.has(answer.status)) {
-    return { kind: 'mount-refused', answer };
-  }
-  throw failure(answer, asked(target, 'start upload'));
 }
 
-function uploadQuery({ mount, from, origin }: UploadStart): string {
-  if (mount === undefined) return '';
-  const where = [
-    ...(from === undefined ? [] : [`&from=${encodeURIComponent(from)}`]),
-    ...(origin === undefined ? [] : [`&origin=${encodeURIComponent(origin)}`]),
-  ];
-  return `?mount=${requireDigest(mount)}${where.join('')}`;
+/** Where to send the bytes; undefined: no session was begun. */
+function sessionOf(answer: Answer): NextHop | undefined {
+  return answer.status === 202 ? uploadLocation(answer.url, answer.header('location')) : undefined;
 }
 
 /**

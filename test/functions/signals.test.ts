@@ -40,20 +40,23 @@ describe('signals', () => {
     });
   }
 
-  it("take over from the framework's handlers, and from no others", async () => {
-    const { code, output } = await signalled(
-      `${head}
-      function sendCrashResponse() { process.exit(9); }
-      takeOverSignals(process, async () => { await delay(50); console.log('shut down'); });
-      process.on('SIGTERM', () => { sendCrashResponse(); });
-      process.on('SIGTERM', () => { console.log('another'); });
-      await delay(20);
-      console.log('ready');`,
-      'SIGTERM',
-    );
-    assert.equal(code, 0);
-    assert.match(output, /another[\s\S]*shut down/);
-  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`take over from the framework's handlers of ${signal}, and from no others`, async () => {
+      const { code, output } = await signalled(
+        `${head}
+        function sendCrashResponse(code) { if (code !== 0) process.exit(9); }
+        takeOverSignals(process, async () => { await delay(50); console.log('shut down'); });
+        process.on('${signal}', () => { sendCrashResponse(); });
+        process.on('${signal}', () => { console.log('another'); });
+        process.on('exit', (code) => { sendCrashResponse(code); console.log('exit'); });
+        await delay(20);
+        console.log('ready');`,
+        signal,
+      );
+      assert.equal(code, 0);
+      assert.match(output, /another[\s\S]*shut down[\s\S]*exit/);
+    });
+  }
 
   it('end with 1 where the shut-down fails', async () => {
     const { code } = await signalled(

@@ -52,6 +52,12 @@ describe('start', () => {
     ],
     ['the job without anything to do', 'functions/job.ts', {}, /--image/],
     [
+      'the job with an option that is none',
+      'functions/job.ts',
+      { DESTINATION_REGISTRY: 'r.example/m', EVENT: '{', HTTPS_PROXY: 'http://p' },
+      /^proxy variables are ignored: HTTPS_PROXY\n.*EVENT/,
+    ],
+    [
       'the job with an event that is none',
       'functions/job.ts',
       { DESTINATION_REGISTRY: 'r.example/m', EVENT: '{' },
@@ -66,7 +72,7 @@ describe('start', () => {
       });
       assert.equal(status, 2, stderr);
       assert.equal(stdout, '');
-      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+      assert.equal(stderr.trim().split('\n').length, 'HTTPS_PROXY' in given ? 2 : 1, stderr);
       assert.match(stderr, line);
     });
   }

@@ -44,8 +44,10 @@ async function run(
   const ran = await runEvent(
     { ...config, event },
     {
-      ...jobContext(({ event: { data } }) => {
+      ...jobContext(({ event: { data }, observer }) => {
         reasons.push(data.reason);
+        if (!(report instanceof MirrorError))
+          report.records.forEach((record) => observer?.onRecord?.(record));
         if (report instanceof MirrorError) throw report;
         return report;
       }),
@@ -86,6 +88,21 @@ describe('run of one event', () => {
     const { letters, result } = await run({ number: 3, isLast: true }, sampleReport());
     assert.equal(letters.length, 0);
     assert.equal(result.repositories[0]?.image, 'ghcr.io/stefanprodan/podinfo');
+  });
+
+  it('is told in full as JSON alone: each tag, or why there is none', async () => {
+    const report = sampleReport([sampleRecord()]);
+    const fault = new MirrorError('SERVER_ERROR', 'x');
+    for (const [argv, came, told] of [
+      [[], report, { report }],
+      [['-o', 'json'], report, { report, records: [sampleRecord()] }],
+      [['-o', 'json'], fault, { fault }],
+    ] as const) {
+      const { result } = await run(undefined, came, { argv });
+      const [{ image, durationMs, ...rest } = assert.fail()] = result.repositories;
+      assert.deepEqual(rest, told);
+      assert.ok(image !== '' && durationMs >= 0 && durationMs < 60_000);
+    }
   });
 
   it('publishes nothing in a dry run', async () => {

@@ -106,8 +106,8 @@ describe('republishing', () => {
     ];
     republishing.receive(first);
     await settled();
-    republishing.receive(back);
-    republishing.receive(next);
+    for (const message of [back, next]) republishing.receive(message);
+    republishing.receive({ ...back, nack: () => undefined });
     await republishing.stop();
     assert.deepEqual(
       loops.map(({ code, field }) => [code, field]),
@@ -115,6 +115,13 @@ describe('republishing', () => {
     );
     assert.equal(published.length, 1);
     assert.deepEqual([first.settled, back.settled, next.settled], ['acked', 'nacked', 'nacked']);
+  });
+
+  it('stops where what it publishes comes back before the answer to it', async () => {
+    const { republishing, loops } = rig([]);
+    republishing.receive(messageOf(event, 'new-1'));
+    await republishing.stop();
+    assert.equal(loops.length, 1);
   });
 
   it('keeps what does not match, and hands it back at the end', async () => {

@@ -393,6 +393,7 @@ describe('manifest', () => {
       OCI_MANIFEST,
     ],
     ['another schema version', { ...IMAGE, schemaVersion: 1 }, OCI_MANIFEST],
+    ['another schema version of an index', { ...INDEX, schemaVersion: 1 }, OCI_INDEX],
     ['a mediaType that is no text', { ...IMAGE, mediaType: 2 }, OCI_MANIFEST],
     ['no manifests', { schemaVersion: 2 }, OCI_INDEX],
     ['no fsLayers', { schemaVersion: 1 }, DOCKER_SCHEMA1],
