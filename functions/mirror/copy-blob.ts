@@ -165,8 +165,8 @@ export class BlobCopier {
       cutFlowAtMs = this.#flows.get(key)?.flowsSinceMs ?? Number.POSITIVE_INFINITY;
     };
     if (lastStart.aborted) onLastStart();
-    lastStart.addEventListener('abort', onLastStart, { once: true });
-    signal.addEventListener('abort', onCut, { once: true });
+    lastStart.addEventListener('abort', onLastStart);
+    signal.addEventListener('abort', onCut);
     const wishes = this.#wishes.get(key) ?? new Set();
     this.#wishes.set(key, wishes.add(wish));
     try {

@@ -17,8 +17,9 @@ const CLOUD_TRACE_CONTEXT = /^([0-9a-f]{32})\/(\d{1,20})(?:;o=(\d))?$/i;
  * absent or malformed.
  */
 export function traceparentOf(cloudTraceContext: string | undefined): string | undefined {
-  const [, traceId, span, options = '0'] = CLOUD_TRACE_CONTEXT.exec(cloudTraceContext ?? '') ?? [];
-  if (traceId === undefined || span === undefined) return undefined;
+  const [, traceId, span = '', options = '0'] =
+    CLOUD_TRACE_CONTEXT.exec(cloudTraceContext ?? '') ?? [];
+  if (traceId === undefined) return undefined;
   const spanId = BigInt(span).toString(16).padStart(16, '0');
   if (spanId.length > 16) return undefined;
   const sampled = (Number(options) & 1) === 1;
@@ -33,9 +34,9 @@ export function traceFields(
   traceparent: unknown,
   projectId: string | undefined,
 ): TraceFields | undefined {
-  const [, traceId, spanId, flags] =
+  const [, traceId, spanId = '', flags = ''] =
     typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : [];
-  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  if (traceId === undefined) return undefined;
   return {
     'logging.googleapis.com/trace':
       projectId === undefined ? traceId : `projects/${projectId}/traces/${traceId}`,

@@ -80,6 +80,18 @@ describe('loadKubeAccess', () => {
     assert.equal(loadKubeAccess(file, {}).config.getCurrentUser()?.token, 't');
   });
 
+  for (const [change, why] of [
+    [{ current: '' }, 'it has no current context'],
+    [{ context: ['x', { cluster: 'c', user: 'other' }] }, 'its context names no user'],
+    [{ cluster: ['c', 'c.example'] }, 'its server is no URL'],
+  ] as const) {
+    it(`refuses one because ${why}`, async () => {
+      const file = await written('refused', { ...whole({ token: 't' }), ...change });
+      const { message, cause } = faultOf('KUBECONFIG_INVALID', () => loadKubeAccess(file, {}));
+      assert.ok(`${message} ${String(cause)}`.includes(why), message);
+    });
+  }
+
   it('finds a token file and a plugin relative to the file that names them', async () => {
     await mkdir(join(folder, 'deep'), { recursive: true });
     const token = await written('deep/token-file', whole({ tokenFile: 'token' }));

@@ -41,6 +41,8 @@ describe('CredentialSource', () => {
     const source = new CredentialSource();
     const fault = await faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ tokenFile }));
     assert.ok(fault.message.includes(tokenFile));
+    await writeFile(tokenFile, ' \n');
+    await faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ tokenFile }));
     await writeFile(tokenFile, 'here');
     assert.deepEqual(await source.get({ tokenFile }), { token: 'here' });
   });

@@ -5,6 +5,12 @@ import { list, text } from '../../../functions/options/option.ts';
 import { parseOptions } from '../../../functions/options/parser.ts';
 
 describe('text', () => {
+  it('has of its words what it was given', () => {
+    const bare = text({ sentence: 'S.' });
+    for (const name of ['flag', 'short', 'env']) assert.equal(name in bare, false, name);
+    assert.deepEqual([bare.placeholder, bare.repeatable], ['TEXT', false]);
+  });
+
   it('runs its check and reports what that says under the name given', () => {
     const table = {
       image: text({

@@ -72,8 +72,12 @@ describe('subscription', () => {
     await broker.admin.createSubscription('one', 'pushing', {
       pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' },
     });
-    for (const name of ['absent', 'pushing']) {
-      await rejection(readSubscription(broker.client, name, NEVER), 'PULL_FAILED');
+    for (const [name, why] of [
+      ['absent', /^pull absent: 5 NOT_FOUND/],
+      ['pushing', /^pull pushing: it pushes to http:\/\/127\.0\.0\.1:9\/ and cannot be pulled$/],
+    ] as const) {
+      const refused = readSubscription(broker.client, name, NEVER);
+      assert.match((await rejection(refused, 'PULL_FAILED')).message, why);
     }
   });
 

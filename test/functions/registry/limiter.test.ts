@@ -188,9 +188,14 @@ describe('adaptive limiter', () => {
 
   it('believes no pause beyond 10 minutes and shortens none', async () => {
     const timing = fakeTiming();
-    const limiter = new AdaptiveLimiter({ timing });
+    const told: number[] = [];
+    const limiter = new AdaptiveLimiter({ timing, onPause: (untilMs) => told.push(untilMs) });
+    limiter.close(2);
+    limiter.close(1);
+    assert.deepEqual(told, [timing.now() + 2]);
     limiter.close(1e12);
     limiter.close(1);
+    assert.equal(told.length, 1);
     await timing.pass(10 * 60_000 - 1);
     await rejection(limiter.acquire(undefined, NEVER), 'RATE_LIMITED');
     await timing.pass(1);

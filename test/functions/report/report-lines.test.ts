@@ -84,6 +84,7 @@ describe('line of a repository', () => {
       /900 held/,
     );
     assert.match(line({ sourceUnlisted: 'FORBIDDEN' }), /no signatures by tag: .* FORBIDDEN/);
+    assert.equal(repositoryLine({ image: 'x', durationMs: 1 }), 'x: nothing was done');
     const fault = new MirrorError('NETWORK', 'gone');
     assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');
   });
@@ -108,13 +109,27 @@ describe('what is left aside', () => {
 });
 
 describe('summary', () => {
+  const run = {
+    startedAt: new Date(1000),
+    finishedAt: new Date(3500),
+    dryRun: false,
+    destinationRegistry: 'r.example',
+  };
+
+  it('says so where nothing was done', () => {
+    assert.deepEqual(summaryLines({ ...run, repositories: [] }), [
+      '0 repositories: no tags; 0 B in 2.5 s',
+    ]);
+    const repositories = [{ image: 'a', durationMs: 1, report: sampleReport([sampleRecord()]) }];
+    assert.deepEqual(summaryLines({ ...run, repositories }), [
+      '1 repository: 1 copied; 0 B in 2.5 s',
+    ]);
+  });
+
   it('counts outcomes', () => {
     const fault = new MirrorError('UNAUTHORIZED', 'x');
     const lines = summaryLines({
-      startedAt: new Date(0),
-      finishedAt: new Date(2500),
-      dryRun: false,
-      destinationRegistry: 'r.example',
+      ...run,
       repositories: [
         {
           image: 'a',
@@ -126,10 +141,11 @@ describe('summary', () => {
           ]),
         },
         { image: 'b', durationMs: 1, fault: new MirrorError('NETWORK', 'x') },
+        { image: 'c', durationMs: 1, report: sampleReport([], { leftAside: 1 }) },
       ],
     });
     assert.deepEqual(lines, [
-      '2 repositories (2 with failures): 1 copied, 2 failed; 1.5 kB in 2.5 s; 3 platforms left out',
+      '3 repositories (2 with failures): 1 copied, 2 failed, 1 of the skipped left aside; 1.5 kB in 2.5 s; 3 platforms left out',
     ]);
   });
 });

@@ -7,7 +7,7 @@ import {
   receivedEvent,
   type EncodedEvent,
 } from '../../../functions/contract/codec.ts';
-import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
+import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
@@ -266,15 +266,32 @@ describe('subscriber', () => {
     assert.equal(most, 2);
   });
 
-  it('gives the delivery a deadline that counts from the arrival', async () => {
-    let earlyUntilMs = 0;
-    const { subscriber } = rig(({ deadline }) => {
-      ({ earlyUntilMs } = deadline);
-      return sampleReport();
-    });
+  it('gives the delivery a deadline that counts from the arrival, and takes it back', async () => {
+    let [earlyUntilMs, timers, most] = [0, 0, 0];
+    const timing: Timing = {
+      now: SYSTEM_TIMING.now,
+      setTimer: (delayMs, action) => {
+        timers += 1;
+        const stop = SYSTEM_TIMING.setTimer(delayMs, action);
+        return () => {
+          timers -= 1;
+          stop();
+        };
+      },
+    };
+    const { subscriber } = rig(
+      ({ deadline }) => {
+        ({ earlyUntilMs } = deadline);
+        most = timers;
+        return sampleReport();
+      },
+      { timing },
+    );
     const arrivedAtMs = Date.now() - 50_000;
     await subscriber.handle(wrapped(sampleEvent()), { arrivedAtMs });
     assert.equal(earlyUntilMs, arrivedAtMs + 20_000);
+    assert.ok(most > 0);
+    assert.equal(timers, 0);
   });
 
   it('links its lines to the trace and the execution', async () => {
@@ -306,7 +323,9 @@ describe('subscriber', () => {
   });
 
   it('acknowledges an event of Flux that asks for nothing', async () => {
-    const { subscriber, works, letters } = rig(() => sampleReport(), { acceptFluxEvents: true });
+    const { subscriber, works, letters, lines } = rig(() => sampleReport(), {
+      acceptFluxEvents: true,
+    });
     const flux = {
       involvedObject: { kind: 'Kustomization', namespace: 'a', name: 'b' },
       reportingController: 'kustomize-controller',
@@ -314,5 +333,9 @@ describe('subscriber', () => {
     const data = Buffer.from(JSON.stringify(flux)).toString('base64');
     await subscriber.handle({ message: { data } }, { arrivedAtMs: Date.now() });
     assert.deepEqual([works.length, letters.length], [0, 0]);
+    assert.deepEqual(
+      lines.map(({ message }) => message),
+      ['an event of Flux asks for nothing'],
+    );
   });
 });
