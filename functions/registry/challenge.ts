@@ -11,6 +11,7 @@ const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const PARAMETER =
   /([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|((?:[^\s",;=][^\s",;]*)?))(?=[ \t]*(?:[,;]|$))/y;
 const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y;
+const GAP = /[ \t]+/y;
 /** Some write semicolons between parameters, as in other headers. */
 const SEPARATOR = /[ \t]*(?:[,;][ \t]*)*/y;
 /** Longest header that is read; the transport takes 16 KiB of headers in all. */
@@ -23,17 +24,17 @@ const MAX_LENGTH = 16 * 1024;
 export function parseChallenges(header: string | undefined): readonly Challenge[] {
   const text = (header ?? '').slice(0, MAX_LENGTH);
   const found: Challenge[] = [];
-  let at = skip(SEPARATOR, text, 0);
+  let at = pastSeparator(text, 0);
   while (at < text.length) {
     const scheme = match(TOKEN, text, at);
     if (scheme === undefined) break;
     at += scheme[0].length;
     const parameters = new Map<string, string>();
-    const gap = /^[ \t]+/.exec(text.slice(at))?.[0].length ?? 0;
-    if (gap > 0) at = readParameters(text, at + gap, parameters);
+    const gap = match(GAP, text, at);
+    if (gap !== undefined) at = readParameters(text, at + gap[0].length, parameters);
     found.push({ scheme: scheme[0].toLowerCase(), parameters });
-    const next = skip(SEPARATOR, text, at);
-    if (next === at && at < text.length) break;
+    const next = pastSeparator(text, at);
+    if (next === at) break;
     at = next;
   }
   return found;
@@ -48,11 +49,11 @@ function readParameters(text: string, start: number, into: Map<string, string>):
       const token68 = into.size === 0 ? match(TOKEN68, text, at) : undefined;
       return token68 === undefined ? at : at + token68[0].length;
     }
-    const name = (parameter[1] ?? '').toLowerCase();
-    const value = parameter[2]?.replace(/\\(.)/g, '$1') ?? parameter[3] ?? '';
-    if (!into.has(name)) into.set(name, value);
-    const end = at + parameter[0].length;
-    at = skip(SEPARATOR, text, end);
+    const [whole, name = '', quoted, bare = ''] = parameter;
+    const value = quoted?.replace(/\\(.)/g, '$1') ?? bare;
+    if (!into.has(name.toLowerCase())) into.set(name.toLowerCase(), value);
+    const end = at + whole.length;
+    at = pastSeparator(text, end);
     if (at === end || match(PARAMETER, text, at) === undefined) return end;
   }
 }
@@ -62,8 +63,11 @@ function match(pattern: RegExp, text: string, at: number): RegExpExecArray | und
   return pattern.exec(text) ?? undefined;
 }
 
-function skip(pattern: RegExp, text: string, at: number): number {
-  return at + (match(pattern, text, at)?.[0].length ?? 0);
+/** It may be empty, and so always matches. */
+function pastSeparator(text: string, at: number): number {
+  SEPARATOR.lastIndex = at;
+  SEPARATOR.test(text);
+  return SEPARATOR.lastIndex;
 }
 
 /** What a challenge says that a token is needed for (distribution, "Token Scope Documentation"). */
@@ -92,8 +96,8 @@ export function scopesOf(challenge: Challenge | undefined): readonly ResourceSco
     .split(/[ \t]+/)
     .slice(0, MAX_SCOPES)
     .flatMap((scope) => {
-      const [, type, name, actions] = SCOPE.exec(scope) ?? [];
-      if (type === undefined || name === undefined || actions === undefined) return [];
+      const [, type, name = '', actions = ''] = SCOPE.exec(scope) ?? [];
+      if (type === undefined) return [];
       return [{ type, name, actions: actions.split(',') }];
     });
 }

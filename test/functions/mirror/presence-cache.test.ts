@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { PresenceCache, pathOf } from '../../../functions/mirror/presence-cache.ts';
-import { FakeDestination } from './fakes.ts';
+import { FakeDestination, FakeSource } from './fakes.ts';
 
 const BELIEVED_MS = 15 * 60_000;
 
@@ -48,6 +48,8 @@ describe('PresenceCache', () => {
     const presence = new PresenceCache(() => nowMs);
     presence.addBlob(one, DIGEST);
     presence.addManifest(one.name, DIGEST);
+    nowMs = BELIEVED_MS - 1;
+    assert.equal(presence.hasBlob(one, DIGEST), true);
     nowMs = BELIEVED_MS;
     assert.equal(presence.hasBlob(one, DIGEST), false);
     assert.equal(presence.otherHolder(two, DIGEST), undefined);
@@ -73,14 +75,67 @@ describe('PresenceCache', () => {
     assert.equal(presence.hasBlob(one, 'blob 0'), false);
     assert.equal(presence.hasBlob(one, 'blob 1'), true);
     assert.equal(presence.hasBlob(one, 'blob 100000'), true);
+    // What is learnt again is no fact more, and the newest.
+    presence.addBlob(one, 'blob 1');
+    presence.forgetBlob(one, 'blob 3');
+    for (const digest of ['new', 'newer']) presence.addBlob(one, digest);
+    assert.deepEqual(
+      ['blob 1', 'blob 2', 'blob 4'].map((digest) => presence.hasBlob(one, digest)),
+      [true, false, true],
+    );
   });
 
   it('bounds manifests too', () => {
     const presence = new PresenceCache(() => 0);
     for (let index = 0; index < 100_000; index += 1) presence.addManifest('old', `m ${index}`);
+    presence.addManifest('old', 'm 7');
+    presence.forgetManifest('old', 'm 7');
+    presence.addManifest('old', 'm 7');
+    assert.equal(presence.hasManifest('old', 'm 0'), true);
     presence.addManifest('new', 'one more');
     assert.equal(presence.hasManifest('old', 'm 0'), false);
     assert.equal(presence.hasManifest('new', 'one more'), true);
+  });
+
+  it('remembers what is true of one host, repository or pair of them', () => {
+    const presence = new PresenceCache(() => 0);
+    const source = new FakeSource();
+    presence.setImmutable(one.name);
+    presence.addMount(source, one);
+    assert.deepEqual(
+      [one, two].map(({ name }) => presence.isImmutable(name)),
+      [true, false],
+    );
+    assert.deepEqual(
+      [one, two].map((there) => presence.mounts(source, there)),
+      [true, false],
+    );
+    assert.equal(presence.wantsWholeIndexes(one.host), false);
+    assert.deepEqual(
+      [1, 2].map(() => presence.setWantsWholeIndexes(one.host)),
+      [true, false],
+    );
+    assert.deepEqual(
+      [one, far].map(({ host }) => presence.wantsWholeIndexes(host)),
+      [true, false],
+    );
+  });
+
+  it('believes for a while that a host has no lists under tags: at a refusal, or two errors', () => {
+    let nowMs = 0;
+    const presence = new PresenceCache(() => nowMs);
+    assert.equal(presence.refusedReferrersTag('a', true), false);
+    assert.equal(presence.refusesReferrersTags('a'), false);
+    assert.equal(presence.refusedReferrersTag('a', true), true);
+    assert.equal(presence.refusedReferrersTag('b', false), true);
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((host) => presence.refusesReferrersTags(host)),
+      [true, true, false],
+    );
+    presence.setAnswersReferrersTags('c');
+    assert.equal(presence.refusedReferrersTag('c', false), false);
+    nowMs = BELIEVED_MS;
+    assert.equal(presence.refusesReferrersTags('a'), false);
   });
 
   it('remembers who keeps lists of referrers', () => {

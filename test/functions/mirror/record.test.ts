@@ -5,8 +5,10 @@ import { MirrorError } from '../../../functions/errors.ts';
 import type { DecidedStep } from '../../../functions/mirror/resolve-plan.ts';
 import type { Outcome } from '../../../functions/mirror/outcome.ts';
 import {
+  backupRecord,
   failedRecord,
   followerRecord,
+  leftAsideRecord,
   tagRecord,
   untouchedRecord,
 } from '../../../functions/mirror/record.ts';
@@ -14,6 +16,12 @@ import { TransferStats } from '../../../functions/mirror/transfer-stats.ts';
 
 const tag = 'v1';
 const [digest, previousDigest] = ['sha256:new', 'sha256:old'];
+
+/** What every record says where nothing was moved. */
+const NOTHING = {
+  ...{ tag, bytesUploaded: 0, durationMs: 0 },
+  blobs: { uploaded: 0, mounted: 0, present: 0 },
+};
 
 const STEPS: readonly (readonly [DecidedStep, Outcome, Outcome])[] = [
   [{ tag, action: 'copy', reason: 'Missing' }, 'would-copy', 'would-copy'],
@@ -40,6 +48,8 @@ describe('untouchedRecord', () => {
     it(`calls the step ${step.action} ${outcome}, in a dry run ${dryOutcome}`, () => {
       assert.equal(untouchedRecord(step, false).outcome, outcome);
       assert.equal(untouchedRecord(step, true).outcome, dryOutcome);
+      const hasFault = step.action === 'refuse' || step.action === 'fail';
+      assert.equal('fault' in untouchedRecord(step, false), hasFault);
     });
   }
 
@@ -62,10 +72,7 @@ describe('untouchedRecord', () => {
     const none = untouchedRecord(step, false);
     const found = untouchedRecord({ ...step, platformsLeftOut: 2, noPlatformMatched: true }, false);
     assert.deepEqual(found, { ...none, platformsLeftOut: 2, noPlatformMatched: true });
-    assert.deepEqual(none, {
-      ...{ tag, outcome: 'skipped', reason: 'Identical' },
-      ...{ bytesUploaded: 0, blobs: { uploaded: 0, mounted: 0, present: 0 }, durationMs: 0 },
-    });
+    assert.deepEqual(none, { ...NOTHING, outcome: 'skipped', reason: 'Identical' });
   });
 
   it('gives a refused tag a code', () => {
@@ -73,8 +80,7 @@ describe('untouchedRecord', () => {
     assert.equal(refused.fault?.code, 'TAG_INVALID');
     const failure = new MirrorError('NETWORK', '');
     const failing = untouchedRecord({ tag, action: 'fail', fault: failure }, false);
-    assert.equal(failing.fault, failure);
-    assert.equal(failing.reason, 'NETWORK');
+    assert.deepEqual(failing, { ...NOTHING, outcome: 'failed', reason: 'NETWORK', fault: failure });
   });
 });
 
@@ -120,6 +126,19 @@ describe('records of work', () => {
     const fault = new MirrorError('NETWORK', '');
     const failing = followerRecord({ ...follower, ending: { outcome: 'failed', fault } }, 9);
     assert.equal(failing.outcome, 'failed');
+    assert.equal(failing.fault, fault);
     assert.equal(failing.subject, digest);
+  });
+
+  it('tell nothing of what there is none of', () => {
+    const copied = { outcome: 'copied', reason: 'Missing' } as const;
+    assert.deepEqual(tagRecord(tag, copied, new TransferStats(), 0), { ...NOTHING, ...copied });
+    const backup = { outcome: 'skipped', reason: 'BackupTag' } as const;
+    assert.deepEqual(backupRecord(tag), { ...NOTHING, ...backup });
+    const aside = { tag, reason: 'SubjectUnchanged' } as const;
+    assert.deepEqual(leftAsideRecord(aside), {
+      ...{ ...NOTHING, ...aside, outcome: 'skipped' },
+    });
+    assert.equal(leftAsideRecord({ ...aside, subject: digest }).subject, digest);
   });
 });

@@ -10,6 +10,7 @@ import {
 } from '../../../functions/registry/failure.ts';
 
 const URL_ASKED = new URL('https://r.example.com/v2/a/blobs/uploads/session?state=secret');
+const REDACTED = 'https://r.example.com/v2/a/blobs/uploads/REDACTED?state=REDACTED';
 const ASKED = { operation: 'put blob', side: 'destination' } as const;
 const DIGEST = `sha256:${'1'.repeat(64)}`;
 
@@ -22,13 +23,17 @@ describe('failure', () => {
   for (const [seconds, words] of [
     [59, undefined],
     [60, 'in 1 minutes'],
+    [60.001, 'in 2 minutes'],
     [7140, 'in 119 minutes'],
     [7200, 'in 2 hours'],
+    [7260, 'in 3 hours'],
     [172_740, 'in 48 hours'],
     [172_800, 'in 2 days'],
+    [172_860, 'in 3 days'],
   ] as const) {
     it(`tells a pause of ${seconds} s ${words ?? 'to nobody'}`, () => {
-      const { message } = failure(answer(429), ASKED, undefined, seconds * 1000);
+      const { message, retryAfterMs } = failure(answer(429), ASKED, undefined, seconds * 1000);
+      assert.equal(retryAfterMs, seconds * 1000);
       assert.equal(/, to be asked again (in .*)$/.exec(message)?.[1], words);
     });
   }
@@ -70,7 +75,10 @@ describe('failure', () => {
       [fault.operation, fault.side, fault.status, fault.registryCodes, fault.digests],
       ['put blob', 'destination', 400, ['BLOB_UNKNOWN'], [DIGEST]],
     );
-    assert.equal(fault.url, 'https://r.example.com/v2/a/blobs/uploads/REDACTED?state=REDACTED');
+    assert.equal(fault.url, REDACTED);
+    assert.equal(fault.message, 'status 400: BLOB_UNKNOWN no blob');
+    assert.equal(failure(answer(400, [{ message: 'no' }]), ASKED).message, 'status 400: no');
+    assert.equal(failure(answer(400), ASKED).message, 'status 400');
   });
 
   it('completes a fault by what was asked and keeps what it knows', () => {
@@ -80,9 +88,21 @@ describe('failure', () => {
       URL_ASKED,
     );
     assert.deepEqual(
-      [bare.code, bare.operation, bare.side, bare.retryAfterMs, bare.digests],
-      ['NETWORK', 'put blob', 'destination', 5, [DIGEST]],
+      [bare.code, bare.operation, bare.side, bare.url, bare.retryAfterMs, bare.digests],
+      ['NETWORK', 'put blob', 'destination', REDACTED, 5, [DIGEST]],
     );
+    for (const part of [
+      { operation: 'get blob', side: 'source' },
+      { operation: 'get blob', url: 'https://s/' },
+      { side: 'source', url: 'https://s/' },
+    ] as const) {
+      const { operation, side, url } = located(
+        new MirrorError('NETWORK', 'x', part),
+        ASKED,
+        URL_ASKED,
+      );
+      assert.deepEqual({ operation, side, url }, { ...ASKED, url: REDACTED, ...part });
+    }
     const known = new MirrorError('DIGEST_MISMATCH', 'x', {
       operation: 'get blob',
       side: 'source',
