@@ -125,7 +125,12 @@ function valueAfter(
   next: string | undefined,
   byFlag: ReadonlyMap<string, unknown>,
 ): string | undefined {
-  return next !== undefined && byFlag.has(next.split('=', 1)[0] ?? '') ? undefined : next;
+  return next !== undefined && byFlag.has(flagIn(next)) ? undefined : next;
+}
+
+/** The flag of `--flag` and of `--flag=value`. */
+function flagIn(argument: string): string {
+  return argument.replace(/=.*$/s, '');
 }
 
 function withoutValue(name: string): MirrorError {
@@ -133,7 +138,7 @@ function withoutValue(name: string): MirrorError {
 }
 
 function unknownOption(argument: string, flags: readonly string[]): MirrorError {
-  const written = argument.split('=')[0] ?? argument;
+  const written = flagIn(argument);
   const near = flags.find((flag) => flag.startsWith(written) || written.startsWith(flag));
   const hint = near === undefined ? '--help lists the options' : `did you mean ${near}?`;
   return new MirrorError('OPTION_INVALID', `${written} is no option: ${hint}`, { field: written });

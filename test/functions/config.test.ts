@@ -2,20 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { readJobConfig, readSubscriberConfig } from '../../functions/config.ts';
-import { MirrorError } from '../../functions/errors.ts';
+import { thrown } from '../faults.ts';
 
 const REGISTRY = 'europe-docker.pkg.dev/acme/mirror';
 
 function refusedField(read: () => unknown): string {
-  try {
-    read();
-  } catch (error) {
-    assert.ok(error instanceof MirrorError);
-    assert.equal(error.code, 'OPTION_INVALID');
-    assert.doesNotMatch(error.message, /\n/);
-    return error.field ?? '';
-  }
-  return assert.fail('nothing was refused');
+  const { message, field } = thrown(read, 'OPTION_INVALID');
+  assert.doesNotMatch(message, /\n/);
+  return field ?? '';
 }
 
 describe('subscriber configuration', () => {
@@ -112,6 +106,91 @@ describe('subscriber configuration', () => {
       );
     });
   }
+});
+
+describe('options that do nothing, or do not go together', () => {
+  const job = 'projects/p/locations/l/jobs/j';
+  const service: readonly [sentence: string, env: Record<string, string>][] = [
+    [
+      'JOB has no effect: it is never started where JOB_THRESHOLD_BYTES is -1',
+      { JOB: job, JOB_THRESHOLD_BYTES: '-1' },
+    ],
+    ['JOB_THRESHOLD_BYTES has no effect: it needs JOB', { JOB_THRESHOLD_BYTES: '5' }],
+    ['RUN_API_ENDPOINT has no effect: it needs JOB', { RUN_API_ENDPOINT: 'http://localhost:80' }],
+    ['BATCH_TAGS has no effect: it needs BULK_TOPIC', { BATCH_TAGS: '5' }],
+    [
+      'DOCKER_CONFIG_FILE has no effect: it is used for ALLOWED_SOURCES, and there are none',
+      { DOCKER_CONFIG_FILE: '/dev/null' },
+    ],
+  ];
+  for (const [sentence, env] of service) {
+    it(`are refused: ${sentence}`, () => {
+      const read = (): unknown =>
+        readSubscriberConfig([], { DESTINATION_REGISTRY: REGISTRY, ...env });
+      assert.equal(thrown(read, 'OPTION_INVALID').message, sentence);
+    });
+  }
+
+  it('are taken where they do something', () => {
+    for (const env of [
+      { JOB_THRESHOLD_BYTES: '-1' },
+      { JOB: job, JOB_THRESHOLD_BYTES: '0', RUN_API_ENDPOINT: 'http://localhost:80' },
+      { BATCH_TAGS: '5', BULK_TOPIC: 'bulk' },
+      { DOCKER_CONFIG_FILE: '/dev/null', ALLOWED_SOURCES: 'ghcr.io/*' },
+      { DOCKER_CONFIG_FILE: '/dev/null', K_SERVICE: 'mirror' },
+      { DOCKER_CONFIG_FILE: '/dev/null', DESTINATION_REGISTRY: 'r.example/m' },
+    ])
+      readSubscriberConfig([], { DESTINATION_REGISTRY: REGISTRY, ...env });
+  });
+
+  const one = ['--image', 'alpine'];
+  const commands: readonly [sentence: string, argv: readonly string[], env?: object][] = [
+    ['--image is required, or EVENT, or --drain; see --help', []],
+    ['--drain cannot be given together with --image', [...one, '--drain=sub']],
+    ['EVENT cannot be given together with --image', one, { EVENT: '{}' }],
+    ['--tag needs --image', ['--drain=sub', '--tag=3']],
+    ['--republish needs --drain', [...one, '--republish=top']],
+    ['--filter needs --republish', ['--drain=sub', '--filter=code=NETWORK']],
+    ['--output json is for --image and EVENT, not for --drain', ['--drain=sub', '--output=json']],
+    [
+      '--drain-idle has no effect: it is for --drain and --republish, not for --image',
+      [...one, '--drain-idle=5s'],
+    ],
+    [
+      '--tag-workers has no effect: it is for --image, EVENT and --drain, not for --republish',
+      ['--drain=sub', '--republish=top', '--tag-workers=2'],
+      { DESTINATION_REGISTRY: '' },
+    ],
+    [
+      '--semver has no effect: it selects nothing beside --tag, which names the tags',
+      [...one, '--tag=3', '--semver=>1'],
+    ],
+    [
+      '--mutable-tags has no effect: it needs --verify=mutable beside --image',
+      [...one, '--verify=all', '--mutable-tags=x'],
+    ],
+    [
+      "--insecure-source has no effect: it has 'ghcr.io/*', which no --image matches",
+      [...one, '--insecure-source=ghcr.io/*'],
+    ],
+  ];
+  for (const [sentence, argv, env] of commands) {
+    it(`are refused at the command line: ${sentence}`, () => {
+      const read = (): unknown => readJobConfig(argv, { DESTINATION_REGISTRY: REGISTRY, ...env });
+      assert.equal(thrown(read, 'OPTION_INVALID').message, sentence);
+    });
+  }
+
+  it('has a person say what is verified, and events the default', () => {
+    const env = { DESTINATION_REGISTRY: REGISTRY };
+    for (const [argv, verify, verifyTags] of [
+      [one, undefined, 'mutable'],
+      [[...one, '--verify=all'], 'all', 'all'],
+    ] as const) {
+      const config = readJobConfig(argv, env);
+      assert.deepEqual([config.verify, config.verifyTags], [verify, verifyTags]);
+    }
+  });
 });
 
 describe('hosts of options', () => {

@@ -28,6 +28,19 @@ describe('optional', () => {
 });
 
 describe('wrong', () => {
+  for (const [value, shown] of [
+    [undefined, 'absent'],
+    [null, 'null'],
+    [[1, 2], 'an array of 2'],
+    ['x'.repeat(81), `'${'x'.repeat(80)}'`],
+    [{}, 'an object'],
+    [5, 'a number'],
+  ] as const) {
+    it(`shows ${shown}`, () => {
+      assert.equal(wrong('data.a', 'a text', value).message, `data.a wants a text, not ${shown}`);
+    });
+  }
+
   it('shows a text cut and cleaned, and no object', () => {
     const shown = wrong('data.image', 'a name', `\u001b${'x'.repeat(600)}`);
     assert.ok(shown.message.length < 160);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { list, text } from '../../../functions/options/option.ts';
+import { duration, integer, list, text } from '../../../functions/options/option.ts';
 import { parseOptions } from '../../../functions/options/parser.ts';
+import { thrown } from '../../faults.ts';
 
 describe('text', () => {
   it('has of its words what it was given', () => {
@@ -40,6 +41,34 @@ describe('short', () => {
   it('counts as the flag where that is given too', () => {
     assert.throws(() => parseOptions(table, ['-o', 'json', '--output', 'text'], {}), /--output/);
   });
+});
+
+describe('numbers and times', () => {
+  const table = {
+    count: integer({ flag: '--count', default: 1, min: 1, max: 64, sentence: 'S.' }),
+    time: duration({ flag: '--time', default: '1m', min: '1s', max: '1h', sentence: 'S.' }),
+  };
+  const read = (flag: string): unknown => Object.values(parseOptions(table, [flag], {}));
+
+  it('are taken from the least to the most', () => {
+    assert.deepEqual(read('--count=64'), [64, 60_000]);
+    assert.deepEqual(read('--time=1s'), [1, 1000]);
+    assert.deepEqual(read('--time=1h'), [1, 3_600_000]);
+    assert.deepEqual(read('--time=2s3ms4us5µs6ns'), [1, 2003.009006]);
+  });
+
+  for (const [flag, sentence] of [
+    ['--count=65', "--count wants a whole number from 1 to 64, not '65'"],
+    ['--time=999ms', "--time wants at least 1s, not '999ms'"],
+    ['--time=1h1ns', "--time wants at most 1h, not '1h1ns'"],
+    ['--coun=1', '--coun is no option: did you mean --count?'],
+    ['--count-all=1', '--count-all is no option: did you mean --count?'],
+    ['--other=1=2', '--other is no option: --help lists the options'],
+  ] as const) {
+    it(`are refused: ${sentence}`, () => {
+      assert.equal(thrown(() => read(flag), 'OPTION_INVALID').message, sentence);
+    });
+  }
 });
 
 describe('list', () => {

@@ -96,6 +96,7 @@ describe('parseOptions', () => {
     ['an empty value of its own', ['--topic', ''], '--topic'],
     ['an empty value of a list', ['--tag', ' '], '--tag'],
     ['a flag in place of a value', ['--topic', '--once'], '--topic'],
+    ['a flag with a value in place of a value', ['--topic', '--level=info'], '--topic'],
     ['a flag given twice', ['--topic=a', '--topic=b'], '--topic'],
   ] as const) {
     it(`refuses ${name} by its name`, () => {
