@@ -6,6 +6,7 @@ import { readConfig } from '../../bridge/config.ts';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
+import { faultOfPromise } from './faults.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import { quick, startStandIns, type Line, type StandIns } from './stand-ins.ts';
 
@@ -189,6 +190,11 @@ describe('backfill', () => {
       controller.abort();
     }, 300);
     assert.equal(await running, 1);
+  });
+
+  it('refuses to run where it cannot tell which namespace it is to list', async () => {
+    await faultOfPromise('OPTION_INVALID', run(['--watch-all-namespaces=false']));
+    assert.equal(standIns.events('bulk').length, 0);
   });
 
   it('stops before it begins where it may not publish or list', async () => {

@@ -73,6 +73,13 @@ describe('the bridge’s program', () => {
     });
   }
 
+  /** Who holds the Lease that the bridges compete for. */
+  const holder = (): unknown => {
+    const name = 'imagerepo-mirror-leader-election';
+    const lease = standIns.kubernetes.get('flux-system', name, leases);
+    return (lease?.['spec'] as { readonly holderIdentity?: unknown } | undefined)?.holderIdentity;
+  };
+
   /** Where the bridge serves its health. */
   async function healthOf(program: Program): Promise<string> {
     const served = (): string | undefined =>
@@ -181,12 +188,7 @@ describe('the bridge’s program', () => {
       told.map(({ severity }) => severity),
       ['ERROR'],
     );
-    const lease = standIns.kubernetes.get(
-      'flux-system',
-      'imagerepo-mirror-leader-election',
-      leases,
-    );
-    assert.equal((lease?.['spec'] as { readonly holderIdentity: string }).holderIdentity, '');
+    assert.equal(holder(), '');
   });
 
   it('takes the project of a topic’s full name', async () => {
@@ -212,6 +214,24 @@ describe('the bridge’s program', () => {
     assert.equal(await program.ended, 2);
     assert.match(program.stderr(), /--metrics-addr/);
     server.close();
+  });
+
+  it('gives up the Lease when it is told to end', async () => {
+    const program = start(
+      [
+        '--kubeconfig',
+        standIns.kubeconfig,
+        '--project',
+        'test-project',
+        '--enable-leader-election',
+      ],
+      { RUNTIME_NAMESPACE: 'flux-system' },
+    );
+    await eventually('it leads', () => program.stdout().includes('became leader'));
+    assert.notEqual(holder(), '');
+    program.child.kill('SIGTERM');
+    assert.equal(await program.ended, 0, program.stderr());
+    assert.equal(holder(), '');
   });
 
   it('runs until a signal and ends with 0, having told where it serves', async () => {

@@ -137,6 +137,32 @@ describe('engine', () => {
     assert.deepEqual(hosts, new Set([registries.source.host, registries.destination.host]));
   });
 
+  it('tells of a host that takes whole indexes only', async () => {
+    const env = {
+      DOCKER_CONFIG_FILE: dockerConfig(),
+      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
+      PLATFORMS: 'linux/amd64',
+    };
+    registries.destination.faults.add({
+      path: /demo\/web\/manifests\/\d/,
+      method: 'PUT',
+      times: 1,
+      effect: {
+        kind: 'answer',
+        status: 404,
+        errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', message: 'x' }],
+      },
+    });
+    await withEngine(env, async (engine, lines) => {
+      assert.equal((await mirror(engine, 'demo/web')).counts.copied, 3);
+      const told = lines.filter(({ entry }) => entry === 'whole-indexes');
+      assert.deepEqual(
+        told.map(({ host }) => host),
+        [registries.destination.host],
+      );
+    });
+  });
+
   for (const [option, name, text] of [
     ['SOURCE_CA_FILE', 'that is absent', undefined],
     ['SOURCE_CA_FILE', 'that is empty', ''],

@@ -181,6 +181,29 @@ describe('options that do nothing, or do not go together', () => {
     });
   }
 
+  it('are taken at the command line where they do something', () => {
+    for (const [argv, env] of [
+      [[...one, '--semver=>1']],
+      [[...one, '--verify=mutable', '--mutable-tags=x']],
+      [[...one, '--insecure-source=index.docker.io/*']],
+      [['--drain=sub', '--insecure-source=ghcr.io/*', '--mutable-tags=x']],
+      // One set of variables for all ways in which a job is executed.
+      [one, { CLOUD_RUN_JOB: 'mirror', TASK_MAX_RETRIES: '3' }],
+    ] as const)
+      readJobConfig(argv, { DESTINATION_REGISTRY: REGISTRY, ...env });
+  });
+
+  it('depend on where it runs', () => {
+    for (const [env, deployed] of [
+      [{}, false],
+      [{ K_SERVICE: 'mirror' }, true],
+      [{ CLOUD_RUN_JOB: 'mirror' }, true],
+    ] as const) {
+      const config = readSubscriberConfig([], { DESTINATION_REGISTRY: 'r.example', ...env });
+      assert.deepEqual([config.deployed, config.destinationRegistry], [deployed, 'r.example']);
+    }
+  });
+
   it('has a person say what is verified, and events the default', () => {
     const env = { DESTINATION_REGISTRY: REGISTRY };
     for (const [argv, verify, verifyTags] of [

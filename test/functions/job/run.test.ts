@@ -112,6 +112,7 @@ describe('run of images', () => {
     const absent = await runJob([...image('demo/api'), '--tag', 'absent', ...into('b')]);
     assert.equal(absent.code, 1);
     assert.match(absent.stdout, /^lost /m);
+    assert.match(absent.stderr, /^no such tag \(1\): /m);
   });
 
   it('changes nothing in a dry run', async () => {
@@ -136,8 +137,10 @@ describe('run of images', () => {
   });
 
   it('exits 1 where a repository is not there, and mirrors the others', async () => {
-    const { code } = await runJob([...image('demo/absent'), ...image('demo/legacy'), ...into('e')]);
+    const argv = [...image('demo/absent'), ...image('demo/legacy'), ...into('e')];
+    const { code, stderr } = await runJob(argv);
     assert.equal(code, 1);
+    assert.match(stderr, /^no such repository \(1\): /m);
     assert.equal(Object.keys(tagsOf(registries.destination, 'e/demo/legacy')).length, 3);
   });
 
@@ -501,6 +504,21 @@ describe('drain', () => {
       process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
       await crowd.close();
     }
+  });
+
+  it('waits in haste for what another reader took by its own deadline alone', async () => {
+    const end = processEnd(Date.now);
+    let told = '';
+    const write = (text: string): void => {
+      told += text;
+      if (text.includes('are waited for')) end.tell();
+    };
+    const config = readJobConfig(['--drain', 'bulk', '--drain-idle', '1s'], env());
+    const streams = { stdout: { write }, stderr: { write } };
+    assert.equal(await run({ config, env: env(), end, streams }), 1);
+    // The acknowledgement deadline is Pub/Sub's default of 10 s.
+    assert.match(told, /come back within \d s, which are waited for/);
+    assert.match(told, /stopped before bulk was empty/);
   });
 
   it('fails where the subscription is not there', async () => {

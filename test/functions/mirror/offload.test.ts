@@ -163,6 +163,7 @@ describe('offload', () => {
       .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
     const report = await rig.mirror({}, rig.delivery(30_000));
     assert.deepEqual(outcomes(report), { v1: 'copied', big: 'failed' });
+    assert.equal(recordOf(report, 'big').fault?.code, 'DELIVERY_TOO_SHORT');
     assert.deepEqual(report.unfinished, ['big']);
   });
 
