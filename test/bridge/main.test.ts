@@ -219,10 +219,7 @@ describe('the bridge’s program', () => {
   it('gives up the Lease when it is told to end', async () => {
     const program = start(
       [
-        '--kubeconfig',
-        standIns.kubeconfig,
-        '--project',
-        'test-project',
+        ...['--kubeconfig', standIns.kubeconfig, '--project', 'test-project', ...serving],
         '--enable-leader-election',
       ],
       { RUNTIME_NAMESPACE: 'flux-system' },

@@ -96,6 +96,16 @@ describe('report document', () => {
     assert.equal(error?.code, 'MANIFEST_REFUSED');
   });
 
+  it('says of a repository what there is to say, and no more', () => {
+    const [, gone, unlisted, down] = reportDocument(run).repositories;
+    const told = [gone, unlisted, down].map((one = assert.fail()) =>
+      ['sourceUnlisted', 'platformsLeftOut', 'tags', 'error'].filter((name) => name in one),
+    );
+    assert.deepEqual(told, [['tags'], ['sourceUnlisted', 'tags'], ['error']]);
+    assert.equal(unlisted?.sourceUnlisted, 'FORBIDDEN');
+    assert.equal(down?.error?.code, 'NETWORK');
+  });
+
   it('sums up', () => {
     const { summary } = reportDocument(run);
     assert.equal(summary.repositories, 4);
