@@ -388,11 +388,8 @@ class Mirroring {
     } catch (error) {
       refusal = toMirrorError(error, 'hand off');
     }
-    for (const record of records) {
-      const fault = refusal ?? record.fault;
-      const reason = fault?.code ?? record.reason;
-      this.#ledger.record({ ...record, reason, ...(fault === undefined ? {} : { fault }) });
-    }
+    const why = refusal === undefined ? {} : { reason: refusal.code, fault: refusal };
+    for (const record of records) this.#ledger.record({ ...record, ...why });
     return [];
   }
 

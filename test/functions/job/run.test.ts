@@ -274,6 +274,7 @@ describe('run that must wait', () => {
     );
     assert.equal(code, 1);
     assert.match(stdout, /RATE_LIMITED/);
+    assert.match(stderr, /^RATE_LIMITED at the \w+ \(1\): /m);
     assert.match(stderr, /127\.0\.0\.1:\d+ \(\w+\) asks for a pause of 300 s, until \d{4}-/);
   });
 
