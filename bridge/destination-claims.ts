@@ -73,10 +73,10 @@ export class DestinationClaims {
       const reason = path.code === 'ANNOTATION_INVALID' ? 'AnnotationInvalid' : 'ImageNameInvalid';
       return { reason, message: path.message };
     }
-    const own = this.#byUid.get(object.uid);
-    const holder = this.#byPath.get(own?.path ?? '')?.[0];
+    const collision = this.#collisionOf(object.uid);
     // guard: destination-collision
-    if (own !== undefined && holder !== undefined && holder.image !== own.image) {
+    if (collision !== undefined) {
+      const { own, holder } = collision;
       const message = `${own.namespace}/${own.name} (${own.image}) is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${own.path}`;
       return { reason: 'DestinationCollision', message };
     }
@@ -109,6 +109,14 @@ export class DestinationClaims {
       if (isMirrorError(error)) return error;
       throw error;
     }
+  }
+
+  /** An object's claim, and the one that keeps it from its path. */
+  #collisionOf(uid: string): { readonly own: Claim; readonly holder: Claim } | undefined {
+    const own = this.#byUid.get(uid);
+    if (own === undefined) return undefined;
+    const holder = this.#byPath.get(own.path)?.[0];
+    return holder === undefined || holder.image === own.image ? undefined : { own, holder };
   }
 
   #claimOf(object: ImageRepository): Claim | undefined {
