@@ -86,13 +86,17 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
     // An account of the docker config goes to the host, and below the path, that it stands under. The operator
     // wrote it for this host, perhaps a vendor's project of Google's registries.
     const account = await docker?.credentialFor(host, repository);
-    if (account !== undefined) return account;
+    // One for the whole host may be a vendor's there, who has no say in where the process writes as itself.
+    const isOfHost = account !== undefined && account === (await docker?.credentialFor(host));
+    const isFallback = side === 'destination' && isGoogle(host) && isOfHost;
+    if (account !== undefined && !isFallback) return account;
     // Google's token opens whatever IAM lets the process do: it goes to Google's own registries only.
     const isGoogles = isGoogle(host); // guard: google-hosts-only, without: const isGoogles = true;
     if (!isGoogles) return undefined;
-    // A public image can be read without an identity; nothing can be pushed without one.
-    const token = side === 'source' ? await tokenIfAny() : await googleTokens.accessToken();
-    return token === undefined ? undefined : { kind: 'google', token };
+    // A public image can be read without an identity; nothing can be pushed without any.
+    const mayLack = side === 'source' || isFallback;
+    const token = mayLack ? await tokenIfAny() : await googleTokens.accessToken();
+    return token === undefined ? account : { kind: 'google', token };
   }
 
   /** A URL of http leaves the port 80 out. */

@@ -164,6 +164,22 @@ describe('Google’s token', () => {
     assert.equal(await presented(of, 'source', 'eu.gcr.io'), 'token-1');
   });
 
+  it('goes to the destination before an account of its whole host, which may be a vendor’s', async () => {
+    const rules = { destinationHost: 'gcr.io' };
+    const { of } = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io') });
+    assert.equal(await presented(of, 'destination', 'gcr.io'), 'token-1');
+    const own = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io', 'gcr.io/org') });
+    assert.equal(await presented(own.of, 'destination', 'gcr.io'), 'gcr.io/org');
+    const without = opened({
+      ...rules,
+      dockerConfigFile: dockerConfig('gcr.io'),
+      googleTokens: {
+        accessToken: () => Promise.reject(new MirrorError('CREDENTIALS_UNAVAILABLE', 'none')),
+      },
+    });
+    assert.equal(await presented(without.of, 'destination', 'gcr.io'), 'gcr.io');
+  });
+
   it('is not needed for a source, and looked for again after a minute', async () => {
     let [asked, nowMs, failing] = [0, 0, true];
     const { of } = opened({
