@@ -1,6 +1,7 @@
 import { MirrorError } from '../errors.ts';
 import { isBrokenLink, parseNextLink } from './link.ts';
 import { redactUrl } from './redact.ts';
+import { ownAddress } from './redirect-policy.ts';
 
 /** Most pages of one list: with the smallest pages seen (50), more tags than a repository can have. */
 export const MAX_PAGES = 20_000;
@@ -9,7 +10,7 @@ export const MAX_PAGES = 20_000;
 export interface Pages {
   /**
    * Where the next page is; undefined: this was the last.
-   * @throws MirrorError `PAGINATION_REFUSED`, `INSECURE_REFUSED`
+   * @throws MirrorError `PAGINATION_REFUSED`
    */
   next(page: URL, link: string | undefined): URL | undefined;
 }
@@ -26,14 +27,7 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
         throw refused('has a Link header that cannot be read', page);
       if (target === undefined) return undefined;
       if (!URL.canParse(target, page.href)) throw refused('names an unusable next page', page);
-      const url = new URL(target, page);
-      // guard: page-downgrade
-      if (page.protocol === 'https:' && url.protocol === 'http:')
-        throw new MirrorError(
-          'INSECURE_REFUSED',
-          'the https registry names an http next page: its proxy must pass on X-Forwarded-Proto',
-          { url: redactUrl(page) },
-        );
+      const url = ownAddress(page, new URL(target, page));
       // guard: page-origin
       if (url.origin !== page.origin || url.username !== '' || url.password !== '')
         throw refused('names a next page at another origin', page);

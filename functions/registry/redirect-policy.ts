@@ -33,6 +33,16 @@ export interface NextHop {
 }
 
 /**
+ * What an https registry means that names its very own host by http: itself. Behind a proxy without
+ * X-Forwarded-Proto it knows no better, and go-containerregistry's clients stay with https as well.
+ */
+export function ownAddress(registry: URL, named: URL): URL {
+  const isOwn = registry.protocol === 'https:' && named.protocol === 'http:';
+  if (!isOwn || named.host !== registry.host) return named;
+  return new URL(named.href.replace(/^http:/, 'https:'));
+}
+
+/**
  * Decides about a redirect: GET and HEAD only (a redirected upload would send bytes and rights
  * elsewhere), never from https to http, never with a user in the URL.
  * @throws MirrorError `REDIRECT_REFUSED`, `INSECURE_REFUSED`
@@ -47,7 +57,7 @@ export function nextHop(redirect: Redirect): NextHop {
   if (method !== 'GET' && method !== 'HEAD') throw refused(`redirects a ${method}`, from);
   // guard: redirect-hops
   if (hops >= MAX_HOPS) throw refused(`redirects more than ${MAX_HOPS} times`, from);
-  const url = new URL(location, from);
+  const url = ownAddress(from, new URL(location, from));
   // guard: redirect-downgrade
   if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
   // guard: redirect-scheme
@@ -92,7 +102,7 @@ export function uploadLocation(from: URL, raw: string | undefined): NextHop {
   if (location === undefined || !URL.canParse(location, from.href)) {
     throw refused('starts an upload without a usable Location', from);
   }
-  const url = new URL(location, from);
+  const url = ownAddress(from, new URL(location, from));
   // guard: upload-downgrade
   if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
   const elsewhere = url.origin !== from.origin;
@@ -117,7 +127,7 @@ function hasUser(url: URL): boolean {
 function downgraded(from: URL): MirrorError {
   return new MirrorError(
     'INSECURE_REFUSED',
-    'the https registry answers with an http address: its proxy must pass on X-Forwarded-Proto, or the registry be told its own address',
+    'the https registry sends to another host without TLS: it or its proxy must be told the https address',
     { url: redactUrl(from) },
   );
 }

@@ -10,6 +10,7 @@ import {
 import { thrown } from '../../faults.ts';
 
 const BLOB = new URL('https://r.example.com/v2/a/blobs/sha256:00');
+const PORT = new URL('https://r.example.com:5000/v2/a/blobs/sha256:00');
 const PLAIN = new URL('http://r.example.com:5000/v2/a/blobs/sha256:00');
 
 function hop(
@@ -60,9 +61,18 @@ describe('redirect policy', () => {
     assert.equal(hop('/x', { from: PLAIN, credentialsOrigin }).authorize, true);
   });
 
-  it('guard redirect-downgrade: refuses https to http and names the proxy', () => {
-    refuses('INSECURE_REFUSED', () => hop('http://r.example.com/x'));
-    assert.throws(() => hop('http://r.example.com/x'), /proxy/);
+  it('guard redirect-downgrade: refuses https to http elsewhere and names the proxy', () => {
+    for (const elsewhere of ['http://s.example.com/x', 'http://r.example.com:5000/x'])
+      refuses('INSECURE_REFUSED', () => hop(elsewhere));
+    assert.throws(() => hop('http://s.example.com/x'), /proxy/);
+  });
+
+  it('stays with https where an https registry names itself by http', () => {
+    const own = hop('http://r.example.com/x?a=%7eb');
+    assert.deepEqual([own.url.href, own.authorize], ['https://r.example.com/x?a=%7eb', true]);
+    const session = uploadLocation(BLOB, 'http://r.example.com/v2/a/blobs/uploads/1');
+    assert.equal(session.url.href, 'https://r.example.com/v2/a/blobs/uploads/1');
+    assert.equal(hop('http://r.example.com:5000/x', { from: PORT }).url.href, `${PORT.origin}/x`);
   });
 
   it('guard redirect-method: refuses to send a body elsewhere', () => {
@@ -145,11 +155,9 @@ describe('upload location', () => {
     assert.equal(uploadLocation(BLOB, 'https://storage.example.com/x').authorize, false);
   });
 
-  it('guard upload-downgrade: refuses http from an https registry and names the proxy', () => {
-    refuses('INSECURE_REFUSED', () =>
-      uploadLocation(BLOB, 'http://r.example.com/v2/a/blobs/uploads/1'),
-    );
-    assert.throws(() => uploadLocation(BLOB, 'http://r.example.com/x'), /proxy/);
+  it('guard upload-downgrade: refuses http elsewhere from an https registry and names the proxy', () => {
+    refuses('INSECURE_REFUSED', () => uploadLocation(BLOB, 'http://s.example.com/x'));
+    assert.throws(() => uploadLocation(BLOB, 'http://s.example.com/x'), /proxy/);
   });
 
   it('guard upload-location: sends no bytes to another host without TLS', () => {
