@@ -193,6 +193,8 @@ export async function listForNamed(
     const first = requested.find(isTag);
     if (first === undefined) throw error;
     await source.headManifest(first, signal).catch((unread: unknown) => {
+      // What is wrong with this one for good says nothing of the others.
+      if (isMirrorError(unread) && unread.disposition === 'permanent') return;
       // Where both are refused, the list's fault says it better; unless nobody could mend that one.
       const areRefused = isMirrorError(unread, ...LIST_REFUSALS);
       throw areRefused && error.disposition === 'transient' ? error : unread;
@@ -217,7 +219,7 @@ export async function listSource(
 
 /**
  * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, and more where
- * the list is long; else everything is listed. @throws MirrorError of the port
+ * the list is long or refused; else everything is listed. @throws MirrorError of the port
  */
 export async function takeDestination(
   destination: DestinationRepository,
@@ -232,7 +234,7 @@ export async function takeDestination(
       const listing = await destination.listTags(signal, { maxKeptBytes: NAMED_KEPT_BYTES });
       return destinationInventory(listing, destination.google);
     } catch (error) {
-      if (!isMirrorError(error, 'LIST_TOO_LARGE')) throw error;
+      if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
     }
   }
   const facts = await headTags(destination, requested.filter(isTag), signal);

@@ -37,6 +37,9 @@ export async function requireAbsence(
   patienceMs?: number,
 ): Promise<void> {
   const { memory } = target;
+  // A refusal that some gateways answer with 404: its code beats the status.
+  const fault = failure(answer, asked);
+  if (fault.code !== 'NOT_FOUND') throw fault;
   if (isRegistryWord('GET', answer, memory)) return;
   if (await isRegistry(target, signal, patienceMs)) {
     const again = await ask();

@@ -18,8 +18,10 @@ import type { Target } from './repository.ts';
 
 export type { Target } from './repository.ts';
 
-/** Statuses of registries and proxies that know no HEAD of a manifest, where a GET finds it. */
-const HEAD_REFUSALS = new Set([400, 403, 404, 405, 501]);
+/** Whether a status may be that of a registry or a proxy which knows no HEAD of a manifest, where a GET finds it. */
+function isHeadRefusal(status: number): boolean {
+  return status === 501 || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+}
 
 /** What one question for a tag or digest came to. */
 interface Found {
@@ -59,7 +61,7 @@ export async function headManifest(
   if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {
     return { head: undefined, answer };
   }
-  if (!HEAD_REFUSALS.has(answer.status)) throw failure(answer, asked(target, 'head manifest'));
+  if (!isHeadRefusal(answer.status)) throw failure(answer, asked(target, 'head manifest'));
   const read = await readHead(target, reference, signal);
   if (read.head === undefined) rememberForm('HEAD', answer, memory);
   else if (memory.head === 'untried') memory.head = 'useless';

@@ -64,6 +64,27 @@ describe('takeLists', () => {
     });
   }
 
+  it('goes on without the list where the first requested tag alone is wrong for good', async () => {
+    const { source, destination } = sources();
+    source.before.push(failing('source listTags', 'FORBIDDEN'));
+    source.before.push(failing('source headManifest v1', 'MANIFEST_INVALID'));
+    const wish = { requested: ['v1', 'v2'], referrers: true };
+    const lists = await takeLists(source, destination, wish, never);
+    assert.equal(lists.source?.whyUnlisted, 'FORBIDDEN');
+  });
+
+  it('asks a destination that refuses to list tag by tag', async () => {
+    const { source, destination } = sources();
+    destination.before.push(failing('destination listTags', 'FORBIDDEN'));
+    const requested = Array.from({ length: 12 }, (_none, index) => `v${index}`);
+    const lists = await takeLists(source, destination, { requested, referrers: false }, never);
+    assert.equal(lists.destination.kind, 'heads');
+    await rejection(
+      takeLists(source, destination, { requested: undefined, referrers: false }, never),
+      'FORBIDDEN',
+    );
+  });
+
   it('gives the other list up when one fails', async () => {
     const { source, destination } = sources();
     source.before.push(failing('source listTags', 'UNAUTHORIZED'));

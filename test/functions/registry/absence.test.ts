@@ -6,6 +6,7 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
+import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
 import { rejection } from '../../faults.ts';
 import { fakeTiming, NEVER, open, serve } from './setting.ts';
 
@@ -56,6 +57,24 @@ describe('a 404', () => {
       assert.ok(!isRegistryWord('GET', answer({ 'content-type': type }, body), memory), body);
     }
   });
+
+  for (const [code, fault] of [
+    ['TOOMANYREQUESTS', 'RATE_LIMITED'],
+    ['DENIED', 'FORBIDDEN'],
+    ['UNAUTHORIZED', 'UNAUTHORIZED'],
+  ] as const) {
+    it(`is what its body says: ${code}`, async (t) => {
+      const form = ['application/json', `{"errors":[{"code":"${code}"}]}`] as const;
+      const at = await serve(t, (request, response) => {
+        notFound(request, response, form);
+      });
+      const timing = fakeTiming();
+      const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
+      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      await rejection(one.listTags(NEVER), fault);
+      await rejection(one.getManifest('v1', NEVER), fault);
+    });
+  }
 
   it('is remembered in the form that was confirmed, and pages never are', () => {
     const memory = newHostMemory();

@@ -83,7 +83,7 @@ describe('manifests', () => {
   });
 
   it('asks by GET where HEAD is refused or denies what is there, and remembers that for the host', async (t) => {
-    for (const status of [400, 403, 404, 405, 501]) {
+    for (const status of [400, 401, 403, 404, 405, 406, 415, 501]) {
       const at = await serve(t, (request, response) => {
         const json = { 'content-type': 'application/json', 'docker-distribution-api-version': '2' };
         if (request.method === 'HEAD') response.writeHead(status, json).end();
