@@ -20,6 +20,8 @@ export interface HostCapabilities {
   mountRefused: boolean;
   /** Pairs of repositories between which it refuses to be asked for mounts. */
   readonly mountsRefused: RecentMap<string, true>;
+  /** A small blob that came with its POST was not taken: from then on it is a POST and a PUT. */
+  singlePostRefused: boolean;
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
   sessionNeedsAuthorization: boolean;
   /**
@@ -56,6 +58,7 @@ export function newHostMemory(): HostCapabilities {
     mountProven: false,
     mountRefused: false,
     mountsRefused: new RecentMap(MAX_REFUSED_PAIRS),
+    singlePostRefused: false,
     sessionNeedsAuthorization: false,
     head: 'untried',
     bareNotFound: new Set(),

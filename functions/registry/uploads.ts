@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 
 import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
 import type { BlobArrival, MountSource, OpenBlob } from '../mirror/ports.ts';
@@ -36,6 +36,11 @@ const COMMIT_PATIENCE_MS = 5 * 60_000;
 const LOOK_MS = 1_000;
 const MAX_LOOK_MS = 30_000;
 
+/** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
+const SINGLE_POST_BYTES = 64 * 1024;
+
+const BLOB_HEADERS = { 'content-type': 'application/octet-stream' } as const;
+
 interface UploadOptions {
   readonly mountFrom?: MountSource;
   readonly force?: boolean;
@@ -72,10 +77,25 @@ class BlobUpload {
 
   async run(open: OpenBlob): Promise<BlobArrival> {
     if (this.#blob.sizeBytes === 0) requireEmpty(this.#blob.digest);
-    const begun = this.#mayMount() ? await this.#mount() : await this.#begin();
+    const mayMount = this.#mayMount();
+    if (!mayMount && this.#mayPostWhole()) {
+      await this.#withStream(open, async (stream) => this.#postWhole(stream));
+      return 'uploaded';
+    }
+    const begun = mayMount ? await this.#mount() : await this.#begin();
     if (typeof begun === 'string') return begun;
     await this.#send(begun, open);
     return 'uploaded';
+  }
+
+  /**
+   * Where a mount is asked for, its session takes the bytes; what is sent again, since the registry lost it, goes
+   * the way that all of them know.
+   */
+  #mayPostWhole(): boolean {
+    const { sizeBytes } = this.#blob;
+    const isSmall = sizeBytes > 0 && sizeBytes <= SINGLE_POST_BYTES;
+    return isSmall && this.#options.force !== true && !this.#parts.memory.singlePostRefused;
   }
 
   #mayMount(): boolean {
@@ -160,15 +180,51 @@ class BlobUpload {
       await this.#finish(location, Buffer.alloc(0));
       return;
     }
-    const stream: Readable = await open(this.#signal);
+    await this.#withStream(open, async (stream) => {
+      await firstBytes(stream);
+      await this.#finish(location, { stream, sizeBytes, onBytes: this.#options.onBytes });
+    });
+  }
+
+  async #withStream(open: OpenBlob, send: (stream: Readable) => Promise<void>): Promise<void> {
+    const stream = await open(this.#signal);
     // Its error may come before anybody reads.
     stream.on('error', () => undefined);
     try {
-      await firstBytes(stream);
-      const body = { stream, sizeBytes, onBytes: this.#options.onBytes };
-      await this.#finish(location, body);
+      await send(stream);
     } finally {
       stream.destroy();
+    }
+  }
+
+  /** Sends a small blob in one POST. A registry that does not take it so gets the bytes, which are in hand, by a PUT. */
+  async #postWhole(stream: Readable): Promise<void> {
+    const { memory } = this.#parts;
+    const { sizeBytes } = this.#blob;
+    const { onBytes } = this.#options;
+    const bytes = await readWhole(stream, sizeBytes);
+    // Another blob may have been refused while this one was read.
+    const begun = memory.singlePostRefused ? undefined : await this.#postBytes(bytes);
+    if (begun === 'stored') {
+      onBytes?.(sizeBytes);
+      return;
+    }
+    memory.singlePostRefused = true;
+    const location = begun ?? (await this.#begin());
+    // Of a small blob it is not asked whether it is there.
+    if (location === 'present') return;
+    await this.#finish(location, { stream: Readable.from([bytes]), sizeBytes, onBytes });
+  }
+
+  /** Undefined: it is refused or fails, which a plain upload need not. */
+  async #postBytes(bytes: Buffer): Promise<'stored' | NextHop | undefined> {
+    const { target } = this.#parts;
+    try {
+      return await postBlob(target, this.#blob, bytes, this.#signal);
+    } catch (error) {
+      const mayPassPlainly = isMirrorError(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK');
+      if (this.#signal.aborted || !mayPassPlainly) throw error;
+      return undefined;
     }
   }
 
@@ -223,6 +279,24 @@ class BlobUpload {
       return false;
     }
   }
+}
+
+/** A small blob's bytes. @throws MirrorError `SIZE_MISMATCH`, and what the stream does */
+async function readWhole(stream: Readable, sizeBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let readBytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    readBytes += chunk.length;
+    if (readBytes > sizeBytes) break;
+  }
+  // guard: single-post-size
+  if (readBytes !== sizeBytes)
+    throw new MirrorError('SIZE_MISMATCH', `${readBytes} bytes in place of ${sizeBytes}`, {
+      operation: 'put blob',
+      side: 'destination',
+    });
+  return Buffer.concat(chunks);
 }
 
 /** Waits until a stream has bytes ready, or has ended. @throws what the stream does */
@@ -306,19 +380,21 @@ async function startMount(
   return { kind: 'session', location };
 }
 
-/** The one POST with which every upload begins. */
+/** The one POST with which every upload begins, or which is all of it. */
 function postUpload(
   { client, path }: Target,
   query: string,
   scope: Target['scope'],
   signal: AbortSignal,
+  bytes?: Buffer,
 ): Promise<Answer> {
   return client.ask(
     {
       kind: 'upload',
-      operation: 'start upload',
+      operation: bytes === undefined ? 'start upload' : 'put blob',
       method: 'POST',
       target: `/v2/${path}/blobs/uploads/${query}`,
+      ...(bytes === undefined ? {} : { headers: BLOB_HEADERS, body: bytes }),
       scope,
     },
     signal,
@@ -359,7 +435,7 @@ async function finishUpload(
       target: withDigest(location.url, blob.digest),
       rawPath:
         location.rawPath === undefined ? undefined : appendDigest(location.rawPath, blob.digest),
-      headers: { 'content-type': 'application/octet-stream' },
+      headers: BLOB_HEADERS,
       body,
       scope: location.authorize ? target.scope : undefined,
     },
@@ -368,6 +444,39 @@ async function finishUpload(
   if (answer.status !== 201 && answer.status !== 204 && answer.status !== 200) {
     throw failure(answer, asked(target, 'put blob'), refusalCode(answer));
   }
+  requireStored(target, blob, answer);
+}
+
+/**
+ * Sends a small blob in one POST (OCI Distribution 1.1, "Single POST"), which a registry may answer as if it had
+ * been asked for a session.
+ * @returns undefined where the registry refuses to be sent a blob so
+ * @throws MirrorError as those of {@link finishUpload}
+ */
+async function postBlob(
+  target: Target,
+  blob: Descriptor,
+  bytes: Buffer,
+  signal: AbortSignal,
+): Promise<'stored' | NextHop | undefined> {
+  const answer = await postUpload(
+    target,
+    appendDigest('', blob.digest),
+    target.scope,
+    signal,
+    bytes,
+  );
+  if (answer.status === 201) {
+    requireStored(target, blob, answer);
+    return 'stored';
+  }
+  // What else refuses (a firewall's 403 of a body too) need not refuse a session.
+  if (answer.status === 401) throw failure(answer, asked(target, 'put blob'));
+  return sessionOf(answer);
+}
+
+/** @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where the answer to a blob's bytes is none to them */
+function requireStored(target: Target, blob: Descriptor, answer: Answer): void {
   requireNoPage(answer, asked(target, 'put blob'));
   const announced = answer.header('docker-content-digest');
   const comparable =

@@ -73,6 +73,14 @@ export const BROKEN_ENGINES: Readonly<Record<string, readonly Breakage[]>> = {
       to: ``,
     },
   ],
+  'a POST that takes no blob is not remembered': [
+    {
+      file: 'registry/uploads.ts',
+      from: `    memory.singlePostRefused = true;
+`,
+      to: ``,
+    },
+  ],
   'source is not looked at before a push': [
     {
       file: 'mirror/copy-tag.ts',

@@ -15,6 +15,8 @@ export const SITUATIONS = [
   'transfer of two events failed',
   'upload aborted',
   'upload broken',
+  'blob sent with its POST',
+  'blob sent in vain with its POST',
   'upload throttled while its body flows',
   'deadline while work is under way',
   'deadline while blobs wait for a stream',

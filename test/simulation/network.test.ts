@@ -17,6 +17,8 @@ const TRAITS: RegistryTraits = {
   host: 'alpha.example',
   google: false,
   mountProbe: true,
+  refusesMounts: false,
+  singlePost: 'ignored',
   realm: false,
   range: 'honoured',
   referrers: 'absent',

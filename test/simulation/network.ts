@@ -187,6 +187,8 @@ function kindOf(method: string, url: URL): Pick<ExchangeFacts, 'kind' | 'object'
   if (pathname.startsWith('/uploads/')) {
     return { kind: 'upload', object: url.searchParams.get('digest') ?? undefined };
   }
+  const posted = method === 'POST' ? url.searchParams.get('digest') : null;
+  if (posted !== null) return { kind: 'upload', object: posted };
   if (method === 'POST')
     return { kind: 'start', object: url.searchParams.get('mount') ?? undefined };
   const object = TARGET.exec(pathname)?.[1] ?? pathname.split('/').at(-1);
@@ -291,8 +293,11 @@ class Exchange {
       });
       return;
     }
-    if (body === undefined || Buffer.isBuffer(body)) this.#sendWhole(body ?? Buffer.alloc(0));
-    else {
+    if (body === undefined || Buffer.isBuffer(body)) {
+      const bytes = body ?? Buffer.alloc(0);
+      if (this.#record.kind === 'upload' && bytes.length > 0) this.#sendBlob(bytes);
+      else this.#sendWhole(bytes);
+    } else {
       this.#cleanups.push(() => {
         body.stream.destroy();
       });
@@ -337,15 +342,29 @@ class Exchange {
     });
   }
 
-  /** Gives a stream part by part, as the other side takes it. */
-  async #sendStream({ stream, sizeBytes, onBytes }: StreamBody): Promise<void> {
+  /** A blob that is sent with its POST: taken in one piece, or broken in its middle. */
+  #sendBlob(bytes: Buffer): void {
+    this.#take(bytes, this.#breakAt(bytes.length)).then(
+      (taken) => {
+        if (taken) this.#sendWhole(bytes);
+      },
+      () => undefined,
+    );
+  }
+
+  /** Byte of an upload at which it is disturbed. */
+  #breakAt(sizeBytes: number): number {
     const struck = this.#record.disturbance;
-    const breakAt =
-      struck?.kind === 'upload-cut' ||
+    return struck?.kind === 'upload-cut' ||
       struck?.kind === 'upload-stuck' ||
       struck?.kind === 'throttled-late'
-        ? Math.floor(struck.share * sizeBytes)
-        : Infinity;
+      ? Math.floor(struck.share * sizeBytes)
+      : Infinity;
+  }
+
+  /** Gives a stream part by part, as the other side takes it. */
+  async #sendStream({ stream, sizeBytes, onBytes }: StreamBody): Promise<void> {
+    const breakAt = this.#breakAt(sizeBytes);
     let givenBytes = 0;
     const { steps } = this.#network.scheduler;
     for await (const chunk of stream as AsyncIterable<Buffer>) {

@@ -7,6 +7,10 @@ export interface RegistryTraits {
   readonly google: boolean;
   /** Whether `POST ?mount=` without another repository finds what the repository has. */
   readonly mountProbe: boolean;
+  /** Refuses to be asked for any mount. */
+  readonly refusesMounts: boolean;
+  /** A blob that comes with its POST: stored, dropped for a session, or refused. */
+  readonly singlePost: 'honoured' | 'ignored' | 'refused';
   /** Reading needs a token of a realm. */
   readonly realm: boolean;
   readonly range: 'honoured' | 'ignored' | 'wrong';
@@ -221,7 +225,7 @@ export class SimulatedRegistry {
     const tags = TAGS.exec(path);
     if (tags !== null) return this.#listTags(tags[1]!, url, client);
     const upload = UPLOADS.exec(path);
-    if (upload !== null) return this.#startUpload(upload[1]!, url, client);
+    if (upload !== null) return this.#startUpload(upload[1]!, arrival, client);
     const blob = BLOB.exec(path);
     if (blob !== null)
       return this.#getBlob(blob[1]!, blob[2]!, arrival, this.traits.redirectsBlobs);
@@ -360,8 +364,15 @@ export class SimulatedRegistry {
     };
   }
 
-  #startUpload(path: string, url: URL, client: Client): Reply {
+  #startUpload(path: string, { url, body }: Arrival, client: Client): Reply {
+    const { refusesMounts, singlePost } = this.traits;
     const mount = url.searchParams.get('mount');
+    if (mount !== null && refusesMounts) return refusal(400, 'NAME_INVALID');
+    const digest = url.searchParams.get('digest');
+    if (digest !== null && singlePost === 'refused') return refusal(405, 'UNSUPPORTED');
+    if (digest !== null && singlePost === 'honoured') {
+      return this.#putBlob(path, digest, body, client);
+    }
     if (mount !== null && this.#mount(path, mount, url.searchParams.get('from'))) {
       this.#watch.onBlob?.(this.traits.host, path, mount, client);
       return { status: 201, headers: { 'docker-content-digest': mount }, body: Buffer.alloc(0) };
@@ -384,10 +395,14 @@ export class SimulatedRegistry {
   #finishUpload(id: string, { url, body }: Arrival, client: Client): Reply {
     const path = this.#sessions.get(id);
     if (path === undefined) return refusal(404, 'BLOB_UPLOAD_UNKNOWN');
-    const digest = url.searchParams.get('digest') ?? '';
+    const stored = this.#putBlob(path, url.searchParams.get('digest') ?? '', body, client);
+    if (stored.status === 201) this.#sessions.delete(id);
+    return stored;
+  }
+
+  #putBlob(path: string, digest: string, body: Buffer, client: Client): Reply {
     const wanted = this.#contents.get(digest);
     if (wanted?.equals(body) !== true) return refusal(400, 'DIGEST_INVALID');
-    this.#sessions.delete(id);
     this.repository(path).blobs.add(digest);
     this.#watch.onBlob?.(this.traits.host, path, digest, client);
     return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };

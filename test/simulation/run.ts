@@ -42,6 +42,8 @@ export interface RunOptions {
  * longest back-off (8 s) with what a step may be late.
  */
 const STALL_MS = 75_000;
+/** Small blobs whose bytes a process has on their way at once. */
+const SMALL_PLACES = 8;
 /** Bytes that may be sent for one that is needed, beside those that were cut from outside. */
 const MAX_WASTE = 1.2;
 /** Processes that do all of the work once more at the end. */
@@ -320,6 +322,7 @@ class Run implements Cloud {
     if (this.#forbiddenBuried < forbidden) this.judge.find('a forbidden event was not put aside');
     this.#judgeFaults();
     this.#judgeBytes();
+    this.#judgeSinglePosts();
     for (const [index, source] of this.scenario.sources.entries()) {
       for (const tag of Object.keys(source.tags)) this.#judgeTag(index, tag);
     }
@@ -393,7 +396,8 @@ class Run implements Cloud {
       if (exchange.kind !== 'upload' || exchange.takenBytes === 0) continue;
       sentBytes += exchange.takenBytes;
       if (exchange.status !== 201) {
-        if (this.#isDestroyed(exchange)) destroyedBytes += exchange.takenBytes;
+        const isUntaken = exchange.method === 'POST' && exchange.status !== 0;
+        if (isUntaken || this.#isDestroyed(exchange)) destroyedBytes += exchange.takenBytes;
         continue;
       }
       const { object = '', process } = exchange;
@@ -414,6 +418,26 @@ class Run implements Cloud {
       this.judge.find(
         `${sentBytes} bytes were sent for ${neededBytes} (${destroyedBytes} destroyed)`,
       );
+    }
+  }
+
+  /**
+   * A host that was seen to take no blobs with their POSTs is sent no more of them, but for those that were
+   * under way then: as many as there are places for small blobs.
+   */
+  #judgeSinglePosts(): void {
+    const untaken = new Map<string, number>();
+    for (const { kind, method, status, process, host } of this.network.records) {
+      if (kind !== 'upload' || method !== 'POST') continue;
+      if (status === 201) this.judge.saw('blob sent with its POST');
+      if (status !== 202 && status !== 405) continue;
+      this.judge.saw('blob sent in vain with its POST');
+      const key = `${process} at ${host}`;
+      const count = (untaken.get(key) ?? 0) + 1;
+      untaken.set(key, count);
+      if (count === SMALL_PLACES + 1) {
+        this.judge.find(`${key} goes on to send blobs with POSTs that are not taken`);
+      }
     }
   }
 

@@ -187,7 +187,23 @@ class Planner {
       processes: random.pick([1, 1, 2]),
     };
     // Drawn last, so that the rest of a seed's plan does not depend on it.
-    return { ...scenario, messages: [...scenario.messages, ...this.#forbidden(sources)] };
+    const forbidden = this.#forbidden(sources);
+    return {
+      ...scenario,
+      messages: [...scenario.messages, ...forbidden],
+      registries: registries.map((traits) =>
+        traits.host === destinationHost ? { ...traits, ...this.#uploads() } : traits,
+      ),
+    };
+  }
+
+  /** Where mounts are refused, small blobs are sent with their POSTs. */
+  #uploads(): Pick<RegistryTraits, 'refusesMounts' | 'singlePost'> {
+    const random = this.#random;
+    return {
+      refusesMounts: random.chance(0.3),
+      singlePost: random.pick(['honoured', 'ignored', 'refused']),
+    };
   }
 
   #forbidden(sources: readonly SourcePlan[]): readonly MessagePlan[] {
@@ -221,6 +237,8 @@ class Planner {
       host,
       google,
       mountProbe: google || random.chance(0.5),
+      refusesMounts: false,
+      singlePost: 'ignored',
       realm: !google && random.chance(0.5),
       range: random.pick(['honoured', 'honoured', 'honoured', 'ignored', 'wrong']),
       referrers: random.pick(['api', 'absent', 'lying']),

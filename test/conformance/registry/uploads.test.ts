@@ -62,6 +62,30 @@ describe('upload', () => {
     assert.equal(right.status, 201);
   });
 
+  it('takes a blob with its POST where it is switched to, and drops it else', async (t) => {
+    const registry = await start(t);
+    const post = (digest: string): ReturnType<typeof ask> =>
+      ask(registry.url, 'POST', `/v2/org/app/blobs/uploads/?digest=${digest}`, { body: BLOB });
+    const dropped = await post(DIGEST);
+    assert.equal(dropped.status, 202);
+    assert.deepEqual(registry.store.blobs('org/app'), []);
+    const put = await ask(registry.url, 'PUT', withDigest(dropped.headers.location), {
+      body: BLOB,
+    });
+    assert.equal(put.status, 201);
+    registry.store.clear();
+    registry.set({ singlePost: 'honoured' });
+    const wrong = await post(digestOf(Buffer.from('other')));
+    assert.deepEqual([wrong.status, wrong.codes], [400, ['DIGEST_INVALID']]);
+    assert.deepEqual(registry.store.blobs('org/app'), []);
+    const taken = await post(DIGEST);
+    assert.equal(taken.status, 201);
+    assert.equal(taken.headers.location, `${registry.url}/v2/org/app/blobs/${DIGEST}`);
+    assert.equal(taken.headers['docker-content-digest'], DIGEST);
+    assert.deepEqual(registry.store.blobs('org/app'), [DIGEST]);
+    assert.equal(registry.openUploads, 0);
+  });
+
   for (const [form, pattern] of [
     ['relative', /^\/v2\/org\/app\/blobs\/uploads\/[0-9a-f-]{36}$/],
     ['absolute', /^http:\/\/127\.0\.0\.1:\d+\/v2\/org\/app\/blobs\/uploads\/[0-9a-f-]{36}$/],

@@ -195,6 +195,32 @@ describe('requests beyond the table', () => {
       assert.equal(loopback.takeRequests(), 22 + 1);
     }));
 
+  for (const { singlePost, requests } of [
+    // 2 lists, the manifest's GET and PUT, a GET and a POST for each of 6 blobs.
+    { singlePost: 'honoured', requests: 16 },
+    // A PUT for each in addition, also for the first one, whose POST brought its bytes in vain.
+    { singlePost: 'ignored', requests: 22 },
+  ] as const) {
+    it(`where mounts are refused and single POSTs ${singlePost}: ${requests} for 6 small blobs`, () =>
+      withLoopback(
+        { destination: 'plain', destinationOptions: { switches: { singlePost } } },
+        async (loopback) => {
+          const refusal = { kind: 'answer', status: 400 } as const;
+          loopback.destination.faults.add({ path: /mount=/, times: Infinity, effect: refusal });
+          const process = loopback.process();
+          loopback.seed('v1', imageWith('v1', LAYERS));
+          await process.mirror();
+          loopback.takeRequests();
+          for (const tag of ['v2', 'v3']) {
+            loopback.seed(tag, imageWith(tag, LAYERS));
+            const report = await process.mirror();
+            assert.deepEqual([report.counts.copied, report.blobsUploaded], [1, LAYERS + 1]);
+            assert.equal(loopback.takeRequests(), requests, loopback.summary);
+          }
+        },
+      ));
+  }
+
   it('mounts what another repository of the host has got', () =>
     withLoopback({ destination: 'plain' }, async (loopback) => {
       const process = loopback.process();

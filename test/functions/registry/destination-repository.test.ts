@@ -290,6 +290,186 @@ describe('destination repository', () => {
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
   });
 
+  describe('a small blob where no mount is asked for', () => {
+    const SINGLE_POST = /uploads\/\?digest=/;
+
+    /** A registry that has refused to be asked for mounts. */
+    async function mountless(
+      t: TestContext,
+      switches: Partial<LocalRegistry['switches']>,
+      options: Parameters<typeof registry>[1] = {},
+    ): Promise<{ readonly to: LocalRegistry; readonly one: DestinationRepository }> {
+      const to = await registry(t, { ...options, switches });
+      to.faults.add({
+        path: /mount=/,
+        times: Infinity,
+        effect: { kind: 'answer', status: 400, errors: [{ code: 'NAME_INVALID', message: 'no' }] },
+      });
+      const one = at(open(t, [to.host]), to.host);
+      const first = blob('first');
+      assert.equal(await one.uploadBlob(first, opening(first).open, {}, NEVER), 'uploaded');
+      to.counter.reset();
+      return { to, one };
+    }
+
+    it('goes with its POST, with its length and type', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      for (const [text, sizeBytes] of [
+        ['small', 300],
+        ['largest', 64 * 1024],
+      ] as const) {
+        const wanted = blob(text, sizeBytes);
+        const { open: source, opened } = opening(wanted);
+        let told = 0;
+        const onBytes = (count: number): void => {
+          told += count;
+        };
+        assert.equal(await one.uploadBlob(wanted, source, { onBytes }, NEVER), 'uploaded');
+        assert.deepEqual([opened(), told], [1, sizeBytes]);
+        const { headers } = to.counter.records.at(-1) ?? {};
+        assert.deepEqual(
+          [headers?.['content-length'], headers?.['content-type']],
+          [String(sizeBytes), 'application/octet-stream'],
+        );
+        const stored = to.store.blob('p/r/app', wanted.digest);
+        assert.ok(stored !== undefined && contentOf(stored).equals(wanted.content));
+      }
+      assert.deepEqual(to.counter.summary, { 'POST upload 201': 2 });
+      assert.equal(to.openUploads, 0);
+    });
+
+    it('goes by POST and PUT where it is empty, larger than 64 KiB, or sent again', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      for (const [wanted, options] of [
+        [blob(''), {}],
+        [blob('larger', 64 * 1024 + 1), {}],
+        [blob('lost'), { force: true }],
+      ] as const) {
+        await one.uploadBlob(wanted, opening(wanted).open, options, NEVER);
+      }
+      assert.equal(to.counter.count({ path: SINGLE_POST, method: 'POST' }), 0);
+      assert.deepEqual(to.counter.summary, { 'POST upload 202': 3, 'PUT upload 201': 3 });
+    });
+
+    it('goes on in the session of a registry that drops it, and the next one is not sent so', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'ignored', uploadLocation: 'query' });
+      for (const text of ['one', 'two']) {
+        const wanted = blob(text);
+        const { open: source, opened } = opening(wanted);
+        assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
+        assert.equal(opened(), 1);
+      }
+      assert.equal(to.counter.count({ path: SINGLE_POST, method: 'POST' }), 1);
+      assert.deepEqual(to.counter.summary, { 'POST upload 202': 2, 'PUT upload 201': 2 });
+    });
+
+    for (const status of [400, 403, 404, 405, 411, 413, 415, 500]) {
+      it(`goes plainly after a ${status}, read once, and the next one too`, async (t) => {
+        const { to, one } = await mountless(t, { singlePost: 'honoured' });
+        to.faults.add({
+          path: SINGLE_POST,
+          method: 'POST',
+          times: Infinity,
+          effect: { kind: 'answer', status, errors: [{ code: 'UNSUPPORTED', message: 'no' }] },
+        });
+        for (const text of ['one', 'two']) {
+          const wanted = blob(text);
+          const { open: source, opened } = opening(wanted);
+          assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
+          assert.equal(opened(), 1);
+        }
+        const { counter } = to;
+        // A server error may pass, and is asked again.
+        assert.equal(counter.count({ path: SINGLE_POST, method: 'POST' }), status === 500 ? 4 : 1);
+        assert.equal(counter.count({ method: 'POST', status: 202 }), 2);
+        assert.equal(counter.count({ method: 'PUT', status: 201 }), 2);
+      });
+    }
+
+    it('waits as long as a throttling registry asks, and is sent so again', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      to.faults.add({
+        path: SINGLE_POST,
+        effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
+      });
+      const wanted = blob('one');
+      const { open: source, opened } = opening(wanted);
+      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
+      assert.equal(opened(), 1);
+      assert.deepEqual(to.counter.summary, { 'POST upload 429': 1, 'POST upload 201': 1 });
+    });
+
+    it('is sent again with a new token, from memory', async (t) => {
+      const auth = { scheme: 'bearer', allows: () => true } as const;
+      const { to, one } = await mountless(t, { singlePost: 'honoured' }, { auth });
+      to.revokeTokens();
+      const wanted = blob('one');
+      const { open: source, opened } = opening(wanted);
+      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
+      assert.equal(opened(), 1);
+      assert.deepEqual(to.counter.summary, {
+        'POST upload 401': 1,
+        'GET token 200': 1,
+        'POST upload 201': 1,
+      });
+    });
+
+    it('is sent once more where its connection breaks', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      to.faults.add({ path: SINGLE_POST, effect: { kind: 'reset', at: 'commit' } });
+      const wanted = blob('one');
+      const { open: source, opened } = opening(wanted);
+      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
+      assert.equal(opened(), 1);
+      assert.equal(to.counter.count({ method: 'POST', status: 201 }), 1);
+      assert.equal(to.counter.count({ method: 'PUT' }), 0);
+    });
+
+    it('gives up with its credentials refused', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      to.faults.add({
+        path: SINGLE_POST,
+        times: Infinity,
+        effect: { kind: 'answer', status: 401, errors: [{ code: 'UNAUTHORIZED', message: 'no' }] },
+      });
+      const wanted = blob('one');
+      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'UNAUTHORIZED');
+    });
+
+    it('guard put-blob-digest: is not there where the registry stored something else', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      to.faults.add({
+        path: SINGLE_POST,
+        effect: { kind: 'digest', digest: digestOf(Buffer.from('other')) },
+      });
+      const wanted = blob('one');
+      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'DIGEST_MISMATCH');
+    });
+
+    for (const sizeBytes of [299, 301]) {
+      it(`guard single-post-size: is not sent where ${sizeBytes} bytes come for 300`, async (t) => {
+        const { to, one } = await mountless(t, { singlePost: 'honoured' });
+        const { open: source } = opening(blob('one', sizeBytes));
+        await rejection(one.uploadBlob(blob('one', 300), source, {}, NEVER), 'SIZE_MISMATCH');
+        assert.equal(to.counter.total, 0);
+      });
+    }
+
+    it('is not sent where its source breaks off', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      const broken = new MirrorError('NETWORK', 'broken', { side: 'source' });
+      async function* some(): AsyncGenerator<Buffer> {
+        yield Buffer.alloc(100);
+        await Promise.resolve();
+        throw broken;
+      }
+      const source: OpenBlob = () => Promise.resolve(Readable.from(some()));
+      const fault = await rejection(one.uploadBlob(blob('one', 300), source, {}, NEVER), 'NETWORK');
+      assert.equal(fault, broken);
+      assert.equal(to.counter.total, 0);
+    });
+  });
+
   it('does not take a refused upload for a refused mount', async (t) => {
     const { to, one } = await plain(t);
     to.faults.add({

@@ -9,6 +9,8 @@ export interface RegistrySwitches {
   readonly mountProbe: 'honoured' | 'ignored';
   /** `POST ?mount=&from=`: likewise. */
   readonly mountFrom: 'honoured' | 'ignored';
+  /** `POST ?digest=` with a blob's bytes: taken, or they are dropped and it begins an upload like any other. */
+  readonly singlePost: 'honoured' | 'ignored';
   /** Where GET of a blob sends its reader. `signed-other-host` refuses a request that bears credentials. */
   readonly blobRedirect: 'none' | 'same-host' | 'other-host' | 'signed-other-host';
   /** `Range` on blobs; `wrong` answers 206 with bytes and `Content-Range` from one byte further. */
@@ -40,6 +42,7 @@ export interface RegistrySwitches {
 const DISTRIBUTION: RegistrySwitches = {
   mountProbe: 'ignored',
   mountFrom: 'honoured',
+  singlePost: 'ignored',
   blobRedirect: 'none',
   range: 'honoured',
   referrers: 'api',

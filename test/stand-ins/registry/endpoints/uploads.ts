@@ -5,12 +5,12 @@ import { emptyAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { UploadSession } from '../upload-session.ts';
 
-/** `POST /v2/<name>/blobs/uploads/` (OCI Distribution 1.1, "Pushing blobs", "Mounting a blob"). */
-export function beginUpload(
+/** `POST /v2/<name>/blobs/uploads/` (OCI Distribution 1.1, "Pushing blobs", "Mounting a blob", "Single POST"). */
+export async function beginUpload(
   context: RegistryContext,
   request: RegistryRequest,
   repository: string,
-): Answer {
+): Promise<Answer> {
   if (request.method !== 'POST') {
     throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of uploads`);
   }
@@ -23,8 +23,13 @@ export function beginUpload(
       return created(context, request, repository, mount);
     }
   }
-  // The bytes of a single POST (`?digest=`) are dropped, as both products do.
-  return accepted(context, request, context.uploads.begin(repository), 202);
+  const session = context.uploads.begin(repository);
+  const digest = request.query.get('digest');
+  if (digest !== null && context.switches().singlePost === 'honoured') {
+    return finishUpload(context, request, session, digest);
+  }
+  // The bytes of a single POST are dropped, as Docker's distribution does.
+  return accepted(context, request, session, 202);
 }
 
 /** PATCH and PUT of an upload's address. */
