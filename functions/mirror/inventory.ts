@@ -1,5 +1,5 @@
 import { abortError } from '../concurrency.ts';
-import { isMirrorError, type ErrorCode } from '../errors.ts';
+import { isMirrorError, type ErrorCode, type MirrorError } from '../errors.ts';
 import { isTag } from '../oci/reference.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
 import type { BackupTag } from './backup-tag.ts';
@@ -164,7 +164,7 @@ const LIST_REFUSALS = [
 /**
  * Lists the source for tags that are asked for by name: the list tells their digests and signatures, and
  * not whether they are there, since a pull-through cache lists what it holds, not what it can fetch. Where there
- * is none, the tags go on without, unless the first of them cannot be read either.
+ * is none, the tags go on without, unless none of the first of them can be read either.
  * @throws MirrorError of the port
  */
 export async function listForNamed(
@@ -190,17 +190,36 @@ export async function listForNamed(
       : { ...listed, factOf: (tag) => named(listed.factOf(tag)) };
   } catch (error) {
     if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
-    const first = requested.find(isTag);
-    if (first === undefined) throw error;
-    await source.headManifest(first, signal).catch((unread: unknown) => {
-      // What is wrong with this one for good says nothing of the others.
-      if (isMirrorError(unread) && unread.disposition === 'permanent') return;
-      // Where both are refused, the list's fault says it better; unless nobody could mend that one.
-      const areRefused = isMirrorError(unread, ...LIST_REFUSALS);
-      throw areRefused && error.disposition === 'transient' ? error : unread;
-    });
+    await requireReadable(source, requested, error, signal);
     return unlistedSource(requested, error.code);
   }
+}
+
+/** Requested tags of which one must be readable: the first may be quarantined, or broken. */
+const ASKED_FIRST = 3;
+/** Makes sure that a source whose list is refused can be read. @throws MirrorError the list's, or what a tag met */
+async function requireReadable(
+  source: SourceRepository,
+  requested: readonly string[],
+  list: MirrorError,
+  signal: AbortSignal,
+): Promise<void> {
+  let fault = list;
+  for (const tag of requested.filter(isTag).slice(0, ASKED_FIRST)) {
+    try {
+      await source.headManifest(tag, signal);
+      return;
+    } catch (error) {
+      if (!isMirrorError(error)) throw error;
+      // What is wrong with this one for good says nothing of the others.
+      if (error.disposition === 'permanent') return;
+      const isRefused = isMirrorError(error, ...LIST_REFUSALS);
+      if (!isRefused && !isMirrorError(error, 'SERVER_ERROR')) throw error;
+      // Where both are refused, the list's fault says it better; unless nobody could mend that one.
+      fault = isRefused && list.disposition === 'transient' ? list : error;
+    }
+  }
+  throw fault;
 }
 
 function named(fact: SourceFact): SourceFact {

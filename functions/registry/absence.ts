@@ -1,3 +1,4 @@
+import { isMirrorError } from '../errors.ts';
 import { essence } from '../oci/media-types.ts';
 import { parseChallenges } from './challenge.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
@@ -39,7 +40,7 @@ export async function requireAbsence(
   const { memory } = target;
   // A refusal that some gateways answer with 404: its code beats the status.
   const fault = failure(answer, asked);
-  if (fault.code !== 'NOT_FOUND') throw fault;
+  if (isMirrorError(fault, 'RATE_LIMITED', 'UNAUTHORIZED', 'FORBIDDEN')) throw fault;
   if (isRegistryWord('GET', answer, memory)) return;
   if (await isRegistry(target, signal, patienceMs)) {
     const again = await ask();

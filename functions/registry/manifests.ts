@@ -63,8 +63,9 @@ export async function headManifest(
   }
   if (!isHeadRefusal(answer.status)) throw failure(answer, asked(target, 'head manifest'));
   const read = await readHead(target, reference, signal);
-  if (read.head === undefined) rememberForm('HEAD', answer, memory);
-  else if (memory.head === 'untried') memory.head = 'useless';
+  if (read.head === undefined) {
+    if (answer.status === 404) rememberForm('HEAD', answer, memory);
+  } else if (memory.head === 'untried' && answer.status !== 401) memory.head = 'useless';
   return read;
 }
 

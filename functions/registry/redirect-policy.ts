@@ -37,9 +37,9 @@ export interface NextHop {
  * X-Forwarded-Proto it knows no better, and go-containerregistry's clients stay with https as well.
  */
 export function ownAddress(registry: URL, named: URL): URL {
-  const isOwn = registry.protocol === 'https:' && named.protocol === 'http:';
-  if (!isOwn || named.host !== registry.host) return named;
-  return new URL(named.href.replace(/^http:/, 'https:'));
+  if (registry.protocol !== 'https:' || named.protocol !== 'http:') return named;
+  const secure = new URL(named.href.replace(/^http:/, 'https:'));
+  return named.host === registry.host || secure.host === registry.host ? secure : named;
 }
 
 /**

@@ -39,6 +39,12 @@ const MAX_LOOK_MS = 30_000;
 /** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
 const SINGLE_POST_BYTES = 64 * 1024;
 
+/** Faults of a POST with a blob that a POST and a PUT need not meet. */
+const MAY_PASS_PLAINLY = [
+  ...(['SERVER_ERROR', 'TIMEOUT', 'NETWORK', 'DIGEST_MISMATCH', 'RESPONSE_INVALID'] as const),
+  ...(['REDIRECT_REFUSED', 'INSECURE_REFUSED', 'ADDRESS_REFUSED'] as const),
+] satisfies readonly ErrorCode[];
+
 const BLOB_HEADERS = { 'content-type': 'application/octet-stream' } as const;
 
 interface UploadOptions {
@@ -222,8 +228,7 @@ class BlobUpload {
     try {
       return await postBlob(target, this.#blob, bytes, this.#signal);
     } catch (error) {
-      const mayPassPlainly = isMirrorError(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK');
-      if (this.#signal.aborted || !mayPassPlainly) throw error;
+      if (this.#signal.aborted || !isMirrorError(error, ...MAY_PASS_PLAINLY)) throw error;
       return undefined;
     }
   }
@@ -356,8 +361,10 @@ type MountAnswer =
   /** It refuses to be asked for one. */
   | { readonly kind: 'mount-refused' };
 
-/** Statuses that refuse a mount where a plain upload may pass: Docker Hub 400, Harbor 401, others. */
-const MOUNT_REFUSALS = new Set([400, 401, 403, 404, 405, 422, 501]);
+/** Whether a status may refuse a mount where a plain upload passes: Docker Hub 400, Harbor 401, others. */
+function isMountRefusal(status: number): boolean {
+  return status === 501 || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+}
 
 /** Asks for a mount (OCI Distribution 1.1, "Mounting a blob from another repository"). */
 async function startMount(
@@ -374,7 +381,7 @@ async function startMount(
   const mountFrom = origin === undefined ? other?.path : undefined;
   const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
   if (answer.status === 201) return { kind: 'mounted' };
-  if (MOUNT_REFUSALS.has(answer.status)) return { kind: 'mount-refused' };
+  if (isMountRefusal(answer.status)) return { kind: 'mount-refused' };
   const location = sessionOf(answer);
   if (location === undefined) throw failure(answer, asked(target, 'start upload'));
   return { kind: 'session', location };

@@ -73,6 +73,17 @@ describe('takeLists', () => {
     assert.equal(lists.source?.whyUnlisted, 'FORBIDDEN');
   });
 
+  for (const fault of ['FORBIDDEN', 'SERVER_ERROR', 'REQUEST_REFUSED'] as const) {
+    it(`goes on without the list where another requested tag can be read than one that is ${fault}`, async () => {
+      const { source, destination } = sources();
+      source.before.push(failing('source listTags', 'FORBIDDEN'));
+      source.before.push(failing('source headManifest bad', fault));
+      const wish = { requested: ['bad', 'v1', 'v2'], referrers: true };
+      const lists = await takeLists(source, destination, wish, never);
+      assert.equal(lists.source?.whyUnlisted, 'FORBIDDEN');
+    });
+  }
+
   it('asks a destination that refuses to list tag by tag', async () => {
     const { source, destination } = sources();
     destination.before.push(failing('destination listTags', 'FORBIDDEN'));

@@ -330,11 +330,15 @@ describe('tags that are asked for by name', () => {
     });
   }
 
-  it('fail with the list where they may not be read either: one more request', async () => {
+  it('fail with the list where they may not be read either: three more requests', async () => {
     const rig = new Rig();
-    rig.source.before.push(failing('source headManifest v1', 'FORBIDDEN'));
-    await rejection(cameByName(rig, refused('UNAUTHORIZED'), 'v1', 'v2'), 'UNAUTHORIZED');
-    assert.deepEqual(rig.source.calls, ['source headManifest v1']);
+    rig.source.before.push(failing('source headManifest', 'FORBIDDEN'));
+    const names = ['v1', 'v2', 'v3', 'v4'];
+    await rejection(cameByName(rig, refused('UNAUTHORIZED'), ...names), 'UNAUTHORIZED');
+    assert.deepEqual(
+      rig.source.calls,
+      names.slice(0, 3).map((name) => `source headManifest ${name}`),
+    );
   });
 
   it('fail with a list that time mends', async () => {

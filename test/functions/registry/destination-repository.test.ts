@@ -436,15 +436,22 @@ describe('destination repository', () => {
       await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'UNAUTHORIZED');
     });
 
-    it('guard put-blob-digest: is not there where the registry stored something else', async (t) => {
-      const { to, one } = await mountless(t, { singlePost: 'honoured' });
-      to.faults.add({
-        path: SINGLE_POST,
-        effect: { kind: 'digest', digest: digestOf(Buffer.from('other')) },
+    for (const [what, effect] of [
+      ['another digest', { kind: 'digest', digest: digestOf(Buffer.from('other')) }],
+      ['202 without an address', { kind: 'answer', status: 202 }],
+      ['307', { kind: 'answer', status: 307, headers: { location: '/v2/elsewhere' } }],
+    ] as const) {
+      it(`goes by POST and PUT where its POST is answered ${what}, and so from then on`, async (t) => {
+        const { to, one } = await mountless(t, { singlePost: 'honoured' });
+        to.faults.add({ path: SINGLE_POST, effect });
+        for (const wanted of [blob('one'), blob('two')])
+          assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+        assert.deepEqual(
+          to.counter.records.map(({ method }) => method),
+          ['POST', 'POST', 'PUT', 'POST', 'PUT'],
+        );
       });
-      const wanted = blob('one');
-      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'DIGEST_MISMATCH');
-    });
+    }
 
     for (const sizeBytes of [299, 301]) {
       it(`guard single-post-size: is not sent where ${sizeBytes} bytes come for 300`, async (t) => {

@@ -94,7 +94,8 @@ describe('manifests', () => {
       assert.equal((await one.headManifest('v2', NEVER))?.digest, DIGEST);
       assert.deepEqual(
         at.seen.filter(({ url }) => url !== '/v2/').map(({ method }) => method),
-        ['HEAD', 'GET', 'GET'],
+        // A token that was refused once says nothing of the next.
+        status === 401 ? ['HEAD', 'GET', 'HEAD', 'GET'] : ['HEAD', 'GET', 'GET'],
       );
       const there = destination(t, at.host);
       assert.equal((await there.headManifest('v1', NEVER, true))?.digest, DIGEST, `${status}`);

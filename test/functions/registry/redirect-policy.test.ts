@@ -70,6 +70,7 @@ describe('redirect policy', () => {
   it('stays with https where an https registry names itself by http', () => {
     const own = hop('http://r.example.com/x?a=%7eb');
     assert.deepEqual([own.url.href, own.authorize], ['https://r.example.com/x?a=%7eb', true]);
+    assert.equal(hop('http://r.example.com:443/x').url.href, 'https://r.example.com/x');
     const session = uploadLocation(BLOB, 'http://r.example.com/v2/a/blobs/uploads/1');
     assert.equal(session.url.href, 'https://r.example.com/v2/a/blobs/uploads/1');
     assert.equal(hop('http://r.example.com:5000/x', { from: PORT }).url.href, `${PORT.origin}/x`);
