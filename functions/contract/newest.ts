@@ -20,8 +20,8 @@ export function objectKey({ source, data }: MirrorEvent): string {
 
 /**
  * Of events of one object the newest, and the event to execute for all: that one with the strongest
- * reason among them, and comparing all tags where one of them did. An event's own time counts only within its arrival: one that claims to come
- * from the future is older than any that does not. Of equal times the later arrival is newer.
+ * reason among them, and comparing all tags where one of them did. An event's own time counts only within
+ * its arrival: one that claims to come from the future is older than any that does not. Of equal times the later arrival is newer.
  * @param arrivals in the order of arrival, of equal {@link objectKey}; at least one
  */
 export function newestOf<A extends Arrival>(

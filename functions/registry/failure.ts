@@ -54,6 +54,14 @@ export function codeOfStatus(status: number): ErrorCode {
 }
 
 /**
+ * Whether a status may refuse the question as such, where another way to ask passes: HEAD of a manifest, where a
+ * GET finds it; a mount, where a plain upload goes (Docker Hub 400, Harbor 401, others).
+ */
+export function isRefusal(status: number): boolean {
+  return status === 501 || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+}
+
+/**
  * The fault of an answer that is none of those asked for. A body's code beats the status, except
  * that a server error stays one.
  * @param code what the endpoint knows better

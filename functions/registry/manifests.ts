@@ -12,16 +12,11 @@ import {
 import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
-import { failure, type Answer, type Asked } from './failure.ts';
+import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
 import { isPage, requireNoPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 export type { Target } from './repository.ts';
-
-/** Whether a status may be that of a registry or a proxy which knows no HEAD of a manifest, where a GET finds it. */
-function isHeadRefusal(status: number): boolean {
-  return status === 501 || (status >= 400 && status < 500 && status !== 408 && status !== 429);
-}
 
 /** What one question for a tag or digest came to. */
 interface Found {
@@ -61,7 +56,7 @@ export async function headManifest(
   if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {
     return { head: undefined, answer };
   }
-  if (!isHeadRefusal(answer.status)) throw failure(answer, asked(target, 'head manifest'));
+  if (!isRefusal(answer.status)) throw failure(answer, asked(target, 'head manifest'));
   const read = await readHead(target, reference, signal);
   if (read.head === undefined) {
     if (answer.status === 404) rememberForm('HEAD', answer, memory);

@@ -7,7 +7,7 @@ import { hasDigest, isDigest, parseDigest, requireDigest } from '../oci/digest.t
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { StreamBody } from './blob-stream.ts';
 import { headBlob, isHeadRefused } from './blobs.ts';
-import { failure, type Answer, type Asked } from './failure.ts';
+import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
@@ -361,11 +361,6 @@ type MountAnswer =
   /** It refuses to be asked for one. */
   | { readonly kind: 'mount-refused' };
 
-/** Whether a status may refuse a mount where a plain upload passes: Docker Hub 400, Harbor 401, others. */
-function isMountRefusal(status: number): boolean {
-  return status === 501 || (status >= 400 && status < 500 && status !== 408 && status !== 429);
-}
-
 /** Asks for a mount (OCI Distribution 1.1, "Mounting a blob from another repository"). */
 async function startMount(
   target: Target,
@@ -381,7 +376,7 @@ async function startMount(
   const mountFrom = origin === undefined ? other?.path : undefined;
   const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
   if (answer.status === 201) return { kind: 'mounted' };
-  if (isMountRefusal(answer.status)) return { kind: 'mount-refused' };
+  if (isRefusal(answer.status)) return { kind: 'mount-refused' };
   const location = sessionOf(answer);
   if (location === undefined) throw failure(answer, asked(target, 'start upload'));
   return { kind: 'session', location };
