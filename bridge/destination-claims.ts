@@ -31,14 +31,25 @@ interface Claim {
   readonly name: string;
 }
 
+/** Of an object, what says where it writes to. */
+type Writer = Pick<ImageRepository, 'settings' | 'scan'>;
+
+/** What stands for the image of a path that several images may have been written to: equal to none. */
+const SEVERAL = '';
+/** Paths whose image is kept, longer than the claims to them: some 20 MB, and more than a registry has. */
+const MAX_PATHS = 100_000;
+
 /**
  * Who writes where. Two objects with one image may share a path; of those with different images
- * only the oldest object's is written, since each event would overwrite what the other wrote.
+ * only the oldest object's is written, since each event would overwrite what the other wrote. Which
+ * image was written to a path outlives the claims to it: its tags stay there.
  */
 export class DestinationClaims {
   /** Path → the claims to it, the oldest first; nearly always there is one alone. */
   readonly #byPath = new Map<string, readonly Claim[]>();
   readonly #byUid = new Map<string, Claim>();
+  /** Path → the image whose tags are there, as far as this replica has seen it, or {@link SEVERAL}. */
+  readonly #written = new Map<string, string>();
   readonly #layout: DestinationLayout;
 
   constructor(layout: DestinationLayout) {
@@ -83,6 +94,34 @@ export class DestinationClaims {
     return undefined;
   }
 
+  /** Notes that an object's events may be written to its path. */
+  mayWrite({ settings, scan }: Writer): void {
+    const path = this.#pathOf({ settings, scan });
+    if (typeof path !== 'string' || scan === undefined) return;
+    const before = this.#written.get(path) ?? scan.image;
+    this.#note(path, before === scan.image ? scan.image : SEVERAL);
+  }
+
+  /** Notes that an object's event has every tag at its path compared with the image's. */
+  hasCompared({ settings, scan }: Writer): void {
+    const path = this.#pathOf({ settings, scan });
+    if (typeof path === 'string' && scan !== undefined) this.#note(path, scan.image);
+  }
+
+  /** Whether there may be tags of another image at an object's path. */
+  isForeign({ settings, scan }: Writer): boolean {
+    const path = this.#pathOf({ settings, scan });
+    const written = typeof path === 'string' ? this.#written.get(path) : undefined;
+    return written !== undefined && written !== scan?.image;
+  }
+
+  /** The uids of those that claim the path of an object for another image. */
+  rivalsOf({ settings, scan }: Writer): readonly string[] {
+    const path = this.#pathOf({ settings, scan });
+    const claims = typeof path === 'string' ? (this.#byPath.get(path) ?? []) : [];
+    return claims.filter(({ image }) => image !== scan?.image).map(({ uid }) => uid);
+  }
+
   /** Forgets an object. @returns the uids of those whose standing may have changed */
   withdraw(uid: string): readonly string[] {
     const own = this.#byUid.get(uid);
@@ -99,7 +138,7 @@ export class DestinationClaims {
    * Where an object's image is written to, below the destination registry; undefined where nothing is.
    * A fault where its annotations or its image name are wrong.
    */
-  #pathOf({ settings, scan }: ImageRepository): string | undefined | MirrorError {
+  #pathOf({ settings, scan }: Writer): string | undefined | MirrorError {
     if (isMirrorError(settings)) return settings;
     if (scan === undefined) return undefined;
     try {
@@ -124,6 +163,13 @@ export class DestinationClaims {
     const path = this.#pathOf(object);
     if (typeof path !== 'string' || scan === undefined || deleting) return undefined;
     return { path, uid, image: scan.image, createdAt, namespace, name };
+  }
+
+  #note(path: string, image: string): void {
+    this.#written.delete(path);
+    this.#written.set(path, image);
+    const [oldest] = this.#written.keys();
+    if (this.#written.size > MAX_PATHS && oldest !== undefined) this.#written.delete(oldest);
   }
 
   /** Sets the claims to a path; the others are concerned only where its holder's image is another. */

@@ -60,8 +60,6 @@ interface Tracked extends Subject {
   requestSeenAtMs: number | undefined;
   firstSeen: boolean;
   refusal: Refusal | undefined;
-  /** Another object held its destination since: what was published, tags of versions too, may be another's. */
-  collided: boolean;
   readonly repeats: Repeats;
 }
 
@@ -110,13 +108,8 @@ export class Tracker implements WatchHandler, PublishObserver {
     for (const uid of [...this.#tracked.keys()]) {
       if (!uids.has(uid)) this.#forget(uid);
     }
-    const joined = new Map<Tracked, readonly string[]>();
-    for (const tracked of this.#tracked.values()) {
-      const neighbours = this.#claims.enter(tracked.object);
-      if (neighbours.length > 0) joined.set(tracked, neighbours);
-    }
-    for (const tracked of this.#tracked.values()) if (!joined.has(tracked)) this.#decide(tracked);
-    for (const [tracked, neighbours] of joined) this.#decideBeside(tracked, neighbours);
+    for (const { object } of this.#tracked.values()) this.#claims.enter(object);
+    for (const tracked of this.#tracked.values()) this.#decide(tracked);
     if (this.#syncedOnce) return;
     this.#syncedOnce = true;
     this.#tickedAtMs = this.#options.wallNow();
@@ -125,7 +118,8 @@ export class Tracker implements WatchHandler, PublishObserver {
 
   changed(object: ImageRepository): void {
     const tracked = this.#store(object);
-    this.#decideBeside(tracked, this.#claims.enter(tracked.object));
+    this.#decideAgain(this.#claims.enter(tracked.object));
+    this.#decide(tracked);
   }
 
   deleted(uid: string): void {
@@ -173,6 +167,19 @@ export class Tracker implements WatchHandler, PublishObserver {
       tagCount,
       eventId: event.id,
     });
+    const { object } = taken.publishable;
+    if (taken.verify !== undefined) this.#claims.hasCompared(object);
+    this.#countPublished(taken, event);
+    this.#mayHaveWritten(object);
+  }
+
+  /** What was on its way meanwhile may come after what its rivals sent: they have all compared again. */
+  #mayHaveWritten(object: ImageRepository): void {
+    this.#claims.mayWrite(object);
+    this.#decideAgain(this.#claims.rivalsOf(object));
+  }
+
+  #countPublished(taken: TakenEvent, { data: { image, revision, reason } }: MirrorEvent): void {
     const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
     const { published } = tracked;
@@ -181,10 +188,11 @@ export class Tracker implements WatchHandler, PublishObserver {
     else if (reason === 'initial') this.#resumeFollowUp(tracked);
     tracked.published = taken.publishable.state;
     tracked.baseline = undefined;
-    if (taken.verify !== undefined && tracked.publishable !== undefined) tracked.collided = false;
   }
 
   refused(taken: TakenEvent, fault: MirrorError): void {
+    // What has failed by time or a cut may have arrived all the same.
+    if (fault.disposition !== 'permanent') this.#mayHaveWritten(taken.publishable.object);
     const tracked = this.#tracked.get(taken.subject.uid);
     if (tracked === undefined) return;
     if (fault.disposition === 'permanent') {
@@ -216,7 +224,6 @@ export class Tracker implements WatchHandler, PublishObserver {
       requestSeenAtMs: undefined,
       firstSeen: true,
       refusal: undefined,
-      collided: false,
       repeats: new Repeats(object.uid, this.#options),
     };
     this.#tracked.set(object.uid, tracked);
@@ -250,23 +257,6 @@ export class Tracker implements WatchHandler, PublishObserver {
     return this.#claims.withdraw(uid);
   }
 
-  /**
-   * Decides about an object whose claim concerns others, after these: whatever it has taken its destination
-   * from may have written there.
-   */
-  #decideBeside(tracked: Tracked, neighbours: readonly string[]): void {
-    this.#decideAgain(neighbours);
-    if (neighbours.some((uid) => this.#hasLost(uid))) tracked.collided = true;
-    this.#decide(tracked);
-  }
-
-  /** Whether an object that was published has lost its destination to another. */
-  #hasLost(uid: string): boolean {
-    const other = this.#tracked.get(uid);
-    if (other?.refusal?.reason !== 'DestinationCollision') return false;
-    return (other.published ?? this.#options.queue.inFlight(uid)) !== undefined;
-  }
-
   #decideAgain(uids: readonly string[]): void {
     for (const uid of uids) {
       const tracked = this.#tracked.get(uid);
@@ -287,16 +277,10 @@ export class Tracker implements WatchHandler, PublishObserver {
       tracked.refusal = undefined;
       this.#options.refusals.mended(object.uid);
     }
-    const taken = this.#options.queue.inFlight(object.uid);
-    const isOwn = taken?.subject === tracked && !tracked.collided;
-    const inFlight = isOwn ? taken.publishable.state : undefined;
-    if (tracked.collided) {
-      tracked.baseline ??= tracked.published;
-      tracked.published = undefined;
-    }
-    const { baseline, requestedAt, published } = tracked;
+    const published = this.#countsAsPublished(tracked);
+    const { baseline, requestedAt } = tracked;
     const decision = decide(
-      { published: inFlight ?? published, baseline, requestedAt },
+      { published, baseline, requestedAt },
       {
         deleting: object.deleting,
         enabled: !isMirrorError(object.settings) && object.settings.enabled,
@@ -312,6 +296,21 @@ export class Tracker implements WatchHandler, PublishObserver {
     else if (decision.cause === 'Suspended' || decision.cause === 'Disabled') {
       this.#layBaseline(tracked, found?.state);
     }
+  }
+
+  /** What is published or on its way; where another image's tags may be, only what has all of them compared. */
+  #countsAsPublished(tracked: Tracked): PublishedState | undefined {
+    const { object } = tracked;
+    const taken = this.#options.queue.inFlight(object.uid);
+    this.#claims.mayWrite(object);
+    const isForeign = this.#claims.isForeign(object);
+    if (isForeign) {
+      tracked.baseline ??= tracked.published;
+      tracked.published = undefined;
+    }
+    if (taken?.subject !== tracked) return tracked.published;
+    const isOnItsWay = !isForeign || taken.verify !== undefined;
+    return isOnItsWay ? taken.publishable.state : tracked.published;
   }
 
   /** What may be published of an object from now on, or why nothing may. */
@@ -353,7 +352,7 @@ export class Tracker implements WatchHandler, PublishObserver {
     reason: Reason,
     more: { readonly requestedAt?: string | undefined; readonly resyncSlot?: number | undefined },
   ): void {
-    const verify = subject.collided ? 'all' : undefined;
+    const verify = this.#claims.isForeign(subject.object) ? 'all' : undefined;
     this.#options.queue.offer({ subject, reason, verify, nowMs: this.#options.now(), ...more });
     this.#options.onOffer();
   }
@@ -361,7 +360,6 @@ export class Tracker implements WatchHandler, PublishObserver {
   #refuse(tracked: Tracked, refusal: Refusal): void {
     const { object } = tracked;
     this.#options.metrics.decisions.inc({ cause: refusal.reason });
-    if (refusal.reason === 'DestinationCollision') tracked.collided = true;
     if (object.scan !== undefined) {
       const { image, revision } = object.scan;
       this.#layBaseline(tracked, { image, revision, configurationDigest: '' });

@@ -525,7 +525,61 @@ describe('Tracker, configuration and refusal', () => {
         assert.equal(bench.refusals.get('young')?.reason, 'DestinationCollision');
         assert.deepEqual(verified(bench), [['old', 'all']]);
       });
+
+      it(`has them compared of one that ${what} while the younger came and went (${how})`, () => {
+        const bench = new Bench({ destinationLayout: 'name' });
+        bench.list(['old', old]);
+        bench.publish();
+        bench.list(['old', { ...old, annotations }], ['young', young]);
+        assert.ok(bench.reasons().includes('young:initial'));
+        bench.tracker.deleted('uid-of-flux-system-young');
+        if (how === 'see') bench.see('old', old);
+        else bench.list(['old', old]);
+        assert.deepEqual(verified(bench), [['old', 'all']]);
+        bench.see('old', { ...old, revision: '2' });
+        assert.deepEqual(verified(bench), [['old', undefined]]);
+      });
     }
+  }
+
+  it('has them compared of an object that names another image and keeps its destination', () => {
+    const annotations = { destination: 'team/app' };
+    const bench = new Bench();
+    bench.list(['a', { image: 'ghcr.io/a/app', annotations }]);
+    assert.deepEqual(verified(bench), [['a', undefined]]);
+    bench.see('a', { image: 'ghcr.io/b/app', annotations });
+    assert.deepEqual(verified(bench), [['a', 'all']]);
+    bench.see('a', { image: 'ghcr.io/b/app', annotations, revision: '2' });
+    assert.deepEqual(verified(bench), [['a', undefined]]);
+    bench.see('a', { image: 'ghcr.io/c/app' });
+    assert.deepEqual(verified(bench), [['a', undefined]]);
+  });
+
+  it('has them compared where the first list counts as published', () => {
+    const bench = new Bench({ destinationLayout: 'name', replayOnStart: false });
+    bench.list(['old', old]);
+    bench.tracker.deleted('uid-of-flux-system-old');
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), [['young', 'all']]);
+  });
+
+  for (const how of ['is taken late', 'fails late'] as const) {
+    it(`has them compared again where an event of the one before ${how}`, () => {
+      const bench = new Bench({ destinationLayout: 'name' });
+      bench.list(['old', old]);
+      const [late] = bench.take();
+      assert.ok(late !== undefined);
+      bench.tracker.deleted('uid-of-flux-system-old');
+      bench.see('young', young);
+      assert.deepEqual(verified(bench), [['young', 'all']]);
+      bench.see('young', young);
+      assert.deepEqual(verified(bench), []);
+      if (how === 'is taken late') bench.accept(late);
+      else bench.refuse(late, new MirrorError('NETWORK', 'cut'));
+      assert.deepEqual(verified(bench), [['young', 'all']]);
+      bench.see('young', young);
+      assert.deepEqual(verified(bench), []);
+    });
   }
 
   it('has them compared also where it was refused for something else at last', () => {
