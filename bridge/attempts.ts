@@ -52,10 +52,7 @@ export async function attempt<T>(
   let last: MirrorError | undefined;
   const telling = setInterval(() => {
     const seconds = Math.round((performance.now() - startedMs) / 1000);
-    logger.warning(`waiting for ${what}`, {
-      seconds,
-      ...(last === undefined ? {} : { error: last }),
-    });
+    logger.warning(`waiting for ${what}`, { seconds, error: last });
   }, tellMs);
   try {
     for (;;) {

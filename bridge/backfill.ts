@@ -168,7 +168,7 @@ function eventFor(
   const request = requestOf(publishable, {
     reason: 'requested',
     verify: config.verify,
-    ...(tags.length === 0 ? {} : { tags }),
+    tags: tags.length === 0 ? undefined : tags,
   });
   return { event: eventOf(request, { clusterName: config.clusterName, time: new Date() }) };
 }

@@ -183,7 +183,7 @@ function coreOf(
   });
   const loop: PublishLoop = new PublishLoop({
     ...config,
-    ...(parts.backoff === undefined ? {} : { backoff: parts.backoff }),
+    backoff: parts.backoff,
     queue,
     publisher,
     observer: tracker,

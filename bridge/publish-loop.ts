@@ -45,7 +45,7 @@ export interface PublishLoopOptions {
   readonly now: () => number;
   /** Wall clock, ms. */
   readonly wallNow: () => number;
-  readonly backoff?: BackoffRange;
+  readonly backoff?: BackoffRange | undefined;
 }
 
 interface LaneState {

@@ -4,6 +4,7 @@ import {
   type Reason,
   type Verify,
 } from '../functions/contract/event.ts';
+import { defined } from '../functions/contract/fields.ts';
 import { isMirrorError } from '../functions/errors.ts';
 import type { ObjectSettings } from './flux/annotations.ts';
 import type { ImageRepository, Scan } from './flux/image-repository.ts';
@@ -46,23 +47,23 @@ export function requestOf(
   occasion: RequestOccasion,
 ): MirrorRequest {
   const { previousRevision, tags, verify } = occasion;
-  return {
+  return defined({
     imageRepository: { namespace: object.namespace, name: object.name, uid: object.uid },
     image: scan.image,
     revision: scan.revision,
-    ...(previousRevision === undefined ? {} : { previousRevision }),
+    previousRevision,
     tagCount: scan.tagCount,
     scanTime: scan.scanTime,
     exclusionList: scan.exclusionList,
     reason: occasion.reason,
-    ...(settings.selection === undefined ? {} : { selection: settings.selection }),
-    ...(settings.platforms === undefined ? {} : { platforms: settings.platforms }),
-    ...(tags === undefined ? {} : { tags }),
-    ...(settings.destination === undefined ? {} : { destination: settings.destination }),
-    ...(verify === undefined ? {} : { verify }),
-    ...(object.provider === undefined ? {} : { provider: object.provider }),
-    ...(object.insecure ? { insecure: true } : {}),
-  };
+    selection: settings.selection,
+    platforms: settings.platforms,
+    tags,
+    destination: settings.destination,
+    verify,
+    provider: object.provider,
+    insecure: object.insecure || undefined,
+  });
 }
 
 /** What change detection compares: publish when any of the three differs from what was published. */

@@ -128,7 +128,7 @@ export function composeEngine(
         tagTurns,
         clock,
         deadline,
-        ...(offload === undefined ? {} : { offload }),
+        offload,
         observer: {
           ...observer,
           onWholeIndexes: (refusing) => {
@@ -308,10 +308,7 @@ function googleApi(call: JsonCall, tokens: GoogleTokens): JsonApi {
     call: async (method, url, body, signal) => {
       const token = await tokens.accessToken();
       const headers = { authorization: `Bearer ${token}` };
-      return call(
-        { method, url: url.href, headers, ...(body === undefined ? {} : { body }) },
-        signal,
-      );
+      return call({ method, url: url.href, headers, body }, signal);
     },
   };
 }

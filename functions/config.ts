@@ -273,10 +273,10 @@ function selectionOf({
   latest,
 }: Omit<MirrorOptions, 'verifyTags'>): Selection {
   const given = {
-    ...(include.length === 0 ? {} : { include }),
-    ...(exclude.length === 0 ? {} : { exclude }),
-    ...(semver === undefined ? {} : { semver }),
-    ...(latest === 0 ? {} : { latest }),
+    include: include.length === 0 ? undefined : include,
+    exclude: exclude.length === 0 ? undefined : exclude,
+    semver,
+    latest: latest || undefined,
   };
   const option = ['include', 'exclude', 'semver'].find((name) => {
     try {

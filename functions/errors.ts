@@ -154,20 +154,20 @@ export type Side = 'source' | 'destination';
 /** Where and how a {@link MirrorError} came about. Every URL must be redacted before it comes here. */
 export interface ErrorContext {
   /** What was being done, as verb and object: `get manifest`, `publish event`. */
-  readonly operation?: string;
-  readonly side?: Side;
+  readonly operation?: string | undefined;
+  readonly side?: Side | undefined;
   /** Redacted URL (no query values but those of the protocol, no upload session). */
-  readonly url?: string;
+  readonly url?: string | undefined;
   /** HTTP status of the answer, where there was one. */
-  readonly status?: number;
+  readonly status?: number | undefined;
   /** Error codes of the registry's answer (OCI Distribution 1.1), where it gave any. */
   readonly registryCodes?: readonly string[];
   /** Digests that the registry names as missing or refused, where it names any. */
   readonly digests?: readonly string[];
   /** Path of the offending field, such as `data.imageRepository.uid` or `--workers`. */
-  readonly field?: string;
+  readonly field?: string | undefined;
   /** How long the other side asked to be left alone, in milliseconds. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** The error below, never a raw one of an HTTP library (those carry request headers). */
   readonly cause?: unknown;
 }

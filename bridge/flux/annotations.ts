@@ -1,4 +1,5 @@
 import { requirePath } from '../../functions/contract/destination.ts';
+import { defined } from '../../functions/contract/fields.ts';
 import { normalPlatforms } from '../../functions/contract/platform.ts';
 import { readSelection, type Selection } from '../../functions/contract/selection.ts';
 import { MirrorError, isMirrorError, printable } from '../../functions/errors.ts';
@@ -81,12 +82,13 @@ function readSettings(annotations: Readonly<Record<string, string>>): ObjectSett
   }
   const given = annotations as Readonly<Partial<Record<Name, string>>>;
   const selection = selectionOf(given);
-  const settings = {
+  const { destination, platforms } = given;
+  const settings = defined({
     enabled: readEnabled(given.enabled),
-    ...(given.destination === undefined ? {} : { destination: readDestination(given.destination) }),
-    ...(selection === undefined ? {} : { selection }),
-    ...(given.platforms === undefined ? {} : { platforms: platformsIn(given.platforms) }),
-  };
+    destination: destination === undefined ? undefined : readDestination(destination),
+    selection,
+    platforms: platforms === undefined ? undefined : platformsIn(platforms),
+  });
   if ((given.requestedAt?.length ?? 0) > MAX_TOKEN_LENGTH) {
     throw invalid('requestedAt', `is longer than ${MAX_TOKEN_LENGTH} characters`);
   }

@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https, { type RequestOptions } from 'node:https';
 
+import { defined } from '../../functions/contract/fields.ts';
 import { MirrorError, printable } from '../../functions/errors.ts';
 import { loadKubeAccess, type KubeAccess } from './kubeconfig.ts';
 import { ManagedFieldsFilter } from './json-stream.ts';
@@ -209,7 +210,7 @@ function exchange(
           accept: 'application/json',
           'accept-encoding': 'identity',
           'user-agent': 'imagerepo-mirror-bridge',
-          ...(contentType === undefined ? {} : { 'content-type': contentType }),
+          ...defined({ 'content-type': contentType }),
         },
       },
       resolve,
@@ -310,7 +311,7 @@ export function answerError(answer: ApiAnswer, operation: string): MirrorError {
   return new MirrorError(code, `${operation} was answered ${status}${said}`, {
     operation,
     status,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    retryAfterMs,
   });
 }
 

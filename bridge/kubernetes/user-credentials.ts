@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 
+import { defined } from '../../functions/contract/fields.ts';
 import { MirrorError, printable } from '../../functions/errors.ts';
 
 /** A program that gives credentials (client.authentication.k8s.io, `user.exec` of a kubeconfig). */
@@ -119,11 +120,7 @@ function heldOf(command: string, output: string): Held {
   }
   const untilMs = expirationTimestamp === undefined ? Infinity : Date.parse(expirationTimestamp);
   return {
-    credential: {
-      ...(token === undefined ? {} : { token }),
-      ...(clientCertificateData === undefined ? {} : { certificate: clientCertificateData }),
-      ...(clientKeyData === undefined ? {} : { key: clientKeyData }),
-    },
+    credential: defined({ token, certificate: clientCertificateData, key: clientKeyData }),
     untilMs,
   };
 }

@@ -223,6 +223,6 @@ function invalid(what: string, field?: string): MirrorError {
   const where = field === undefined ? 'the docker config' : `'${printable(field)}'`;
   return new MirrorError('DOCKER_CONFIG_INVALID', `${where} ${what}`, {
     operation: 'read docker config',
-    ...(field === undefined ? {} : { field: printable(field) }),
+    field: field === undefined ? undefined : printable(field),
   });
 }

@@ -20,6 +20,20 @@ export function optional<T>(fields: Fields, name: string, read: () => T): T | un
   return fields[name] === undefined || fields[name] === null ? undefined : read();
 }
 
+/** An object of which the fields that may be undefined are optional. */
+export type Defined<T> = {
+  [K in keyof T as undefined extends T[K] ? never : K]: T[K];
+} & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** The fields that are not undefined, in their order: for what tells absent from undefined. */
+export function defined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Defined<T>;
+}
+
 /** A text of `min` to `max` characters. @throws MirrorError `EVENT_INVALID` */
 export function stringAt(
   fields: Fields,

@@ -13,7 +13,7 @@ export interface Platform {
 export interface TheirPlatform {
   readonly os: string;
   readonly architecture: string;
-  readonly variant?: string;
+  readonly variant?: string | undefined;
 }
 
 /** Stands for every platform, where a list of platforms is asked for. */
@@ -77,7 +77,7 @@ export function parsePlatform(text: string, field?: string): Platform {
       field,
     );
   }
-  return normalPlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
+  return normalPlatform({ os, architecture, variant });
 }
 
 /** As users write it. */
@@ -119,6 +119,6 @@ export function readPlatforms(fields: Fields, name: string, at: string): readonl
 function refusal(why: string, field?: string): MirrorError {
   return new MirrorError('EVENT_INVALID', field === undefined ? why : `${field} ${why}`, {
     operation: 'read platforms',
-    ...(field === undefined ? {} : { field }),
+    field,
   });
 }

@@ -6,6 +6,7 @@ import { Range, SemVer } from 'semver';
 import { MirrorError, printable } from '../errors.ts';
 import {
   arrayAt,
+  defined,
   integerAt,
   literalAt,
   objectAt,
@@ -125,13 +126,7 @@ export function readSelection(value: unknown, at: string): Selection {
   const latest = optional(fields, 'latest', () => integerAt(fields, 'latest', at, 1, 100_000));
   const sortBy = optional(fields, 'sortBy', () => literalAt(fields, 'sortBy', at, SORT_ORDERS));
   if (semver !== undefined) rangeOf(semver, `${at}.semver`);
-  return {
-    ...(include === undefined ? {} : { include }),
-    ...(exclude === undefined ? {} : { exclude }),
-    ...(semver === undefined ? {} : { semver }),
-    ...(latest === undefined ? {} : { latest }),
-    ...(sortBy === undefined ? {} : { sortBy }),
-  };
+  return defined({ include, exclude, semver, latest, sortBy });
 }
 
 /**

@@ -4,6 +4,7 @@ import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { Engine } from '../compose.ts';
 import type { JobConfig } from '../config.ts';
 import { eventOf, type MirrorEvent } from '../contract/event.ts';
+import { defined } from '../contract/fields.ts';
 import { NO_DEADLINE } from '../mirror/deadline.ts';
 import type { TagRecord } from '../mirror/outcome.ts';
 import type { RepositoryResult, RunResult } from '../report/report-document.ts';
@@ -68,8 +69,7 @@ async function mirrorImage(
     signal,
   });
   const durationMs = SYSTEM_TIMING.now() - startedAtMs;
-  if (report === undefined) return { image, durationMs, ...(fault === undefined ? {} : { fault }) };
-  return { image, report, durationMs, ...(records === undefined ? {} : { records }) };
+  return { image, durationMs, ...defined({ report, records: report && records, fault }) };
 }
 
 /** The event that asks for what the command line says; it belongs to no object of a cluster. */
@@ -84,8 +84,7 @@ function eventOfImage(image: string, { tags, verify, insecureSources }: JobConfi
       scanTime: time.toISOString(),
       exclusionList: [],
       reason: 'requested',
-      ...(tags.length === 0 ? {} : { tags: [...new Set(tags)] }),
-      ...(verify === undefined ? {} : { verify }),
+      ...defined({ tags: tags.length === 0 ? undefined : [...new Set(tags)], verify }),
       // Here the operator says so, by --insecure-source.
       insecure: insecureSources.some((pattern) => matchesImage(pattern, image)),
     },

@@ -3,6 +3,7 @@ import type { Engine } from '../compose.ts';
 import type { JobConfig } from '../config.ts';
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import { MAX_TAGS, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { defined } from '../contract/fields.ts';
 import { MirrorError } from '../errors.ts';
 import { isUnfinished, type TagRecord } from '../mirror/outcome.ts';
 import type { Publisher } from '../pubsub/publisher.ts';
@@ -120,9 +121,7 @@ export async function runEvent(
       {
         image: event.data.image,
         durationMs,
-        ...(report === undefined ? {} : { report }),
-        ...(records === undefined || report === undefined ? {} : { records }),
-        ...(fault === undefined ? {} : { fault }),
+        ...defined({ report, records: report && records, fault }),
       },
     ],
   };

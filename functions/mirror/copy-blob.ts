@@ -307,8 +307,8 @@ export class BlobCopier {
         blob,
         async (inner) => this.#open(key, wish, upload, lead, mountFrom, inner),
         {
-          ...(mountFrom === undefined ? {} : { mountFrom }),
-          ...(force ? { force } : {}),
+          mountFrom,
+          force,
           onBytes: (count) => {
             const nowMs = this.#timing.now();
             upload.sent(count, nowMs);

@@ -47,7 +47,7 @@ export interface TagEnding {
     | 'ReferrersRefused'
     | 'ReferrersTagRefused';
   readonly digest?: string;
-  readonly previousDigest?: string;
+  readonly previousDigest?: string | undefined;
   /** Tag that keeps the previous digest. */
   readonly backupTag?: string;
   /** Nothing keeps it, as was asked for: the destination lacks parts of it. */
@@ -210,9 +210,9 @@ function faultOfBackup(error: unknown): MirrorError {
     registryCodes,
     digests,
     cause: fault,
-    ...(url === undefined ? {} : { url }),
-    ...(status === undefined ? {} : { status }),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    url,
+    status,
+    retryAfterMs,
   });
 }
 
@@ -336,12 +336,7 @@ async function completed(
 }
 
 function drift(digest: string, previousDigest: string | undefined): TagEnding {
-  return {
-    outcome: 'drifted',
-    reason: 'DriftReported',
-    digest,
-    ...(previousDigest === undefined ? {} : { previousDigest }),
-  };
+  return { outcome: 'drifted', reason: 'DriftReported', digest, previousDigest };
 }
 
 const LOST: TagEnding = { outcome: 'lost', reason: 'GoneFromSource' };

@@ -16,10 +16,8 @@ export function entryOf({ digest, bytes, manifest }: ManifestNode): IndexEntry {
     mediaType: bytes.mediaType,
     digest,
     size: bytes.bytes.length,
-    ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-    ...(Object.keys(manifest.annotations).length === 0
-      ? {}
-      : { annotations: manifest.annotations }),
+    artifactType: manifest.artifactType,
+    annotations: Object.keys(manifest.annotations).length === 0 ? undefined : manifest.annotations,
   };
 }
 

@@ -65,7 +65,7 @@ export interface MirrorPorts {
   readonly clock: Clock;
   readonly deadline: Deadline;
   /** Where work goes that is too much; absent: nowhere. */
-  readonly offload?: Offload;
+  readonly offload?: Offload | undefined;
   readonly observer?: MirrorObserver;
 }
 
@@ -162,7 +162,7 @@ class Mirroring {
   ): Promise<MirrorReport> {
     const facts = {
       sourceTagCount: here.tagCount,
-      ...(here.whyUnlisted === undefined ? {} : { sourceUnlisted: here.whyUnlisted }),
+      sourceUnlisted: here.whyUnlisted,
       selectedTagCount: candidates.tags.length,
       destinationTagCount: plan.there.tagCount,
       brake: plan.brake,
@@ -388,7 +388,7 @@ class Mirroring {
     } catch (error) {
       refusal = toMirrorError(error, 'hand off');
     }
-    const why = refusal === undefined ? {} : { reason: refusal.code, fault: refusal };
+    const why = refusal && { reason: refusal.code, fault: refusal };
     for (const record of records) this.#ledger.record({ ...record, ...why });
     return [];
   }

@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import { isTag } from '../oci/reference.ts';
 
 /** What is known of a tag at the destination. */
@@ -106,7 +107,7 @@ export function planTag({ tag, source, destination }: TagFacts, policy: Policy):
       tag,
       action: 'skip',
       reason: 'NotVerified',
-      ...(previousDigest === undefined ? {} : { digest: previousDigest }),
+      ...defined({ digest: previousDigest }),
     };
   }
   return {

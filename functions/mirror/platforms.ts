@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import {
   ALL_PLATFORMS,
   normalPlatform,
@@ -130,11 +131,10 @@ export function platformFields(
   { leftOut, isNoneMatched }: Pick<ChosenChildren, 'leftOut' | 'isNoneMatched'>,
   below = 0,
 ): PlatformFields {
-  const platformsLeftOut = platformCount(leftOut) + below;
-  return {
-    ...(platformsLeftOut === 0 ? {} : { platformsLeftOut }),
-    ...(isNoneMatched ? { noPlatformMatched: true } : {}),
-  };
+  return defined({
+    platformsLeftOut: platformCount(leftOut) + below || undefined,
+    noPlatformMatched: isNoneMatched || undefined,
+  });
 }
 
 /**

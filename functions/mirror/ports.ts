@@ -162,7 +162,7 @@ export interface DestinationRepository {
     blob: Descriptor,
     open: OpenBlob,
     options: {
-      readonly mountFrom?: MountSource;
+      readonly mountFrom?: MountSource | undefined;
       /** Send the bytes whatever a probe would say: the registry named this blob as missing. */
       readonly force?: boolean;
       readonly onBytes?: (count: number) => void;

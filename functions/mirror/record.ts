@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import { MirrorError } from '../errors.ts';
 import type { TagEnding } from './copy-tag.ts';
 import type { DecidedStep } from './resolve-plan.ts';
@@ -45,7 +46,7 @@ export function untouchedRecord(step: DecidedStep, dryRun: boolean): TagRecord {
     ...('digest' in step ? { digest: step.digest } : {}),
     ...('previousDigest' in step ? { previousDigest: step.previousDigest } : {}),
     ...(step.action === 'fail' ? {} : platformsOfStep(step)),
-    ...(fault === undefined ? {} : { fault }),
+    ...defined({ fault }),
     bytesUploaded: 0,
     blobs: NO_BLOBS,
     durationMs: 0,
@@ -53,10 +54,7 @@ export function untouchedRecord(step: DecidedStep, dryRun: boolean): TagRecord {
 }
 
 function platformsOfStep({ platformsLeftOut, noPlatformMatched }: PlatformFields): PlatformFields {
-  return {
-    ...(platformsLeftOut === undefined ? {} : { platformsLeftOut }),
-    ...(noPlatformMatched === undefined ? {} : { noPlatformMatched }),
-  };
+  return defined({ platformsLeftOut, noPlatformMatched });
 }
 
 function outcomeOf(step: DecidedStep, dryRun: boolean): Outcome {
@@ -91,11 +89,7 @@ export function tagRecord(
     tag,
     outcome,
     reason,
-    ...(digest === undefined ? {} : { digest }),
-    ...(previousDigest === undefined ? {} : { previousDigest }),
-    ...(backupTag === undefined ? {} : { backupTag }),
-    ...(noBackup === undefined ? {} : { noBackup }),
-    ...(fault === undefined ? {} : { fault }),
+    ...defined({ digest, previousDigest, backupTag, noBackup, fault }),
     bytesUploaded: stats.bytesUploaded,
     blobs: stats.blobs,
     durationMs,
@@ -149,7 +143,7 @@ export function leftAsideRecord({ tag, subject, reason }: LeftAside): TagRecord 
     tag,
     outcome: 'skipped',
     reason,
-    ...(subject === undefined ? {} : { subject }),
+    ...defined({ subject }),
     bytesUploaded: 0,
     blobs: NO_BLOBS,
     durationMs: 0,

@@ -50,7 +50,7 @@ export interface MirrorReport {
    * Why the source's list, which was to tell signatures, told nothing of tags that were asked for by name:
    * signatures by tag stay behind.
    */
-  readonly sourceUnlisted?: ErrorCode;
+  readonly sourceUnlisted?: ErrorCode | undefined;
   readonly selectedTagCount: number;
   /** Tags that the destination had before. */
   readonly destinationTagCount: number;

@@ -91,9 +91,7 @@ async function copyOne(step: WorkStep, of: WorkContext, slots: Semaphore): Promi
     const { node } = ending;
     const record = {
       ...tagRecord(tag, ending, stats, clock() - startedAtMs),
-      ...(node === undefined
-        ? {}
-        : platformFields(chooseChildren(node.manifest, context), stats.leftOut)),
+      ...(node && platformFields(chooseChildren(node.manifest, context), stats.leftOut)),
     };
     ledger.record(record);
     if (stats.leavesForeignLayers && MIRRORED.has(record.outcome)) {

@@ -333,10 +333,10 @@ function descriptor(value: unknown, path: string): Descriptor {
     mediaType: mediaType === '' ? UNTYPED : mediaType,
     digest: digestAt(value['digest'], path),
     sizeBytes,
-    ...(typeof data === 'string' && data !== '' ? { data } : {}),
-    ...(Array.isArray(urls) && urls.length > 0 ? { hasUrls: true } : {}),
-    ...(platform === undefined ? {} : { platforms: [platform] }),
-    ...(describes !== undefined && isDigest(describes) ? { describes } : {}),
+    ...(typeof data === 'string' && data !== '' && { data }),
+    ...(Array.isArray(urls) && urls.length > 0 && { hasUrls: true }),
+    ...(platform && { platforms: [platform] }),
+    ...(describes !== undefined && isDigest(describes) && { describes }),
   };
 }
 
@@ -350,7 +350,7 @@ function platformOf(value: unknown): DescriptorPlatform | undefined {
   const architecture = optionalText(value['architecture']);
   const variant = optionalText(value['variant']);
   if (os === undefined || architecture === undefined || os === 'unknown') return undefined;
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  return { os, architecture, ...(variant !== undefined && { variant }) };
 }
 
 /** An index may name one manifest for several platforms; named without any, it is for all. */

@@ -3,11 +3,11 @@ import { MirrorError } from '../errors.ts';
 /** One option: how it is written on the command line and in the environment, and what it means. */
 export interface Option<T> {
   /** With leading dashes: `--workers`. Absent: the environment only. */
-  readonly flag?: string;
+  readonly flag?: string | undefined;
   /** A second spelling of the flag, one dash and one letter: `-o`. */
-  readonly short?: string;
+  readonly short?: string | undefined;
   /** Environment variable: `WORKERS`. Absent: the command line only. The flag wins over it. */
-  readonly env?: string;
+  readonly env?: string | undefined;
   /** Word for the value in help: `COUNT`. Empty for a boolean, which may stand without a value. */
   readonly placeholder: string;
   /** The default as a user would write it; undefined: none, and `read` sees no texts. */
@@ -166,9 +166,9 @@ function shape(
   'flag' | 'short' | 'env' | 'placeholder' | 'default' | 'sentence' | 'repeatable'
 > {
   return {
-    ...(words.flag === undefined ? {} : { flag: words.flag }),
-    ...(words.short === undefined ? {} : { short: words.short }),
-    ...(words.env === undefined ? {} : { env: words.env }),
+    flag: words.flag,
+    short: words.short,
+    env: words.env,
     placeholder: words.placeholder ?? 'TEXT',
     default: fallback,
     sentence: words.sentence,

@@ -1,5 +1,6 @@
 import type { PubSub } from '@google-cloud/pubsub';
 
+import { defined } from '../contract/fields.ts';
 import { MirrorError, printable } from '../errors.ts';
 
 /**
@@ -191,7 +192,7 @@ async function load(
     // has been opening ever since to a server that accepts and says nothing.
     'grpc.use_local_subchannel_pool': 1,
   };
-  return new PubSub({ ...channel, ...(projectId === undefined ? {} : { projectId }) });
+  return new PubSub({ ...channel, ...defined({ projectId }) });
 }
 
 /** Waits for what a call needs before it is sent: the library itself waits for it without end. */

@@ -119,6 +119,6 @@ function publishError(error: unknown, topicName: string): MirrorError {
   const status = codeOf(error);
   return new MirrorError('PUBLISH_FAILED', `publish to ${topicName}: ${printable(text)}`, {
     operation: 'publish event',
-    ...(status === undefined ? {} : { status }),
+    status,
   });
 }

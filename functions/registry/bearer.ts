@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { Credential } from '../auth/credentials.ts';
 import { SingleFlight, timeLimit, type Timing } from '../concurrency.ts';
+import { defined } from '../contract/fields.ts';
 import { MirrorError } from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { Answer } from './failure.ts';
@@ -201,10 +202,7 @@ function tokenRequest(question: TokenQuestion): Parameters<AskRealm>[0] {
   return {
     method: 'GET',
     url,
-    headers: {
-      accept: 'application/json',
-      ...(authorization === undefined ? {} : { authorization }),
-    },
+    headers: defined({ accept: 'application/json', authorization }),
   };
 }
 

@@ -67,9 +67,9 @@ export function openBlob(
       operation: 'get blob',
       method: 'GET',
       target: blobPath(target, blob.digest),
-      ...(offsetBytes > 0
-        ? { headers: { range: `bytes=${offsetBytes}-${blob.sizeBytes - 1}` } }
-        : {}),
+      ...(offsetBytes > 0 && {
+        headers: { range: `bytes=${offsetBytes}-${blob.sizeBytes - 1}` },
+      }),
       scope: target.scope,
       patienceMs,
     },

@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import type { DestinationRepository } from '../mirror/ports.ts';
 import { headBlob } from './blobs.ts';
 import { getManifest, headManifest, putManifest } from './manifests.ts';
@@ -32,7 +33,7 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
         },
         signal,
       ),
-    ...(listTagDigests === undefined ? {} : { listTagDigests }),
+    ...defined({ listTagDigests }),
     headManifest: async (reference, signal, isListed) =>
       (await headManifest(target, reference, signal, isListed)).head,
     getManifest: async (reference, signal) =>

@@ -86,7 +86,7 @@ export function failure(
     status: answer.status,
     registryCodes: errors.codes,
     digests: errors.digests,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    retryAfterMs,
   });
 }
 
@@ -113,9 +113,9 @@ export function located(fault: MirrorError, asked: Asked, url: URL): MirrorError
     url: fault.url ?? redactUrl(url),
     registryCodes: fault.registryCodes,
     digests: fault.digests,
-    ...(fault.status === undefined ? {} : { status: fault.status }),
-    ...(fault.field === undefined ? {} : { field: fault.field }),
-    ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs }),
+    status: fault.status,
+    field: fault.field,
+    retryAfterMs: fault.retryAfterMs,
   };
   return new MirrorError(fault.code, fault.message, context);
 }

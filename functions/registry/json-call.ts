@@ -35,9 +35,10 @@ export function jsonCall(transport: Transport): JsonCall {
         url: new URL(url),
         headers: {
           accept: 'application/json',
-          ...(payload === undefined
-            ? {}
-            : { 'content-type': 'application/json', 'content-length': String(payload.length) }),
+          ...(payload && {
+            'content-type': 'application/json',
+            'content-length': String(payload.length),
+          }),
           ...headers,
         },
         body: payload,

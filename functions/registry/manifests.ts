@@ -294,8 +294,8 @@ function refusalCode(answer: Answer, reference: string): ErrorCode | undefined {
 function tooLarge(fault: MirrorError): MirrorError {
   return new MirrorError('MANIFEST_TOO_LARGE', fault.message, {
     operation: 'get manifest',
-    ...(fault.side === undefined ? {} : { side: fault.side }),
-    ...(fault.url === undefined ? {} : { url: fault.url }),
+    side: fault.side,
+    url: fault.url,
   });
 }
 

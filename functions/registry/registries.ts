@@ -295,7 +295,7 @@ function askRealm(parts: Omit<ClientParts, 'authorizer'>): AskRealm {
         method,
         target: url,
         headers,
-        ...(body === undefined ? {} : { body }),
+        body,
         scope: undefined,
         redirects: 'same-origin',
         patienceMs: TOKEN_BUDGET_MS,

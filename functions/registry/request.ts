@@ -20,7 +20,7 @@ export interface RegistryRequest {
   readonly rawPath?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** A stream is sent once: a request that has one is never repeated. */
-  readonly body?: Buffer | StreamBody;
+  readonly body?: Buffer | StreamBody | undefined;
   /** What is to be allowed; undefined: nothing is presented (a capability URL, a foreign host). */
   readonly scope: AccessScope | undefined;
   /**

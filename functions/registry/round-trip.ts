@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import { MirrorError } from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { readBody, readErrorBody } from './body.ts';
@@ -158,7 +159,7 @@ function headersOf(request: RegistryRequest, hop: Hop): Readonly<Record<string, 
   return {
     ...request.headers,
     ...(sends ? { 'content-length': String(bodyBytes(request)) } : {}),
-    ...(hop.authorization === undefined ? {} : { authorization: hop.authorization }),
+    ...defined({ authorization: hop.authorization }),
   };
 }
 

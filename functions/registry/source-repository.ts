@@ -50,7 +50,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
     throw new MirrorError('RATE_LIMITED', `the registry has ${count} pulls left${window}`, {
       operation,
       side: 'source',
-      ...(count > 0 || windowMs === undefined ? {} : { retryAfterMs: windowMs }),
+      retryAfterMs: count > 0 ? undefined : windowMs,
     });
   }
 

@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import { MirrorError, printable, toMirrorError } from '../errors.ts';
 import type { ListPart, TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
@@ -47,8 +48,7 @@ export async function listTags(
   signal: AbortSignal,
 ): Promise<TagListing | undefined> {
   const { isWanted, maxKeptBytes } = list.part ?? {};
-  const limits = maxKeptBytes === undefined ? {} : { keptBytes: maxKeptBytes };
-  const found = new TagList(limits, isWanted);
+  const found = new TagList(defined({ keptBytes: maxKeptBytes }), isWanted);
   const walk = pages();
   let stalePages = 0;
   let target: string | URL | undefined = listPath(list.path, list.pageSize);

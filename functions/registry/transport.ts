@@ -10,6 +10,7 @@ import { getCACertificates } from 'node:tls';
 
 import got, { type Got, type Request, type RequestFunction } from 'got';
 
+import { defined } from '../contract/fields.ts';
 import { MirrorError, isMirrorError, printable } from '../errors.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleConnections } from './idle-connections.ts';
@@ -119,7 +120,7 @@ export function openTransport(options: TransportOptions): Transport {
     https: new HttpsAgent({
       ...kind,
       rejectUnauthorized: true, // guard: tls-verification, without: rejectUnauthorized: false,
-      ...(ca === undefined ? {} : { ca }),
+      ca,
     }),
   });
   const agents = agentsOf(keepAlive);
@@ -461,7 +462,7 @@ function blobRequest(
       lookup,
       maxHeaderSize: PARSER_HEAD_BYTES,
       insecureHTTPParser: isOdd,
-      ...(rawPath === undefined ? {} : { path: rawPath }),
+      ...defined({ path: rawPath }),
     });
   } catch (error) {
     throw networkError(error);
@@ -497,7 +498,7 @@ function requestWith({
 }): RequestFunction {
   return (url, options, callback) => {
     const { request } = url.protocol === 'https:' ? https : http;
-    const more = { ...(path === undefined ? {} : { path }), insecureHTTPParser: isOdd };
+    const more = defined({ path, insecureHTTPParser: isOdd });
     return request(url, { ...options, ...more } as RequestOptions, callback);
   };
 }

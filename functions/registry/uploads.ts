@@ -48,7 +48,7 @@ const MAY_PASS_PLAINLY = [
 const BLOB_HEADERS = { 'content-type': 'application/octet-stream' } as const;
 
 interface UploadOptions {
-  readonly mountFrom?: MountSource;
+  readonly mountFrom?: MountSource | undefined;
   readonly force?: boolean;
   readonly onBytes?: (count: number) => void;
 }
@@ -396,7 +396,7 @@ function postUpload(
       operation: bytes === undefined ? 'start upload' : 'put blob',
       method: 'POST',
       target: `/v2/${path}/blobs/uploads/${query}`,
-      ...(bytes === undefined ? {} : { headers: BLOB_HEADERS, body: bytes }),
+      ...(bytes && { headers: BLOB_HEADERS, body: bytes }),
       scope,
     },
     signal,

@@ -1,3 +1,4 @@
+import { defined } from '../contract/fields.ts';
 import type { MirrorError, ErrorCode } from '../errors.ts';
 import { OUTCOMES, type OutcomeCounts, type TagRecord } from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
@@ -104,7 +105,7 @@ export function reportDocument(run: RunResult): ReportDocument {
         (sum, { report }) => sum + (report?.bytesUploaded ?? 0),
         0,
       ),
-      ...leftOutField(totalPlatformsLeftOut(repositories)),
+      ...defined({ platformsLeftOut: totalPlatformsLeftOut(repositories) || undefined }),
       durationSeconds: seconds(run.finishedAt.getTime() - run.startedAt.getTime()),
     },
   };
@@ -124,10 +125,6 @@ export function totalPlatformsLeftOut(repositories: readonly RepositoryResult[])
   return repositories.reduce((sum, { report }) => sum + (report?.platformsLeftOut ?? 0), 0);
 }
 
-function leftOutField(platformsLeftOut: number): { readonly platformsLeftOut?: number } {
-  return platformsLeftOut === 0 ? {} : { platformsLeftOut };
-}
-
 /** Outcomes of all repositories together. */
 export function totalCounts(repositories: readonly RepositoryResult[]): OutcomeCounts {
   return Object.fromEntries(
@@ -140,49 +137,47 @@ export function totalCounts(repositories: readonly RepositoryResult[]): OutcomeC
 
 function repositoryDocument(result: RepositoryResult): RepositoryDocument {
   const { image, report, records = report?.records ?? [], fault, durationMs } = result;
-  return {
+  return defined({
     image,
-    ...(report === undefined
-      ? {}
-      : {
-          destination: report.destination,
-          ending: report.ending,
-          sourceTags: report.sourceTagCount,
-          ...(report.sourceUnlisted === undefined ? {} : { sourceUnlisted: report.sourceUnlisted }),
-          selectedTags: report.selectedTagCount,
-          counts: report.counts,
-          leftAside: report.leftAside,
-          bytesUploaded: report.bytesUploaded,
-          ...leftOutField(report.platformsLeftOut),
-          blobs: {
-            uploaded: report.blobsUploaded,
-            mounted: report.blobsMounted,
-            present: report.blobsPresent,
-          },
-          tags: records.map(tagDocument),
-        }),
-    ...(fault === undefined ? {} : { error: faultFields(fault) }),
+    ...(report && {
+      destination: report.destination,
+      ending: report.ending,
+      sourceTags: report.sourceTagCount,
+      sourceUnlisted: report.sourceUnlisted,
+      selectedTags: report.selectedTagCount,
+      counts: report.counts,
+      leftAside: report.leftAside,
+      bytesUploaded: report.bytesUploaded,
+      platformsLeftOut: report.platformsLeftOut || undefined,
+      blobs: {
+        uploaded: report.blobsUploaded,
+        mounted: report.blobsMounted,
+        present: report.blobsPresent,
+      },
+      tags: records.map(tagDocument),
+    }),
+    error: fault && faultFields(fault),
     durationSeconds: seconds(durationMs),
-  };
+  });
 }
 
 function tagDocument(record: TagRecord): TagDocument {
   const { tag, outcome, reason, digest, previousDigest, backupTag, subject, fault } = record;
   const { platformsLeftOut, noPlatformMatched } = record;
-  return {
+  return defined({
     tag,
     outcome,
     reason,
-    ...(digest === undefined ? {} : { digest }),
-    ...(previousDigest === undefined ? {} : { previousDigest }),
-    ...(backupTag === undefined ? {} : { backupTag }),
-    ...(platformsLeftOut === undefined ? {} : { platformsLeftOut }),
-    ...(noPlatformMatched === undefined ? {} : { noPlatformMatched }),
-    ...(subject === undefined ? {} : { subject }),
+    digest,
+    previousDigest,
+    backupTag,
+    platformsLeftOut,
+    noPlatformMatched,
+    subject,
     bytesUploaded: record.bytesUploaded,
     durationSeconds: seconds(record.durationMs),
-    ...(fault === undefined ? {} : { error: faultFields(fault) }),
-  };
+    error: fault && faultFields(fault),
+  });
 }
 
 function seconds(ms: number): number {

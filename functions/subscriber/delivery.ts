@@ -1,5 +1,6 @@
 import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { MAX_ACCEPTED_BYTES, type MirrorEvent } from '../contract/event.ts';
+import { defined } from '../contract/fields.ts';
 import { heartbeatOf } from '../contract/heartbeat.ts';
 import { MirrorError } from '../errors.ts';
 import { readFluxEvent } from './flux-event.ts';
@@ -14,12 +15,12 @@ export interface Delivery {
   readonly data: Buffer;
   readonly received: ReceivedEvent;
   /** W3C Trace Context of the request, where the publisher traced. */
-  readonly traceparent?: string;
-  readonly messageId?: string;
+  readonly traceparent?: string | undefined;
+  readonly messageId?: string | undefined;
   /** Subscription that pushed it; told in wrapped form only. */
-  readonly subscription?: string;
+  readonly subscription?: string | undefined;
   /** Which attempt this is, from 1; told in wrapped form, with a dead-letter policy only. */
-  readonly deliveryAttempt?: number;
+  readonly deliveryAttempt?: number | undefined;
 }
 
 /**
@@ -31,7 +32,7 @@ export interface Delivery {
 export function readDelivery(incoming: unknown): Delivery {
   const outer = asFields(incoming);
   const traceparent = textOf(outer['traceparent']);
-  const trace = traceparent === undefined ? {} : { traceparent };
+  const trace = defined({ traceparent });
   const envelope = outer['type'] === MESSAGE_PUBLISHED ? published(outer['data']) : outer;
   if (isFields(envelope['message'])) {
     return { ...unwrapped(envelope, envelope['message']), ...trace };
@@ -114,9 +115,9 @@ function unwrapped(envelope: Fields, message: Fields): Delivery {
     attributes,
     data,
     received: receivedEvent({ attributes, data }),
-    ...(messageId === undefined ? {} : { messageId }),
-    ...(subscription === undefined ? {} : { subscription }),
-    ...(typeof attempt === 'number' ? { deliveryAttempt: attempt } : {}),
+    messageId,
+    subscription,
+    deliveryAttempt: typeof attempt === 'number' ? attempt : undefined,
   };
 }
 

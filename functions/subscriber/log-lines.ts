@@ -34,7 +34,7 @@ export function eventFields({ id, type, data }: MirrorEvent): LogFields {
     reason: data.reason,
     eventId: id,
     eventType: type,
-    ...(data.continuation === undefined ? {} : { continuation: data.continuation }),
+    continuation: data.continuation,
   };
 }
 
@@ -71,11 +71,11 @@ export class TagLines {
           entry: 'tag-kind',
           outcome,
           outcomeReason: reason,
-          ...(code === undefined ? {} : { code }),
+          code,
           count,
           told: FIRST_OF_A_KIND,
           // What the metrics of single tags lack; they count no skipped ones.
-          ...(outcome === 'skipped' ? {} : { untold: count - FIRST_OF_A_KIND }),
+          untold: outcome === 'skipped' ? undefined : count - FIRST_OF_A_KIND,
         },
       );
     }
@@ -90,17 +90,15 @@ export class TagLines {
       tag,
       outcome,
       outcomeReason: record.reason,
-      ...(record.digest === undefined ? {} : { digest: record.digest }),
-      ...(record.previousDigest === undefined ? {} : { previousDigest: record.previousDigest }),
-      ...(record.backupTag === undefined ? {} : { backupTag: record.backupTag }),
-      ...(record.noBackup === undefined ? {} : { noBackup: true }),
-      ...(record.platformsLeftOut === undefined
-        ? {}
-        : { platformsLeftOut: record.platformsLeftOut }),
-      ...(record.noPlatformMatched === undefined ? {} : { noPlatformMatched: true }),
-      ...(record.subject === undefined ? {} : { subject: record.subject }),
-      ...(outcome === 'lost' ? { code: 'NOT_FOUND' satisfies ErrorCode } : {}),
-      ...(fault === undefined ? {} : { code: fault.code, error: fault }),
+      digest: record.digest,
+      previousDigest: record.previousDigest,
+      backupTag: record.backupTag,
+      noBackup: record.noBackup,
+      platformsLeftOut: record.platformsLeftOut,
+      noPlatformMatched: record.noPlatformMatched,
+      subject: record.subject,
+      code: fault?.code ?? (outcome === 'lost' ? ('NOT_FOUND' satisfies ErrorCode) : undefined),
+      error: fault,
       bytesUploaded: record.bytesUploaded,
       durationSeconds: seconds(record.durationMs),
     });
@@ -151,17 +149,18 @@ export interface EventOutcome {
 export function logEvent(logger: Logger, event: MirrorEvent, outcome: EventOutcome): void {
   const { decision, report, fault, durationMs } = outcome;
   const cause = decision.action === 'dead-letter' ? decision.fault : fault;
+  // Another's work is counted in that one's line.
+  const own = outcome.shared ? undefined : report;
   logger.log(severityOf(outcome), messageOf(event, outcome), {
     entry: 'event',
     decision: decision.action,
     decisionReason: decision.reason,
-    ...(outcome.shared ? { shared: true } : {}),
-    ...(report === undefined || outcome.shared ? {} : sourceLost(event, report)),
-    ...(cause === undefined ? {} : { code: cause.code, error: cause }),
+    shared: outcome.shared || undefined,
+    ...(own && sourceLost(event, own)),
+    ...(cause && { code: cause.code, error: cause }),
     durationSeconds: seconds(durationMs),
-    // Another's work is counted in that one's line.
-    ...(report === undefined || outcome.shared ? {} : reportFields(report)),
-    ...(report === undefined || outcome.shared ? {} : lag(event, report, outcome.nowMs)),
+    ...(own && reportFields(own)),
+    ...(own && lag(event, own, outcome.nowMs)),
   });
 }
 
@@ -172,10 +171,10 @@ function reportFields(report: MirrorReport): LogFields {
   return {
     ...counts,
     ending: report.ending,
-    ...(report.handOffReason === undefined ? {} : { handOffReason: report.handOffReason }),
+    handOffReason: report.handOffReason,
     destination: report.destination,
     sourceTags: report.sourceTagCount,
-    ...(report.sourceUnlisted === undefined ? {} : { sourceUnlisted: report.sourceUnlisted }),
+    sourceUnlisted: report.sourceUnlisted,
     selectedTags: report.selectedTagCount,
     destinationTags: report.destinationTagCount + report.counts.copied + report.counts.retagged,
     bytesUploaded: report.bytesUploaded,
@@ -183,13 +182,15 @@ function reportFields(report: MirrorReport): LogFields {
     blobsUploaded: report.blobsUploaded,
     blobsMounted: report.blobsMounted,
     blobsPresent: report.blobsPresent,
-    ...(report.platformsLeftOut === 0 ? {} : { platformsLeftOut: report.platformsLeftOut }),
-    ...(report.delegated.length === 0 ? {} : { delegatedTags: report.delegated.length }),
-    ...(report.leftAside === 0 ? {} : { leftAside: report.leftAside }),
-    ...(report.unfinished.length === 0 ? {} : { unfinishedTags: report.unfinished.length }),
-    ...(report.brake.engaged
-      ? { brakeMissing: report.brake.missing, maxMissingTags: report.brake.maxMissingTags }
-      : {}),
+    // Zero is told by their absence.
+    platformsLeftOut: report.platformsLeftOut || undefined,
+    delegatedTags: report.delegated.length || undefined,
+    leftAside: report.leftAside || undefined,
+    unfinishedTags: report.unfinished.length || undefined,
+    ...(report.brake.engaged && {
+      brakeMissing: report.brake.missing,
+      maxMissingTags: report.brake.maxMissingTags,
+    }),
     phases: Object.fromEntries(
       report.phases.map(({ phase, durationMs }) => [phase, seconds(durationMs)]),
     ),
@@ -200,10 +201,7 @@ function reportFields(report: MirrorReport): LogFields {
 function sourceLost({ data }: MirrorEvent, report: MirrorReport): LogFields {
   if (report.ending !== 'source-lost') return {};
   const announcedTags = data.tags?.length ?? data.tagCount;
-  return {
-    code: 'SOURCE_LOST' satisfies ErrorCode,
-    ...(announcedTags > 0 ? { announcedTags } : {}),
-  };
+  return { code: 'SOURCE_LOST' satisfies ErrorCode, announcedTags: announcedTags || undefined };
 }
 
 /**

@@ -226,7 +226,7 @@ async function refuse(
     decision: retryReason === undefined ? 'dead-letter' : 'retry',
     decisionReason: retryReason ?? 'NeverSucceeds',
     messageBytes: delivery.data.length,
-    ...(typeof delivery.received.id === 'string' ? { eventId: delivery.received.id } : {}),
+    eventId: typeof delivery.received.id === 'string' ? delivery.received.id : undefined,
   });
   if (retryReason !== undefined) throw new Redelivery(retryReason);
 }
@@ -256,12 +256,10 @@ function requestFields(
   const messageId = delivery.messageId ?? request.messageId;
   return {
     ...traceFields(delivery.traceparent ?? request.traceparent, projectId),
-    ...(request.executionId === undefined
-      ? {}
-      : { 'logging.googleapis.com/labels': { execution_id: request.executionId } }),
-    ...(messageId === undefined ? {} : { messageId }),
-    ...(delivery.deliveryAttempt === undefined
-      ? {}
-      : { deliveryAttempt: delivery.deliveryAttempt }),
+    ...(request.executionId !== undefined && {
+      'logging.googleapis.com/labels': { execution_id: request.executionId },
+    }),
+    messageId,
+    deliveryAttempt: delivery.deliveryAttempt,
   };
 }

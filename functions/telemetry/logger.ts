@@ -60,9 +60,9 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       message,
       severity,
       time,
-      ...(fluxKeys ? { level: fluxLevel(severity), ts: time, msg: message } : {}),
+      ...(fluxKeys && { level: fluxLevel(severity), ts: time, msg: message }),
       ...rest,
-      ...(error === undefined ? {} : errorFields(severity, error)),
+      ...(error !== undefined && errorFields(severity, error)),
     });
   }
 
@@ -70,10 +70,11 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     const stack = isWritten(severity, 'error') ? stackTrace(error) : undefined;
     return {
       error: faultFields(error),
-      ...(stack === undefined ? {} : { stack_trace: stack }),
-      ...(stack === undefined || service === undefined
-        ? {}
-        : { serviceContext: { service: service.name, version: service.version } }),
+      stack_trace: stack,
+      serviceContext:
+        stack === undefined || service === undefined
+          ? undefined
+          : { service: service.name, version: service.version },
     };
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { optional, timeAt, wrong } from '../../../functions/contract/fields.ts';
+import { defined, optional, timeAt, wrong } from '../../../functions/contract/fields.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 
 describe('timeAt', () => {
@@ -24,6 +24,20 @@ describe('optional', () => {
     const read = (): number => ++reads;
     assert.equal(optional({ a: null }, 'a', read), undefined);
     assert.equal(optional({ a: 0 }, 'a', read), 1);
+  });
+});
+
+describe('defined', () => {
+  it('leaves out what is undefined, and nothing else', () => {
+    const fields: { readonly a: number; readonly b?: string; readonly d?: null } = defined({
+      a: 0,
+      b: undefined as string | undefined,
+      d: null,
+    });
+    assert.deepEqual(Object.entries(fields), [
+      ['a', 0],
+      ['d', null],
+    ]);
   });
 });
 

@@ -8,7 +8,7 @@ import { thrown } from '../../faults.ts';
 describe('text', () => {
   it('has of its words what it was given', () => {
     const bare = text({ sentence: 'S.' });
-    for (const name of ['flag', 'short', 'env']) assert.equal(name in bare, false, name);
+    assert.deepEqual([bare.flag, bare.short, bare.env], [undefined, undefined, undefined]);
     assert.deepEqual([bare.placeholder, bare.repeatable], ['TEXT', false]);
   });
 
