@@ -1,4 +1,3 @@
-import { abortError } from '../concurrency.ts';
 import { isMirrorError, type ErrorCode, type MirrorError } from '../errors.ts';
 import { isTag } from '../oci/reference.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
@@ -11,7 +10,6 @@ import type {
   SourceRepository,
   TagListing,
 } from './ports.ts';
-import { askEach } from './questions.ts';
 
 /** Up to so many requested tags are asked one by one: cheaper than a list of thousands. */
 export const MAX_HEADED_TAGS = 10;
@@ -43,11 +41,14 @@ export interface SourceInventory {
 export interface DestinationInventory {
   /**
    * `map`: digests of all tags and manifests; `partial`: a cut map, presences count; `completed`: a
-   * cut map whose tags another API told; `names`: tag names only; `heads`: only the requested tags
-   * were asked.
+   * cut map whose tags another API told; `names`: tag names only; `heads`: there is no list, the plan
+   * asks for each tag.
    */
   readonly kind: 'map' | 'partial' | 'completed' | 'names' | 'heads';
+  /** How many tags it has; of `heads`, how many of those asked for. */
   readonly tagCount: number;
+  /** Why there is no list although it was asked for. */
+  readonly whyUnlisted?: MirrorError;
   readonly factOf: (tag: string) => DestinationFact;
   /** Whether a manifest is there: undefined where the inventory cannot tell. */
   readonly hasManifest: (digest: string) => boolean | undefined;
@@ -148,9 +149,36 @@ export function withTagDigests(
   };
 }
 
+/** Of a destination without a list nothing is absent, and nothing present, until it is asked for. */
+function unlistedDestination(
+  why: { readonly whyUnlisted?: MirrorError } = {},
+): DestinationInventory {
+  return {
+    kind: 'heads',
+    tagCount: 0,
+    factOf: () => ({ state: 'unknown' }),
+    hasManifest: () => undefined,
+    uploadedAtMs: () => undefined,
+    ...why,
+  };
+}
+
+/** What the plan's questions told in place of a list. */
+export function withTagFacts(
+  inventory: DestinationInventory,
+  facts: ReadonlyMap<string, DestinationFact>,
+): DestinationInventory {
+  if (inventory.kind !== 'heads') return inventory;
+  return {
+    ...inventory,
+    tagCount: [...facts.values()].filter(({ state }) => state === 'present').length,
+    factOf: (tag) => facts.get(tag) ?? inventory.factOf(tag),
+  };
+}
+
 /**
- * Lists that tell nothing of a tag that is asked for by name: the account may pull and not list, the registry
- * has no such list, or it is too large.
+ * Lists that tell nothing of a tag that can be asked for by name: the account may pull and not list, the
+ * registry has no such list, or it is too large.
  */
 const LIST_REFUSALS = [
   'FORBIDDEN',
@@ -195,8 +223,8 @@ export async function listForNamed(
   }
 }
 
-/** Requested tags of which one must be readable: the first may be quarantined, or broken. */
-const ASKED_FIRST = 3;
+/** Tags of which one must be readable where no list is: the first may be quarantined, or broken. */
+export const ASKED_FIRST = 3;
 /** Makes sure that a source whose list is refused can be read. @throws MirrorError the list's, or what a tag met */
 async function requireReadable(
   source: SourceRepository,
@@ -237,64 +265,20 @@ export async function listSource(
 }
 
 /**
- * Learns what the destination has: up to {@link MAX_HEADED_TAGS} requested tags are HEADed, and more where
- * the list is long or refused; else everything is listed. @throws MirrorError of the port
+ * Learns what the destination has by its list. It is left to be asked tag by tag where up to
+ * {@link MAX_HEADED_TAGS} are requested, and where the list is refused or too long. @throws MirrorError of the port
  */
 export async function takeDestination(
   destination: DestinationRepository,
   requested: readonly string[] | undefined,
   signal: AbortSignal,
 ): Promise<DestinationInventory> {
-  if (requested === undefined) {
-    return destinationInventory(await destination.listTags(signal), destination.google);
+  if (requested !== undefined && requested.length <= MAX_HEADED_TAGS) return unlistedDestination();
+  const part = requested === undefined ? {} : { maxKeptBytes: NAMED_KEPT_BYTES };
+  try {
+    return destinationInventory(await destination.listTags(signal, part), destination.google);
+  } catch (error) {
+    if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
+    return unlistedDestination({ whyUnlisted: error });
   }
-  if (requested.length > MAX_HEADED_TAGS) {
-    try {
-      const listing = await destination.listTags(signal, { maxKeptBytes: NAMED_KEPT_BYTES });
-      return destinationInventory(listing, destination.google);
-    } catch (error) {
-      if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
-    }
-  }
-  const facts = await headTags(destination, requested.filter(isTag), signal);
-  const digests = new Set(
-    [...facts.values()].flatMap((fact) =>
-      fact.state === 'present' && fact.digest !== undefined ? [fact.digest] : [],
-    ),
-  );
-  return {
-    kind: 'heads',
-    tagCount: digests.size,
-    factOf: (tag) => facts.get(tag) ?? { state: 'unknown' },
-    hasManifest: (digest) => digests.has(digest) || undefined,
-    uploadedAtMs: () => undefined,
-  };
-}
-
-/**
- * Asks the destination for tags one by one. What fails is unknown: the plan asks again, and fails that tag
- * alone. @throws MirrorError the signal's
- */
-async function headTags(
-  destination: DestinationRepository,
-  tags: readonly string[],
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, DestinationFact>> {
-  const facts = new Map<string, DestinationFact>();
-  await askEach(
-    tags,
-    signal,
-    'head manifest',
-    async (tag) => {
-      const head = await destination.headManifest(tag, signal);
-      const there = head === undefined ? undefined : head.digest;
-      facts.set(
-        tag,
-        there === undefined ? { state: 'absent' } : { state: 'present', digest: there },
-      );
-    },
-    (tag) => facts.set(tag, { state: 'unknown' }),
-  );
-  if (signal.aborted) throw abortError(signal);
-  return facts;
 }

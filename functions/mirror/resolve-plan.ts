@@ -1,6 +1,12 @@
-import { toMirrorError, type MirrorError } from '../errors.ts';
+import { isMirrorError, toMirrorError, type MirrorError } from '../errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
-import { withTagDigests, type DestinationInventory, type SourceInventory } from './inventory.ts';
+import {
+  ASKED_FIRST,
+  withTagDigests,
+  withTagFacts,
+  type DestinationInventory,
+  type SourceInventory,
+} from './inventory.ts';
 import {
   planTag,
   type DestinationFact,
@@ -58,6 +64,7 @@ const MAX_ROUNDS = 4;
 /**
  * Plans tags and asks what the plan needs to know, all questions of a round at once, until every
  * tag is decided. A question that fails fails its tag only.
+ * @throws MirrorError of the destination's list, where that and the first of its tags are refused
  */
 export async function resolvePlan(
   tags: readonly string[],
@@ -93,17 +100,27 @@ export async function resolvePlan(
       }
     }
     for (const { tag } of open) asked.add(tag);
-    await askEach(
-      open,
-      inquiry.signal,
-      'verify tag',
-      async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
-      ({ tag }, fault) => faults.set(tag, fault),
-    );
+    const askAll = async (some: typeof open): Promise<void> =>
+      askEach(
+        some,
+        inquiry.signal,
+        'verify tag',
+        async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
+        ({ tag }, fault) => faults.set(tag, fault),
+      );
+    const { whyUnlisted } = there;
+    const mayBeClosed = round === 0 && isMirrorError(whyUnlisted, 'FORBIDDEN', 'UNAUTHORIZED');
+    const first = mayBeClosed ? open.slice(0, ASKED_FIRST) : [];
+    await askAll(first);
+    const isRefused = ({ tag }: Step): boolean =>
+      isMirrorError(faults.get(tag), 'FORBIDDEN', 'UNAUTHORIZED');
+    if (mayBeClosed && first.every(isRefused)) throw whyUnlisted;
+    await askAll(open.slice(first.length));
     steps = tags.map(plan);
   }
   const answered = asked.size - faults.size;
-  return { steps: steps.map(decided), destinationInventory: there, answered };
+  const destinationInventory = withTagFacts(there, destinations);
+  return { steps: steps.map(decided), destinationInventory, answered };
 }
 
 async function completeList({

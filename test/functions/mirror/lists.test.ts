@@ -84,18 +84,6 @@ describe('takeLists', () => {
     });
   }
 
-  it('asks a destination that refuses to list tag by tag', async () => {
-    const { source, destination } = sources();
-    destination.before.push(failing('destination listTags', 'FORBIDDEN'));
-    const requested = Array.from({ length: 12 }, (_none, index) => `v${index}`);
-    const lists = await takeLists(source, destination, { requested, referrers: false }, never);
-    assert.equal(lists.destination.kind, 'heads');
-    await rejection(
-      takeLists(source, destination, { requested: undefined, referrers: false }, never),
-      'FORBIDDEN',
-    );
-  });
-
   it('gives the other list up when one fails', async () => {
     const { source, destination } = sources();
     source.before.push(failing('source listTags', 'UNAUTHORIZED'));

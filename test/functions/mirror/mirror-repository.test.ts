@@ -373,13 +373,55 @@ describe('what never happens', () => {
 });
 
 describe('a failing list', () => {
-  for (const side of ['source', 'destination'] as const) {
-    it(`of the ${side} fails the event, with its fault`, async () => {
+  it('of the source fails the event, with its fault', async () => {
+    const rig = new Rig();
+    rig.source.before.push(failing('source listTags', 'FORBIDDEN'));
+    await rejection(rig.mirror(), 'FORBIDDEN');
+  });
+
+  for (const code of ['FORBIDDEN', 'UNAUTHORIZED', 'REQUEST_REFUSED'] as const) {
+    it(`of the destination that is ${code} is replaced by a HEAD of each tag`, async () => {
       const rig = new Rig();
-      rig[side].before.push(failing(`${side} listTags`, 'FORBIDDEN'));
-      await rejection(rig.mirror(), 'FORBIDDEN');
+      const [one, two] = [imageWith('one', 1), imageWith('two', 1)];
+      rig.source
+        .tag('missing', imageWith('new', 1))
+        .tag('moved', one)
+        .tag('same', two)
+        .tag('twin', two);
+      rig.destination.tag('moved', two).tag('same', two);
+      rig.destination.before.push(failing('destination listTags', code));
+      const report = await rig.mirror({}, { options: { verifyTags: 'all' } });
+      assert.deepEqual(outcomes(report), {
+        ...{ missing: 'copied', moved: 'overwritten', same: 'skipped', twin: 'retagged' },
+      });
+      assert.equal(report.destinationTagCount, 2);
+      // One each, and the last look before the overwriting push.
+      assert.equal(rig.destination.count('destination headManifest'), 5);
+      assert.equal(rig.destination.count('destination uploadBlob'), 4);
     });
   }
+
+  for (const tags of [undefined, Array.from({ length: 1000 }, (_none, index) => `v${index}`)]) {
+    it(`of a closed destination is the fault of ${tags === undefined ? 'all' : 'named'} tags, after three of them`, async () => {
+      const rig = new Rig();
+      const image = imageWith('image', 1);
+      for (let tag = 0; tag < 50; tag += 1) rig.source.tag(`v${tag}`, image);
+      rig.destination.before.push(failing('destination listTags', 'UNAUTHORIZED'));
+      rig.destination.before.push(failing('destination headManifest', 'FORBIDDEN'));
+      const wish = tags === undefined ? {} : { tags };
+      await rejection(rig.mirror(wish), 'UNAUTHORIZED');
+      assert.equal(rig.destination.count('destination headManifest'), 3);
+    });
+  }
+
+  it('of the destination fails only the tags that are refused where another is not', async () => {
+    const rig = new Rig();
+    for (const tag of ['v1', 'v2', 'v3', 'v4']) rig.source.tag(tag, imageWith(tag, 1));
+    rig.destination.before.push(failing('destination listTags', 'FORBIDDEN'));
+    rig.destination.before.push(failing('destination headManifest v1', 'FORBIDDEN'));
+    const report = await rig.mirror();
+    assert.deepEqual([report.counts.copied, report.counts.failed], [3, 1]);
+  });
 });
 
 describe('one failing tag', () => {
