@@ -40,28 +40,35 @@ export async function headManifest(
 ): Promise<Found> {
   const { memory } = target;
   if (memory.head === 'useless') return readHead(target, reference, signal);
-  const answer = await ask(target, 'HEAD', 'head manifest', reference, signal);
-  if (answer.status === 200) {
-    const head = headOf(answer);
-    if (head !== undefined) {
-      memory.head = 'works';
-      return { head, answer };
-    }
-    // A page in place of either says nothing of what a HEAD is worth.
-    const read = await readHead(target, reference, signal);
-    if (read.head !== undefined && memory.head === 'untried') memory.head = 'useless';
-    return read;
+  let answer: Answer;
+  try {
+    answer = await askHead(target, reference, signal);
+  } catch (error) {
+    if (memory.head !== 'untried') throw error;
+    return readDespite(error, target, reference, signal);
+  }
+  const head = answer.status === 200 ? headOf(answer) : undefined;
+  if (head !== undefined) {
+    memory.head = 'works';
+    return { head, answer };
   }
   const mayDeny = !isListed || memory.head === 'works';
   if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {
     return { head: undefined, answer };
   }
-  if (!isRefusal(answer.status)) throw failure(answer, asked(target, 'head manifest'));
+  // A page in place of either says nothing of what a HEAD is worth.
   const read = await readHead(target, reference, signal);
   if (read.head === undefined) {
     if (answer.status === 404) rememberForm('HEAD', answer, memory);
   } else if (memory.head === 'untried' && answer.status !== 401) memory.head = 'useless';
   return read;
+}
+
+/** One HEAD, of which 200 and refusals are for the caller to judge. */
+async function askHead(target: Target, reference: string, signal: AbortSignal): Promise<Answer> {
+  const answer = await ask(target, 'HEAD', 'head manifest', reference, signal);
+  if (answer.status === 200 || isRefusal(answer.status)) return answer;
+  throw failure(answer, asked(target, 'head manifest'));
 }
 
 /** What a HEAD tells; undefined where it tells no digest. */
@@ -75,6 +82,29 @@ function headOf(answer: Answer): ManifestHead | undefined {
     mediaType: manifestKind(mediaType) === undefined ? undefined : mediaType,
     sizeBytes: length === undefined || !/^\d{1,15}$/.test(length) ? undefined : Number(length),
   };
+}
+
+/**
+ * A registry may break at each HEAD, and not be down. That an outage did not just end in between is told by one
+ * HEAD more: a GET in place of each of them would cost a pull (Docker Hub).
+ * @throws MirrorError the HEAD's, unless it is a server error that asks for no pause
+ */
+async function readDespite(
+  error: unknown,
+  target: Target,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Found> {
+  if (!isMirrorError(error, 'SERVER_ERROR') || error.retryAfterMs !== undefined) throw error;
+  const { memory } = target;
+  const read = await readHead(target, reference, signal);
+  if (read.head === undefined) return read;
+  const isDown = await askHead(target, reference, signal).then(
+    () => false,
+    (fault: unknown) => isMirrorError(fault, 'SERVER_ERROR'),
+  );
+  if (isDown && memory.head === 'untried') memory.head = 'useless';
+  return read;
 }
 
 async function readHead(target: Target, reference: string, signal: AbortSignal): Promise<Found> {

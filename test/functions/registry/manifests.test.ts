@@ -102,6 +102,37 @@ describe('manifests', () => {
     }
   });
 
+  it('asks by GET where each HEAD fails, and on by HEAD where that was an outage', async (t) => {
+    const tries = (count: number): string[] => Array.from({ length: count }, () => 'HEAD');
+    for (const { status, fails, methods, headers = {}, isDown = false } of [
+      { status: 500, fails: Infinity, methods: [...tries(4), 'GET', ...tries(4), 'GET'] },
+      { status: 502, fails: Infinity, methods: [...tries(4), 'GET', ...tries(4), 'GET'] },
+      { status: 505, fails: Infinity, methods: ['HEAD', 'GET', 'HEAD', 'GET'] },
+      { status: 503, fails: 4, methods: [...tries(4), 'GET', ...tries(2)] },
+      { status: 505, fails: Infinity, methods: ['HEAD', 'GET'], isDown: true },
+      { status: 503, fails: Infinity, methods: tries(4), headers: { 'retry-after': '0' } },
+    ]) {
+      let left = fails;
+      const at = await serve(t, (request, response) => {
+        if ((isDown || request.method === 'HEAD') && left-- > 0)
+          response.writeHead(status, headers).end();
+        else {
+          response.writeHead(200, { 'content-type': OCI_INDEX, 'docker-content-digest': DIGEST });
+          response.end(request.method === 'HEAD' ? undefined : BYTES);
+        }
+      });
+      const one = source(t, at.host);
+      const said = `${status} ${fails} times`;
+      if (isDown || 'retry-after' in headers)
+        await rejection(one.headManifest('v1', NEVER), 'SERVER_ERROR');
+      else
+        for (const tag of ['v1', 'v2'])
+          assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, said);
+      const asked = at.seen.map(({ method }) => method);
+      assert.deepEqual(asked, methods, said);
+    }
+  });
+
   it('asks on by HEAD after one page in place of a manifest', async (t) => {
     let isPage = true;
     const at = await serve(t, (request, response) => {
