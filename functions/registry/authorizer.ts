@@ -37,8 +37,8 @@ export interface Authorization {
   readonly known?: KnownWay | undefined;
   /** The bearer token within, where there is one. */
   readonly token?: string | undefined;
-  /** The token was got before: a refusal may only mean that it ended early. */
-  readonly cached?: boolean;
+  /** Whether a refusal of the token may only mean that it ended. */
+  readonly mayHaveEnded?: IssuedToken['mayHaveEnded'] | undefined;
   /** Lets those go on that wait for the first answer of a host; called once, however it ended. */
   readonly settled: () => void;
 }
@@ -215,7 +215,7 @@ class HostAuthorizer implements Authorizer {
     this.#learnWay(scope.path, learnt);
     if (before === undefined || widened || !sameWay(learnt, before)) return true;
     // The same way again helps only where there is a new token or a new credential.
-    if (used.way === 'bearer') return used.cached === true;
+    if (used.way === 'bearer') return used.mayHaveEnded?.() === true;
     const changed = basicHeader(await this.#credential(scope.path));
     return used.header !== undefined && changed !== used.header;
   }
@@ -321,13 +321,17 @@ class HostAuthorizer implements Authorizer {
 
   async #present(way: KnownWay, scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
     const { path } = scope;
-    const as = (header: string | undefined, token?: string, cached = false): Authorization => ({
+    const as = (
+      header: string | undefined,
+      token?: string,
+      mayHaveEnded?: IssuedToken['mayHaveEnded'],
+    ): Authorization => ({
       header,
       path,
       way: way.kind,
       known: way,
       token,
-      cached,
+      mayHaveEnded,
       settled: () => undefined,
     });
     switch (way.kind) {
@@ -343,8 +347,8 @@ class HostAuthorizer implements Authorizer {
         return as(`Bearer ${credential.token}`, credential.token);
       }
       case 'bearer': {
-        const { token, cached } = await this.#bearerToken(way, scope, signal);
-        return as(`Bearer ${token}`, token, cached);
+        const { token, mayHaveEnded } = await this.#bearerToken(way, scope, signal);
+        return as(`Bearer ${token}`, token, mayHaveEnded);
       }
     }
   }

@@ -33,10 +33,11 @@ export type AskRealm = (
   signal: AbortSignal,
 ) => Promise<Answer>;
 
-/** A token, and whether it was got before. */
+/** A token for one request. */
 export interface IssuedToken {
   readonly token: string;
-  readonly cached: boolean;
+  /** Whether a refusal may only mean that it ended: it was got before, or its request waited long for its turn. */
+  readonly mayHaveEnded: () => boolean;
 }
 
 /** Bearer tokens of token realms (Docker Registry, "Token Authentication Specification"). */
@@ -74,23 +75,24 @@ interface Entry {
 /** A cache of tokens, keyed by realm, service, scope and credential. */
 export function bearerTokens(timing: Timing): BearerTokens {
   const entries = new Map<string, Entry>();
-  const questions = new SingleFlight<string>();
+  const questions = new SingleFlight<Entry>();
 
   async function ask(
     key: string,
     question: TokenQuestion,
     realm: AskRealm,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<Entry> {
     const limit = timeLimit(timing, TOKEN_BUDGET_MS);
     try {
       const within = AbortSignal.any([signal, limit.signal]);
       const { token, lifeMs } = await fetchToken(question, realm, within);
       const keptMs = lifeMs <= SHORT_LIFE_MS ? lifeMs / 2 : lifeMs - MARGIN_MS;
-      entries.set(key, { token, goodUntilMs: timing.now() + keptMs });
+      const entry = { token, goodUntilMs: timing.now() + keptMs };
+      entries.set(key, entry);
       const [oldest] = entries.keys();
       if (entries.size > MAX_TOKENS && oldest !== undefined) entries.delete(oldest);
-      return token;
+      return entry;
     } finally {
       limit.release();
     }
@@ -101,12 +103,12 @@ export function bearerTokens(timing: Timing): BearerTokens {
       const key = cacheKey(question);
       const known = entries.get(key);
       if (known !== undefined && timing.now() < known.goodUntilMs) {
-        return { token: known.token, cached: true };
+        return { token: known.token, mayHaveEnded: () => true };
       }
-      const { value: token } = await questions.run(key, signal, async (shared) =>
+      const { value } = await questions.run(key, signal, async (shared) =>
         ask(key, question, realm, shared),
       );
-      return { token, cached: false };
+      return { token: value.token, mayHaveEnded: () => timing.now() >= value.goodUntilMs };
     },
     forget(token) {
       for (const [key, entry] of entries) if (entry.token === token) entries.delete(key);
