@@ -3,7 +3,7 @@ import type { AccessScope, Authorization, Authorizer, RootAnswer } from './autho
 import { GET_TOKEN } from './bearer.ts';
 import { parseChallenges } from './challenge.ts';
 import { failure, isOpen, located, type Answer, type Asked, type OpenAnswer } from './failure.ts';
-import { isRedirect, nextHop } from './redirect-policy.ts';
+import { isRedirect, keepsMethod, nextHop } from './redirect-policy.ts';
 import { isRootsWord, repositoryOf } from './registry-form.ts';
 import { isReplayable, type ClientParts, type RegistryRequest } from './request.ts';
 import { NO_RETRY, retryDelayMs } from './retry-policy.ts';
@@ -280,6 +280,7 @@ class Attempt {
       from: this.#url,
       location: answer.header('location'),
       method,
+      mayResend: keepsMethod(answer.status) && isReplayable(this.#request),
       hops: this.#hops,
       credentialsOrigin: registry.origin,
     });

@@ -9,11 +9,18 @@ export function isRedirect(status: number): boolean {
   return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
 }
 
+/** Those that ask for the same method and body there (RFC 9110 §15.4.8, §15.4.9). */
+export function keepsMethod(status: number): boolean {
+  return status === 307 || status === 308;
+}
+
 /** A redirect as it was answered. */
 export interface Redirect {
   readonly from: URL;
   readonly location: string | undefined;
   readonly method: string;
+  /** The same method and body are asked for, and can be sent again. Default: not. */
+  readonly mayResend?: boolean;
   /** Redirects followed before this one. */
   readonly hops: number;
   /** Origin that the credentials are for. */
@@ -43,21 +50,23 @@ export function ownAddress(registry: URL, named: URL): URL {
 }
 
 /**
- * Decides about a redirect: GET and HEAD only (a redirected upload would send bytes and rights
- * elsewhere), never from https to http, never with a user in the URL.
+ * Decides about a redirect: GET and HEAD, and what else is sent again as it is within its origin only (a redirected
+ * upload would send bytes and rights elsewhere), never from https to http, never with a user in the URL.
  * @throws MirrorError `REDIRECT_REFUSED`, `INSECURE_REFUSED`
  */
 export function nextHop(redirect: Redirect): NextHop {
-  const { from, method, hops, credentialsOrigin } = redirect;
+  const { from, method, mayResend = false, hops, credentialsOrigin } = redirect;
   const location = escaped(redirect.location);
   if (location === undefined || !URL.canParse(location, from.href)) {
     throw refused('redirects without a usable Location', from);
   }
-  // guard: redirect-method
-  if (method !== 'GET' && method !== 'HEAD') throw refused(`redirects a ${method}`, from);
   // guard: redirect-hops
   if (hops >= MAX_HOPS) throw refused(`redirects more than ${MAX_HOPS} times`, from);
   const url = ownAddress(from, new URL(location, from));
+  const isRead = method === 'GET' || method === 'HEAD';
+  const resends = mayResend && url.origin === from.origin;
+  // guard: redirect-method
+  if (!isRead && !resends) throw refused(`redirects a ${method}`, from);
   // guard: redirect-downgrade
   if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
   // guard: redirect-scheme

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import { openClient } from '../../../functions/registry/client.ts';
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { credentials, NEVER, open, QUICK, serve } from './setting.ts';
+import { front } from './odd-registries.ts';
+import { credentials, NEVER, open, QUICK, registry, serve } from './setting.ts';
 
 /** Parts of a client that would present a token to whomever it asks. */
 function eagerParts(t: TestContext, registry: string): ClientParts {
@@ -92,20 +95,55 @@ describe('authorization of a request', () => {
     assert.equal(hops, 6);
   });
 
-  it('guard redirect-method: follows no redirect of what it sends', async (t) => {
-    const server = await serve(t, (request, response) => {
-      request.resume().on('end', () => response.writeHead(307, { location: '/elsewhere' }).end());
-    });
-    const one = open(t, [server.host]).destination(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
-    const blob = { mediaType: 'x', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 };
-    const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
-    await rejection(one.uploadBlob(blob, unopened, {}, NEVER), 'REDIRECT_REFUSED');
-    const manifest = { mediaType: 'a/b', digest: blob.digest, bytes: Buffer.from('{}') };
-    await rejection(one.putManifest('v1', manifest, NEVER), 'REDIRECT_REFUSED');
-    assert.equal(server.seen.length, 2);
+  it('guard redirect-method: follows no redirect of what it sends to another method, or elsewhere', async (t) => {
+    for (const [status, location] of [
+      [302, '/elsewhere'],
+      [307, 'http://127.0.0.1:9/elsewhere'],
+    ] as const) {
+      const server = await serve(t, (request, response) => {
+        request.resume().on('end', () => response.writeHead(status, { location }).end());
+      });
+      const one = open(t, [server.host]).destination(
+        { host: server.host, path: 'org/app' },
+        { insecure: true },
+      );
+      const blob = { mediaType: 'x', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 };
+      const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
+      await rejection(one.uploadBlob(blob, unopened, {}, NEVER), 'REDIRECT_REFUSED');
+      const manifest = { mediaType: 'a/b', digest: blob.digest, bytes: Buffer.from('{}') };
+      await rejection(one.putManifest('v1', manifest, NEVER), 'REDIRECT_REFUSED');
+      assert.equal(server.seen.length, 2);
+    }
+  });
+
+  it('sends what is redirected within the origin once more, except a stream', async (t) => {
+    for (const status of [307, 308]) {
+      const at = await registry(t, { switches: { mountProbe: 'ignored' } });
+      let prefix = '/v2/';
+      const server = await front(t, at.host, (request, response) => {
+        const { method, url = '' } = request;
+        if (method !== 'POST' && method !== 'PUT') return false;
+        if (url.includes('moved=1') || !url.startsWith(prefix)) return false;
+        const location = `${url}${url.includes('?') ? '&' : '?'}moved=1`;
+        request.resume().on('end', () => response.writeHead(status, { location }).end());
+        return true;
+      });
+      const one = open(t, [server.host]).destination(
+        { host: server.host, path: 'org/app' },
+        { insecure: true },
+      );
+      const manifest = Buffer.from('{"schemaVersion":2,"manifests":[]}');
+      const mediaType = 'application/vnd.oci.image.index.v1+json';
+      const digest = digestOf(manifest);
+      await one.putManifest('v1', { mediaType, digest, bytes: manifest }, NEVER);
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, digest);
+      const bytes = Buffer.from('blob');
+      const blob = { mediaType: 'x', digest: digestOf(bytes), sizeBytes: bytes.length };
+      const opened = (): Promise<Readable> => Promise.resolve(Readable.from([bytes]));
+      await rejection(one.uploadBlob(blob, opened, {}, NEVER), 'REDIRECT_REFUSED');
+      prefix = '/v2/org/app/blobs/uploads/?';
+      assert.equal(await one.uploadBlob(blob, opened, {}, NEVER), 'uploaded');
+    }
   });
 
   it('asks at most three times for one refusal', async (t) => {

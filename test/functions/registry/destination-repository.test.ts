@@ -439,7 +439,7 @@ describe('destination repository', () => {
     for (const [what, effect] of [
       ['another digest', { kind: 'digest', digest: digestOf(Buffer.from('other')) }],
       ['202 without an address', { kind: 'answer', status: 202 }],
-      ['307', { kind: 'answer', status: 307, headers: { location: '/v2/elsewhere' } }],
+      ['307', { kind: 'answer', status: 307, headers: { location: 'https://other.example.com/' } }],
     ] as const) {
       it(`goes by POST and PUT where its POST is answered ${what}, and so from then on`, async (t) => {
         const { to, one } = await mountless(t, { singlePost: 'honoured' });

@@ -79,8 +79,12 @@ describe('redirect policy', () => {
   it('guard redirect-method: refuses to send a body elsewhere', () => {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
       refuses('REDIRECT_REFUSED', () => hop('/x', { method }));
+      for (const elsewhere of ['https://cdn.example.com/x', 'https://r.example.com:444/x'])
+        refuses('REDIRECT_REFUSED', () => hop(elsewhere, { method, mayResend: true }));
+      assert.equal(hop('/x', { method, mayResend: true }).authorize, true);
     }
     hop('/x', { method: 'HEAD' });
+    hop('https://cdn.example.com/x', { mayResend: true });
   });
 
   it('guard redirect-hops: follows five and no sixth', () => {
