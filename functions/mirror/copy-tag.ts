@@ -353,7 +353,8 @@ async function immutable(
   fault: MirrorError,
   { destination, signal }: CopyContext,
 ): Promise<TagEnding> {
-  const head = await destination.headManifest(tag, signal);
+  // It is there, whatever a HEAD says.
+  const head = await destination.headManifest(tag, signal, true);
   if (head === undefined) throw fault;
   if (head.digest === node.digest) return identical(node);
   return {

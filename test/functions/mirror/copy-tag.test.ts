@@ -5,6 +5,7 @@ import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { until } from '../../until.ts';
+import { failing } from './fakes.ts';
 import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
@@ -377,6 +378,25 @@ describe('an immutable destination', () => {
     same.destination.immutable = true;
     assert.equal(recordOf(await same.mirror(), 'v1').outcome, 'copied');
   });
+
+  for (const [word, outcome] of [
+    ['its HEAD', 'drifted'],
+    ['all of it', 'failed'],
+  ] as const) {
+    it(`ends in one ${outcome} tag where ${word} denies the tag that may not be moved`, async () => {
+      const rig = new Rig();
+      rig.source.tag('v1', fresh);
+      rig.destination.before.push(failing('destination putManifest v1', 'TAG_IMMUTABLE'));
+      const there = { ...old.manifest, sizeBytes: undefined };
+      rig.destination.headManifest = (_tag, _signal, isListed = false) =>
+        Promise.resolve(isListed && outcome === 'drifted' ? there : undefined);
+      const report = await rig.mirror();
+      const { fault, ...record } = recordOf(report, 'v1');
+      assert.deepEqual([record.outcome, fault?.code], [outcome, 'TAG_IMMUTABLE']);
+      assert.deepEqual([fault?.disposition, report.unfinished], ['permanent', []]);
+      assert.equal(rig.destination.count('destination putManifest'), 1);
+    });
+  }
 });
 
 describe('a destination without a map', () => {
