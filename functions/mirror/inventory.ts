@@ -48,7 +48,7 @@ export interface DestinationInventory {
   /** How many tags it has; of `heads`, how many of those asked for. */
   readonly tagCount: number;
   /** Why there is no list although it was asked for. */
-  readonly whyUnlisted?: MirrorError;
+  readonly whyUnlisted?: MirrorError | undefined;
   readonly factOf: (tag: string) => DestinationFact;
   /** Whether a manifest is there: undefined where the inventory cannot tell. */
   readonly hasManifest: (digest: string) => boolean | undefined;
@@ -150,16 +150,14 @@ export function withTagDigests(
 }
 
 /** Of a destination without a list nothing is absent, and nothing present, until it is asked for. */
-function unlistedDestination(
-  why: { readonly whyUnlisted?: MirrorError } = {},
-): DestinationInventory {
+function unlistedDestination(whyUnlisted?: MirrorError): DestinationInventory {
   return {
     kind: 'heads',
     tagCount: 0,
+    whyUnlisted,
     factOf: () => ({ state: 'unknown' }),
     hasManifest: () => undefined,
     uploadedAtMs: () => undefined,
-    ...why,
   };
 }
 
@@ -279,6 +277,6 @@ export async function takeDestination(
     return destinationInventory(await destination.listTags(signal, part), destination.google);
   } catch (error) {
     if (!isMirrorError(error, ...LIST_REFUSALS)) throw error;
-    return unlistedDestination({ whyUnlisted: error });
+    return unlistedDestination(error);
   }
 }

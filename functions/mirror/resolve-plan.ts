@@ -87,9 +87,26 @@ export async function resolvePlan(
     return planTag({ tag, source, destination }, policy);
   };
   const asked = new Set<string>();
+  const askAll = async (open: readonly OpenStep[]): Promise<void> => {
+    for (const { tag } of open) asked.add(tag);
+    await askEach(
+      open,
+      inquiry.signal,
+      'verify tag',
+      async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
+      ({ tag }, fault) => faults.set(tag, fault),
+    );
+  };
   let steps = tags.map(plan);
+  const { whyUnlisted } = there;
+  if (isClosed(whyUnlisted)) {
+    const first = steps.filter(isOpen).slice(0, ASKED_FIRST);
+    await askAll(first);
+    if (first.length > 0 && first.every(({ tag }) => isClosed(faults.get(tag)))) throw whyUnlisted;
+    steps = tags.map(plan);
+  }
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const open = steps.filter((step) => step.action === 'ask');
+    const open = steps.filter(isOpen);
     if (open.length === 0) break;
     if (open.some(({ reason }) => reason === 'ListIncomplete')) {
       const digests = await completeList(inquiry);
@@ -99,28 +116,23 @@ export async function resolvePlan(
         continue;
       }
     }
-    for (const { tag } of open) asked.add(tag);
-    const askAll = async (some: typeof open): Promise<void> =>
-      askEach(
-        some,
-        inquiry.signal,
-        'verify tag',
-        async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
-        ({ tag }, fault) => faults.set(tag, fault),
-      );
-    const { whyUnlisted } = there;
-    const mayBeClosed = round === 0 && isMirrorError(whyUnlisted, 'FORBIDDEN', 'UNAUTHORIZED');
-    const first = mayBeClosed ? open.slice(0, ASKED_FIRST) : [];
-    await askAll(first);
-    const isRefused = ({ tag }: Step): boolean =>
-      isMirrorError(faults.get(tag), 'FORBIDDEN', 'UNAUTHORIZED');
-    if (mayBeClosed && first.every(isRefused)) throw whyUnlisted;
-    await askAll(open.slice(first.length));
+    await askAll(open);
     steps = tags.map(plan);
   }
   const answered = asked.size - faults.size;
   const destinationInventory = withTagFacts(there, destinations);
   return { steps: steps.map(decided), destinationInventory, answered };
+}
+
+type OpenStep = Extract<Step, { readonly action: 'ask' }>;
+
+function isOpen(step: Step | DecidedStep): step is OpenStep {
+  return step.action === 'ask';
+}
+
+/** Whether an answer may be that of a repository that is closed as a whole. */
+function isClosed(fault: MirrorError | undefined): fault is MirrorError {
+  return isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
 }
 
 async function completeList({
