@@ -334,7 +334,7 @@ export class BlobCopier {
    * that host that is known to hold it; its source, where both are Google's. Undefined: from nowhere.
    */
   #mountSource({ source, destination, blob }: BlobWish): MountSource | undefined {
-    // What only schema 1 names, without a size, is not mounted from its source.
+    // What has no size, as in schema 1, is not mounted from its source.
     const isSized = blob.sizeBytes !== UNKNOWN_SIZE;
     if (isSized && source.host === destination.host) return { path: pathOf(source) };
     const path = this.presence.otherHolder(destination, blob.digest);
@@ -462,14 +462,14 @@ function isOfLeader(fault: MirrorError): boolean {
   return isMirrorError(fault, 'ABORTED', 'DEADLINE_EXCEEDED', 'DELIVERY_TOO_SHORT', 'RATE_LIMITED');
 }
 
-/** Schema 1 names layers by digest only: their size is asked before the first byte. */
+/** Where a manifest tells no size, the source is asked before the first byte. */
 async function sized(
   source: SourceRepository,
   blob: Descriptor,
   signal: AbortSignal,
 ): Promise<Descriptor> {
   if (blob.sizeBytes !== UNKNOWN_SIZE) return blob;
-  const sizeBytes = await source.blobSize(blob.digest, signal);
+  const sizeBytes = (await source.blobSize(blob.digest, signal)) ?? embeddedBytes(blob)?.length;
   if (sizeBytes === undefined) throw incomplete(source, blob);
   return { ...blob, sizeBytes };
 }

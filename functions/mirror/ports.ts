@@ -5,7 +5,7 @@ export interface Descriptor {
   readonly mediaType: string;
   /** `sha256:` + 64 hex digits, or `sha512:` + 128. */
   readonly digest: string;
-  /** -1 where the manifest does not tell (schema 1); {@link SourceRepository.blobSize} does. */
+  /** -1 where the manifest does not tell; {@link SourceRepository.blobSize} does. */
   readonly sizeBytes: number;
   /** The content itself in base64, where the manifest embeds it. */
   readonly data?: string;

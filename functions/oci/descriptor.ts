@@ -2,7 +2,7 @@ import { hasDigest } from './digest.ts';
 
 /**
  * A content descriptor (OCI Image 1.1, "Content Descriptors"): what a manifest says of its parts.
- * `sizeBytes` is {@link UNKNOWN_SIZE} where the format tells none (Docker schema 1).
+ * `sizeBytes` is {@link UNKNOWN_SIZE} where nothing tells it.
  */
 export interface Descriptor {
   readonly mediaType: string;
@@ -36,8 +36,12 @@ export interface DescriptorPlatform {
 export function embeddedBytes({ data, digest, sizeBytes }: Descriptor): Buffer | undefined {
   if (data === undefined) return undefined;
   const bytes = Buffer.from(data, 'base64');
-  return bytes.length === sizeBytes && hasDigest(bytes, digest) ? bytes : undefined;
+  const fits = sizeBytes === UNKNOWN_SIZE || bytes.length === sizeBytes;
+  return fits && hasDigest(bytes, digest) ? bytes : undefined;
 }
 
-/** Size of a part whose manifest tells none: Docker schema 1 names its layers by digest only. */
+/**
+ * Size of a part whose manifest tells none that can be read: the digest proves its bytes all the same. Docker
+ * schema 1 names all its layers so.
+ */
 export const UNKNOWN_SIZE = -1;

@@ -166,9 +166,10 @@ function parseDocument(bytes: Buffer): Fields {
  */
 function decideMediaType(document: Fields, announced: string): string {
   const { mediaType } = document;
-  const own = mediaType === null || mediaType === '' ? undefined : mediaType;
-  if (own !== undefined && typeof own !== 'string')
+  const named = mediaType === null || mediaType === '' ? undefined : mediaType;
+  if (named !== undefined && typeof named !== 'string')
     throw invalid('has a mediaType that is no text');
+  const own = named === undefined ? undefined : essence(named);
   const announcedKind = manifestKind(announced);
   const ownKind = own === undefined ? undefined : manifestKind(own);
   const contradicts =
@@ -184,7 +185,7 @@ function decideMediaType(document: Fields, announced: string): string {
  * a document without `mediaType` (OCI Image 1.1, "Image Manifest", "Image Index"), Docker's do not.
  */
 function mediaTypeOfFields(document: Fields): string | undefined {
-  const version = document['schemaVersion'];
+  const version = Number(document['schemaVersion']);
   if (version === 1 && Array.isArray(document['fsLayers'])) {
     return document['signatures'] === undefined ? DOCKER_SCHEMA1 : DOCKER_SCHEMA1_SIGNED;
   }
@@ -205,7 +206,7 @@ function imageManifest(document: Fields, mediaType: string): Manifest {
     config,
     layers: distinct(layers.filter((layer) => !isForeign(layer))), // guard: foreign-layers, without: layers: distinct(layers),
     foreignLayers: distinct(layers.filter(isForeign)),
-    subject: optionalDescriptor(document['subject'], 'subject'),
+    subject: subjectOf(document),
   };
 }
 
@@ -222,7 +223,7 @@ function indexManifest(document: Fields, mediaType: string): Manifest {
     ...nothing(document, 'index', mediaType),
     children: distinct(withAllPlatforms(entries.filter(isManifest))),
     blobChildren: distinct(entries.filter((entry) => !isManifest(entry))),
-    subject: optionalDescriptor(document['subject'], 'subject'),
+    subject: subjectOf(document),
   };
 }
 
@@ -232,7 +233,7 @@ function artifactManifest(document: Fields, mediaType: string): Manifest {
   return {
     ...nothing(document, 'artifact', mediaType),
     layers: distinct(descriptors(document['blobs'] ?? [], 'blobs')),
-    subject: optionalDescriptor(document['subject'], 'subject'),
+    subject: subjectOf(document),
   };
 }
 
@@ -284,10 +285,10 @@ function refuseForeignFields(document: Fields, names: readonly string[]): void {
   if (found !== undefined) throw invalid(`has the field '${found}' of another kind of manifest`);
 }
 
-/** A document without a version is what its type says; one of another version is not. */
+/** A document without a version is what its type says; one of another version is not. Some write it as text. */
 function requireSchemaVersion(document: Fields, version: number): void {
   const own = document['schemaVersion'] ?? version;
-  if (own !== version) throw invalid(`has no schemaVersion ${version}`);
+  if (own !== version && own !== String(version)) throw invalid(`has no schemaVersion ${version}`);
 }
 
 /** Go writes an empty list as `null`. A list that is absent stays so: another document has that form. */
@@ -312,8 +313,13 @@ function descriptors(value: unknown, path: string): readonly Descriptor[] {
   return value.map((entry, index) => descriptor(entry, `${path}[${index}]`));
 }
 
-function optionalDescriptor(value: unknown, path: string): Descriptor | undefined {
-  return value === undefined || value === null ? undefined : descriptor(value, path);
+/** A subject decides nothing of what is copied: one that names no digest is none, whatever else it says. */
+function subjectOf(document: Fields): Descriptor | undefined {
+  const { subject } = document;
+  if (!isFields(subject) || typeof subject['digest'] !== 'string') return undefined;
+  const { digest, mediaType, size } = subject;
+  if (!isDigest(digest)) return undefined;
+  return descriptor({ digest, mediaType: optionalText(mediaType), size }, 'subject');
 }
 
 function descriptor(value: unknown, path: string): Descriptor {
@@ -324,15 +330,15 @@ function descriptor(value: unknown, path: string): Descriptor {
   if (typeof mediaType !== 'string' || mediaType.length > 255) {
     throw invalid(`has no media type at '${path}'`);
   }
-  const usable = typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
-  if (!usable) throw invalid(`has no size at '${path}'`);
+  const isSized =
+    typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
   const { data, urls } = value;
   const platform = platformOf(value['platform']);
   const describes = annotations(value['annotations'])[DESCRIBES];
   return {
     mediaType: mediaType === '' ? UNTYPED : mediaType,
     digest: digestAt(value['digest'], path),
-    sizeBytes,
+    sizeBytes: isSized ? sizeBytes : UNKNOWN_SIZE,
     ...(typeof data === 'string' && data !== '' && { data }),
     ...(Array.isArray(urls) && urls.length > 0 && { hasUrls: true }),
     ...(platform && { platforms: [platform] }),

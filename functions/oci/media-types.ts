@@ -39,17 +39,17 @@ const FOREIGN =
  */
 export const MANIFEST_ACCEPT = [...KINDS.keys()].join(', ');
 
-/** Which document `mediaType` announces; undefined: it is no manifest's. */
+/** Which document `mediaType` announces, whatever its case and parameters; undefined: it is no manifest's. */
 export function manifestKind(mediaType: string): ManifestKind | undefined {
-  return KINDS.get(mediaType);
+  return KINDS.get(essence(mediaType));
 }
 
 /** Whether a layer of this type is skipped by a mirror. */
 export function isForeignLayer(mediaType: string): boolean {
-  return FOREIGN.test(mediaType);
+  return FOREIGN.test(essence(mediaType));
 }
 
-/** The type of a `Content-Type` without its parameters, in lower case (RFC 9110 §8.3). */
+/** A media type, such as that of a `Content-Type`, without its parameters, in lower case (RFC 9110 §8.3). */
 export function essence(contentType: string | undefined): string {
   return (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }

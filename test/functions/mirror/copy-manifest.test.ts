@@ -13,6 +13,7 @@ import {
   OCI_CONFIG,
   OCI_INDEX,
   OCI_MANIFEST,
+  type Blob,
   type Image,
 } from './images.ts';
 import { failing } from './fakes.ts';
@@ -170,18 +171,20 @@ describe('formats', () => {
   it('takes embedded content for a blob that the source lacks, where it is that blob', async () => {
     const config = Buffer.from('{}');
     const descriptor = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(config) };
-    const embedding = (data: string): Image => {
+    const embedding = (data: string, size: unknown = 2): Image => {
       const document = {
         schemaVersion: 2,
         mediaType: OCI_MANIFEST,
-        config: { ...descriptor, size: 2, data },
+        config: { ...descriptor, size, data },
         layers: [],
       };
       return { manifest: manifestOf(document, OCI_MANIFEST), blobs: [], children: [] };
     };
-    const rig = new Rig();
-    assert.equal(await copied(rig, embedding(config.toString('base64'))), 'copied');
-    assert.deepEqual(rig.destination.blobs.get(descriptor.digest), config);
+    for (const size of [2, undefined]) {
+      const rig = new Rig();
+      assert.equal(await copied(rig, embedding(config.toString('base64'), size)), 'copied');
+      assert.deepEqual(rig.destination.blobs.get(descriptor.digest), config);
+    }
     const other = embedding(Buffer.from('[]').toString('base64'));
     assert.equal(await copied(new Rig(), other), 'SOURCE_INCOMPLETE');
   });
@@ -211,6 +214,27 @@ describe('formats', () => {
     assert.equal(await copied(rig, { manifest, blobs: layers, children: [] }), 'copied');
     assert.equal(rig.source.count('source blobSize'), 2);
     assert.equal(rig.destination.bytesReceived, 30);
+  });
+
+  it('copies what has an odd size or subject: the digests prove its bytes', async () => {
+    const config = blobOf('config', 5, OCI_CONFIG);
+    const layer = blobOf('layer', 10);
+    const odd = ({ descriptor: { mediaType, digest } }: Blob): object => ({
+      mediaType,
+      digest,
+      size: '10',
+    });
+    const document = {
+      schemaVersion: '2',
+      config: odd(config),
+      layers: [odd(layer)],
+      subject: 'none',
+    };
+    const manifest = manifestOf(document, OCI_MANIFEST);
+    const rig = new Rig();
+    assert.equal(await copied(rig, { manifest, blobs: [config, layer], children: [] }), 'copied');
+    assert.equal(rig.destination.bytesReceived, 15);
+    assert.equal(rig.destination.tags.get('v1')?.digest, manifest.digest);
   });
 
   it('fails only the tag whose child is missing at the source', async () => {

@@ -17,6 +17,8 @@ describe('descriptor', () => {
     const bytes = Buffer.from('{}');
     const empty = { mediaType: 'a/b', digest: digestOf(bytes), sizeBytes: 2, data: 'e30=' };
     assert.deepEqual(embeddedBytes(empty), bytes);
+    assert.deepEqual(embeddedBytes({ ...empty, sizeBytes: UNKNOWN_SIZE }), bytes);
+    assert.equal(embeddedBytes({ ...empty, sizeBytes: UNKNOWN_SIZE, data: 'eyB9' }), undefined);
     assert.equal(embeddedBytes({ ...empty, data: 'e30gCg==' }), undefined);
     assert.equal(embeddedBytes({ ...empty, sizeBytes: 3 }), undefined);
     assert.equal(embeddedBytes({ ...empty, data: 'eyB9' }), undefined);
