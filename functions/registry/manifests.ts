@@ -13,7 +13,7 @@ import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
 import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
-import { isPage, requireNoPage } from './registry-form.ts';
+import { announcedDigest, announcesOther, isPage, requireNoPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 export type { Target } from './repository.ts';
@@ -73,8 +73,8 @@ async function askHead(target: Target, reference: string, signal: AbortSignal): 
 
 /** What a HEAD tells; undefined where it tells no digest. */
 function headOf(answer: Answer): ManifestHead | undefined {
-  const digest = answer.header('docker-content-digest');
-  if (digest === undefined || !isDigest(digest)) return undefined;
+  const digest = announcedDigest(answer);
+  if (digest === undefined) return undefined;
   const mediaType = essence(answer.header('content-type'));
   const length = answer.header('content-length');
   return {
@@ -159,7 +159,7 @@ async function confirm(
   signal: AbortSignal,
 ): Promise<ManifestBytes | undefined> {
   const digest = digestOf(body);
-  const announced = header('docker-content-digest') ?? '';
+  const announced = announcedDigest({ header }) ?? '';
   const other = await ask(target, 'GET', 'get manifest', announced, signal);
   // guard: announced-digest
   if (other.status === 200 && mayHaveDigest(other.body, announced)) return undefined;
@@ -199,13 +199,8 @@ export async function putManifest(
     throw failure(answer, asked(target, 'put manifest'), refusalCode(answer, reference));
   }
   requireNoPage(answer, asked(target, 'put manifest'));
-  const announced = answer.header('docker-content-digest');
-  const comparable =
-    announced !== undefined &&
-    isDigest(announced) &&
-    parseDigest(announced).algorithm === parseDigest(manifest.digest).algorithm;
   // guard: put-manifest-digest
-  if (comparable && announced !== manifest.digest)
+  if (announcesOther(answer, manifest.digest))
     throw failure(answer, asked(target, 'put manifest'), 'DIGEST_MISMATCH');
   return {
     digest: manifest.digest,
@@ -244,8 +239,7 @@ function manifestPath(target: Target, reference: string): string {
 function readManifest(target: Target, reference: string, answer: Answer): ManifestBytes {
   const { body: bytes } = answer;
   const wanted = isDigest(reference) ? reference : undefined;
-  const header = answer.header('docker-content-digest');
-  const announced = header !== undefined && isDigest(header) ? header : undefined;
+  const announced = announcedDigest(answer);
   // guard: manifest-digest
   if (wanted !== undefined && !mayHaveDigest(bytes, wanted))
     throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');

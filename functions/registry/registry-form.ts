@@ -1,3 +1,4 @@
+import { isDigest, parseDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { essence } from '../oci/media-types.ts';
 import { failure, type Answer, type Asked } from './failure.ts';
@@ -8,6 +9,23 @@ const API_VERSION = 'docker-distribution-api-version';
 /** Whether an answer names itself one of a registry's API. */
 export function namesApi({ header }: Answer): boolean {
   return header(API_VERSION) !== undefined;
+}
+
+/**
+ * The digest that an answer announces; undefined where it announces none that can be read. Behind some proxies
+ * the header comes twice: said twice alike it is said once.
+ */
+export function announcedDigest({ header }: Pick<Answer, 'header'>): string | undefined {
+  const told = (header('docker-content-digest') ?? '').split(',').map((text) => text.trim());
+  const [digest = '', ...others] = new Set(told);
+  return others.length === 0 && isDigest(digest) ? digest : undefined;
+}
+
+/** Whether an answer announces another digest of the same algorithm. */
+export function announcesOther(answer: Answer, digest: string): boolean {
+  const announced = announcedDigest(answer);
+  if (announced === undefined || announced === digest) return false;
+  return parseDigest(announced).algorithm === parseDigest(digest).algorithm;
 }
 
 /** Whether an answer is a page for people. */

@@ -120,8 +120,8 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
 }
 
 /**
- * Asks how large a blob is. Where a HEAD does not tell, is refused, or says that it is not there, which a proxy
- * without a backend says too, the beginning of a GET does. Undefined: it is not there.
+ * Asks how large a blob is. Where a HEAD does not tell (some fronts call each of its answers empty), is refused, or
+ * says that it is not there, which a proxy without a backend says too, the beginning of a GET does. Undefined: it is not there.
  * @throws MirrorError `RESPONSE_INVALID` where nobody tells
  */
 async function askSize(
@@ -133,7 +133,8 @@ async function askSize(
     if (isHeadRefused(error)) return undefined;
     throw error;
   });
-  if (head?.sizeBytes !== undefined) return head.sizeBytes;
+  const isTold = head?.sizeBytes !== 0 || hasDigest(Buffer.alloc(0), digest);
+  if (head?.sizeBytes !== undefined && isTold) return head.sizeBytes;
   const ask = async (): Promise<Answer> => askBlob(target, digest, signal);
   const answer = await ask();
   if (answer.status === 404) {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
 import type { BlobArrival, MountSource, OpenBlob } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { hasDigest, isDigest, parseDigest, requireDigest } from '../oci/digest.ts';
+import { hasDigest, requireDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { StreamBody } from './blob-stream.ts';
 import { headBlob, isHeadRefused } from './blobs.ts';
@@ -11,7 +11,7 @@ import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
-import { requireNoPage } from './registry-form.ts';
+import { announcesOther, requireNoPage } from './registry-form.ts';
 import { uploadLocation, type NextHop } from './redirect-policy.ts';
 import { wasSentInFull } from './sent-in-full.ts';
 import { sleep, type Timing } from '../concurrency.ts';
@@ -480,13 +480,8 @@ async function postBlob(
 /** @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where the answer to a blob's bytes is none to them */
 function requireStored(target: Target, blob: Descriptor, answer: Answer): void {
   requireNoPage(answer, asked(target, 'put blob'));
-  const announced = answer.header('docker-content-digest');
-  const comparable =
-    announced !== undefined &&
-    isDigest(announced) &&
-    parseDigest(announced).algorithm === parseDigest(blob.digest).algorithm;
   // guard: put-blob-digest
-  if (comparable && announced !== blob.digest)
+  if (announcesOther(answer, blob.digest))
     throw new MirrorError('DIGEST_MISMATCH', 'the registry stored another digest', {
       operation: 'put blob',
       side: target.client.side,

@@ -26,7 +26,7 @@ function destination(t: TestContext, host: string): DestinationRepository {
 
 interface Reply {
   readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: Buffer | string;
 }
 
@@ -37,7 +37,9 @@ function replies(
 ): Promise<Served> {
   return serve(t, (request, response) => {
     request.resume().on('end', () => {
-      response.writeHead(status, { 'content-type': OCI_INDEX, ...headers });
+      response.statusCode = status;
+      response.setHeader('content-type', OCI_INDEX);
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       response.end(request.method === 'HEAD' ? undefined : body);
     });
   });
@@ -65,6 +67,31 @@ describe('manifests', () => {
     assert.deepEqual(
       at.seen.map(({ url }) => url),
       ['/v2/org/app/manifests/v1', '/v2/org/app/manifests/v1'],
+    );
+  });
+
+  it('reads a digest that is announced twice as one, and two as none', async (t) => {
+    const twice = (digest: string): Promise<Served> =>
+      replies(t, { headers: { 'docker-content-digest': [digest, digest] } });
+    const alike = await twice(DIGEST);
+    assert.equal((await source(t, alike.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.deepEqual(
+      alike.seen.map(({ method }) => method),
+      ['HEAD'],
+    );
+    const other = await twice(OTHER);
+    assert.deepEqual(await source(t, other.host).getManifest('v1', NEVER), MANIFEST);
+    assert.deepEqual(
+      other.seen.map(({ url }) => url.split('/').at(-1)),
+      ['v1', OTHER, DIGEST],
+    );
+    const pushed = destination(t, other.host).putManifest('v1', MANIFEST, NEVER);
+    await rejection(pushed, 'DIGEST_MISMATCH');
+    const two = await replies(t, { headers: { 'docker-content-digest': [DIGEST, OTHER] } });
+    assert.equal((await source(t, two.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.deepEqual(
+      two.seen.map(({ method }) => method),
+      ['HEAD', 'GET'],
     );
   });
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { digestOf } from '../../../functions/oci/digest.ts';
 import { rejection } from '../../faults.ts';
-import { bytesOf, NEVER, open, registry } from './setting.ts';
+import { bytesOf, NEVER, open, registry, serve } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
@@ -43,6 +44,21 @@ describe('source repository', () => {
       const got = await bytesOf(await one.openBlob(blob, from, NEVER));
       assert.equal(String(got), '0123456789'.slice(from));
     }
+  });
+
+  it('believes no HEAD that calls a blob empty which is not', async (t) => {
+    const bytes = Buffer.from('0123456789');
+    const at = await serve(t, ({ method }, response) => {
+      response.setHeader('content-length', method === 'HEAD' ? 0 : 10);
+      response.end(method === 'HEAD' ? undefined : bytes);
+    });
+    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    assert.equal(await one.blobSize(digestOf(bytes), NEVER), 10);
+    assert.equal(await one.blobSize(digestOf(Buffer.alloc(0)), NEVER), 0);
+    assert.deepEqual(
+      at.seen.map(({ method }) => method),
+      ['HEAD', 'GET', 'HEAD'],
+    );
   });
 
   it('knows of no limit where none is told', async (t) => {
