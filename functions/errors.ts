@@ -79,7 +79,7 @@ export const ERRORS = {
       'the same entry in DOCKER_CONFIG_FILE.',
   ),
   PAGINATION_REFUSED: operator(
-    'The registry paged its list without end or to another host: correct it or its proxy.',
+    'The registry paged its list without end, or with a Link that cannot be read: correct it or its proxy.',
   ),
   INSECURE_REFUSED: operator('An https registry answered with an http address: correct its proxy.'),
   // What a registry answered.

@@ -1,7 +1,6 @@
 import { MirrorError } from '../errors.ts';
 import { isBrokenLink, parseNextLink } from './link.ts';
 import { redactUrl } from './redact.ts';
-import { ownAddress } from './redirect-policy.ts';
 
 /** Most pages of one list: with the smallest pages seen (50), more tags than a repository can have. */
 export const MAX_PAGES = 20_000;
@@ -27,10 +26,7 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
         throw refused('has a Link header that cannot be read', page);
       if (target === undefined) return undefined;
       if (!URL.canParse(target, page.href)) throw refused('names an unusable next page', page);
-      const url = ownAddress(page, new URL(target, page));
-      // guard: page-origin
-      if (url.origin !== page.origin || url.username !== '' || url.password !== '')
-        throw refused('names a next page at another origin', page);
+      const url = atOriginOf(page, new URL(target, page)); // guard: page-origin, without: const url = new URL(target, page);
       // guard: page-repetition
       if (seen.has(url.href)) throw refused('names a page twice', page);
       // guard: page-count
@@ -38,6 +34,18 @@ export function pages(maxPages: number = MAX_PAGES): Pages {
       return url;
     },
   };
+}
+
+/**
+ * The next page is asked where this one was: of what the Link names only path and query count, as skopeo reads
+ * it. Behind a proxy a registry knows itself by another name, scheme or port; what is at another host gets
+ * neither request nor authorization.
+ */
+function atOriginOf(page: URL, { pathname, search }: URL): URL {
+  const url = new URL(page);
+  url.pathname = pathname;
+  url.search = search;
+  return url;
 }
 
 function refused(what: string, page: URL): MirrorError {

@@ -28,13 +28,11 @@ export interface ListTags extends Target {
   readonly part?: ListPart | undefined;
 }
 
-/** Pages after each other without a name that is new; beyond it the registry goes round. */
-const MAX_STALE_PAGES = 3;
 /**
- * Empty pages after each other: a registry that pages over manifests has them where nothing is tagged, 100,000 of them
- * at pages of a thousand.
+ * Pages after each other without a name that is new; beyond it the registry goes round. One that pages over
+ * manifests has empty ones where nothing is tagged: 100,000 manifests at pages of a thousand.
  */
-const MAX_EMPTY_PAGES = 100;
+const MAX_STALE_PAGES = 100;
 
 /**
  * Lists all tags (OCI Distribution 1.1, "Listing Tags"), with Artifact Registry's map where the
@@ -72,8 +70,7 @@ export async function listTags(
       const isNew = found.add(page);
       target = walk.next(answer.url, answer.header('link'));
       stalePages = isNew ? 0 : stalePages + 1;
-      const mostStale = page.tagCount === 0 ? MAX_EMPTY_PAGES : MAX_STALE_PAGES;
-      if (stalePages >= mostStale && target !== undefined) {
+      if (stalePages >= MAX_STALE_PAGES && target !== undefined) {
         requireWhole(page, list);
         break;
       }

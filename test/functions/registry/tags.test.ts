@@ -131,22 +131,20 @@ describe('tags', () => {
   });
 
   it('ends when pages bring no new tag: they are empty, or shorter than was asked for', async (t) => {
-    for (const [tags, pages] of [
-      [[], 101],
-      [['a'], 4],
-    ] as const) {
+    for (const tags of [[], ['a']]) {
       let page = 0;
       const at = await serve(t, (_request, response) => {
         const body = JSON.stringify({ tags: page === 0 ? ['a'] : tags });
         response.writeHead(200, { link: `<?last=${page++}>; rel="next"` }).end(body);
       });
       assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a']);
-      assert.equal(at.seen.length, pages);
+      assert.equal(at.seen.length, 101);
     }
   });
 
-  it('goes on over many pages without a tag: nothing is tagged, or no name is one', async (t) => {
-    for (const nothing of [[], (page: number) => [`no tag ${page}`]]) {
+  it('goes on over many pages without a tag: nothing is tagged, no name is one, or all were told', async (t) => {
+    const again = (page: number): string[] => (page % 2 === 0 ? ['v1'] : []);
+    for (const nothing of [[], (page: number) => [`no tag ${page}`], again]) {
       let page = 0;
       const at = await serve(t, (_request, response) => {
         page += 1;
@@ -187,7 +185,7 @@ describe('tags', () => {
         .end(JSON.stringify({ tags }));
     });
     await rejection(repository(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
-    assert.equal(at.seen.length, 4);
+    assert.equal(at.seen.length, 101);
   });
 
   it('keeps a part of a list, and tells by its pages whether it ends', async (t) => {
@@ -213,7 +211,7 @@ describe('tags', () => {
         .end(JSON.stringify({ tags: full }));
     });
     await rejection(repository(t, round.host).listTags(NEVER, part), 'PAGINATION_REFUSED');
-    assert.equal(round.seen.length, 4);
+    assert.equal(round.seen.length, 101);
   });
 
   it('gives up a list that takes more than it may', async (t) => {
@@ -226,17 +224,22 @@ describe('tags', () => {
     assert.equal((await one.listTags(NEVER, { maxKeptBytes: 60_000 }))?.tags.length, 1000);
   });
 
-  it('ends a list that repeats itself or leads away', async (t) => {
+  it('ends a list that repeats itself', async (t) => {
     const circle = await paged(t, [
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
     ]);
     await rejection(repository(t, circle.host).listTags(NEVER), 'PAGINATION_REFUSED');
     assert.equal(circle.seen.length, 2);
-    const away = await paged(t, [
-      { body: '{"tags":["a"]}', link: '<http://169.254.169.254/>; rel="next"' },
+  });
+
+  it('reads to its end a list whose pages name the registry as it knows itself', async (t) => {
+    const at = await paged(t, [
+      { body: '{"tags":["a"]}', link: '<https://inner.example:444/?last=a>; rel="next"' },
+      { body: '{"tags":["b"]}', link: '<http://169.254.169.254/?last=b>; rel="next"' },
+      { body: '{"tags":["c"]}' },
     ]);
-    await rejection(repository(t, away.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b', 'c']);
   });
 
   it('guard tag-count: refuses a list of more than a million tags, naming it', async (t) => {
