@@ -157,7 +157,10 @@ export function readRealm(text: string | undefined, registry: URL): URL {
     realm.hostname === registry.hostname;
   // guard: token-realm-https
   if (realm.protocol !== 'https:' && !plain)
-    throw realmRefused(`names a token realm without TLS at ${printable(realm.host)}`, registry);
+    throw realmRefused(
+      `names a token realm without TLS at ${printable(realm.host)}: it or its proxy must be told the https address`,
+      registry,
+    );
   // guard: token-realm-userinfo
   if (realm.username !== '' || realm.password !== '')
     throw realmRefused('names a token realm with a user', registry);

@@ -1,4 +1,4 @@
-import { MirrorError } from '../errors.ts';
+import { MirrorError, printable } from '../errors.ts';
 import { redactUrl } from './redact.ts';
 
 /** Most redirects of one request: registry → storage is one, a CDN between makes two. */
@@ -68,7 +68,7 @@ export function nextHop(redirect: Redirect): NextHop {
   // guard: redirect-method
   if (!isRead && !resends) throw refused(`redirects a ${method}`, from);
   // guard: redirect-downgrade
-  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
+  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from, url);
   // guard: redirect-scheme
   if (!isWeb(url)) throw refused(`redirects to ${url.protocol}`, from);
   // guard: redirect-userinfo
@@ -113,7 +113,7 @@ export function uploadLocation(from: URL, raw: string | undefined): NextHop {
   }
   const url = ownAddress(from, new URL(location, from));
   // guard: upload-downgrade
-  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from);
+  if (from.protocol === 'https:' && url.protocol === 'http:') throw downgraded(from, url);
   const elsewhere = url.origin !== from.origin;
   // guard: upload-location
   if (elsewhere && url.protocol !== 'https:')
@@ -133,10 +133,10 @@ function hasUser(url: URL): boolean {
   return url.username !== '' || url.password !== '';
 }
 
-function downgraded(from: URL): MirrorError {
+function downgraded(from: URL, { host }: URL): MirrorError {
   return new MirrorError(
     'INSECURE_REFUSED',
-    'the https registry sends to another host without TLS: it or its proxy must be told the https address',
+    `the https registry sends to another host without TLS, ${printable(host)}: it or its proxy must be told the https address`,
     { url: redactUrl(from) },
   );
 }

@@ -266,6 +266,10 @@ describe('a token realm', () => {
     ] as const) {
       refused(() => readRealm(realm, registry));
     }
+    assert.throws(
+      () => readRealm('http://r.example.com/token', REGISTRY),
+      /realm without TLS at r\.example\.com: .*proxy/,
+    );
   });
 
   it('guard token-realm-userinfo: has no user in its URL', () => {
