@@ -1,9 +1,11 @@
 import type { RepositoryName } from '../contract/destination.ts';
-import { MirrorError } from '../errors.ts';
+import { MirrorError, toMirrorError } from '../errors.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
+import { located } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { JsonCall } from './json-call.ts';
+import { redactUrl } from './redact.ts';
 
 /** How Artifact Registry's own API is asked. */
 export interface ArtifactRegistryApi {
@@ -20,6 +22,8 @@ export const ARTIFACT_REGISTRY_API = 'https://artifactregistry.googleapis.com';
 const PAGE_SIZE = 1000;
 /** Most pages: 400,000 tags of 20 characters take 61 MiB with their digests. */
 const MAX_PAGES = 400;
+
+const LIST_TAGS = { operation: 'list tags', side: 'destination' } as const;
 
 const LOCATION_HOST = /^(?:([a-z0-9-]+)-docker\.pkg\.dev|docker\.([a-z0-9-]+)\.rep\.pkg\.dev)$/;
 
@@ -54,7 +58,10 @@ export async function listTagDigests(
   for (let page = 1; ; page++) {
     const authorization = `Bearer ${await api.accessToken()}`;
     const url = pageToken === '' ? base : `${base}&pageToken=${encodeURIComponent(pageToken)}`;
-    const answer = await api.call({ method: 'GET', url, headers: { authorization } }, signal);
+    const call = { method: 'GET', url, headers: { authorization } } as const;
+    const answer = await api.call(call, signal).catch((error: unknown) => {
+      throw located(toMirrorError(error, 'list tags'), LIST_TAGS, new URL(url));
+    });
     if (answer.status !== 200) {
       memory.tagApiRefused = answer.status === 403 || answer.status === 404;
       return undefined;
@@ -71,10 +78,7 @@ export async function listTagDigests(
       throw new MirrorError(
         'LIST_TOO_LARGE',
         `the package has more than ${MAX_PAGES * PAGE_SIZE} tags`,
-        {
-          operation: 'list tags',
-          side: 'destination',
-        },
+        { ...LIST_TAGS, url: redactUrl(url) },
       );
     pageToken = next;
   }

@@ -142,7 +142,7 @@ async function fetchToken(
 ): Promise<Issued> {
   const answer = await ask(tokenRequest(question), signal);
   if (answer.status !== 200) throw tokenRefused(question, answer);
-  return readToken(answer.body);
+  return readToken(answer);
 }
 
 /**
@@ -229,12 +229,12 @@ function encode(username: string, password: string): string {
 /** What may stand in an Authorization header; anything else could break out of it. */
 const TOKEN_TEXT = /^[\x21-\x7e]+$/;
 
-function readToken(body: Buffer): Issued {
+function readToken({ body, url }: Answer): Issued {
   let parsed: unknown;
   try {
     parsed = JSON.parse(body.toString('utf8'));
   } catch {
-    throw invalid('no JSON');
+    throw invalid('no JSON', url);
   }
   // Go's clients compare keys without their case.
   const entries: readonly (readonly [string, unknown])[] = Object.entries(parsed ?? {});
@@ -242,15 +242,16 @@ function readToken(body: Buffer): Issued {
   const token = [fields['token'], fields['access_token']].find(
     (value): value is string => typeof value === 'string' && value !== '',
   );
-  if (token === undefined || !TOKEN_TEXT.test(token)) throw invalid('no usable token');
+  if (token === undefined || !TOKEN_TEXT.test(token)) throw invalid('no usable token', url);
   const life = fields['expires_in'];
   const lifeS =
     typeof life === 'number' && Number.isFinite(life) && life > 0 ? life : DEFAULT_LIFE_S;
   return { token, lifeMs: Math.min(lifeS * 1000, MAX_LIFE_MS) };
 }
 
-function invalid(what: string): MirrorError {
+function invalid(what: string, url: URL): MirrorError {
   return new MirrorError('RESPONSE_INVALID', `the token realm answers with ${what}`, {
     operation: GET_TOKEN,
+    url: redactUrl(url),
   });
 }

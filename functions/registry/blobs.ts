@@ -2,6 +2,7 @@ import { isMirrorError } from '../errors.ts';
 import { failure, type Answer, type Asked, type OpenAnswer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
+import { redactUrl } from './redact.ts';
 import { requireNoPage } from './registry-form.ts';
 
 /** What one HEAD tells of a blob. */
@@ -80,6 +81,11 @@ export function openBlob(
 /** Path of a blob; the digest is checked because it comes from a manifest. */
 function blobPath(target: Target, digest: string): string {
   return `/v2/${target.path}/blobs/${requireDigest(digest)}`;
+}
+
+/** Where a blob is, for faults without an answer; redacted. */
+export function blobUrl(target: Target, digest: string): string {
+  return redactUrl(new URL(blobPath(target, digest), target.client.registry));
 }
 
 function asked(target: Target, operation: string): Asked {

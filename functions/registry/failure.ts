@@ -1,4 +1,10 @@
-import { MirrorError, type ErrorCode, type ErrorContext, type Side } from '../errors.ts';
+import {
+  MirrorError,
+  toMirrorError,
+  type ErrorCode,
+  type ErrorContext,
+  type Side,
+} from '../errors.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import { redactUrl } from './redact.ts';
 
@@ -116,6 +122,16 @@ export function located(fault: MirrorError, asked: Asked, url: URL): MirrorError
     status: fault.status,
     field: fault.field,
     retryAfterMs: fault.retryAfterMs,
+    cause: fault.cause,
   };
   return new MirrorError(fault.code, fault.message, context);
+}
+
+/** Judges an answer: what it is refused for says what was asked, of whom. */
+export function judged<T>({ url }: Pick<Answer, 'url'>, asked: Asked, judge: () => T): T {
+  try {
+    return judge();
+  } catch (error) {
+    throw located(toMirrorError(error, asked.operation), asked, url);
+  }
 }

@@ -12,7 +12,7 @@ import {
 import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
-import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
+import { failure, isRefusal, judged, type Answer, type Asked } from './failure.ts';
 import { announcedDigest, announcesOther, isPage, requireNoPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
@@ -138,7 +138,10 @@ export async function getManifest(
   }
   if (answer.status !== 200) throw failure(answer, asked(target, 'get manifest'));
   try {
-    return { manifest: readManifest(target, reference, answer), answer };
+    const manifest = judged(answer, asked(target, 'get manifest'), () =>
+      readManifest(target, reference, answer),
+    );
+    return { manifest, answer };
   } catch (error) {
     if (isDigest(reference) || !isMirrorError(error, 'DIGEST_MISMATCH')) throw error;
     const manifest = await confirm(target, answer, signal);
@@ -155,18 +158,21 @@ export async function getManifest(
  */
 async function confirm(
   target: Target,
-  { body, header }: Answer,
+  answer: Answer,
   signal: AbortSignal,
 ): Promise<ManifestBytes | undefined> {
+  const { body, header } = answer;
   const digest = digestOf(body);
-  const announced = announcedDigest({ header }) ?? '';
+  const announced = announcedDigest(answer) ?? '';
   const other = await ask(target, 'GET', 'get manifest', announced, signal);
   // guard: announced-digest
   if (other.status === 200 && mayHaveDigest(other.body, announced)) return undefined;
   const again = await ask(target, 'GET', 'get manifest', digest, signal);
   if (again.status !== 200 || !again.body.equals(body)) return undefined;
   target.memory.head = 'useless';
-  const { mediaType } = parseManifest(body, header('content-type'));
+  const { mediaType } = judged(answer, asked(target, 'get manifest'), () =>
+    parseManifest(body, header('content-type')),
+  );
   return { mediaType, digest, bytes: body };
 }
 

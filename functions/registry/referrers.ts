@@ -6,7 +6,7 @@ import { parseErrorBody } from '../oci/error-body.ts';
 import { MAX_MANIFEST_BYTES, parseReferrers, type ReferrersPage } from '../oci/manifest.ts';
 import { essence, OCI_INDEX } from '../oci/media-types.ts';
 import { requireAbsence } from './absence.ts';
-import { failure, type Answer } from './failure.ts';
+import { failure, judged, type Answer, type Asked } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import { pages } from './pagination.ts';
 import { hasRegistryForm, isPage } from './registry-form.ts';
@@ -75,7 +75,10 @@ export async function listReferrers(
   let next: string | URL | undefined = `/v2/${path}/referrers/${requireDigest(digest)}`;
   while (next !== undefined) {
     const answer = await askPage(target, next, now, signal);
-    const page = answer === 'refused' ? answer : readPage(target, answer, now());
+    const page =
+      answer === 'refused'
+        ? answer
+        : judged(answer, asked(target), () => readPage(target, answer, now()));
     if (answer === 'refused' || page === 'refused') {
       remember(memory.referrersRefusedUntilMs, path, now() + REFUSED_MS);
       return 'refused';
@@ -84,10 +87,12 @@ export async function listReferrers(
     for (const place of [path, WHOLE_HOST]) memory.referrersFailures.delete(place);
     if (page.unread > 0) onUnread?.(page.unread);
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
-    // guard: referrer-count
-    if (found.size > MAX_REFERRERS)
-      throw new MirrorError('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
-    next = walk.next(answer.url, answer.header('link'));
+    next = judged(answer, asked(target), () => {
+      // guard: referrer-count
+      if (found.size > MAX_REFERRERS)
+        throw new MirrorError('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
+      return walk.next(answer.url, answer.header('link'));
+    });
   }
   return [...found.values()];
 }
@@ -120,12 +125,12 @@ async function askPage(
   signal: AbortSignal,
 ): Promise<Answer | 'refused'> {
   const { client, scope, memory } = target;
-  const asked = { operation: 'list referrers', side: client.side };
+  const about = asked(target);
   const ask = (): Promise<Answer> =>
     client.ask(
       {
         kind: 'referrers',
-        operation: asked.operation,
+        operation: about.operation,
         method: 'GET',
         target: next,
         headers: { accept: OCI_INDEX },
@@ -137,10 +142,10 @@ async function askPage(
   try {
     const answer = await ask();
     // 501 says for good what others say with 404 (RFC 9110 §15.6.2).
-    if (answer.status >= 500 && answer.status !== 501) throw failure(answer, asked);
+    if (answer.status >= 500 && answer.status !== 501) throw failure(answer, about);
     if (memory.referrersProven && !isOfApi(answer)) {
-      if (answer.status !== 404) throw failure(answer, asked, 'RESPONSE_INVALID');
-      await requireAbsence(target, answer, asked, ask, signal);
+      if (answer.status !== 404) throw failure(answer, about, 'RESPONSE_INVALID');
+      await requireAbsence(target, answer, about, ask, signal);
     }
     return answer;
   } catch (error) {
@@ -215,6 +220,10 @@ function readPage(
     remember(memory.referrersUnsupportedUntilMs, place, nowMs + unsupportedMs);
   }
   return 'unsupported';
+}
+
+function asked({ client }: Target): Asked {
+  return { operation: 'list referrers', side: client.side };
 }
 
 function remember<T>(places: Map<string, T>, place: string, what: T): void {

@@ -15,7 +15,7 @@ export function namesApi({ header }: Answer): boolean {
  * The digest that an answer announces; undefined where it announces none that can be read. Behind some proxies
  * the header comes twice: said twice alike it is said once.
  */
-export function announcedDigest({ header }: Pick<Answer, 'header'>): string | undefined {
+export function announcedDigest({ header }: Answer): string | undefined {
   const told = (header('docker-content-digest') ?? '').split(',').map((text) => text.trim());
   const [digest = '', ...others] = new Set(told);
   return others.length === 0 && isDigest(digest) ? digest : undefined;

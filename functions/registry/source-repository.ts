@@ -5,7 +5,7 @@ import type { SourceRepository } from '../mirror/ports.ts';
 import { hasDigest } from '../oci/digest.ts';
 import { requireAbsence } from './absence.ts';
 import { readBlob } from './blob-stream.ts';
-import { headBlob, isHeadRefused, openBlob } from './blobs.ts';
+import { blobUrl, headBlob, isHeadRefused, openBlob } from './blobs.ts';
 import { failure, isOpen, type Answer } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import { getManifest, headManifest, type Target } from './manifests.ts';
@@ -50,6 +50,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
     throw new MirrorError('RATE_LIMITED', `the registry has ${count} pulls left${window}`, {
       operation,
       side: 'source',
+      url: client.registry.origin,
       retryAfterMs: count > 0 ? undefined : windowMs,
     });
   }
@@ -82,7 +83,7 @@ export function sourceRepository(parts: SourceParts): SourceRepository {
       const sizeBytes =
         blob.sizeBytes >= 0 ? blob.sizeBytes : await askSize(target, blob.digest, signal);
       if (sizeBytes === undefined) return undefined;
-      if (sizeBytes === 0) return emptyBlob(blob.digest);
+      if (sizeBytes === 0) return emptyBlob(target, blob.digest);
       const stream = await readBlob(
         {
           blob: { digest: blob.digest, sizeBytes },
@@ -161,12 +162,12 @@ async function askBlob(
 }
 
 /** No byte is asked for, but the digest must be that of no bytes. */
-function emptyBlob(digest: string): Readable {
+function emptyBlob(target: Target, digest: string): Readable {
   // guard: empty-blob
   if (!hasDigest(Buffer.alloc(0), digest))
     throw new MirrorError('DIGEST_MISMATCH', 'an empty blob has another digest', {
-      operation: 'get blob',
-      side: 'source',
+      ...GET_BLOB,
+      url: blobUrl(target, digest),
       digests: [digest],
     });
   return Readable.from([]);

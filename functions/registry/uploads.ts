@@ -6,8 +6,8 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest, requireDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { StreamBody } from './blob-stream.ts';
-import { headBlob, isHeadRefused } from './blobs.ts';
-import { failure, isRefusal, type Answer, type Asked } from './failure.ts';
+import { blobUrl, headBlob, isHeadRefused } from './blobs.ts';
+import { failure, isRefusal, judged, type Answer, type Asked } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
@@ -82,7 +82,7 @@ class BlobUpload {
   }
 
   async run(open: OpenBlob): Promise<BlobArrival> {
-    if (this.#blob.sizeBytes === 0) requireEmpty(this.#blob.digest);
+    if (this.#blob.sizeBytes === 0) requireEmpty(this.#parts.target, this.#blob.digest);
     const mayMount = this.#mayMount();
     if (!mayMount && this.#mayPostWhole()) {
       await this.#withStream(open, async (stream) => this.#postWhole(stream));
@@ -171,7 +171,7 @@ class BlobUpload {
     const { target } = this.#parts;
     if (this.#options.force !== true && (await this.#isThere())) return 'present';
     const answer = await postUpload(target, '', target.scope, this.#signal);
-    const location = sessionOf(answer);
+    const location = sessionOf(target, answer);
     if (location === undefined) throw failure(answer, asked(target, 'start upload'));
     return location;
   }
@@ -205,10 +205,10 @@ class BlobUpload {
 
   /** Sends a small blob in one POST. A registry that does not take it so gets the bytes, which are in hand, by a PUT. */
   async #postWhole(stream: Readable): Promise<void> {
-    const { memory } = this.#parts;
+    const { target, memory } = this.#parts;
     const { sizeBytes } = this.#blob;
     const { onBytes } = this.#options;
-    const bytes = await readWhole(stream, sizeBytes);
+    const bytes = await readWhole(target, stream, this.#blob);
     // Another blob may have been refused while this one was read.
     const begun = memory.singlePostRefused ? undefined : await this.#postBytes(bytes);
     if (begun === 'stored') {
@@ -287,7 +287,11 @@ class BlobUpload {
 }
 
 /** A small blob's bytes. @throws MirrorError `SIZE_MISMATCH`, and what the stream does */
-async function readWhole(stream: Readable, sizeBytes: number): Promise<Buffer> {
+async function readWhole(
+  target: Target,
+  stream: Readable,
+  { digest, sizeBytes }: Descriptor,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let readBytes = 0;
   for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -298,8 +302,9 @@ async function readWhole(stream: Readable, sizeBytes: number): Promise<Buffer> {
   // guard: single-post-size
   if (readBytes !== sizeBytes)
     throw new MirrorError('SIZE_MISMATCH', `${readBytes} bytes in place of ${sizeBytes}`, {
-      operation: 'put blob',
-      side: 'destination',
+      ...asked(target, 'put blob'),
+      url: blobUrl(target, digest),
+      digests: [digest],
     });
   return Buffer.concat(chunks);
 }
@@ -332,12 +337,12 @@ function firstBytes(stream: Readable): Promise<void> {
   });
 }
 
-function requireEmpty(digest: string): void {
+function requireEmpty(target: Target, digest: string): void {
   // guard: empty-upload
   if (!hasDigest(Buffer.alloc(0), digest))
     throw new MirrorError('DIGEST_MISMATCH', 'an empty blob has another digest', {
-      operation: 'put blob',
-      side: 'destination',
+      ...asked(target, 'put blob'),
+      url: blobUrl(target, digest),
       digests: [digest],
     });
 }
@@ -377,7 +382,7 @@ async function startMount(
   const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
   if (answer.status === 201) return { kind: 'mounted' };
   if (isRefusal(answer.status)) return { kind: 'mount-refused' };
-  const location = sessionOf(answer);
+  const location = sessionOf(target, answer);
   if (location === undefined) throw failure(answer, asked(target, 'start upload'));
   return { kind: 'session', location };
 }
@@ -404,8 +409,11 @@ function postUpload(
 }
 
 /** Where to send the bytes; undefined: no session was begun. */
-function sessionOf(answer: Answer): NextHop | undefined {
-  return answer.status === 202 ? uploadLocation(answer.url, answer.header('location')) : undefined;
+function sessionOf(target: Target, answer: Answer): NextHop | undefined {
+  if (answer.status !== 202) return undefined;
+  return judged(answer, asked(target, 'start upload'), () =>
+    uploadLocation(answer.url, answer.header('location')),
+  );
 }
 
 /**
@@ -474,7 +482,7 @@ async function postBlob(
   }
   // What else refuses (a firewall's 403 of a body too) need not refuse a session.
   if (answer.status === 401) throw failure(answer, asked(target, 'put blob'));
-  return sessionOf(answer);
+  return sessionOf(target, answer);
 }
 
 /** @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where the answer to a blob's bytes is none to them */

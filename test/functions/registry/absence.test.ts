@@ -7,8 +7,7 @@ import { isRegistryWord, rememberForm } from '../../../functions/registry/absenc
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
-import { rejection } from '../../faults.ts';
-import { fakeTiming, NEVER, open, serve } from './setting.ts';
+import { fakeTiming, NEVER, open, serve, rejection } from './setting.ts';
 
 const DEFAULT_BACKEND = ['text/plain', 'default backend - 404'] as const;
 const PAGE = ['text/html', '<html>404 Not Found</html>'] as const;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { MirrorError } from '../../../functions/errors.ts';
 import {
   listTagDigests,
   locationOf,
@@ -9,8 +10,7 @@ import {
 } from '../../../functions/registry/artifact-registry-api.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import type { JsonAnswer, JsonRequest } from '../../../functions/registry/json-call.ts';
-import { ACCESS_TOKEN, artifactRegistry, NEVER, open } from './setting.ts';
-import { rejection } from '../../faults.ts';
+import { ACCESS_TOKEN, artifactRegistry, NEVER, open, rejection } from './setting.ts';
 
 const NAME = { host: 'europe-docker.pkg.dev', path: 'p/r/org/app' };
 const DIGEST = `sha256:${'1'.repeat(64)}`;
@@ -86,6 +86,9 @@ describe('Artifact Registry’s API', () => {
     );
     await rejection(listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER), 'LIST_TOO_LARGE');
     assert.equal(one.asked.length, 400);
+    const call = (): Promise<never> => Promise.reject(new MirrorError('NETWORK', 'reset'));
+    const broken = { ...one, call };
+    await rejection(listTagDigests(broken, NAME, 'europe', newHostMemory(), NEVER), 'NETWORK');
   });
 
   it('asks no more where it is closed to us, and again where it only failed', async () => {

@@ -260,10 +260,11 @@ describe('bearer tokens', () => {
   ];
   for (const [name, body] of unusable) {
     it(`refuses ${name}`, async () => {
-      await rejection(
+      const { url } = await rejection(
         bearerTokens(fakeTiming()).token(QUESTION, realm(() => body).ask, NEVER),
         'RESPONSE_INVALID',
       );
+      assert.ok(url?.startsWith(QUESTION.realm.origin), url);
     });
   }
 

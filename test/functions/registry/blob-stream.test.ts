@@ -11,9 +11,17 @@ import type { OpenAnswer } from '../../../functions/registry/failure.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
-import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
-import { bytesOf, fakeTiming, NEVER, open, registry, serve, type Served } from './setting.ts';
+import {
+  bytesOf,
+  fakeTiming,
+  NEVER,
+  open,
+  registry,
+  serve,
+  type Served,
+  rejection,
+} from './setting.ts';
 
 const SIZE = 1_000_000;
 const CONTENT = Buffer.alloc(SIZE, 'abcdefghij');

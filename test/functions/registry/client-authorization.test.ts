@@ -9,9 +9,8 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { rejection } from '../../faults.ts';
 import { front } from './odd-registries.ts';
-import { credentials, NEVER, open, QUICK, registry, serve } from './setting.ts';
+import { credentials, NEVER, open, QUICK, registry, rejection, serve } from './setting.ts';
 
 /** Parts of a client that would present a token to whomever it asks. */
 function eagerParts(t: TestContext, registry: string): ClientParts {

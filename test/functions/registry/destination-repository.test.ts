@@ -8,8 +8,15 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { bytesOf as contentOf } from '../../stand-ins/registry/content.ts';
-import { rejection } from '../../faults.ts';
-import { ACCESS_TOKEN, artifactRegistry, NEVER, open, registry, serve } from './setting.ts';
+import {
+  ACCESS_TOKEN,
+  artifactRegistry,
+  NEVER,
+  open,
+  registry,
+  serve,
+  rejection,
+} from './setting.ts';
 
 const LARGE = 4 * 1024 * 1024;
 
@@ -464,7 +471,8 @@ describe('destination repository', () => {
 
     it('is not sent where its source breaks off', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'honoured' });
-      const broken = new MirrorError('NETWORK', 'broken', { side: 'source' });
+      const of = { operation: 'get blob', side: 'source', url: 'https://s/' } as const;
+      const broken = new MirrorError('NETWORK', 'broken', of);
       async function* some(): AsyncGenerator<Buffer> {
         yield Buffer.alloc(100);
         await Promise.resolve();

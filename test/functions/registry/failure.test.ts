@@ -109,11 +109,15 @@ describe('failure', () => {
       url: 'https://s/',
     });
     assert.equal(located(known, ASKED, URL_ASKED), known);
+    const cause = new Error('below');
     const source = located(
-      new MirrorError('NETWORK', 'x', { side: 'source', field: 'f', status: 5 }),
+      new MirrorError('NETWORK', 'x', { side: 'source', field: 'f', status: 5, cause }),
       ASKED,
       URL_ASKED,
     );
-    assert.deepEqual([source.side, source.field, source.status], ['source', 'f', 5]);
+    assert.deepEqual(
+      [source.side, source.field, source.status, source.cause],
+      ['source', 'f', 5, cause],
+    );
   });
 });

@@ -6,8 +6,7 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../../functions/oci/manifest.ts';
-import { rejection } from '../../faults.ts';
-import { NEVER, open, registry, serve, type Served } from './setting.ts';
+import { NEVER, open, registry, serve, type Served, rejection } from './setting.ts';
 
 const BYTES = Buffer.from(
   JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] }),

@@ -28,8 +28,7 @@ import { basicHeader } from '../../../functions/registry/bearer.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { imageOf, imageWith, type Image } from '../mirror/images.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
-import { rejection } from '../../faults.ts';
-import { bytesOf, NEVER, open, registry, serve } from './setting.ts';
+import { bytesOf, NEVER, open, registry, serve, rejection } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',

@@ -6,8 +6,7 @@ import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
-import { rejection } from '../../faults.ts';
-import { fakeTiming, NEVER, open, registry, serve, type Served } from './setting.ts';
+import { fakeTiming, NEVER, open, registry, serve, type Served, rejection } from './setting.ts';
 
 const SUBJECT = digestOf(Buffer.from('subject'));
 

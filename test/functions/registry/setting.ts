@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
@@ -9,6 +10,7 @@ import {
   type Credentials,
 } from '../../../functions/auth/credentials.ts';
 import { googleHosts } from '../../../functions/auth/google.ts';
+import type { ErrorCode, MirrorError } from '../../../functions/errors.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import {
   createRegistries,
@@ -16,6 +18,7 @@ import {
   type RegistriesOptions,
 } from '../../../functions/registry/registries.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
+import { rejection as anyRejection } from '../../faults.ts';
 import {
   startRegistry,
   type LocalRegistry,
@@ -165,6 +168,18 @@ export function open(
     registries.close();
   });
   return Object.assign(registries, { exchanges });
+}
+
+/** Refused before anything is asked. */
+const UNASKED = new Set<ErrorCode>(['TAG_INVALID', 'DIGEST_INVALID']);
+
+/** Waits for a registry's fault of this code, which says what was asked, of which side and where. */
+export async function rejection(promise: Promise<unknown>, code: ErrorCode): Promise<MirrorError> {
+  const fault = await anyRejection(promise, code);
+  const { operation, side, url } = fault;
+  const isLocated = operation !== undefined && side !== undefined && url !== undefined;
+  assert.ok(isLocated || UNASKED.has(code), fault.stack);
+  return fault;
 }
 
 /** Time that passes only when a test says so. */

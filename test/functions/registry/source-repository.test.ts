@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { digestOf } from '../../../functions/oci/digest.ts';
-import { rejection } from '../../faults.ts';
-import { bytesOf, NEVER, open, registry, serve } from './setting.ts';
+import { bytesOf, NEVER, open, registry, serve, rejection } from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',

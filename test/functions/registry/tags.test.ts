@@ -5,8 +5,15 @@ import { runInNewContext } from 'node:vm';
 
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
-import { rejection } from '../../faults.ts';
-import { artifactRegistry, NEVER, open, registry, serve, type Served } from './setting.ts';
+import {
+  artifactRegistry,
+  NEVER,
+  open,
+  registry,
+  serve,
+  type Served,
+  rejection,
+} from './setting.ts';
 
 const INDEX = {
   mediaType: 'application/vnd.oci.image.index.v1+json',
