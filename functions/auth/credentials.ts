@@ -5,7 +5,14 @@ import { openDockerConfig, type DockerCredential } from './docker-config.ts';
 import type { GoogleHosts, GoogleTokens } from './google.ts';
 
 /** What is presented to a registry or to its token realm; `google` is an OAuth access token of Google. */
-export type Credential = DockerCredential | { readonly kind: 'google'; readonly token: string };
+export type Credential =
+  | DockerCredential
+  | {
+      readonly kind: 'google';
+      readonly token: string;
+      /** What to say where it is refused. */
+      readonly advice?: string;
+    };
 
 /** The credentials that one side presents. The other side has an object of its own. */
 export interface Credentials {
@@ -22,7 +29,7 @@ export interface Credentials {
    * @throws MirrorError `DOCKER_CONFIG_INVALID`
    */
   accountAtRealm(host: string, repository: string): Promise<Credential | undefined>;
-  /** The host answered 401: read what is cached for it again at the next question. */
+  /** The host refused it (401, 403), or who came without any: what is cached is asked again at the next question. */
   refused(host: string): void;
 }
 
@@ -53,7 +60,7 @@ export interface CredentialRules {
   readonly now?: (() => number) | undefined;
 }
 
-/** How long the process is believed to have no Google identity: looking for one takes seconds. */
+/** How long a side believes that the process has no Google identity: looking for one takes seconds. */
 const NO_IDENTITY_MS = 60_000;
 
 /**
@@ -66,7 +73,7 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
   const now = rules.now ?? SYSTEM_TIMING.now;
   const docker =
     dockerConfigFile === undefined ? undefined : openDockerConfig({ path: dockerConfigFile, now });
-  let noIdentityUntilMs = 0;
+  const noIdentityUntilMs: Record<Side, number> = { source: 0, destination: 0 };
 
   /** A source that the operator has not allowed is read anonymously: an event may name any host. */
   function credentialsOf(side: Side, repository: RepositoryName): Credentials {
@@ -95,8 +102,9 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
     if (!isGoogles) return undefined;
     // A public image can be read without an identity; nothing can be pushed without any.
     const mayLack = side === 'source' || isFallback;
-    const token = mayLack ? await tokenIfAny() : await googleTokens.accessToken();
-    return token === undefined ? account : { kind: 'google', token };
+    const token = mayLack ? await tokenIfAny(side) : await googleTokens.accessToken();
+    if (token === undefined) return account;
+    return { kind: 'google', token, ...(isFallback ? { advice: notUsed(host) } : {}) };
   }
 
   /** A URL of http leaves the port 80 out. */
@@ -106,13 +114,13 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
   }
 
   /** Google's token where the process has an identity. */
-  async function tokenIfAny(): Promise<string | undefined> {
-    if (now() < noIdentityUntilMs) return undefined;
+  async function tokenIfAny(side: Side): Promise<string | undefined> {
+    if (now() < noIdentityUntilMs[side]) return undefined;
     try {
       return await googleTokens.accessToken();
     } catch (error) {
       if (!isMirrorError(error, 'CREDENTIALS_UNAVAILABLE')) throw error;
-      noIdentityUntilMs = now() + NO_IDENTITY_MS;
+      noIdentityUntilMs[side] = now() + NO_IDENTITY_MS;
       return undefined;
     }
   }
@@ -121,12 +129,23 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
     return {
       credentialFor: (host, repository) => credentialFor(side, host, repository),
       accountAtRealm: async (host, repository) => docker?.credentialFor(host, repository),
-      refused: () => docker?.reread(),
+      refused: (host) => {
+        if (isGoogle(host)) noIdentityUntilMs[side] = 0;
+        docker?.reread();
+      },
     };
   }
 
   const sides = { source: open('source'), destination: open('destination') };
   return credentialsOf;
+}
+
+/** An account that is there, and left for the identity of the process. */
+function notUsed(host: string): string {
+  return (
+    `the docker config's entry for the whole ${host} is not used for the destination; ` +
+    `write it under ${host}/PROJECT/REPOSITORY`
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import { raceSignal, SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
-import { MirrorError, isMirrorError, printable } from '../errors.ts';
+import { MirrorError, printable } from '../errors.ts';
 
 /** Scope of every token: IAM decides what the service account may do with it. */
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
@@ -26,11 +26,13 @@ const TOKEN_TIMEOUT_MS = 20_000;
  */
 export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
   let client: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
+  let again = false;
   return {
     async accessToken() {
-      client ??= import('./library.ts').then(
-        ({ GoogleAuth }) => new GoogleAuth({ scopes: [SCOPE] }),
-      );
+      client ??= import('./library.ts').then(({ GoogleAuth, gcpMetadata }) => {
+        if (again) gcpMetadata.resetIsAvailableCache();
+        return new GoogleAuth({ scopes: [SCOPE] });
+      });
       const asked = client;
       const limit = timeLimit(SYSTEM_TIMING, timeoutMs);
       let token: string | null | undefined;
@@ -38,8 +40,10 @@ export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
         const answer = asked.then(async (library) => library.getAccessToken());
         token = await raceSignal(answer, limit.signal);
       } catch (error) {
-        // What waits in a library that got no answer waits there for ever: the next asks anew.
-        if (isMirrorError(error, 'TIMEOUT') && client === asked) client = undefined;
+        // What waits in a library that got no answer waits there for ever, and whether there is a metadata
+        // server is remembered for ever: the next asks anew.
+        if (client === asked) client = undefined;
+        again = true;
         // The library's errors carry request headers: only the message goes on.
         const reason = error instanceof Error ? error.message : 'no token';
         throw unavailable(printable(reason));

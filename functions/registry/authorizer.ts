@@ -38,7 +38,9 @@ export interface Authorization {
   /** The bearer token within, where there is one. */
   readonly token?: string | undefined;
   /** Whether a refusal of the token may only mean that it ended. */
-  readonly mayHaveEnded?: IssuedToken['mayHaveEnded'] | undefined;
+  readonly mayHaveEnded?: IssuedToken['mayHaveEnded'];
+  /** What there was to present; the header is made of it where it was asked for. */
+  readonly credential?: Credential | undefined;
   /** Lets those go on that wait for the first answer of a host; called once, however it ended. */
   readonly settled: () => void;
 }
@@ -68,6 +70,8 @@ export interface Authorizer {
     challenge: string | undefined,
     isRoots?: boolean,
   ): Promise<boolean>;
+  /** Learns from a 403. True: there is another credential now, as one that has been mended or come late. */
+  forbidden(used: Authorization): Promise<boolean>;
   /**
    * Learns from a 403 or 404 to a request that presented nothing, by the challenge of the API's root. True:
    * presenting something may show more. What has shown something without a token, and whose realm gives
@@ -172,20 +176,20 @@ class HostAuthorizer implements Authorizer {
 
   async authorize(scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
     const { path } = scope;
-    const credential = await raceSignal(this.#credential(path), signal);
     for (let waited = false; ; waited = true) {
+      const credential = await raceSignal(this.#credential(path), signal);
       const own = this.#repositories.get(path)?.way ?? this.#directWay(credential);
-      if (own !== undefined) return this.#present(own, scope, signal);
+      if (own !== undefined) return this.#present(own, scope, credential, signal);
       const guess = await this.#guess(credential);
       if (guess !== undefined) {
-        const presented = await this.#tryPresent(guess, scope, signal);
+        const presented = await this.#tryPresent(guess, scope, credential, signal);
         if (presented !== undefined) return presented;
       }
       // Waits for the first answer. Where that never came, all go: a host that lets each request wait
       // would otherwise let them wait one after the other.
       const key = this.#shared === undefined ? '' : path;
       const first = this.#first.get(key);
-      if (first === undefined || waited) return this.#goFirst(key, path);
+      if (first === undefined || waited) return this.#goFirst(key, path, credential);
       await raceSignal(first, signal);
     }
   }
@@ -215,9 +219,15 @@ class HostAuthorizer implements Authorizer {
     this.#learnWay(scope.path, learnt);
     if (before === undefined || widened || !sameWay(learnt, before)) return true;
     // The same way again helps only where there is a new token or a new credential.
-    if (used.way === 'bearer') return used.mayHaveEnded?.() === true;
-    const changed = basicHeader(await this.#credential(scope.path));
-    return used.header !== undefined && changed !== used.header;
+    if (used.way === 'bearer' && used.mayHaveEnded?.() === true) return true;
+    return used.header !== undefined && (await this.#changed(used)) !== undefined;
+  }
+
+  async forbidden(used: Authorization): Promise<boolean> {
+    this.#credentials.refused(this.#registry.host);
+    if ((await this.#changed(used)) === undefined) return false;
+    this.#learntOf(used.path).way = undefined;
+    return true;
   }
 
   async hidden(
@@ -231,7 +241,8 @@ class HostAuthorizer implements Authorizer {
     try {
       // The token first: a way that leads to none is not learnt.
       const way = this.#wayOf(preferred(parseChallenges(header)));
-      if (way?.kind === 'bearer') await this.#bearerToken(way, scope, signal);
+      if (way?.kind === 'bearer')
+        await this.#bearerToken(way, scope, await this.#credential(scope.path), signal);
     } catch (error) {
       // What answers without a token is believed; a pause is waited for, as anywhere.
       if (!learnt.shows || signal.aborted || isMirrorError(error, 'ABORTED', 'RATE_LIMITED'))
@@ -270,6 +281,12 @@ class HostAuthorizer implements Authorizer {
     return this.#credentials.credentialFor(this.#registry.host, path);
   }
 
+  /** The credential in place of the one that was refused, if there is one. */
+  async #changed({ path, credential }: Authorization): Promise<Credential | undefined> {
+    const now = await this.#credential(path);
+    return isSameCredential(now, credential) ? undefined : now;
+  }
+
   /** A token for the registry itself is presented unasked, until that is refused. */
   #directWay(credential: Credential | undefined): KnownWay | undefined {
     const direct = credential?.kind === 'google' || credential?.kind === 'registry';
@@ -295,23 +312,25 @@ class HostAuthorizer implements Authorizer {
   async #tryPresent(
     guess: KnownWay,
     scope: AccessScope,
+    credential: Credential | undefined,
     signal: AbortSignal,
   ): Promise<Authorization | undefined> {
     try {
-      return await this.#present(guess, scope, signal);
+      return await this.#present(guess, scope, credential, signal);
     } catch (error) {
       if (isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN', 'REALM_REFUSED')) return undefined;
       throw error;
     }
   }
 
-  #goFirst(key: string, path: string): Authorization {
+  #goFirst(key: string, path: string, credential: Credential | undefined): Authorization {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     this.#first.set(key, promise);
     return {
       header: undefined,
       path,
       way: 'unknown',
+      credential,
       settled: () => {
         if (this.#first.get(key) === promise) this.#first.delete(key);
         resolve(undefined);
@@ -319,56 +338,54 @@ class HostAuthorizer implements Authorizer {
     };
   }
 
-  async #present(way: KnownWay, scope: AccessScope, signal: AbortSignal): Promise<Authorization> {
-    const { path } = scope;
-    const as = (
-      header: string | undefined,
-      token?: string,
-      mayHaveEnded?: IssuedToken['mayHaveEnded'],
-    ): Authorization => ({
+  async #present(
+    way: KnownWay,
+    scope: AccessScope,
+    credential: Credential | undefined,
+    signal: AbortSignal,
+  ): Promise<Authorization> {
+    const as = (header: string | undefined, more: Partial<Authorization> = {}): Authorization => ({
       header,
-      path,
+      path: scope.path,
       way: way.kind,
       known: way,
-      token,
-      mayHaveEnded,
+      credential,
       settled: () => undefined,
+      ...more,
     });
     switch (way.kind) {
       case 'open':
         return as(undefined);
       case 'basic':
-        return as(basicHeader(await this.#credential(path)));
+        return as(basicHeader(credential));
       case 'preemptive': {
-        const credential = await this.#credential(path);
         if (credential?.kind !== 'google' && credential?.kind !== 'registry') {
           return as(basicHeader(credential));
         }
-        return as(`Bearer ${credential.token}`, credential.token);
+        return as(`Bearer ${credential.token}`, { token: credential.token });
       }
       case 'bearer': {
-        const { token, mayHaveEnded } = await this.#bearerToken(way, scope, signal);
-        return as(`Bearer ${token}`, token, mayHaveEnded);
+        const issued = await this.#bearerToken(way, scope, credential, signal);
+        return as(`Bearer ${issued.token}`, issued);
       }
     }
   }
 
-  /** A realm that refuses the credential gets one more try where the credential has been changed. */
+  /** A realm that refuses the credential, or who has none, gets one more try where there is another now. */
   async #bearerToken(
     way: Extract<Way, { kind: 'bearer' }>,
     scope: AccessScope,
+    credential: Credential | undefined,
     signal: AbortSignal,
-  ): Promise<IssuedToken> {
-    const credential = await this.#credential(scope.path);
+  ): Promise<IssuedToken & Pick<Authorization, 'credential'>> {
     try {
-      return await this.#askToken(way, scope, credential, signal);
+      return { ...(await this.#askToken(way, scope, credential, signal)), credential };
     } catch (error) {
-      if (!isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN') || credential === undefined)
-        throw error;
+      if (!isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN')) throw error;
       this.#credentials.refused(this.#registry.host);
       const changed = await this.#credential(scope.path);
       if (changed === undefined || isSameCredential(changed, credential)) throw error;
-      return this.#askToken(way, scope, changed, signal);
+      return { ...(await this.#askToken(way, scope, changed, signal)), credential: changed };
     }
   }
 

@@ -155,9 +155,10 @@ function tokenRefused({ credential }: TokenQuestion, answer: Answer): MirrorErro
   const mendable = code === 'NOT_FOUND' || code === 'REQUEST_REFUSED' ? 'UNAUTHORIZED' : code;
   const { message, codes } = parseErrorBody(answer.body);
   const says = withoutSecrets(message, credential);
+  const advice = credential?.kind === 'google' ? credential.advice : undefined;
   return new MirrorError(
     mendable,
-    `the token realm answers ${status}${says === '' ? '' : `: ${says}`}`,
+    `the token realm answers ${status}${says === '' ? '' : `: ${says}`}${advice === undefined ? '' : `; ${advice}`}`,
     {
       operation: GET_TOKEN,
       status,

@@ -170,7 +170,7 @@ class Attempt {
       }
       const { status } = answer;
       if (status < 400 || status === 404) authorizer.accepted(used, status < 300);
-      return answer;
+      return isOpen(answer) ? answer : advised(answer, used);
     } finally {
       used.settled();
     }
@@ -203,7 +203,8 @@ class Attempt {
       const may = await authorizer.refused(used, scope, challenge, !isTold);
       return may && isReplayable(this.#request);
     }
-    if (!authorizer.preemptive || !isReplayable(this.#request)) return false;
+    if (!isReplayable(this.#request)) return false;
+    if (!authorizer.preemptive) return authorizer.forbidden(used);
     const { challenge } = await this.#askRoot(this.#signal);
     this.#triedStandardWay = await authorizer.refused(used, scope, challenge, true);
     return this.#triedStandardWay;
@@ -301,4 +302,11 @@ class Attempt {
       return undefined;
     return this.#parts.anonymousAt(this.#url);
   }
+}
+
+/** A refusal, with what the operator can do about the credential that was presented. */
+function advised(answer: Answer, { credential }: Authorization): Answer {
+  const isRefused = answer.status === 401 || answer.status === 403;
+  const advice = isRefused && credential?.kind === 'google' ? credential.advice : undefined;
+  return advice === undefined ? answer : { ...answer, advice };
 }

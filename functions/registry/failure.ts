@@ -15,6 +15,8 @@ export interface Answer {
   readonly body: Buffer;
   /** The URL that answered, after redirects. */
   readonly url: URL;
+  /** What its fault says besides. */
+  readonly advice?: string;
 }
 
 /** An answer whose body flows. Whoever does not read it to the end calls `discard`. */
@@ -84,7 +86,9 @@ export function failure(
   const says = errors.codes.length > 0 ? `${errors.codes.join(', ')} ` : '';
   // A HEAD has no body to explain itself with.
   const pause = retryAfterMs === undefined ? '' : longPause(retryAfterMs);
-  const message = `status ${answer.status}${pause}${errors.message === '' ? '' : `: ${says}${errors.message}`}`;
+  const message =
+    `status ${answer.status}${pause}${errors.message === '' ? '' : `: ${says}${errors.message}`}` +
+    (answer.advice === undefined ? '' : `; ${answer.advice}`);
   return new MirrorError(decided, message, {
     operation: asked.operation,
     side: asked.side,

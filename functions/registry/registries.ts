@@ -308,6 +308,7 @@ const NO_AUTHORIZER: Authorizer = {
   authorize: () => Promise.reject(new Error('a realm is asked without authorization')),
   accepted: () => undefined,
   refused: () => Promise.resolve(false),
+  forbidden: () => Promise.resolve(false),
   hidden: () => Promise.resolve(false),
   preemptive: false,
   rootChallenge: () => Promise.resolve(undefined),

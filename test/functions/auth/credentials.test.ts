@@ -168,6 +168,15 @@ describe('Google’s token', () => {
     const rules = { destinationHost: 'gcr.io' };
     const { of } = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io') });
     assert.equal(await presented(of, 'destination', 'gcr.io'), 'token-1');
+    const one = await of('destination', { host: 'gcr.io', path: 'org/app' }).credentialFor(
+      'gcr.io',
+      'org/app',
+    );
+    assert.ok(one?.kind === 'google');
+    assert.match(
+      one.advice ?? '',
+      /entry for the whole gcr\.io .*under gcr\.io\/PROJECT\/REPOSITORY/,
+    );
     const own = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io', 'gcr.io/org') });
     assert.equal(await presented(own.of, 'destination', 'gcr.io'), 'gcr.io/org');
     const without = opened({
@@ -180,11 +189,15 @@ describe('Google’s token', () => {
     assert.equal(await presented(without.of, 'destination', 'gcr.io'), 'gcr.io');
   });
 
-  it('is not needed for a source, and looked for again after a minute', async () => {
-    let [asked, nowMs, failing] = [0, 0, true];
+  /** A process whose identity comes when it is told to. */
+  function lateIdentity(rules: Partial<CredentialRules> = {}): {
+    readonly of: CredentialsOf;
+    readonly asked: () => number;
+    readonly come: () => void;
+  } {
+    let [asked, failing] = [0, true];
     const { of } = opened({
       destinationHost: 'gcr.io',
-      now: () => nowMs,
       googleTokens: {
         accessToken: () => {
           asked += 1;
@@ -192,18 +205,47 @@ describe('Google’s token', () => {
           return Promise.resolve('t');
         },
       },
+      ...rules,
+    });
+    return { of, asked: () => asked, come: () => (failing = false) };
+  }
+
+  it('is not needed for a source, and looked for again after a minute', async () => {
+    let nowMs = 0;
+    const { of, asked, come } = lateIdentity({
+      now: () => nowMs,
       dockerConfigFile: dockerConfig('eu.gcr.io'),
     });
     assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
     assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
-    assert.equal(asked, 1);
+    assert.equal(asked(), 1);
     assert.equal(await presented(of, 'source', 'eu.gcr.io'), 'eu.gcr.io');
     await rejection(presented(of, 'destination', 'gcr.io'), 'CREDENTIALS_UNAVAILABLE');
-    failing = false;
+    come();
     nowMs = 59_999;
     assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
     nowMs = 60_000;
     assert.equal(await presented(of, 'source', 'gcr.io'), 't');
+  });
+
+  it('is looked for again at once where a Google host refused who came without it', async () => {
+    const { of, asked, come } = lateIdentity({ now: () => 0 });
+    const source = of('source', { host: 'gcr.io', path: 'org/app' });
+    assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
+    come();
+    source.refused('ghcr.io');
+    assert.equal(await presented(of, 'source', 'gcr.io'), undefined);
+    source.refused('gcr.io');
+    assert.equal(await presented(of, 'source', 'gcr.io'), 't');
+    assert.equal(asked(), 2);
+  });
+
+  it('of the destination is looked for, whatever a source was told', async () => {
+    const dockerConfigFile = dockerConfig('gcr.io');
+    const { of, come } = lateIdentity({ now: () => 0, dockerConfigFile });
+    assert.equal(await presented(of, 'source', 'eu.gcr.io'), undefined);
+    come();
+    assert.equal(await presented(of, 'destination', 'gcr.io'), 't');
   });
 
   it('hides no other fault', async () => {

@@ -96,4 +96,29 @@ describe('Google’s hosts and tokens', () => {
     state.silent = false;
     assert.equal(await tokens.accessToken(), 'late');
   });
+
+  it('finds a metadata server that has come late', async (t) => {
+    const server = createServer((_request, response) => {
+      response.setHeader('metadata-flavor', 'Google');
+      response.setHeader('content-type', 'application/json');
+      response.end(
+        JSON.stringify({ access_token: 'late', expires_in: 3600, token_type: 'Bearer' }),
+      );
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    await withMetadata(t, `127.0.0.1:${port}`);
+    process.env['METADATA_SERVER_DETECTION'] = 'ping-only';
+    const tokens = googleTokens();
+    await rejection(tokens.accessToken(), 'CREDENTIALS_UNAVAILABLE');
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    assert.equal(await tokens.accessToken(), 'late');
+  });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
+import type { Credential } from '../../../functions/auth/credentials.ts';
 import { openClient } from '../../../functions/registry/client.ts';
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
@@ -165,4 +166,71 @@ describe('authorization of a request', () => {
     assert.equal(server.seen.length - tokens, 3);
     assert.equal(tokens, 2);
   });
+
+  /** A registry of Google's that shows its list to nobody but the identity, and how it tells the others. */
+  const tellings: readonly (readonly [string, (isAtRealm: boolean) => number])[] = [
+    ['its realm gives no token to nobody', (isAtRealm) => (isAtRealm ? 403 : 401)],
+    [
+      'the token that its realm gives to nobody is refused by 403',
+      (isAtRealm) => (isAtRealm ? 200 : 403),
+    ],
+    [
+      'the token that its realm gives to nobody is refused by 401',
+      (isAtRealm) => (isAtRealm ? 200 : 401),
+    ],
+  ];
+  for (const [name, statusOf] of tellings) {
+    it(`asks with the identity that has come late, at once, where ${name}`, async (t) => {
+      const server = await serve(t, (request, response) => {
+        const { authorization = '', host = '' } = request.headers;
+        const isAtRealm = request.url?.startsWith('/token') === true;
+        const isOurs = authorization === 'Bearer ya29' || authorization.startsWith('Basic ');
+        if (isAtRealm && isOurs) response.end(JSON.stringify({ token: 'ya29' }));
+        else if (isOurs) response.end(JSON.stringify({ name: 'org/app', tags: ['v1'] }));
+        else {
+          const isFirst = !isAtRealm && authorization === '';
+          const challenge = { 'www-authenticate': `Bearer realm="http://${host}/token"` };
+          response.writeHead(isFirst ? 401 : statusOf(isAtRealm), challenge);
+          response.end(JSON.stringify({ token: 'anonymous' }));
+        }
+      });
+      const byHost: Record<string, Credential> = {};
+      const known = credentials(byHost);
+      const late = {
+        ...known,
+        refused: () => {
+          byHost[server.host] = { kind: 'google', token: 'ya29' };
+        },
+      };
+      const registries = open(t, [server.host], { credentials: () => late });
+      const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+      assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
+    });
+  }
+
+  for (const [status, who] of [
+    [401, 'realm'],
+    [403, 'realm'],
+    [401, 'registry'],
+    [403, 'registry'],
+  ] as const) {
+    it(`says with a ${status} of the ${who} which account of the docker config was left`, async (t) => {
+      const server = await serve(t, (request, response) => {
+        const realm = `Bearer realm="http://${request.headers.host ?? ''}/token"`;
+        response.writeHead(status, who === 'realm' ? { 'www-authenticate': realm } : {}).end();
+      });
+      const advice = 'the entry is not used';
+      const known = credentials({ [server.host]: { kind: 'google', token: 'ya29', advice } });
+      const registries = open(t, [server.host], { credentials: () => known });
+      const one = registries.destination(
+        { host: server.host, path: 'org/app' },
+        { insecure: true },
+      );
+      const code = status === 401 ? 'UNAUTHORIZED' : 'FORBIDDEN';
+      assert.match(
+        (await rejection(one.listTags(NEVER), code)).message,
+        /; the entry is not used$/,
+      );
+    });
+  }
 });
