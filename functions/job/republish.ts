@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import { MirrorError, ERRORS } from '../errors.ts';
 import { ERROR_CODE, replayed } from '../subscriber/dead-letter.ts';
 import type { TopicPublisher } from '../pubsub/publisher.ts';
@@ -11,10 +13,7 @@ export interface RepublishParts {
   readonly codes: readonly string[];
   /** Say what would be done: every message is handed back, none is published. */
   readonly dryRun: boolean;
-  /**
-   * When the run began, milliseconds since 1970. What was put aside later is left: a message that its reader
-   * refuses again comes back within seconds, and would be sent for as long as the run lasts.
-   */
+  /** When the run began by a clock of ours, milliseconds since 1970; see {@link CLOCK_MARGIN_MS}. */
   readonly startedAtMs: number;
   /** Told that what is published comes back: the topic is the subscription's own. */
   readonly onLoop: (fault: MirrorError) => void;
@@ -32,6 +31,13 @@ export function parseRepublishFilter(text: string): string {
   }
   return code;
 }
+
+/**
+ * What was put aside after the run began is left: a message that its reader refuses again comes back within
+ * seconds, and would be sent for as long as the run lasts. The broker's clock and ours may differ by so
+ * much, in milliseconds: around the beginning a message is left where its like has been republished already.
+ */
+const CLOCK_MARGIN_MS = 5 * 60_000;
 
 /** What became of the messages. */
 export interface RepublishCounts {
@@ -55,6 +61,8 @@ export class Republishing {
   /** Ids of the messages that were published here, and of those that came and are not yet done. */
   readonly #published = new Set<string>();
   readonly #here = new Set<string>();
+  /** Of what was republished: its content, and the id that it came with. */
+  readonly #contents = new Map<string, string>();
   #looping = false;
   #received = 0;
   #republished = 0;
@@ -83,14 +91,14 @@ export class Republishing {
   /** Takes a message. */
   receive(message: PulledMessage): void {
     this.#received += 1;
-    const { codes, dryRun, startedAtMs, logger } = this.#parts;
+    const { codes, dryRun, logger } = this.#parts;
     if (this.#published.has(message.id)) this.#tellLoop();
     const wanted = codes.length === 0 || codes.includes(message.attributes[ERROR_CODE] ?? '');
     if (!wanted || this.#looping) {
       this.#kept.push(message);
       return;
     }
-    if (message.publishedAtMs > startedAtMs) {
+    if (this.#isLater(message)) {
       this.#later += 1;
       this.#kept.push(message);
       logger.warning(
@@ -106,6 +114,7 @@ export class Republishing {
       return;
     }
     this.#here.add(message.id);
+    this.#contents.set(contentOf(message), message.id);
     const publishing = this.#publish(message).finally(() => this.#here.delete(message.id));
     this.#publishing.add(publishing);
     void publishing.then(() => this.#publishing.delete(publishing));
@@ -128,12 +137,20 @@ export class Republishing {
       if (this.#here.has(id)) this.#tellLoop();
     } catch (error) {
       this.#failed += 1;
+      this.#contents.delete(contentOf(message));
       this.#kept.push(message);
       logger.warning(`message ${message.id} could not be republished`, {
         ...lineFields(message),
         error,
       });
     }
+  }
+
+  #isLater(message: PulledMessage): boolean {
+    const afterStartMs = message.publishedAtMs - this.#parts.startedAtMs;
+    if (Math.abs(afterStartMs) > CLOCK_MARGIN_MS) return afterStartMs > 0;
+    // A message that is delivered twice is no other one.
+    return (this.#contents.get(contentOf(message)) ?? message.id) !== message.id;
   }
 
   #tellLoop(): void {
@@ -150,4 +167,9 @@ export class Republishing {
 
 function lineFields(message: PulledMessage): LogFields {
   return { messageId: message.id, code: message.attributes[ERROR_CODE] ?? '' };
+}
+
+/** What stays the same of an event that is put aside again: its readers may see other attributes of it. */
+function contentOf({ attributes, data }: PulledMessage): string {
+  return `${attributes['ce-id'] ?? ''} ${createHash('sha256').update(data).digest('base64')}`;
 }

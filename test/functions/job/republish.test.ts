@@ -62,22 +62,45 @@ describe('republishing', () => {
     assert.deepEqual(loops, []);
   });
 
+  /** A dead letter of another event, put aside so long after the run began. */
+  const other = (id: string, afterStartMs: number): ReturnType<typeof messageOf> => ({
+    ...messageOf(
+      deadLetter(encodeEvent(sampleEvent({ revision: id })), {
+        code: 'SOURCE_FORBIDDEN',
+        field: undefined,
+      }),
+      id,
+    ),
+    publishedAtMs: PUBLISHED_AT_MS + afterStartMs,
+  });
+  const MARGIN_MS = 5 * 60_000;
+
   it('leaves what is put aside while it runs: it would come back for ever', async () => {
     const one = rig(['SOURCE_FORBIDDEN']);
     const { republishing, published } = one;
-    const [wanted, other] = (['SOURCE_FORBIDDEN', 'EVENT_INVALID'] as const).map((code) => ({
-      ...letter(code),
-      publishedAtMs: PUBLISHED_AT_MS + 1,
-    }));
-    republishing.receive(letter('SOURCE_FORBIDDEN'));
-    republishing.receive(wanted!);
-    republishing.receive(other!);
+    republishing.receive(other('old', -MARGIN_MS - 1));
+    republishing.receive({ ...other('old', -MARGIN_MS), id: 'again-by-a-late-clock' });
+    republishing.receive({ ...other('old', MARGIN_MS), id: 'again-by-an-early-clock' });
+    republishing.receive(other('new', MARGIN_MS + 1));
+    republishing.receive({ ...letter('EVENT_INVALID'), publishedAtMs: PUBLISHED_AT_MS + 1 });
     await settled();
     await republishing.stop();
     assert.equal(published.length, 1);
     const { received, handedBack, later, failed } = republishing.counts;
-    assert.deepEqual([received, handedBack, later, failed], [3, 2, 1, 0]);
+    assert.deepEqual([received, handedBack, later, failed], [5, 4, 3, 0]);
     assert.match(told(one)[0] ?? '', /^WARNING .* was put aside after this run began and is left/);
+  });
+
+  it('publishes whatever may have been put aside before it began by either clock', async () => {
+    const { republishing, published } = rig([]);
+    const fresh = [other('a', -1), other('b', 0), other('c', MARGIN_MS)];
+    // Each is an event of its own; an old one may stand there twice, and any may be delivered twice.
+    const old = [other('d', -MARGIN_MS - 1), { ...other('d', -MARGIN_MS - 1), id: 'twin' }];
+    for (const message of [...fresh, ...old, other('a', -1)]) republishing.receive(message);
+    await settled();
+    await republishing.stop();
+    assert.equal(published.length, 6);
+    assert.equal(republishing.counts.later, 0);
   });
 
   it('publishes nothing in a dry run, and hands everything back', async () => {

@@ -482,7 +482,6 @@ describe('drain', () => {
     const crowd = await startBroker('dead', 'again');
     process.env['PUBSUB_EMULATOR_HOST'] = crowd.pubsub.host;
     try {
-      const message = encodeEvent(sampleEvent({ tags: ['again'] }));
       const wanted = 20;
       const codes = [
         ...Array<ErrorCode>(1500).fill('EVENT_INVALID'),
@@ -490,7 +489,10 @@ describe('drain', () => {
       ];
       const dead = topicPublisher(crowd.client, 'dead');
       await Promise.all(
-        codes.map(async (code) => dead.publish(deadLetter(message, new MirrorError(code, 'x')))),
+        codes.map(async (code, index) => {
+          const message = encodeEvent(sampleEvent({ tags: [`again-${index}`] }));
+          return dead.publish(deadLetter(message, new MirrorError(code, 'x')));
+        }),
       );
       const { code, stdout } = await runJob(
         [
