@@ -83,6 +83,10 @@ export async function pullUntilIdle(
   return ending;
 }
 
+/** Why it is waited for the longest deadline and back-off that there are. */
+const UNREAD =
+  ' (the subscription may not be read, which would tell its deadline: roles/pubsub.viewer; --drain-idle below 60s ends without)';
+
 /** Whether a pull saw all there was; if not, it is said. */
 export function endedWell(ending: PullEnding, subscription: string, logger: Logger): boolean {
   switch (ending) {
@@ -130,7 +134,8 @@ async function untilEmpty(
       if (!isTold) {
         logger.notice(
           `nothing more comes from ${subscription.name}; messages that another reader took come back ` +
-            `within ${Math.ceil(leftMs / 1000)} s, which are waited for`,
+            `within ${Math.ceil(leftMs / 1000)} s, which are waited for` +
+            (subscription.topic === undefined ? UNREAD : ''),
         );
       }
       isTold = true;

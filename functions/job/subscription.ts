@@ -113,7 +113,10 @@ export async function runRepublish(
 /** The default of `--drain-idle`; below it messages of killed readers, and back-offs, are not waited for. */
 const FULL_IDLE_MS = 60_000;
 
-/** What another reader took is waited for in full where nobody asks for a sooner end. */
+/**
+ * What another reader took is waited for in full where nobody asks for a sooner end; then by its own deadline,
+ * and not at all where that is not known.
+ */
 async function factsOf(
   { comesBackMs, config: { drainIdleMs } }: RunParts,
   queue: QueueClient,
@@ -121,8 +124,10 @@ async function factsOf(
   signal: AbortSignal,
 ): Promise<SubscriptionFacts> {
   const facts = await readSubscription(queue, name, signal);
-  const inHasteMs = drainIdleMs < FULL_IDLE_MS ? facts.deadlineMs : facts.comesBackMs;
-  return { ...facts, comesBackMs: comesBackMs ?? inHasteMs };
+  const inHaste = drainIdleMs < FULL_IDLE_MS;
+  if (inHaste && facts.topic === undefined)
+    return { ...facts, comesBackMs: 0, longestBackoffMs: 0 };
+  return { ...facts, comesBackMs: comesBackMs ?? (inHaste ? facts.deadlineMs : facts.comesBackMs) };
 }
 
 function pullOptions({ taskTimeoutSeconds, drainIdleMs }: JobConfig): {

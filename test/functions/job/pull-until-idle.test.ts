@@ -139,6 +139,21 @@ describe('pull until idle', () => {
     }
   });
 
+  it('says why it waits for a deadline that it may not read', async () => {
+    const broker = await startBroker('drain');
+    try {
+      const { logger, lines } = keptLines();
+      const facts = await readSubscription(broker.client, 'drain', NEVER);
+      const subscription = { ...facts, topic: undefined, comesBackMs: 2000 };
+      const options = await optionsOf(broker, { logger, subscription });
+      const taking = taker(() => undefined);
+      assert.equal(await pullUntilIdle(broker.client, taking, options), 'empty');
+      assert.match(String(lines[0]?.['message']), /which are waited for \(.* may not be read,/);
+    } finally {
+      await broker.close();
+    }
+  });
+
   for (const own of [0, 1]) {
     const title = own === 0 ? 'where nothing came at all' : 'also where something came';
     it(`waits for what another reader took, ${title}`, async () => {

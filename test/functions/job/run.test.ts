@@ -524,6 +524,25 @@ describe('drain', () => {
     assert.match(told, /stopped before bulk was empty/);
   });
 
+  it('waits in haste for no reader whose deadline it may not read', async () => {
+    const own = await startBroker('unread');
+    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
+    try {
+      own.pubsub.faults.add({
+        method: 'GetSubscription',
+        kind: 'refused',
+        status: 'PERMISSION_DENIED',
+      });
+      const argv = ['--drain', 'unread', '--drain-idle', '1s'];
+      const { code, stdout } = await runJob(argv, env());
+      assert.equal(code, 0);
+      assert.ok(!stdout.includes('are waited for'), stdout);
+    } finally {
+      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+      await own.close();
+    }
+  });
+
   it('fails where the subscription is not there', async () => {
     await rejection(runJob(['--drain', 'absent'], env()), 'PULL_FAILED');
   });
