@@ -51,10 +51,12 @@ export interface ReceivedEvent {
 export function encodeEvent(event: MirrorEvent): EncodedEvent {
   const data = Buffer.from(JSON.stringify(event.data));
   // guard: event-published
-  if (data.length > MAX_PUBLISHED_BYTES || (event.data.tags?.length ?? 0) > MAX_TAGS) {
+  const tags = event.data.tags?.length ?? 0;
+  if (data.length > MAX_PUBLISHED_BYTES || tags > MAX_TAGS) {
     throw new MirrorError(
       'EVENT_TOO_LARGE',
-      `event of ${data.length} bytes is too large to publish`,
+      `event of ${data.length} bytes with ${tags} tags is too large to publish: at most ` +
+        `${MAX_PUBLISHED_BYTES} bytes and ${MAX_TAGS} tags`,
       {
         operation: 'encode event',
         field: 'data',

@@ -19,7 +19,7 @@ export interface DelegationLimits {
   readonly jobThresholdBytes: number;
 }
 
-/** Longest call of the job's API after the delivery's end, which leaves 60 s of Pub/Sub's 600. */
+/** How long parts are handed off after the delivery's end, all together; it leaves 60 s of Pub/Sub's 600. */
 const LATE_HAND_OFF_MS = 20_000;
 
 /** Gives an event's surplus to the job and to the bulk topic. Faults of either are the event's. */
@@ -34,38 +34,34 @@ export function delegationOf(
   logger: Logger,
   signal: AbortSignal,
 ): Offload {
-  /** What the deadline has cut is handed off after it, in a time of its own. */
-  async function start(part: MirrorEvent, by: HandOff): Promise<keyof typeof HAND_OFF_WORDS> {
-    if (!signal.aborted) return by.start(part, signal);
-    const late = timeLimit(timing, LATE_HAND_OFF_MS);
-    try {
-      return await by.start(part, late.signal);
-    } finally {
-      late.release();
-    }
-  }
-
   return {
     jobThresholdBytes: handOff === undefined ? -1 : limits.jobThresholdBytes,
     batchTags: bulk === undefined ? 0 : limits.batchTags,
     handOff: async (reason, tags) => {
       if (handOff === undefined) return 'declined';
       const parts = tags === undefined ? [event] : [...batchesOf(event, tags, tags.length)];
-      for (const part of parts) {
-        const started = await start(part, handOff);
-        const named = part.data.tags ?? [];
-        if (started === 'too-large' && tags !== undefined && named.length > 1) {
-          // Halves are begun until each fits into the job's variable.
-          parts.push(...batchesOf(part, named, Math.ceil(named.length / 2)));
-          continue;
+      // What the deadline has cut is handed off after it, in a time of its own.
+      let late: ReturnType<typeof timeLimit> | undefined;
+      try {
+        for (const part of parts) {
+          if (signal.aborted) late ??= timeLimit(timing, LATE_HAND_OFF_MS);
+          const started = await handOff.start(part, late?.signal ?? signal);
+          const named = part.data.tags ?? [];
+          if (started === 'too-large' && tags !== undefined && named.length > 1) {
+            // Halves are begun until each fits into the job's variable.
+            parts.push(...batchesOf(part, named, Math.ceil(named.length / 2)));
+            continue;
+          }
+          logger.notice(`the job ${HAND_OFF_WORDS[started]} ${event.data.image}`, {
+            handOffReason: reason,
+            handOff: started,
+          });
+          if (started === 'too-large') return 'declined';
         }
-        logger.notice(`the job ${HAND_OFF_WORDS[started]} ${event.data.image}`, {
-          handOffReason: reason,
-          handOff: started,
-        });
-        if (started === 'too-large') return 'declined';
+        return 'taken';
+      } finally {
+        late?.release();
       }
-      return 'taken';
     },
     fanOut: async (tags) => {
       if (bulk === undefined) return 'declined';

@@ -85,6 +85,24 @@ describe('offload', () => {
     assert.deepEqual(aborted, [false]);
   });
 
+  it('starts the job in one time after the end of a delivery, however many parts there are', async () => {
+    const signals = new Set<AbortSignal>();
+    const given = offload(
+      {
+        handOff: {
+          start: async ({ data }, within) => {
+            if ((data.tags ?? []).length > 1) return Promise.resolve('too-large');
+            signals.add(within);
+            return Promise.resolve('started');
+          },
+        },
+      },
+      AbortSignal.abort(),
+    );
+    assert.equal(await given.handOff('BlobTooSlow', ['a', 'b', 'c']), 'taken');
+    assert.equal(signals.size, 1);
+  });
+
   it('gives the job more tags than its variable holds in halves', async () => {
     const started: (readonly string[] | undefined)[] = [];
     const given = offload({

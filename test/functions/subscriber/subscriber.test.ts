@@ -130,6 +130,19 @@ describe('subscriber', () => {
     assert.equal(decodeEvent(receivedEvent(letters[0])).data.continuation, undefined);
   });
 
+  it('puts aside what is too large to be sent on, as it came', async () => {
+    const tags = Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(300)}`);
+    const { subscriber, letters, lines } = rig(() => sampleReport([late], { progressed: true }));
+    const { attributes } = encodeEvent(sampleEvent({ tags: ['1.0'] }));
+    const data = JSON.stringify(sampleEvent({ continuation: 50, tags }).data);
+    const message = { attributes, data: Buffer.from(data).toString('base64') };
+    await subscriber.handle({ message }, { arrivedAtMs: Date.now() });
+    assert.equal(letters[0]?.attributes['error-code'], 'EVENT_TOO_LARGE');
+    assert.deepEqual(decodeEvent(receivedEvent(letters[0])).data.tags, tags);
+    const { code } = lines.find(({ entry }) => entry === 'event') ?? {};
+    assert.equal(code, 'EVENT_TOO_LARGE');
+  });
+
   it('publishes what a fan-out left unfinished', async () => {
     const { push, bulk } = rig(() => sampleReport([failing], { ending: 'fanned-out' }));
     assert.equal(await push(sampleEvent()), 'ack');
