@@ -189,6 +189,7 @@ function merged(older: WaitingEvent, newer: WaitingEvent): WaitingEvent {
     sinceMs: more.urgency === less.urgency ? Math.min(more.sinceMs, less.sinceMs) : more.sinceMs,
     requestedAt: newer.requestedAt ?? older.requestedAt,
     resyncSlot: newer.resyncSlot ?? older.resyncSlot,
-    verify: newer.verify ?? older.verify,
+    // As where events replace each other behind the topic: who asked for all tags gets them compared.
+    verify: older.verify === 'all' ? 'all' : (newer.verify ?? older.verify),
   };
 }

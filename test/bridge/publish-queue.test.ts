@@ -89,6 +89,21 @@ describe('PublishQueue', () => {
     assert.equal(event.sinceMs, 1);
   });
 
+  it('compares all tags where one of those merged was to, whatever becomes of its reason', () => {
+    for (const reason of ['requested', 'resync'] as const) {
+      for (const verify of [undefined, 'mutable', 'none'] as const) {
+        const queue = new PublishQueue();
+        queue.offer({ ...offer('a', reason, 1), verify: 'all' });
+        queue.offer({ ...offer('a', 'changed', 2), verify });
+        queue.weaken('a');
+        assert.equal(queue.take('change', 1)[0]?.verify, 'all');
+        queue.offer({ ...offer('a', 'changed', 3), verify });
+        queue.giveBack('a');
+        assert.equal(queue.take('change', 1)[0]?.verify, 'all');
+      }
+    }
+  });
+
   it('gives back only what is in flight', () => {
     const queue = new PublishQueue();
     queue.giveBack('a');
