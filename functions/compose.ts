@@ -21,7 +21,7 @@ import {
 import type { AdmissionRules } from './subscriber/admission.ts';
 import type { EndableProcess } from './subscriber/delivery-deadline.ts';
 import type { DoWork } from './subscriber/execute-event.ts';
-import { jobHandOff, type HandOff, type JsonApi } from './subscriber/hand-off.ts';
+import { cloudRunJob, type CloudRunJob, type JsonApi } from './subscriber/cloud-run-job.ts';
 import { matchesImage } from './subscriber/image-pattern.ts';
 import { logWholeIndexes } from './subscriber/log-lines.ts';
 import { queueClient, type QueueClient } from './pubsub/client.ts';
@@ -230,9 +230,9 @@ function otlpOf(
 function handOffOf(
   { job, jobThresholdBytes, runApiEndpoint }: SubscriberConfig,
   api: JsonApi,
-): HandOff | undefined {
+): CloudRunJob | undefined {
   if (job === undefined || jobThresholdBytes < 0) return undefined;
-  return jobHandOff(api, runApiEndpoint, job);
+  return cloudRunJob(api, runApiEndpoint, job);
 }
 
 function registriesOf(

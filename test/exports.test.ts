@@ -17,7 +17,8 @@ const files = globSync('{bridge,functions,infra,test}/**/*.ts', { cwd: root }).m
 const EXCEPTED: Readonly<Record<string, string>> = {
   'bridge/metrics.ts BRIDGE_METRICS': 'the catalogue that dashboards and documents are held to',
   'functions/options/help.ts markdownTable': 'writes the option tables of the READMEs',
-  'functions/subscriber/hand-off.ts eventVariable': 'the form of EVENT, which operators write too',
+  'functions/subscriber/cloud-run-job.ts eventVariable':
+    'the form of EVENT, which operators write too',
   'functions/concurrency.ts forwardClock': 'SYSTEM_TIMING, whose clocks no test can set',
   'functions/watchdog.ts Watchdog': 'the one of a process ends it',
   'functions/registry/address-guard.ts judgeAddress':

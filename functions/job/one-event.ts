@@ -13,7 +13,7 @@ import { deadLetter } from '../subscriber/dead-letter.ts';
 import type { DeliveryDeadline } from '../subscriber/delivery-deadline.ts';
 import { executeEvent, type Executed } from '../subscriber/execute-event.ts';
 import { batchesOf } from '../subscriber/derived-events.ts';
-import { readEventVariable } from '../subscriber/hand-off.ts';
+import { readEventVariable } from '../subscriber/cloud-run-job.ts';
 import { eventFields, logEvent } from '../subscriber/log-lines.ts';
 import type { Logger } from '../telemetry/logger.ts';
 

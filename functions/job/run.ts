@@ -7,7 +7,7 @@ import { AdviceTally } from '../report/advice.ts';
 import { progressLine } from '../report/progress.ts';
 import { isFailed, type RunResult } from '../report/report-document.ts';
 import { repositoryLine, tagLine } from '../report/report-lines.ts';
-import { readEventVariable } from '../subscriber/hand-off.ts';
+import { readEventVariable } from '../subscriber/cloud-run-job.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { mirrorImages } from './images.ts';
 import { runEvent, taskAttempt } from './one-event.ts';

@@ -33,7 +33,7 @@ export interface BlobWish {
   readonly event: object;
   readonly deadline: Deadline;
   /**
-   * Set by self-healing: what was learnt before this mark is not believed, and the bytes are sent
+   * Set by self-healing: what was learnt before this version is not believed, and the bytes are sent
    * whatever a probe says.
    */
   readonly missedAtVersion?: number;

@@ -165,7 +165,7 @@ export class ManifestCopy {
     mayStart?: () => boolean,
   ): Promise<PutAnswer> {
     const { destination, platforms, pool, signal, there } = this.#context;
-    const mark = pool.presence.mark();
+    const version = pool.presence.version();
     // Its parts may have been chosen before its host was seen to want whole indexes.
     const { leftOut } = childrenForPlatforms(node.manifest.children, platforms);
     try {
@@ -180,7 +180,7 @@ export class ManifestCopy {
           await this.#heal(
             node,
             [...new Set([...digests, ...missed])],
-            mark,
+            version,
             walk,
             healing,
           ).finally(() => {
@@ -266,7 +266,7 @@ export class ManifestCopy {
   async #heal(
     node: ManifestNode,
     digests: readonly string[],
-    mark: number,
+    version: number,
     walk: GraphPath,
     stats: TransferStats,
   ): Promise<void> {
@@ -283,7 +283,7 @@ export class ManifestCopy {
     }
     await runAll(
       namedBlobs,
-      async (blob) => this.#bringBlob(blob, stats, signal, { missedAtVersion: mark }),
+      async (blob) => this.#bringBlob(blob, stats, signal, { missedAtVersion: version }),
       {
         concurrency: BLOB_CONCURRENCY,
         operation: 'copy blob',

@@ -18,7 +18,7 @@ export class PresenceCache {
   /** Destination repositories that refused to move a tag. */
   readonly #immutable = new RecentMap<string, true>(MAX_NAMES);
   readonly #clock: Clock;
-  /** Repository paths by host and blob digest; the value tells when it was learnt, and its mark. */
+  /** Repository paths by host and blob digest; the value tells when it was learnt, and its version. */
   readonly #blobs = new Map<string, Map<string, Learnt>>();
   /** Manifest digests by repository name. */
   readonly #manifests = new Map<string, Map<string, number>>();
@@ -35,7 +35,7 @@ export class PresenceCache {
   /** Hosts that refused an index whose children of other platforms were left out, and took it whole. */
   readonly #wholeIndexes = new RecentMap<string, true>(MAX_NAMES);
   #facts = 0;
-  #mark = 0;
+  #version = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -77,8 +77,8 @@ export class PresenceCache {
   }
 
   /** A point in the order of what is learnt, to compare later facts with. */
-  mark(): number {
-    return this.#mark;
+  version(): number {
+    return this.#version;
   }
 
   /** The blob is there now. */
@@ -86,8 +86,8 @@ export class PresenceCache {
     const key = blobKey(destination.host, digest);
     const holders = this.#blobs.get(key) ?? new Map<string, Learnt>();
     if (!holders.has(pathOf(destination))) this.#facts += 1;
-    this.#mark += 1;
-    holders.set(pathOf(destination), { atMs: this.#clock(), mark: this.#mark });
+    this.#version += 1;
+    holders.set(pathOf(destination), { atMs: this.#clock(), version: this.#version });
     this.#blobs.delete(key);
     this.#blobs.set(key, holders);
     this.#makeRoom();
@@ -96,7 +96,7 @@ export class PresenceCache {
   /** Whether the blob is believed to be in this repository, learnt after `since` where given. */
   hasBlob(destination: DestinationRepository, digest: string, since = 0): boolean {
     const learnt = this.#blobs.get(blobKey(destination.host, digest))?.get(pathOf(destination));
-    return learnt !== undefined && this.#isFresh(learnt.atMs) && learnt.mark > since;
+    return learnt !== undefined && this.#isFresh(learnt.atMs) && learnt.version > since;
   }
 
   /** Path of another repository of the host that is believed to hold the blob. */
@@ -199,7 +199,7 @@ export class PresenceCache {
 
 interface Learnt {
   readonly atMs: number;
-  readonly mark: number;
+  readonly version: number;
 }
 
 function blobKey(host: string, digest: string): string {

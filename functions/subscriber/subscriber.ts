@@ -8,7 +8,7 @@ import { traceFields } from '../telemetry/trace.ts';
 import { admit, type AdmissionRules } from './admission.ts';
 import { deadLetter } from './dead-letter.ts';
 import { decideAfterError, decideShared, Redelivery, type Decision } from './decision.ts';
-import { delegationOf, type Delegates, type DelegationLimits } from './delegate.ts';
+import { offloadOf, type OffloadTargets, type OffloadLimits } from './offload.ts';
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
 import { executeEvent, type DoWork, type Executed } from './execute-event.ts';
@@ -18,9 +18,9 @@ import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 import { PerRepositoryQueue, type Turn } from './per-repository-queue.ts';
 
 /** The rules, the engine, the topics and the clock of a subscriber. */
-export interface SubscriberParts extends Delegates {
+export interface SubscriberParts extends OffloadTargets {
   readonly rules: AdmissionRules;
-  readonly limits: DelegationLimits & {
+  readonly limits: OffloadLimits & {
     /** `DEADLINE_SECONDS`, in milliseconds. */
     readonly deadlineMs: number;
   };
@@ -135,7 +135,7 @@ class Handling {
       rules,
       signal,
       deadline: this.#deadline,
-      offload: delegationOf(event, this.#parts, this.#logger, signal),
+      offload: offloadOf(event, this.#parts, this.#logger, signal),
       canContinue: bulk !== undefined,
       logger: this.#logger,
     });

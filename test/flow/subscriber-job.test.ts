@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
-import { eventVariable } from '../../functions/subscriber/hand-off.ts';
+import { eventVariable } from '../../functions/subscriber/cloud-run-job.ts';
 import type { LogLine } from '../stand-ins/child.ts';
 import { startMetadata } from '../stand-ins/metadata/metadata.ts';
 import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';

@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
-import { eventVariable } from '../../functions/subscriber/hand-off.ts';
+import { eventVariable } from '../../functions/subscriber/cloud-run-job.ts';
 import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 import { imageWith } from '../functions/mirror/images.ts';
 import { registry } from '../functions/registry/setting.ts';

@@ -7,7 +7,7 @@ import { MirrorError, toMirrorError } from '../../functions/errors.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
 import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
-import type { HandOff } from '../../functions/subscriber/hand-off.ts';
+import type { CloudRunJob } from '../../functions/subscriber/cloud-run-job.ts';
 import { Redelivery } from '../../functions/subscriber/decision.ts';
 import { createSubscriber, type Subscriber } from '../../functions/subscriber/subscriber.ts';
 import type { DoWork, Work } from '../../functions/subscriber/execute-event.ts';
@@ -296,7 +296,7 @@ export class SimulatedProcess implements Receiver {
     });
   }
 
-  #handOff(): HandOff | undefined {
+  #handOff(): CloudRunJob | undefined {
     if (this.#cloud.scenario.jobThresholdBytes < 0) return undefined;
     return {
       start: async (event) => {

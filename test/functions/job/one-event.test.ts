@@ -17,7 +17,7 @@ import {
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { readJobConfig } from '../../../functions/config.ts';
 import type { Work } from '../../../functions/subscriber/execute-event.ts';
-import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
+import { eventVariable } from '../../../functions/subscriber/cloud-run-job.ts';
 import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
 import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
 import { jobContext } from './job-context.ts';

@@ -17,7 +17,7 @@ import {
   processEnd,
   type EndableProcess,
 } from '../../../functions/subscriber/delivery-deadline.ts';
-import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
+import { eventVariable } from '../../../functions/subscriber/cloud-run-job.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { buildManifest } from '../../stand-ins/images/image.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';

@@ -268,7 +268,7 @@ describe('BlobCopier', () => {
   it('sends what proved to be missing, whatever a probe says, once for all who miss it', async () => {
     const rig = new CopierRig();
     await rig.blobs.copy(rig.wish(), never);
-    const missedAtVersion = rig.presence.mark();
+    const missedAtVersion = rig.presence.version();
     const results = await Promise.all([
       rig.blobs.copy(rig.wish({ missedAtVersion }), never),
       rig.blobs.copy(rig.wish({ missedAtVersion }), never),
@@ -634,7 +634,7 @@ it('an upload that was given up does not end the one of the same key after it', 
   const holds = [holding('source openBlob'), holding('source openBlob')];
   let opens = 0;
   rig.source.before.push(async (call) => holds[opens++]?.before(call));
-  const missedAtVersion = rig.presence.mark();
+  const missedAtVersion = rig.presence.version();
   const leaving = new AbortController();
   const left = rig.blobs.copy(rig.wish({ missedAtVersion }), leaving.signal);
   await holds[0]!.reached;

@@ -34,13 +34,13 @@ describe('PresenceCache', () => {
     presence.forgetBlob(far, DIGEST);
   });
 
-  it('tells what was learnt after a mark', () => {
+  it('tells what was learnt after a version', () => {
     const presence = new PresenceCache(() => 0);
     presence.addBlob(one, DIGEST);
-    const mark = presence.mark();
-    assert.equal(presence.hasBlob(one, DIGEST, mark), false);
+    const version = presence.version();
+    assert.equal(presence.hasBlob(one, DIGEST, version), false);
     presence.addBlob(one, DIGEST);
-    assert.equal(presence.hasBlob(one, DIGEST, mark), true);
+    assert.equal(presence.hasBlob(one, DIGEST, version), true);
   });
 
   it('believes for a while only', () => {

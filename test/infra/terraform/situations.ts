@@ -1,4 +1,4 @@
-import { eventVariable } from '../../../functions/subscriber/hand-off.ts';
+import { eventVariable } from '../../../functions/subscriber/cloud-run-job.ts';
 import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
 import { runEntry } from '../../flow/entry.ts';
 import type { LogLine } from '../../stand-ins/child.ts';

@@ -20,7 +20,7 @@ export interface JsonApi {
 }
 
 /** Gives events to the Cloud Run job. */
-export interface HandOff {
+export interface CloudRunJob {
   /**
    * Starts an execution with the event, unless one that has not ended covers it. `too-large`: the
    * event does not fit into a variable.
@@ -67,7 +67,7 @@ export function readEventVariable(text: string): MirrorEvent {
  * `roles/run.jobsExecutorWithOverrides`).
  * @param job `projects/P/locations/L/jobs/J`
  */
-export function jobHandOff(api: JsonApi, endpoint: string, job: string): HandOff {
+export function cloudRunJob(api: JsonApi, endpoint: string, job: string): CloudRunJob {
   async function isCovered(event: MirrorEvent, signal: AbortSignal): Promise<boolean> {
     const url = new URL(`/v2/${job}/executions`, endpoint);
     // Newest first; what is older than the last hundred has long begun before this event.

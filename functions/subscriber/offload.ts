@@ -3,18 +3,18 @@ import type { MirrorEvent } from '../contract/event.ts';
 import type { Offload } from '../mirror/offload.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { batchesOf } from './derived-events.ts';
-import type { HandOff } from './hand-off.ts';
+import type { CloudRunJob } from './cloud-run-job.ts';
 import { publishAll, type Publisher } from '../pubsub/publisher.ts';
 
 /** Whom work can be given to; absent members take none. */
-export interface Delegates {
+export interface OffloadTargets {
   /** The bulk topic. */
   readonly bulk?: Publisher | undefined;
-  readonly handOff?: HandOff | undefined;
+  readonly handOff?: CloudRunJob | undefined;
 }
 
 /** How much of an event one delivery does by itself. */
-export interface DelegationLimits {
+export interface OffloadLimits {
   readonly batchTags: number;
   readonly jobThresholdBytes: number;
 }
@@ -23,14 +23,14 @@ export interface DelegationLimits {
 const LATE_HAND_OFF_MS = 20_000;
 
 /** Gives an event's surplus to the job and to the bulk topic. Faults of either are the event's. */
-export function delegationOf(
+export function offloadOf(
   event: MirrorEvent,
   {
     bulk,
     handOff,
     limits,
     timing,
-  }: Delegates & { readonly limits: DelegationLimits; readonly timing: Timing },
+  }: OffloadTargets & { readonly limits: OffloadLimits; readonly timing: Timing },
   logger: Logger,
   signal: AbortSignal,
 ): Offload {

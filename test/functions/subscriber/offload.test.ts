@@ -9,16 +9,16 @@ import {
 } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
-import { delegationOf, type Delegates } from '../../../functions/subscriber/delegate.ts';
+import { offloadOf, type OffloadTargets } from '../../../functions/subscriber/offload.ts';
 import { keptLines, sampleEvent } from './samples.ts';
 import { rejection } from '../../faults.ts';
 
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
 
-function offload(delegates: Delegates, within = signal): ReturnType<typeof delegationOf> {
+function offload(delegates: OffloadTargets, within = signal): ReturnType<typeof offloadOf> {
   const parts = { ...delegates, limits, timing: SYSTEM_TIMING };
-  return delegationOf(sampleEvent(), parts, keptLines().logger, within);
+  return offloadOf(sampleEvent(), parts, keptLines().logger, within);
 }
 
 describe('offload', () => {

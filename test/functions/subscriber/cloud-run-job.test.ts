@@ -4,10 +4,10 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import {
   eventVariable,
-  jobHandOff,
+  cloudRunJob,
   readEventVariable,
   type JsonApi,
-} from '../../../functions/subscriber/hand-off.ts';
+} from '../../../functions/subscriber/cloud-run-job.ts';
 import { sampleEvent } from './samples.ts';
 import { rejection, thrown } from '../../faults.ts';
 
@@ -57,7 +57,7 @@ describe('hand-off', () => {
     const { port, calls } = api([]);
     const event = sampleEvent({ tags: ['1.0'] });
     assert.equal(
-      await jobHandOff(port, 'https://run.example', JOB).start(event, signal),
+      await cloudRunJob(port, 'https://run.example', JOB).start(event, signal),
       'started',
     );
     assert.deepEqual(
@@ -103,7 +103,7 @@ describe('hand-off', () => {
   for (const [name, executions, covered] of covering) {
     it(`is ${covered ? '' : 'not '}covered by ${name}`, async () => {
       const { port, calls } = api(executions);
-      const result = await jobHandOff(port, 'https://run.example', JOB).start(event, signal);
+      const result = await cloudRunJob(port, 'https://run.example', JOB).start(event, signal);
       assert.equal(result, covered ? 'covered' : 'started');
       assert.equal(calls.length, covered ? 1 : 2);
     });
@@ -111,7 +111,7 @@ describe('hand-off', () => {
 
   it('is covered by a run of at least its tags', async () => {
     const running = execution(sampleEvent({ tags: ['1.0', '1.1', '1.2'] }));
-    const handOff = jobHandOff(api([running]).port, 'https://run.example', JOB);
+    const handOff = cloudRunJob(api([running]).port, 'https://run.example', JOB);
     assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '1.2'] }), signal), 'covered');
     assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '2.0'] }), signal), 'started');
   });
@@ -121,7 +121,7 @@ describe('hand-off', () => {
     const tags = Array.from({ length: 200 }, (_, n) => `${n}`.padStart(100, 'x'));
     const large = sampleEvent({ tags });
     assert.ok(eventVariable(large).length > MAX_EVENT_BYTES);
-    assert.equal(await jobHandOff(port, 'https://x', JOB).start(large, signal), 'too-large');
+    assert.equal(await cloudRunJob(port, 'https://x', JOB).start(large, signal), 'too-large');
     assert.deepEqual(calls, []);
   });
 
@@ -130,7 +130,7 @@ describe('hand-off', () => {
     assert.equal(
       (
         await rejection(
-          jobHandOff(refusing.port, 'https://x', JOB).start(event, signal),
+          cloudRunJob(refusing.port, 'https://x', JOB).start(event, signal),
           'HAND_OFF_FAILED',
         )
       ).status,
@@ -140,7 +140,7 @@ describe('hand-off', () => {
       call: async () => Promise.reject(new MirrorError('NETWORK', 'gone')),
     };
     await rejection(
-      jobHandOff(unreachable, 'https://x', JOB).start(event, signal),
+      cloudRunJob(unreachable, 'https://x', JOB).start(event, signal),
       'HAND_OFF_FAILED',
     );
   });
