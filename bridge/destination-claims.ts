@@ -25,7 +25,9 @@ interface Claim {
   readonly path: string;
   readonly uid: string;
   readonly image: string;
-  /** RFC 3339: of two objects the older one keeps the path. */
+  /** By the annotation, which the mirror may not grant; else it is the image's own path. */
+  readonly annotated: boolean;
+  /** RFC 3339: of two objects with equal right the older one keeps the path. */
   readonly createdAt: string;
   readonly namespace: string;
   readonly name: string;
@@ -36,20 +38,31 @@ type Writer = Pick<ImageRepository, 'settings' | 'scan'>;
 
 /** What stands for the image of a path that several images may have been written to: equal to none. */
 const SEVERAL = '';
+/** How long what is left of an event may be worked on, ms: Pub/Sub repeats it for 16 h, a job may run 24. */
+const MAX_WORK_MS = 24 * 3_600_000;
 /** Paths whose image is kept, longer than the claims to them: some 20 MB, and more than a registry has. */
 const MAX_PATHS = 100_000;
 
+/** Which images' tags may be at a path. */
+interface Written {
+  /** The image, or {@link SEVERAL}. */
+  readonly image: string;
+  /** Since when work of another image may still be under way, ms of the tracker's monotonic clock. */
+  readonly turnedAtMs: number;
+}
+
 /**
  * Who writes where. Two objects with one image may share a path; of those with different images
- * only the oldest object's is written, since each event would overwrite what the other wrote. Which
+ * only one is written, since each event would overwrite what the other wrote: that whose own path it is
+ * goes before one that names it by an annotation, which nobody may have granted, and then the oldest. Which
  * image was written to a path outlives the claims to it: its tags stay there.
  */
 export class DestinationClaims {
-  /** Path → the claims to it, the oldest first; nearly always there is one alone. */
+  /** Path → the claims to it, the holder's first; nearly always there is one alone. */
   readonly #byPath = new Map<string, readonly Claim[]>();
   readonly #byUid = new Map<string, Claim>();
-  /** Path → the image whose tags are there, as far as this replica has seen it, or {@link SEVERAL}. */
-  readonly #written = new Map<string, string>();
+  /** What this replica has seen of each path. */
+  readonly #written = new Map<string, Written>();
   readonly #layout: DestinationLayout;
 
   constructor(layout: DestinationLayout) {
@@ -64,15 +77,20 @@ export class DestinationClaims {
   enter(object: ImageRepository): readonly string[] {
     const claim = this.#claimOf(object);
     const before = this.#byUid.get(object.uid);
-    if (before?.path === claim?.path && before?.image === claim?.image) return [];
+    if (
+      before?.path === claim?.path &&
+      before?.image === claim?.image &&
+      before?.annotated === claim?.annotated
+    )
+      return [];
     const left = this.withdraw(object.uid);
     if (claim === undefined) return left;
     this.#byUid.set(claim.uid, claim);
     const others = this.#byPath.get(claim.path) ?? [];
     const joined = this.#replace(claim.path, [
-      ...others.filter((one) => ageOf(one) < ageOf(claim)),
+      ...others.filter((one) => rankOf(one) < rankOf(claim)),
       claim,
-      ...others.filter((one) => ageOf(one) > ageOf(claim)),
+      ...others.filter((one) => rankOf(one) > rankOf(claim)),
     ]);
     return [...new Set([...left, ...joined])].filter((uid) => uid !== claim.uid);
   }
@@ -88,31 +106,40 @@ export class DestinationClaims {
     // guard: destination-collision
     if (collision !== undefined) {
       const { own, holder } = collision;
-      const message = `${own.namespace}/${own.name} (${own.image}) is not published: ${holder.namespace}/${holder.name} (${holder.image}) is older and writes to the same destination ${own.path}`;
+      const why =
+        own.annotated === holder.annotated
+          ? 'is older and writes to the same destination'
+          : 'writes there without an annotation, to its own destination';
+      const message = `${own.namespace}/${own.name} (${own.image}) is not published: ${holder.namespace}/${holder.name} (${holder.image}) ${why} ${own.path}`;
       return { reason: 'DestinationCollision', message };
     }
     return undefined;
   }
 
   /** Notes that an object's events may be written to its path. */
-  mayWrite({ settings, scan }: Writer): void {
-    const path = this.#pathOf({ settings, scan });
-    if (typeof path !== 'string' || scan === undefined) return;
-    const before = this.#written.get(path) ?? scan.image;
-    this.#note(path, before === scan.image ? scan.image : SEVERAL);
+  mayWrite(writer: Writer, nowMs: number): void {
+    const before = this.#writtenBy(writer)?.image;
+    if (before === undefined) this.#note(writer, { turnedAtMs: -Infinity });
+    else if (before !== writer.scan?.image) {
+      this.#note(writer, { image: SEVERAL, turnedAtMs: nowMs });
+    }
   }
 
   /** Notes that an object's event has every tag at its path compared with the image's. */
-  hasCompared({ settings, scan }: Writer): void {
-    const path = this.#pathOf({ settings, scan });
-    if (typeof path === 'string' && scan !== undefined) this.#note(path, scan.image);
+  hasCompared(writer: Writer): void {
+    this.#note(writer, { turnedAtMs: this.#writtenBy(writer)?.turnedAtMs ?? -Infinity });
   }
 
   /** Whether there may be tags of another image at an object's path. */
-  isForeign({ settings, scan }: Writer): boolean {
-    const path = this.#pathOf({ settings, scan });
-    const written = typeof path === 'string' ? this.#written.get(path) : undefined;
-    return written !== undefined && written !== scan?.image;
+  isForeign(writer: Writer): boolean {
+    const written = this.#writtenBy(writer);
+    return written !== undefined && written.image !== writer.scan?.image;
+  }
+
+  /** Whether an object's path was another image's so lately that work of that may still write there. */
+  hasTurned(writer: Writer, nowMs: number): boolean {
+    const { turnedAtMs = -Infinity } = this.#writtenBy(writer) ?? {};
+    return nowMs - turnedAtMs < MAX_WORK_MS;
   }
 
   /** The uids of those that claim the path of an object for another image. */
@@ -159,15 +186,24 @@ export class DestinationClaims {
   }
 
   #claimOf(object: ImageRepository): Claim | undefined {
-    const { uid, namespace, name, createdAt, scan, deleting } = object;
+    const { uid, namespace, name, createdAt, settings, scan, deleting } = object;
     const path = this.#pathOf(object);
     if (typeof path !== 'string' || scan === undefined || deleting) return undefined;
-    return { path, uid, image: scan.image, createdAt, namespace, name };
+    const annotated = !isMirrorError(settings) && settings.destination !== undefined;
+    return { path, uid, image: scan.image, annotated, createdAt, namespace, name };
   }
 
-  #note(path: string, image: string): void {
+  #writtenBy({ settings, scan }: Writer): Written | undefined {
+    const path = this.#pathOf({ settings, scan });
+    return typeof path === 'string' ? this.#written.get(path) : undefined;
+  }
+
+  /** The writer's own image, unless another is told. */
+  #note({ settings, scan }: Writer, what: Partial<Written> & Pick<Written, 'turnedAtMs'>): void {
+    const path = this.#pathOf({ settings, scan });
+    if (typeof path !== 'string' || scan === undefined) return;
     this.#written.delete(path);
-    this.#written.set(path, image);
+    this.#written.set(path, { image: scan.image, ...what });
     const [oldest] = this.#written.keys();
     if (this.#written.size > MAX_PATHS && oldest !== undefined) this.#written.delete(oldest);
   }
@@ -181,7 +217,7 @@ export class DestinationClaims {
   }
 }
 
-/** What orders claims, the oldest first: Kubernetes' times are all of one form; of one second the uid decides. */
-function ageOf({ createdAt, uid }: Claim): string {
-  return `${createdAt} ${uid}`;
+/** What orders claims, the first holds: Kubernetes' times are all of one form; of one second the uid decides. */
+function rankOf({ annotated, createdAt, uid }: Claim): string {
+  return `${annotated ? 1 : 0} ${createdAt} ${uid}`;
 }

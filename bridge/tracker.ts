@@ -173,9 +173,9 @@ export class Tracker implements WatchHandler, PublishObserver {
     this.#mayHaveWritten(object);
   }
 
-  /** What was on its way meanwhile may come after what its rivals sent: they have all compared again. */
+  /** What was on its way meanwhile may come after what its rivals sent: these have all compared again. */
   #mayHaveWritten(object: ImageRepository): void {
-    this.#claims.mayWrite(object);
+    this.#claims.mayWrite(object, this.#options.now());
     this.#decideAgain(this.#claims.rivalsOf(object));
   }
 
@@ -302,7 +302,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   #countsAsPublished(tracked: Tracked): PublishedState | undefined {
     const { object } = tracked;
     const taken = this.#options.queue.inFlight(object.uid);
-    this.#claims.mayWrite(object);
+    if (tracked.publishable !== undefined) this.#claims.mayWrite(object, this.#options.now());
     const isForeign = this.#claims.isForeign(object);
     if (isForeign) {
       tracked.baseline ??= tracked.published;
@@ -352,8 +352,12 @@ export class Tracker implements WatchHandler, PublishObserver {
     reason: Reason,
     more: { readonly requestedAt?: string | undefined; readonly resyncSlot?: number | undefined },
   ): void {
-    const verify = this.#claims.isForeign(subject.object) ? 'all' : undefined;
-    this.#options.queue.offer({ subject, reason, verify, nowMs: this.#options.now(), ...more });
+    const nowMs = this.#options.now();
+    const { object } = subject;
+    // What is left of another image's work may come after a first comparison.
+    const isLate = reason in REPEATS && this.#claims.hasTurned(object, nowMs);
+    const verify = isLate || this.#claims.isForeign(object) ? 'all' : undefined;
+    this.#options.queue.offer({ subject, reason, verify, nowMs, ...more });
     this.#options.onOffer();
   }
 

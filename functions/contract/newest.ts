@@ -28,12 +28,16 @@ export function newestOf<A extends Arrival>(
   arrivals: readonly [A, ...A[]],
 ): { readonly newest: A; readonly event: MirrorEvent } {
   const newest = arrivals.reduce((found, other) => (isOlder(other, found) ? found : other));
-  const reason = arrivals
-    .map(({ event }) => event.data.reason)
-    .reduce((strongest, other) => strongerReason(strongest, other));
-  const replaced = arrivals.filter((arrival) => arrival !== newest);
-  const verify = replaced.some(({ event }) => verifiesAll(event)) ? { verify: 'all' as const } : {};
-  return { newest, event: { ...newest.event, data: { ...newest.event.data, reason, ...verify } } };
+  const { reason, verify } = arrivals
+    .map(({ event }) => event.data)
+    .reduce((strongest, other) =>
+      strongerReason(strongest.reason, other.reason) === strongest.reason ? strongest : other,
+    );
+  const isAll = arrivals.some((one) => one !== newest && verifiesAll(one.event));
+  // A reason without the word that limits it would have more compared than anybody asked for.
+  const compared = isAll ? 'all' : (newest.event.data.verify ?? verify);
+  const data = { ...newest.event.data, reason, ...(compared && { verify: compared }) };
+  return { newest, event: { ...newest.event, data } };
 }
 
 /** Whether it was to compare all tags: it says so, or was asked for and says nothing. */

@@ -163,6 +163,7 @@ class Mirroring {
     const facts = {
       sourceTagCount: here.tagCount,
       sourceUnlisted: here.whyUnlisted,
+      destinationUnlisted: plan.there.whyUnlisted?.code,
       selectedTagCount: candidates.tags.length,
       destinationTagCount: plan.there.tagCount,
       brake: plan.brake,

@@ -51,6 +51,8 @@ export interface MirrorReport {
    * signatures by tag stay behind.
    */
   readonly sourceUnlisted?: ErrorCode | undefined;
+  /** Why the destination's list told nothing: it was asked tag by tag. */
+  readonly destinationUnlisted?: ErrorCode | undefined;
   readonly selectedTagCount: number;
   /** Tags that the destination had before. */
   readonly destinationTagCount: number;
@@ -105,4 +107,17 @@ export function buildReport({ records, ...facts }: ReportFacts): MirrorReport {
     unfinished,
     interrupted,
   };
+}
+
+/** Which lists told nothing, and what comes of it; for lines that people read. */
+export function unlistedWords({
+  sourceUnlisted,
+  destinationUnlisted,
+}: Pick<MirrorReport, 'sourceUnlisted' | 'destinationUnlisted'>): readonly string[] {
+  return [
+    ...(sourceUnlisted ? [`no signatures by tag: the source's list is ${sourceUnlisted}`] : []),
+    ...(destinationUnlisted
+      ? [`asked tag by tag: the destination's list is ${destinationUnlisted}`]
+      : []),
+  ];
 }

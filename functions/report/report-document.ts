@@ -55,6 +55,7 @@ interface RepositoryDocument {
   readonly ending?: MirrorReport['ending'];
   readonly sourceTags?: number;
   readonly sourceUnlisted?: ErrorCode;
+  readonly destinationUnlisted?: ErrorCode;
   readonly selectedTags?: number;
   readonly counts?: OutcomeCounts;
   readonly leftAside?: number;
@@ -144,6 +145,7 @@ function repositoryDocument(result: RepositoryResult): RepositoryDocument {
       ending: report.ending,
       sourceTags: report.sourceTagCount,
       sourceUnlisted: report.sourceUnlisted,
+      destinationUnlisted: report.destinationUnlisted,
       selectedTags: report.selectedTagCount,
       counts: report.counts,
       leftAside: report.leftAside,

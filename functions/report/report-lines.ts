@@ -1,4 +1,5 @@
 import { printable, type MirrorError } from '../errors.ts';
+import { unlistedWords } from '../mirror/report.ts';
 import {
   leftAsideReason,
   OUTCOMES,
@@ -59,10 +60,9 @@ export function repositoryLine({ image, report, fault, durationMs }: RepositoryR
   const brake =
     held === 0 ? '' : `, ${held} held: ${missing} are missing, the brake is at ${maxMissingTags}`;
   const aside = report.leftAside === 0 ? '' : `, ${report.leftAside} left aside`;
-  const unlisted =
-    report.sourceUnlisted === undefined
-      ? ''
-      : `, no signatures by tag: the source's list is ${report.sourceUnlisted}`;
+  const unlisted = unlistedWords(report)
+    .map((words) => `, ${words}`)
+    .join('');
   return (
     `${image} → ${report.destination}: ${report.selectedTagCount} of ` +
     `${report.sourceTagCount} tags selected${brake}${aside}${unlisted}, ${bytesText(report.bytesUploaded)} ${time}`

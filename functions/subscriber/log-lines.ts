@@ -2,7 +2,7 @@ import type { MirrorEvent } from '../contract/event.ts';
 import type { Heartbeat } from '../contract/heartbeat.ts';
 import { ERRORS, type MirrorError, type ErrorCode } from '../errors.ts';
 import { leftAsideReason, MIRRORED, type Outcome, type TagRecord } from '../mirror/outcome.ts';
-import type { MirrorReport } from '../mirror/report.ts';
+import { unlistedWords, type MirrorReport } from '../mirror/report.ts';
 import { FIRST_OF_A_KIND, KindCounts, type RecordKind } from '../mirror/tag-records.ts';
 import type { LogFields, Logger } from '../telemetry/logger.ts';
 import type { Severity } from '../telemetry/severity.ts';
@@ -175,6 +175,7 @@ function reportFields(report: MirrorReport): LogFields {
     destination: report.destination,
     sourceTags: report.sourceTagCount,
     sourceUnlisted: report.sourceUnlisted,
+    destinationUnlisted: report.destinationUnlisted,
     selectedTags: report.selectedTagCount,
     destinationTags: report.destinationTagCount + report.counts.copied + report.counts.retagged,
     bytesUploaded: report.bytesUploaded,
@@ -228,7 +229,7 @@ function severityOf({ decision, report }: EventOutcome): Severity {
       if (decision.reason.startsWith('PermanentFailure')) return 'ERROR';
       if (report?.brake.engaged === true) return 'WARNING';
       if (decision.reason === 'SourceLost') return 'WARNING';
-      return report?.sourceUnlisted === undefined ? 'INFO' : 'NOTICE';
+      return report === undefined || unlistedWords(report).length === 0 ? 'INFO' : 'NOTICE';
   }
 }
 
@@ -244,9 +245,7 @@ function messageOf({ data }: MirrorEvent, { decision, report, durationMs }: Even
     ...(report.platformsLeftOut > 0 ? [`${report.platformsLeftOut} platforms left out`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(report.leftAside > 0 ? [`${report.leftAside} left aside`] : []),
-    ...(report.sourceUnlisted === undefined
-      ? []
-      : [`no signatures by tag: the source's list is ${report.sourceUnlisted}`]),
+    ...unlistedWords(report),
     ...(held > 0 ? [brakeWords(report)] : []),
     ...(report.delegated.length > 0
       ? [

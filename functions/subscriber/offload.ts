@@ -34,17 +34,23 @@ export function offloadOf(
   logger: Logger,
   signal: AbortSignal,
 ): Offload {
+  let lateUntilMs: number | undefined;
+  /** What the deadline has cut is handed off after it, in a time of its own. */
+  function lateLimit(): ReturnType<typeof timeLimit> {
+    lateUntilMs ??= timing.now() + LATE_HAND_OFF_MS;
+    return timeLimit(timing, Math.max(0, lateUntilMs - timing.now()));
+  }
+
   return {
     jobThresholdBytes: handOff === undefined ? -1 : limits.jobThresholdBytes,
     batchTags: bulk === undefined ? 0 : limits.batchTags,
     handOff: async (reason, tags) => {
       if (handOff === undefined) return 'declined';
       const parts = tags === undefined ? [event] : [...batchesOf(event, tags, tags.length)];
-      // What the deadline has cut is handed off after it, in a time of its own.
       let late: ReturnType<typeof timeLimit> | undefined;
       try {
         for (const part of parts) {
-          if (signal.aborted) late ??= timeLimit(timing, LATE_HAND_OFF_MS);
+          if (signal.aborted) late ??= lateLimit();
           const started = await handOff.start(part, late?.signal ?? signal);
           const named = part.data.tags ?? [];
           if (started === 'too-large' && tags !== undefined && named.length > 1) {

@@ -161,7 +161,8 @@ class Handling {
       const fault = toMirrorError(error, 'publish event');
       const never = decideAfterError(fault);
       // What is too large to be sent on would come again for ever.
-      if (never.action === 'dead-letter') return this.#apply({ fault, decision: never }, event);
+      if (never.action === 'dead-letter')
+        return this.#apply({ ...executed, fault, decision: never }, event);
       return { ...executed, decision: { action: 'retry', reason: 'PublishFailed' }, fault };
     }
   }

@@ -52,6 +52,24 @@ describe('DestinationClaims', () => {
     }
   });
 
+  it('lets no annotation take the path that is an image its own, however old it is', () => {
+    const named = { annotations: { destination: 'app' } };
+    const [own, old] = [
+      created('own', 'ghcr.io/a/app', 2025),
+      created('old', 'quay.io/b/x', 2024, named),
+    ];
+    for (const claims of [claimed(own, old), claimed(old, own)]) {
+      assert.equal(claims.refusalOf(own), undefined);
+      assert.equal(
+        claims.refusalOf(old)?.message,
+        'flux-system/old (quay.io/b/x) is not published: flux-system/own (ghcr.io/a/app) writes there without an annotation, to its own destination app',
+      );
+    }
+    const claims = claimed(own, old);
+    assert.deepEqual(claims.enter(created('own', 'ghcr.io/a/app', 2025, named)), ['old']);
+    assert.equal(refusedFor(claims, own), 'old');
+  });
+
   it('decides between objects of one second by their uid', () => {
     const [a, b] = [created('a', 'ghcr.io/a/app', 2024), created('b', 'ghcr.io/b/app', 2024)];
     const claims = claimed(b, a);

@@ -563,6 +563,40 @@ describe('Tracker, configuration and refusal', () => {
     assert.deepEqual(verified(bench), [['young', 'all']]);
   });
 
+  it('has them compared by what comes of itself for a day after', () => {
+    const annotations = { destination: 'team/app' };
+    const bench = new Bench({ followUpMs: 10 * MINUTE_MS, resyncIntervalMs: 6 * HOUR_MS });
+    bench.list();
+    bench.see('a', { image: 'ghcr.io/org/wrong', annotations });
+    bench.publish();
+    bench.see('a', { image: 'ghcr.io/org/right', annotations });
+    assert.deepEqual(verified(bench), [['a', 'all']]);
+    const seen: (string | undefined)[] = [];
+    for (let minute = 0; minute < 48 * 60; minute += 5) {
+      bench.pass(5 * MINUTE_MS);
+      seen.push(...bench.publish().map(({ data }) => `${data.reason} ${data.verify ?? ''}`));
+    }
+    const resyncs = seen.filter((one) => one?.startsWith('resync'));
+    assert.deepEqual(
+      [seen[0], resyncs],
+      [
+        'follow-up all',
+        [...Array<string>(4).fill('resync all'), ...Array<string>(4).fill('resync ')],
+      ],
+    );
+  });
+
+  it('has nothing compared again for an object whose deletion does not end', () => {
+    const bench = new Bench({ destinationLayout: 'name' });
+    bench.list(['old', old]);
+    bench.publish();
+    bench.see('old', { ...old, deleting: true });
+    bench.see('young', young);
+    assert.deepEqual(verified(bench), [['young', 'all']]);
+    bench.list(['old', { ...old, deleting: true }], ['young', young]);
+    assert.deepEqual(verified(bench), []);
+  });
+
   for (const how of ['is taken late', 'fails late'] as const) {
     it(`has them compared again where an event of the one before ${how}`, () => {
       const bench = new Bench({ destinationLayout: 'name' });

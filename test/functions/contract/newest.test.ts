@@ -74,7 +74,12 @@ describe('newest of an object', () => {
   for (const [what, replaced, newer, verify] of [
     ['is to compare all tags where an older one was', { verify: 'all' }, {}, 'all'],
     ['is, where an older one was asked for', { reason: 'requested' }, { verify: 'mutable' }, 'all'],
-    ['is not, where that one said so', { reason: 'requested', verify: 'mutable' }, {}, undefined],
+    [
+      'is not, where that one said what it compares',
+      { reason: 'requested', verify: 'mutable' },
+      {},
+      'mutable',
+    ],
     ['is as it says, where it replaces none that did', {}, { verify: 'mutable' }, 'mutable'],
     ['is as it was, being alone', undefined, { reason: 'requested' }, undefined],
   ] as const) {

@@ -59,7 +59,7 @@ const run: RunResult = {
     {
       image: 'ghcr.io/org/unlisted',
       durationMs: 10,
-      report: sampleReport([], { sourceUnlisted: 'FORBIDDEN' }),
+      report: sampleReport([], { sourceUnlisted: 'FORBIDDEN', destinationUnlisted: 'TIMEOUT' }),
     },
     { image: 'ghcr.io/org/down', durationMs: 10, fault: new MirrorError('NETWORK', 'refused') },
   ],
@@ -103,6 +103,7 @@ describe('report document', () => {
     );
     assert.deepEqual(told, [['tags'], ['sourceUnlisted', 'tags'], ['error']]);
     assert.equal(unlisted?.sourceUnlisted, 'FORBIDDEN');
+    assert.equal(unlisted?.destinationUnlisted, 'TIMEOUT');
     assert.equal(down?.error?.code, 'NETWORK');
   });
 

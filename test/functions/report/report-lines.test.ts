@@ -83,7 +83,8 @@ describe('line of a repository', () => {
       line({ brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 900 } }),
       /900 held/,
     );
-    assert.match(line({ sourceUnlisted: 'FORBIDDEN' }), /no signatures by tag: .* FORBIDDEN/);
+    assert.match(line({ sourceUnlisted: 'FORBIDDEN' }), /, no signatures by tag: .* FORBIDDEN,/);
+    assert.match(line({ destinationUnlisted: 'FORBIDDEN' }), /, asked tag by tag: .* FORBIDDEN,/);
     assert.equal(repositoryLine({ image: 'x', durationMs: 1 }), 'x: nothing was done');
     const fault = new MirrorError('NETWORK', 'gone');
     assert.equal(repositoryLine({ image: 'x', durationMs: 1, fault }), 'x: NETWORK: gone');

@@ -290,6 +290,14 @@ describe('line of an event', () => {
     assert.equal('sourceUnlisted' in eventLine({ report: sampleReport([]) }), false);
   });
 
+  it('tells that a destination was asked tag by tag', () => {
+    const line = eventLine({ report: sampleReport([], { destinationUnlisted: 'FORBIDDEN' }) });
+    assert.equal(line['destinationUnlisted'], 'FORBIDDEN');
+    assert.equal(line['severity'], 'NOTICE');
+    assert.match(String(line['message']), /asked tag by tag: the destination's list is FORBIDDEN/);
+    assert.equal(eventLine({ report: sampleReport([]) })['severity'], 'INFO');
+  });
+
   it('counts a source that is not there, and the tags that it had', () => {
     const report = sampleReport([], { ending: 'source-lost' });
     const lost = eventLine({ report }, sampleEvent({ tagCount: 7 }));

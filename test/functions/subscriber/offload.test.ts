@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
+import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import {
   decodeEvent,
   receivedEvent,
@@ -16,8 +16,11 @@ import { rejection } from '../../faults.ts';
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
 
-function offload(delegates: OffloadTargets, within = signal): ReturnType<typeof offloadOf> {
-  const parts = { ...delegates, limits, timing: SYSTEM_TIMING };
+function offload(
+  targets: OffloadTargets & { readonly timing?: Timing },
+  within = signal,
+): ReturnType<typeof offloadOf> {
+  const parts = { timing: SYSTEM_TIMING, ...targets, limits };
   return offloadOf(sampleEvent(), parts, keptLines().logger, within);
 }
 
@@ -101,6 +104,28 @@ describe('offload', () => {
     );
     assert.equal(await given.handOff('BlobTooSlow', ['a', 'b', 'c']), 'taken');
     assert.equal(signals.size, 1);
+  });
+
+  it('begins that time once, however often the job is started', async () => {
+    const limitsMs: number[] = [];
+    let nowMs = 0;
+    const timing: Timing = {
+      ...SYSTEM_TIMING,
+      now: () => nowMs,
+      setTimer: (delayMs) => {
+        limitsMs.push(delayMs);
+        return () => undefined;
+      },
+    };
+    const handOff = {
+      start: async () => {
+        nowMs += 15_000;
+        return Promise.resolve('started' as const);
+      },
+    };
+    const given = offload({ handOff, timing }, AbortSignal.abort());
+    for (const tag of ['a', 'b', 'c']) await given.handOff('BlobTooSlow', [tag]);
+    assert.deepEqual(limitsMs, [20_000, 5000, 0]);
   });
 
   it('gives the job more tags than its variable holds in halves', async () => {
