@@ -53,6 +53,8 @@ export interface CopyContext {
   readonly onWholeIndexes?: (host: string) => void;
   /** When the destination was asked for its tags, ms since 1970. */
   readonly listedAtMs: number;
+  /** A tag that no list has and that is answered 403 is taken for missing: it may be moved, and nothing of it is kept. */
+  readonly mayMoveUnseen: boolean;
   /** A wrong belief that a tag is missing would break a promise: each push is preceded by a look. */
   readonly looksBeforeEveryPush: boolean;
   /** The event, for sharing streams out fairly. */

@@ -1,6 +1,7 @@
 import type { Semaphore } from '../concurrency.ts';
 import { MirrorError, isMirrorError, toMirrorError } from '../errors.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
+import { unseenIfForbidden } from './destination-manifests.ts';
 import type { Outcome } from './outcome.ts';
 import { mayLackChildren } from './platforms.ts';
 import type { ManifestHead } from './ports.ts';
@@ -227,8 +228,9 @@ interface Look {
 /**
  * The last look before a push. The source is asked where it was asked more than 5 s ago; the
  * destination where the push overwrites, where nothing may be overwritten, where its list was cut,
- * and where the list is older than 5 s. OCI has no conditional PUT: what is left is the time since
- * the first of these answers.
+ * and where the list is older than 5 s; of a tag that may move and was not there before, a 403 says
+ * no more than a 404. OCI has no conditional PUT: what is left is the time since the first of these
+ * answers.
  */
 async function lastLook(
   tag: string,
@@ -245,6 +247,7 @@ async function lastLook(
     context.looksBeforeEveryPush ||
     context.pool.presence.isImmutable(destination.name) ||
     tagTurns.isStale(destination, tag, planned.learntAtMs);
+  const believes403 = context.mayMoveUnseen && planned.digest === undefined;
   const learnt = (head: ManifestHead | undefined): DestinationTag => ({
     digest: head?.digest,
     learntAtMs: clock(),
@@ -252,7 +255,10 @@ async function lastLook(
   const [here, there] = await Promise.all([
     looksHere ? source.headManifest(tag, signal).then(learnt) : undefined,
     looksThere
-      ? destination.headManifest(tag, signal, context.looksBeforeEveryPush).then(learnt)
+      ? destination
+          .headManifest(tag, signal, context.looksBeforeEveryPush)
+          .catch(believes403 ? unseenIfForbidden : undefined)
+          .then(learnt)
       : planned,
   ]);
   const seen = { hereAtMs: here?.learntAtMs ?? known.hereAtMs, there };

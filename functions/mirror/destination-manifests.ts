@@ -1,6 +1,17 @@
+import { isMirrorError } from '../errors.ts';
 import type { DestinationInventory } from './inventory.ts';
 import type { PresenceCache } from './presence-cache.ts';
 import type { DestinationRepository } from './ports.ts';
+
+/**
+ * Takes a 403 to a question for a manifest for "not known to be there": some answer it for what is not there
+ * (Artifactory's virtual repositories, accounts that may push and not read). The push tells whether the
+ * repository is closed. A 401 stays one: the credentials are wrong.
+ * @throws every other fault
+ */
+export function unseenIfForbidden(error: unknown): undefined {
+  if (!isMirrorError(error, 'FORBIDDEN')) throw error;
+}
 
 /** Which manifests the destination has: the inventory, what was pushed since, and what was asked. */
 export class DestinationManifests {
@@ -53,7 +64,7 @@ export class DestinationManifests {
   }
 
   async #ask(digest: string, signal: AbortSignal): Promise<boolean> {
-    const head = await this.#destination.headManifest(digest, signal);
+    const head = await this.#destination.headManifest(digest, signal).catch(unseenIfForbidden);
     if (head !== undefined) this.add(digest);
     return head !== undefined;
   }

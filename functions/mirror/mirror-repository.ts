@@ -305,6 +305,8 @@ class Mirroring {
         hasManifest: (digest) => pool.presence.hasManifest(destination.name, digest),
       },
       completesList: this.#requested === undefined,
+      mayMoveUnseen: this.#mayMoveUnseen,
+      dryRun: this.#options.dryRun,
       onPresent: (digest) => {
         pool.presence.addManifest(destination.name, digest);
       },
@@ -367,8 +369,8 @@ class Mirroring {
       platforms: this.#platforms,
       onWholeIndexes: (host) => observer?.onWholeIndexes?.(host),
       listedAtMs,
-      looksBeforeEveryPush:
-        onDrift === 'report' || backupTag !== undefined || there.kind === 'partial',
+      mayMoveUnseen: this.#mayMoveUnseen,
+      looksBeforeEveryPush: !this.#mayMoveUnseen || there.kind === 'partial',
       event: this,
       signal: this.#signal,
       onBytes: (count) => observer?.onBytes?.(count),
@@ -487,6 +489,11 @@ class Mirroring {
       );
       return [];
     }
+  }
+
+  get #mayMoveUnseen(): boolean {
+    const { onDrift, backupTag } = this.#options;
+    return onDrift === 'overwrite' && backupTag === undefined;
   }
 
   get #leavesPlatformsOut(): boolean {

@@ -3,6 +3,7 @@ import { manifestKind } from '../oci/media-types.ts';
 import { referrersTag } from '../oci/referrer-tags.ts';
 import type { CopyContext, ManifestCopy } from './copy-manifest.ts';
 import { copyTag, type TagEnding } from './copy-tag.ts';
+import { unseenIfForbidden } from './destination-manifests.ts';
 import { entriesOf, entryOf, indexOf, mergeEntries, type IndexEntry } from './fallback-index.ts';
 import type { ReferrersSupport } from './referrers-support.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
@@ -181,24 +182,28 @@ export class ReferrerCopy {
     const { context, copy } = this.#of;
     const { source, destination, signal } = context;
     const listed = this.#of.destinationFactOf(tag);
+    const isListed = listed.state === 'present';
+    const believes403 = context.mayMoveUnseen && !isListed;
     const there =
-      listed.state === 'unknown' || (listed.state === 'present' && listed.digest === undefined)
-        ? (await destination.headManifest(tag, signal))?.digest
-        : listed.state === 'present'
-          ? listed.digest
+      listed.state === 'unknown' || (isListed && listed.digest === undefined)
+        ? await destination
+            .headManifest(tag, signal, isListed)
+            .catch(believes403 ? unseenIfForbidden : undefined)
+        : isListed
+          ? listed
           : undefined;
-    if (there !== undefined) {
+    if (there?.digest !== undefined) {
       const fact = this.#of.sourceFactOf(tag);
       const digest =
         fact.state === 'listed' && fact.digest !== undefined
           ? fact.digest
           : (await source.headManifest(tag, signal))?.digest;
       if (digest === undefined) return { outcome: 'lost', reason: 'GoneFromSource' };
-      if (digest === there) return { outcome: 'skipped', reason: 'Identical', digest };
+      if (digest === there.digest) return { outcome: 'skipped', reason: 'Identical', digest };
     }
     const work = {
       tag,
-      previousDigest: there,
+      previousDigest: there?.digest,
       budget: subject.budget,
       stats,
       keepsNoBackup: true,

@@ -1,5 +1,9 @@
+import { Readable } from 'node:stream';
+
 import { isMirrorError, toMirrorError, type MirrorError } from '../errors.ts';
+import { digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
+import { unseenIfForbidden } from './destination-manifests.ts';
 import {
   ASKED_FIRST,
   withTagDigests,
@@ -44,6 +48,10 @@ export interface PlanContext {
   readonly policy: Policy;
   /** Whether another API may list all tags where a list was cut; named tags are asked one by one. */
   readonly completesList: boolean;
+  /** A tag that no list has and that is answered 403 is taken for missing. */
+  readonly mayMoveUnseen: boolean;
+  /** Nothing may be pushed to ask whether anything may. */
+  readonly dryRun: boolean;
   /** Told the digests that a HEAD at the destination brought to light. */
   readonly onPresent: (digest: string) => void;
   readonly signal: AbortSignal;
@@ -64,7 +72,7 @@ const MAX_ROUNDS = 4;
 /**
  * Plans tags and asks what the plan needs to know, all questions of a round at once, until every
  * tag is decided. A question that fails fails its tag only.
- * @throws MirrorError of the destination's list, where that and the first of its tags are refused
+ * @throws MirrorError of the destination's list, where that, the first of its tags and a push are refused
  */
 export async function resolvePlan(
   tags: readonly string[],
@@ -79,6 +87,7 @@ export async function resolvePlan(
   const sources = new Map<string, SourceFact>();
   const destinations = new Map<string, DestinationFact>();
   const faults = new Map<string, MirrorError>();
+  const unseen = new Set<string>();
   const plan = (tag: string): Step | DecidedStep => {
     const fault = faults.get(tag);
     if (fault !== undefined) return { tag, action: 'fail', fault };
@@ -93,7 +102,7 @@ export async function resolvePlan(
       open,
       inquiry.signal,
       'verify tag',
-      async ({ tag, question }) => ask(tag, question, inquiry, sources, destinations),
+      async ({ tag, question }) => ask(tag, question, inquiry, { sources, destinations, unseen }),
       ({ tag }, fault) => faults.set(tag, fault),
     );
   };
@@ -102,7 +111,9 @@ export async function resolvePlan(
   if (isClosed(whyUnlisted)) {
     const first = steps.filter(isOpen).slice(0, ASKED_FIRST);
     await askAll(first);
-    if (first.length > 0 && first.every(({ tag }) => isClosed(faults.get(tag)))) throw whyUnlisted;
+    const isRefused = ({ tag }: OpenStep): boolean => unseen.has(tag) || isClosed(faults.get(tag));
+    const mayBeClosed = first.length > 0 && first.every(isRefused);
+    if (mayBeClosed && (unseen.size === 0 || !(await takesPushes(inquiry)))) throw whyUnlisted;
     steps = tags.map(plan);
   }
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -135,6 +146,28 @@ function isClosed(fault: MirrorError | undefined): fault is MirrorError {
   return isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
 }
 
+/** The empty descriptor's blob (OCI Image 1.1, "Guidance for an Empty Descriptor"): it is in many repositories. */
+const EMPTY = Buffer.from('{}');
+
+/**
+ * Whether a repository that shows nothing takes a push: one blob of two bytes, in place of a push of each
+ * tag. A dry run cannot know.
+ */
+async function takesPushes({ destination, dryRun, signal }: PlanContext): Promise<boolean> {
+  if (dryRun) return false;
+  const blob = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    digest: digestOf(EMPTY),
+    sizeBytes: EMPTY.length,
+  };
+  const open = (): Promise<Readable> => Promise.resolve(Readable.from([EMPTY]));
+  return destination.uploadBlob(blob, open, {}, signal).then(
+    () => true,
+    // What else is wrong the tags will tell.
+    (error: unknown) => !isClosed(toMirrorError(error, 'upload blob')),
+  );
+}
+
 async function completeList({
   destination,
   completesList,
@@ -143,13 +176,25 @@ async function completeList({
   return completesList ? destination.listTagDigests?.(signal) : undefined;
 }
 
+/** What the answers told, by tag. */
+interface Answers {
+  readonly sources: Map<string, SourceFact>;
+  readonly destinations: Map<string, DestinationFact>;
+  /** Answered 403, and taken for missing. */
+  readonly unseen: Set<string>;
+}
+
 async function ask(
   tag: string,
   question: Question,
-  { source, destination, destinationInventory, onPresent, signal }: PlanContext,
-  sources: Map<string, SourceFact>,
-  destinations: Map<string, DestinationFact>,
+  { source, destination, destinationInventory, mayMoveUnseen, onPresent, signal }: PlanContext,
+  { sources, destinations, unseen }: Answers,
 ): Promise<void> {
+  const isListed = destinationInventory.factOf(tag).state === 'present';
+  const believe403 = (error: unknown): undefined => {
+    unseenIfForbidden(error);
+    unseen.add(tag);
+  };
   await Promise.all([
     question === 'destination'
       ? undefined
@@ -162,7 +207,8 @@ async function ask(
     question === 'source'
       ? undefined
       : destination
-          .headManifest(tag, signal, destinationInventory.factOf(tag).state === 'present')
+          .headManifest(tag, signal, isListed)
+          .catch(mayMoveUnseen && !isListed ? believe403 : undefined)
           .then((head) => {
             if (head !== undefined) onPresent(head.digest);
             destinations.set(

@@ -3,14 +3,16 @@ import { describe, it } from 'node:test';
 
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import type { SourceRepository, TagListing } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
 import { continuationsOf } from '../../../functions/subscriber/derived-events.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
-import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
+import { blobOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 import { rejection } from '../../faults.ts';
 
@@ -410,9 +412,19 @@ describe('a failing list', () => {
       for (let tag = 0; tag < 50; tag += 1) rig.source.tag(`v${tag}`, image);
       rig.destination.before.push(failing('destination listTags', 'UNAUTHORIZED'));
       rig.destination.before.push(failing('destination headManifest', 'FORBIDDEN'));
+      rig.destination.before.push(failing('destination uploadBlob', 'FORBIDDEN'));
       const wish = tags === undefined ? {} : { tags };
-      await rejection(rig.mirror(wish), 'UNAUTHORIZED');
-      assert.equal(rig.destination.count('destination headManifest'), 3);
+      for (const [options, uploads] of [
+        [{}, 1],
+        [{ dryRun: true }, 0],
+        [{ onDrift: 'report' }, 0],
+      ] as const) {
+        rig.destination.calls.length = 0;
+        await rejection(rig.mirror(wish, { options }), 'UNAUTHORIZED');
+        assert.equal(rig.destination.count('destination headManifest'), 3);
+        // Besides its own list nothing but one small blob tells that all of it is closed.
+        assert.equal(rig.destination.calls.length, 4 + uploads);
+      }
     });
   }
 
@@ -420,9 +432,80 @@ describe('a failing list', () => {
     const rig = new Rig();
     for (const tag of ['v1', 'v2', 'v3', 'v4']) rig.source.tag(tag, imageWith(tag, 1));
     rig.destination.before.push(failing('destination listTags', 'FORBIDDEN'));
-    rig.destination.before.push(failing('destination headManifest v1', 'FORBIDDEN'));
+    rig.destination.before.push(failing('destination headManifest v1', 'UNAUTHORIZED'));
     const report = await rig.mirror();
     assert.deepEqual([report.counts.copied, report.counts.failed], [3, 1]);
+  });
+});
+
+describe('a destination that answers 403 for what is not there', () => {
+  const [image, before] = [imageWith('amd64', 1, 6000), imageWith('before', 1)];
+
+  /** As virtual repositories of Artifactory do, and accounts that may push and not read. */
+  function forbidding(what: Image, refusesList = false): Rig {
+    const rig = new Rig();
+    const { destination } = rig;
+    rig.source.tag('v1', what);
+    destination.map = 'none';
+    destination.google = false;
+    destination.tag('v0', before);
+    destination.before.push((call) => {
+      const [, asked = '', reference = ''] = call.split(' ');
+      const isThere = destination.tags.has(reference) || destination.manifests.has(reference);
+      const isHidden = asked === 'headManifest' && !isThere;
+      if (isHidden || (refusesList && asked === 'listTags'))
+        throw new MirrorError('FORBIDDEN', 'status 403', { side: 'destination' });
+    });
+    return rig;
+  }
+
+  for (const { what, image: given = image, tags, refusesList, isSlow } of [
+    { what: 'an image of several platforms', image: indexOf([image, imageWith('arm64', 1)]) },
+    { what: 'a tag that is named', tags: ['v1'] },
+    { what: 'a tag whose blobs took more than 5 s', isSlow: true },
+    { what: 'a tag where there is no list', refusesList: true },
+  ] as readonly {
+    readonly what: string;
+    readonly image?: Image;
+    readonly tags?: readonly string[];
+    readonly refusesList?: boolean;
+    readonly isSlow?: boolean;
+  }[]) {
+    it(`is given ${what}, and its signature`, async () => {
+      const rig = forbidding(given, refusesList);
+      const signature = `${referrersTag(given.manifest.digest)}.sig`;
+      rig.source.tag(signature, imageWith('signature', 1));
+      if (isSlow === true) rig.slowLink(1000);
+      const wish = tags === undefined ? {} : { tags };
+      const report = await rig.mirror(wish, { options: { referrers: true } });
+      assert.deepEqual(outcomes(report), { v1: 'copied', [signature]: 'copied' });
+    });
+  }
+
+  for (const [what, code, options] of [
+    ['nothing may be moved', 'FORBIDDEN', { onDrift: 'report' }],
+    ['what is moved is kept', 'FORBIDDEN', { backupTag: parseBackupTag('backup-{tag}-{digest}') }],
+    ['the credentials are wrong', 'UNAUTHORIZED', {}],
+  ] as const) {
+    it(`is not given a tag that may be there, where ${what}`, async () => {
+      for (const wish of [{ tags: ['v1'] }, {}]) {
+        const rig = forbidding(image);
+        rig.slowLink(1000);
+        rig.destination.before.unshift(failing('destination headManifest v1', code));
+        const report = await rig.mirror(wish, { options });
+        assert.equal(recordOf(report, 'v1').fault?.code, code);
+        assert.equal(rig.destination.count('destination putManifest v1'), 0);
+      }
+    });
+  }
+
+  it('is not given a tag that its list has', async () => {
+    const rig = forbidding(image);
+    rig.source.tag('v0', image);
+    rig.destination.before.unshift(failing('destination headManifest v0', 'FORBIDDEN'));
+    const report = await rig.mirror({}, { options: { verifyTags: 'all' } });
+    assert.equal(recordOf(report, 'v0').fault?.code, 'FORBIDDEN');
+    assert.equal(rig.destination.digestOf('v0'), before.manifest.digest);
   });
 });
 

@@ -28,6 +28,7 @@ async function contextOf(rig: Rig): Promise<CopyContext> {
     clock,
     onDrift: 'overwrite',
     listedAtMs: 0,
+    mayMoveUnseen: true,
     looksBeforeEveryPush: false,
     event: rig,
     signal: never,

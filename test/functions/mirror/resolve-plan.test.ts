@@ -37,6 +37,8 @@ async function inquire(
     },
     onPresent: (digest) => present.push(digest),
     completesList: true,
+    mayMoveUnseen: true,
+    dryRun: false,
     signal: never,
   };
 }
