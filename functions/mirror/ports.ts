@@ -85,7 +85,7 @@ export interface SourceRepository {
   listTags(signal: AbortSignal, part?: ListPart): Promise<TagListing | undefined>;
   /** Digest of a tag or presence of a digest: one HEAD, or a GET and its hash where HEAD tells no digest. */
   headManifest(reference: string, signal: AbortSignal): Promise<ManifestHead | undefined>;
-  /** Reads a manifest by tag or digest; a digest is verified, an announced digest too. At most 4 MiB. */
+  /** Reads a manifest by tag or digest; a digest is verified, of a tag the announced one. At most 4 MiB. */
   getManifest(reference: string, signal: AbortSignal): Promise<ManifestBytes | undefined>;
   /**
    * Opens a blob from a byte offset. The reader resumes broken connections by itself and ends with

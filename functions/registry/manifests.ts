@@ -47,7 +47,7 @@ export async function headManifest(
     if (memory.head !== 'untried') throw error;
     return readDespite(error, target, reference, signal);
   }
-  const head = answer.status === 200 ? headOf(answer) : undefined;
+  const head = answer.status === 200 ? headOf(answer, reference) : undefined;
   if (head !== undefined) {
     memory.head = 'works';
     return { head, answer };
@@ -71,10 +71,11 @@ async function askHead(target: Target, reference: string, signal: AbortSignal): 
   throw failure(answer, asked(target, 'head manifest'));
 }
 
-/** What a HEAD tells; undefined where it tells no digest. */
-function headOf(answer: Answer): ManifestHead | undefined {
+/** What a HEAD tells; undefined where it tells no digest, or another one than was asked for. */
+function headOf(answer: Answer, reference: string): ManifestHead | undefined {
   const digest = announcedDigest(answer);
   if (digest === undefined) return undefined;
+  if (isDigest(reference) && announcesOther(answer, reference)) return undefined;
   const mediaType = essence(answer.header('content-type'));
   const length = answer.header('content-length');
   return {
@@ -116,7 +117,7 @@ async function readHead(target: Target, reference: string, signal: AbortSignal):
 
 /**
  * Reads a manifest (OCI Distribution 1.1, "Pulling manifests"). The digest is computed over the
- * bytes; a digest that was asked for or is announced must be it.
+ * bytes; the digest that was asked for, or of a tag the one that is announced, must be it.
  * @returns undefined where it is not there
  * @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
  */
@@ -245,7 +246,8 @@ function manifestPath(target: Target, reference: string): string {
 function readManifest(target: Target, reference: string, answer: Answer): ManifestBytes {
   const { body: bytes } = answer;
   const wanted = isDigest(reference) ? reference : undefined;
-  const announced = announcedDigest(answer);
+  // Beside a digest that was asked for, what is announced says nothing more.
+  const announced = wanted === undefined ? announcedDigest(answer) : undefined;
   // guard: manifest-digest
   if (wanted !== undefined && !mayHaveDigest(bytes, wanted))
     throw failure(answer, asked(target, 'get manifest'), 'DIGEST_MISMATCH');

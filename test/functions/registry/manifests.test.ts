@@ -159,6 +159,21 @@ describe('manifests', () => {
     }
   });
 
+  it('asks by GET where a HEAD by digest announces another one', async (t) => {
+    for (const there of [OTHER, DIGEST]) {
+      const at = await serve(t, ({ method, url }, response) => {
+        const isThere = method === 'HEAD' || url?.endsWith(there) === true;
+        response.writeHead(isThere ? 200 : 404, {
+          'content-type': OCI_INDEX,
+          ...(isThere ? { 'docker-content-digest': OTHER } : {}),
+        });
+        response.end(isThere ? BYTES : '{"errors":[{"code":"MANIFEST_UNKNOWN"}]}');
+      });
+      const head = await destination(t, at.host).headManifest(DIGEST, NEVER);
+      assert.equal(head?.digest, there === DIGEST ? DIGEST : undefined);
+    }
+  });
+
   it('asks on by HEAD after one page in place of a manifest', async (t) => {
     let isPage = true;
     const at = await serve(t, (request, response) => {
@@ -205,6 +220,9 @@ describe('manifests', () => {
     assert.equal((await source(t, at.host).getManifest(DIGEST, NEVER))?.digest, DIGEST);
     const sha512 = digestOf(BYTES, 'sha512');
     assert.equal((await source(t, at.host).getManifest(sha512, NEVER))?.digest, sha512);
+    const wrong = await replies(t, { headers: { 'docker-content-digest': OTHER } });
+    assert.deepEqual(await source(t, wrong.host).getManifest(DIGEST, NEVER), MANIFEST);
+    await rejection(source(t, wrong.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
   });
 
   it('takes a page in a manifest’s place for a broken transfer, not for a bad image', async (t) => {
