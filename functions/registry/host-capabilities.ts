@@ -11,6 +11,8 @@ export interface ReferrersFailure {
 
 /** Pairs of repositories of a host that are remembered; the longest unused is asked anew. */
 const MAX_REFUSED_PAIRS = 1000;
+/** Repositories of a host in which HEAD is known to work; the longest unused is learnt anew. */
+const MAX_KNOWN_REPOSITORIES = 10_000;
 
 /** What a process has learnt about one registry host, and keeps. */
 export interface HostCapabilities {
@@ -25,10 +27,12 @@ export interface HostCapabilities {
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
   sessionNeedsAuthorization: boolean;
   /**
-   * What a HEAD of a manifest is worth here: `works` once one told a digest; `useless` once a GET found
-   * what a HEAD had denied, refused or not told.
+   * A GET found what a HEAD of a manifest had denied, refused or not told: it is asked in place of one, except in
+   * repositories where a HEAD works.
    */
-  head: 'untried' | 'works' | 'useless';
+  headUseless: boolean;
+  /** Repositories in which a HEAD told a digest, by path: one host may have several kinds of them (Nexus, Artifactory). */
+  readonly headWorks: RecentMap<string, true>;
   /** Forms in which this host answers 404 without an error body: method, type, text. */
   readonly bareNotFound: Set<string>;
   /** The referrers API gave a list: what it denies from then on is one subject. */
@@ -60,7 +64,8 @@ export function newHostMemory(): HostCapabilities {
     mountsRefused: new RecentMap(MAX_REFUSED_PAIRS),
     singlePostRefused: false,
     sessionNeedsAuthorization: false,
-    head: 'untried',
+    headUseless: false,
+    headWorks: new RecentMap(MAX_KNOWN_REPOSITORIES),
     bareNotFound: new Set(),
     referrersProven: false,
     referrersUnsupportedUntilMs: new Map(),

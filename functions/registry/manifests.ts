@@ -29,7 +29,7 @@ interface Found {
  * the registry"). Where the answer announces no digest, is a refusal, or denies what a list has, the
  * manifest is read and hashed; a host whose HEAD proved useless is asked by GET from then on.
  * @param isListed the registry's own list has it, which a 404 contradicts, or a tag that is there would be
- *   overwritten where a 404 is believed: it is, where HEAD is known to work
+ *   overwritten where a 404 is believed: it is, where HEAD is known to work in this repository
  * @returns undefined where it is not there
  */
 export async function headManifest(
@@ -39,20 +39,22 @@ export async function headManifest(
   isListed = false,
 ): Promise<Found> {
   const { memory } = target;
-  if (memory.head === 'useless') return readHead(target, reference, signal);
+  // Others may have learnt it meanwhile.
+  const isKnown = (): boolean => memory.headWorks.has(target.path);
+  if (memory.headUseless && !isKnown()) return readHead(target, reference, signal);
   let answer: Answer;
   try {
     answer = await askHead(target, reference, signal);
   } catch (error) {
-    if (memory.head !== 'untried') throw error;
+    if (isKnown()) throw error;
     return readDespite(error, target, reference, signal);
   }
   const head = answer.status === 200 ? headOf(answer, reference) : undefined;
   if (head !== undefined) {
-    memory.head = 'works';
+    memory.headWorks.set(target.path, true);
     return { head, answer };
   }
-  const mayDeny = !isListed || memory.head === 'works';
+  const mayDeny = !isListed || isKnown();
   if (answer.status === 404 && mayDeny && isRegistryWord('HEAD', answer, memory)) {
     return { head: undefined, answer };
   }
@@ -60,7 +62,7 @@ export async function headManifest(
   const read = await readHead(target, reference, signal);
   if (read.head === undefined) {
     if (answer.status === 404) rememberForm('HEAD', answer, memory);
-  } else if (memory.head === 'untried' && answer.status !== 401) memory.head = 'useless';
+  } else if (!isKnown() && answer.status !== 401) memory.headUseless = true;
   return read;
 }
 
@@ -104,7 +106,7 @@ async function readDespite(
     () => false,
     (fault: unknown) => isMirrorError(fault, 'SERVER_ERROR'),
   );
-  if (isDown && memory.head === 'untried') memory.head = 'useless';
+  if (isDown && !memory.headWorks.has(target.path)) memory.headUseless = true;
   return read;
 }
 
@@ -170,7 +172,8 @@ async function confirm(
   if (other.status === 200 && mayHaveDigest(other.body, announced)) return undefined;
   const again = await ask(target, 'GET', 'get manifest', digest, signal);
   if (again.status !== 200 || !again.body.equals(body)) return undefined;
-  target.memory.head = 'useless';
+  target.memory.headUseless = true;
+  target.memory.headWorks.delete(target.path);
   const { mediaType } = judged(answer, asked(target, 'get manifest'), () =>
     parseManifest(body, header('content-type')),
   );

@@ -207,6 +207,28 @@ describe('manifests', () => {
     });
   });
 
+  it('believes the 404 of a HEAD in one repository for no other of its host', async (t) => {
+    // As hosted and proxied ones are side by side (Nexus, Artifactory).
+    const at = await serve(t, ({ method, url }, response) => {
+      const isThere = method === 'GET' || url?.includes('/hosted/') === true;
+      response.writeHead(isThere ? 200 : 404, {
+        'content-type': OCI_INDEX,
+        'docker-distribution-api-version': 'registry/2.0',
+        ...(isThere ? { 'docker-content-digest': DIGEST } : {}),
+      });
+      response.end(method === 'HEAD' ? undefined : BYTES);
+    });
+    const all = open(t, [at.host]);
+    for (const path of ['hosted/app', 'proxy/app', 'proxy/other', 'hosted/app']) {
+      const one = all.source({ host: at.host, path }, { insecure: true });
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, path);
+    }
+    assert.deepEqual(
+      at.seen.filter(({ url }) => url !== '/v2/').map(({ method }) => method),
+      ['HEAD', 'HEAD', 'GET', 'GET', 'HEAD'],
+    );
+  });
+
   it('says that a manifest is not there', async (t) => {
     const at = await registry(t);
     const one = source(t, at.host);
