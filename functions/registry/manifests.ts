@@ -46,7 +46,6 @@ export async function headManifest(
   try {
     answer = await askHead(target, reference, signal);
   } catch (error) {
-    if (isKnown()) throw error;
     return readDespite(error, target, reference, signal);
   }
   const head = answer.status === 200 ? headOf(answer, reference) : undefined;
@@ -89,7 +88,7 @@ function headOf(answer: Answer, reference: string): ManifestHead | undefined {
 
 /**
  * A registry may break at each HEAD, and not be down. That an outage did not just end in between is told by one
- * HEAD more: a GET in place of each of them would cost a pull (Docker Hub).
+ * HEAD more: a GET in place of each of them would cost a pull (Docker Hub). Where HEADs work, it breaks at this one alone.
  * @throws MirrorError the HEAD's, unless it is a server error that asks for no pause
  */
 async function readDespite(
@@ -101,7 +100,7 @@ async function readDespite(
   if (!isMirrorError(error, 'SERVER_ERROR') || error.retryAfterMs !== undefined) throw error;
   const { memory } = target;
   const read = await readHead(target, reference, signal);
-  if (read.head === undefined) return read;
+  if (read.head === undefined || memory.headWorks.has(target.path)) return read;
   const isDown = await askHead(target, reference, signal).then(
     () => false,
     (fault: unknown) => isMirrorError(fault, 'SERVER_ERROR'),

@@ -159,6 +159,22 @@ describe('manifests', () => {
     }
   });
 
+  it('asks once by GET for one tag whose HEAD fails where others work, and learns nothing of it', async (t) => {
+    const at = await serve(t, ({ method, url }, response) => {
+      const isBroken = method === 'HEAD' && url?.endsWith('/broken') === true;
+      const headers = { 'content-type': OCI_INDEX, 'docker-content-digest': DIGEST };
+      response.writeHead(isBroken ? 505 : 200, headers);
+      response.end(method === 'HEAD' ? undefined : BYTES);
+    });
+    const one = source(t, at.host);
+    for (const tag of ['v1', 'broken', 'v2', 'broken'])
+      assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, tag);
+    assert.deepEqual(
+      at.seen.map(({ method }) => method),
+      ['HEAD', 'HEAD', 'GET', 'HEAD', 'HEAD', 'GET'],
+    );
+  });
+
   it('asks by GET where a HEAD by digest announces another one', async (t) => {
     for (const there of [OTHER, DIGEST]) {
       const at = await serve(t, ({ method, url }, response) => {
