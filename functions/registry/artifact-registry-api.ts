@@ -1,5 +1,5 @@
 import type { RepositoryName } from '../contract/destination.ts';
-import { MirrorError, toMirrorError } from '../errors.ts';
+import { isMirrorError, MirrorError, toMirrorError } from '../errors.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
 import { located } from './failure.ts';
@@ -39,7 +39,8 @@ export function locationOf(host: string, standIn: string | undefined): string | 
 /**
  * Tag → digest of a whole package, from the method `projects.locations.repositories.packages.tags.list`, which
  * knows no limit of 10,000.
- * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered
+ * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered, and where there is no
+ *   identity of Google's to ask as, such as beside an account of a docker config
  * @throws MirrorError `LIST_TOO_LARGE` over {@link MAX_PAGES}, and those of the call
  */
 export async function listTagDigests(
@@ -56,14 +57,16 @@ export async function listTagDigests(
   const found = new Map<string, string>();
   let pageToken = '';
   for (let page = 1; ; page++) {
-    const authorization = `Bearer ${await api.accessToken()}`;
+    const token = await tokenOf(api);
+    if (token === undefined) return undefined;
+    const authorization = `Bearer ${token}`;
     const url = pageToken === '' ? base : `${base}&pageToken=${encodeURIComponent(pageToken)}`;
     const call = { method: 'GET', url, headers: { authorization } } as const;
     const answer = await api.call(call, signal).catch((error: unknown) => {
       throw located(toMirrorError(error, 'list tags'), LIST_TAGS, new URL(url));
     });
     if (answer.status !== 200) {
-      memory.tagApiRefused = answer.status === 403 || answer.status === 404;
+      memory.tagApiRefused = [403, 404].includes(answer.status);
       return undefined;
     }
     const fields = answer.body as Readonly<Record<string, unknown>> | null | undefined;
@@ -81,6 +84,15 @@ export async function listTagDigests(
         { ...LIST_TAGS, url: redactUrl(url) },
       );
     pageToken = next;
+  }
+}
+
+async function tokenOf(api: ArtifactRegistryApi): Promise<string | undefined> {
+  try {
+    return await api.accessToken();
+  } catch (error) {
+    if (isMirrorError(error, 'CREDENTIALS_UNAVAILABLE')) return undefined;
+    throw error;
   }
 }
 

@@ -74,6 +74,16 @@ describe('Artifact Registry’s API', () => {
     assert.equal(one.asked[0]?.headers?.['authorization'], 'Bearer token');
   });
 
+  it('is not asked while there is no identity to ask as, and is once there is', async () => {
+    const one = api([{ status: 200, body: {} }]);
+    const memory = newHostMemory();
+    const unavailable = new MirrorError('CREDENTIALS_UNAVAILABLE', 'none');
+    const without = { ...one, accessToken: () => Promise.reject(unavailable) };
+    assert.equal(await listTagDigests(without, NAME, 'europe', memory, NEVER), undefined);
+    assert.equal(one.asked.length, 0);
+    assert.equal((await listTagDigests(one, NAME, 'europe', memory, NEVER))?.size, 0);
+  });
+
   it('guard tag-api-pages: refuses a package of more than 400,000 tags', async () => {
     const one = api(
       Array.from({ length: 500 }, (_, page) => ({
