@@ -1,5 +1,6 @@
 import type { MirrorError } from '../errors.ts';
 import type { CopyContext } from './copy-manifest.ts';
+import { unseenIfForbidden } from './destination-manifests.ts';
 import type { DestinationInventory, SourceInventory } from './inventory.ts';
 import type { SourceFact } from './plan.ts';
 import { askEach } from './questions.ts';
@@ -66,7 +67,7 @@ export interface OwnTagSearch {
   /** Whether the event names its tags: one that is there may have moved. Default: it does not. */
   readonly isByName?: boolean;
   readonly inventory: DestinationInventory;
-  readonly context: Pick<CopyContext, 'source' | 'there' | 'signal'>;
+  readonly context: Pick<CopyContext, 'source' | 'destination' | 'there' | 'signal'>;
 }
 
 /** What a search came to; each tag is in one list. */
@@ -83,8 +84,8 @@ export interface FoundOwnTags {
  * follow an image or are images of their own (some tools name everything so). One whose subject is at the
  * destination follows it, by the rules for signatures. One whose subject no tag reaches is an image
  * like any: that is so where it spells its own digest, where everything else is at the destination and
- * the subject is not, and where the source does not have the subject. What is at the destination already
- * costs no question.
+ * the subject is not, and where the source does not have the subject. What the destination's list has
+ * costs no question; where it tells nothing of a tag, one HEAD.
  */
 export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
   const { signatures, isFollowed } = search;
@@ -104,6 +105,7 @@ export async function ownTags(search: OwnTagSearch): Promise<FoundOwnTags> {
     'head manifest',
     async (signature) => {
       const { tag, subject } = signature;
+      if (await isThereUnlisted(tag, search)) return;
       const reason = await whyLeftAside(signature, search);
       if (reason === undefined) own.push(tag);
       else leftAside.push({ tag, subject, reason });
@@ -120,6 +122,15 @@ function isMissing(
   { inventory, selected, isByName }: OwnTagSearch,
 ): boolean {
   return selected.has(tag) && (isByName === true || inventory.factOf(tag).state !== 'present');
+}
+
+/** A tag that the event names is asked about in any case: it may have moved. */
+async function isThereUnlisted(
+  tag: string,
+  { inventory, isByName, context: { destination, signal } }: OwnTagSearch,
+): Promise<boolean> {
+  if (isByName === true || inventory.factOf(tag).state !== 'unknown') return false;
+  return (await destination.headManifest(tag, signal).catch(unseenIfForbidden)) !== undefined;
 }
 
 /**

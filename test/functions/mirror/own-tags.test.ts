@@ -67,6 +67,21 @@ describe('tags named after a digest', () => {
     }
   });
 
+  it('are not told where they are at a destination without a list', async () => {
+    for (const isThere of [true, false]) {
+      const rig = plain();
+      const sig = `${referrersTag(digest)}.sig`;
+      rig.source.tag('v1', image).tag(sig, imageWith('signature', 1));
+      rig.destination.tag('v1', image);
+      if (isThere) rig.destination.tag(sig, imageWith('signature', 1));
+      rig.destination.before.push(failing('destination listTags', 'FORBIDDEN'));
+      const report = await rig.mirror({}, ON);
+      const told = isThere ? undefined : 'SubjectUnchanged';
+      assert.equal(report.records.find(({ tag }) => tag === sig)?.reason, told);
+      assert.equal(rig.destination.count(`destination headManifest ${sig}`), 1);
+    }
+  });
+
   it('obey exclusion and selection as any tag does', async () => {
     const rig = plain();
     rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
@@ -165,6 +180,7 @@ describe('ownTags', () => {
       },
       context: {
         source,
+        destination,
         there: { has: () => Promise.resolve(false) } as never,
         signal: new AbortController().signal,
       },
