@@ -138,7 +138,7 @@ async function taggedDigests(
     signal,
     'head manifest',
     async (tag) => {
-      const head = await destination.headManifest(tag, signal);
+      const head = await destination.headManifest(tag, signal, true);
       answered += 1;
       if (head === undefined) return;
       there.add(head.digest);

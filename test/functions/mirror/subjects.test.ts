@@ -53,6 +53,16 @@ describe('unchanged subjects', () => {
     assert.equal(rig.source.count('source listReferrers'), 3);
   });
 
+  it('are asked for as listed: the 404 of a HEAD that is not known to work says nothing', async () => {
+    const rig = plain();
+    rig.source.referrersApi = true;
+    const head = rig.destination.headManifest.bind(rig.destination);
+    rig.destination.headManifest = async (tag, signal, isListed = false) =>
+      isListed ? head(tag, signal) : undefined;
+    await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.equal(rig.source.count('source listReferrers'), 3);
+  });
+
   it('are not asked for where the source is known to have no API', async () => {
     const rig = plain();
     rig.source.mayHaveReferrersApi = false;
