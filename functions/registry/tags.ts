@@ -64,6 +64,8 @@ export async function listTags(
       await requireAbsence(list, answer, asked(list), again, signal);
       return undefined;
     }
+    // "Not implemented" refuses the list for good, as 405 does.
+    if (answer.status === 501) throw failure(answer, asked(list), 'REQUEST_REFUSED');
     if (answer.status !== 200) throw failure(answer, asked(list));
     try {
       const page = readPage(answer, list);

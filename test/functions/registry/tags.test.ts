@@ -127,6 +127,19 @@ describe('tags', () => {
     await rejection(repository(t, second.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
+  it('takes a list that is not implemented for one that is refused, on both sides', async (t) => {
+    for (const status of [405, 501]) {
+      const at = await serve(t, (_request, response) => response.writeHead(status).end());
+      const all = open(t, [at.host]);
+      const name = { host: at.host, path: 'org/app' };
+      for (const side of ['source', 'destination'] as const) {
+        const one = all[side](name, { insecure: true });
+        await rejection(one.listTags(NEVER), 'REQUEST_REFUSED');
+      }
+      assert.equal(at.seen.length, 2);
+    }
+  });
+
   it('says that a page in the middle is missing, and does not take what came for all', async (t) => {
     let page = 0;
     const at = await serve(t, (_request, response) => {
