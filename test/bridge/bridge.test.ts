@@ -285,9 +285,10 @@ describe('the bridge’s readiness', () => {
     await standIns.kubernetes.faults.resume();
     await eventually('ready', async () => (await running.page('/readyz')).status === 200);
     standIns.kubernetes.faults.setCrd(false);
-    await eventually('not ready', async () => (await running.page('/readyz')).status === 503);
-    const { body } = await running.page('/readyz');
-    assert.match(body, /^watch: .*image\.toolkit\.fluxcd\.io/);
+    await eventually('not ready, for its watch', async () => {
+      const { status, body } = await running.page('/readyz');
+      return status === 503 && /^watch: .*image\.toolkit\.fluxcd\.io/.test(body);
+    });
     assert.equal((await running.page('/healthz')).status, 200);
   });
 

@@ -260,12 +260,12 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) =>
         response.end(Buffer.alloc(2 * 1024 * 1024)),
       );
-      const response = await transport(t, { idleMs: 100 }).send(get(server.url), NEVER);
+      const response = await transport(t, { idleMs: 1000 }).send(get(server.url), NEVER);
       let bytes = 0;
       let paused = false;
       for await (const chunk of response.chunks) {
         bytes += chunk.length;
-        if (!paused) await new Promise((resolve) => setTimeout(resolve, 300));
+        if (!paused) await new Promise((resolve) => setTimeout(resolve, 2500));
         paused = true;
       }
       assert.equal(bytes, 2 * 1024 * 1024);
@@ -277,10 +277,10 @@ for (const [kind, ofKind] of [
       });
       async function* slow(): AsyncGenerator<Buffer> {
         yield Buffer.alloc(10);
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await new Promise((resolve) => setTimeout(resolve, 2500));
         yield Buffer.alloc(10);
       }
-      const sent = transport(t, { idleMs: 100 }).send(
+      const sent = transport(t, { idleMs: 1000 }).send(
         upload(server.url, Readable.from(slow()), 20),
         NEVER,
       );
