@@ -8,8 +8,8 @@ import { sleep } from './backoff.ts';
 /** The bridge's name among controllers. */
 export const CONTROLLER_NAME = 'imagerepo-mirror';
 
-/** client-go's `JitterFactor`: standbys do not come in step. */
-const JITTER_FACTOR = 1.2;
+/** Standbys do not come in step: up to this part of the period is added, as client-go adds. */
+const JITTER = 0.2;
 /** A replica that has seen nothing yet takes the Lease where nobody held it for so many durations. */
 const BLIND_DURATIONS = 2;
 /** How long the process's end waits for the Lease to be given up; it ends by itself otherwise. */
@@ -229,8 +229,7 @@ class LeaseCompetition implements LeaderElection {
   /** Until the next try; a leader whose time runs out looks again in time to step down. */
   #waitMs(): number {
     const { retryPeriodMs, renewDeadlineMs, now } = this.#options;
-    if (this.#leadingSinceMs === undefined)
-      return retryPeriodMs * (1 + Math.random() * (JITTER_FACTOR - 1));
+    if (this.#leadingSinceMs === undefined) return retryPeriodMs * (1 + Math.random() * JITTER);
     return Math.max(1, Math.min(retryPeriodMs, this.#renewedAtMs + renewDeadlineMs - now()));
   }
 }

@@ -111,33 +111,28 @@ async function runUnchanged(test: string, copy: string): Promise<Unchanged> {
   }
 }
 
-/** The test files that pass without the mutant and run its place, the nearest first. */
-async function testsOf({ file, start }: Mutant, copy: string): Promise<readonly string[]> {
-  const chosen: string[] = [];
-  for (const test of testsFor(file)) {
-    const { passes: isSound, runs } = await inUnchanged(test, copy);
-    if (isSound && doesRun(runs, file, start)) chosen.push(test);
-    if (chosen.length === MAX_TEST_FILES) break;
-  }
-  return chosen;
-}
-
 /** What became of a mutant: the test file that noticed it, or how many did not. */
 type Verdict = { readonly noticedBy: string } | { readonly ran: number };
 
 async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
-  const path = join(copy, mutant.file);
-  const text = readFileSync(join(root, mutant.file), 'utf8');
-  const near = await testsOf(mutant, copy);
-  writeFileSync(path, mutated(text, mutant));
-  try {
-    for (const test of near) {
+  const { file, start } = mutant;
+  const path = join(copy, file);
+  const text = readFileSync(path, 'utf8');
+  let ran = 0;
+  // The nearest first, of those that pass without the mutant and run its place.
+  for (const test of testsFor(file)) {
+    const { passes: isSound, runs } = await inUnchanged(test, copy);
+    if (!isSound || !doesRun(runs, file, start)) continue;
+    writeFileSync(path, mutated(text, mutant));
+    try {
       if (!(await passes(test, copy))) return { noticedBy: test };
+    } finally {
+      writeFileSync(path, text);
     }
-    return { ran: near.length };
-  } finally {
-    writeFileSync(path, text);
+    ran += 1;
+    if (ran === MAX_TEST_FILES) break;
   }
+  return { ran };
 }
 
 function passes(test: string, copy: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {

@@ -136,6 +136,16 @@ describe('run of images', () => {
     assert.equal(document.summary.counts.copied, 3);
   });
 
+  it('tries again what fails in passing, as long as it takes', async () => {
+    registries.source.faults.add({
+      path: /demo\/web\/tags\/list/,
+      times: 1,
+      effect: { kind: 'answer', status: 503, errors: [{ code: 'UNAVAILABLE', message: 'x' }] },
+    });
+    const { code, stdout } = await runJob([...image('demo/web'), ...into('again')]);
+    assert.equal(code, 0, stdout);
+  });
+
   it('exits 1 where a repository is not there, and mirrors the others', async () => {
     const argv = [...image('demo/absent'), ...image('demo/legacy'), ...into('e')];
     const { code, stderr } = await runJob(argv);

@@ -303,6 +303,19 @@ describe('what tags share', () => {
     assert.equal(rig.destination.count(`destination putManifest ${base.manifest.digest}`), 1);
   });
 
+  it('brings eight children of a tag’s index at once, and two of an index below', async () => {
+    const children = Array.from({ length: 12 }, (_none, n) => imageWith(`child ${n}`, 0));
+    const most = async (image: Image): Promise<number> => {
+      const rig = new Rig();
+      assert.equal(await copied(rig, image), 'copied');
+      return rig.source.mostActive;
+    };
+    assert.deepEqual(
+      [await most(indexOf(children)), await most(indexOf([indexOf(children)]))],
+      [8, 2],
+    );
+  });
+
   it('leaves out a child that the destination has', async () => {
     const rig = new Rig();
     const base = imageWith('base', 1);

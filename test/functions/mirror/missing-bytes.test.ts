@@ -117,6 +117,7 @@ describe('missingBytes', () => {
     // Those under way: four tags with two children each.
     assert.ok(read >= 100 && read <= 100 + 4 * 2, `${read} manifests were read`);
     const rest = rig.source.calls.length;
+    nowMs = context.deadline.earlyUntilMs;
     await missingBytes([...rig.source.tags.keys()], 1, context, 4);
     assert.equal(rig.source.calls.length, rest);
   });

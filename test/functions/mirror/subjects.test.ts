@@ -48,7 +48,9 @@ describe('unchanged subjects', () => {
   it('are asked for one by one where the destination tells no digests', async () => {
     const rig = plain();
     rig.source.referrersApi = true;
-    await rig.mirror({ reason: 'resync' }, { options: ON });
+    const report = await rig.mirror({ reason: 'resync' }, { options: ON });
+    // Three tags, and what refers to each.
+    assert.equal(report.answered, 6);
     assert.equal(rig.destination.count('destination headManifest'), 3);
     assert.equal(rig.source.count('source listReferrers'), 3);
   });
