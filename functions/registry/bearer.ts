@@ -51,12 +51,13 @@ export interface BearerTokens {
   forget(token: string): void;
 }
 
-/** A token is given out until 60 s before its end, so that the request it goes with still finds it good. */
+/**
+ * A token is given out until 60 s before its end, so that the request it goes with still finds it good;
+ * one of a short life, of which that would leave too little, for half of it.
+ */
 const MARGIN_MS = 60_000;
 /** The specification's life of a token that tells none. */
 const DEFAULT_LIFE_S = 60;
-/** Tokens of at most this life are kept for half of it: the margin would leave nothing. */
-const SHORT_LIFE_MS = 2 * MARGIN_MS;
 /** Longest life that is believed. */
 const MAX_LIFE_MS = 60 * 60_000;
 /**
@@ -87,7 +88,7 @@ export function bearerTokens(timing: Timing): BearerTokens {
     try {
       const within = AbortSignal.any([signal, limit.signal]);
       const { token, lifeMs } = await fetchToken(question, realm, within);
-      const keptMs = lifeMs <= SHORT_LIFE_MS ? lifeMs / 2 : lifeMs - MARGIN_MS;
+      const keptMs = Math.max(lifeMs / 2, lifeMs - MARGIN_MS);
       const entry = { token, goodUntilMs: timing.now() + keptMs };
       entries.set(key, entry);
       const [oldest] = entries.keys();

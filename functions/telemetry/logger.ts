@@ -83,28 +83,33 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       if (!isWritten(severity, level)) return;
       write(`${lineOf(severity, message, { ...always, ...fields })}\n`);
     };
-    return {
-      log,
-      debug: (message, fields) => {
-        log('DEBUG', message, fields);
-      },
-      info: (message, fields) => {
-        log('INFO', message, fields);
-      },
-      notice: (message, fields) => {
-        log('NOTICE', message, fields);
-      },
-      warning: (message, fields) => {
-        log('WARNING', message, fields);
-      },
-      error: (message, fields) => {
-        log('ERROR', message, fields);
-      },
-      child: (fields) => withFields({ ...always, ...fields }),
-    };
+    return loggerOf(log, (fields) => withFields({ ...always, ...fields }));
   }
 
   return withFields({});
+}
+
+/** A logger whose lines of every severity go through one function. */
+export function loggerOf(log: Logger['log'], child: Logger['child']): Logger {
+  return {
+    log,
+    debug: (message, fields) => {
+      log('DEBUG', message, fields);
+    },
+    info: (message, fields) => {
+      log('INFO', message, fields);
+    },
+    notice: (message, fields) => {
+      log('NOTICE', message, fields);
+    },
+    warning: (message, fields) => {
+      log('WARNING', message, fields);
+    },
+    error: (message, fields) => {
+      log('ERROR', message, fields);
+    },
+    child,
+  };
 }
 
 /** `12:04:55 WARNING message  key=value …`; nested values and Cloud Logging's own keys are left out. */

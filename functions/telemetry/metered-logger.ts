@@ -1,4 +1,4 @@
-import type { LogFields, Logger } from './logger.ts';
+import { loggerOf, type LogFields, type Logger } from './logger.ts';
 
 /** Takes the fields of every line that metrics are made of, whatever level is written. */
 export type RecordLine = (fields: LogFields) => void;
@@ -9,37 +9,14 @@ export type RecordLine = (fields: LogFields) => void;
  */
 export function meteredLogger(logger: Logger, record: RecordLine): Logger {
   function withFields(inner: Logger, always: LogFields): Logger {
-    const note = (fields: LogFields = {}): void => {
-      const all = { ...always, ...fields };
-      if (all['entry'] !== undefined) record(all);
-    };
-    return {
-      log: (severity, message, fields) => {
-        note(fields);
+    return loggerOf(
+      (severity, message, fields) => {
+        const all = { ...always, ...fields };
+        if (all['entry'] !== undefined) record(all);
         inner.log(severity, message, fields);
       },
-      debug: (message, fields) => {
-        note(fields);
-        inner.debug(message, fields);
-      },
-      info: (message, fields) => {
-        note(fields);
-        inner.info(message, fields);
-      },
-      notice: (message, fields) => {
-        note(fields);
-        inner.notice(message, fields);
-      },
-      warning: (message, fields) => {
-        note(fields);
-        inner.warning(message, fields);
-      },
-      error: (message, fields) => {
-        note(fields);
-        inner.error(message, fields);
-      },
-      child: (fields) => withFields(inner.child(fields), { ...always, ...fields }),
-    };
+      (fields) => withFields(inner.child(fields), { ...always, ...fields }),
+    );
   }
   return withFields(logger, {});
 }

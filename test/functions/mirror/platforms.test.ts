@@ -63,6 +63,12 @@ describe('chooseChildren', () => {
       ['linux/arm/v6'],
     ],
     [
+      'it has another spelling',
+      ['linux/amd64', 'linux/arm/v7.0'],
+      ['linux/arm/v7'],
+      ['linux/arm/v7.0'],
+    ],
+    [
       'only a higher one is there',
       ['linux/amd64/v3', 'linux/amd64'],
       ['linux/amd64'],
