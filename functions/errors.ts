@@ -225,11 +225,15 @@ export function isMirrorError(
   return error instanceof MirrorError && (codes.length === 0 || codes.includes(error.code));
 }
 
+/** What an error says, without its name, and without its fields, which may be secret. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** `error` itself where it is a fault, else an `INTERNAL` fault with it as its cause. */
 export function toMirrorError(error: unknown, operation: string): MirrorError {
   if (error instanceof MirrorError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new MirrorError('INTERNAL', message, { operation, cause: error });
+  return new MirrorError('INTERNAL', errorText(error), { operation, cause: error });
 }
 
 /**

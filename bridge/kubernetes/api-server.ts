@@ -2,7 +2,7 @@ import http, { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import https, { type RequestOptions } from 'node:https';
 
 import { defined } from '../../functions/contract/fields.ts';
-import { MirrorError, printable } from '../../functions/errors.ts';
+import { errorText, MirrorError, printable } from '../../functions/errors.ts';
 import { loadKubeAccess, type KubeAccess } from './kubeconfig.ts';
 import { ManagedFieldsFilter } from './json-stream.ts';
 import { CredentialSource } from './user-credentials.ts';
@@ -275,12 +275,11 @@ export function connectionError(path: string, error: unknown): MirrorError {
       operation: `ask the API server for ${pathOf(path)}`,
     });
   }
-  const message = error instanceof Error ? error.message : String(error);
   return new MirrorError(
     timedOut ? 'TIMEOUT' : 'NETWORK',
     timedOut
       ? 'the API server did not answer in time'
-      : `the connection to the API server failed: ${printable(code)}: ${printable(message)}`,
+      : `the connection to the API server failed: ${printable(code)}: ${printable(errorText(error))}`,
     { operation: `ask the API server for ${pathOf(path)}` },
   );
 }

@@ -4,7 +4,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 
 import { KubeConfig, loadYaml, type User } from '@kubernetes/client-node';
 
-import { MirrorError, printable } from '../../functions/errors.ts';
+import { errorText, MirrorError, printable } from '../../functions/errors.ts';
 import type { CredentialPlugin, UserCredentials } from './user-credentials.ts';
 
 /** An API server, and whom the bridge is there. */
@@ -31,11 +31,14 @@ export function loadKubeAccess(kubeconfig: string | undefined, env: Environment)
   } catch (error) {
     if (error instanceof MirrorError) throw error;
     const which = kubeconfig === undefined ? 'the kubeconfig' : `kubeconfig ${kubeconfig}`;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new MirrorError('KUBECONFIG_INVALID', `${which} cannot be used: ${printable(reason)}`, {
-      operation: 'read kubeconfig',
-      field: '--kubeconfig',
-    });
+    throw new MirrorError(
+      'KUBECONFIG_INVALID',
+      `${which} cannot be used: ${printable(errorText(error))}`,
+      {
+        operation: 'read kubeconfig',
+        field: '--kubeconfig',
+      },
+    );
   }
 }
 

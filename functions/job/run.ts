@@ -1,7 +1,7 @@
 import { composeEngine, publisherOf } from '../compose.ts';
 import { SYSTEM_TIMING } from '../concurrency.ts';
 import type { JobConfig } from '../config.ts';
-import { oneLine, type MirrorError } from '../errors.ts';
+import { errorText, oneLine, type MirrorError } from '../errors.ts';
 import { refuseOption } from '../options/option.ts';
 import { AdviceTally } from '../report/advice.ts';
 import { progressLine } from '../report/progress.ts';
@@ -128,7 +128,7 @@ async function runOneEvent(parts: RunParts, event: string): Promise<number> {
   try {
     readEventVariable(event);
   } catch (error) {
-    return refuseOption('EVENT', error instanceof Error ? error.message : String(error));
+    return refuseOption('EVENT', errorText(error));
   }
   return withEngine(parts, async (session) => {
     const { result, settled } = await runEvent(

@@ -1,4 +1,4 @@
-import { MirrorError } from '../errors.ts';
+import { errorText, MirrorError } from '../errors.ts';
 import { refuseOption, type Option, type OptionTable, type OptionValues } from './option.ts';
 
 /**
@@ -20,8 +20,7 @@ export function parseOptions<T extends OptionTable>(
     try {
       values[name] = option.read(texts);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new MirrorError('OPTION_INVALID', `${source} ${reason}`, { field: source });
+      throw new MirrorError('OPTION_INVALID', `${source} ${errorText(error)}`, { field: source });
     }
   }
   return values as OptionValues<T>;

@@ -1,7 +1,7 @@
 import type { PubSub } from '@google-cloud/pubsub';
 
 import { defined } from '../contract/fields.ts';
-import { MirrorError, printable } from '../errors.ts';
+import { errorText, MirrorError, printable } from '../errors.ts';
 
 /**
  * The Pub/Sub client of a process: made at first use, since its loading takes half a second, and made
@@ -239,10 +239,9 @@ export function codeOf(error: unknown): number | undefined {
 
 /** Only the text of a library's error: it carries the request, with what authorized it. */
 function unavailable(error: unknown): MirrorError {
-  const reason = error instanceof Error ? error.message : String(error);
   return new MirrorError(
     'CREDENTIALS_UNAVAILABLE',
-    `no credentials for Pub/Sub: ${printable(reason)}`,
+    `no credentials for Pub/Sub: ${printable(errorText(error))}`,
     {
       operation: 'get credentials for Pub/Sub',
     },

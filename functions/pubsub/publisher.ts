@@ -2,7 +2,7 @@ import type { PubSub, Topic } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../contract/codec.ts';
 import type { MirrorEvent } from '../contract/event.ts';
-import { MirrorError, printable } from '../errors.ts';
+import { errorText, MirrorError, printable } from '../errors.ts';
 import { CALL_TIMEOUT_MS, codeOf, type QueueClient } from './client.ts';
 
 /** Sends messages that must not get lost: it returns when the broker has them. */
@@ -115,10 +115,13 @@ export async function publishAll(
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
 function publishError(error: unknown, topicName: string): MirrorError {
-  const text = error instanceof Error ? error.message : String(error);
   const status = codeOf(error);
-  return new MirrorError('PUBLISH_FAILED', `publish to ${topicName}: ${printable(text)}`, {
-    operation: 'publish event',
-    status,
-  });
+  return new MirrorError(
+    'PUBLISH_FAILED',
+    `publish to ${topicName}: ${printable(errorText(error))}`,
+    {
+      operation: 'publish event',
+      status,
+    },
+  );
 }

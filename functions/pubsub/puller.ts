@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Message, Subscription } from '@google-cloud/pubsub';
 
 import type { EncodedEvent } from '../contract/codec.ts';
-import { MirrorError } from '../errors.ts';
+import { errorText, MirrorError, printable } from '../errors.ts';
 import { codeOf, DEADLINE_EXCEEDED, type QueueClient } from './client.ts';
 
 /** A pulled message, leased until it is settled. */
@@ -160,10 +160,13 @@ function pulled(message: Message, onSettled: () => void): PulledMessage {
 }
 
 /** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
-function pullError(error: unknown, subscriptionName: string): MirrorError {
+export function pullError(error: unknown, subscriptionName: string): MirrorError {
   if (error instanceof MirrorError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new MirrorError('PULL_FAILED', `pull ${subscriptionName}: ${text}`, {
-    operation: 'pull messages',
-  });
+  return new MirrorError(
+    'PULL_FAILED',
+    `pull ${subscriptionName}: ${printable(errorText(error))}`,
+    {
+      operation: 'pull messages',
+    },
+  );
 }

@@ -1,6 +1,6 @@
-import { MirrorError, printable } from '../errors.ts';
+import { MirrorError } from '../errors.ts';
 import { CALL_TIMEOUT_MS, codeOf, type OpenClient, type QueueClient } from './client.ts';
-import { MAX_LEASE_SECONDS } from './puller.ts';
+import { MAX_LEASE_SECONDS, pullError } from './puller.ts';
 
 /** What is known of a subscription before it is pulled. */
 export interface SubscriptionFacts {
@@ -49,7 +49,7 @@ export async function readSubscription(
       signal,
     );
     const endpoint = found.pushConfig?.pushEndpoint ?? '';
-    if (endpoint !== '') throw pullError(name, `it pushes to ${endpoint} and cannot be pulled`);
+    if (endpoint !== '') throw pullError(`it pushes to ${endpoint} and cannot be pulled`, name);
     // Another attempt of the job, which was killed, leased by its own deadline.
     const ownSeconds = found.ackDeadlineSeconds ?? 0;
     const deadlineSeconds = Math.max(ownSeconds, MAX_LEASE_SECONDS);
@@ -75,7 +75,7 @@ export async function readSubscription(
         longestBackoffMs: 1000 * LONGEST_SECONDS,
       };
     }
-    throw pullError(name, error);
+    throw pullError(error, name);
   }
 }
 
@@ -117,7 +117,7 @@ export async function hasMessage(
     if (ackIds.length > 0) await call('modifyAckDeadline', { ackIds, ackDeadlineSeconds: 0 });
     return ackIds.length > 0;
   } catch (error) {
-    throw pullError(name, error);
+    throw pullError(error, name);
   }
 }
 
@@ -149,13 +149,4 @@ async function answered<T>(
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-/** Only the text of a client's error: gax keeps the call's metadata, credentials too, in it. */
-function pullError(name: string, error: unknown): MirrorError {
-  if (error instanceof MirrorError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new MirrorError('PULL_FAILED', `pull ${name}: ${printable(text)}`, {
-    operation: 'pull messages',
-  });
 }

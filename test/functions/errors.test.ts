@@ -94,6 +94,7 @@ describe('fault', () => {
     assert.equal(wrapped.code, 'INTERNAL');
     assert.equal(wrapped.operation, 'copy');
     assert.ok(wrapped.cause instanceof TypeError);
+    assert.equal(wrapped.message, 'boom');
     assert.equal(toMirrorError('text', 'copy').message, 'text');
   });
 });
