@@ -126,6 +126,16 @@ describe('queue client', () => {
     assert.equal(stream.isOpen, true);
   });
 
+  it('is made anew once for all streams that gave it up', async (t) => {
+    const { client } = await proxied(t, {});
+    const [one, two] = [await client.openStream(), await client.openStream()];
+    one.giveUp();
+    const { pubsub } = await client.openStream();
+    assert.notEqual(pubsub, one.pubsub);
+    two.giveUp();
+    assert.equal((await client.openStream()).pubsub, pubsub);
+  });
+
   it('notices a connection that is dead while nothing is called', async (t) => {
     const { proxy, client } = await proxied(t, { keepaliveMs: 100, timeoutMs: 60_000 });
     const publisher = topicPublisher(client, 'events', { repeats: false });
