@@ -34,7 +34,7 @@ interface Claim {
 }
 
 /** Of an object, what says where it writes to. */
-type Writer = Pick<ImageRepository, 'settings' | 'scan'>;
+type Writer = Pick<ImageRepository, 'uid' | 'settings' | 'scan'>;
 
 /** What stands for the image of a path that several images may have been written to: equal to none. */
 const SEVERAL = '';
@@ -42,14 +42,6 @@ const SEVERAL = '';
 const MAX_WORK_MS = 24 * 3_600_000;
 /** Paths whose image is kept, longer than the claims to them: some 20 MB, and more than a registry has. */
 const MAX_PATHS = 100_000;
-
-/** Which images' tags may be at a path. */
-interface Written {
-  /** The image, or {@link SEVERAL}. */
-  readonly image: string;
-  /** Since when work of another image may still be under way, ms of the tracker's monotonic clock. */
-  readonly turnedAtMs: number;
-}
 
 /**
  * Who writes where. Two objects with one image may share a path; of those with different images
@@ -61,8 +53,10 @@ export class DestinationClaims {
   /** Path → the claims to it, the holder's first; nearly always there is one alone. */
   readonly #byPath = new Map<string, readonly Claim[]>();
   readonly #byUid = new Map<string, Claim>();
-  /** What this replica has seen of each path. */
-  readonly #written = new Map<string, Written>();
+  /** Path → the image whose tags are there, as far as this replica has seen it, or {@link SEVERAL}. */
+  readonly #written = new Map<string, string>();
+  /** Path → when its image was another last, ms of the caller's monotonic clock; few have one. */
+  readonly #turnedAtMs = new Map<string, number>();
   readonly #layout: DestinationLayout;
 
   constructor(layout: DestinationLayout) {
@@ -118,35 +112,34 @@ export class DestinationClaims {
 
   /** Notes that an object's events may be written to its path. */
   mayWrite(writer: Writer, nowMs: number): void {
-    const before = this.#writtenBy(writer)?.image;
-    if (before === undefined) this.#note(writer, { turnedAtMs: -Infinity });
-    else if (before !== writer.scan?.image) {
-      this.#note(writer, { image: SEVERAL, turnedAtMs: nowMs });
-    }
+    if (this.isForeign(writer)) {
+      this.#note(this.#written, writer, SEVERAL);
+      this.#note(this.#turnedAtMs, writer, nowMs);
+    } else this.hasCompared(writer);
   }
 
   /** Notes that an object's event has every tag at its path compared with the image's. */
   hasCompared(writer: Writer): void {
-    this.#note(writer, { turnedAtMs: this.#writtenBy(writer)?.turnedAtMs ?? -Infinity });
+    const { image } = writer.scan ?? {};
+    if (image !== undefined) this.#note(this.#written, writer, image);
   }
 
   /** Whether there may be tags of another image at an object's path. */
   isForeign(writer: Writer): boolean {
-    const written = this.#writtenBy(writer);
-    return written !== undefined && written.image !== writer.scan?.image;
+    const written = this.#written.get(this.#writtenBy(writer));
+    return written !== undefined && written !== writer.scan?.image;
   }
 
   /** Whether an object's path was another image's so lately that work of that may still write there. */
   hasTurned(writer: Writer, nowMs: number): boolean {
-    const { turnedAtMs = -Infinity } = this.#writtenBy(writer) ?? {};
+    const turnedAtMs = this.#turnedAtMs.get(this.#writtenBy(writer)) ?? -Infinity;
     return nowMs - turnedAtMs < MAX_WORK_MS;
   }
 
   /** The uids of those that claim the path of an object for another image. */
-  rivalsOf({ settings, scan }: Writer): readonly string[] {
-    const path = this.#pathOf({ settings, scan });
-    const claims = typeof path === 'string' ? (this.#byPath.get(path) ?? []) : [];
-    return claims.filter(({ image }) => image !== scan?.image).map(({ uid }) => uid);
+  rivalsOf(writer: Writer): readonly string[] {
+    const claims = this.#byPath.get(this.#writtenBy(writer)) ?? [];
+    return claims.filter(({ image }) => image !== writer.scan?.image).map(({ uid }) => uid);
   }
 
   /** Forgets an object. @returns the uids of those whose standing may have changed */
@@ -165,7 +158,7 @@ export class DestinationClaims {
    * Where an object's image is written to, below the destination registry; undefined where nothing is.
    * A fault where its annotations or its image name are wrong.
    */
-  #pathOf({ settings, scan }: Writer): string | undefined | MirrorError {
+  #pathOf({ settings, scan }: Omit<Writer, 'uid'>): string | undefined | MirrorError {
     if (isMirrorError(settings)) return settings;
     if (scan === undefined) return undefined;
     try {
@@ -193,19 +186,21 @@ export class DestinationClaims {
     return { path, uid, image: scan.image, annotated, createdAt, namespace, name };
   }
 
-  #writtenBy({ settings, scan }: Writer): Written | undefined {
+  /** The path that an object writes to, as its claim holds it; empty: none. */
+  #writtenBy({ uid, settings, scan }: Writer): string {
     const path = this.#pathOf({ settings, scan });
-    return typeof path === 'string' ? this.#written.get(path) : undefined;
+    const claimed = this.#byUid.get(uid)?.path;
+    if (path === claimed && claimed !== undefined) return claimed;
+    return typeof path === 'string' ? path : '';
   }
 
-  /** The writer's own image, unless another is told. */
-  #note({ settings, scan }: Writer, what: Partial<Written> & Pick<Written, 'turnedAtMs'>): void {
-    const path = this.#pathOf({ settings, scan });
-    if (typeof path !== 'string' || scan === undefined) return;
-    this.#written.delete(path);
-    this.#written.set(path, { image: scan.image, ...what });
-    const [oldest] = this.#written.keys();
-    if (this.#written.size > MAX_PATHS && oldest !== undefined) this.#written.delete(oldest);
+  #note<T>(places: Map<string, T>, writer: Writer, what: T): void {
+    const path = this.#writtenBy(writer);
+    if (path === '') return;
+    places.delete(path);
+    places.set(path, what);
+    const [oldest] = places.keys();
+    if (places.size > MAX_PATHS && oldest !== undefined) places.delete(oldest);
   }
 
   /** Sets the claims to a path; the others are concerned only where its holder's image is another. */
