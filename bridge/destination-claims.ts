@@ -115,7 +115,7 @@ export class DestinationClaims {
     if (this.isForeign(writer)) {
       this.#note(this.#written, writer, SEVERAL);
       this.#note(this.#turnedAtMs, writer, nowMs);
-    } else this.hasCompared(writer);
+    } else if (!this.#written.has(this.#writtenBy(writer))) this.hasCompared(writer);
   }
 
   /** Notes that an object's event has every tag at its path compared with the image's. */
