@@ -103,7 +103,7 @@ describe('report document', () => {
     );
     assert.deepEqual(told, [['tags'], ['sourceUnlisted', 'tags'], ['error']]);
     assert.equal(unlisted?.sourceUnlisted, 'FORBIDDEN');
-    assert.equal(unlisted?.destinationUnlisted, 'TIMEOUT');
+    assert.equal(unlisted.destinationUnlisted, 'TIMEOUT');
     assert.equal(down?.error?.code, 'NETWORK');
   });
 
