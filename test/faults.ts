@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { after } from 'node:test';
 
 import { isMirrorError, type MirrorError, type ErrorCode } from '../functions/errors.ts';
+
+/** A signal that nobody aborts, and that nobody listens to when the tests of a file are over. */
+export const NEVER: AbortSignal = new AbortController().signal;
+after(() => {
+  assert.equal(getEventListeners(NEVER, 'abort').length, 0, 'somebody listens to what is over');
+});
 
 /** Waits for a rejection with a fault of this code and gives it. */
 export async function rejection(promise: Promise<unknown>, code: ErrorCode): Promise<MirrorError> {

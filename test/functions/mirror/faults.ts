@@ -1,2 +1,1 @@
-/** A signal that never aborts. */
-export const never: AbortSignal = new AbortController().signal;
+export { NEVER as never } from '../../faults.ts';

@@ -147,6 +147,7 @@ describe('listSource', () => {
     const source = new FakeSource().tag('v1', one);
     const plain = await listSource(source, never);
     assert.ok(plain);
+    assert.equal(plain.tagCount, 1);
     assert.deepEqual(plain.factOf('v1'), { state: 'listed' });
     assert.deepEqual(plain.factOf('v2'), { state: 'gone' });
     source.tellsDigests = true;

@@ -27,7 +27,9 @@ class Asking {
   }
 
   ask(name: string, asked: StreamWish): void {
-    void this.#scheduler.acquire(asked, never).then((end) => {
+    // Of some that may wait for ever.
+    const { signal } = new AbortController();
+    void this.#scheduler.acquire(asked, signal).then((end) => {
       this.held.push(name);
       this.#ends.set(name, end);
     });

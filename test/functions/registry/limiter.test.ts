@@ -11,11 +11,14 @@ import {
 import { rejection } from '../../faults.ts';
 import { fakeTiming, NEVER, settle } from './setting.ts';
 
+/** Of whoever may wait for ever. */
+const { signal: PATIENT } = new AbortController();
+
 /** Asks for many places; those granted so far are in the answer. */
 function ask(limiter: AdaptiveLimiter, count: number): Permit[] {
   const granted: Permit[] = [];
   for (let asked = 0; asked < count; asked++) {
-    void limiter.acquire(undefined, NEVER).then((permit) => granted.push(permit));
+    void limiter.acquire(undefined, PATIENT).then((permit) => granted.push(permit));
   }
   return granted;
 }
@@ -146,7 +149,7 @@ describe('adaptive limiter', () => {
     });
     const names: string[] = [];
     const start = (name: string): void => {
-      void limiter.acquire(undefined, NEVER, name === 'manifest').then((permit) => {
+      void limiter.acquire(undefined, PATIENT, name === 'manifest').then((permit) => {
         if (names.push(name) < 100) start(name);
         setImmediate(() => {
           permit.free();

@@ -18,15 +18,14 @@ import {
   type RegistriesOptions,
 } from '../../../functions/registry/registries.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
-import { rejection as anyRejection } from '../../faults.ts';
+import { NEVER, rejection as anyRejection } from '../../faults.ts';
 import {
   startRegistry,
   type LocalRegistry,
   type RegistryOptions,
 } from '../../stand-ins/registry/registry.ts';
 
-/** A signal that nobody aborts. */
-export const NEVER = new AbortController().signal;
+export { NEVER };
 
 /** Retries as in production, without its waits. */
 export const QUICK = { maxAttempts: 4, maxThrottledAttempts: 6, baseMs: 2, maxMs: 10 };
