@@ -187,6 +187,12 @@ describe('manifest', () => {
     ],
     ['an image that nothing names', { ...IMAGE, mediaType: undefined }, 'text/plain', OCI_MANIFEST],
     [
+      'an image that nothing names, with an empty list of schema 1',
+      { ...IMAGE, mediaType: undefined, fsLayers: [] },
+      'text/plain',
+      OCI_MANIFEST,
+    ],
+    [
       'an image that nothing at all names',
       { ...IMAGE, mediaType: undefined },
       undefined,

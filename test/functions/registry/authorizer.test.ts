@@ -254,6 +254,13 @@ describe('authorizer', () => {
     assert.deepEqual(one.credentials.refusals, ['r.example.com']);
   });
 
+  it('has no credential read again where the realm fails', async () => {
+    const one = rig({ 'r.example.com': BASIC }, () => 503);
+    await challenged(one);
+    await rejection(one.authorizer.authorize(PULL, NEVER), 'SERVER_ERROR');
+    assert.deepEqual(one.credentials.refusals, []);
+  });
+
   it('prefers Bearer to Basic, in any order', async () => {
     const one = rig({ 'r.example.com': BASIC });
     await challenged(one, `Basic realm="r", ${CHALLENGE}`);

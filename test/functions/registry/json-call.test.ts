@@ -14,6 +14,7 @@ describe('JSON call', () => {
       request.on('end', () => {
         if (request.url === '/html') response.writeHead(502).end('<html>');
         else if (request.url === '/away') response.writeHead(302, { location: '/html' }).end();
+        else if (request.url === '/long') response.writeHead(400).end('x'.repeat(5 * 1024 * 1024));
         else response.writeHead(409).end('{"error":1}');
       });
     });
@@ -38,7 +39,8 @@ describe('JSON call', () => {
       body: undefined,
     });
     assert.equal((await call({ method: 'GET', url: `${server.url}/away` }, NEVER)).status, 302);
-    assert.equal(server.seen.length, 3);
+    assert.equal((await call({ method: 'GET', url: `${server.url}/long` }, NEVER)).status, 400);
+    assert.equal(server.seen.length, 4);
   });
 
   it('speaks to no private address on its own', async (t) => {
