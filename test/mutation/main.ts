@@ -115,14 +115,16 @@ async function runUnchanged(test: string, copy: string): Promise<Unchanged> {
 type Verdict = { readonly noticedBy: string } | { readonly ran: number };
 
 async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
-  const { file, start } = mutant;
+  const { file, kind, start } = mutant;
   const path = join(copy, file);
   const text = readFileSync(path, 'utf8');
+  // V8 counts an operator to its right side, which does not run where the left one decides.
+  const place = kind === 'logic' ? start - 1 : start;
   let ran = 0;
   // The nearest first, of those that pass without the mutant and run its place.
   for (const test of testsFor(file)) {
     const { passes: isSound, runs } = await inUnchanged(test, copy);
-    if (!isSound || !doesRun(runs, file, start)) continue;
+    if (!isSound || !doesRun(runs, file, place)) continue;
     writeFileSync(path, mutated(text, mutant));
     try {
       if (!(await passes(test, copy))) return { noticedBy: test };

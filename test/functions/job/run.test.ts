@@ -11,6 +11,7 @@ import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { run } from '../../../functions/job/run.ts';
+import { deadlineOf } from '../../../functions/job/session.ts';
 import type { ReportDocument } from '../../../functions/report/report-document.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
 import {
@@ -259,6 +260,32 @@ describe('run of an event', () => {
   it('refuses an event that is none', async () => {
     await rejection(runJob([], env('{')), 'OPTION_INVALID');
   });
+});
+
+describe('deadlineOf', () => {
+  const streams = { stdout: { write: () => undefined }, stderr: { write: () => undefined } };
+  for (const [timeout, taskSeconds, endsAfterMs] of [
+    ['0', '0', Infinity],
+    ['90s', '0', 90_000],
+    ['0', '300', 270_000],
+    ['0', '3600', 3_540_000],
+    ['90s', '300', 90_000],
+    ['10m', '300', 270_000],
+  ] as const) {
+    it(`ends ${timeout} of a task’s ${taskSeconds} s after ${endsAfterMs} ms`, () => {
+      const env = { EVENT: '{}', LOCAL: 'true', TASK_TIMEOUT_SECONDS: taskSeconds };
+      const config = readJobConfig(
+        ['--timeout', timeout, '--destination-registry', 'r.example/m'],
+        env,
+      );
+      const fromMs = Date.now();
+      const deadline = deadlineOf({ config, env, end: processEnd(Date.now), streams });
+      deadline.release();
+      const afterMs = deadline.endsAtMs - fromMs;
+      // The clock goes on while this is read.
+      assert.ok(afterMs >= endsAfterMs && afterMs - 10_000 <= endsAfterMs, String(afterMs));
+    });
+  }
 });
 
 describe('run that must wait', () => {

@@ -509,7 +509,8 @@ describe('destination repository', () => {
 
   it('sends the bytes whatever a probe would say, where it is told to', async (t) => {
     const { to, one } = await google(t);
-    const wanted = blob('layer');
+    // Large enough for a HEAD.
+    const wanted = blob('layer', 4 * 1024 * 1024);
     to.store.putBlob('p/r/app', wanted.content);
     assert.equal(
       await one.uploadBlob(wanted, opening(wanted).open, { force: true }, NEVER),
