@@ -233,7 +233,7 @@ export class ManifestCopy {
 
   async #copyChild(child: Descriptor, walk: GraphPath, stats: TransferStats): Promise<void> {
     const { there, read, signal } = this.#context;
-    const isThere = await there.has(child.digest, signal);
+    const isThere = await there.isSeen(child.digest, signal);
     if (isThere && !mayLackChildren(child.mediaType, this.#context)) return;
     const node = await read.child(child, signal);
     const below = descend(walk, child.digest);

@@ -50,6 +50,11 @@ export class DestinationManifests {
     return question;
   }
 
+  /** The same before a push, which tells of itself whether a 403 hid it. */
+  async isSeen(digest: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.has(digest, signal).catch(unseenIfForbidden)) ?? false;
+  }
+
   /** It is there now. */
   add(digest: string): void {
     this.#lost.delete(digest);
@@ -64,7 +69,7 @@ export class DestinationManifests {
   }
 
   async #ask(digest: string, signal: AbortSignal): Promise<boolean> {
-    const head = await this.#destination.headManifest(digest, signal).catch(unseenIfForbidden);
+    const head = await this.#destination.headManifest(digest, signal);
     if (head !== undefined) this.add(digest);
     return head !== undefined;
   }

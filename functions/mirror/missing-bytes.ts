@@ -72,7 +72,7 @@ async function collect(
     chosen,
     async (child) => {
       if (isLate(context)) return;
-      const isThere = await there.has(child.digest, signal);
+      const isThere = await there.isSeen(child.digest, signal);
       if (isThere && !mayLackChildren(child.mediaType, context)) return;
       const below = await read.child(child, signal);
       await collect(below, descend(walk, child.digest), context, missing);

@@ -187,10 +187,20 @@ interface Answers {
 async function ask(
   tag: string,
   question: Question,
-  { source, destination, destinationInventory, mayMoveUnseen, onPresent, signal }: PlanContext,
+  {
+    source,
+    destination,
+    destinationInventory,
+    mayMoveUnseen,
+    policy,
+    onPresent,
+    signal,
+  }: PlanContext,
   { sources, destinations, unseen }: Answers,
 ): Promise<void> {
   const isListed = destinationInventory.factOf(tag).state === 'present';
+  // A tag that would stay where it is seen must not move because it is not.
+  const believes403 = mayMoveUnseen && !isListed && policy.verified(tag);
   const believe403 = (error: unknown): undefined => {
     unseenIfForbidden(error);
     unseen.add(tag);
@@ -208,7 +218,7 @@ async function ask(
       ? undefined
       : destination
           .headManifest(tag, signal, isListed)
-          .catch(mayMoveUnseen && !isListed ? believe403 : undefined)
+          .catch(believes403 ? believe403 : undefined)
           .then((head) => {
             if (head !== undefined) onPresent(head.digest);
             destinations.set(

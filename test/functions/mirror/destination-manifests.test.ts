@@ -53,14 +53,15 @@ describe('DestinationManifests', () => {
     assert.equal(await there.has(digest, never), true);
   });
 
-  it('takes a 403 for not known to be there, and no other refusal', async () => {
+  it('takes a 403 for not known to be there before a push, and no other refusal', async () => {
     const destination = new FakeDestination().tag('v1', one);
     destination.map = 'none';
     destination.before.push(failing('destination headManifest', 'UNAUTHORIZED', 1));
     destination.before.push(failing('destination headManifest', 'FORBIDDEN'));
     const there = await manifests(destination);
-    await rejection(there.has(digest, never), 'UNAUTHORIZED');
-    assert.equal(await there.has(digest, never), false);
+    await rejection(there.isSeen(digest, never), 'UNAUTHORIZED');
+    assert.equal(await there.isSeen(digest, never), false);
+    await rejection(there.has(digest, never), 'FORBIDDEN');
   });
 
   it('tells the whole process what was pushed', async () => {

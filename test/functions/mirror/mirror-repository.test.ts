@@ -415,7 +415,8 @@ describe('a failing list', () => {
       rig.destination.before.push(failing('destination uploadBlob', 'FORBIDDEN'));
       const wish = tags === undefined ? {} : { tags };
       for (const [options, uploads] of [
-        [{}, 1],
+        [{ verifyTags: 'all' }, 1],
+        [{ verifyTags: 'none' }, tags === undefined ? 0 : 1],
         [{ dryRun: true }, 0],
         [{ onDrift: 'report' }, 0],
       ] as const) {
@@ -477,7 +478,8 @@ describe('a destination that answers 403 for what is not there', () => {
       rig.source.tag(signature, imageWith('signature', 1));
       if (isSlow === true) rig.slowLink(1000);
       const wish = tags === undefined ? {} : { tags };
-      const report = await rig.mirror(wish, { options: { referrers: true } });
+      const options = { referrers: true, verifyTags: 'all' } as const;
+      const report = await rig.mirror(wish, { options });
       assert.deepEqual(outcomes(report), { v1: 'copied', [signature]: 'copied' });
     });
   }
@@ -496,6 +498,17 @@ describe('a destination that answers 403 for what is not there', () => {
         assert.equal(recordOf(report, 'v1').fault?.code, code);
         assert.equal(rig.destination.count('destination putManifest v1'), 0);
       }
+    });
+  }
+
+  for (const verifyTags of ['none', 'mutable'] as const) {
+    it(`keeps a tag that would stay where it is seen, where it is not (${verifyTags})`, async () => {
+      const rig = forbidding(image, true);
+      rig.source.tag('v1.2.3', image);
+      rig.destination.tag('v1.2.3', before);
+      rig.destination.before.unshift(failing('destination headManifest v1.2.3', 'FORBIDDEN'));
+      await rejection(rig.mirror({}, { options: { verifyTags } }), 'FORBIDDEN');
+      assert.equal(rig.destination.digestOf('v1.2.3'), before.manifest.digest);
     });
   }
 

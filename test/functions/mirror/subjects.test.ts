@@ -106,6 +106,15 @@ describe('unchanged subjects', () => {
     assert.deepEqual(report.unfinished, ['v1']);
   });
 
+  it('that are asked for by name come again where the destination answers 403', async () => {
+    const rig = plain();
+    rig.source.referrersApi = true;
+    rig.destination.before.push(failing('destination headManifest sha256:', 'FORBIDDEN'));
+    const tag = referrersTag(images[0]?.manifest.digest ?? '');
+    const report = await rig.mirror({ tags: [tag] }, { options: ON });
+    assert.deepEqual(report.unfinished, [tag]);
+  });
+
   it('that are asked for by name are followed, or asked for again', async () => {
     const rig = plain();
     rig.source.mayHaveReferrersApi = false;
