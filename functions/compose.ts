@@ -185,6 +185,7 @@ export function composeService(
     acceptFluxEvents: config.acceptFluxEvents,
     projectId: config.projectId,
     doWork: engine.doWork,
+    verification: config,
     bulk: publisherOf(queue, config.bulkTopic),
     deadLetters: publisherOf(queue, config.deadLetterTopic),
     handOff: handOffOf(config, engine.googleApi),

@@ -1,4 +1,4 @@
-import { strongerReason, type MirrorEvent } from './event.ts';
+import { strongerReason, type MirrorEvent, type MirrorRequest, type Verify } from './event.ts';
 
 /** An event, and when it came here by a clock of ours. */
 export interface Arrival {
@@ -18,31 +18,37 @@ export function objectKey({ source, data }: MirrorEvent): string {
   return JSON.stringify([source, data.imageRepository.uid, data.image]);
 }
 
+/** What an event has compared at the destination, by its own word or by the service's options. */
+export type Compares = (data: MirrorRequest) => Verify;
+
+/** From least to most. */
+const RANKS: readonly Verify[] = ['none', 'mutable', 'all'];
+
+/** Whether `one` compares no less than `other`. */
+export function comparesEnough(one: Verify, other: Verify): boolean {
+  return RANKS.indexOf(one) >= RANKS.indexOf(other);
+}
+
 /**
  * Of events of one object the newest, and the event to execute for all: that one with the strongest
- * reason among them, and comparing all tags where one of them did. An event's own time counts only within
+ * reason among them, comparing as much as the one that compares most. An event's own time counts only within
  * its arrival: one that claims to come from the future is older than any that does not. Of equal times the later arrival is newer.
  * @param arrivals in the order of arrival, of equal {@link objectKey}; at least one
  */
 export function newestOf<A extends Arrival>(
   arrivals: readonly [A, ...A[]],
+  compares: Compares,
 ): { readonly newest: A; readonly event: MirrorEvent } {
   const newest = arrivals.reduce((found, other) => (isOlder(other, found) ? found : other));
-  const { reason, verify } = arrivals
-    .map(({ event }) => event.data)
-    .reduce((strongest, other) =>
-      strongerReason(strongest.reason, other.reason) === strongest.reason ? strongest : other,
-    );
-  const isAll = arrivals.some((one) => one !== newest && verifiesAll(one.event));
-  // A reason without the word that limits it would have more compared than anybody asked for.
-  const compared = isAll ? 'all' : (newest.event.data.verify ?? verify);
-  const data = { ...newest.event.data, reason, ...(compared && { verify: compared }) };
-  return { newest, event: { ...newest.event, data } };
-}
-
-/** Whether it was to compare all tags: it says so, or was asked for and says nothing. */
-function verifiesAll({ data: { verify, reason } }: MirrorEvent): boolean {
-  return verify === 'all' || (reason === 'requested' && verify === undefined);
+  const reason = arrivals
+    .map(({ event }) => event.data.reason)
+    .reduce((strongest, other) => strongerReason(strongest, other));
+  const verify = arrivals
+    .map(({ event }) => compares(event.data))
+    .reduce((most, other) => (comparesEnough(most, other) ? most : other));
+  const data = { ...newest.event.data, reason };
+  const isSaid = compares(data) === verify;
+  return { newest, event: { ...newest.event, data: isSaid ? data : { ...data, verify } } };
 }
 
 function isOlder(left: Arrival, right: Arrival): boolean {

@@ -1,5 +1,6 @@
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
-import { newestOf, objectKey, type Arrival } from '../contract/newest.ts';
+import { newestOf, objectKey, type Arrival, type Compares } from '../contract/newest.ts';
+import { comparesBy } from '../mirror/verification.ts';
 
 /** Work of the drain: an event, and the messages that it stands for. */
 export interface BacklogEntry<M> {
@@ -19,7 +20,13 @@ interface Received<M> extends Arrival {
  */
 export class Backlog<M> {
   readonly #objects = new Map<string, [Received<M>, ...Received<M>[]]>();
+  readonly #compares: Compares;
   #batches: BacklogEntry<M>[] = [];
+
+  /** @param compares what an event has compared */
+  constructor(compares: Compares = comparesBy()) {
+    this.#compares = compares;
+  }
 
   /** How many events wait. */
   get size(): number {
@@ -43,7 +50,7 @@ export class Backlog<M> {
     for (const [key, received] of this.#objects) {
       if (!mayStart(received[0].event)) continue;
       this.#objects.delete(key);
-      return entryOf(received);
+      return entryOf(received, this.#compares);
     }
     const index = this.#batches.findIndex(({ event }) => mayStart(event));
     return index === -1 ? undefined : this.#batches.splice(index, 1)[0];
@@ -51,13 +58,22 @@ export class Backlog<M> {
 
   /** Takes all that waits. */
   clear(): readonly BacklogEntry<M>[] {
-    const all = [...[...this.#objects.values()].map(entryOf), ...this.#batches];
+    const all = [
+      ...[...this.#objects.values()].map((received) => entryOf(received, this.#compares)),
+      ...this.#batches,
+    ];
     this.#objects.clear();
     this.#batches = [];
     return all;
   }
 }
 
-function entryOf<M>(received: readonly [Received<M>, ...Received<M>[]]): BacklogEntry<M> {
-  return { event: newestOf(received).event, messages: received.map(({ message }) => message) };
+function entryOf<M>(
+  received: readonly [Received<M>, ...Received<M>[]],
+  compares: Compares,
+): BacklogEntry<M> {
+  return {
+    event: newestOf(received, compares).event,
+    messages: received.map(({ message }) => message),
+  };
 }

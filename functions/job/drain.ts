@@ -1,6 +1,7 @@
 import { receivedEvent } from '../contract/codec.ts';
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
 import { toMirrorError, type MirrorError } from '../errors.ts';
+import { comparesBy, type VerificationSettings } from '../mirror/verification.ts';
 import { ERROR_CODE, deadLetter } from '../subscriber/dead-letter.ts';
 import { decideAfterError } from '../subscriber/decision.ts';
 import { decodeDelivery } from '../subscriber/delivery.ts';
@@ -21,6 +22,8 @@ export interface DrainParts {
   readonly dryRun: boolean;
   /** Executes one event; never throws. */
   readonly execute: (event: MirrorEvent) => Promise<WorkEnding>;
+  /** Default: that of the options. */
+  readonly verification?: VerificationSettings;
   /** Takes what can never succeed; undefined: it is kept and handed back. */
   readonly deadLetters: Publisher | undefined;
   readonly logger: Logger;
@@ -46,7 +49,7 @@ export interface DrainCounts {
  */
 export class Drain {
   readonly #parts: DrainParts;
-  readonly #backlog = new Backlog<PulledMessage>();
+  readonly #backlog: Backlog<PulledMessage>;
   readonly #running = new Map<BacklogEntry<PulledMessage>, Promise<void>>();
   readonly #putting = new Set<Promise<void>>();
   /** Handed back at the end. */
@@ -56,6 +59,7 @@ export class Drain {
 
   constructor(parts: DrainParts) {
     this.#parts = parts;
+    this.#backlog = new Backlog(comparesBy(parts.verification));
   }
 
   /** Whether nothing is being executed or waits; messages that are kept do not count. */

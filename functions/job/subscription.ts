@@ -29,6 +29,7 @@ export async function runDrain(parts: RunParts, subscription: string): Promise<n
       workers: config.workers,
       acceptFluxEvents: config.acceptFluxEvents,
       dryRun: config.dryRun,
+      verification: config,
       logger,
       deadLetters: publisherOf(queue, config.deadLetterTopic),
       execute: async (event) => {

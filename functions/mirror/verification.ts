@@ -1,4 +1,5 @@
 import type { Reason, Verify } from '../contract/event.ts';
+import type { Compares } from '../contract/newest.ts';
 import { anyMatches, type TagTest } from '../contract/selection.ts';
 
 /** Who says which existing tags are compared with the source. */
@@ -17,6 +18,22 @@ export function verificationOf(wishes: VerificationWishes): Verify {
   if (wishes.eventVerify !== undefined) return wishes.eventVerify;
   if (wishes.reason === 'requested') return 'all';
   return wishes.reason === 'resync' ? wishes.resyncVerify : wishes.verifyTags;
+}
+
+/** What a service says by its options. */
+export type VerificationSettings = Pick<VerificationWishes, 'verifyTags' | 'resyncVerify'>;
+
+/** What an event compares, by a service's options. Default: those of the options. */
+export function comparesBy(
+  settings: VerificationSettings = { verifyTags: 'mutable', resyncVerify: 'mutable' },
+): Compares {
+  return ({ reason, verify }) =>
+    verificationOf({
+      reason,
+      eventVerify: verify,
+      verifyTags: settings.verifyTags,
+      resyncVerify: settings.resyncVerify,
+    });
 }
 
 /**

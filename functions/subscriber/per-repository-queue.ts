@@ -1,6 +1,7 @@
 import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
-import { newestOf, objectKey } from '../contract/newest.ts';
+import { comparesEnough, newestOf, objectKey, type Compares } from '../contract/newest.ts';
 import { MirrorError } from '../errors.ts';
+import { comparesBy } from '../mirror/verification.ts';
 
 /** A whole-repository event that wants to be executed. */
 export interface Entrant<R> {
@@ -29,17 +30,22 @@ interface Waiting<R> extends Entrant<R> {
  * Lets one whole-repository event at a time work on a source and destination. Those that came while
  * another was executed wait; of the waiting ones of one object only the newest is executed, with the
  * strongest reason among them, and the others share its result. So does a waiting event of another
- * object that asks for the same (equal configuration) and has no stronger reason.
+ * object that asks for the same (equal configuration) and has no stronger reason and compares no more.
  *
  * What came after an execution began never shares it: it may be about a tag that was pushed since.
  */
 export class PerRepositoryQueue<R> {
   readonly #waiting = new Map<string, Waiting<R>[]>();
   readonly #clock: () => number;
+  readonly #compares: Compares;
 
-  /** @param clock milliseconds since 1970; an event's own time counts only until it arrives */
-  constructor(clock: () => number) {
+  /**
+   * @param clock milliseconds since 1970; an event's own time counts only until it arrives
+   * @param compares what an event has compared
+   */
+  constructor(clock: () => number, compares: Compares = comparesBy()) {
     this.#clock = clock;
+    this.#compares = compares;
   }
 
   /**
@@ -86,7 +92,7 @@ export class PerRepositoryQueue<R> {
         this.#waiting.delete(key);
         return;
       }
-      const { leader, event, followers } = groupOf(first, queue);
+      const { leader, event, followers } = groupOf(first, queue, this.#compares);
       const group = new Set([leader, ...followers]);
       this.#waiting.set(
         key,
@@ -107,6 +113,7 @@ export class PerRepositoryQueue<R> {
 function groupOf<R>(
   first: Waiting<R>,
   queue: readonly Waiting<R>[],
+  compares: Compares,
 ): {
   readonly leader: Waiting<R>;
   readonly event: MirrorEvent;
@@ -116,7 +123,7 @@ function groupOf<R>(
   const others = queue.filter(
     (waiting) => waiting !== first && objectKey(waiting.event) === object,
   );
-  const { newest: leader, event } = newestOf([first, ...others]);
+  const { newest: leader, event } = newestOf([first, ...others], compares);
   const { reason } = event.data;
   const digest = configurationDigest(event.data);
   const followers = queue.filter(
@@ -124,6 +131,7 @@ function groupOf<R>(
       waiting !== leader &&
       (objectKey(waiting.event) === object ||
         (configurationDigest(waiting.event.data) === digest &&
+          comparesEnough(compares(event.data), compares(waiting.event.data)) &&
           strongerReason(waiting.event.data.reason, reason) === reason)),
   );
   return { leader, event, followers };

@@ -8,6 +8,7 @@ import { traceFields } from '../telemetry/trace.ts';
 import { admit, type AdmissionRules } from './admission.ts';
 import { deadLetter } from './dead-letter.ts';
 import { decideAfterError, decideShared, Redelivery, type Decision } from './decision.ts';
+import { comparesBy, type VerificationSettings } from '../mirror/verification.ts';
 import { offloadOf, type OffloadTargets, type OffloadLimits } from './offload.ts';
 import { decodeDelivery, readDelivery, type Delivery } from './delivery.ts';
 import { deliveryDeadline, type DeliveryDeadline, type ProcessEnd } from './delivery-deadline.ts';
@@ -28,6 +29,8 @@ export interface SubscriberParts extends OffloadTargets {
   /** Project of the traces that log lines link to. */
   readonly projectId: string | undefined;
   readonly doWork: DoWork;
+  /** What events compare that do not say it. Default: that of the options. */
+  readonly verification?: VerificationSettings;
   readonly deadLetters?: Publisher | undefined;
   /** Writes and sends what was counted; awaited at the end of every event. Must not throw. */
   readonly flush: () => Promise<void>;
@@ -60,7 +63,10 @@ export interface Subscriber {
 
 /** A subscriber; one for the process, since deliveries of one repository take turns. */
 export function createSubscriber(parts: SubscriberParts): Subscriber {
-  const turns = new PerRepositoryQueue<Executed>(() => parts.timing.now());
+  const turns = new PerRepositoryQueue<Executed>(
+    () => parts.timing.now(),
+    comparesBy(parts.verification),
+  );
 
   return {
     handle: async (incoming, request) => {

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { defined } from '../../../functions/contract/fields.ts';
 import { newestOf, objectKey, type Arrival } from '../../../functions/contract/newest.ts';
-import type { MirrorRequest, Reason } from '../../../functions/contract/event.ts';
+import {
+  REASONS,
+  VERIFY,
+  type MirrorRequest,
+  type Reason,
+} from '../../../functions/contract/event.ts';
+import { comparesBy } from '../../../functions/mirror/verification.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 
 const MINUTE_MS = 60_000;
@@ -21,6 +28,8 @@ function arrival(
     arrivedAtMs: NOON_MS + arrivedMinute * MINUTE_MS,
   };
 }
+
+const compares = comparesBy();
 
 describe('newest of an object', () => {
   const cases: readonly (readonly [string, readonly [Arrival, ...Arrival[]], string])[] = [
@@ -58,15 +67,15 @@ describe('newest of an object', () => {
   ];
   for (const [name, arrivals, revision] of cases) {
     it(name, () => {
-      assert.equal(newestOf(arrivals).event.data.revision, revision);
+      assert.equal(newestOf(arrivals, compares).event.data.revision, revision);
     });
   }
 
   it('has the strongest reason of all', () => {
-    const { newest, event } = newestOf([
-      arrival('old', 1, 1, 'requested'),
-      arrival('new', 2, 2, 'changed'),
-    ]);
+    const { newest, event } = newestOf(
+      [arrival('old', 1, 1, 'requested'), arrival('new', 2, 2, 'changed')],
+      compares,
+    );
     assert.equal(event.data.reason, 'requested');
     assert.equal(newest.event.data.reason, 'changed');
   });
@@ -89,9 +98,38 @@ describe('newest of an object', () => {
         arrivedAtMs: NOON_MS + minute * MINUTE_MS,
       });
       const newest = at(newer, 2);
-      const { event } = newestOf(replaced === undefined ? [newest] : [newest, at(replaced, 1)]);
+      const { event } = newestOf(
+        replaced === undefined ? [newest] : [newest, at(replaced, 1)],
+        compares,
+      );
       assert.equal(event.data.verify, verify);
     });
+  }
+});
+
+describe('what stands for two events of an object', () => {
+  const ranks = ['none', 'mutable', 'all'];
+  const words = [undefined, ...VERIFY];
+  const wishes = REASONS.flatMap((reason) => words.map((verify) => defined({ reason, verify })));
+
+  for (const verifyTags of VERIFY) {
+    for (const resyncVerify of VERIFY) {
+      it(`compares what the one does that compares more (${verifyTags}, ${resyncVerify})`, () => {
+        const by = comparesBy({ verifyTags, resyncVerify });
+        const rank = (data: MirrorRequest): number => ranks.indexOf(by(data));
+        for (const older of wishes) {
+          for (const newer of wishes) {
+            const [one, two] = [older, newer].map((data, index) => ({
+              event: sampleEvent(data, new Date(NOON_MS + index).toISOString()),
+              arrivedAtMs: NOON_MS + index,
+            })) as [Arrival, Arrival];
+            const { event } = newestOf([one, two], by);
+            const most = Math.max(rank(one.event.data), rank(two.event.data));
+            assert.equal(rank(event.data), most, JSON.stringify([older, newer]));
+          }
+        }
+      });
+    }
   }
 });
 

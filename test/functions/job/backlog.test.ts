@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Backlog } from '../../../functions/job/backlog.ts';
+import { comparesBy } from '../../../functions/mirror/verification.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PUBLISHED_AT_MS } from './messages.ts';
 
@@ -53,6 +54,15 @@ describe('backlog', () => {
     const entry = backlog.take(any);
     assert.equal(entry?.event.data.revision, 'genuine');
     assert.deepEqual(entry.messages, [1, 2]);
+  });
+
+  it('compares what the service says that an event compares that says nothing', () => {
+    for (const resyncVerify of ['mutable', 'all'] as const) {
+      const backlog = new Backlog<number>(comparesBy({ verifyTags: 'mutable', resyncVerify }));
+      backlog.add(sampleEvent({ reason: 'resync' }), 1, PUBLISHED_AT_MS);
+      backlog.add(sampleEvent({ reason: 'requested', verify: 'none' }), 2, PUBLISHED_AT_MS);
+      assert.equal(backlog.take(any)?.event.data.verify, resyncVerify);
+    }
   });
 
   it('keeps every batch, and other objects apart', () => {

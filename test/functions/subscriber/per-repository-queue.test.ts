@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import type { Compares } from '../../../functions/contract/newest.ts';
+import { comparesBy } from '../../../functions/mirror/verification.ts';
 import {
   eventOf,
   type MirrorEvent,
@@ -31,12 +33,12 @@ function event(minute: number, data: Partial<MirrorRequest> = {}, uid = 'u-1'): 
 }
 
 /** Turns whose executions end when the test says so. */
-function rig(): {
+function rig(compares?: Compares): {
   enter: (event: MirrorEvent, signal?: AbortSignal, key?: string) => Promise<Turn<string>>;
   executed: string[];
   end: (error?: Error) => Promise<void>;
 } {
-  const turns = new PerRepositoryQueue<string>(() => Date.UTC(2026, 7, 11));
+  const turns = new PerRepositoryQueue<string>(() => Date.UTC(2026, 7, 11), compares);
   const executed: string[] = [];
   const open: ((error?: Error) => void)[] = [];
   return {
@@ -143,6 +145,21 @@ describe('repository turns', () => {
       results.map(({ result }) => result),
       ['3 resync', '3 resync', '3 resync', '5 requested', '6 changed'],
     );
+  });
+
+  it('shares with no other object what compares more than is done', async () => {
+    for (const resyncVerify of ['mutable', 'all'] as const) {
+      const { enter, executed, end } = rig(comparesBy({ verifyTags: 'mutable', resyncVerify }));
+      const all = [
+        enter(event(1)),
+        enter(event(2, {}, 'b')),
+        enter(event(3, { reason: 'resync' }, 'c')),
+      ];
+      for (const _turn of all) await end();
+      await Promise.all(all);
+      const apart = resyncVerify === 'all' ? ['3 resync'] : [];
+      assert.deepEqual(executed, ['1 changed', '2 changed', ...apart]);
+    }
   });
 
   it('never shares an execution that had begun before', async () => {
