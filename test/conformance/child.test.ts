@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { describe, it } from 'node:test';
 
 import { freePort, startChild, type Child, type LogLine } from '../stand-ins/child.ts';
@@ -20,6 +21,20 @@ async function untilDeath(
     });
   });
 }
+
+describe('freePort', () => {
+  it('keeps the port from the same call in other processes', async () => {
+    const port = await freePort();
+    const other = createSocket('udp4');
+    const outcome = Promise.withResolvers<unknown>();
+    other.once('error', outcome.resolve);
+    other.bind(port, '127.0.0.1', () => {
+      outcome.resolve('bound');
+    });
+    assert.equal(((await outcome.promise) as NodeJS.ErrnoException).code, 'EADDRINUSE');
+    other.close();
+  });
+});
 
 describe('startChild', () => {
   it('tells the exit code and the last lines of a child that ends by itself', async () => {

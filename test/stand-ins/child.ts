@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -183,13 +184,32 @@ function parseLine(raw: string): LogLine {
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 32_000;
 
-/** A port on 127.0.0.1 that nobody listens on now. Throws an Error when 50 tries found none. */
+/**
+ * A TCP port on 127.0.0.1 that nobody listens on now and that no other call gets while this process
+ * lives. Throws an Error when 50 tries found none.
+ */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 50; tries += 1) {
     const port = randomInt(LOWEST_PORT, HIGHEST_PORT);
-    if (await isFree(port)) return port;
+    if ((await isFree(port)) && (await isReserved(port))) return port;
   }
   throw new Error('no free port was found');
+}
+
+/**
+ * Holds the UDP port of the same number until this process ends: what starts a server and starts it
+ * again on the port that it had shares nothing but the system with others that look for one.
+ */
+function isReserved(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4').unref();
+    socket.once('error', () => {
+      resolve(false);
+    });
+    socket.bind(port, '127.0.0.1', () => {
+      resolve(true);
+    });
+  });
 }
 
 function isFree(port: number): Promise<boolean> {
