@@ -46,7 +46,7 @@ export interface RepublishCounts {
   /** Messages that did not match or could not be published; handed back at the end. */
   readonly handedBack: number;
   readonly failed: number;
-  /** Of those handed back: messages that would have matched, but were put aside since the run began. */
+  /** Of those handed back: messages that match, but were put aside since the run began or are copies. */
   readonly later: number;
 }
 
@@ -102,7 +102,7 @@ export class Republishing {
       this.#later += 1;
       this.#kept.push(message);
       logger.warning(
-        `message ${message.id} was put aside after this run began and is left`,
+        `message ${message.id} is left: put aside since this run began, or a copy of one that it republished`,
         lineFields(message),
       );
       return;
