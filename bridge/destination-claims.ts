@@ -38,8 +38,6 @@ type Writer = Pick<ImageRepository, 'uid' | 'settings' | 'scan'>;
 
 /** What stands for the image of a path that several images may have been written to: equal to none. */
 const SEVERAL = '';
-/** How long what is left of an event may be worked on, ms: Pub/Sub repeats it for 16 h, a job may run 24. */
-const MAX_WORK_MS = 24 * 3_600_000;
 /** Paths whose image is kept, longer than the claims to them: some 20 MB, and more than a registry has. */
 const MAX_PATHS = 100_000;
 
@@ -55,8 +53,8 @@ export class DestinationClaims {
   readonly #byUid = new Map<string, Claim>();
   /** Path → the image whose tags are there, as far as this replica has seen it, or {@link SEVERAL}. */
   readonly #written = new Map<string, string>();
-  /** Path → when its image was another last, ms of the caller's monotonic clock; few have one. */
-  readonly #turnedAtMs = new Map<string, number>();
+  /** Paths that more than one image may have been written to; few. */
+  readonly #shared = new Set<string>();
   readonly #layout: DestinationLayout;
 
   constructor(layout: DestinationLayout) {
@@ -111,17 +109,17 @@ export class DestinationClaims {
   }
 
   /** Notes that an object's events may be written to its path. */
-  mayWrite(writer: Writer, nowMs: number): void {
+  mayWrite(writer: Writer): void {
     if (this.isForeign(writer)) {
-      this.#note(this.#written, writer, SEVERAL);
-      this.#note(this.#turnedAtMs, writer, nowMs);
+      this.#note(writer, SEVERAL);
+      this.#shared.add(this.#writtenBy(writer));
     } else if (!this.#written.has(this.#writtenBy(writer))) this.hasCompared(writer);
   }
 
   /** Notes that an object's event has every tag at its path compared with the image's. */
   hasCompared(writer: Writer): void {
     const { image } = writer.scan ?? {};
-    if (image !== undefined) this.#note(this.#written, writer, image);
+    if (image !== undefined) this.#note(writer, image);
   }
 
   /** Whether there may be tags of another image at an object's path. */
@@ -130,10 +128,12 @@ export class DestinationClaims {
     return written !== undefined && written !== writer.scan?.image;
   }
 
-  /** Whether an object's path was another image's so lately that work of that may still write there. */
-  hasTurned(writer: Writer, nowMs: number): boolean {
-    const turnedAtMs = this.#turnedAtMs.get(this.#writtenBy(writer)) ?? -Infinity;
-    return nowMs - turnedAtMs < MAX_WORK_MS;
+  /**
+   * Whether an object's path has been another image's too: nothing says which of the tags there are whose,
+   * nor which of them the object's image will have one day.
+   */
+  isShared(writer: Writer): boolean {
+    return this.isForeign(writer) || this.#shared.has(this.#writtenBy(writer));
   }
 
   /** The uids of those that claim the path of an object for another image. */
@@ -194,13 +194,15 @@ export class DestinationClaims {
     return typeof path === 'string' ? path : '';
   }
 
-  #note<T>(places: Map<string, T>, writer: Writer, what: T): void {
+  #note(writer: Writer, image: string): void {
     const path = this.#writtenBy(writer);
     if (path === '') return;
-    places.delete(path);
-    places.set(path, what);
-    const [oldest] = places.keys();
-    if (places.size > MAX_PATHS && oldest !== undefined) places.delete(oldest);
+    this.#written.delete(path);
+    this.#written.set(path, image);
+    const [oldest] = this.#written.keys();
+    if (this.#written.size <= MAX_PATHS || oldest === undefined) return;
+    this.#written.delete(oldest);
+    this.#shared.delete(oldest);
   }
 
   /** Sets the claims to a path; the others are concerned only where its holder's image is another. */

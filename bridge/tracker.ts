@@ -175,7 +175,7 @@ export class Tracker implements WatchHandler, PublishObserver {
 
   /** What was on its way meanwhile may come after what its rivals sent: these have all compared again. */
   #mayHaveWritten(object: ImageRepository): void {
-    this.#claims.mayWrite(object, this.#options.now());
+    this.#claims.mayWrite(object);
     this.#decideAgain(this.#claims.rivalsOf(object));
   }
 
@@ -302,7 +302,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   #countsAsPublished(tracked: Tracked): PublishedState | undefined {
     const { object } = tracked;
     const taken = this.#options.queue.inFlight(object.uid);
-    if (tracked.publishable !== undefined) this.#claims.mayWrite(object, this.#options.now());
+    if (tracked.publishable !== undefined) this.#claims.mayWrite(object);
     const isForeign = this.#claims.isForeign(object);
     if (isForeign) {
       tracked.baseline ??= tracked.published;
@@ -354,9 +354,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   ): void {
     const nowMs = this.#options.now();
     const { object } = subject;
-    // What is left of another image's work may come after a first comparison.
-    const isLate = reason in REPEATS && this.#claims.hasTurned(object, nowMs);
-    const verify = isLate || this.#claims.isForeign(object) ? 'all' : undefined;
+    const verify = this.#claims.isShared(object) ? 'all' : undefined;
     this.#options.queue.offer({ subject, reason, verify, nowMs, ...more });
     this.#options.onOffer();
   }
