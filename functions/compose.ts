@@ -11,6 +11,7 @@ import { parseBackupTag } from './mirror/backup-tag.ts';
 import type { MirrorOptions } from './mirror/options.ts';
 import { platformsOf } from './mirror/platforms.ts';
 import { TagTurns } from './mirror/tag-turns.ts';
+import { comparesBy } from './mirror/verification.ts';
 import { readCertificates, requireDockerConfig } from './option-files.ts';
 import type { JsonCall } from './registry/json-call.ts';
 import {
@@ -228,12 +229,10 @@ function otlpOf(
   });
 }
 
-function handOffOf(
-  { job, jobThresholdBytes, runApiEndpoint }: SubscriberConfig,
-  api: JsonApi,
-): CloudRunJob | undefined {
+function handOffOf(config: SubscriberConfig, api: JsonApi): CloudRunJob | undefined {
+  const { job, jobThresholdBytes, runApiEndpoint } = config;
   if (job === undefined || jobThresholdBytes < 0) return undefined;
-  return cloudRunJob(api, runApiEndpoint, job);
+  return cloudRunJob(api, runApiEndpoint, job, comparesBy(config));
 }
 
 function registriesOf(

@@ -1,4 +1,3 @@
-import type { Reason } from '../contract/event.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { DestinationManifests } from './destination-manifests.ts';
 import type { DecidedStep } from './resolve-plan.ts';
@@ -15,16 +14,12 @@ import {
 
 /** What tells the indexes that lack children of platforms that are wanted now. */
 export interface IndexSearch extends PlatformContext {
-  readonly reason: Reason;
   /** Whether an existing tag is compared with the source by this event. */
   readonly verified: (tag: string) => boolean;
   readonly destination: DestinationRepository;
   readonly there: DestinationManifests;
   readonly signal: AbortSignal;
 }
-
-/** Reasons that ask what is there to be looked at again; a change of tags does not. */
-const LOOKING: readonly Reason[] = ['requested', 'resync', 'configured'];
 
 /**
  * Finds identical tags whose index came with fewer platforms than are wanted now: of the tags that the
@@ -36,9 +31,9 @@ export async function withIncompleteIndexes(
   steps: readonly DecidedStep[],
   search: IndexSearch,
 ): Promise<readonly DecidedStep[]> {
-  const { platforms, destination, pool, reason, verified } = search;
+  const { platforms, destination, pool, verified } = search;
   const mayBeSparse = platforms !== undefined && !pool.presence.wantsWholeIndexes(destination.host);
-  if (!mayBeSparse || !LOOKING.includes(reason)) return steps;
+  if (!mayBeSparse) return steps;
   const answers = new Map<string, Promise<IndexState>>();
   const changed = new Map<string, DecidedStep>();
   const identical = steps.flatMap((step) =>

@@ -319,7 +319,6 @@ class Mirroring {
     const platforms = { platforms: this.#platforms, destination, pool };
     const known = await withIncompleteIndexes(answered.steps, {
       ...platforms,
-      reason,
       verified: inquiry.policy.verified,
       there: new DestinationManifests(destination, destinationInventory, pool.presence),
       signal: this.#signal,

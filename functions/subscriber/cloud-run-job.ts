@@ -1,5 +1,6 @@
 import { decodeEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
+import { comparesEnough, type Compares } from '../contract/newest.ts';
 import { MirrorError, isMirrorError, printable } from '../errors.ts';
 
 /** Name of the job's variable that holds the event. */
@@ -66,15 +67,21 @@ export function readEventVariable(text: string): MirrorEvent {
  * Starts a job by the Cloud Run Admin API v2 (`jobs.run` with overrides; the caller needs
  * `roles/run.jobsExecutorWithOverrides`).
  * @param job `projects/P/locations/L/jobs/J`
+ * @param compares what the job has compared; it has the service's options
  */
-export function cloudRunJob(api: JsonApi, endpoint: string, job: string): CloudRunJob {
+export function cloudRunJob(
+  api: JsonApi,
+  endpoint: string,
+  job: string,
+  compares: Compares,
+): CloudRunJob {
   async function isCovered(event: MirrorEvent, signal: AbortSignal): Promise<boolean> {
     const url = new URL(`/v2/${job}/executions`, endpoint);
     // Newest first; what is older than the last hundred has long begun before this event.
     url.searchParams.set('pageSize', '100');
     const { status, body } = await api.call('GET', url, undefined, signal);
     if (status !== 200) throw refusal('list executions', status, body);
-    return executionsOf(body).some((execution) => covers(execution, event));
+    return executionsOf(body).some((execution) => covers(execution, event, compares));
   }
 
   return {
@@ -118,10 +125,14 @@ const CLOCK_MARGIN_MS = 5 * 60_000;
 
 /**
  * Whether an execution that has not ended does this event's work: begun after the event (it will
- * list the source after it), same image and configuration, no weaker reason, and all of the
- * event's tags where it has them.
+ * list the source after it), same image and configuration, no weaker reason, comparing no less, and all
+ * of the event's tags where it has them.
  */
-function covers({ createTime, completionTime, event }: Execution, wanted: MirrorEvent): boolean {
+function covers(
+  { createTime, completionTime, event }: Execution,
+  wanted: MirrorEvent,
+  compares: Compares,
+): boolean {
   if (completionTime !== undefined || event === undefined) return false;
   let given: MirrorEvent;
   try {
@@ -135,6 +146,7 @@ function covers({ createTime, completionTime, event }: Execution, wanted: Mirror
     given.data.image === wanted.data.image &&
     configurationDigest(given.data) === configurationDigest(wanted.data) &&
     strongerReason(reason, wanted.data.reason) === reason &&
+    comparesEnough(compares(given.data), compares(wanted.data)) &&
     coversTags(given.data.tags, wanted.data.tags)
   );
 }

@@ -154,7 +154,7 @@ class Handling {
     const { decision } = executed;
     try {
       if (decision.action === 'dead-letter') {
-        return { ...executed, decision: await this.#bury(decision) };
+        return { ...executed, decision: await this.#bury(decision, event) };
       }
       if (decision.action === 'continue' && bulk !== undefined) {
         await publishAll(bulk, continuationsOf(event, decision.tags, limits.batchTags));
@@ -173,13 +173,22 @@ class Handling {
     }
   }
 
-  async #bury(decision: Extract<Decision, { action: 'dead-letter' }>): Promise<Decision> {
+  async #bury(
+    decision: Extract<Decision, { action: 'dead-letter' }>,
+    event: MirrorEvent,
+  ): Promise<Decision> {
     const { fault } = decision;
-    const message =
-      fault.code === 'CONTINUATIONS_EXHAUSTED' ? beginning(this.#event) : this.#delivery;
+    const message = this.#buriedAs(fault, event);
     return (await bury(message, fault, this.#parts))
       ? decision
       : { action: 'retry', reason: 'NoDeadLetterTopic' };
+  }
+
+  /** The message as it came, unless it stood for others too: they are acknowledged with it. */
+  #buriedAs({ code }: MirrorError, event: MirrorEvent): EncodedEvent {
+    if (code === 'CONTINUATIONS_EXHAUSTED') return beginning(event);
+    const isAsItCame = event === this.#event || code === 'EVENT_TOO_LARGE';
+    return isAsItCame ? this.#delivery : encodeEvent(event);
   }
 
   #conclude(executed: Executed, shared: boolean): void {

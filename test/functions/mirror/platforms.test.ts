@@ -429,13 +429,30 @@ describe('a change of PLATFORMS', () => {
     assert.equal(arrived(rig, index), 20);
   });
 
-  it('costs an event that a changed tag brought nothing', async () => {
+  it('costs nothing where the tag is not compared', async () => {
     const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN));
-    await widened(rig, index, 'changed', ...AMD64_ARM64);
+    rig.source.tag('v1', index);
+    await rig.mirror({}, options('linux/amd64'));
+    const later = sparseLater(rig);
+    await later.mirror({}, { options: { ...TWO.options, mutableTags: '' } });
     assert.equal(rig.destination.count('destination getManifest'), 0);
     assert.equal(arrived(rig, index), 1);
   });
+
+  // Any of them may stand for the event that told of the change.
+  for (const reason of ['initial', 'changed', 'follow-up', 'configured', 'resync'] as const) {
+    it(`brings what is missing of a tag that ${reason} compares`, async () => {
+      const rig = sparseRig();
+      const index = platformIndex(childrenFor(TEN));
+      rig.source.tag('v1', index);
+      await rig.mirror({}, options('linux/amd64'));
+      const two = { ...TWO.options, mutableTags: '^v1$' };
+      const report = await sparseLater(rig).mirror({ reason }, { options: two });
+      assert.deepEqual(came(report), ['copied', 'PlatformsMissing', 8]);
+      assert.equal(arrived(rig, index), 2);
+    });
+  }
 
   it('brings what is missing when another tag gets the same index', async () => {
     const rig = sparseRig();

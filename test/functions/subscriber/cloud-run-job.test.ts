@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../../functions/errors.ts';
+import { comparesBy } from '../../../functions/mirror/verification.ts';
 import {
   eventVariable,
   cloudRunJob,
@@ -15,6 +16,7 @@ const MAX_EVENT_BYTES = 16 * 1024;
 
 const JOB = 'projects/acme/locations/europe-west1/jobs/mirror';
 const signal = new AbortController().signal;
+const compares = comparesBy({ verifyTags: 'all', resyncVerify: 'mutable' });
 
 interface Call {
   readonly method: string;
@@ -57,7 +59,7 @@ describe('hand-off', () => {
     const { port, calls } = api([]);
     const event = sampleEvent({ tags: ['1.0'] });
     assert.equal(
-      await cloudRunJob(port, 'https://run.example', JOB).start(event, signal),
+      await cloudRunJob(port, 'https://run.example', JOB, compares).start(event, signal),
       'started',
     );
     assert.deepEqual(
@@ -98,12 +100,17 @@ describe('hand-off', () => {
     ['another selection', [execution(sampleEvent({ selection: { latest: 3 } }))], false],
     ['another destination', [execution(sampleEvent({ destination: 'x' }))], false],
     ['only some of its tags', [execution(sampleEvent({ tags: ['1.0'] }))], false],
+    ['a stronger reason that compares less', [execution(sampleEvent({ reason: 'resync' }))], false],
+    ['its wish to compare less', [execution(sampleEvent({ verify: 'mutable' }))], false],
     ['a malformed event', [execution(event, { template: {} }), { createTime: 7 }], false],
   ];
   for (const [name, executions, covered] of covering) {
     it(`is ${covered ? '' : 'not '}covered by ${name}`, async () => {
       const { port, calls } = api(executions);
-      const result = await cloudRunJob(port, 'https://run.example', JOB).start(event, signal);
+      const result = await cloudRunJob(port, 'https://run.example', JOB, compares).start(
+        event,
+        signal,
+      );
       assert.equal(result, covered ? 'covered' : 'started');
       assert.equal(calls.length, covered ? 1 : 2);
     });
@@ -111,7 +118,7 @@ describe('hand-off', () => {
 
   it('is covered by a run of at least its tags', async () => {
     const running = execution(sampleEvent({ tags: ['1.0', '1.1', '1.2'] }));
-    const handOff = cloudRunJob(api([running]).port, 'https://run.example', JOB);
+    const handOff = cloudRunJob(api([running]).port, 'https://run.example', JOB, compares);
     assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '1.2'] }), signal), 'covered');
     assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '2.0'] }), signal), 'started');
   });
@@ -121,7 +128,10 @@ describe('hand-off', () => {
     const tags = Array.from({ length: 200 }, (_, n) => `${n}`.padStart(100, 'x'));
     const large = sampleEvent({ tags });
     assert.ok(eventVariable(large).length > MAX_EVENT_BYTES);
-    assert.equal(await cloudRunJob(port, 'https://x', JOB).start(large, signal), 'too-large');
+    assert.equal(
+      await cloudRunJob(port, 'https://x', JOB, compares).start(large, signal),
+      'too-large',
+    );
     assert.deepEqual(calls, []);
   });
 
@@ -130,7 +140,7 @@ describe('hand-off', () => {
     assert.equal(
       (
         await rejection(
-          cloudRunJob(refusing.port, 'https://x', JOB).start(event, signal),
+          cloudRunJob(refusing.port, 'https://x', JOB, compares).start(event, signal),
           'HAND_OFF_FAILED',
         )
       ).status,
@@ -140,7 +150,7 @@ describe('hand-off', () => {
       call: async () => Promise.reject(new MirrorError('NETWORK', 'gone')),
     };
     await rejection(
-      cloudRunJob(unreachable, 'https://x', JOB).start(event, signal),
+      cloudRunJob(unreachable, 'https://x', JOB, compares).start(event, signal),
       'HAND_OFF_FAILED',
     );
   });

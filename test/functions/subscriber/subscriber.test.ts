@@ -267,6 +267,28 @@ describe('subscriber', () => {
     );
   });
 
+  it('puts aside for all that shared it what was executed, as strong as the strongest', async () => {
+    const open = Promise.withResolvers<undefined>();
+    const { push, letters, works } = rig(async () => {
+      await open.promise;
+      if (works.length > 1) throw new MirrorError('EVENT_INVALID', 'x', { field: 'data.image' });
+      return sampleReport();
+    });
+    const pushed = [
+      push(sampleEvent()),
+      push(sampleEvent({ reason: 'requested' }, '2026-08-10T09:01:00Z')),
+      push(sampleEvent({}, '2026-08-10T09:02:00Z')),
+    ];
+    await new Promise(setImmediate);
+    open.resolve(undefined);
+    assert.deepEqual(await Promise.all(pushed), ['ack', 'ack', 'ack']);
+    const left = letters.map((letter) => decodeEvent(receivedEvent(letter)));
+    assert.deepEqual(
+      left.map(({ time, data }) => [time, data.reason]),
+      [['2026-08-10T09:02:00.000Z', 'requested']],
+    );
+  });
+
   it('executes batches side by side', async () => {
     let [running, most] = [0, 0];
     const { push } = rig(async () => {
