@@ -1,3 +1,4 @@
+import { isMirrorError, type MirrorError } from '../errors.ts';
 import { RecentMap } from '../recent-map.ts';
 import type { Clock, DestinationRepository, SourceRepository } from './ports.ts';
 
@@ -24,9 +25,9 @@ export class PresenceCache {
   readonly #manifests = new Map<string, Map<string, number>>();
   /** Whether a host keeps the list of referrers itself (header `OCI-Subject`). */
   readonly #acknowledging = new RecentMap<string, boolean>(MAX_NAMES);
-  /** When a host was seen to have no lists under referrers tags. */
+  /** When a host, or one repository of it, was seen to have no lists under referrers tags. */
   readonly #refusingTags = new RecentMap<string, number>(MAX_NAMES);
-  /** Hosts that have answered under a referrers tag as they should. */
+  /** Hosts and repositories that have answered under a referrers tag as they should. */
   readonly #answeringTags = new RecentMap<string, true>(MAX_NAMES);
   /** Hosts that have answered there with a server error, once. */
   readonly #brokenTags = new RecentMap<string, true>(MAX_NAMES);
@@ -147,29 +148,33 @@ export class PresenceCache {
     return this.#acknowledging.get(host);
   }
 
-  /** Whether a host has no lists under referrers tags, as it answered to one of them. */
-  refusesReferrersTags(host: string): boolean {
-    const atMs = this.#refusingTags.get(host);
-    return atMs !== undefined && this.#isFresh(atMs);
+  /** Whether a repository has no lists under referrers tags, as it or its host answered to one of them. */
+  refusesReferrersTags({ host, name }: DestinationRepository): boolean {
+    return [host, name].some((place) => {
+      const atMs = this.#refusingTags.get(place);
+      return atMs !== undefined && this.#isFresh(atMs);
+    });
   }
 
-  /** A host answered as it should under a referrers tag: whatever else it answers from now on will pass. */
-  setAnswersReferrersTags(host: string): void {
-    this.#answeringTags.set(host, true);
+  /** A repository answered as it should under a referrers tag: whatever else it or its host answers will pass. */
+  setAnswersReferrersTags({ host, name }: DestinationRepository): void {
+    for (const place of [host, name]) this.#answeringTags.set(place, true);
     this.#brokenTags.delete(host);
   }
 
   /**
-   * A host answered strangely under a referrers tag. A server error is believed the second time.
-   * @returns whether the host is taken for one without such lists from now on
+   * A repository answered strangely under a referrers tag. A right is one to the repository; all else is its
+   * host's way. A server error is believed the second time.
+   * @returns whether it is taken for one without such lists from now on
    */
-  refusedReferrersTag(host: string, serverError: boolean): boolean {
-    if (this.#answeringTags.has(host)) return false;
-    if (serverError && !this.#brokenTags.has(host)) {
+  refusedReferrersTag({ host, name }: DestinationRepository, fault: MirrorError): boolean {
+    const place = isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED') ? name : host;
+    if (this.#answeringTags.has(place)) return false;
+    if (isMirrorError(fault, 'SERVER_ERROR') && !this.#brokenTags.has(host)) {
       this.#brokenTags.set(host, true);
       return false;
     }
-    this.#refusingTags.set(host, this.#clock());
+    this.#refusingTags.set(place, this.#clock());
     return true;
   }
 

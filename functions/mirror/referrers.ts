@@ -381,24 +381,23 @@ const STRANGE: readonly ErrorCode[] = [
 
 /**
  * Reads the list under a subject's referrers tag at the destination. Some registries answer the image
- * itself there, refuse the question, or send its reader to a page: such a host has no such lists, which is
- * remembered for it.
+ * itself there, refuse the question, or send its reader to a page: there are no such lists then, which is
+ * remembered for the host, and of a refusal for the repository.
  */
 async function readFallback(
   tag: string,
   { destination, pool, signal }: CopyContext,
 ): Promise<readonly IndexEntry[] | 'absent' | 'strange'> {
   const { presence } = pool;
-  if (presence.refusesReferrersTags(destination.host)) return 'strange';
+  if (presence.refusesReferrersTags(destination)) return 'strange';
   try {
     const index = await destination.getManifest(tag, signal);
     const entries = index === undefined ? 'absent' : entriesOf(index);
-    presence.setAnswersReferrersTags(destination.host);
+    presence.setAnswersReferrersTags(destination);
     return entries;
   } catch (error) {
     if (!isMirrorError(error, ...STRANGE)) throw error;
-    if (!presence.refusedReferrersTag(destination.host, isMirrorError(error, 'SERVER_ERROR')))
-      throw error;
+    if (!presence.refusedReferrersTag(destination, error)) throw error;
     return 'strange';
   }
 }

@@ -39,7 +39,7 @@ export function locationOf(host: string, standIn: string | undefined): string | 
 /**
  * Tag → digest of a whole package, from the method `projects.locations.repositories.packages.tags.list`, which
  * knows no limit of 10,000.
- * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered, and where there is no
+ * @returns undefined where the API is closed to us (404, 403, disabled), which is remembered for the repository, and where there is no
  *   identity of Google's to ask as, such as beside an account of a docker config
  * @throws MirrorError `LIST_TOO_LARGE` over {@link MAX_PAGES}, and those of the call
  */
@@ -50,7 +50,7 @@ export async function listTagDigests(
   memory: HostCapabilities,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string> | undefined> {
-  if (memory.tagApiRefused) return undefined;
+  if (memory.tagApiRefused.has(repository.path)) return undefined;
   const [project = '', name = '', ...image] = repository.path.split('/');
   const packageName = encodeURIComponent(image.join('/'));
   const base = `${api.baseUrl}/v1/projects/${project}/locations/${location}/repositories/${name}/packages/${packageName}/tags?pageSize=${PAGE_SIZE}`;
@@ -66,15 +66,15 @@ export async function listTagDigests(
       throw located(toMirrorError(error, 'list tags'), LIST_TAGS, new URL(url));
     });
     if (answer.status !== 200) {
-      memory.tagApiRefused = [403, 404].includes(answer.status);
+      if ([403, 404].includes(answer.status)) memory.tagApiRefused.set(repository.path, true);
       return undefined;
     }
     const fields = answer.body as Readonly<Record<string, unknown>> | null | undefined;
     const tags = readTags(fields);
     // No list, or one with entries that say nothing: absences would be believed for nothing.
-    if (fields === null || fields === undefined || tags === undefined) return undefined;
+    if (tags === undefined) return undefined;
     for (const [tag, digest] of tags) found.set(tag, digest);
-    const next = fields['nextPageToken'];
+    const next = fields?.['nextPageToken'];
     if (typeof next !== 'string' || next === '' || next === pageToken) return found;
     // guard: tag-api-pages
     if (page >= MAX_PAGES)

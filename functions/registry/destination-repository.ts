@@ -43,6 +43,8 @@ export function destinationRepository(parts: DestinationParts): DestinationRepos
     async listsReferrer(subject, referrer, signal) {
       if (memory.listsReferrers !== undefined) return memory.listsReferrers;
       const answer = await listReferrers(target, subject, timing.now, signal);
+      // It says nothing of the host's other repositories.
+      if (answer === 'refused') return false;
       memory.listsReferrers =
         typeof answer !== 'string' && answer.some(({ digest }) => digest === referrer);
       return memory.listsReferrers;

@@ -11,7 +11,7 @@ export interface ReferrersFailure {
 
 /** Pairs of repositories of a host that are remembered; the longest unused is asked anew. */
 const MAX_REFUSED_PAIRS = 1000;
-/** Repositories of a host in which HEAD is known to work; the longest unused is learnt anew. */
+/** Repositories of a host of which one thing is known; the longest unused is learnt anew. */
 const MAX_KNOWN_REPOSITORIES = 10_000;
 
 /** What a process has learnt about one registry host, and keeps. */
@@ -20,7 +20,7 @@ export interface HostCapabilities {
   mountProven: boolean;
   /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
   mountRefused: boolean;
-  /** Pairs of repositories between which it refuses to be asked for mounts. */
+  /** Pairs of repositories between which it refuses to be asked for mounts; of one with itself, for want of a right. */
   readonly mountsRefused: RecentMap<string, true>;
   /** A small blob that came with its POST was not taken: from then on it is a POST and a PUT. */
   singlePostRefused: boolean;
@@ -50,8 +50,8 @@ export interface HostCapabilities {
   listsReferrers: boolean | undefined;
   /** The host refuses to be asked for a page size. */
   pageSizeRefused: boolean;
-  /** The tag list of the registry's own API is closed to us. */
-  tagApiRefused: boolean;
+  /** Repositories, by path, whose tag list of the registry's own API is closed to us: IAM opens them one by one. */
+  readonly tagApiRefused: RecentMap<string, true>;
   /** Blobs whose resumed download came to wrong bytes: read in one piece or not at all. */
   readonly rangeRefused: Set<string>;
 }
@@ -73,7 +73,7 @@ export function newHostMemory(): HostCapabilities {
     referrersFailures: new Map(),
     listsReferrers: undefined,
     pageSizeRefused: false,
-    tagApiRefused: false,
+    tagApiRefused: new RecentMap(MAX_KNOWN_REPOSITORIES),
     rangeRefused: new Set(),
   };
 }

@@ -108,9 +108,8 @@ class BlobUpload {
     const { memory } = this.#parts;
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
-    return other === undefined
-      ? !memory.mountRefused
-      : !memory.mountsRefused.has(this.#pair(other));
+    if (other === undefined && memory.mountRefused) return false;
+    return !memory.mountsRefused.has(this.#pair(other));
   }
 
   /** Where to mount from; undefined: nowhere else than the repository itself. */
@@ -120,8 +119,9 @@ class BlobUpload {
     return itself ? undefined : mountFrom;
   }
 
-  #pair({ origin, path }: MountSource): string {
-    return `${origin ?? ''} ${path} ${this.#parts.target.path}`;
+  #pair(from: MountSource | undefined): string {
+    const { path: own } = this.#parts.target;
+    return `${from?.origin ?? ''} ${from?.path ?? own} ${own}`;
   }
 
   /** Asks for a mount; a pair of repositories that is refused is asked plainly, from then on. */
@@ -136,7 +136,7 @@ class BlobUpload {
       if (isKnownToMount || this.#signal.aborted) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
       if (other !== undefined && isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN'))
-        return { kind: 'mount-refused' } as const;
+        return { kind: 'mount-denied' } as const;
       // A registry that was not made for it may fail at it, and not be down.
       if (isMirrorError(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
         return { kind: 'mount-failed' } as const;
@@ -150,8 +150,9 @@ class BlobUpload {
     if (await this.#isThere()) return 'present';
     if (started.kind === 'session') return started.location;
     const location = await this.#begin();
-    if (other === undefined) memory.mountRefused = true;
-    else if (started.kind === 'mount-refused') memory.mountsRefused.set(this.#pair(other), true);
+    const isOfHost = other === undefined && started.kind !== 'mount-denied';
+    if (isOfHost) memory.mountRefused = true;
+    else if (started.kind !== 'mount-failed') memory.mountsRefused.set(this.#pair(other), true);
     return location;
   }
 
@@ -215,8 +216,9 @@ class BlobUpload {
       onBytes?.(sizeBytes);
       return;
     }
-    memory.singlePostRefused = true;
     const location = begun ?? (await this.#begin());
+    // What is refused a session too says nothing of the host.
+    memory.singlePostRefused = true;
     // Of a small blob it is not asked whether it is there.
     if (location === 'present') return;
     await this.#finish(location, { stream: Readable.from([bytes]), sizeBytes, onBytes });
@@ -363,8 +365,8 @@ interface Mount {
 type MountAnswer =
   | { readonly kind: 'mounted' }
   | { readonly kind: 'session'; readonly location: NextHop }
-  /** It refuses to be asked for one. */
-  | { readonly kind: 'mount-refused' };
+  /** It refuses to be asked for one, of anybody or for want of a right. */
+  | { readonly kind: 'mount-refused' | 'mount-denied' };
 
 /** Asks for a mount (OCI Distribution 1.1, "Mounting a blob from another repository"). */
 async function startMount(
@@ -381,6 +383,7 @@ async function startMount(
   const mountFrom = origin === undefined ? other?.path : undefined;
   const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
   if (answer.status === 201) return { kind: 'mounted' };
+  if (answer.status === 401 || answer.status === 403) return { kind: 'mount-denied' };
   if (isRefusal(answer.status)) return { kind: 'mount-refused' };
   const location = sessionOf(target, answer);
   if (location === undefined) throw failure(answer, asked(target, 'start upload'));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { PresenceCache, pathOf } from '../../../functions/mirror/presence-cache.ts';
 import { FakeDestination, FakeSource } from './fakes.ts';
 
@@ -121,21 +122,36 @@ describe('PresenceCache', () => {
     );
   });
 
-  it('believes for a while that a host has no lists under tags: at a refusal, or two errors', () => {
+  it('believes for a while that a host has no lists under tags: at a page, or two errors', () => {
     let nowMs = 0;
     const presence = new PresenceCache(() => nowMs);
-    assert.equal(presence.refusedReferrersTag('a', true), false);
-    assert.equal(presence.refusesReferrersTags('a'), false);
-    assert.equal(presence.refusedReferrersTag('a', true), true);
-    assert.equal(presence.refusedReferrersTag('b', false), true);
-    assert.deepEqual(
-      ['a', 'b', 'c'].map((host) => presence.refusesReferrersTags(host)),
-      [true, true, false],
-    );
-    presence.setAnswersReferrersTags('c');
-    assert.equal(presence.refusedReferrersTag('c', false), false);
+    const refused = (there: FakeDestination, code: ErrorCode): boolean =>
+      presence.refusedReferrersTag(there, new MirrorError(code, 'strange'));
+    const refusing = (): readonly boolean[] =>
+      [one, two, far].map((there) => presence.refusesReferrersTags(there));
+    assert.equal(refused(one, 'SERVER_ERROR'), false);
+    assert.deepEqual(refusing(), [false, false, false]);
+    assert.equal(refused(two, 'SERVER_ERROR'), true);
+    assert.deepEqual(refusing(), [true, true, false]);
     nowMs = BELIEVED_MS;
-    assert.equal(presence.refusesReferrersTags('a'), false);
+    assert.deepEqual(refusing(), [false, false, false]);
+    presence.setAnswersReferrersTags(one);
+    assert.equal(refused(two, 'RESPONSE_INVALID'), false);
+    assert.equal(refused(far, 'RESPONSE_INVALID'), true);
+    assert.deepEqual(refusing(), [false, false, true]);
+  });
+
+  it('believes of one repository alone that its account may not read lists under tags', () => {
+    const presence = new PresenceCache(() => 0);
+    presence.setAnswersReferrersTags(one);
+    for (const code of ['FORBIDDEN', 'UNAUTHORIZED'] as const) {
+      const refused = [one, two].map((there) =>
+        presence.refusedReferrersTag(there, new MirrorError(code, 'no right')),
+      );
+      assert.deepEqual(refused, [false, true]);
+    }
+    const refusing = [one, two].map((there) => presence.refusesReferrersTags(there));
+    assert.deepEqual(refusing, [false, true]);
   });
 
   it('remembers who keeps lists of referrers', () => {

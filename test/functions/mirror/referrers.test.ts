@@ -5,7 +5,7 @@ import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
-import { failing, type FakeSource } from './fakes.ts';
+import { failing, FakeDestination, FakeHost, type FakeSource } from './fakes.ts';
 import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
@@ -588,8 +588,12 @@ describe('the fallback index at a destination that keeps no list', () => {
     'REDIRECT_REFUSED',
     'RESPONSE_INVALID',
   ] as const) {
-    it(`is left out at a host that answers its tag with ${code}: no image fails, and it is learnt once`, async () => {
+    const isRight = code === 'FORBIDDEN' || code === 'UNAUTHORIZED';
+    const place = isRight ? 'repository' : 'host';
+    it(`is left out at a ${place} that answers its tag with ${code}: no image fails, and it is learnt once`, async () => {
       const rig = new Rig();
+      const host = new FakeHost();
+      rig.destination = new FakeDestination('virtual/app', 'registry.example', host);
       const other = imageWith('another', 1);
       rig.source.tag('v1', image).tag('v2', other);
       refer(rig.source, image, referrer('sbom'));
@@ -603,6 +607,9 @@ describe('the fallback index at a destination that keeps no list', () => {
       const more = await rig.mirror({ reason: 'requested' }, ON);
       assert.equal(recordOf(more, referrersTag(digest)).reason, 'ReferrersTagRefused');
       assert.ok(rig.destination.count('destination getManifest sha256-') <= 2);
+      rig.use(rig.source, new FakeDestination('local/app', 'registry.example', host));
+      await rig.mirror({}, ON);
+      assert.equal(fallbackOf(digest, rig).length, isRight ? 1 : 0);
     });
   }
 

@@ -101,17 +101,22 @@ describe('Artifact Registry’s API', () => {
     await rejection(listTagDigests(broken, NAME, 'europe', newHostMemory(), NEVER), 'NETWORK');
   });
 
-  it('asks no more where it is closed to us, and again where it only failed', async () => {
+  it('asks no more of a repository where it is closed to us, and again where it only failed', async () => {
     const closed = newHostMemory();
-    const one = api([{ status: 403, body: undefined }]);
+    const one = api([
+      { status: 403, body: undefined },
+      { status: 200, body: {} },
+    ]);
     assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
     assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
     assert.equal(one.asked.length, 1);
+    const other = { ...NAME, path: 'p/opened/org/app' };
+    assert.equal((await listTagDigests(one, other, 'europe', closed, NEVER))?.size, 0);
     const failed = newHostMemory();
-    const other = api([]);
-    await listTagDigests(other, NAME, 'europe', failed, NEVER);
-    await listTagDigests(other, NAME, 'europe', failed, NEVER);
-    assert.equal(other.asked.length, 2);
+    const broken = api([]);
+    await listTagDigests(broken, NAME, 'europe', failed, NEVER);
+    await listTagDigests(broken, NAME, 'europe', failed, NEVER);
+    assert.equal(broken.asked.length, 2);
   });
 
   it('takes what is no list of theirs for no answer, and an empty object for an empty page', async () => {

@@ -199,6 +199,30 @@ describe('destination repository', () => {
     });
   });
 
+  it('learns for one repository alone that its account may not mount there, or push', async (t) => {
+    const { to, registries, one } = await plain(t, { singlePost: 'honoured' });
+    const denied = (path: RegExp): void => {
+      const errors = [{ code: 'DENIED', message: 'no' }];
+      to.faults.add({ path, times: Infinity, effect: { kind: 'answer', status: 403, errors } });
+    };
+    const closed = at(registries, to.host, 'p/closed/app');
+    const push = (there: DestinationRepository, text: string): Promise<string> =>
+      there.uploadBlob(blob(text), opening(blob(text)).open, {}, NEVER);
+    denied(/mount=/);
+    assert.equal(await push(closed, 'one'), 'uploaded');
+    denied(/closed/);
+    await rejection(push(closed, 'two'), 'FORBIDDEN');
+    to.counter.reset();
+    assert.equal(await push(one, 'one'), 'uploaded');
+    assert.equal(await push(one, 'two'), 'uploaded');
+    assert.deepEqual(to.counter.summary, {
+      'POST upload 403': 1,
+      'POST upload 202': 1,
+      'PUT upload 201': 1,
+      'POST upload 201': 1,
+    });
+  });
+
   for (const status of [400, 401, 403, 404]) {
     it(`asks a pair of repositories plainly from the ${status} on that refuses a mount`, async (t) => {
       const { to, one } = await plain(t);

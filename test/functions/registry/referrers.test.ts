@@ -337,6 +337,21 @@ describe('referrers', () => {
     }
   });
 
+  it('looks at the next repository whether a host lists, where one refuses to say', async (t) => {
+    const listed = referrer('one') as { readonly digest: string };
+    const at = await serve(t, ({ url = '' }, response) => {
+      if (url.includes('closed')) response.writeHead(403).end();
+      else response.writeHead(200, { 'content-type': OCI_INDEX }).end(index([listed]));
+    });
+    const registries = open(t, [at.host]);
+    const lists = async (path: string): Promise<boolean> =>
+      registries
+        .destination({ host: at.host, path }, { insecure: true })
+        .listsReferrer(SUBJECT, listed.digest, NEVER);
+    assert.equal(await lists('org/closed'), false);
+    assert.equal(await lists('org/app'), true);
+  });
+
   it('guard referrer-count: refuses more than 1,000', async (t) => {
     let page = 0;
     const at = await serve(t, (_request, response) => {
