@@ -195,7 +195,8 @@ async function backUp(
     if (isMirrorError(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
     // It is there from an earlier time, in a repository whose tags do not move.
     if (!isMirrorError(error, 'TAG_IMMUTABLE')) throw error;
-    if ((await destination.headManifest(tag, signal))?.digest !== digest) throw error;
+    const head = await destination.headManifest(tag, signal).catch(unseenIfForbidden);
+    if (head?.digest !== digest) throw error;
   }
   return { digest, tag };
 }
@@ -360,7 +361,7 @@ async function immutable(
   { destination, signal }: CopyContext,
 ): Promise<TagEnding> {
   // It is there, whatever a HEAD says.
-  const head = await destination.headManifest(tag, signal, true);
+  const head = await destination.headManifest(tag, signal, true).catch(unseenIfForbidden);
   if (head === undefined) throw fault;
   if (head.digest === node.digest) return identical(node);
   return {

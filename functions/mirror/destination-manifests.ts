@@ -6,7 +6,8 @@ import type { DestinationRepository } from './ports.ts';
 /**
  * Takes a 403 to a question for a manifest for "not known to be there": some answer it for what is not there
  * (Artifactory's virtual repositories, accounts that may push and not read). The push tells whether the
- * repository is closed. A 401 stays one: the credentials are wrong.
+ * repository is closed. A 401 stays one: the credentials are wrong. So does a page under 403, which is no
+ * `FORBIDDEN`: any firewall says it.
  * @throws every other fault
  */
 export function unseenIfForbidden(error: unknown): undefined {

@@ -141,9 +141,9 @@ function isOpen(step: Step | DecidedStep): step is OpenStep {
   return step.action === 'ask';
 }
 
-/** Whether an answer may be that of a repository that is closed as a whole. */
+/** Whether an answer may be that of a repository that is closed as a whole, perhaps by a page in its place. */
 function isClosed(fault: MirrorError | undefined): fault is MirrorError {
-  return isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
+  return fault?.status === 403 || isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
 }
 
 /** The empty descriptor's blob (OCI Image 1.1, "Guidance for an Empty Descriptor"): it is in many repositories. */

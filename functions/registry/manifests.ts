@@ -13,7 +13,13 @@ import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
 import { failure, isRefusal, judged, type Answer, type Asked } from './failure.ts';
-import { announcedDigest, announcesOther, isPage, requireNoPage } from './registry-form.ts';
+import {
+  announcedDigest,
+  announcesOther,
+  isBarePage,
+  isPage,
+  requireNoPage,
+} from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 export type { Target } from './repository.ts';
@@ -120,7 +126,7 @@ async function readHead(target: Target, reference: string, signal: AbortSignal):
  * Reads a manifest (OCI Distribution 1.1, "Pulling manifests"). The digest is computed over the
  * bytes; the digest that was asked for, or of a tag the one that is announced, must be it.
  * @returns undefined where it is not there
- * @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers, `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
+ * @throws MirrorError `DIGEST_MISMATCH`, `RESPONSE_INVALID` where nobody but a proxy answers (404, a page of 403), `MANIFEST_TOO_LARGE`, and those of {@link parseManifest}
  */
 export async function getManifest(
   target: Target,
@@ -138,7 +144,15 @@ export async function getManifest(
     await requireAbsence(target, answer, asked(target, 'get manifest'), again, signal);
     return { manifest: undefined, answer };
   }
-  if (answer.status !== 200) throw failure(answer, asked(target, 'get manifest'));
+  if (answer.status !== 200) {
+    // A 403 may be believed for absence: the registry says it, no firewall or proxy before it.
+    const isAnyones = answer.status === 403 && isBarePage(answer);
+    throw failure(
+      answer,
+      asked(target, 'get manifest'),
+      isAnyones ? 'RESPONSE_INVALID' : undefined,
+    );
+  }
   try {
     const manifest = judged(answer, asked(target, 'get manifest'), () =>
       readManifest(target, reference, answer),

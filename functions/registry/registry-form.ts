@@ -55,6 +55,11 @@ export function hasRegistryForm(answer: Answer): boolean {
   return parseErrorBody(answer.body).codes.length > 0 || (namesApi(answer) && !isPage(answer));
 }
 
+/** Whether a refusal is a page for people, in which no registry says anything; an empty body may be any registry's. */
+export function isBarePage(answer: Answer): boolean {
+  return isPage(answer) && answer.body.length > 0 && !hasRegistryForm(answer);
+}
+
 /** Whether it is the registry that says what is at its API's root, and no proxy without a backend. */
 export function isRootsWord(answer: Answer): boolean {
   if (answer.status === 401 || hasRegistryForm(answer)) return true;

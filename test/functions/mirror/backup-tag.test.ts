@@ -93,13 +93,20 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     const rig = new Rig();
     rig.source.tag('latest', fresh);
     rig.destination.tag('latest', old);
-    rig.destination.before.push(failing(`destination putManifest ${OLD_BACKUP}`, 'SERVER_ERROR'));
-    const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
-    assert.deepEqual(
-      [record.outcome, record.fault?.code, record.fault?.operation],
-      ['failed', 'SERVER_ERROR', 'back up tag'],
-    );
-    assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
+    for (const code of ['SERVER_ERROR', 'TAG_IMMUTABLE'] as const) {
+      rig.destination.before.splice(
+        0,
+        Infinity,
+        failing(`destination headManifest ${OLD_BACKUP}`, 'FORBIDDEN'),
+        failing(`destination putManifest ${OLD_BACKUP}`, code),
+      );
+      const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+      assert.deepEqual(
+        [record.outcome, record.fault?.code, record.fault?.operation],
+        ['failed', code, 'back up tag'],
+      );
+      assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
+    }
   });
 
   it('gets no backup where it is a signature that has grown, asked for by name too', async () => {

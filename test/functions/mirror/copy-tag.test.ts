@@ -379,17 +379,20 @@ describe('an immutable destination', () => {
     assert.equal(recordOf(await same.mirror(), 'v1').outcome, 'copied');
   });
 
-  for (const [word, outcome] of [
-    ['its HEAD', 'drifted'],
-    ['all of it', 'failed'],
+  for (const [word, outcome, code] of [
+    ['its HEAD', 'drifted', undefined],
+    ['all of it', 'failed', undefined],
+    ['a 403', 'failed', 'FORBIDDEN'],
   ] as const) {
     it(`ends in one ${outcome} tag where ${word} denies the tag that may not be moved`, async () => {
       const rig = new Rig();
       rig.source.tag('v1', fresh);
       rig.destination.before.push(failing('destination putManifest v1', 'TAG_IMMUTABLE'));
       const there = { ...old.manifest, sizeBytes: undefined };
-      rig.destination.headManifest = (_tag, _signal, isListed = false) =>
-        Promise.resolve(isListed && outcome === 'drifted' ? there : undefined);
+      rig.destination.headManifest = async (_tag, _signal, isListed = false) => {
+        if (code !== undefined) throw new MirrorError(code, 'no');
+        return Promise.resolve(isListed && outcome === 'drifted' ? there : undefined);
+      };
       const report = await rig.mirror();
       const { fault, ...record } = recordOf(report, 'v1');
       assert.deepEqual([record.outcome, fault?.code], [outcome, 'TAG_IMMUTABLE']);

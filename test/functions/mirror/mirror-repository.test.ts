@@ -429,6 +429,17 @@ describe('a failing list', () => {
     });
   }
 
+  it('of a destination that a firewall’s pages close is told after three tags', async () => {
+    const rig = new Rig();
+    for (let tag = 0; tag < 50; tag += 1) rig.source.tag(`v${tag}`, imageWith('image', 1));
+    rig.destination.before.push(failing('destination listTags', 'FORBIDDEN'), (call) => {
+      if (!call.startsWith('destination headManifest')) return;
+      throw new MirrorError('RESPONSE_INVALID', 'a page', { status: 403, side: 'destination' });
+    });
+    await rejection(rig.mirror(), 'FORBIDDEN');
+    assert.equal(rig.destination.calls.length, 4);
+  });
+
   it('of the destination fails only the tags that are refused where another is not', async () => {
     const rig = new Rig();
     for (const tag of ['v1', 'v2', 'v3', 'v4']) rig.source.tag(tag, imageWith(tag, 1));

@@ -252,6 +252,27 @@ describe('manifests', () => {
     assert.equal(await one.getManifest(DIGEST, NEVER), undefined);
   });
 
+  it('takes a page under 403 for nobody’s word, and all else for the registry’s', async (t) => {
+    const HTML = { 'content-type': 'text/html; charset=utf-8' };
+    const denied = refusal(403, { code: 'DENIED', message: 'no' });
+    const cases: readonly (readonly [Reply, ErrorCode])[] = [
+      [
+        { status: 403, headers: HTML, body: '<html>Attention Required!</html>' },
+        'RESPONSE_INVALID',
+      ],
+      [{ status: 403, headers: HTML, body: '' }, 'FORBIDDEN'],
+      [{ ...denied, headers: HTML }, 'FORBIDDEN'],
+      [denied, 'FORBIDDEN'],
+      [refusal(403, { status: 403, message: 'no' }), 'FORBIDDEN'],
+      [{ status: 403, headers: { 'content-type': 'text/plain' }, body: 'Forbidden' }, 'FORBIDDEN'],
+    ];
+    for (const [reply, code] of cases) {
+      const at = await replies(t, reply);
+      for (const one of [source(t, at.host), destination(t, at.host)])
+        await rejection(one.headManifest('v1', NEVER), code);
+    }
+  });
+
   it('guard manifest-digest: takes by digest only the bytes that have it', async (t) => {
     const at = await replies(t, {});
     await rejection(source(t, at.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
