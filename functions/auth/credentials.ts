@@ -74,6 +74,8 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
   const docker =
     dockerConfigFile === undefined ? undefined : openDockerConfig({ path: dockerConfigFile, now });
   const noIdentityUntilMs: Record<Side, number> = { source: 0, destination: 0 };
+  /** From when on a refusal lets a side look again before that. */
+  const looksAgainAtMs: Record<Side, number> = { source: 0, destination: 0 };
 
   /** A source that the operator has not allowed is read anonymously: an event may name any host. */
   function credentialsOf(side: Side, repository: RepositoryName): Credentials {
@@ -130,7 +132,11 @@ export function openCredentials(rules: CredentialRules): CredentialsOf {
       credentialFor: (host, repository) => credentialFor(side, host, repository),
       accountAtRealm: async (host, repository) => docker?.credentialFor(host, repository),
       refused: (host) => {
-        if (isGoogle(host)) noIdentityUntilMs[side] = 0;
+        // A closed repository refuses every request: one look in a while is enough.
+        if (isGoogle(host) && now() >= looksAgainAtMs[side]) {
+          noIdentityUntilMs[side] = 0;
+          looksAgainAtMs[side] = now() + NO_IDENTITY_MS;
+        }
         docker?.reread();
       },
     };

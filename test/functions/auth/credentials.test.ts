@@ -14,7 +14,7 @@ import {
   type CredentialsOf,
 } from '../../../functions/auth/credentials.ts';
 import { googleHosts } from '../../../functions/auth/google.ts';
-import { MirrorError } from '../../../functions/errors.ts';
+import { MirrorError, type Side } from '../../../functions/errors.ts';
 import { rejection, thrown } from '../../faults.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'credentials-'));
@@ -238,6 +238,31 @@ describe('Google’s token', () => {
     source.refused('gcr.io');
     assert.equal(await presented(of, 'source', 'gcr.io'), 't');
     assert.equal(asked(), 2);
+  });
+
+  it('is looked for once more a minute and side, however often a Google host refuses', async () => {
+    let nowMs = 0;
+    const { of, asked } = lateIdentity({
+      now: () => nowMs,
+      dockerConfigFile: dockerConfig('gcr.io'),
+    });
+    const ask = async (side: Side): Promise<void> => {
+      for (let question = 0; question < 3; question += 1) {
+        await presented(of, side, 'gcr.io');
+        await presented(of, side, 'eu.gcr.io').catch(() => undefined);
+        of(side, { host: 'gcr.io', path: 'org/app' }).refused('gcr.io');
+      }
+    };
+    await ask('source');
+    assert.equal(asked(), 2);
+    nowMs = 30_000;
+    await ask('source');
+    assert.equal(asked(), 2);
+    await ask('destination');
+    assert.equal(asked(), 4);
+    nowMs = 60_000;
+    await ask('source');
+    assert.equal(asked(), 6);
   });
 
   it('of the destination is looked for, whatever a source was told', async () => {
