@@ -67,9 +67,9 @@ export function isRootsWord(answer: Answer): boolean {
 }
 
 /**
- * The repository that a URL of a registry's API names; undefined for every other URL, such as a store's,
- * where a refusal is no question for a token.
+ * The repository that a URL of a registry's API names, which may stand below a prefix (Artifactory's); undefined
+ * for every other URL, such as a store's, where a refusal is no question for a token.
  */
 export function repositoryOf({ pathname }: URL): string | undefined {
-  return /^\/v2\/(.+)\/(?:tags\/list|manifests\/|blobs\/|referrers\/)/.exec(pathname)?.[1];
+  return /\/v2\/(.+)\/(?:tags\/list|manifests\/|blobs\/|referrers\/)/.exec(pathname)?.[1];
 }

@@ -279,34 +279,42 @@ describe('registries as users have them', () => {
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
   });
 
-  it('reads all pages of a list behind a front whose registry gives tokens to anybody', async (t) => {
-    const real = await serve(t, (request, response) => {
-      const { url = '', headers } = request;
-      const challenge = `Bearer realm="http://${headers.host ?? ''}/token"`;
-      const next = '</v2/real/app/tags/list?last=v1>; rel="next"';
-      if (url.startsWith('/token')) response.writeHead(200).end('{"token":"good"}');
-      else if (headers.authorization !== 'Bearer good')
-        response.writeHead(401, { 'www-authenticate': challenge }).end();
-      else if (url.includes('last=')) response.writeHead(200).end('{"tags":["v2"]}');
-      else response.writeHead(200, { link: next }).end('{"tags":["v1"]}');
+  for (const [what, prefix, linkOf] of [
+    ['itself by its path', '', (path) => path],
+    ['itself with its address', '', (path, url) => new URL(path, url).href],
+    ['the query alone', '', () => ''],
+    ['its path below a prefix', '/artifactory/api/docker/local', (path) => path],
+  ] satisfies readonly (readonly [string, string, (path: string, url: string) => string])[]) {
+    it(`reads all pages of a list behind a front whose registry gives tokens to anybody, and names ${what}`, async (t) => {
+      const list = `${prefix}/v2/real/app/tags/list`;
+      const real = await serve(t, (request, response) => {
+        const { url = '', headers } = request;
+        const challenge = `Bearer realm="http://${headers.host ?? ''}/token"`;
+        const next = `<${linkOf(list, real.url)}?last=v1>; rel="next"`;
+        if (url.startsWith('/token')) response.writeHead(200).end('{"token":"good"}');
+        else if (headers.authorization !== 'Bearer good')
+          response.writeHead(401, { 'www-authenticate': challenge }).end();
+        else if (url === `${list}?last=v1`) response.writeHead(200).end('{"tags":["v2"]}');
+        else response.writeHead(200, { link: next }).end('{"tags":["v1"]}');
+      });
+      const at = await serve(t, (request, response) => {
+        const path = (request.url ?? '').replace('/v2/short/', `${prefix}/v2/real/`);
+        response.writeHead(307, { location: `${real.url}${path}` }).end();
+      });
+      const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
+      const everywhere: Credentials = {
+        credentialFor: () => Promise.resolve(account),
+        accountAtRealm: () => Promise.resolve(account),
+        refused: () => undefined,
+      };
+      const registries = open(t, [at.host, real.host], {
+        credentials: () => everywhere,
+      });
+      const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
+      assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
+      assert.ok(real.seen.every(({ authorization = '' }) => !authorization.startsWith('Basic')));
     });
-    const at = await serve(t, (request, response) => {
-      const path = (request.url ?? '').replace('/v2/short/', '/v2/real/');
-      response.writeHead(307, { location: `${real.url}${path}` }).end();
-    });
-    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
-    const everywhere: Credentials = {
-      credentialFor: () => Promise.resolve(account),
-      accountAtRealm: () => Promise.resolve(account),
-      refused: () => undefined,
-    };
-    const registries = open(t, [at.host, real.host], {
-      credentials: () => everywhere,
-    });
-    const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
-    assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
-    assert.ok(real.seen.every(({ authorization = '' }) => !authorization.startsWith('Basic')));
-  });
+  }
 
   it('says what is not there of a registry that is open, for one look at its root', async (t) => {
     const behind = await registry(t);
