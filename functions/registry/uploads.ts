@@ -149,7 +149,7 @@ class BlobUpload {
     }
     if (await this.#isThere()) return 'present';
     if (started.kind === 'session') return started.location;
-    const location = await this.#begin();
+    const location = await this.#startSession();
     const isOfHost = other === undefined && started.kind !== 'mount-denied';
     if (isOfHost) memory.mountRefused = true;
     else if (started.kind !== 'mount-failed') memory.mountsRefused.set(this.#pair(other), true);
@@ -169,8 +169,12 @@ class BlobUpload {
   }
 
   async #begin(): Promise<NextHop | 'present'> {
-    const { target } = this.#parts;
     if (this.#options.force !== true && (await this.#isThere())) return 'present';
+    return this.#startSession();
+  }
+
+  async #startSession(): Promise<NextHop> {
+    const { target } = this.#parts;
     const answer = await postUpload(target, '', target.scope, this.#signal);
     const location = sessionOf(target, answer);
     if (location === undefined) throw failure(answer, asked(target, 'start upload'));
@@ -216,11 +220,10 @@ class BlobUpload {
       onBytes?.(sizeBytes);
       return;
     }
-    const location = begun ?? (await this.#begin());
+    // Of a small blob it is not asked whether it is there.
+    const location = begun ?? (await this.#startSession());
     // What is refused a session too says nothing of the host.
     memory.singlePostRefused = true;
-    // Of a small blob it is not asked whether it is there.
-    if (location === 'present') return;
     await this.#finish(location, { stream: Readable.from([bytes]), sizeBytes, onBytes });
   }
 

@@ -188,14 +188,15 @@ describe('destination repository', () => {
         errors: [{ code: 'NAME_INVALID', message: 'invalid repository name' }],
       },
     });
-    for (const text of ['one', 'two']) {
-      const wanted = blob(text);
+    // One that is large enough for a HEAD gets one, whatever a mount of it is answered.
+    for (const wanted of [blob('one', LARGE), blob('two'), blob('three', LARGE)]) {
       assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
     }
     assert.deepEqual(to.counter.summary, {
       'POST upload 400': 1,
-      'POST upload 202': 2,
-      'PUT upload 201': 2,
+      'HEAD blob 404': 2,
+      'POST upload 202': 3,
+      'PUT upload 201': 3,
     });
   });
 
