@@ -183,7 +183,8 @@ export interface DestinationRepository {
   ): Promise<PutAnswer>;
   /**
    * Whether the host's referrers API lists a referrer whose push it acknowledged: some send `OCI-Subject`
-   * without having the list. Asked once per host, whatever subject comes first.
+   * without having the list. Asked once per host, whatever subject comes first; who refuses to say tells of its
+   * repository alone.
    */
   listsReferrer(subject: string, referrer: string, signal: AbortSignal): Promise<boolean>;
 }
