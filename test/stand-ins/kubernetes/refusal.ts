@@ -150,19 +150,6 @@ export function continueExpired(next: string): Refusal {
   return new Refusal(410, 'Expired', message, undefined, next);
 }
 
-/** 504 for a resourceVersion that has not been reached yet. */
-export function tooLargeResourceVersion(wanted: number, current: number): Refusal {
-  return new Refusal(
-    504,
-    'Timeout',
-    `Timeout: Too large resource version: ${wanted}, current: ${current}`,
-    {
-      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
-      retryAfterSeconds: 1,
-    },
-  );
-}
-
 /** 415 for a patch format that the resource does not take. */
 export function unsupportedMediaType(accepted: readonly string[]): Refusal {
   return new Refusal(
