@@ -231,6 +231,14 @@ export class ManifestCopy {
     }
   }
 
+  /** An attestation may name its image, which some registries want before it (GitLab): that of the same index. */
+  async #afterSubject({ manifest: { subject } }: ManifestNode): Promise<void> {
+    if (subject === undefined || !this.#children.has(subject.digest)) return;
+    // Whether it arrives is its own caller's to say. Digests name no circle, so nobody waits for himself.
+    const nothing = (): Promise<void> => Promise.resolve();
+    await this.#children.run(subject.digest, NEVER_ABORTED, nothing).catch(() => undefined);
+  }
+
   async #copyChild(child: Descriptor, walk: GraphPath, stats: TransferStats): Promise<void> {
     const { there, read, signal } = this.#context;
     const isThere = await there.isSeen(child.digest, signal);
@@ -238,6 +246,7 @@ export class ManifestCopy {
     const node = await read.child(child, signal);
     const below = descend(walk, child.digest);
     await this.bringParts(node, below, stats);
+    await this.#afterSubject(node);
     if (!isThere) await this.push(child.digest, node, below, stats);
     await read.release(child.digest);
   }

@@ -361,8 +361,14 @@ async function immutable(
   { destination, signal }: CopyContext,
 ): Promise<TagEnding> {
   // It is there, whatever a HEAD says.
-  const head = await destination.headManifest(tag, signal, true).catch(unseenIfForbidden);
-  if (head === undefined) throw fault;
+  const head = await destination.headManifest(tag, signal, true).catch((error: unknown) => {
+    unseenIfForbidden(error);
+    throw fault;
+  });
+  // ACR says the same of a full storage, which can be mended: of what is not there it is no word for good.
+  const isAcr = fault.registryCodes.includes('REGISTRY_DISALLOWED_OPERATION');
+  if (head === undefined)
+    throw isAcr ? new MirrorError('REQUEST_REFUSED', fault.message, fault) : fault;
   if (head.digest === node.digest) return identical(node);
   return {
     outcome: 'drifted',

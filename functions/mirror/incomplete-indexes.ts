@@ -80,7 +80,7 @@ async function stateBelow(
   const { chosen } = chooseChildren(manifest, search);
   enterIndex(walk, chosen);
   for (const child of chosen) {
-    if (!(await there.has(child.digest, signal))) return 'incomplete';
+    if (!(await there.isSeen(child.digest, signal))) return 'incomplete';
     if (!mayLackChildren(child.mediaType, search)) continue;
     const below = await stateBelow(child.digest, descend(walk, child.digest), search);
     if (below !== 'complete') return 'incomplete';

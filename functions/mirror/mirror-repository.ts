@@ -294,18 +294,20 @@ class Mirroring {
     const { verifyTags, resyncVerify, mutableTags, onDrift, maxMissingTags } = this.#options;
     const { reason, verify: eventVerify } = this.#wish;
     const verify = verificationOf({ reason, eventVerify, verifyTags, resyncVerify });
+    const verified = verifiedTags(verify, mutableTags);
     const inquiry: PlanContext = {
       source,
       destination,
       sourceInventory: here,
       destinationInventory: there,
       policy: {
-        verified: this.#verified(verifiedTags(verify, mutableTags)),
+        verified: this.#verified(verified),
         onDrift,
         hasManifest: (digest) => pool.presence.hasManifest(destination.name, digest),
       },
       completesList: this.#requested === undefined,
-      mayMoveUnseen: this.#mayMoveUnseen,
+      // A batch or continuation names what the whole event would have kept.
+      mayMoveUnseen: (tag) => this.#mayMoveUnseen && verified(tag),
       dryRun: this.#options.dryRun,
       onPresent: (digest) => {
         pool.presence.addManifest(destination.name, digest);

@@ -155,7 +155,7 @@ async function whyLeftAside(
   }
   const here = kind === 'referrers' ? await source.headManifest(tag, signal) : undefined;
   if (here?.digest === subject) return undefined;
-  if (await there.has(subject, signal))
+  if (await there.isSeen(subject, signal))
     return followsSubjects ? 'SubjectUnchanged' : 'ReferrersOff';
   if (isAllThere || (await source.headManifest(subject, signal)) === undefined) return undefined;
   return 'SubjectNotMirrored';

@@ -168,7 +168,8 @@ export class PresenceCache {
    * @returns whether it is taken for one without such lists from now on
    */
   refusedReferrersTag({ host, name }: DestinationRepository, fault: MirrorError): boolean {
-    const place = isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED') ? name : host;
+    const isRight = fault.status === 403 || isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
+    const place = isRight ? name : host;
     if (this.#answeringTags.has(place)) return false;
     if (isMirrorError(fault, 'SERVER_ERROR') && !this.#brokenTags.has(host)) {
       this.#brokenTags.set(host, true);

@@ -48,8 +48,8 @@ export interface PlanContext {
   readonly policy: Policy;
   /** Whether another API may list all tags where a list was cut; named tags are asked one by one. */
   readonly completesList: boolean;
-  /** A tag that no list has and that is answered 403 is taken for missing. */
-  readonly mayMoveUnseen: boolean;
+  /** Whether a tag that no list has and that is answered 403 is taken for missing. */
+  readonly mayMoveUnseen: (tag: string) => boolean;
   /** Nothing may be pushed to ask whether anything may. */
   readonly dryRun: boolean;
   /** Told the digests that a HEAD at the destination brought to light. */
@@ -187,20 +187,14 @@ interface Answers {
 async function ask(
   tag: string,
   question: Question,
-  {
-    source,
-    destination,
-    destinationInventory,
-    mayMoveUnseen,
-    policy,
-    onPresent,
-    signal,
-  }: PlanContext,
+  { source, destination, destinationInventory, mayMoveUnseen, onPresent, signal }: PlanContext,
   { sources, destinations, unseen }: Answers,
 ): Promise<void> {
+  const { whyUnlisted } = destinationInventory;
   const isListed = destinationInventory.factOf(tag).state === 'present';
   // A tag that would stay where it is seen must not move because it is not.
-  const believes403 = mayMoveUnseen && !isListed && policy.verified(tag);
+  const staysWhereSeen = !mayMoveUnseen(tag);
+  const believes403 = !isListed && !staysWhereSeen;
   const believe403 = (error: unknown): undefined => {
     unseenIfForbidden(error);
     unseen.add(tag);
@@ -217,7 +211,7 @@ async function ask(
     question === 'source'
       ? undefined
       : destination
-          .headManifest(tag, signal, isListed)
+          .headManifest(tag, signal, isListed || (staysWhereSeen && whyUnlisted !== undefined))
           .catch(believes403 ? believe403 : undefined)
           .then((head) => {
             if (head !== undefined) onPresent(head.digest);

@@ -94,8 +94,11 @@ export async function unchangedSubjects(search: SubjectSearch): Promise<FoundSub
     candidates.filter(({ digest }) => !there.has(digest)),
     context.signal,
     'head manifest',
-    async ({ digest }) => {
-      if (await context.there.has(digest, context.signal)) there.add(digest);
+    async ({ digest, tagged: isTagged }) => {
+      const { there: known, signal } = context;
+      // What a tag names is there: a 403 hides it.
+      const isThere = isTagged ? known.has(digest, signal) : known.isSeen(digest, signal);
+      if (await isThere) there.add(digest);
     },
     ({ digest }, fault) => {
       unanswered.push({ tag: referrersTag(digest), subject: digest, fault });

@@ -26,13 +26,23 @@ export function parseErrorBody(body: Buffer): RegistryErrors {
   const codes = errors.flatMap(({ code }) =>
     typeof code === 'string' && CODE.test(code.toUpperCase()) ? [code.toUpperCase()] : [],
   );
-  const messages = errors.flatMap(({ message }) => (typeof message === 'string' ? [message] : []));
+  const messages = errors.flatMap(({ message, detail }) => textsOf(message, detail));
   const named = errors.map(({ message, detail }) => JSON.stringify([message, detail])).join(' ');
   return {
     codes: [...new Set(codes)],
     message: printable([...new Set(messages)].join('; ')),
     digests: [...new Set(named.match(DIGESTS) ?? [])],
   };
+}
+
+/** What a person can read of an entry: some registries have the reason in the detail alone (Nexus, Artifactory). */
+function textsOf(message: unknown, detail: unknown): readonly string[] {
+  const { description } = (detail ?? {}) as { readonly description?: unknown };
+  const isText = (text: unknown): text is string => typeof text === 'string' && text.includes(' ');
+  return [
+    ...(typeof message === 'string' ? [message] : []),
+    ...[detail, description].filter(isText),
+  ];
 }
 
 interface ErrorEntry {

@@ -70,8 +70,8 @@ export function isRefusal(status: number): boolean {
 }
 
 /**
- * The fault of an answer that is none of those asked for. A body's code beats the status, except
- * that a server error stays one.
+ * The fault of an answer that is none of those asked for. A body's code beats the status, unless
+ * {@link beatsCode}.
  * @param code what the endpoint knows better
  */
 export function failure(
@@ -82,7 +82,8 @@ export function failure(
 ): MirrorError {
   const errors = parseErrorBody(answer.body);
   const named = errors.codes.map((name) => BY_CODE[name]).find((found) => found !== undefined);
-  const decided = code ?? (answer.status >= 500 ? undefined : named) ?? codeOfStatus(answer.status);
+  const decided =
+    code ?? (beatsCode(answer.status, named) ? undefined : named) ?? codeOfStatus(answer.status);
   const says = errors.codes.length > 0 ? `${errors.codes.join(', ')} ` : '';
   // A HEAD has no body to explain itself with.
   const pause = retryAfterMs === undefined ? '' : longPause(retryAfterMs);
@@ -98,6 +99,11 @@ export function failure(
     digests: errors.digests,
     retryAfterMs,
   });
+}
+
+/** Whether the status says more: a server error stays one, and who is known and denied is not unknown (Artifactory). */
+function beatsCode(status: number, named: ErrorCode | undefined): boolean {
+  return status >= 500 || (status === 403 && named === 'UNAUTHORIZED');
 }
 
 /** Pauses of a minute and more are told to the reader, in the unit that says most. */

@@ -309,8 +309,9 @@ function looksLikeManifest(body: Buffer): boolean {
 
 /** Codes that say that something the manifest names is missing. */
 const INCOMPLETE = new Set(['MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN', 'MANIFEST_UNKNOWN']);
-/** How registries say that a tag may not be moved; there is no code for it. */
-const IMMUTABLE = /immutab|already exists|cannot be (?:overwritten|moved|updated|modified)/i;
+/** How registries say that a tag may not be moved; OCI has no code for it, ACR and Nexus say it thus. */
+const IMMUTABLE =
+  /immutab|already exists|cannot be (?:overwritten|moved|updated|modified)|does not allow (?:updating|redeploy)|operation is disallowed/i;
 const IMMUTABLE_STATUSES = new Set([400, 403, 405, 409, 412]);
 
 /** Statuses of a registry that judges what was sent, where it says so in its form; others, and pages, pass. */

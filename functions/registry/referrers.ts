@@ -9,7 +9,7 @@ import { requireAbsence } from './absence.ts';
 import { failure, judged, type Answer, type Asked } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import { pages } from './pagination.ts';
-import { hasRegistryForm, isPage } from './registry-form.ts';
+import { hasRegistryForm, isBarePage, isPage } from './registry-form.ts';
 import type { Target } from './repository.ts';
 
 /** Most pages of one subject's referrers. */
@@ -159,7 +159,7 @@ async function askPage(
 /** Whether an answer has a form in which a host with the API gives lists, refuses or denies them. */
 function isOfApi(answer: Answer): boolean {
   const { status } = answer;
-  if (status === 401 || status === 403) return true;
+  if (status === 401 || status === 403) return !isBarePage(answer);
   if (status === 200) return isPage(answer) || isIndex(answer);
   return hasRegistryForm(answer);
 }

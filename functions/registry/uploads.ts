@@ -262,8 +262,10 @@ class BlobUpload {
       const waitedMs = timing.now() - lastByteAtMs;
       const unanswered = isMirrorError(error, 'NETWORK', 'TIMEOUT') && wasSentInFull(error);
       const isSlow = waitedMs >= SLOW_COMMIT_MS && isMirrorError(error, 'SERVER_ERROR');
-      const mayArrive = (unanswered || isSlow) && !this.#signal.aborted;
-      if (!mayArrive || !(await this.#arrives(waitedMs))) throw error;
+      // Where nothing that is there may be written again (Nexus), another may have brought it.
+      const isInTheWay = isMirrorError(error, 'REQUEST_REFUSED') && this.#options.force !== true;
+      const mayArrive = (unanswered || isSlow || isInTheWay) && !this.#signal.aborted;
+      if (!mayArrive || !(await this.#arrives(isInTheWay ? 0 : waitedMs))) throw error;
     }
   }
 

@@ -88,7 +88,10 @@ describe('republishing', () => {
     assert.equal(published.length, 1);
     const { received, handedBack, later, failed } = republishing.counts;
     assert.deepEqual([received, handedBack, later, failed], [5, 4, 3, 0]);
-    assert.match(told(one)[0] ?? '', /^WARNING .* is left: put aside since this run began, or a copy/);
+    assert.match(
+      told(one)[0] ?? '',
+      /^WARNING .* is left: put aside since this run began, or a copy/,
+    );
   });
 
   it('publishes whatever may have been put aside before it began by either clock', async () => {

@@ -10,12 +10,14 @@ import {
   imageWith,
   indexOf,
   manifestOf,
+  platformIndex,
   OCI_CONFIG,
   OCI_INDEX,
   OCI_MANIFEST,
   type Blob,
   type Image,
 } from './images.ts';
+import { until } from '../../until.ts';
 import { failing } from './fakes.ts';
 import { recordOf, Rig } from './rig.ts';
 
@@ -65,6 +67,32 @@ describe('order of a copy', () => {
     const cut = { ...image, blobs: image.blobs.slice(0, 3) };
     assert.equal(await copied(rig, cut), 'SOURCE_INCOMPLETE');
     assert.equal(rig.destination.count('destination putManifest'), 0);
+  });
+});
+
+describe('an attestation that names its image', () => {
+  it('is pushed after it, however long that takes: some registries want its subject first', async () => {
+    const rig = new Rig();
+    const { source, destination } = rig;
+    const image = imageWith('amd64', 1, 100);
+    const attestation = imageOf('attestation', [blobOf('in-toto')], { subject: image.manifest });
+    const [{ digest: slow }] = [image.blobs[1]!.descriptor];
+    destination.before.push(async (call) => {
+      if (call === `destination uploadBlob ${slow}`)
+        await until(() => rig.destination.blobs.has(attestation.blobs[1]!.descriptor.digest));
+      const isEarly = !destination.manifests.has(image.manifest.digest);
+      if (isEarly && call === `destination putManifest ${attestation.manifest.digest}`)
+        throw new MirrorError('DESTINATION_INCOMPLETE', 'no subject', {
+          digests: [image.manifest.digest],
+        });
+    });
+    assert.ok(source.mayHaveReferrersApi);
+    const index = platformIndex([
+      { image, platform: 'linux/amd64' },
+      { image: attestation, describes: image },
+    ]);
+    assert.equal(await copied(rig, index), 'copied');
+    assert.equal(destination.count(`destination putManifest ${attestation.manifest.digest}`), 1);
   });
 });
 

@@ -400,6 +400,19 @@ describe('an immutable destination', () => {
       assert.equal(rig.destination.count('destination putManifest'), 1);
     });
   }
+
+  it('comes again where ACR says of what is not there what it says of a locked tag: its storage is full', async () => {
+    const rig = new Rig();
+    rig.source.tag('v1', fresh);
+    rig.destination.before.push((call) => {
+      if (call !== 'destination putManifest v1') return;
+      const registryCodes = ['REGISTRY_DISALLOWED_OPERATION'];
+      throw new MirrorError('TAG_IMMUTABLE', 'disallowed', { registryCodes });
+    });
+    const report = await rig.mirror();
+    assert.equal(recordOf(report, 'v1').fault?.code, 'REQUEST_REFUSED');
+    assert.deepEqual(report.unfinished, ['v1']);
+  });
 });
 
 describe('a destination without a map', () => {

@@ -10,9 +10,10 @@ import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { decideAfterWork } from '../../../functions/subscriber/decision.ts';
 import { continuationsOf } from '../../../functions/subscriber/derived-events.ts';
+import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
-import { blobOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
+import { blobOf, imageOf, imageWith, indexOf, platformIndex, type Image } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 import { rejection } from '../../faults.ts';
 
@@ -343,6 +344,17 @@ describe('tags that are asked for by name', () => {
     );
   });
 
+  it('come where one of them is quarantined by a page', async () => {
+    const rig = new Rig();
+    for (const tag of ['v1', 'v2']) rig.source.tag(tag, imageWith(tag, 1));
+    rig.source.before.push((call) => {
+      if (/^source \w+Manifest v1$/.test(call))
+        throw new MirrorError('RESPONSE_INVALID', 'a page', { side: 'source', status: 403 });
+    });
+    const report = await cameByName(rig, refused('FORBIDDEN'), 'v1', 'v2');
+    assert.deepEqual(outcomes(report), { v1: 'failed', v2: 'copied' });
+  });
+
   it('fail with a list that time mends', async () => {
     const rig = new Rig();
     rig.source.tag('v1', imageWith('image', 1));
@@ -416,7 +428,7 @@ describe('a failing list', () => {
       const wish = tags === undefined ? {} : { tags };
       for (const [options, uploads] of [
         [{ verifyTags: 'all' }, 1],
-        [{ verifyTags: 'none' }, tags === undefined ? 0 : 1],
+        [{ verifyTags: 'none' }, 0],
         [{ dryRun: true }, 0],
         [{ onDrift: 'report' }, 0],
       ] as const) {
@@ -519,9 +531,42 @@ describe('a destination that answers 403 for what is not there', () => {
       rig.destination.tag('v1.2.3', before);
       rig.destination.before.unshift(failing('destination headManifest v1.2.3', 'FORBIDDEN'));
       await rejection(rig.mirror({}, { options: { verifyTags } }), 'FORBIDDEN');
+      // A batch or a continuation names it.
+      const named = await rig.mirror({ tags: ['v1.2.3'] }, { options: { verifyTags } });
+      assert.equal(recordOf(named, 'v1.2.3').fault?.code, 'FORBIDDEN');
       assert.equal(rig.destination.digestOf('v1.2.3'), before.manifest.digest);
     });
   }
+
+  it('does not fail for a signature whose image it does not have', async () => {
+    const rig = forbidding(image);
+    const gone = imageWith('gone', 1);
+    const signature = `${referrersTag(gone.manifest.digest)}.sig`;
+    rig.source.tag(signature, imageWith('signature', 1)).add(gone);
+    rig.destination.tag('v1', image);
+    const report = await rig.mirror({}, { options: { referrers: true } });
+    assert.deepEqual([report.counts.failed, report.unfinished, report.leftAside], [0, [], 1]);
+  });
+
+  it('is given a platform that was added', async () => {
+    const arm64 = imageWith('arm64', 1);
+    const index = platformIndex([
+      { image, platform: 'linux/amd64' },
+      { image: arm64, platform: 'linux/arm64' },
+    ]);
+    const { source, destination } = forbidding(index);
+    destination.sparseIndexes = 'taken';
+    for (const platforms of [['linux/amd64'], ['linux/amd64', 'linux/arm64']]) {
+      const rig = new Rig();
+      rig.use(source, destination);
+      const report = await rig.mirror(
+        { reason: 'requested' },
+        { options: { platforms: platformsOf(platforms) } },
+      );
+      assert.equal(report.counts.copied, 1);
+    }
+    assert.ok(destination.manifests.has(arm64.manifest.digest));
+  });
 
   it('is not given a tag that its list has', async () => {
     const rig = forbidding(image);

@@ -181,7 +181,7 @@ describe('ownTags', () => {
       context: {
         source,
         destination,
-        there: { has: () => Promise.resolve(false) } as never,
+        there: { isSeen: () => Promise.resolve(false) } as never,
         signal: new AbortController().signal,
       },
     });

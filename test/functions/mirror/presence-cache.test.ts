@@ -144,9 +144,13 @@ describe('PresenceCache', () => {
   it('believes of one repository alone that its account may not read lists under tags', () => {
     const presence = new PresenceCache(() => 0);
     presence.setAnswersReferrersTags(one);
-    for (const code of ['FORBIDDEN', 'UNAUTHORIZED'] as const) {
+    for (const [code, status] of [
+      ['FORBIDDEN', undefined],
+      ['UNAUTHORIZED', undefined],
+      ['RESPONSE_INVALID', 403],
+    ] as const) {
       const refused = [one, two].map((there) =>
-        presence.refusedReferrersTag(there, new MirrorError(code, 'no right')),
+        presence.refusedReferrersTag(there, new MirrorError(code, 'no right', { status })),
       );
       assert.deepEqual(refused, [false, true]);
     }

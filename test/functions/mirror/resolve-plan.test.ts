@@ -37,7 +37,7 @@ async function inquire(
     },
     onPresent: (digest) => present.push(digest),
     completesList: true,
-    mayMoveUnseen: true,
+    mayMoveUnseen: () => true,
     dryRun: false,
     signal: never,
   };

@@ -28,6 +28,22 @@ describe('error body', () => {
     assert.deepEqual(errors.digests, [DIGEST, OTHER]);
   });
 
+  it('reads what a person can of a detail', () => {
+    const [detail, description] = [
+      'Repository does not allow updating assets: x',
+      'HTTP 403 Forbidden',
+    ];
+    const errors = [
+      { code: 'BLOB_UPLOAD_INVALID', message: 'blob upload invalid', detail },
+      { code: 'MANIFEST_INVALID', message: 'manifest invalid', detail: { description } },
+      { code: 'UNKNOWN', message: 'unknown', detail: null },
+    ];
+    assert.equal(
+      parseErrorBody(body({ errors })).message,
+      `blob upload invalid; ${detail}; manifest invalid; ${description}; unknown`,
+    );
+  });
+
   it('takes no longer text of hexadecimal digits for a digest', () => {
     const errors = parseErrorBody(body({ errors: [{ code: 'X', detail: `${DIGEST}0` }] }));
     assert.deepEqual(errors.digests, []);

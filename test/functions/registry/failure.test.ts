@@ -62,6 +62,8 @@ describe('failure', () => {
     assert.equal(failure(answer(403, [{ code: 'TOOMANYREQUESTS' }]), ASKED).code, 'RATE_LIMITED');
     assert.equal(failure(answer(404, [{ code: 'DENIED' }]), ASKED).code, 'FORBIDDEN');
     assert.equal(failure(answer(400, [{ code: 'UNAUTHORIZED' }]), ASKED).code, 'UNAUTHORIZED');
+    // Artifactory's virtual repositories, of what is not there.
+    assert.equal(failure(answer(403, [{ code: 'UNAUTHORIZED' }]), ASKED).code, 'FORBIDDEN');
     assert.equal(failure(answer(500, [{ code: 'DENIED' }]), ASKED).code, 'SERVER_ERROR');
     assert.equal(failure(answer(403), ASKED, 'TAG_IMMUTABLE').code, 'TAG_IMMUTABLE');
   });

@@ -432,6 +432,9 @@ describe('manifests', () => {
       [405, 'tag may not be moved: it cannot be modified'],
       [409, 'tag already exists'],
       [412, 'tag cannot be overwritten'],
+      // Nexus and ACR.
+      [400, 'Repository does not allow updating assets: docker-hosted'],
+      [405, 'The operation is disallowed on this registry, repository or image.'],
     ] as const) {
       const at = await replies(t, refusal(status, { code: 'DENIED', message }));
       await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');

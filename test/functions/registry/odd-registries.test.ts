@@ -26,7 +26,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import { OCI_INDEX } from '../../../functions/oci/media-types.ts';
 import { basicHeader } from '../../../functions/registry/bearer.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
-import { imageOf, imageWith, type Image } from '../mirror/images.ts';
+import { blobOf, imageOf, imageWith, type Image } from '../mirror/images.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
 import { bytesOf, NEVER, open, registry, serve, rejection } from './setting.ts';
 
@@ -555,6 +555,47 @@ describe('registries as users have them', () => {
       assert.equal(kept?.digest, digest);
     });
   }
+
+  it('keeps a release where the destination has no list and denies by HEAD what it has', async (t) => {
+    const [source, behind] = [await registry(t), await registry(t)];
+    const [before, after] = [imageWith('before', 1), imageWith('after', 1)];
+    put(source, 'org/app', after, 'v1.2.3');
+    put(behind, 'org/app', before, 'v1.2.3');
+    const at = await front(t, behind.host, (request, response) => {
+      const isList = request.url?.includes('/tags/list') === true;
+      const isHead = request.method === 'HEAD' && request.url?.includes('/manifests/') === true;
+      if (isList) response.writeHead(403).end('{"errors":[{"code":"DENIED"}]}');
+      else if (isHead)
+        response.writeHead(404, { 'docker-distribution-api-version': 'registry/2.0' }).end();
+      return isList || isHead;
+    });
+    const { counts } = await mirrors(t, { source: source.host, destination: at.host })('org/app');
+    assert.equal(counts.skipped, 1);
+    assert.equal(behind.store.manifest('org/app', 'v1.2.3')?.digest, before.manifest.digest);
+  });
+
+  it('takes a blob that the destination refuses because it has it', async (t) => {
+    const [source, behind] = [await registry(t), await registry(t)];
+    const image = imageOf('image', [blobOf('shared')]);
+    const { digest } = image.blobs[1]!.descriptor;
+    put(source, 'org/app', image, 'v1');
+    behind.store.putBlob('org/app', image.blobs[1]!.bytes);
+    const at = await front(t, behind.host, (request, response) => {
+      const { method, url = '' } = request;
+      if (!url.includes(digest) || (method !== 'POST' && method !== 'PUT')) return false;
+      request.resume().on('end', () => {
+        if (method === 'POST') response.writeHead(202, { location: '/v2/org/app/one' }).end();
+        else response.writeHead(400).end('{"errors":[{"code":"BLOB_UPLOAD_INVALID"}]}');
+      });
+      return true;
+    });
+    const { counts } = await mirrors(t, { source: source.host, destination: at.host })('org/app');
+    assert.equal(counts.copied, 1);
+    assert.equal(
+      at.seen.filter(({ method, url }) => method === 'HEAD' && url.includes(digest)).length,
+      1,
+    );
+  });
 
   for (const status of [403, 404]) {
     it(`signs in where reads are open and a push without a token is ${status}`, async (t) => {

@@ -140,7 +140,7 @@ describe('referrers', () => {
   }
 
   it('asks again after minutes where a proxy’s page was in place of a host with the API', async (t) => {
-    for (const status of [404, 410]) {
+    for (const status of [403, 404, 410]) {
       const timing = fakeTiming();
       let isPage = false;
       const at = await serve(t, (_request, response) => {
