@@ -74,8 +74,7 @@ export class Watchdog {
    */
   watchSilence(log: WatchdogLog, timing: Timing = LOOSE_TIMING): () => void {
     this.#timing = timing;
-    this.moved();
-    let toldAtMs = this.#movedAtMs;
+    let toldAtMs = 0;
     let cancel = (): void => undefined;
     const look = (): void => {
       const quietSinceMs = Math.max(toldAtMs, this.#movedAtMs);

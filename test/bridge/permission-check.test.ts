@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import { checkPermissions } from '../../bridge/permission-check.ts';
@@ -22,10 +23,12 @@ describe('checkPermissions', () => {
         return Promise.resolve(answers[asked - 1] ?? []);
       },
     };
-    const check = checkPermissions(publisher, logger, new AbortController().signal, quick);
+    const { signal } = new AbortController();
+    const check = checkPermissions(publisher, logger, signal, quick);
     await eventually('something is missing', () => check.missing().length === 1);
     await eventually('nothing is missing', () => check.missing().length === 0);
     assert.equal(asked, 3);
+    assert.equal(getEventListeners(signal, 'abort').length, 0, 'it waits to ask again');
     assert.equal(lines.filter((line) => line.includes('x lacks y on z')).length, 2);
   });
 

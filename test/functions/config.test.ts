@@ -34,6 +34,8 @@ describe('subscriber configuration', () => {
   it('reads platforms in their normal form', () => {
     const env = { DESTINATION_REGISTRY: REGISTRY, PLATFORMS: 'linux/arm64/v8,linux/amd64' };
     assert.deepEqual(readSubscriberConfig([], env).platforms, ['linux/amd64', 'linux/arm64']);
+    const all = { ...env, PLATFORMS: 'all' };
+    assert.deepEqual(readSubscriberConfig([], all).platforms, ['all']);
     const argv = [
       '--image',
       'ghcr.io/o/a',
@@ -78,7 +80,7 @@ describe('subscriber configuration', () => {
       { BACKUP_TAG: 'backup-{tag}-{digest}', ON_DRIFT: 'report' },
       /BACKUP_TAG/,
     ],
-    ['a platform without its system', { PLATFORMS: 'amd64' }, /PLATFORMS/],
+    ['a platform without its system', { PLATFORMS: 'amd64' }, /^PLATFORMS$/],
     ['all beside a platform', { PLATFORMS: 'all,linux/amd64' }, /PLATFORMS/],
     ['a malformed source pattern', { ALLOWED_SOURCES: 'https://ghcr.io' }, /^ALLOWED_SOURCES$/],
     ['a malformed grant', { ALLOWED_DESTINATIONS: 'team-a' }, /^ALLOWED_DESTINATIONS$/],

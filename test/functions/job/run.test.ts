@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
@@ -35,10 +35,12 @@ interface Ran {
   readonly stderr: string;
 }
 
+/** @param onPrint called as a line is printed; given: standard error is a terminal */
 async function runJob(
   argv: readonly string[],
   env: Environment = {},
   end: EndableProcess = processEnd(Date.now),
+  onPrint?: () => void,
 ): Promise<Ran> {
   let [stdout, stderr] = ['', ''];
   const code = await run({
@@ -51,9 +53,11 @@ async function runJob(
       stdout: {
         write: (text) => {
           stdout += text;
+          onPrint?.();
         },
       },
       stderr: {
+        isTTY: onPrint !== undefined,
         write: (text) => {
           stderr += text;
         },
@@ -121,6 +125,19 @@ describe('run of images', () => {
     assert.equal(code, 0);
     assert.equal(stdout.match(/^would-copy /gm)?.length, 3);
     assert.deepEqual(tagsOf(registries.destination, 'c/demo/api'), {});
+  });
+
+  it('shows tags and bytes so far where a person looks on', async () => {
+    mock.timers.enable({ apis: ['setInterval'] });
+    try {
+      const argv = [...image('demo/api'), ...into('seen'), '--tag', '1.0.1'];
+      const { stderr } = await runJob(argv, {}, undefined, () => {
+        mock.timers.tick(200);
+      });
+      assert.match(stderr, /1 tags, [1-9]/);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   it('prints one document with -o json, and nothing else', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../../functions/errors.ts';
-import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
+import { fromNow, NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { imageWith } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
 
@@ -21,5 +21,24 @@ describe('work without a deadline', () => {
     });
     const report = await rig.mirror({}, { deadline: NO_DEADLINE, signal: end.signal });
     assert.equal(recordOf(report, 'v2').fault?.code, 'DEADLINE_EXCEEDED');
+  });
+});
+
+describe('a deadline from now', () => {
+  const deadline = { ...NO_DEADLINE, earlyUntilMs: 300, endsAtMs: 900 };
+
+  it('is early for a third of what is left, and never for less than before', () => {
+    assert.equal(fromNow(deadline, 600).earlyUntilMs, 700);
+    assert.deepEqual(fromNow(deadline, 0), deadline);
+  });
+
+  it('is the same where it is none, or never early', () => {
+    for (const same of [
+      NO_DEADLINE,
+      { ...deadline, earlyUntilMs: -Infinity },
+      { ...deadline, endsAtMs: Infinity },
+    ]) {
+      assert.equal(fromNow(same, 600), same);
+    }
   });
 });

@@ -54,6 +54,9 @@ describe('UploadScheduler', () => {
     assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'c', 'small']);
     for (const name of ['b', 'c', 'small']) await asking.end(name);
     assert.equal(scheduler.load, 0);
+    for (const sourceHost of ['d', 'd', 'd']) asking.ask(sourceHost, wish({}, { sourceHost }));
+    await settled();
+    assert.deepEqual(asking.held.slice(4), ['d', 'd'], 'who ended keeps no place of another');
   });
 
   it('lets events take turns', async () => {

@@ -38,12 +38,17 @@ describe('ignoreProxyVariables', () => {
     assert.deepEqual(env, { HTTP_PROXY: '', PROXY: 'p', PATH: '/bin' });
   });
 
-  it('is what a service does when it is opened', async () => {
+  it('is what a service does when it is opened, with a line where any were set', async (t) => {
+    const env = { DESTINATION_REGISTRY: '127.0.0.1:5000/m' };
     process.env['grpc_proxy'] = 'http://127.0.0.1:1';
-    const env = { DESTINATION_REGISTRY: '127.0.0.1:5000/m', LOG_LEVEL: 'error' };
-    const service = openSubscriberProcess(readSubscriberConfig([], env), env);
+    const write = t.mock.method(process.stdout, 'write', () => true);
+    const services = [1, 2].map(() => openSubscriberProcess(readSubscriberConfig([], env), env));
+    write.mock.restore();
     assert.equal(process.env['grpc_proxy'], undefined);
-    await service.shutDown();
+    const lines = write.mock.calls.map(({ arguments: [line] }) => String(line));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /proxy variables are ignored.*"ignored":\["grpc_proxy"\]/);
+    for (const service of services) await service.shutDown();
   });
 });
 

@@ -136,7 +136,7 @@ describe('summary', () => {
           image: 'a',
           durationMs: 1,
           report: sampleReport([
-            sampleRecord({ bytesUploaded: 1500, platformsLeftOut: 3 }),
+            sampleRecord({ bytesUploaded: 150, platformsLeftOut: 3 }),
             sampleRecord({ outcome: 'failed', fault }),
             sampleRecord({ outcome: 'failed', fault }),
           ]),
@@ -146,7 +146,7 @@ describe('summary', () => {
       ],
     });
     assert.deepEqual(lines, [
-      '3 repositories (2 with failures): 1 copied, 2 failed, 1 of the skipped left aside; 1.5 kB in 2.5 s; 3 platforms left out',
+      '3 repositories (2 with failures): 1 copied, 2 failed, 1 of the skipped left aside; 150 B in 2.5 s; 3 platforms left out',
     ]);
   });
 });
