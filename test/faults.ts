@@ -3,11 +3,14 @@ import { getEventListeners } from 'node:events';
 import { after } from 'node:test';
 
 import { isMirrorError, type MirrorError, type ErrorCode } from '../functions/errors.ts';
+import { watchdog } from '../functions/watchdog.ts';
 
 /** A signal that nobody aborts, and that nobody listens to when the tests of a file are over. */
 export const NEVER: AbortSignal = new AbortController().signal;
 after(() => {
   assert.equal(getEventListeners(NEVER, 'abort').length, 0, 'somebody listens to what is over');
+  const fail = (message: string): never => assert.fail(message);
+  watchdog.tellUnsettled({ warning: fail, error: fail });
 });
 
 /** Waits for a rejection with a fault of this code and gives it. */

@@ -204,8 +204,9 @@ class Mirroring {
       if (referrers !== undefined) {
         await this.#followUnchanged(referrers, plan, candidates, context);
       }
-      const done = delegated.length + tooSlow.length + this.#slowFollowers.length === 0;
-      const own = await this.#ownTags(plan, candidates, selected, context, referrers, done);
+      // What was too slow has cut this delivery, in which nothing is asked any more.
+      const isOwnWork = delegated.length === 0;
+      const own = await this.#ownTags(plan, candidates, selected, context, referrers, isOwnWork);
       return this.#copyOwn(own, here, plan.there, { context, copy, referrers });
     };
     const more = mayFollow ? await this.#ledger.phase('follow', follow) : [];
@@ -235,7 +236,7 @@ class Mirroring {
     selected: ReadonlySet<string>,
     context: CopyContext,
     referrers: ReferrerCopy | undefined,
-    done: boolean,
+    isOwnWork: boolean,
   ): Promise<readonly string[]> {
     if (signatures.size === 0 && wishedSubjects.length === 0) return [];
     const { own, leftAside, unanswered } = await ownTags({
@@ -247,7 +248,7 @@ class Mirroring {
       isAllThere:
         !this.#leavesPlatformsOut &&
         isWhole &&
-        done &&
+        isOwnWork &&
         !this.#ledger.hasFailures &&
         steps.every(isThere),
       isByName: this.#requested !== undefined,

@@ -3,12 +3,13 @@ import { describe, it } from 'node:test';
 
 import { listSource, type SourceInventory } from '../../../functions/mirror/inventory.ts';
 import { ownTags, withoutOwnTags } from '../../../functions/mirror/own-tags.ts';
+import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { partTags } from '../../../functions/mirror/signature-tags.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import type { TagListing } from '../../../functions/mirror/ports.ts';
 import { failing, FakeSource } from './fakes.ts';
 import { never } from './faults.ts';
-import { imageWith } from './images.ts';
+import { imageWith, platformIndex } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
 const ON = { options: { referrers: true } } as const;
@@ -64,6 +65,34 @@ describe('tags named after a digest', () => {
       assert.equal(recordOf(report, own).outcome, 'copied');
       const again = await rig.mirror({ exclusionList: ['^dev$'] }, ON);
       assert.equal(again.counts.copied, 0);
+    }
+  });
+
+  it('wait for a subject that failed, that is given away, or whose platform is left out', async () => {
+    const other = imageWith('other', 1);
+    const index = platformIndex([
+      { image: other, platform: 'linux/amd64' },
+      { image, platform: 'linux/arm64' },
+    ]);
+    const offload = {
+      jobThresholdBytes: -1,
+      batchTags: 1,
+      handOff: () => Promise.resolve('declined' as const),
+      fanOut: () => Promise.resolve('taken' as const),
+    };
+    const platforms = platformsOf(['linux/amd64']);
+    for (const [subject, more] of [
+      [image, { before: failing('destination putManifest v1', 'SERVER_ERROR') }],
+      [image, { offload }],
+      [index, { options: { ...ON.options, platforms } }],
+    ] as const) {
+      const rig = new Rig();
+      rig.destination.sparseIndexes = 'taken';
+      if ('before' in more) rig.destination.before.push(more.before);
+      const tag = referrersTag(digest);
+      rig.source.tag('v1', subject).tag('v2', other).tag(tag, imageWith('own', 1));
+      const report = await rig.mirror({}, { ...ON, ...more });
+      assert.equal(recordOf(report, tag).reason, 'SubjectNotMirrored');
     }
   });
 

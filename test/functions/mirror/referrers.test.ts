@@ -170,6 +170,12 @@ describe('signature tags', () => {
     rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
     rig.destination.tag('v1', image);
     assert.deepEqual(outcomes(await rig.mirror({ tags: [sig] }, ON)), { [sig]: 'copied' });
+    for (const verify of ['none', 'all'] as const) {
+      rig.source.tag(sig, imageWith(`grown ${verify}`, 1)).tag('v1', imageWith(verify, 1));
+      const report = await rig.mirror({ tags: [sig, 'v1'], verify }, ON);
+      assert.equal(recordOf(report, sig).outcome, 'overwritten');
+      assert.equal(recordOf(report, 'v1').outcome, verify === 'all' ? 'overwritten' : 'skipped');
+    }
   });
 });
 
@@ -266,6 +272,9 @@ describe('referrers', () => {
     rig.destination.tag('v1', index);
     const sbom = referrer('sbom');
     refer(rig.source, image, sbom);
+    rig.destination.before.push(failing('destination getManifest', 'NETWORK', 1));
+    const failed = await rig.mirror({ reason: 'follow-up' }, ON);
+    assert.deepEqual(failed.unfinished, [referrersTag(index.manifest.digest)]);
     await rig.mirror({ reason: 'follow-up' }, ON);
     assert.equal(has(rig, sbom), true);
   });
