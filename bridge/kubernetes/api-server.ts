@@ -238,7 +238,6 @@ async function readAnswer(response: IncomingMessage, path: string): Promise<ApiA
       }
     }
   } catch (error) {
-    response.destroy();
     throw connectionError(path, error);
   }
   const text = Buffer.concat([...kept, filter.end()]).toString('utf8');

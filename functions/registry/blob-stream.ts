@@ -177,7 +177,7 @@ class Download {
    */
   async #resume(offsetBytes: number, movedAtMs: number): Promise<number> {
     const { blob, asked } = this.#options;
-    this.#answer?.discard();
+    // Read to its end, or broken.
     this.#answer = undefined;
     this.#lastOfPart = undefined;
     const answer = await this.#options.open(offsetBytes, this.#signal, this.#leftMs(movedAtMs));

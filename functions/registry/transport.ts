@@ -280,10 +280,10 @@ class Exchange {
       if (this.#rest !== undefined) return;
       this.#fail(this.#faultOf(error));
     });
-    if (this.#stream instanceof ClientRequest) this.#onRequest(this.#stream, resolve);
+    if (this.#stream instanceof ClientRequest) this.#onRequest(this.#stream);
     else {
       this.#stream.once('request', (request: ClientRequest) => {
-        this.#onRequest(request, resolve);
+        this.#onRequest(request);
       });
     }
     this.#stream.once('response', (response: IncomingMessage) => {
@@ -297,13 +297,12 @@ class Exchange {
     else if (body === undefined && needsEnd(this.#request)) this.#stream.end();
   }
 
-  #onRequest(request: ClientRequest, resolve: (response: TransportResponse) => void): void {
+  #onRequest(request: ClientRequest): void {
     const { body } = this.#request;
     if (body !== undefined && !Buffer.isBuffer(body)) this.#sendStream(request, body);
     request.once('response', (response: IncomingMessage) => {
       request.prependOnceListener('error', (error: unknown) => {
-        if (response.complete && errorCode(error).startsWith('HPE_'))
-          this.#onWhole(response, resolve);
+        if (response.complete && errorCode(error).startsWith('HPE_')) this.#onWhole(response);
       });
     });
     request.once('socket', (socket: Socket) => {
@@ -333,11 +332,10 @@ class Exchange {
    * Bytes come after the whole answer: a HEAD that is answered with a body is the common case. The
    * answer stands; the connection is gone with the parser's error, so that nobody reads them as his.
    */
-  #onWhole(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
+  #onWhole(response: IncomingMessage): void {
     // got ends the answer with the error; Node's own client leaves it to be read.
     const taken = isOfBlob(this.#request) ? null : (response.read() as Buffer | null);
     this.#rest = taken ?? Buffer.alloc(0);
-    if (!this.#responded) this.#onResponse(response, resolve);
   }
 
   #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {

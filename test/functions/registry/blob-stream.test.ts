@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { readBlob, type BlobReaderOptions } from '../../../functions/registry/blob-stream.ts';
+import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import type { OpenAnswer } from '../../../functions/registry/failure.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
@@ -31,11 +32,16 @@ const BLOB = { mediaType: 'x', digest: DIGEST, sizeBytes: SIZE };
 async function setting(
   t: TestContext,
   switches: Partial<LocalRegistry['switches']> = {},
-): Promise<{ readonly at: LocalRegistry; readonly one: SourceRepository }> {
+): Promise<{
+  readonly at: LocalRegistry;
+  readonly one: SourceRepository;
+  readonly exchanges: readonly ExchangeReport[];
+}> {
   const at = await registry(t, { switches });
   at.store.putBlob('org/app', CONTENT);
   const registries = open(t, [at.host, new URL(at.downloadUrl).host]);
-  return { at, one: registries.source({ host: at.host, path: 'org/app' }, { insecure: true }) };
+  const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+  return { at, one, exchanges: registries.exchanges };
 }
 
 function sourceAt(t: TestContext, host: string): SourceRepository {
@@ -145,12 +151,15 @@ describe('blob reader', () => {
           response.end(CONTENT.subarray(from + 1));
         } else response.end(CONTENT);
       });
-      const { bytes, fault } = await readSome(sourceAt(t, server.host));
+      const registries = open(t, [server.host]);
+      const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+      const { bytes, fault } = await readSome(one);
       assert.deepEqual([bytes, fault], [SIZE, undefined]);
       assert.deepEqual(
         server.seen.map(({ headers }) => headers.range !== undefined),
         [false, true, false],
       );
+      assert.equal(registries.exchanges.length, 3);
     });
   }
 
@@ -287,9 +296,10 @@ describe('blob reader', () => {
   });
 
   it('guard blob-content-length: takes no answer of another size', async (t) => {
-    const { at, one } = await setting(t);
+    const { at, one, exchanges } = await setting(t);
     at.faults.add({ kind: 'blob', effect: { kind: 'pad', bytes: 1 } });
     await rejection(one.openBlob(BLOB, 0, NEVER), 'SIZE_MISMATCH');
+    assert.deepEqual([exchanges.length, exchanges[0]?.receivedBytes], [1, 0]);
   });
 
   it('guard blob-partial: takes no part for the whole', async (t) => {

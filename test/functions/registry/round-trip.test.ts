@@ -128,6 +128,22 @@ describe('round trip', () => {
     });
   }
 
+  for (const [remaining, headers, waitMs] of [
+    ['0;w=21600', {}, 21_600_000],
+    ['0;w=21600', { 'retry-after': '7' }, 7000],
+    ['0', {}, QUICK.baseMs],
+    ['1;w=21600', {}, QUICK.baseMs],
+  ] as const) {
+    it(`waits ${waitMs} ms where Docker Hub has ${remaining} left, ${JSON.stringify(headers)}`, async (t) => {
+      const server = await serve(t, (_request, response) =>
+        response.writeHead(429, { 'ratelimit-remaining': remaining, ...headers }).end(),
+      );
+      const hub = { ...parts(t, server.url), registry: new URL('https://index.docker.io') };
+      const sent = exchangeOnce(hub, REQUEST, hop(server.url), NEVER);
+      assert.equal((await rejection(sent, 'RATE_LIMITED')).retryAfterMs, waitMs);
+    });
+  }
+
   it('makes faults of answers that may pass', async (t) => {
     for (const [status, code] of [
       [500, 'SERVER_ERROR'],
@@ -137,11 +153,10 @@ describe('round trip', () => {
       const server = await serve(t, (_request, response) =>
         response.writeHead(status, { 'retry-after': '2' }).end(),
       );
-      const fault = await rejection(
-        exchangeOnce(parts(t, server.url), REQUEST, hop(server.url), NEVER),
-        code,
-      );
+      const one = parts(t, server.url);
+      const fault = await rejection(exchangeOnce(one, REQUEST, hop(server.url), NEVER), code);
       assert.deepEqual([fault.status, fault.retryAfterMs], [status, 2000]);
+      assert.deepEqual(one.told, ['acquire', 'free', 'congested']);
     }
   });
 
