@@ -26,11 +26,10 @@ const TOKEN_TIMEOUT_MS = 20_000;
  */
 export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
   let client: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
-  let again = false;
   return {
     async accessToken() {
       client ??= import('./library.ts').then(({ GoogleAuth, gcpMetadata }) => {
-        if (again) gcpMetadata.resetIsAvailableCache();
+        gcpMetadata.resetIsAvailableCache();
         return new GoogleAuth({ scopes: [SCOPE] });
       });
       const asked = client;
@@ -43,7 +42,6 @@ export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
         // What waits in a library that got no answer waits there for ever, and whether there is a metadata
         // server is remembered for ever: the next asks anew.
         if (client === asked) client = undefined;
-        again = true;
         // The library's errors carry request headers: only the message goes on.
         const reason = error instanceof Error ? error.message : 'no token';
         throw unavailable(printable(reason));

@@ -147,8 +147,8 @@ async function runOneEvent(parts: RunParts, event: string): Promise<number> {
 
 /** Whether everything that was asked for is at the destination as it is at the source. */
 function isComplete({ repositories }: RunResult): boolean {
-  return repositories.every((one) => {
-    const { lost = 0, drifted = 0, held = 0 } = one.report?.counts ?? {};
-    return !isFailed(one) && lost + drifted + held === 0;
-  });
+  const amiss = ['lost', 'drifted', 'held'] as const;
+  return repositories.every(
+    (one) => !isFailed(one) && amiss.every((outcome) => one.report?.counts[outcome] === 0),
+  );
 }

@@ -112,8 +112,12 @@ export class PresenceCache {
 
   /** The blob proved to be missing. */
   forgetBlob(destination: DestinationRepository, digest: string): void {
-    const holders = this.#blobs.get(blobKey(destination.host, digest));
-    if (holders?.delete(pathOf(destination)) === true) this.#facts -= 1;
+    const key = blobKey(destination.host, digest);
+    const holders = this.#blobs.get(key);
+    if (holders?.delete(pathOf(destination)) !== true) return;
+    this.#facts -= 1;
+    // Nothing would be won by letting it go as the oldest.
+    if (holders.size === 0) this.#blobs.delete(key);
   }
 
   /** The manifest is there now. */

@@ -122,7 +122,7 @@ class Download {
     let readBytes = 0;
     let resumes = 0;
     let resumedAtBytes = 0;
-    let withheld: Buffer | undefined;
+    let withheld: Buffer = Buffer.alloc(0);
     let movedAtMs = timing.now();
     for (;;) {
       const answer = this.#current();
@@ -168,7 +168,7 @@ class Download {
       }
     }
     verify(hash, resumes, this.#options, this.#current());
-    if (withheld !== undefined) yield withheld;
+    yield withheld;
   }
 
   /**

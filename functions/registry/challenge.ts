@@ -14,7 +14,7 @@ const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y;
 const GAP = /[ \t]+/y;
 /** Some write semicolons between parameters, as in other headers. */
 const SEPARATOR = /[ \t]*(?:[,;][ \t]*)*/y;
-/** Longest header that is read; the transport takes 16 KiB of headers in all. */
+/** Longest header that is read. */
 const MAX_LENGTH = 16 * 1024;
 
 /**

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 
 import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
@@ -316,32 +317,21 @@ async function readWhole(
   return Buffer.concat(chunks);
 }
 
-/** Waits until a stream has bytes ready, or has ended. @throws what the stream does */
-function firstBytes(stream: Readable): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (stream.destroyed) {
-      reject(stream.errored ?? new MirrorError('ABORTED', 'the download was given up'));
-      return;
-    }
-    const done = (): void => {
-      stream.off('readable', done);
-      stream.off('end', done);
-      stream.off('error', fail);
-      stream.off('close', closed);
-      resolve();
-    };
-    const fail = (error: Error): void => {
-      done();
-      reject(error);
-    };
-    const closed = (): void => {
-      fail(new MirrorError('ABORTED', 'the download was given up'));
-    };
-    stream.on('readable', done);
-    stream.on('end', done);
-    stream.on('error', fail);
-    stream.on('close', closed);
+/** Waits until a stream has bytes ready, or has ended (Node, "Event: 'readable'"). @throws what the stream does */
+async function firstBytes(stream: Readable): Promise<void> {
+  const givenUp = (): MirrorError => new MirrorError('ABORTED', 'the download was given up');
+  if (stream.destroyed) throw stream.errored ?? givenUp();
+  const over = new AbortController();
+  // Either rejects with the stream's error.
+  const told = (name: string): Promise<unknown> => once(stream, name, { signal: over.signal });
+  const closed = told('close').then(() => {
+    throw givenUp();
   });
+  try {
+    await Promise.race([told('readable'), closed]);
+  } finally {
+    over.abort();
+  }
 }
 
 function requireEmpty(target: Target, digest: string): void {

@@ -85,6 +85,8 @@ describe('attempt', () => {
     await eventually('it is said', () =>
       options.lines.some((line) => line.includes('waiting for the list') && line.includes('cut')),
     );
+    const { seconds } = JSON.parse(options.lines[0] ?? '') as { readonly seconds: number };
+    assert.ok(seconds < 600, `${seconds} are no seconds`);
     controller.abort();
     await faultOfPromise('ABORTED', waiting);
   });

@@ -262,7 +262,8 @@ describe('connectApiServer', () => {
     const home = process.env['HOME'];
     process.env['HOME'] = folder;
     try {
-      faultOf('KUBECONFIG_INVALID', () => connectApiServer(undefined, {}));
+      const { message } = faultOf('KUBECONFIG_INVALID', () => connectApiServer(undefined, {}));
+      assert.match(message, /^the kubeconfig cannot be used: no --kubeconfig, /);
     } finally {
       process.env['HOME'] = home;
     }

@@ -232,6 +232,13 @@ describe('BlobCopier', () => {
     assert.equal((await rig.blobs.copy(rig.wish(), never)).arrival, 'uploaded');
     assert.equal(rig.one.count('destination uploadBlob'), 4);
 
+    const { presence, timing } = new Rig();
+    const once = new FakeDestination();
+    once.before.push(failing('destination commit', 'SERVER_ERROR', 1));
+    const copier = new BlobCopier({ presence, timing });
+    await copier.copy(rig.wish({ destination: once }), never);
+    assert.equal(once.count('destination uploadBlob'), 2);
+
     const broken = new CopierRig();
     broken.one.before.push(failing('destination commit', 'SERVER_ERROR'));
     await rejection(broken.blobs.copy(broken.wish(), never), 'SERVER_ERROR');

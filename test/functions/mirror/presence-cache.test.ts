@@ -79,10 +79,10 @@ describe('PresenceCache', () => {
     // What is learnt again is no fact more, and the newest.
     presence.addBlob(one, 'blob 1');
     presence.forgetBlob(one, 'blob 3');
-    for (const digest of ['new', 'newer']) presence.addBlob(one, digest);
+    for (const digest of ['new', 'newer', 'newest']) presence.addBlob(one, digest);
     assert.deepEqual(
-      ['blob 1', 'blob 2', 'blob 4'].map((digest) => presence.hasBlob(one, digest)),
-      [true, false, true],
+      ['blob 1', 'blob 2', 'blob 4', 'blob 5'].map((digest) => presence.hasBlob(one, digest)),
+      [true, false, false, true],
     );
   });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 
@@ -13,6 +14,7 @@ import {
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -100,6 +102,11 @@ describe('broker that is not there', () => {
     const client = await clientOf(`127.0.0.1:${(silent.address() as AddressInfo).port}`);
     await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
     await rejection(readSubscription(client, 'one', AbortSignal.abort()), 'ABORTED');
+    const end = new AbortController();
+    const ended = rejection(readSubscription(client, 'one', end.signal), 'ABORTED');
+    await until(() => getEventListeners(end.signal, 'abort').length > 0);
+    end.abort();
+    await ended;
     await client.close();
     for (const socket of sockets) socket.destroy();
     silent.close();

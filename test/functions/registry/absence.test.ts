@@ -6,6 +6,7 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
+import { isRootsWord } from '../../../functions/registry/registry-form.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
 import { fakeTiming, NEVER, open, serve, rejection } from './setting.ts';
 
@@ -87,6 +88,35 @@ describe('a 404', () => {
     const page = answer({ 'content-type': PAGE[0] }, PAGE[1]);
     rememberForm('GET', page, memory);
     assert.ok(!isRegistryWord('GET', page, memory));
+  });
+
+  it('is remembered in a hundred forms of 256 bytes at most, and then anew', () => {
+    const memory = newHostMemory();
+    const forms = Array.from({ length: 101 }, (_none, n) => answer({}, `${n}`.padStart(256)));
+    for (const form of forms) rememberForm('GET', form, memory);
+    rememberForm('GET', answer({}, 'x'.repeat(257)), memory);
+    assert.equal(memory.bareNotFound.size, 1);
+    assert.ok(isRegistryWord('GET', forms[100] ?? assert.fail(), memory));
+  });
+
+  it('of the API’s root is the registry’s word in a registry’s form alone, as a 401 is', () => {
+    const page = { 'content-type': 'text/html' };
+    for (const [status, headers, body, expected] of [
+      [401, page, '<html>', true],
+      [403, {}, OCI[1], true],
+      [404, {}, OCI[1], true],
+      [403, {}, 'no', false],
+      [404, {}, 'no', false],
+      [200, page, '<html>', false],
+      [200, {}, '{}', true],
+      [500, {}, 'oops', true],
+    ] as const) {
+      assert.equal(
+        isRootsWord({ ...answer(headers, body), status }),
+        expected,
+        `${status} ${body}`,
+      );
+    }
   });
 
   it('of a proxy without a backend is transient, for lists, tags and digests of either side', async (t) => {

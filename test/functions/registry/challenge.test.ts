@@ -51,6 +51,14 @@ describe('WWW-Authenticate', () => {
     ]);
   });
 
+  it('reads no more than 16 KiB', () => {
+    const long = `Basic realm="${'x'.repeat(16 * 1024 - 15)}",`;
+    assert.deepEqual(
+      read(`${long}Bearer realm="https://r/t"`).map(([scheme]) => scheme),
+      ['basic'],
+    );
+  });
+
   it('takes the first of a doubled parameter', () => {
     assert.deepEqual(read('Bearer realm="https://good/",realm="https://evil/"'), [
       ['bearer', { realm: 'https://good/' }],

@@ -8,6 +8,7 @@ import { digestOf } from '../../../functions/oci/digest.ts';
 import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { bytesOf as contentOf } from '../../stand-ins/registry/content.ts';
+import { rejection as anyRejection } from '../../faults.ts';
 import {
   ACCESS_TOKEN,
   artifactRegistry,
@@ -80,6 +81,23 @@ async function plain(
 }
 
 describe('destination repository', () => {
+  for (const [what, end, code] of [
+    ['is given up', (stream: Readable) => stream.destroy(), 'ABORTED'],
+    ['breaks', (stream: Readable) => stream.destroy(new MirrorError('TIMEOUT', 'x')), 'TIMEOUT'],
+    ['is empty', (stream: Readable) => stream.push(null), 'SIZE_MISMATCH'],
+  ] as const) {
+    it(`uploads nothing of a source that ${what} before its first byte`, async (t) => {
+      const { to, one } = await google(t);
+      function read(this: Readable): void {
+        setImmediate(end, this);
+      }
+      const wanted = blob('layer', LARGE);
+      const source = (): Promise<Readable> => Promise.resolve(new Readable({ read }));
+      await anyRejection(one.uploadBlob(wanted, source, {}, NEVER), code);
+      assert.equal(to.counter.count({ status: 201 }), 0);
+    });
+  }
+
   it('uploads a blob by one POST and one PUT, with its length', async (t) => {
     const { to, one } = await google(t);
     const wanted = blob('layer', 300);

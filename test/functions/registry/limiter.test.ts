@@ -214,6 +214,9 @@ describe('adaptive limiter', () => {
     const deadlineAtMs = timing.now() + 59_999;
     const fault = await rejection(limiter.acquire(deadlineAtMs, NEVER), 'RATE_LIMITED');
     assert.equal(fault.retryAfterMs, 60_000);
+    const last = limiter.acquire(deadlineAtMs + 1, NEVER);
+    await timing.pass(60_000);
+    (await last).free();
     const busy = new AdaptiveLimiter({ timing });
     const held = ask(busy, 8);
     await settle();

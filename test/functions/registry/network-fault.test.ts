@@ -66,6 +66,10 @@ describe('network fault', () => {
   it('takes anything that is thrown', () => {
     assert.equal(networkError('text').code, 'NETWORK');
     assert.equal(networkError(undefined).code, 'NETWORK');
+    const coded = (code: string, cause?: Error): Error =>
+      Object.assign(new Error('outer', { cause }), { code });
+    assert.equal(errorCode(coded('ERR_GOT_REQUEST_ERROR')), '');
+    assert.equal(errorCode(coded('ECONNRESET', new Error('inner'))), 'ECONNRESET');
   });
 
   it('names the header that is none, and never its value', async (t) => {

@@ -14,6 +14,7 @@ import { TEST_TLS } from './certificate.ts';
 import {
   ACCESS_TOKEN,
   artifactRegistry,
+  bytesOf,
   credentials,
   fakeTiming,
   googleToken,
@@ -527,8 +528,17 @@ describe('registries', () => {
     );
     const registries = open(t, [at.host], { sourceCaCertificates: TEST_TLS.cert });
     assert.notEqual(await registries.source(name).headManifest('v1', NEVER), undefined);
+    const blob = {
+      mediaType: 'x',
+      digest: at.store.putBlob('org/app', Buffer.from('x')),
+      sizeBytes: 1,
+    };
+    assert.equal(
+      String(await bytesOf(await registries.source(name).openBlob(blob, 0, NEVER))),
+      'x',
+    );
     await rejection(registries.destination(name).headManifest('v1', NEVER), 'CERTIFICATE_REFUSED');
-    assert.equal(at.counter.total, 1);
+    assert.equal(at.counter.total, 2);
   });
 
   it('stays with https where an https registry names itself by http, except for its realm', async (t) => {
