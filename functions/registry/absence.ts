@@ -89,8 +89,7 @@ async function isRegistry(
 }
 
 function formOf(method: 'GET' | 'HEAD', answer: Answer): string {
-  const text = method === 'HEAD' ? '' : answer.body.toString('latin1');
-  return `${method} ${essence(answer.header('content-type'))} ${text}`;
+  return `${method} ${essence(answer.header('content-type'))} ${answer.body.toString('latin1')}`;
 }
 
 function isJson(body: Buffer): boolean {

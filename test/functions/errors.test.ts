@@ -117,7 +117,7 @@ describe('printable', () => {
   });
 
   it('guard text-length: cuts at 512 characters', () => {
-    const cut = printable('x'.repeat(600));
+    const cut = printable('x'.repeat(513));
     assert.equal(cut.length, 512);
     assert.ok(cut.endsWith('…'));
     assert.equal(printable('y'.repeat(512)).length, 512);

@@ -296,6 +296,21 @@ describe('referrers', () => {
     assert.equal(rig.source.count(`source listReferrers ${digest}`), 1);
   });
 
+  it('of what a signature tag alone names are not asked for', async () => {
+    const rig = new Rig();
+    const [other, signature] = [imageWith('other', 1), imageWith('signature', 1)];
+    for (const side of [rig.source, rig.destination]) {
+      side
+        .tag('v1', other)
+        .tag(`${referrersTag(digest)}.sig`, signature)
+        .add(image);
+    }
+    rig.source.referrersApi = true;
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.equal(rig.source.count(`source listReferrers ${digest}`), 0);
+    assert.equal(rig.source.count(`source listReferrers ${other.manifest.digest}`), 1);
+  });
+
   it('of all children are asked for: one question each', async () => {
     const rig = new Rig();
     rig.destination.acknowledgesSubjects = true;

@@ -179,6 +179,21 @@ describe('round trip', () => {
     );
   });
 
+  it('counts the bytes of a body that was taken', async (t) => {
+    for (const [status, sentBytes] of [
+      [201, 2],
+      [400, 0],
+    ] as const) {
+      const server = await serve(t, (request, response) => {
+        request.resume().on('end', () => response.writeHead(status).end());
+      });
+      const one = parts(t, server.url);
+      const put: RegistryRequest = { ...REQUEST, method: 'PUT', body: Buffer.from('{}') };
+      await exchangeOnce(one, put, hop(server.url), NEVER);
+      assert.equal(one.reports[0]?.sentBytes, sentBytes);
+    }
+  });
+
   it('holds no place while a body flows', async (t) => {
     const server = await serve(t, (_request, response) => response.end('body'));
     const one = parts(t, server.url);
