@@ -382,7 +382,7 @@ describe('drain', () => {
       await bulk.publish(encodeEvent(sampleEvent(data)));
     }
     await bulk.publish({ attributes: { team: 'a' }, data: Buffer.from('{') });
-    const { code, stdout } = await runJob(['--drain', 'bulk', '--drain-idle', '1s'], env());
+    const { code, stdout } = await runJob(['--drain', 'bulk', '--drain-idle', '3s'], env());
     const last = linesOf(stdout).find(({ entry }) => entry === 'drain');
     assert.deepEqual(
       [last?.['received'], last?.['executed'], last?.['deadLettered'], last?.['handedBack']],
@@ -408,7 +408,7 @@ describe('drain', () => {
       await topicPublisher(own.client, 'letters').publish(
         deadLetter(encodeEvent(sampleEvent({ image })), { code: 'RATE_LIMITED', field: undefined }),
       );
-      const argv = ['--drain', 'letters', '--drain-idle', '1s', '--docker-config', config];
+      const argv = ['--drain', 'letters', '--drain-idle', '3s', '--docker-config', config];
       const lane = env();
       const refused = registries.destination.faults.add({
         path: /\/blobs\/uploads/,
@@ -456,7 +456,7 @@ describe('drain', () => {
         DEAD_LETTER_TOPIC: 'target',
         CLOUD_RUN_JOB: 'mirror',
       };
-      const argv = ['--drain', 'dry', '--drain-idle', '1s', '--dry-run'];
+      const argv = ['--drain', 'dry', '--drain-idle', '3s', '--dry-run'];
       const drained = await runJob(argv, lane);
       const said = linesOf(drained.stdout).find(({ entry }) => entry === 'drain');
       const { executed, deadLettered, handedBack } = said ?? {};
@@ -488,7 +488,7 @@ describe('drain', () => {
         }
         await topicPublisher(own.client, 'loop').publish(encodeEvent(sampleEvent()));
         await rejection(
-          runJob(['--drain', 'loop', '--drain-idle', '1s', '--republish', 'loop'], {
+          runJob(['--drain', 'loop', '--drain-idle', '20s', '--republish', 'loop'], {
             GOOGLE_CLOUD_PROJECT: PROJECT,
           }),
           'OPTION_INVALID',
@@ -516,7 +516,7 @@ describe('drain', () => {
         '--filter',
         'code=SOURCE_FORBIDDEN',
         '--drain-idle',
-        '1s',
+        '3s',
       ],
       { GOOGLE_CLOUD_PROJECT: PROJECT },
     );
@@ -550,7 +550,7 @@ describe('drain', () => {
       );
       const { code, stdout } = await runJob(
         [
-          ...['--drain', 'dead', '--drain-idle', '1s'],
+          ...['--drain', 'dead', '--drain-idle', '3s'],
           ...['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'],
         ],
         { GOOGLE_CLOUD_PROJECT: PROJECT },
@@ -570,7 +570,7 @@ describe('drain', () => {
       told += text;
       if (text.includes('are waited for')) end.tell();
     };
-    const config = readJobConfig(['--drain', 'bulk', '--drain-idle', '1s'], env());
+    const config = readJobConfig(['--drain', 'bulk', '--drain-idle', '3s'], env());
     const streams = { stdout: { write }, stderr: { write } };
     assert.equal(await run({ config, env: env(), end, streams }), 1);
     // The acknowledgement deadline is Pub/Sub's default of 10 s.
@@ -587,7 +587,7 @@ describe('drain', () => {
         kind: 'refused',
         status: 'PERMISSION_DENIED',
       });
-      const argv = ['--drain', 'unread', '--drain-idle', '1s'];
+      const argv = ['--drain', 'unread', '--drain-idle', '3s'];
       const { code, stdout } = await runJob(argv, env());
       assert.equal(code, 0);
       assert.ok(!stdout.includes('are waited for'), stdout);
