@@ -195,8 +195,12 @@ async function backUp(
     if (isMirrorError(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
     // It is there from an earlier time, in a repository whose tags do not move.
     if (!isMirrorError(error, 'TAG_IMMUTABLE')) throw error;
-    const head = await destination.headManifest(tag, signal).catch(unseenIfForbidden);
-    if (head?.digest !== digest) throw error;
+    const head = await destination.headManifest(tag, signal).catch((denied: unknown) => {
+      unseenIfForbidden(denied);
+      throw error;
+    });
+    if (head === undefined) throw refusalOf(error);
+    if (head.digest !== digest) throw error;
   }
   return { digest, tag };
 }
@@ -353,6 +357,14 @@ function identical(node: ManifestNode): TagEnding {
   return { outcome: 'skipped', reason: 'Identical', digest: node.digest, node };
 }
 
+/**
+ * What is not there cannot be forbidden to move: ACR says the same of a full storage, Nexus of the digest's
+ * other tag, and either can be mended.
+ */
+function refusalOf(fault: MirrorError): MirrorError {
+  return new MirrorError('REQUEST_REFUSED', fault.message, fault);
+}
+
 /** The destination forbids moving the tag: is it what it should be all the same? */
 async function immutable(
   tag: string,
@@ -365,10 +377,7 @@ async function immutable(
     unseenIfForbidden(error);
     throw fault;
   });
-  // ACR says the same of a full storage, which can be mended: of what is not there it is no word for good.
-  const isAcr = fault.registryCodes.includes('REGISTRY_DISALLOWED_OPERATION');
-  if (head === undefined)
-    throw isAcr ? new MirrorError('REQUEST_REFUSED', fault.message, fault) : fault;
+  if (head === undefined) throw refusalOf(fault);
   if (head.digest === node.digest) return identical(node);
   return {
     outcome: 'drifted',

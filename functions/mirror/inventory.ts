@@ -239,7 +239,8 @@ async function requireReadable(
       if (!isMirrorError(error)) throw error;
       // What is wrong with this one for good says nothing of the others.
       if (error.disposition === 'permanent') return;
-      const isRefused = error.status === 403 || isMirrorError(error, ...LIST_REFUSALS);
+      const isPage = error.status === 403 && isMirrorError(error, 'RESPONSE_INVALID');
+      const isRefused = isPage || isMirrorError(error, ...LIST_REFUSALS);
       if (!isRefused && !isMirrorError(error, 'SERVER_ERROR')) throw error;
       // Where both are refused, the list's fault says it better; unless nobody could mend that one.
       fault = isRefused && list.disposition === 'transient' ? list : error;

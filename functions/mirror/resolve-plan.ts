@@ -1,11 +1,9 @@
-import { Readable } from 'node:stream';
-
 import { isMirrorError, toMirrorError, type MirrorError } from '../errors.ts';
-import { digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
-import { unseenIfForbidden } from './destination-manifests.ts';
+import { isClosed, takesPushes, unseenIfForbidden } from './destination-manifests.ts';
 import {
   ASKED_FIRST,
+  takeDestination,
   withTagDigests,
   withTagFacts,
   type DestinationInventory,
@@ -102,7 +100,13 @@ export async function resolvePlan(
       open,
       inquiry.signal,
       'verify tag',
-      async ({ tag, question }) => ask(tag, question, inquiry, { sources, destinations, unseen }),
+      async ({ tag, question }) =>
+        ask(
+          tag,
+          question,
+          { ...inquiry, destinationInventory: there },
+          { sources, destinations, unseen },
+        ),
       ({ tag }, fault) => faults.set(tag, fault),
     );
   };
@@ -113,7 +117,8 @@ export async function resolvePlan(
     await askAll(first);
     const isRefused = ({ tag }: OpenStep): boolean => unseen.has(tag) || isClosed(faults.get(tag));
     const mayBeClosed = first.length > 0 && first.every(isRefused);
-    if (mayBeClosed && (unseen.size === 0 || !(await takesPushes(inquiry)))) throw whyUnlisted;
+    if (mayBeClosed && (unseen.size === 0 || inquiry.dryRun || !(await takesPushes(inquiry))))
+      throw whyUnlisted;
     steps = tags.map(plan);
   }
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -128,6 +133,12 @@ export async function resolvePlan(
       }
     }
     await askAll(open);
+    const hidden = [...faults].filter(([, fault]) => isHidden(fault));
+    const listed = hidden.length === 0 ? undefined : await listAfterAll(there, inquiry);
+    if (listed !== undefined) {
+      there = listed;
+      for (const [tag] of hidden) faults.delete(tag);
+    }
     steps = tags.map(plan);
   }
   const answered = asked.size - faults.size;
@@ -141,31 +152,19 @@ function isOpen(step: Step | DecidedStep): step is OpenStep {
   return step.action === 'ask';
 }
 
-/** Whether an answer may be that of a repository that is closed as a whole, perhaps by a page in its place. */
-function isClosed(fault: MirrorError | undefined): fault is MirrorError {
-  return fault?.status === 403 || isMirrorError(fault, 'FORBIDDEN', 'UNAUTHORIZED');
+/** Whether the destination may have denied a tag because it is not there. */
+function isHidden(fault: MirrorError): boolean {
+  return fault.side === 'destination' && isMirrorError(fault, 'FORBIDDEN');
 }
 
-/** The empty descriptor's blob (OCI Image 1.1, "Guidance for an Empty Descriptor"): it is in many repositories. */
-const EMPTY = Buffer.from('{}');
-
-/**
- * Whether a repository that shows nothing takes a push: one blob of two bytes, in place of a push of each
- * tag. A dry run cannot know.
- */
-async function takesPushes({ destination, dryRun, signal }: PlanContext): Promise<boolean> {
-  if (dryRun) return false;
-  const blob = {
-    mediaType: 'application/vnd.oci.empty.v1+json',
-    digest: digestOf(EMPTY),
-    sizeBytes: EMPTY.length,
-  };
-  const open = (): Promise<Readable> => Promise.resolve(Readable.from([EMPTY]));
-  return destination.uploadBlob(blob, open, {}, signal).then(
-    () => true,
-    // What else is wrong the tags will tell.
-    (error: unknown) => !isClosed(toMirrorError(error, 'upload blob')),
-  );
+/** The list of a destination that few named tags did not need: it tells of those that a 403 hides. */
+async function listAfterAll(
+  there: DestinationInventory,
+  { destination, signal }: PlanContext,
+): Promise<DestinationInventory | undefined> {
+  if (there.kind !== 'heads' || there.whyUnlisted !== undefined) return undefined;
+  const listed = await takeDestination(destination, undefined, signal).catch(() => undefined);
+  return listed?.kind === 'heads' ? undefined : listed;
 }
 
 async function completeList({

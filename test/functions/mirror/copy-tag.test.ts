@@ -395,24 +395,14 @@ describe('an immutable destination', () => {
       };
       const report = await rig.mirror();
       const { fault, ...record } = recordOf(report, 'v1');
-      assert.deepEqual([record.outcome, fault?.code], [outcome, 'TAG_IMMUTABLE']);
-      assert.deepEqual([fault?.disposition, report.unfinished], ['permanent', []]);
+      // Of what is not there ACR says so where its storage is full, Nexus where its digest has another tag.
+      const isMissing = word === 'all of it';
+      assert.equal(record.outcome, outcome);
+      assert.equal(fault?.code, isMissing ? 'REQUEST_REFUSED' : 'TAG_IMMUTABLE');
+      assert.deepEqual(report.unfinished, isMissing ? ['v1'] : []);
       assert.equal(rig.destination.count('destination putManifest'), 1);
     });
   }
-
-  it('comes again where ACR says of what is not there what it says of a locked tag: its storage is full', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.before.push((call) => {
-      if (call !== 'destination putManifest v1') return;
-      const registryCodes = ['REGISTRY_DISALLOWED_OPERATION'];
-      throw new MirrorError('TAG_IMMUTABLE', 'disallowed', { registryCodes });
-    });
-    const report = await rig.mirror();
-    assert.equal(recordOf(report, 'v1').fault?.code, 'REQUEST_REFUSED');
-    assert.deepEqual(report.unfinished, ['v1']);
-  });
 });
 
 describe('a destination without a map', () => {

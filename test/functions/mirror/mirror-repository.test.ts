@@ -538,6 +538,19 @@ describe('a destination that answers 403 for what is not there', () => {
     });
   }
 
+  for (const verifyTags of ['none', 'mutable', 'all'] as const) {
+    it(`is given a release that is named, which its list does not have (${verifyTags})`, async () => {
+      const rig = forbidding(image);
+      rig.source.tag('v1.2.3', image).tag('v1.2.4', image);
+      const tags = ['v1.2.3', 'v1.2.4'];
+      const report = await rig.mirror({ tags }, { options: { verifyTags } });
+      assert.equal(report.counts.failed + report.unfinished.length, 0);
+      assert.equal(rig.destination.digestOf('v1.2.3'), image.manifest.digest);
+      const lists = rig.destination.count('destination listTags');
+      assert.equal(lists, verifyTags === 'all' ? 0 : 1);
+    });
+  }
+
   it('does not fail for a signature whose image it does not have', async () => {
     const rig = forbidding(image);
     const gone = imageWith('gone', 1);
