@@ -117,8 +117,10 @@ function eventsOf(
   stats: TransferStats,
 ): readonly MirrorEvent[] {
   const claims = new DestinationClaims(config.destinationLayout);
-  for (const object of objects) claims.enter(object);
   const named = new Set(config.names.map(({ namespace, name }) => `${namespace}/${name}`));
+  for (const object of objects) {
+    claims.enter(object, named.has(`${object.namespace}/${object.name}`));
+  }
   const events: MirrorEvent[] = [];
   for (const object of objects) {
     const isNamed = named.delete(`${object.namespace}/${object.name}`);

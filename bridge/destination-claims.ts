@@ -25,6 +25,8 @@ interface Claim {
   readonly path: string;
   readonly uid: string;
   readonly image: string;
+  /** Not: it is named for once, and whatever is written all the time goes before it. */
+  readonly enabled: boolean;
   /** By the annotation, which the mirror may not grant; else it is the image's own path. */
   readonly annotated: boolean;
   /** RFC 3339: of two objects with equal right the older one keeps the path. */
@@ -64,10 +66,11 @@ export class DestinationClaims {
   /**
    * Enters or renews an object's claim, or withdraws it where it has none: not scanned, disabled,
    * being deleted or refused for its own sake.
+   * @param isNamed it is published although it is disabled
    * @returns the uids of the others whose standing may have changed
    */
-  enter(object: ImageRepository): readonly string[] {
-    const claim = this.#claimOf(object);
+  enter(object: ImageRepository, isNamed = false): readonly string[] {
+    const claim = this.#claimOf(object, isNamed);
     const before = this.#byUid.get(object.uid);
     if (
       before?.path === claim?.path &&
@@ -99,9 +102,11 @@ export class DestinationClaims {
     if (collision !== undefined) {
       const { own, holder } = collision;
       const why =
-        own.annotated === holder.annotated
-          ? 'is older and writes to the same destination'
-          : 'writes there without an annotation, to its own destination';
+        own.enabled !== holder.enabled
+          ? 'is enabled and writes to the same destination'
+          : own.annotated === holder.annotated
+            ? 'is older and writes to the same destination'
+            : 'writes there without an annotation, to its own destination';
       const message = `${own.namespace}/${own.name} (${own.image}) is not published: ${holder.namespace}/${holder.name} (${holder.image}) ${why} ${own.path}`;
       return { reason: 'DestinationCollision', message };
     }
@@ -158,12 +163,15 @@ export class DestinationClaims {
    * Where an object's image is written to, below the destination registry; undefined where nothing is.
    * A fault where its annotations or its image name are wrong.
    */
-  #pathOf({ settings, scan }: Omit<Writer, 'uid'>): string | undefined | MirrorError {
+  #pathOf(
+    { settings, scan }: Omit<Writer, 'uid'>,
+    isNamed = false,
+  ): string | undefined | MirrorError {
     if (isMirrorError(settings)) return settings;
     if (scan === undefined) return undefined;
     try {
       const path = destinationPath(scan.image, this.#layout);
-      return settings.enabled ? (settings.destination ?? path) : undefined;
+      return settings.enabled || isNamed ? (settings.destination ?? path) : undefined;
     } catch (error) {
       if (isMirrorError(error)) return error;
       throw error;
@@ -178,12 +186,14 @@ export class DestinationClaims {
     return holder === undefined || holder.image === own.image ? undefined : { own, holder };
   }
 
-  #claimOf(object: ImageRepository): Claim | undefined {
+  #claimOf(object: ImageRepository, isNamed: boolean): Claim | undefined {
     const { uid, namespace, name, createdAt, settings, scan, deleting } = object;
-    const path = this.#pathOf(object);
-    if (typeof path !== 'string' || scan === undefined || deleting) return undefined;
-    const annotated = !isMirrorError(settings) && settings.destination !== undefined;
-    return { path, uid, image: scan.image, annotated, createdAt, namespace, name };
+    const path = this.#pathOf(object, isNamed);
+    if (typeof path !== 'string' || isMirrorError(settings) || scan === undefined || deleting)
+      return undefined;
+    const { enabled } = settings;
+    const annotated = settings.destination !== undefined;
+    return { path, uid, image: scan.image, enabled, annotated, createdAt, namespace, name };
   }
 
   /** The path that an object writes to, as its claim holds it; empty: none. */
@@ -215,6 +225,6 @@ export class DestinationClaims {
 }
 
 /** What orders claims, the first holds: Kubernetes' times are all of one form; of one second the uid decides. */
-function rankOf({ annotated, createdAt, uid }: Claim): string {
-  return `${annotated ? 1 : 0} ${createdAt} ${uid}`;
+function rankOf({ enabled, annotated, createdAt, uid }: Claim): string {
+  return `${enabled ? 0 : 1} ${annotated ? 1 : 0} ${createdAt} ${uid}`;
 }

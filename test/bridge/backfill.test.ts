@@ -135,6 +135,20 @@ describe('backfill', () => {
     assert.equal(summary()['failed'], 2);
   });
 
+  it('fails for what is named and disabled where another image is written, the older or the newer', async () => {
+    const both = ['--name', 'flux-system/younger', '--name', 'flux-system/older'];
+    const annotations = { enabled: 'false' };
+    put('younger', { image: 'quay.io/org/app', createdAt: '2027-01-01T00:00:00Z', annotations });
+    put('older', { image: 'gcr.io/org/app', createdAt: '2026-01-01T00:00:00Z', annotations });
+    const layout = ['--destination-layout', 'name'];
+    assert.equal(await run([...layout, ...both, '--name', 'flux-system/app']), 1);
+    assert.deepEqual([names(), summary()['failed']], [['app'], 2]);
+    // Of two that are both disabled the older one.
+    standIns.kubernetes.remove('flux-system', 'app');
+    assert.equal(await run([...layout, ...both]), 1);
+    assert.deepEqual([names(), summary()['failed']], [['app', 'older'], 1]);
+  });
+
   it('tries again what Pub/Sub refuses, and fails when it goes on', async () => {
     const refusal = { kind: 'refused', method: 'Publish', status: 'UNAVAILABLE' } as const;
     standIns.pubsub.faults.add({ ...refusal, times: 3 });
