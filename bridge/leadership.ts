@@ -20,7 +20,8 @@ interface LeadershipParts {
 }
 
 /**
- * Leader election where it is on, else this process always leads.
+ * Leader election where it is on, else this process always leads; so does a dry run, which must not keep
+ * the Lease from those that publish.
  * @throws MirrorError `OPTION_INVALID` when no namespace is known for the Lease
  */
 export function leadershipOf(
@@ -30,7 +31,10 @@ export function leadershipOf(
 ): LeaderElection {
   const { metrics, now, logger } = parts;
   const name = leaseName(config.watchLabelSelector);
-  if (!config.enableLeaderElection) {
+  if (!config.enableLeaderElection || config.dryRun) {
+    if (config.enableLeaderElection) {
+      logger.info('a dry run leads without a Lease', { logger: 'leader-election' });
+    }
     metrics.leader.set({ name }, 1);
     const startedMs = now();
     return {

@@ -188,7 +188,8 @@ export const bridgeOptions = {
     flag: '--dry-run',
     env: 'DRY_RUN',
     default: false,
-    sentence: 'Log what would be published, publish nothing, write no Kubernetes Events.',
+    sentence:
+      'Log what would be published, publish nothing, write no Kubernetes Events and no Lease.',
   }),
   once: flag({
     flag: '--once',

@@ -160,16 +160,18 @@ describe('the bridge', () => {
     );
   });
 
-  it('publishes nothing and writes no Events in a dry run, and says what it would', async () => {
+  it('publishes nothing and writes nothing, the Lease neither, in a dry run, and says what it would', async () => {
     put('app');
     put('bad', { annotations: { include: '(' } });
-    const running = await standIns.start(['--dry-run']);
+    const running = await standIns.start(['--dry-run', '--enable-leader-election']);
     await eventually('it is told', () =>
       running.lines.some(({ msg }) => String(msg).startsWith('would publish initial')),
     );
     await aWhile();
     assert.equal(standIns.events('bulk').length, 0);
-    assert.ok(standIns.kubernetes.requests.every(({ resource }) => resource !== 'events'));
+    const asked = new Set(standIns.kubernetes.requests.map(({ resource }) => resource));
+    assert.deepEqual([...asked], ['imagerepositories']);
+    assert.ok(running.lines.some(({ msg }) => String(msg).includes('without a Lease')));
   });
 
   it('waits for what is being published when it is stopped', async () => {
