@@ -1,8 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 
-import { defined } from '../../functions/contract/fields.ts';
-import { MirrorError, printable } from '../../functions/errors.ts';
+import { errorText, MirrorError, printable } from '../../functions/errors.ts';
 
 /** A program that gives credentials (client.authentication.k8s.io, `user.exec` of a kubeconfig). */
 export interface CredentialPlugin {
@@ -83,7 +83,7 @@ async function readToken(file: string): Promise<Held> {
     if (token === '') throw new Error('it is empty');
     return { credential: { token }, untilMs: Date.now() + FILE_AGE_MS };
   } catch (error) {
-    throw unavailable(`token file ${file} cannot be read`, error);
+    throw unavailable(`token file ${file} cannot be read: ${printable(errorText(error))}`);
   }
 }
 
@@ -104,53 +104,71 @@ async function runPlugin(plugin: CredentialPlugin, signal: AbortSignal): Promise
       },
       (error, stdout) => {
         if (error === null) resolve(stdout);
-        else reject(unavailable(`credential plugin ${command} failed`, error));
+        else reject(pluginUnavailable(command, `${reasonOf(error)}; kubectl shows what it says`));
       },
     );
   });
   return heldOf(command, output);
 }
 
-/** client.authentication.k8s.io: an ExecCredential; without an expiry it is good until it is refused. */
+/**
+ * client.authentication.k8s.io: an ExecCredential; without an expiry that can be read it is good until it is
+ * refused.
+ */
 function heldOf(command: string, output: string): Held {
   const { status } = parsed(command, output);
-  const { token, clientCertificateData, clientKeyData, expirationTimestamp } = status ?? {};
-  if (token === undefined && clientCertificateData === undefined) {
-    throw unavailable(`credential plugin ${command} gave no credential`);
+  const given = {
+    token: status?.token ?? '',
+    certificate: status?.clientCertificateData ?? '',
+    key: status?.clientKeyData ?? '',
+  };
+  if (given.token === '' && given.certificate === '') {
+    throw pluginUnavailable(command, 'gave no credential');
   }
-  const untilMs = expirationTimestamp === undefined ? Infinity : Date.parse(expirationTimestamp);
+  const untilMs = Date.parse(status?.expirationTimestamp ?? '');
   return {
-    credential: defined({ token, certificate: clientCertificateData, key: clientKeyData }),
-    untilMs,
+    credential: Object.fromEntries(Object.entries(given).filter(([, text]) => text !== '')),
+    untilMs: Number.isNaN(untilMs) ? Infinity : untilMs,
   };
 }
 
 interface ExecCredential {
-  readonly status?: {
-    readonly token?: string;
-    readonly clientCertificateData?: string;
-    readonly clientKeyData?: string;
-    readonly expirationTimestamp?: string;
-  };
+  readonly status?: Readonly<
+    Partial<
+      Record<
+        'token' | 'clientCertificateData' | 'clientKeyData' | 'expirationTimestamp',
+        string | null
+      >
+    >
+  >;
 }
 
 function parsed(command: string, output: string): ExecCredential {
   try {
     return (JSON.parse(output) ?? {}) as ExecCredential;
   } catch {
-    // What it wrote may hold a secret.
-    throw unavailable(`credential plugin ${command} wrote no JSON`);
+    throw pluginUnavailable(command, 'wrote no JSON');
   }
 }
 
-function unavailable(what: string, error?: unknown): MirrorError {
-  const reason = error instanceof Error ? `: ${reasonOf(error)}` : '';
-  return new MirrorError('CREDENTIALS_UNAVAILABLE', `${what}${reason}`, {
+/** Neither its arguments nor what it wrote is told: both may hold a secret. */
+function pluginUnavailable(command: string, what: string): MirrorError {
+  return unavailable(`credential plugin ${printable(basename(command))} ${what}`);
+}
+
+function unavailable(what: string): MirrorError {
+  return new MirrorError('CREDENTIALS_UNAVAILABLE', what, {
     operation: 'get credentials for the API server',
   });
 }
 
-function reasonOf(error: Error & { readonly killed?: boolean }): string {
-  if (error.killed === true) return `no answer in ${PLUGIN_TIMEOUT_MS / 1000} s`;
-  return printable(error.message).trim();
+/** How a plugin ended; execFile's own message has its arguments and what it wrote. */
+function reasonOf({ killed, code, signal }: ExecFileException): string {
+  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER' || code === 'ABORT_ERR')
+    return `failed: ${code}`;
+  if (killed === true) return `gave no answer in ${PLUGIN_TIMEOUT_MS / 1000} s`;
+  if (typeof signal === 'string') return `was ended by ${signal}`;
+  return typeof code === 'number'
+    ? `ended with exit code ${code}`
+    : `cannot be run: ${String(code)}`;
 }

@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { CredentialSource } from '../../../bridge/kubernetes/user-credentials.ts';
+import {
+  CredentialSource,
+  type CredentialPlugin,
+} from '../../../bridge/kubernetes/user-credentials.ts';
 import { faultOfPromise } from '../faults.ts';
 import { eventually } from '../stand-ins.ts';
 
@@ -70,6 +73,21 @@ describe('CredentialSource', () => {
     assert.equal(await readFile(runs, 'utf8'), 'xxx');
   });
 
+  for (const [index, expirationTimestamp] of [null, 'soon', undefined].entries()) {
+    it(`runs a plugin once whose credential ends at ${String(expirationTimestamp)}`, async () => {
+      const runs = join(folder, `runs-${index}`);
+      const code = `fs.appendFileSync(${JSON.stringify(runs)}, 'x');`;
+      const endless = await plugin(
+        'endless',
+        code + credential({ token: 't', expirationTimestamp }),
+      );
+      const source = new CredentialSource();
+      await source.get({ plugin: endless });
+      assert.deepEqual(await source.get({ plugin: endless }), { token: 't' });
+      assert.equal(await readFile(runs, 'utf8'), 'x');
+    });
+  }
+
   it('gives certificates, and the environment that the plugin is told', async () => {
     const code = `
       const { kind, spec } = JSON.parse(process.env.KUBERNETES_EXEC_INFO);
@@ -83,20 +101,28 @@ describe('CredentialSource', () => {
   });
 
   it('says why a plugin gave nothing, and never what it wrote', async () => {
-    const cases: readonly (readonly [string, string])[] = [
-      ['failing', "console.error('sign in first'); process.exit(3);"],
-      ['talking', "console.log('secret-token');"],
-      ['empty', credential({})],
+    const cases: readonly (readonly [string, string, RegExp])[] = [
+      ['failing', "console.error('secret-error'); process.exit(3);", /ended with exit code 3/],
+      ['killed', "process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000);", /SIGTERM/],
+      ['flooding', "console.log('secret-token'.repeat(100_000));", /MAXBUFFER/],
+      ['talking', "console.log('secret-token');", /wrote no JSON/],
+      ['empty', credential({}), /gave no credential/],
+      ['null', credential({ token: null, clientCertificateData: '' }), /gave no credential/],
     ];
-    for (const [name, code] of cases) {
-      const fault = await faultOfPromise(
-        'CREDENTIALS_UNAVAILABLE',
-        new CredentialSource().get({ plugin: await plugin(name, code) }),
-      );
-      assert.doesNotMatch(fault.message, /secret-token/);
+    const reason = async (started: CredentialPlugin): Promise<string> => {
+      const asked = new CredentialSource().get({ plugin: started });
+      return (await faultOfPromise('CREDENTIALS_UNAVAILABLE', asked)).message;
+    };
+    for (const [name, code, why] of cases) {
+      const { command, args } = await plugin(name, code);
+      const message = await reason({
+        command,
+        args: [...args, '--client-secret', 'secret-argument'],
+      });
+      assert.match(message, why);
+      assert.doesNotMatch(message, /secret/);
     }
-    const absent = { command: join(folder, 'absent') };
-    await faultOfPromise('CREDENTIALS_UNAVAILABLE', new CredentialSource().get({ plugin: absent }));
+    assert.match(await reason({ command: join(folder, 'absent') }), /plugin absent .*ENOENT/);
   });
 
   it('ends a plugin that hangs when it is closed', async () => {
