@@ -51,7 +51,7 @@ export function leadershipOf(
       requireNamespace(namespace),
       name,
       // As client-go: two requests fit into the deadline.
-      Math.max(1000, config.renewDeadlineMs / 2),
+      Math.max(1000, Math.round(config.renewDeadlineMs / 2)),
     ),
     identity: `${hostname()}_${randomUUID()}`,
     leaseDurationMs: config.leaseDurationMs,

@@ -50,6 +50,8 @@ export const bridgeOptions = {
     flag: '--leader-election-lease-duration',
     env: 'LEADER_ELECTION_LEASE_DURATION',
     default: '35s',
+    // The two times below are shorter.
+    max: '168h',
     sentence:
       'How long a standby waits after the last renewal that it saw before it takes over. It then publishes what changed while it stood by, and everything else as on a start.',
   }),
@@ -216,6 +218,7 @@ export const bridgeOptions = {
     flag: '--timeout',
     env: 'TIMEOUT',
     default: '5m',
+    max: '168h',
     sentence:
       'With --once: how long it goes on while the API server or Pub/Sub is away or busy, or credentials are missing; counted anew for the list and for each request.',
   }),

@@ -67,8 +67,9 @@ export function integer(
 }
 
 /**
- * A Go duration such as `12h`, `1m30s` or `750ms`, read as milliseconds; `0` is none.
- * `min`, `max`: the shortest and longest that are taken, as a user would write them. Default: none.
+ * A Go duration such as `12h`, `1m30s` or `750ms`, read as whole milliseconds; `0` is none.
+ * `min`, `max`: the shortest and longest that are taken, as a user would write them. Default: none; what
+ * becomes a timer wants a `max`, since Node's end at 596h and longer ones fire at once.
  */
 export function duration<const D extends string | undefined>(
   words: Words & { readonly default: D; readonly min?: string; readonly max?: string },
@@ -134,7 +135,7 @@ export function list<T = string>(
 }
 
 /**
- * Milliseconds of a Go duration (`time.ParseDuration`, non-negative; `d` is no unit there).
+ * Whole milliseconds, rounded up, of a Go duration (`time.ParseDuration`, non-negative; `d` is no unit there).
  * @throws Error when the text is none
  */
 function parseDurationMs(value: string): number {
@@ -147,7 +148,8 @@ function parseDurationMs(value: string): number {
   for (const [, amount, unit] of value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
     totalMs += Number(amount) * unitMs[unit as keyof typeof unitMs];
   }
-  return totalMs;
+  // To the nanosecond, where Go ends, so that 1.1h is no more than that.
+  return Math.ceil(Number(totalMs.toFixed(6)));
 }
 
 /**

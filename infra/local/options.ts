@@ -64,6 +64,7 @@ export const localOptions = {
   newTagIntervalMs: duration({
     flag: '--new-tag-interval',
     default: '10s',
+    max: '168h',
     sentence: 'How often a new tag is pushed to the local source; 0: never.',
   }),
   scanInterval: text({
@@ -75,6 +76,7 @@ export const localOptions = {
   timeoutMs: duration({
     flag: '--timeout',
     default: '5m',
+    max: '168h',
     sentence: 'With --once: give up when this has passed without convergence.',
   }),
   tagWorkers: integer({

@@ -87,6 +87,7 @@ describe('readConfig', () => {
     ['--cluster-name', ['--cluster-name', 'a/b']],
     ['--destination-layout', ['--destination-layout', 'flat']],
     ['--replay-rate', ['--replay-rate', '-1']],
+    ['--timeout', ['--once', '--timeout', '168h1ms']],
     ['--name', ['--once', '--name', 'podinfo']],
     ['--name', ['--once', '--name', 'A/b']],
     ['--name', ['--name', 'a/b']],
@@ -101,6 +102,10 @@ describe('readConfig', () => {
     [
       '--leader-election-lease-duration',
       ['--enable-leader-election', '--leader-election-lease-duration', '30s'],
+    ],
+    [
+      '--leader-election-lease-duration',
+      ['--enable-leader-election', '--leader-election-lease-duration', '168h1ms'],
     ],
     [
       '--leader-election-retry-period',

@@ -186,6 +186,16 @@ describe('two bridges', () => {
     assert.equal(standIns.events().length, 1 + 1);
   });
 
+  it('read the Lease whose renew deadline is an odd number of milliseconds', async () => {
+    put('app');
+    const times = [
+      '--leader-election-renew-deadline=16101ms',
+      '--leader-election-retry-period=50ms',
+    ];
+    const running = await standIns.start(['--enable-leader-election', ...times]);
+    await eventually('it leads', () => leads(running));
+  });
+
   it('keep the Lease of their selector', async () => {
     await standIns.start([...ELECTION, '--watch-label-selector', 'sharding.fluxcd.io/key=shard1']);
     await eventually(

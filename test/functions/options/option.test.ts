@@ -54,7 +54,21 @@ describe('numbers and times', () => {
     assert.deepEqual(read('--count=64'), [64, 60_000]);
     assert.deepEqual(read('--time=1s'), [1, 1000]);
     assert.deepEqual(read('--time=1h'), [1, 3_600_000]);
-    assert.deepEqual(read('--time=2s3ms4us5µs6ns'), [1, 2003.009006]);
+  });
+
+  it('are whole milliseconds, rounded up: what is short is not none', () => {
+    assert.deepEqual(read('--time=2s3ms4us5µs6ns'), [1, 2004]);
+    assert.deepEqual(read('--time=0.01h'), [1, 36_000]);
+    const free = { time: duration({ flag: '--time', default: '0', sentence: 'S.' }) };
+    for (const [written, ms] of [
+      ['1.1h', 3_960_000],
+      ['16.1s', 16_100],
+      ['1ns', 1],
+      ['0', 0],
+      ['0s', 0],
+    ]) {
+      assert.deepEqual(parseOptions(free, [`--time=${written}`], {}), { time: ms });
+    }
   });
 
   for (const [flag, sentence] of [
