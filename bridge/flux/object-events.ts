@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { printable } from '../../functions/errors.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import { backoff } from '../backoff.ts';
-import type { ApiServer } from '../kubernetes/api-server.ts';
+import { answerError, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
 import type { ImageRepository } from './image-repository.ts';
 
 /** What an Event says of an object. */
@@ -124,7 +124,7 @@ export class ObjectEvents {
     if (standing.eventName !== undefined) {
       const counted = { count: standing.count + 1, lastTimestamp: at };
       const eventPath = `${path}/${standing.eventName}`;
-      const { status } = await apiServer.send('PATCH', eventPath, counted, { signal });
+      const { status } = settled(await apiServer.send('PATCH', eventPath, counted, { signal }));
       if (status === 200) {
         standing.count += 1;
         return;
@@ -132,7 +132,7 @@ export class ObjectEvents {
     }
     const eventName = `${name.slice(0, MAX_NAME_LENGTH)}.${randomBytes(8).toString('hex')}`;
     const event = this.#eventOf(standing, eventName, at);
-    const answer = await apiServer.send('POST', path, event, { signal });
+    const answer = settled(await apiServer.send('POST', path, event, { signal }));
     if (answer.status === 201) {
       Object.assign(standing, { eventName, firstAt: at, count: 1 });
     } else {
@@ -169,4 +169,10 @@ export class ObjectEvents {
       count: 1,
     };
   }
+}
+
+/** An answer that stands. @throws MirrorError where the API server is busy or fails, which passes */
+function settled(answer: ApiAnswer): ApiAnswer {
+  if (answer.status === 429 || answer.status >= 500) throw answerError(answer, 'write an Event');
+  return answer;
 }

@@ -129,6 +129,33 @@ describe('ObjectEvents', () => {
     poor.close();
   });
 
+  for (const answer of [429, 500, 503] as const) {
+    it(`writes and counts up again after a pause what was answered ${answer}`, async () => {
+      const events = objectEvents();
+      const busy = { ...app, namespace: 'team', uid: `busy-${answer}`, name: `busy-${answer}` };
+      const counts = async (): Promise<readonly number[]> => {
+        const own = (await written('team')).filter(
+          ({ involvedObject }) => involvedObject['uid'] === busy.uid,
+        );
+        return own.map(({ count }) => count);
+      };
+      const look = async (afterMs: number): Promise<readonly number[]> => {
+        nowMs += afterMs;
+        events.tick();
+        await events.idle();
+        return counts();
+      };
+      standIns.kubernetes.faults.request({ resource: 'events', verbs: ['create'], answer });
+      events.warn(busy, warning);
+      assert.deepEqual(await look(0), []);
+      assert.deepEqual(await look(800), [1]);
+      standIns.kubernetes.faults.request({ resource: 'events', verbs: ['patch'], answer });
+      assert.deepEqual(await look(HOUR_MS), [1]);
+      assert.deepEqual(await look(800), [2]);
+      assert.equal(lines.filter((line) => line.includes('trying again')).length, 2);
+    });
+  }
+
   it('tries again after an outage, with growing pauses', async () => {
     const events = objectEvents();
     const before = (await written('flux-system')).length;
