@@ -5,7 +5,7 @@ import type { EventPublisher } from './publisher.ts';
 
 /** Whether the credentials are there and may publish, asked from the start until they may. */
 export interface PermissionCheck {
-  /** What was missing when it was last asked, one sentence a topic. */
+  /** What was missing when it was last asked, one sentence a topic; until the first answer, that it is asked. */
   missing(): readonly string[];
 }
 
@@ -17,7 +17,7 @@ export function checkPermissions(
   range?: BackoffRange,
 ): PermissionCheck {
   const wait = backoff(range);
-  let missing: readonly string[] = [];
+  let missing: readonly string[] = ['the credentials are being asked for'];
   async function ask(): Promise<void> {
     while (!signal.aborted) {
       try {
