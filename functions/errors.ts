@@ -22,6 +22,8 @@ export interface ErrorEntry {
   readonly advice: string;
   /** What is said instead where the destination failed. */
   readonly atDestination?: ErrorEntry;
+  /** What is said instead where Kubernetes' API server failed. */
+  readonly atApiServer?: ErrorEntry;
 }
 
 /**
@@ -56,7 +58,7 @@ export const ERRORS = {
   NETWORK: time(
     'The connection failed: where it lasts, check the host, its port and the way there.',
   ),
-  TIMEOUT: time('The registry did not answer in time: where it lasts, see what its operator says.'),
+  TIMEOUT: time('No answer came in time: where it lasts, see what the operator there says.'),
   TLS_REFUSED: operator(
     'The host speaks no TLS on this port: correct the host, or allow plain http.',
   ),
@@ -86,6 +88,9 @@ export const ERRORS = {
   UNAUTHORIZED: {
     ...operator('Check the credentials for this registry (DOCKER_CONFIG_FILE, ALLOWED_SOURCES).'),
     atDestination: operator('Check the credentials for the destination registry.'),
+    atApiServer: operator(
+      "Check the service account of the pod, or the token, certificate or plugin of the kubeconfig's user.",
+    ),
   },
   FORBIDDEN: {
     ...operator('Give the credentials for this registry the right to pull from the repository.'),
@@ -96,15 +101,18 @@ export const ERRORS = {
   NOT_FOUND: {
     ...nobody('The registry does not have it.'),
     atDestination: operator('Create the destination repository, or correct DESTINATION_REGISTRY.'),
+    atApiServer: operator(
+      'Create what the message names, or correct the server of the kubeconfig.',
+    ),
   },
   SOURCE_LOST: operator(
     'The source answers 404 for the whole repository: check that it exists and its credentials.',
   ),
-  RATE_LIMITED: time('The registry asked for less: credentials often raise its limit.'),
+  RATE_LIMITED: time('Less was asked for: at a registry, credentials often raise the limit.'),
   SERVER_ERROR: time('The registry failed: where it lasts, see what its operator says.'),
-  RESPONSE_INVALID: time('The registry answered against its protocol.'),
+  RESPONSE_INVALID: time('What answered broke its protocol.'),
   RESPONSE_TOO_LARGE: operator(
-    'The registry answered with more bytes than the protocol needs: correct it or its proxy.',
+    'What answered sent more bytes than its protocol needs: correct it or its proxy.',
   ),
   LIST_TOO_LARGE: nobody(
     'The repository lists more tags than fit into memory: remove those that nobody uses.',
@@ -130,7 +138,7 @@ export const ERRORS = {
   DESTINATION_INCOMPLETE: time('The destination lost a blob while it was in use.'),
   TAG_MOVING: time('The source tag moved again and again while it was copied.'),
   // The cloud around.
-  CREDENTIALS_UNAVAILABLE: operator('No access token could be had; check the service account.'),
+  CREDENTIALS_UNAVAILABLE: operator('Check the service account, or what the message names.'),
   PUBLISH_FAILED: operator('Check that the topic exists and grants roles/pubsub.publisher.'),
   PULL_FAILED: operator(
     'Check that the subscription exists and grants roles/pubsub.subscriber and roles/pubsub.viewer.',
@@ -138,7 +146,7 @@ export const ERRORS = {
   HAND_OFF_FAILED: operator(
     'Check that the job exists and grants roles/run.jobsExecutorWithOverrides.',
   ),
-  WATCH_FAILED: time('The API server ended the watch; it is opened again.'),
+  WATCH_FAILED: time('The API server ended or refused the request; the message says why.'),
   ACCESS_DENIED: operator('Grant the permission that the message names.'),
   LEASE_LOST: time('Another replica leads; this one stands by.'),
   // What must not happen.
@@ -155,7 +163,7 @@ export type Side = 'source' | 'destination';
 export interface ErrorContext {
   /** What was being done, as verb and object: `get manifest`, `publish event`. */
   readonly operation?: string | undefined;
-  readonly side?: Side | undefined;
+  readonly side?: Side | 'api-server' | undefined;
   /** Redacted URL (no query values but those of the protocol, no upload session). */
   readonly url?: string | undefined;
   /** HTTP status of the answer, where there was one. */
@@ -180,7 +188,7 @@ export class MirrorError extends Error {
   override readonly name = 'MirrorError';
   readonly code: ErrorCode;
   readonly operation: string | undefined;
-  readonly side: Side | undefined;
+  readonly side: ErrorContext['side'];
   readonly url: string | undefined;
   readonly status: number | undefined;
   readonly registryCodes: readonly string[];
@@ -274,6 +282,7 @@ export function shownJson(value: unknown, indent?: number): string {
 
 function entryOf({ code, side }: Pick<MirrorError, 'code' | 'side'>): ErrorEntry {
   const entry: ErrorEntry = ERRORS[code];
+  if (side === 'api-server') return entry.atApiServer ?? entry;
   return side === 'destination' ? (entry.atDestination ?? entry) : entry;
 }
 

@@ -142,7 +142,7 @@ export function refusalOf(answer: ApiAnswer, operation: string): MirrorError {
   return new MirrorError(
     'NOT_FOUND',
     'the API server does not know image.toolkit.fluxcd.io/v1 ImageRepository: install the image-reflector-controller of Flux 2.7 or later',
-    { operation, status: 404 },
+    { operation, side: 'api-server', status: 404 },
   );
 }
 

@@ -159,6 +159,7 @@ async function credentialsInTime(
 function unavailable(what: string, cause?: unknown): MirrorError {
   return new MirrorError('CREDENTIALS_UNAVAILABLE', `the credentials for the API server ${what}`, {
     operation: 'get credentials for the API server',
+    side: 'api-server',
     cause,
   });
 }
@@ -234,6 +235,7 @@ async function readAnswer(response: IncomingMessage, path: string): Promise<ApiA
       if (sizeBytes > MAX_ANSWER_BYTES) {
         throw new MirrorError('RESPONSE_TOO_LARGE', 'the API server answered with over 256 MiB', {
           operation: `GET ${pathOf(path)}`,
+          side: 'api-server',
         });
       }
     }
@@ -278,8 +280,8 @@ export function connectionError(path: string, error: unknown): MirrorError {
     timedOut ? 'TIMEOUT' : 'NETWORK',
     timedOut
       ? 'the API server did not answer in time'
-      : `the connection to the API server failed: ${printable(code)}: ${printable(errorText(error))}`,
-    { operation: `ask the API server for ${pathOf(path)}` },
+      : `the connection to the API server failed: ${printable(code)}: ${printable(wordsOf(code, error))}`,
+    { operation: `ask the API server for ${pathOf(path)}`, side: 'api-server' },
   );
 }
 
@@ -308,9 +310,17 @@ export function answerError(answer: ApiAnswer, operation: string): MirrorError {
   const said = message === '' ? '' : `: ${printable(message).trim()}`;
   return new MirrorError(code, `${operation} was answered ${status}${said}`, {
     operation,
+    side: 'api-server',
     status,
     retryAfterMs,
   });
+}
+
+/** OpenSSL's text of a handshake names files and lines of its own. */
+function wordsOf(code: string, error: unknown): string {
+  return code === 'EPROTO' || code.startsWith('ERR_SSL_')
+    ? 'the TLS handshake failed: does the port of the server speak https?'
+    : errorText(error);
 }
 
 function causeName(error: unknown): string {

@@ -159,6 +159,7 @@ function pluginUnavailable(command: string, what: string): MirrorError {
 function unavailable(what: string): MirrorError {
   return new MirrorError('CREDENTIALS_UNAVAILABLE', what, {
     operation: 'get credentials for the API server',
+    side: 'api-server',
   });
 }
 

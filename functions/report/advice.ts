@@ -97,7 +97,7 @@ const AT_A_TERMINAL: Partial<Record<ErrorCode, Advice>> = {
 function adviceOf({ code, side, url }: Failed): string {
   const own = AT_A_TERMINAL[code];
   if (own === undefined) return ERRORS[code].advice;
-  const at: Side = side ?? 'source';
+  const at: Side = side === 'destination' ? side : 'source';
   // Loopback is spoken to so, whatever is said; elsewhere somebody asked for it.
   const plain = url?.startsWith('http://') === true && WAYS.has(code);
   return plain

@@ -208,6 +208,13 @@ describe('connectApiServer', () => {
     );
     await faultOfPromise('NETWORK', nobody.send('GET', NAMESPACES));
     nobody.close();
+    const encrypted = connectApiServer(
+      await written('tls', kubeconfigOf(kubernetes.url.replace('http:', 'https:'), { token: 'x' })),
+    );
+    const { message } = await faultOfPromise('NETWORK', encrypted.send('GET', NAMESPACES));
+    assert.match(message, /the TLS handshake failed.*https/);
+    assert.doesNotMatch(message, /SSL routines/);
+    encrypted.close();
     const file = await written(
       'admin4',
       kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
@@ -216,10 +223,11 @@ describe('connectApiServer', () => {
     kubernetes.faults.request({ resource: 'namespaces', answer: 'reset' });
     await faultOfPromise('NETWORK', apiServer.send('GET', NAMESPACES));
     kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
-    await faultOfPromise(
+    const late = await faultOfPromise(
       'TIMEOUT',
       apiServer.send('GET', NAMESPACES, undefined, { timeoutMs: 50 }),
     );
+    assert.doesNotMatch(late.advice, /registry/);
     apiServer.close();
   });
 
@@ -277,12 +285,15 @@ describe('answerError', () => {
     [404, 'NOT_FOUND'],
     [429, 'RATE_LIMITED'],
     [410, 'WATCH_FAILED'],
+    [422, 'WATCH_FAILED'],
     [500, 'WATCH_FAILED'],
   ] as const;
   for (const [status, code] of cases) {
-    it(`takes ${status} for ${code}`, () => {
+    it(`takes ${status} for ${code}, which an operator or time mends, at no registry`, () => {
       const fault = answerError({ status, body: 'words' }, 'list things');
       assert.deepEqual([fault.code, fault.status], [code, status]);
+      assert.equal(fault.disposition, 'transient');
+      assert.doesNotMatch(fault.advice, /The registry|this registry|DOCKER_CONFIG|SOURCES|again/);
     });
   }
 
