@@ -82,14 +82,23 @@ interface OwnUser {
   readonly exec?: CredentialPlugin | undefined;
 }
 
+/** Whether there is nothing but blank lines, comments and marks between documents. */
+function saysNothing(yaml: string): boolean {
+  return yaml.split('\n').every((line) => /^(?:---|\.\.\.)?\s*(?:#|$)/.test(line.trim()));
+}
+
 function loadFiles(files: readonly string[]): KubeAccess {
   const merged = new KubeConfig();
   const own = new Map<string, OwnUser>();
   for (const file of files) {
     const config = new KubeConfig();
-    if (readFileSync(file, 'utf8').trim() === '') continue;
-    config.loadFromFile(file);
-    for (const [name, user] of ownUsers(file, config)) if (!own.has(name)) own.set(name, user);
+    const text = readFileSync(file, 'utf8');
+    if (saysNothing(text)) continue;
+    // As kubectl: only what the current context names must be complete.
+    config.loadFromFile(file, { onInvalidEntry: 'filter' });
+    for (const [name, user] of ownUsers(file, loadYaml<KubeDocument>(text), config)) {
+      if (!own.has(name)) own.set(name, user);
+    }
     merged.clusters = united(merged.clusters, config.clusters);
     merged.users = united(merged.users, config.users);
     merged.contexts = united(merged.contexts, config.contexts);
@@ -105,20 +114,29 @@ function united<T extends { readonly name: string }>(first: readonly T[], more: 
   return [...first, ...more.filter(({ name }) => !names.has(name))];
 }
 
+/** Of a kubeconfig, what the library does not read. */
+interface KubeDocument {
+  readonly users?:
+    | readonly ({
+        readonly name?: string;
+        readonly user?: { readonly tokenFile?: string } | null;
+      } | null)[]
+    | null;
+}
+
 /** Paths are relative to the file they stand in. */
-function ownUsers(file: string, config: KubeConfig): ReadonlyMap<string, OwnUser> {
-  const written = loadYaml<{
-    readonly users?: readonly {
-      readonly name?: string;
-      readonly user?: { readonly tokenFile?: string } | null;
-    }[];
-  }>(readFileSync(file, 'utf8'));
+function ownUsers(
+  file: string,
+  document: KubeDocument,
+  config: KubeConfig,
+): ReadonlyMap<string, OwnUser> {
   const from = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
-  const tokenFiles = new Map(written.users?.map(({ name, user }) => [name, user?.tokenFile]));
+  const tokenFiles = new Map(document.users?.map((each) => [each?.name, each?.user?.tokenFile]));
   return new Map(
     config.users.map((user) => {
       const tokenFile = tokenFiles.get(user.name) ?? tokenFileOf(user);
-      const exec = user.exec as CredentialPlugin | null | undefined;
+      const exec = user.exec as Partial<CredentialPlugin> | null | undefined;
+      const { command = '' } = exec ?? {};
       return [
         user.name,
         {
@@ -126,10 +144,7 @@ function ownUsers(file: string, config: KubeConfig): ReadonlyMap<string, OwnUser
           exec:
             exec === null || exec === undefined
               ? undefined
-              : {
-                  ...exec,
-                  command: exec.command.includes('/') ? from(exec.command) : exec.command,
-                },
+              : { ...exec, command: command.includes('/') ? from(command) : command },
         },
       ];
     }),
@@ -146,11 +161,23 @@ function withoutProviders(config: KubeConfig): KubeConfig {
 }
 
 function checked(access: KubeAccess): KubeAccess {
-  const { config } = access;
+  const { config, credentials } = access;
+  const name = config.getCurrentContext();
+  // A kubeconfig may have none, whatever the library's type says.
+  if (!name) throw new Error('it has no current context');
+  if (config.getContextObject(name) === null) {
+    throw new Error(`its current context ${name} is absent or names no cluster`);
+  }
   const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new Error('it has no current context');
-  if (config.getCurrentUser() === null) throw new Error('its context names no user');
-  if (!URL.canParse(cluster.server)) throw new Error('its server is no URL');
+  if (cluster === null) {
+    throw new Error(`the cluster of its context ${name} is absent or has no server`);
+  }
+  if (config.getCurrentUser() === null)
+    throw new Error(`the user of its context ${name} is absent`);
+  if (!URL.canParse(cluster.server)) throw new Error(`the server of its context ${name} is no URL`);
+  if (credentials.plugin?.command === '') {
+    throw new Error(`the plugin of its context ${name} has no command`);
+  }
   if (cluster.server.startsWith('http:')) {
     // As kubectl does: the library refuses http unless TLS, which there is none of, goes unverified.
     Object.assign(cluster, { skipTLSVerify: true });

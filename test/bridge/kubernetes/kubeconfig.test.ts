@@ -82,15 +82,38 @@ describe('loadKubeAccess', () => {
 
   for (const [change, why] of [
     [{ current: '' }, 'it has no current context'],
-    [{ context: ['x', { cluster: 'c', user: 'other' }] }, 'its context names no user'],
-    [{ cluster: ['c', 'c.example'] }, 'its server is no URL'],
+    [{ current: 'y' }, 'its current context y is absent or names no cluster'],
+    [{ context: ['x', { user: 'u' }] }, 'its current context x is absent or names no cluster'],
+    [{ context: ['x', { cluster: 'd', user: 'u' }] }, 'the cluster of its context x is absent'],
+    [{ cluster: ['c', ''] }, 'the cluster of its context x is absent or has no server'],
+    [{ context: ['x', { cluster: 'c', user: 'other' }] }, 'the user of its context x is absent'],
+    [{ cluster: ['c', 'c.example'] }, 'the server of its context x is no URL'],
+    [{ user: ['u', { exec: {} }] }, 'the plugin of its context x has no command'],
   ] as const) {
     it(`refuses one because ${why}`, async () => {
       const file = await written('refused', { ...whole({ token: 't' }), ...change });
-      const { message, cause } = faultOf('KUBECONFIG_INVALID', () => loadKubeAccess(file, {}));
-      assert.ok(`${message} ${String(cause)}`.includes(why), message);
+      const { message } = faultOf('KUBECONFIG_INVALID', () => loadKubeAccess(file, {}));
+      assert.ok(message.startsWith(`kubeconfig ${file} cannot be used: ${why}`), message);
     });
   }
+
+  it('passes over what is incomplete and not of the current context, and files that say nothing', async () => {
+    const file = join(folder, 'leftovers');
+    const config = {
+      clusters: [{ name: 'gone' }, { name: 'c', cluster: { server: 'https://c.example' } }],
+      users: [null, { name: 'left', user: { exec: {} } }, { name: 'u', user: { token: 't' } }],
+      contexts: [
+        { name: 'left', context: { namespace: 'x' } },
+        { name: 'x', context: { cluster: 'c', user: 'u' } },
+      ],
+      'current-context': 'x',
+    };
+    await writeFile(file, JSON.stringify(config));
+    const comments = join(folder, 'comments');
+    await writeFile(comments, '# nothing yet\n---\n');
+    const list = [comments, file].join(delimiter);
+    assert.equal(loadKubeAccess(list, {}).config.getCurrentUser()?.token, 't');
+  });
 
   it('finds a token file and a plugin relative to the file that names them', async () => {
     await mkdir(join(folder, 'deep'), { recursive: true });
