@@ -176,13 +176,15 @@ function executionsOf(body: unknown): readonly Execution[] {
   return list.map((entry: unknown) => {
     const execution = fieldsOf(entry);
     const [container] = arrayOf(fieldsOf(execution['template'])['containers']);
-    const variable = arrayOf(fieldsOf(container)['env'])
+    const { args, env } = fieldsOf(container);
+    const variable = arrayOf(env)
       .map(fieldsOf)
       .find(({ name }) => name === EVENT_VARIABLE);
     return {
       createTime: textOf(execution['createTime']) ?? '',
       completionTime: textOf(execution['completionTime']),
-      event: textOf(variable?.['value']),
+      // Somebody's arguments make it another run than the subscriber's: a dry run, or a drain.
+      event: arrayOf(args).length > 0 ? undefined : textOf(variable?.['value']),
     };
   });
 }

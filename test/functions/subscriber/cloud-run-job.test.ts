@@ -84,6 +84,11 @@ describe('hand-off', () => {
     return execution(given, { createTime: `2026-08-10T${createTime}Z` });
   }
 
+  /** The container of an execution of the event with arguments of its own. */
+  function template(args: readonly string[]): unknown {
+    return { containers: [{ args, env: [{ name: 'EVENT', value: eventVariable(event) }] }] };
+  }
+
   const covering: readonly [name: string, executions: readonly unknown[], covered: boolean][] = [
     ['the same event', [execution(event)], true],
     ['a stronger reason', [execution(sampleEvent({ reason: 'requested' }))], true],
@@ -102,6 +107,8 @@ describe('hand-off', () => {
     ['only some of its tags', [execution(sampleEvent({ tags: ['1.0'] }))], false],
     ['a stronger reason that compares less', [execution(sampleEvent({ reason: 'resync' }))], false],
     ['its wish to compare less', [execution(sampleEvent({ verify: 'mutable' }))], false],
+    ['a run with no arguments', [execution(event, { template: template([]) })], true],
+    ['a dry run', [execution(event, { template: template(['--dry-run']) })], false],
     ['a malformed event', [execution(event, { template: {} }), { createTime: 7 }], false],
   ];
   for (const [name, executions, covered] of covering) {
