@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { printable } from '../../functions/errors.ts';
+import { isMirrorError, printable } from '../../functions/errors.ts';
 import type { Logger } from '../../functions/telemetry/logger.ts';
 import { backoff } from '../backoff.ts';
 import { answerError, type ApiAnswer, type ApiServer } from '../kubernetes/api-server.ts';
@@ -92,7 +92,8 @@ export class ObjectEvents {
       })
       .catch((error: unknown) => {
         if (signal.aborted) return;
-        this.#pause = { fromMs: now().getTime(), forMs: this.#pauses.next() };
+        const askedMs = isMirrorError(error) ? (error.retryAfterMs ?? 0) : 0;
+        this.#pause = { fromMs: now().getTime(), forMs: Math.max(this.#pauses.next(), askedMs) };
         logger.warning('cannot write Kubernetes Events; trying again', { error });
       })
       .finally(() => {
@@ -111,20 +112,37 @@ export class ObjectEvents {
       const nowMs = this.#options.now().getTime();
       if (standing.writtenAtMs !== 0 && nowMs - standing.writtenAtMs < REPEAT_MS) continue;
       if (!this.#options.mayWrite()) return;
-      await this.#write(standing);
+      try {
+        await this.#write(standing);
+      } catch (error) {
+        this.#putLast(standing);
+        throw error;
+      }
       standing.writtenAtMs = nowMs;
     }
+  }
+
+  /** What fails for one object (a webhook of its namespace) keeps none of the others waiting. */
+  #putLast(standing: Standing): void {
+    const { uid } = standing.object;
+    if (this.#standing.get(uid) !== standing) return;
+    this.#standing.delete(uid);
+    this.#standing.set(uid, standing);
   }
 
   async #write(standing: Standing): Promise<void> {
     const { apiServer, logger, signal } = this.#options;
     const { namespace, name } = standing.object;
     const path = `/api/v1/namespaces/${namespace}/events`;
+    const what = `write an Event about ${namespace}/${name}`;
     const at = this.#options.now().toISOString().replace(/\.\d+/, '');
     if (standing.eventName !== undefined) {
       const counted = { count: standing.count + 1, lastTimestamp: at };
       const eventPath = `${path}/${standing.eventName}`;
-      const { status } = settled(await apiServer.send('PATCH', eventPath, counted, { signal }));
+      const { status } = settled(
+        await apiServer.send('PATCH', eventPath, counted, { signal }),
+        what,
+      );
       if (status === 200) {
         standing.count += 1;
         return;
@@ -132,7 +150,7 @@ export class ObjectEvents {
     }
     const eventName = `${name.slice(0, MAX_NAME_LENGTH)}.${randomBytes(8).toString('hex')}`;
     const event = this.#eventOf(standing, eventName, at);
-    const answer = settled(await apiServer.send('POST', path, event, { signal }));
+    const answer = settled(await apiServer.send('POST', path, event, { signal }), what);
     if (answer.status === 201) {
       Object.assign(standing, { eventName, firstAt: at, count: 1 });
     } else {
@@ -172,7 +190,7 @@ export class ObjectEvents {
 }
 
 /** An answer that stands. @throws MirrorError where the API server is busy or fails, which passes */
-function settled(answer: ApiAnswer): ApiAnswer {
-  if (answer.status === 429 || answer.status >= 500) throw answerError(answer, 'write an Event');
+function settled(answer: ApiAnswer, operation: string): ApiAnswer {
+  if (answer.status === 429 || answer.status >= 500) throw answerError(answer, operation);
   return answer;
 }

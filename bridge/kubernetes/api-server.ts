@@ -316,11 +316,18 @@ export function answerError(answer: ApiAnswer, operation: string): MirrorError {
   });
 }
 
+/** What OpenSSL makes of an answer that is no TLS. */
+const PLAIN_HTTP = /wrong.version.number|packet.length.too.long|http.request/i;
+
 /** OpenSSL's text of a handshake names files and lines of its own. */
 function wordsOf(code: string, error: unknown): string {
-  return code === 'EPROTO' || code.startsWith('ERR_SSL_')
+  const text = errorText(error);
+  if (code !== 'EPROTO' && !code.startsWith('ERR_SSL_')) return text;
+  // OpenSSL names its library, then the reason, then places in its source.
+  const reason = /SSL routines:[^:]*:([^:]+)/.exec(text)?.[1] ?? code;
+  return PLAIN_HTTP.test(`${code} ${reason}`)
     ? 'the TLS handshake failed: does the port of the server speak https?'
-    : errorText(error);
+    : `the TLS handshake failed: ${reason}`;
 }
 
 function causeName(error: unknown): string {

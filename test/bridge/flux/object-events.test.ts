@@ -156,6 +156,32 @@ describe('ObjectEvents', () => {
     });
   }
 
+  it('writes the others where it is one object whose Event fails for long', async () => {
+    // A webhook of its namespace is away.
+    const failing: ApiServer = {
+      ...admin,
+      send: async (method, path, ...more) =>
+        path.includes('/team/')
+          ? { status: 500, body: { message: 'failed calling webhook' }, retryAfterMs: 2000 }
+          : admin.send(method, path, ...more),
+    };
+    const events = objectEvents(failing);
+    events.warn({ ...app, namespace: 'team', uid: 'stuck', name: 'stuck' }, warning);
+    events.warn({ ...app, uid: 'behind', name: 'behind' }, warning);
+    const isWritten = async (): Promise<boolean> => {
+      events.tick();
+      await events.idle();
+      const all = await written('flux-system');
+      return all.some(({ involvedObject }) => involvedObject['uid'] === 'behind');
+    };
+    assert.equal(await isWritten(), false);
+    nowMs += 1999;
+    assert.equal(await isWritten(), false);
+    nowMs += 1;
+    assert.equal(await isWritten(), true);
+    assert.match(lines[0] ?? '', /write an Event about team\/stuck/);
+  });
+
   it('tries again after an outage, with growing pauses', async () => {
     const events = objectEvents();
     const before = (await written('flux-system')).length;
