@@ -273,7 +273,18 @@ export async function takeDestination(
   signal: AbortSignal,
 ): Promise<DestinationInventory> {
   if (requested !== undefined && requested.length <= MAX_HEADED_TAGS) return unlistedDestination();
-  const part = requested === undefined ? {} : { maxKeptBytes: NAMED_KEPT_BYTES };
+  return listDestination(destination, signal, requested === undefined ? {} : FOR_NAMED);
+}
+
+/** What few or many named tags may keep of a list. */
+export const FOR_NAMED: ListPart = { maxKeptBytes: NAMED_KEPT_BYTES };
+
+/** The destination's list, or why there is none. @throws MirrorError of the port */
+export async function listDestination(
+  destination: DestinationRepository,
+  signal: AbortSignal,
+  part: ListPart,
+): Promise<DestinationInventory> {
   try {
     return destinationInventory(await destination.listTags(signal, part), destination.google);
   } catch (error) {

@@ -1,9 +1,11 @@
+import { SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
 import { isMirrorError, toMirrorError, type MirrorError } from '../errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { isClosed, takesPushes, unseenIfForbidden } from './destination-manifests.ts';
 import {
   ASKED_FIRST,
-  takeDestination,
+  FOR_NAMED,
+  listDestination,
   withTagDigests,
   withTagFacts,
   type DestinationInventory,
@@ -121,6 +123,7 @@ export async function resolvePlan(
       throw whyUnlisted;
     steps = tags.map(plan);
   }
+  let mayListYet = there.kind === 'heads' && whyUnlisted === undefined;
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const open = steps.filter(isOpen);
     if (open.length === 0) break;
@@ -133,11 +136,17 @@ export async function resolvePlan(
       }
     }
     await askAll(open);
-    const hidden = [...faults].filter(([, fault]) => isHidden(fault));
-    const listed = hidden.length === 0 ? undefined : await listAfterAll(there, inquiry);
-    if (listed !== undefined) {
-      there = listed;
-      for (const [tag] of hidden) faults.delete(tag);
+    const hidden = mayListYet ? [...faults].filter(([, fault]) => isHidden(fault)) : [];
+    if (hidden.length > 0) {
+      mayListYet = false;
+      const listed = await listAfterAll(inquiry);
+      if (isMirrorError(listed)) for (const [tag] of hidden) faults.set(tag, listed);
+      else if (listed.kind !== 'heads') {
+        there = listed;
+        const has = (tag: string): boolean => listed.factOf(tag).state === 'present';
+        for (const [tag] of hidden) faults.delete(tag);
+        for (const tag of unseen) if (has(tag)) destinations.delete(tag);
+      }
     }
     steps = tags.map(plan);
   }
@@ -157,14 +166,19 @@ function isHidden(fault: MirrorError): boolean {
   return fault.side === 'destination' && isMirrorError(fault, 'FORBIDDEN');
 }
 
-/** The list of a destination that few named tags did not need: it tells of those that a 403 hides. */
-async function listAfterAll(
-  there: DestinationInventory,
-  { destination, signal }: PlanContext,
-): Promise<DestinationInventory | undefined> {
-  if (there.kind !== 'heads' || there.whyUnlisted !== undefined) return undefined;
-  const listed = await takeDestination(destination, undefined, signal).catch(() => undefined);
-  return listed?.kind === 'heads' ? undefined : listed;
+/** How long the tags that were answered wait for a list that those need which were not, ms: one idle time. */
+const LATE_LIST_MS = 60_000;
+
+/** The list of a destination that few named tags did not need, or its fault: it tells of those that a 403 hides. */
+async function listAfterAll({
+  destination,
+  signal,
+}: PlanContext): Promise<DestinationInventory | MirrorError> {
+  const limit = timeLimit(SYSTEM_TIMING, LATE_LIST_MS);
+  const limited = AbortSignal.any([signal, limit.signal]);
+  return listDestination(destination, limited, FOR_NAMED)
+    .catch((error: unknown) => toMirrorError(error, 'list tags'))
+    .finally(limit.release);
 }
 
 async function completeList({

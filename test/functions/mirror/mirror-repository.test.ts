@@ -551,6 +551,28 @@ describe('a destination that answers 403 for what is not there', () => {
     });
   }
 
+  it('is listed once for named tags that it hides, which fail as its list does', async () => {
+    const rig = forbidding(image);
+    rig.source.tag('v1.2.3', image).tag('v1.2.4', image);
+    rig.destination.tag('v1.2.4', before);
+    rig.destination.before.unshift(failing('destination listTags', 'SERVER_ERROR'));
+    const report = await rig.mirror({ tags: ['v1.2.3', 'v1.2.4'] });
+    assert.equal(recordOf(report, 'v1.2.3').fault?.code, 'SERVER_ERROR');
+    assert.equal(recordOf(report, 'v1.2.4').outcome, 'overwritten');
+    assert.equal(rig.destination.count('destination listTags'), 1);
+  });
+
+  it('is not given a named tag that is hidden and that its list has', async () => {
+    const rig = forbidding(image);
+    rig.source.tag('latest', image).tag('v1.2.3', image);
+    rig.destination.tag('latest', before);
+    rig.destination.before.unshift(failing('destination headManifest latest', 'FORBIDDEN'));
+    const report = await rig.mirror({ tags: ['latest', 'v1.2.3'] });
+    assert.equal(recordOf(report, 'latest').fault?.code, 'FORBIDDEN');
+    assert.equal(recordOf(report, 'v1.2.3').outcome, 'copied');
+    assert.equal(rig.destination.digestOf('latest'), before.manifest.digest);
+  });
+
   it('does not fail for a signature whose image it does not have', async () => {
     const rig = forbidding(image);
     const gone = imageWith('gone', 1);
