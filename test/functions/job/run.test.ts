@@ -570,7 +570,7 @@ describe('drain', () => {
       told += text;
       if (text.includes('are waited for')) end.tell();
     };
-    const config = readJobConfig(['--drain', 'bulk', '--drain-idle', '3s'], env());
+    const config = readJobConfig(['--drain', 'bulk', '--drain-idle', '1s'], env());
     const streams = { stdout: { write }, stderr: { write } };
     assert.equal(await run({ config, env: env(), end, streams }), 1);
     // The acknowledgement deadline is Pub/Sub's default of 10 s.

@@ -297,7 +297,7 @@ for (const [kind, ofKind] of [
           clearInterval(timer);
         });
       });
-      const response = await transport(t).send(get(url, { budgetMs: 100 }), NEVER);
+      const response = await transport(t).send(get(url, { budgetMs: 1500 }), NEVER);
       await rejection(bytesOf(response.chunks), 'TIMEOUT');
     });
 
