@@ -35,6 +35,14 @@ const INDEX = {
   bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
 };
 
+const ACCOUNT = { kind: 'basic', username: 'u', password: 'secret' } as const;
+/** One account for every host and repository. */
+const everywhere: Credentials = {
+  credentialFor: () => Promise.resolve(ACCOUNT),
+  accountAtRealm: () => Promise.resolve(ACCOUNT),
+  refused: () => undefined,
+};
+
 /** Mirrors between two hosts as one process does: what it learnt stays. */
 function mirrors(
   t: TestContext,
@@ -134,12 +142,6 @@ describe('registries as users have them', () => {
       const location = `${real.url}${(request.url ?? '').replace('/v2/short/', '/v2/real/')}`;
       response.writeHead(307, { location }).end();
     });
-    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
-    const everywhere: Credentials = {
-      credentialFor: () => Promise.resolve(account),
-      accountAtRealm: () => Promise.resolve(account),
-      refused: () => undefined,
-    };
     const registries = open(t, [at.host, real.host], {
       credentials: () => everywhere,
     });
@@ -301,12 +303,6 @@ describe('registries as users have them', () => {
         const path = (request.url ?? '').replace('/v2/short/', `${prefix}/v2/real/`);
         response.writeHead(307, { location: `${real.url}${path}` }).end();
       });
-      const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
-      const everywhere: Credentials = {
-        credentialFor: () => Promise.resolve(account),
-        accountAtRealm: () => Promise.resolve(account),
-        refused: () => undefined,
-      };
       const registries = open(t, [at.host, real.host], {
         credentials: () => everywhere,
       });
@@ -327,18 +323,12 @@ describe('registries as users have them', () => {
   });
 
   it('shows no account to a root that has no challenge, and signs in where it has', async (t) => {
-    const account: Credential = { kind: 'basic', username: 'u', password: 'secret' };
-    const everywhere: Credentials = {
-      credentialFor: () => Promise.resolve(account),
-      accountAtRealm: () => Promise.resolve(account),
-      refused: () => undefined,
-    };
     for (const asks of [false, true]) {
       const behind = await registry(t);
       behind.store.putManifest('org/app', INDEX, 'v1');
       const at = await front(t, behind.host, (request, response) => {
         const { url = '', headers } = request;
-        if (headers.authorization === basicHeader(account)) return false;
+        if (headers.authorization === basicHeader(ACCOUNT)) return false;
         const challenge = { 'www-authenticate': 'Basic realm="x"' };
         if (url !== '/v2/') response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}');
         else if (asks) response.writeHead(401, challenge).end();
@@ -610,11 +600,6 @@ describe('registries as users have them', () => {
         else return false;
         return true;
       });
-      const everywhere: Credentials = {
-        credentialFor: () => Promise.resolve({ kind: 'basic', username: 'u', password: 'secret' }),
-        accountAtRealm: () => Promise.resolve({ kind: 'basic', username: 'u', password: 'secret' }),
-        refused: () => undefined,
-      };
       const content = Buffer.from('x');
       const blob = { mediaType: 'x', digest: digestOf(content), sizeBytes: 1 };
       const manifest = { ...INDEX, digest: digestOf(INDEX.bytes) };
