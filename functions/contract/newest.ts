@@ -1,4 +1,10 @@
-import { strongerReason, type MirrorEvent, type MirrorRequest, type Verify } from './event.ts';
+import {
+  configurationDigest,
+  strongerReason,
+  type MirrorEvent,
+  type MirrorRequest,
+  type Verify,
+} from './event.ts';
 
 /** An event, and when it came here by a clock of ours. */
 export interface Arrival {
@@ -25,8 +31,17 @@ export type Compares = (data: MirrorRequest) => Verify;
 const RANKS: readonly Verify[] = ['none', 'mutable', 'all'];
 
 /** Whether `one` compares no less than `other`. */
-export function comparesEnough(one: Verify, other: Verify): boolean {
+function comparesEnough(one: Verify, other: Verify): boolean {
   return RANKS.indexOf(one) >= RANKS.indexOf(other);
+}
+
+/** Whether the work of `one` does that of `other`: equal configuration, no weaker reason, comparing no less. */
+export function doesWorkOf(one: MirrorRequest, other: MirrorRequest, compares: Compares): boolean {
+  return (
+    configurationDigest(one) === configurationDigest(other) &&
+    strongerReason(one.reason, other.reason) === one.reason &&
+    comparesEnough(compares(one), compares(other))
+  );
 }
 
 /**
@@ -34,6 +49,7 @@ export function comparesEnough(one: Verify, other: Verify): boolean {
  * reason among them, comparing as much as the one that compares most. An event's own time counts only within
  * its arrival: one that claims to come from the future is older than any that does not. Of equal times the later arrival is newer.
  * @param arrivals in the order of arrival, of equal {@link objectKey}; at least one
+ * @returns the newest event itself where the others ask for no more
  */
 export function newestOf<A extends Arrival>(
   arrivals: readonly [A, ...A[]],
@@ -46,9 +62,10 @@ export function newestOf<A extends Arrival>(
   const verify = arrivals
     .map(({ event }) => compares(event.data))
     .reduce((most, other) => (comparesEnough(most, other) ? most : other));
-  const data = { ...newest.event.data, reason };
-  const isSaid = compares(data) === verify;
-  return { newest, event: { ...newest.event, data: isSaid ? data : { ...data, verify } } };
+  const { event } = newest;
+  const data = { ...event.data, reason };
+  if (compares(data) !== verify) return { newest, event: { ...event, data: { ...data, verify } } };
+  return { newest, event: reason === event.data.reason ? event : { ...event, data } };
 }
 
 function isOlder(left: Arrival, right: Arrival): boolean {

@@ -1,6 +1,5 @@
 import { REVISION_CHANGED, type MirrorEvent } from '../contract/event.ts';
 import { newestOf, objectKey, type Arrival, type Compares } from '../contract/newest.ts';
-import { comparesBy } from '../mirror/verification.ts';
 
 /** Work of the drain: an event, and the messages that it stands for. */
 export interface BacklogEntry<M> {
@@ -24,7 +23,7 @@ export class Backlog<M> {
   #batches: BacklogEntry<M>[] = [];
 
   /** @param compares what an event has compared */
-  constructor(compares: Compares = comparesBy()) {
+  constructor(compares: Compares) {
     this.#compares = compares;
   }
 

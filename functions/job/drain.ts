@@ -22,8 +22,8 @@ export interface DrainParts {
   readonly dryRun: boolean;
   /** Executes one event; never throws. */
   readonly execute: (event: MirrorEvent) => Promise<WorkEnding>;
-  /** Default: that of the options. */
-  readonly verification?: VerificationSettings;
+  /** What events compare that do not say it. */
+  readonly verification: VerificationSettings;
   /** Takes what can never succeed; undefined: it is kept and handed back. */
   readonly deadLetters: Publisher | undefined;
   readonly logger: Logger;

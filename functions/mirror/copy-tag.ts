@@ -195,11 +195,7 @@ async function backUp(
     if (isMirrorError(error, 'DESTINATION_INCOMPLETE')) return { digest, tag: undefined };
     // It is there from an earlier time, in a repository whose tags do not move.
     if (!isMirrorError(error, 'TAG_IMMUTABLE')) throw error;
-    const head = await destination.headManifest(tag, signal).catch((denied: unknown) => {
-      unseenIfForbidden(denied);
-      throw error;
-    });
-    if (head === undefined) throw refusalOf(error);
+    const head = await lockedAt(destination.headManifest(tag, signal), error);
     if (head.digest !== digest) throw error;
   }
   return { digest, tag };
@@ -358,11 +354,20 @@ function identical(node: ManifestNode): TagEnding {
 }
 
 /**
- * What is not there cannot be forbidden to move: ACR says the same of a full storage, Nexus of the digest's
- * other tag, and either can be mended.
+ * What stands under a tag that the destination forbids to move.
+ * @throws MirrorError the refusal where a 403 hides it; `REQUEST_REFUSED` where it is not there: ACR says the same
+ *   of a full storage, Nexus of the digest's other tag, and either can be mended
  */
-function refusalOf(fault: MirrorError): MirrorError {
-  return new MirrorError('REQUEST_REFUSED', fault.message, fault);
+async function lockedAt(
+  head: Promise<ManifestHead | undefined>,
+  refusal: MirrorError,
+): Promise<ManifestHead> {
+  const found = await head.catch((denied: unknown) => {
+    unseenIfForbidden(denied);
+    throw refusal;
+  });
+  if (found === undefined) throw new MirrorError('REQUEST_REFUSED', refusal.message, refusal);
+  return found;
 }
 
 /** The destination forbids moving the tag: is it what it should be all the same? */
@@ -373,11 +378,7 @@ async function immutable(
   { destination, signal }: CopyContext,
 ): Promise<TagEnding> {
   // It is there, whatever a HEAD says.
-  const head = await destination.headManifest(tag, signal, true).catch((error: unknown) => {
-    unseenIfForbidden(error);
-    throw fault;
-  });
-  if (head === undefined) throw refusalOf(fault);
+  const head = await lockedAt(destination.headManifest(tag, signal, true), fault);
   if (head.digest === node.digest) return identical(node);
   return {
     outcome: 'drifted',

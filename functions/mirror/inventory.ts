@@ -1,6 +1,7 @@
 import { isMirrorError, type ErrorCode, type MirrorError } from '../errors.ts';
 import { isTag } from '../oci/reference.ts';
 import { parseReferrerTag } from '../oci/referrer-tags.ts';
+import { isClosed } from './closed-repository.ts';
 import type { BackupTag } from './backup-tag.ts';
 import type { DestinationFact, SourceFact } from './plan.ts';
 import type {
@@ -239,8 +240,7 @@ async function requireReadable(
       if (!isMirrorError(error)) throw error;
       // What is wrong with this one for good says nothing of the others.
       if (error.disposition === 'permanent') return;
-      const isPage = error.status === 403 && isMirrorError(error, 'RESPONSE_INVALID');
-      const isRefused = isPage || isMirrorError(error, ...LIST_REFUSALS);
+      const isRefused = isClosed(error) || isMirrorError(error, ...LIST_REFUSALS);
       if (!isRefused && !isMirrorError(error, 'SERVER_ERROR')) throw error;
       // Where both are refused, the list's fault says it better; unless nobody could mend that one.
       fault = isRefused && list.disposition === 'transient' ? list : error;

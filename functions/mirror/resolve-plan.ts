@@ -1,7 +1,8 @@
 import { SYSTEM_TIMING, timeLimit } from '../concurrency.ts';
 import { isMirrorError, toMirrorError, type MirrorError } from '../errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
-import { isClosed, takesPushes, unseenIfForbidden } from './destination-manifests.ts';
+import { isClosed, takesPushes } from './closed-repository.ts';
+import { unseenIfForbidden } from './destination-manifests.ts';
 import {
   ASKED_FIRST,
   FOR_NAMED,
@@ -98,17 +99,12 @@ export async function resolvePlan(
   const asked = new Set<string>();
   const askAll = async (open: readonly OpenStep[]): Promise<void> => {
     for (const { tag } of open) asked.add(tag);
+    const context = { ...inquiry, destinationInventory: there };
     await askEach(
       open,
       inquiry.signal,
       'verify tag',
-      async ({ tag, question }) =>
-        ask(
-          tag,
-          question,
-          { ...inquiry, destinationInventory: there },
-          { sources, destinations, unseen },
-        ),
+      async ({ tag, question }) => ask(tag, question, context, { sources, destinations, unseen }),
       ({ tag }, fault) => faults.set(tag, fault),
     );
   };

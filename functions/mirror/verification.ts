@@ -23,10 +23,8 @@ export function verificationOf(wishes: VerificationWishes): Verify {
 /** What a service says by its options. */
 export type VerificationSettings = Pick<VerificationWishes, 'verifyTags' | 'resyncVerify'>;
 
-/** What an event compares, by a service's options. Default: those of the options. */
-export function comparesBy(
-  settings: VerificationSettings = { verifyTags: 'mutable', resyncVerify: 'mutable' },
-): Compares {
+/** What an event compares, by a service's options. */
+export function comparesBy(settings: VerificationSettings): Compares {
   return ({ reason, verify }) =>
     verificationOf({
       reason,

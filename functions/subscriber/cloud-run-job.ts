@@ -1,6 +1,6 @@
 import { decodeEvent, type ReceivedEvent } from '../contract/codec.ts';
-import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
-import { comparesEnough, type Compares } from '../contract/newest.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import { doesWorkOf, type Compares } from '../contract/newest.ts';
 import { MirrorError, isMirrorError, printable } from '../errors.ts';
 
 /** Name of the job's variable that holds the event. */
@@ -141,12 +141,9 @@ function covers(
     return false;
   }
   if (!isBegunAfter(wanted, given, Date.parse(createTime))) return false;
-  const { reason } = given.data;
   return (
     given.data.image === wanted.data.image &&
-    configurationDigest(given.data) === configurationDigest(wanted.data) &&
-    strongerReason(reason, wanted.data.reason) === reason &&
-    comparesEnough(compares(given.data), compares(wanted.data)) &&
+    doesWorkOf(given.data, wanted.data, compares) &&
     coversTags(given.data.tags, wanted.data.tags)
   );
 }

@@ -1,7 +1,6 @@
-import { configurationDigest, strongerReason, type MirrorEvent } from '../contract/event.ts';
-import { comparesEnough, newestOf, objectKey, type Compares } from '../contract/newest.ts';
+import type { MirrorEvent } from '../contract/event.ts';
+import { doesWorkOf, newestOf, objectKey, type Compares } from '../contract/newest.ts';
 import { MirrorError } from '../errors.ts';
-import { comparesBy } from '../mirror/verification.ts';
 
 /** A whole-repository event that wants to be executed. */
 export interface Entrant<R> {
@@ -43,7 +42,7 @@ export class PerRepositoryQueue<R> {
    * @param clock milliseconds since 1970; an event's own time counts only until it arrives
    * @param compares what an event has compared
    */
-  constructor(clock: () => number, compares: Compares = comparesBy()) {
+  constructor(clock: () => number, compares: Compares) {
     this.#clock = clock;
     this.#compares = compares;
   }
@@ -124,15 +123,10 @@ function groupOf<R>(
     (waiting) => waiting !== first && objectKey(waiting.event) === object,
   );
   const { newest: leader, event } = newestOf([first, ...others], compares);
-  const { reason } = event.data;
-  const digest = configurationDigest(event.data);
   const followers = queue.filter(
     (waiting) =>
       waiting !== leader &&
-      (objectKey(waiting.event) === object ||
-        (configurationDigest(waiting.event.data) === digest &&
-          comparesEnough(compares(event.data), compares(waiting.event.data)) &&
-          strongerReason(waiting.event.data.reason, reason) === reason)),
+      (objectKey(waiting.event) === object || doesWorkOf(event.data, waiting.event.data, compares)),
   );
   return { leader, event, followers };
 }

@@ -29,8 +29,8 @@ export interface SubscriberParts extends OffloadTargets {
   /** Project of the traces that log lines link to. */
   readonly projectId: string | undefined;
   readonly doWork: DoWork;
-  /** What events compare that do not say it. Default: that of the options. */
-  readonly verification?: VerificationSettings;
+  /** What events compare that do not say it. */
+  readonly verification: VerificationSettings;
   readonly deadLetters?: Publisher | undefined;
   /** Writes and sends what was counted; awaited at the end of every event. Must not throw. */
   readonly flush: () => Promise<void>;

@@ -109,6 +109,7 @@ export async function startService(
   const end = processEnd(() => timing.now());
   const subscriber = wrap(
     createSubscriber({
+      verification: MIRROR_OPTIONS,
       rules: instance.rules,
       limits: { batchTags: 100, jobThresholdBytes: -1, deadlineMs },
       acceptFluxEvents: false,

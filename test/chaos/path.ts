@@ -34,6 +34,7 @@ import {
 import { openInstance, startService, type Instance, type PathService } from './path-service.ts';
 import { Random } from '../random.ts';
 import { hastyTiming, type RunResult } from './run.ts';
+import { MIRROR_OPTIONS } from '../mirror-options.ts';
 
 /** How runs of the whole path differ from the product. */
 export interface PathOptions {
@@ -395,6 +396,7 @@ class Path implements Stage {
     const queue = queueClient(PROJECT, { timeoutMs: CALL_TIMEOUT_MS, keepaliveMs: KEEPALIVE_MS });
     const { signal } = new AbortController();
     const drain = new Drain({
+      verification: MIRROR_OPTIONS,
       workers: 2,
       acceptFluxEvents: false,
       dryRun: false,

@@ -19,6 +19,7 @@ import type { Execution, Judge } from './judge.ts';
 import type { Network } from './network.ts';
 import { GOOGLE_TOKEN } from './registry.ts';
 import type { Scenario } from './scenario.ts';
+import { MIRROR_OPTIONS } from '../mirror-options.ts';
 
 /** What all processes of a run share. */
 export interface Cloud {
@@ -67,6 +68,7 @@ export class SimulatedProcess implements Receiver {
     this.#engine = this.#compose(timing, isAlive);
     this.#end = processEnd(clock);
     this.#subscriber = createSubscriber({
+      verification: MIRROR_OPTIONS,
       rules: this.#engine.rules,
       limits: {
         batchTags: scenario.batchTags,

@@ -11,6 +11,7 @@ import {
 } from '../../../functions/contract/event.ts';
 import { comparesBy } from '../../../functions/mirror/verification.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const MINUTE_MS = 60_000;
 const NOON_MS = Date.UTC(2026, 7, 10, 12);
@@ -29,7 +30,7 @@ function arrival(
   };
 }
 
-const compares = comparesBy();
+const compares = comparesBy(MIRROR_OPTIONS);
 
 describe('newest of an object', () => {
   const cases: readonly (readonly [string, readonly [Arrival, ...Arrival[]], string])[] = [
@@ -78,6 +79,13 @@ describe('newest of an object', () => {
     );
     assert.equal(event.data.reason, 'requested');
     assert.equal(newest.event.data.reason, 'changed');
+  });
+
+  it('is the newest itself where the others ask for no more', () => {
+    const newest = arrival('new', 2, 2, 'requested');
+    for (const others of [[], [arrival('old', 1, 1, 'changed')]]) {
+      assert.equal(newestOf([newest, ...others], compares).event, newest.event);
+    }
   });
 
   for (const [what, replaced, newer, verify] of [

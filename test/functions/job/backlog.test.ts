@@ -5,12 +5,13 @@ import { Backlog } from '../../../functions/job/backlog.ts';
 import { comparesBy } from '../../../functions/mirror/verification.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PUBLISHED_AT_MS } from './messages.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const any = (): boolean => true;
 
 describe('backlog', () => {
   it('keeps the newest event of an object, with the strongest reason, and all its messages', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     backlog.add(sampleEvent({ revision: 'b' }, '2026-08-10T09:02:00Z'), 2, PUBLISHED_AT_MS);
     backlog.add(
       sampleEvent({ revision: 'a', reason: 'requested' }, '2026-08-10T09:01:00Z'),
@@ -27,7 +28,7 @@ describe('backlog', () => {
   });
 
   it('keeps each image of an object apart: an older one is not done by the newer', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     backlog.add(sampleEvent({ image: 'ghcr.io/org/old' }), 1, PUBLISHED_AT_MS);
     backlog.add(sampleEvent({ image: 'ghcr.io/org/new' }), 2, PUBLISHED_AT_MS);
     assert.deepEqual(
@@ -40,7 +41,7 @@ describe('backlog', () => {
   });
 
   it('keeps each source apart: a uid is what its event says', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     const genuine = sampleEvent();
     backlog.add(genuine, 1, PUBLISHED_AT_MS);
     backlog.add({ ...genuine, source: '//other/namespaces/n/x' }, 2, PUBLISHED_AT_MS);
@@ -48,7 +49,7 @@ describe('backlog', () => {
   });
 
   it('executes the genuine event, not one that claims to come from the year 9999', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     backlog.add(sampleEvent({ revision: 'forged' }, '9999-01-01T00:00:00Z'), 1, PUBLISHED_AT_MS);
     backlog.add(sampleEvent({ revision: 'genuine' }), 2, PUBLISHED_AT_MS);
     const entry = backlog.take(any);
@@ -66,7 +67,7 @@ describe('backlog', () => {
   });
 
   it('keeps every batch, and other objects apart', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     backlog.add(sampleEvent({ tags: ['a'] }), 1, PUBLISHED_AT_MS);
     backlog.add(sampleEvent({ tags: ['a'] }), 2, PUBLISHED_AT_MS);
     backlog.add(
@@ -83,7 +84,7 @@ describe('backlog', () => {
   });
 
   it('passes over what may not start', () => {
-    const backlog = new Backlog<number>();
+    const backlog = new Backlog<number>(comparesBy(MIRROR_OPTIONS));
     backlog.add(sampleEvent(), 1, PUBLISHED_AT_MS);
     backlog.add(sampleEvent({ tags: ['a'] }), 2, PUBLISHED_AT_MS);
     assert.deepEqual(backlog.take(({ data }) => data.tags !== undefined)?.messages, [2]);

@@ -7,6 +7,7 @@ import { MirrorError } from '../../../functions/errors.ts';
 import { Drain, type WorkEnding } from '../../../functions/job/drain.ts';
 import { keptLines, sampleEvent } from '../subscriber/samples.ts';
 import { messageOf, settled } from './messages.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 interface Rig {
   readonly drain: Drain;
@@ -20,6 +21,7 @@ function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dry
   const letters: EncodedEvent[] = [];
   const ends: ((ending: WorkEnding) => void)[] = [];
   const drain = new Drain({
+    verification: MIRROR_OPTIONS,
     workers,
     acceptFluxEvents: false,
     dryRun,

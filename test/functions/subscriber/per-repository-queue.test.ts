@@ -13,6 +13,7 @@ import {
   type Turn,
 } from '../../../functions/subscriber/per-repository-queue.ts';
 import { rejection } from '../../faults.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const KEY = 'ghcr.io/org/app → mirror/app';
 
@@ -33,7 +34,7 @@ function event(minute: number, data: Partial<MirrorRequest> = {}, uid = 'u-1'): 
 }
 
 /** Turns whose executions end when the test says so. */
-function rig(compares?: Compares): {
+function rig(compares: Compares = comparesBy(MIRROR_OPTIONS)): {
   enter: (event: MirrorEvent, signal?: AbortSignal, key?: string) => Promise<Turn<string>>;
   executed: string[];
   end: (error?: Error) => Promise<void>;

@@ -21,6 +21,7 @@ import {
 } from '../../../functions/subscriber/subscriber.ts';
 import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 interface Rig {
   readonly subscriber: Subscriber;
@@ -47,6 +48,7 @@ function rig(
     },
     limits: { batchTags: 100, jobThresholdBytes: -1, deadlineMs: 60_000 },
     acceptFluxEvents: false,
+    verification: MIRROR_OPTIONS,
     projectId: 'acme',
     doWork: async (work) => {
       works.push(work);
