@@ -163,19 +163,23 @@ export class DestinationClaims {
    * Where an object's image is written to, below the destination registry; undefined where nothing is.
    * A fault where its annotations or its image name are wrong.
    */
-  #pathOf(
-    { settings, scan }: Omit<Writer, 'uid'>,
-    isNamed = false,
-  ): string | undefined | MirrorError {
+  #pathOf({ uid, settings, scan }: Writer, isNamed = false): string | undefined | MirrorError {
     if (isMirrorError(settings)) return settings;
     if (scan === undefined) return undefined;
     try {
-      const path = destinationPath(scan.image, this.#layout);
+      const path = this.#ownPathOf(uid, scan.image);
       return settings.enabled || isNamed ? (settings.destination ?? path) : undefined;
     } catch (error) {
       if (isMirrorError(error)) return error;
       throw error;
     }
+  }
+
+  /** An image's own path: worked out once, since it is asked for some ten times a change. */
+  #ownPathOf(uid: string, image: string): string {
+    const claim = this.#byUid.get(uid);
+    const isKnown = claim?.image === image && !claim.annotated;
+    return isKnown ? claim.path : destinationPath(image, this.#layout);
   }
 
   /** An object's claim, and the one that keeps it from its path. */
@@ -196,11 +200,9 @@ export class DestinationClaims {
     return { path, uid, image: scan.image, enabled, annotated, createdAt, namespace, name };
   }
 
-  /** The path that an object writes to, as its claim holds it; empty: none. */
-  #writtenBy({ uid, settings, scan }: Writer): string {
-    const path = this.#pathOf({ settings, scan });
-    const claimed = this.#byUid.get(uid)?.path;
-    if (path === claimed && claimed !== undefined) return claimed;
+  /** The path that an object writes to; empty: none. */
+  #writtenBy(writer: Writer): string {
+    const path = this.#pathOf(writer);
     return typeof path === 'string' ? path : '';
   }
 
