@@ -1,8 +1,9 @@
 import { googleHosts } from './auth/google.ts';
 import { canonicalImageName, parseDestinationRegistry } from './contract/destination.ts';
 import type { Verify } from './contract/event.ts';
+import { defined } from './contract/fields.ts';
 import { normalPlatforms } from './contract/platform.ts';
-import { readSelection, requirePatterns, type Selection } from './contract/selection.ts';
+import type { Selection } from './contract/selection.ts';
 import { MirrorError } from './errors.ts';
 import { jobOptions } from './job-options.ts';
 import { subscriberOptions, type mirrorOptions } from './option-tables.ts';
@@ -240,9 +241,6 @@ function combine(
   if (values.backupTag !== '' && values.onDrift === 'report') {
     refuseOption('--backup-tag (BACKUP_TAG)', 'has no effect beside ON_DRIFT=report');
   }
-  inOption('MUTABLE_TAGS', () => {
-    requirePatterns([values.mutableTags], 'MUTABLE_TAGS');
-  });
   return {
     selection: selectionOf(values),
     platforms: inOption('--platform (PLATFORMS)', () => normalPlatforms(values.platforms.flat())),
@@ -272,21 +270,12 @@ function selectionOf({
   semver,
   latest,
 }: Omit<MirrorOptions, 'verifyTags'>): Selection {
-  const given = {
+  return defined({
     include: include.length === 0 ? undefined : include,
     exclude: exclude.length === 0 ? undefined : exclude,
     semver,
     latest: latest || undefined,
-  };
-  const option = ['include', 'exclude', 'semver'].find((name) => {
-    try {
-      readSelection({ [name]: given[name as keyof typeof given] }, '');
-      return false;
-    } catch {
-      return true;
-    }
   });
-  return inOption(`MIRROR_${(option ?? '').toUpperCase()}`, () => readSelection(given, ''));
 }
 
 /** What `read` gives; its fault becomes one of the option. @throws MirrorError `OPTION_INVALID` */

@@ -2,6 +2,7 @@ import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
 import { canonicalHost } from './contract/host.ts';
 import { ALL_PLATFORMS, parsePlatform } from './contract/platform.ts';
+import { requirePatterns, requireRange } from './contract/selection.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
@@ -57,6 +58,7 @@ export const mirrorOptions = {
     flag: '--include',
     env: 'MIRROR_INCLUDE',
     placeholder: 'RE2',
+    check: requirePatterns,
     sentence:
       'Mirror only tags that match any of these patterns; an annotation of the object wins.',
   }),
@@ -64,12 +66,14 @@ export const mirrorOptions = {
     flag: '--exclude',
     env: 'MIRROR_EXCLUDE',
     placeholder: 'RE2',
+    check: requirePatterns,
     sentence: 'Mirror no tag that matches any of these patterns; an annotation of the object wins.',
   }),
   semver: text({
     flag: '--semver',
     env: 'MIRROR_SEMVER',
     placeholder: 'RANGE',
+    check: requireRange,
     sentence: 'Mirror only tags that are versions in this range; an annotation of the object wins.',
   }),
   latest: integer({
@@ -93,6 +97,7 @@ export const mirrorOptions = {
     env: 'MUTABLE_TAGS',
     placeholder: 'RE2',
     default: MUTABLE_TAGS,
+    check: requirePatterns,
     sentence: 'Pattern of the tags that are expected to move.',
   }),
   onDrift: choice({

@@ -69,10 +69,18 @@ export function anyMatches(patterns: readonly string[], field: string): TagTest 
 
 /**
  * Refuses patterns that RE2 does not take, and lists that cost too much.
- * @throws MirrorError `EVENT_INVALID` naming the field
+ * @throws MirrorError `EVENT_INVALID` naming the field, or `[2]` alone
  */
-export function requirePatterns(patterns: readonly string[], field: string): void {
-  compile(patterns, field);
+export function requirePatterns(patterns: string | readonly string[], field = ''): void {
+  compile([patterns].flat(), field);
+}
+
+/** Refuses what is no npm-style range. @throws MirrorError `EVENT_INVALID` naming the field */
+export function requireRange(text: string, field = ''): void {
+  if (text.length > MAX_PATTERN_LENGTH) {
+    throw refusal(field, `is longer than ${MAX_PATTERN_LENGTH} characters`);
+  }
+  rangeOf(text, field);
 }
 
 /** The patterns of a list, and the instructions that they compile to together. */
@@ -269,7 +277,7 @@ function numberOf(tag: string): number {
 }
 
 function refusal(field: string, reason: string): MirrorError {
-  return new MirrorError('EVENT_INVALID', `${field} ${reason}`, {
+  return new MirrorError('EVENT_INVALID', `${field} ${reason}`.trim(), {
     operation: 'read selection',
     field,
   });

@@ -124,13 +124,18 @@ export function list<T = string>(
     /** Comma-separated; the empty text is the empty list. */
     readonly default?: string;
     readonly item?: (value: string) => T;
+    /** Of all together. */
+    readonly check?: (values: readonly string[]) => void;
   },
 ): Option<readonly T[]> {
   const read = words.item ?? ((value: string) => value as T);
   return {
     ...shape(words, words.default ?? ''),
     repeatable: true,
-    read: (texts) => texts.map(read),
+    read: (texts) => {
+      words.check?.(texts);
+      return texts.map(read);
+    },
   };
 }
 

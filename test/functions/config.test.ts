@@ -175,6 +175,16 @@ describe('options that do nothing, or do not go together', () => {
       "--insecure-source has no effect: it has 'ghcr.io/*', which no --image matches",
       [...one, '--insecure-source=ghcr.io/*'],
     ],
+    ["--semver is no semver range: 'newest'", [...one, '--semver=newest']],
+    ['--semver is longer than 512 characters', [...one, `--semver=>${'1'.repeat(512)}`]],
+    [
+      '--exclude [1] is no RE2 pattern: error parsing regexp: missing closing ): `(`',
+      [...one, '--exclude=a', '--exclude=('],
+    ],
+    [
+      '--mutable-tags [0] is no RE2 pattern: error parsing regexp: missing closing ): `(`',
+      [...one, '--mutable-tags=('],
+    ],
   ];
   for (const [sentence, argv, env] of commands) {
     it(`are refused at the command line: ${sentence}`, () => {
