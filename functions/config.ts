@@ -93,9 +93,11 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const inside = images.find((image) => liesWithin(image, combined.destinationRegistry));
   // guard: image-in-destination
   if (inside !== undefined) refuseOption('--image', `${inside} lies within the destination`);
-  const { verifyTags } = values;
+  const { verifyTags, drain = '' } = values;
   return {
     ...values,
+    // The client asks for a project even where the full name has it; a login alone has none.
+    projectId: values.projectId ?? /^projects\/([^/]+)\//.exec(drain)?.[1],
     images,
     verify: verifyTags,
     verifyTags: verifyTags ?? 'mutable',

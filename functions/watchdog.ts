@@ -103,9 +103,14 @@ export class Watchdog {
 
   /**
    * Ends the process with {@link UNSETTLED_EXIT_CODE} where it has nothing to wait for any more and
-   * yet something is open: whatever it was, it can never settle.
+   * yet something is open: whatever it was, it can never settle. Warnings of Node and of libraries, which
+   * Node writes as they are, become lines of the log.
    */
   watchEnd(log: WatchdogLog, target: NodeJS.Process = process): void {
+    target.removeAllListeners('warning');
+    target.on('warning', ({ name, message }) => {
+      log.warning(`${name}: ${message}`);
+    });
     target.on('beforeExit', () => {
       const fields = this.#fields(() => true);
       if (fields.open === 0) return;

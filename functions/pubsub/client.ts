@@ -209,7 +209,7 @@ async function authenticated(pubsub: PubSub): Promise<void> {
 async function within<T>(promise: Promise<T>, timeoutMs: number, signal?: AbortSignal): Promise<T> {
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const stop = (): void => {
-    reject(new NoAnswer('the process ends'));
+    reject(new NoAnswer('the run ended before they came (--timeout, or told to end)'));
   };
   const timer = setTimeout(() => {
     reject(new NoAnswer(`no answer in ${timeoutMs} ms`));
@@ -241,7 +241,7 @@ export function codeOf(error: unknown): number | undefined {
 function unavailable(error: unknown): MirrorError {
   return new MirrorError(
     'CREDENTIALS_UNAVAILABLE',
-    `no credentials for Pub/Sub: ${printable(errorText(error))}`,
+    `no credentials for Pub/Sub (at a terminal: gcloud auth application-default login): ${printable(errorText(error))}`,
     {
       operation: 'get credentials for Pub/Sub',
     },

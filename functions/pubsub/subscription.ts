@@ -135,7 +135,8 @@ async function answered<T>(
 ): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => {
-    reject(new MirrorError('ABORTED', 'the work was interrupted', { operation: 'pull messages' }));
+    const why = 'Pub/Sub had not answered when the run ended (--timeout, or told to end)';
+    reject(new MirrorError('ABORTED', why, { operation: 'pull messages' }));
   };
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });

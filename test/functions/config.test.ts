@@ -50,6 +50,13 @@ describe('subscriber configuration', () => {
     ]);
   });
 
+  it('takes the project from a full name of the subscription where nothing else says it', () => {
+    const argv = ['--drain=projects/mine/subscriptions/dead', `--destination-registry=${REGISTRY}`];
+    assert.equal(readJobConfig(argv, {}).projectId, 'mine');
+    assert.equal(readJobConfig(argv, { GOOGLE_CLOUD_PROJECT: 'other' }).projectId, 'other');
+    assert.equal(readJobConfig(['--drain=dead', ...argv.slice(1)], {}).projectId, undefined);
+  });
+
   it('reads the selection from its four options', () => {
     const { selection } = readSubscriberConfig([], {
       DESTINATION_REGISTRY: REGISTRY,

@@ -145,4 +145,11 @@ describe('a process whose work never settles', () => {
     assert.equal(code, 3);
     assert.equal(stdout, '');
   });
+
+  it('has what libraries warn of in its log, and nowhere as it is', async () => {
+    const { stdout, stderr } = await runEntry('test/functions/entries/settled.ts', ['warning']);
+    const { severity, message } = JSON.parse(stdout) as Record<string, unknown>;
+    assert.deepEqual([severity, message], ['WARNING', 'MetadataLookupWarning: no project']);
+    assert.doesNotMatch(stderr, /MetadataLookup/);
+  });
 });
