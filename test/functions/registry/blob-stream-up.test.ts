@@ -9,6 +9,7 @@ import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
 import { streamSender, type StreamBody } from '../../../functions/registry/blob-stream.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { NEVER, serve } from './setting.ts';
 
 interface Rig {
@@ -140,16 +141,14 @@ describe('stream sender', () => {
   });
 
   it('rests while it has nothing to give', async (t) => {
-    const { request, idle } = await rig(t, 20);
-    let state = '';
+    const { request, idle, received } = await rig(t, 20);
     async function* slow(): AsyncGenerator<Buffer> {
       yield Buffer.alloc(10);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      state = idle.last();
+      await until(() => received() === 10 && idle.last() === 'rest');
       yield Buffer.alloc(10);
     }
-    await sendStream(request, { stream: Readable.from(slow()), sizeBytes: 20 }, idle);
-    assert.equal(state, 'rest');
+    const body = { stream: Readable.from(slow()), sizeBytes: 20 };
+    assert.equal(await sendStream(request, body, idle), true);
   });
 
   it('gives a deaf connection little ahead, and stops when it is over', async (t) => {
