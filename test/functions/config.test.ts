@@ -136,7 +136,8 @@ describe('options that do nothing, or do not go together', () => {
     it(`are refused: ${sentence}`, () => {
       const read = (): unknown =>
         readSubscriberConfig([], { DESTINATION_REGISTRY: REGISTRY, ...env });
-      assert.equal(thrown(read, 'OPTION_INVALID').message, sentence);
+      const { message, field } = thrown(read, 'OPTION_INVALID');
+      assert.deepEqual([message, field], [sentence, sentence.split(' ', 1)[0]]);
     });
   }
 
@@ -179,6 +180,16 @@ describe('options that do nothing, or do not go together', () => {
       [...one, '--verify=all', '--mutable-tags=x'],
     ],
     [
+      'DOCKER_CONFIG_FILE has no effect: it is used for ALLOWED_SOURCES, and there are none',
+      ['--drain=sub'],
+      { DOCKER_CONFIG_FILE: '/dev/null' },
+    ],
+    [
+      'MIRROR_SEMVER has no effect: it selects nothing beside --tag, which names the tags',
+      [...one, '--tag=3'],
+      { MIRROR_SEMVER: '>1' },
+    ],
+    [
       "--insecure-source has no effect: it has 'ghcr.io/*', which no --image matches",
       [...one, '--insecure-source=ghcr.io/*'],
     ],
@@ -196,7 +207,8 @@ describe('options that do nothing, or do not go together', () => {
   for (const [sentence, argv, env] of commands) {
     it(`are refused at the command line: ${sentence}`, () => {
       const read = (): unknown => readJobConfig(argv, { DESTINATION_REGISTRY: REGISTRY, ...env });
-      assert.equal(thrown(read, 'OPTION_INVALID').message, sentence);
+      const { message, field } = thrown(read, 'OPTION_INVALID');
+      assert.deepEqual([message, field], [sentence, sentence.split(' ', 1)[0]]);
     });
   }
 
@@ -228,6 +240,7 @@ describe('options that do nothing, or do not go together', () => {
     for (const [argv, verify, verifyTags] of [
       [one, undefined, 'mutable'],
       [[...one, '--verify=all'], 'all', 'all'],
+      [[...one, '--verify=none'], 'none', 'none'],
     ] as const) {
       const config = readJobConfig(argv, env);
       assert.deepEqual([config.verify, config.verifyTags], [verify, verifyTags]);
@@ -306,6 +319,11 @@ describe('job configuration', () => {
     assert.equal(config.workers, 4);
   });
 
+  it('needs no destination to republish', () => {
+    const config = readJobConfig(['--drain', 'dead', '--republish', 'events'], {});
+    assert.deepEqual([config.drain, config.republish], ['dead', 'events']);
+  });
+
   it('takes -o json and repeated tags', () => {
     const config = readJobConfig(
       ['--image', 'alpine', '--tag', '3', '--tag', '3.20', '-o', 'json', '--dry-run'],
@@ -322,9 +340,9 @@ describe('job configuration', () => {
     ['an unknown flag', ['--imgae', 'x'], /^--imgae$/],
     ['an unknown form', ['-o', 'yaml'], /^--output$/],
     ['a tag that is none', ['--image', 'alpine', '--tag', '1.0,1.1'], /^--tag$/],
-    ['an idle time without a drain', ['--image', 'alpine', '--drain-idle=5s'], /^--drain-idle$/],
     ['an idle time of nothing', ['--drain', 'sub', '--drain-idle', '0'], /^--drain-idle$/],
-    ['a selection beside tags', ['--image', 'alpine', '--tag=3', '--semver=>1'], /^--semver$/],
+    ['a malformed subscription', ['--drain', 'a b'], /^--drain$/],
+    ['a malformed filter', ['--drain', 'sub', '--republish', 'top', '--filter', 'x'], /^--filter$/],
     [
       'a code that is none',
       ['--drain', 'sub', '--republish', 'top', '--filter', 'code=TYPO'],
