@@ -1,14 +1,22 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 
-import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import { isRegistryWord, rememberForm } from '../../../functions/registry/absence.ts';
 import type { Answer } from '../../../functions/registry/failure.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import { isRootsWord } from '../../../functions/registry/registry-form.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
-import { fakeTiming, NEVER, open, serve, rejection } from './setting.ts';
+import {
+  destinationAt,
+  fakeTiming,
+  NEVER,
+  open,
+  rejection,
+  serve,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 const DEFAULT_BACKEND = ['text/plain', 'default backend - 404'] as const;
 const PAGE = ['text/html', '<html>404 Not Found</html>'] as const;
@@ -21,14 +29,6 @@ type Form = readonly [contentType: string, body: string];
 function notFound(request: IncomingMessage, response: ServerResponse, [type, body]: Form): void {
   response.writeHead(404, { 'content-type': type });
   response.end(request.method === 'HEAD' ? undefined : body);
-}
-
-function source(t: TestContext, host: string): SourceRepository {
-  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
-}
-
-function destination(t: TestContext, host: string): DestinationRepository {
-  return open(t, [host]).destination({ host, path: 'org/app' }, { insecure: true });
 }
 
 function answer(headers: Readonly<Record<string, string>>, body: string): Answer {
@@ -70,7 +70,7 @@ describe('a 404', () => {
       });
       const timing = fakeTiming();
       const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
-      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      const one = sourceOf(registries, at.host);
       await rejection(one.listTags(NEVER), fault);
       await rejection(one.getManifest('v1', NEVER), fault);
     });
@@ -125,7 +125,7 @@ describe('a 404', () => {
         notFound(request, response, form);
       });
       const digest = `sha256:${'0'.repeat(64)}`;
-      for (const side of [source, destination]) {
+      for (const side of [sourceAt, destinationAt]) {
         const one = side(t, at.host);
         const faults = [
           await rejection(one.listTags(NEVER), 'RESPONSE_INVALID'),
@@ -146,7 +146,7 @@ describe('a 404', () => {
         if (request.url === '/v2/') response.writeHead(200).end('{}');
         else notFound(request, response, form);
       });
-      const one = destination(t, at.host);
+      const one = destinationAt(t, at.host);
       assert.equal(await one.listTags(NEVER), undefined);
       assert.deepEqual(
         at.seen.map(({ url }) => url),
@@ -170,7 +170,7 @@ describe('a 404', () => {
       if (request.url === '/v2/') response.writeHead(200, { 'content-type': BARE[0] }).end('works');
       else notFound(request, response, BARE);
     });
-    await rejection(source(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+    await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
   it('to a blob is looked at without a wait: its reader holds a stream that others wait for', async (t) => {
@@ -179,7 +179,7 @@ describe('a 404', () => {
       else notFound(request, response, BARE);
     });
     const registries = open(t, [at.host], { timing: fakeTiming() });
-    const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, at.host);
     const blob = { mediaType: 'x', digest: `sha256:${'a'.repeat(64)}`, sizeBytes: 5 };
     const fault = await rejection(one.openBlob(blob, 0, NEVER), 'RATE_LIMITED');
     assert.equal(fault.retryAfterMs, 300_000);
@@ -193,8 +193,8 @@ describe('a 404', () => {
       else if (lists++ === 0) notFound(request, response, DEFAULT_BACKEND);
       else response.writeHead(200).end('{"tags":["v1"]}');
     });
-    await rejection(source(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
-    assert.deepEqual((await source(t, at.host).listTags(NEVER))?.tags, ['v1']);
+    await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+    assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['v1']);
   });
 
   it('is believed where the root asks for credentials, as a registry does', async (t) => {
@@ -203,6 +203,6 @@ describe('a 404', () => {
       if (request.url === '/v2/') response.writeHead(401, basic).end();
       else notFound(request, response, PAGE);
     });
-    assert.equal(await source(t, at.host).getManifest('v1', NEVER), undefined);
+    assert.equal(await sourceAt(t, at.host).getManifest('v1', NEVER), undefined);
   });
 });

@@ -10,7 +10,14 @@ import {
 } from '../../../functions/registry/artifact-registry-api.ts';
 import { newHostMemory } from '../../../functions/registry/host-capabilities.ts';
 import type { JsonAnswer, JsonRequest } from '../../../functions/registry/json-call.ts';
-import { ACCESS_TOKEN, artifactRegistry, NEVER, open, rejection } from './setting.ts';
+import {
+  ACCESS_TOKEN,
+  artifactRegistry,
+  destinationOf,
+  NEVER,
+  open,
+  rejection,
+} from './setting.ts';
 
 const NAME = { host: 'europe-docker.pkg.dev', path: 'p/r/org/app' };
 const DIGEST = `sha256:${'1'.repeat(64)}`;
@@ -161,7 +168,7 @@ describe('Artifact Registry’s API', () => {
       artifactRegistryApi: { baseUrl: to.url, location: 'local' },
       loopback: true,
     });
-    const one = registries.destination({ host: to.host, path: 'p/r/org/app' }, { insecure: true });
+    const one = destinationOf(registries, to.host, 'p/r/org/app');
     const found = await one.listTagDigests?.(NEVER);
     assert.equal(found?.size, 1500);
     assert.equal(found.get('v1499'), manifest.digest);

@@ -5,7 +5,7 @@ import type { Credential, Credentials } from '../../../functions/auth/credential
 import { openAuthorizer, type Authorizer } from '../../../functions/registry/authorizer.ts';
 import { bearerTokens, type AskRealm } from '../../../functions/registry/bearer.ts';
 import { rejection } from '../../faults.ts';
-import { credentials, fakeTiming, NEVER, settle, type FakeTiming } from './setting.ts';
+import { credentials, fakeTiming, type FakeTiming, NEVER, settle } from './setting.ts';
 
 const REGISTRY = new URL('https://r.example.com');
 const CHALLENGE =

@@ -19,9 +19,11 @@ import {
   NEVER,
   open,
   registry,
+  rejection,
   serve,
   type Served,
-  rejection,
+  sourceAt,
+  sourceOf,
 } from './setting.ts';
 
 const SIZE = 1_000_000;
@@ -40,12 +42,8 @@ async function setting(
   const at = await registry(t, { switches });
   at.store.putBlob('org/app', CONTENT);
   const registries = open(t, [at.host, new URL(at.downloadUrl).host]);
-  const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+  const one = sourceOf(registries, at.host);
   return { at, one, exchanges: registries.exchanges };
-}
-
-function sourceAt(t: TestContext, host: string): SourceRepository {
-  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
 }
 
 async function read(one: SourceRepository, blob = BLOB): Promise<Buffer> {
@@ -152,7 +150,7 @@ describe('blob reader', () => {
         } else response.end(CONTENT);
       });
       const registries = open(t, [server.host]);
-      const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+      const one = sourceOf(registries, server.host);
       const { bytes, fault } = await readSome(one);
       assert.deepEqual([bytes, fault], [SIZE, undefined]);
       assert.deepEqual(
@@ -185,7 +183,7 @@ describe('blob reader', () => {
         if (range) response.writeHead(status).end();
         else response.writeHead(200, { 'content-length': SIZE }).end(CONTENT);
       });
-      const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+      const one = sourceAt(t, at.host);
       assert.ok((await read(one)).equals(CONTENT));
       assert.equal(at.seen.length, 3);
     });
@@ -200,7 +198,7 @@ describe('blob reader', () => {
         response.writeHead(range && isRefused ? 416 : 404, { 'content-type': 'text/plain' });
         response.end('default backend - 404');
       });
-      const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+      const one = sourceAt(t, at.host);
       assert.equal(codeOf((await readSome(one)).fault), 'RESPONSE_INVALID');
     });
   }
@@ -374,8 +372,7 @@ describe('blob reader', () => {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('default backend - 404');
     });
     const registries = open(t, [untold.host, behind.host]);
-    const at = (host: string): SourceRepository =>
-      registries.source({ host, path: 'org/app' }, { insecure: true });
+    const at = (host: string): SourceRepository => sourceOf(registries, host);
     assert.equal(await at(untold.host).blobSize(DIGEST, NEVER), SIZE);
     await rejection(at(behind.host).blobSize(DIGEST, NEVER), 'RESPONSE_INVALID');
   });
@@ -427,7 +424,7 @@ describe('blob reader', () => {
       response.write(CONTENT.subarray(Number(from), Number(from) + 100_000));
     });
     const registries = open(t, [server.host]);
-    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, server.host);
     // More than an origin's window ever holds.
     for (let broken = 1; broken <= 40; broken += 1) {
       const stream = await one.openBlob(BLOB, 0, NEVER);
@@ -454,7 +451,7 @@ describe('blob reader', () => {
       response.writeHead(200, { 'content-length': String(SIZE + 1) }).write('x');
     });
     const registries = open(t, [server.host]);
-    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, server.host);
     const { fault } = await readSome(one);
     assert.equal(codeOf(fault), 'SIZE_MISMATCH');
     await until(() => closed > 0);

@@ -13,7 +13,7 @@ import type { Target } from '../../../functions/registry/manifests.ts';
 import { isOpen } from '../../../functions/registry/failure.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
-import { bytesOf, NEVER, QUICK, registry, serve, rejection } from './setting.ts';
+import { bytesOf, NEVER, QUICK, registry, rejection, serve } from './setting.ts';
 
 const CONTENT = Buffer.from('0123456789');
 const DIGEST = digestOf(CONTENT);

@@ -11,7 +11,19 @@ import type { ClientParts } from '../../../functions/registry/request.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { openTransport } from '../../../functions/registry/transport.ts';
 import { front } from './odd-registries.ts';
-import { credentials, NEVER, open, QUICK, registry, rejection, serve } from './setting.ts';
+import {
+  credentials,
+  destinationAt,
+  destinationOf,
+  NEVER,
+  open,
+  QUICK,
+  registry,
+  rejection,
+  serve,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 /** Parts of a client that would present a token to whomever it asks. */
 function eagerParts(t: TestContext, registry: string): ClientParts {
@@ -73,7 +85,7 @@ describe('authorization of a request', () => {
     const registries = open(t, [server.host, thief.host], {
       credentials: () => known,
     });
-    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, server.host);
     await rejection(one.listTags(NEVER), 'UNAUTHORIZED');
     assert.deepEqual(
       thief.seen.map(({ authorization }) => authorization),
@@ -87,10 +99,7 @@ describe('authorization of a request', () => {
       hops += 1;
       response.writeHead(302, { location: `/hop-${hops}` }).end();
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     await rejection(one.listTags(NEVER), 'REDIRECT_REFUSED');
     assert.equal(hops, 6);
   });
@@ -103,10 +112,7 @@ describe('authorization of a request', () => {
       const server = await serve(t, (request, response) => {
         request.resume().on('end', () => response.writeHead(status, { location }).end());
       });
-      const one = open(t, [server.host]).destination(
-        { host: server.host, path: 'org/app' },
-        { insecure: true },
-      );
+      const one = destinationAt(t, server.host);
       const blob = { mediaType: 'x', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 };
       const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
       await rejection(one.uploadBlob(blob, unopened, {}, NEVER), 'REDIRECT_REFUSED');
@@ -128,10 +134,7 @@ describe('authorization of a request', () => {
         request.resume().on('end', () => response.writeHead(status, { location }).end());
         return true;
       });
-      const one = open(t, [server.host]).destination(
-        { host: server.host, path: 'org/app' },
-        { insecure: true },
-      );
+      const one = destinationAt(t, server.host);
       const manifest = Buffer.from('{"schemaVersion":2,"manifests":[]}');
       const mediaType = 'application/vnd.oci.image.index.v1+json';
       const digest = digestOf(manifest);
@@ -158,10 +161,7 @@ describe('authorization of a request', () => {
       const challenge = `Bearer realm="http://${host}/token",scope="repository:n${tokens}:pull"`;
       response.writeHead(401, { 'www-authenticate': challenge }).end();
     });
-    const one = open(t, [server.host]).source(
-      { host: server.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, server.host);
     await rejection(one.listTags(NEVER), 'UNAUTHORIZED');
     assert.equal(server.seen.length - tokens, 3);
     assert.equal(tokens, 2);
@@ -203,7 +203,7 @@ describe('authorization of a request', () => {
         },
       };
       const registries = open(t, [server.host], { credentials: () => late });
-      const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+      const one = sourceOf(registries, server.host);
       assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
     });
   }
@@ -222,10 +222,7 @@ describe('authorization of a request', () => {
       const advice = 'the entry is not used';
       const known = credentials({ [server.host]: { kind: 'google', token: 'ya29', advice } });
       const registries = open(t, [server.host], { credentials: () => known });
-      const one = registries.destination(
-        { host: server.host, path: 'org/app' },
-        { insecure: true },
-      );
+      const one = destinationOf(registries, server.host);
       const code = status === 401 ? 'UNAUTHORIZED' : 'FORBIDDEN';
       assert.match(
         (await rejection(one.listTags(NEVER), code)).message,

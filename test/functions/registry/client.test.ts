@@ -5,7 +5,18 @@ import { inspect } from 'node:util';
 import { MirrorError } from '../../../functions/errors.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
-import { credentials, fakeTiming, NEVER, open, registry, serve, settle } from './setting.ts';
+import {
+  credentials,
+  destinationAt,
+  fakeTiming,
+  NEVER,
+  open,
+  registry,
+  serve,
+  settle,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
 
@@ -20,7 +31,7 @@ describe('client', () => {
     const registries = open(t, [server.host], {
       credentials: () => known,
     });
-    const one = registries.source({ host: server.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, server.host);
     const fault = await rejection(one.listTags(NEVER), 'NETWORK');
     assert.deepEqual(
       [fault.operation, fault.side, fault.url],
@@ -53,7 +64,7 @@ describe('client', () => {
     const at = await registry(t);
     at.faults.add({ times: Infinity, effect: { kind: 'answer', status: 503 } });
     const registries = open(t, [at.host], { timing: fakeTiming() });
-    const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceOf(registries, at.host);
     const controller = new AbortController();
     const listing = one.listTags(controller.signal);
     await until(() => at.counter.total >= 1);
@@ -70,7 +81,7 @@ describe('client', () => {
       times: Infinity,
       effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     await rejection(one.listTags(NEVER), 'RATE_LIMITED');
     assert.equal(at.counter.total, 6);
   });
@@ -88,10 +99,7 @@ describe('client', () => {
         response.writeHead(401, { 'www-authenticate': realm }).end();
       } else response.end('{"tags":["v1"]}');
     });
-    const one = open(t, [at.host], { timing }).source(
-      { host: at.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = sourceAt(t, at.host, { timing });
     const blob = { mediaType: 'x', digest: `sha256:${'a'.repeat(64)}`, sizeBytes: 5 };
     const fault = await rejection(one.openBlob(blob, 0, NEVER), 'RATE_LIMITED');
     assert.deepEqual(
@@ -110,7 +118,7 @@ describe('client', () => {
       times: Infinity,
       effect: { kind: 'answer', status: 429, headers: { 'retry-after': '259200' } },
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     const fault = await rejection(one.listTags(NEVER), 'RATE_LIMITED');
     assert.match(fault.message, /asked again in 3 days/);
     assert.equal(fault.retryAfterMs, 259_200_000);
@@ -121,10 +129,7 @@ describe('client', () => {
     const at = await registry(t);
     for (const method of ['POST', 'PUT'])
       at.faults.add({ method, effect: { kind: 'answer', status: 502 } });
-    const one = open(t, [at.host]).destination(
-      { host: at.host, path: 'org/app' },
-      { insecure: true },
-    );
+    const one = destinationAt(t, at.host);
     const bytes = Buffer.from('{"schemaVersion":2,"manifests":[]}');
     const digest = at.store.putBlob('org/other', bytes);
     const manifest = { mediaType: 'application/vnd.oci.image.index.v1+json', digest, bytes };

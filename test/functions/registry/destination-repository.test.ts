@@ -11,12 +11,16 @@ import { bytesOf as contentOf } from '../../stand-ins/registry/content.ts';
 import { rejection as anyRejection } from '../../faults.ts';
 import {
   ACCESS_TOKEN,
+  answering,
   artifactRegistry,
+  destinationAt,
+  destinationOf,
+  INDEX,
   NEVER,
   open,
   registry,
-  serve,
   rejection,
+  serve,
 } from './setting.ts';
 
 const LARGE = 4 * 1024 * 1024;
@@ -50,34 +54,44 @@ function opening({ content }: Bytes): { readonly open: OpenBlob; readonly opened
 
 const UNOPENED: OpenBlob = () => Promise.reject(new Error('no bytes are needed'));
 
-function at(registries: Registries, host: string, path = 'p/r/app'): DestinationRepository {
-  return registries.destination({ host, path }, { insecure: true });
+type Arrival = ReturnType<DestinationRepository['uploadBlob']>;
+type UploadOptions = Parameters<DestinationRepository['uploadBlob']>[2];
+
+/** Uploads a blob, whose bytes are opened once at most. */
+async function send(
+  one: DestinationRepository,
+  wanted: Bytes,
+  options: UploadOptions = {},
+): Arrival {
+  const { open: source, opened } = opening(wanted);
+  const arrival = await one.uploadBlob(wanted, source, options, NEVER);
+  assert.equal(opened(), arrival === 'uploaded' && wanted.sizeBytes > 0 ? 1 : 0);
+  return arrival;
 }
 
-async function google(
-  t: TestContext,
-  switches: Partial<LocalRegistry['switches']> = {},
-): Promise<{
+/** Asks for an upload that needs no bytes. */
+function ask(one: DestinationRepository, wanted: Bytes, options: UploadOptions = {}): Arrival {
+  return one.uploadBlob(wanted, UNOPENED, options, NEVER);
+}
+
+type Switches = Partial<LocalRegistry['switches']>;
+
+interface Setting {
   readonly to: LocalRegistry;
   readonly registries: Registries;
   readonly one: DestinationRepository;
-}> {
+}
+
+async function google(t: TestContext, switches: Switches = {}): Promise<Setting> {
   const to = await artifactRegistry(t, switches);
   const registries = open(t, [to.host], { google: [to.host] });
-  return { to, registries, one: at(registries, to.host) };
+  return { to, registries, one: destinationOf(registries, to.host, 'p/r/app') };
 }
 
-async function plain(
-  t: TestContext,
-  switches: Partial<LocalRegistry['switches']> = {},
-): Promise<{
-  readonly to: LocalRegistry;
-  readonly registries: Registries;
-  readonly one: DestinationRepository;
-}> {
+async function plain(t: TestContext, switches: Switches = {}): Promise<Setting> {
   const to = await registry(t, { switches });
   const registries = open(t, [to.host]);
-  return { to, registries, one: at(registries, to.host) };
+  return { to, registries, one: destinationOf(registries, to.host, 'p/r/app') };
 }
 
 describe('destination repository', () => {
@@ -91,9 +105,8 @@ describe('destination repository', () => {
       function read(this: Readable): void {
         setImmediate(end, this);
       }
-      const wanted = blob('layer', LARGE);
       const source = (): Promise<Readable> => Promise.resolve(new Readable({ read }));
-      await anyRejection(one.uploadBlob(wanted, source, {}, NEVER), code);
+      await anyRejection(one.uploadBlob(blob('layer', LARGE), source, {}, NEVER), code);
       assert.equal(to.counter.count({ status: 201 }), 0);
     });
   }
@@ -102,14 +115,8 @@ describe('destination repository', () => {
     const { to, one } = await google(t);
     const wanted = blob('layer', 300);
     let told = 0;
-    const { open: source, opened } = opening(wanted);
-    const arrival = await one.uploadBlob(
-      wanted,
-      source,
-      { onBytes: (count) => (told += count) },
-      NEVER,
-    );
-    assert.deepEqual([arrival, opened(), told], ['uploaded', 1, 300]);
+    const arrival = await send(one, wanted, { onBytes: (count) => (told += count) });
+    assert.deepEqual([arrival, told], ['uploaded', 300]);
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
     assert.equal(to.counter.records[1]?.headers['content-length'], '300');
     assert.match(to.counter.records[0]?.url ?? '', /\?mount=sha256:[0-9a-f]{64}$/);
@@ -122,7 +129,7 @@ describe('destination repository', () => {
     const { to, one } = await google(t);
     const wanted = blob('layer');
     to.store.putBlob('p/r/app', wanted.content);
-    assert.equal(await one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, wanted), 'present');
     assert.deepEqual(to.counter.summary, { 'POST upload 201': 1 });
   });
 
@@ -130,15 +137,15 @@ describe('destination repository', () => {
     const { to, registries, one } = await google(t);
     const large = blob('large', LARGE);
     const other = blob('other', LARGE);
-    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    await send(one, large);
     assert.deepEqual(to.counter.summary, {
       'POST upload 202': 1,
       'HEAD blob 404': 1,
       'PUT upload 201': 1,
     });
-    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, large), 'present');
     to.counter.reset();
-    await at(registries, to.host, 'p/r/second').uploadBlob(other, opening(other).open, {}, NEVER);
+    await send(destinationOf(registries, to.host, 'p/r/second'), other);
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
   });
 
@@ -146,9 +153,9 @@ describe('destination repository', () => {
     const { to, one } = await plain(t, { mountFrom: 'ignored' });
     const large = blob('large', LARGE);
     to.store.putBlob('p/r/app', large.content);
-    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, large), 'present');
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'HEAD blob 200': 1 });
-    assert.equal(await one.uploadBlob(large, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, large), 'present');
     assert.equal(to.counter.count({ method: 'HEAD' }), 2);
   });
 
@@ -156,11 +163,11 @@ describe('destination repository', () => {
     const { to, one } = await plain(t, { mountFrom: 'honoured' });
     const wanted = blob('layer');
     to.store.putBlob('p/r/app', wanted.content);
-    assert.equal(await one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, wanted), 'present');
     assert.match(to.counter.records[0]?.url ?? '', /&from=p%2Fr%2Fapp$/);
     to.counter.reset();
     const large = blob('large', LARGE);
-    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    await send(one, large);
     assert.equal(to.counter.count({ method: 'HEAD' }), 0);
   });
 
@@ -168,14 +175,11 @@ describe('destination repository', () => {
     const { to, one } = await plain(t);
     const wanted = blob('layer');
     to.store.putBlob('p/r/other', wanted.content);
-    assert.equal(
-      await one.uploadBlob(wanted, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
-      'mounted',
-    );
+    assert.equal(await ask(one, wanted, { mountFrom: { path: 'p/r/other' } }), 'mounted');
     assert.notEqual(to.store.blob('p/r/app', wanted.digest), undefined);
     to.counter.reset();
     const large = blob('large', LARGE);
-    await one.uploadBlob(large, opening(large).open, {}, NEVER);
+    await send(one, large);
     assert.equal(to.counter.count({ method: 'HEAD' }), 1);
   });
 
@@ -183,11 +187,8 @@ describe('destination repository', () => {
     const to = await registry(t, { auth: { scheme: 'bearer', allows: () => true } });
     const wanted = blob('layer');
     to.store.putBlob('p/r/other', wanted.content);
-    const one = at(open(t, [to.host]), to.host);
-    assert.equal(
-      await one.uploadBlob(wanted, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
-      'mounted',
-    );
+    const one = destinationAt(t, to.host);
+    assert.equal(await ask(one, wanted, { mountFrom: { path: 'p/r/other' } }), 'mounted');
     assert.deepEqual(to.counter.summary, {
       'POST upload 401': 1,
       'GET token 200': 1,
@@ -197,18 +198,10 @@ describe('destination repository', () => {
 
   it('uploads plainly where a mount is refused, and asks for no more mounts there', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      path: /mount=/,
-      times: Infinity,
-      effect: {
-        kind: 'answer',
-        status: 400,
-        errors: [{ code: 'NAME_INVALID', message: 'invalid repository name' }],
-      },
-    });
+    to.faults.add({ path: /mount=/, times: Infinity, effect: answering(400, 'NAME_INVALID') });
     // One that is large enough for a HEAD gets one, whatever a mount of it is answered.
     for (const wanted of [blob('one', LARGE), blob('two'), blob('three', LARGE)]) {
-      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+      assert.equal(await send(one, wanted), 'uploaded');
     }
     assert.deepEqual(to.counter.summary, {
       'POST upload 400': 1,
@@ -221,19 +214,16 @@ describe('destination repository', () => {
   it('learns for one repository alone that its account may not mount there, or push', async (t) => {
     const { to, registries, one } = await plain(t, { singlePost: 'honoured' });
     const denied = (path: RegExp): void => {
-      const errors = [{ code: 'DENIED', message: 'no' }];
-      to.faults.add({ path, times: Infinity, effect: { kind: 'answer', status: 403, errors } });
+      to.faults.add({ path, times: Infinity, effect: answering(403, 'DENIED') });
     };
-    const closed = at(registries, to.host, 'p/closed/app');
-    const push = (there: DestinationRepository, text: string): Promise<string> =>
-      there.uploadBlob(blob(text), opening(blob(text)).open, {}, NEVER);
+    const closed = destinationOf(registries, to.host, 'p/closed/app');
     denied(/mount=/);
-    assert.equal(await push(closed, 'one'), 'uploaded');
+    assert.equal(await send(closed, blob('one')), 'uploaded');
     denied(/closed/);
-    await rejection(push(closed, 'two'), 'FORBIDDEN');
+    await rejection(send(closed, blob('two')), 'FORBIDDEN');
     to.counter.reset();
-    assert.equal(await push(one, 'one'), 'uploaded');
-    assert.equal(await push(one, 'two'), 'uploaded');
+    assert.equal(await send(one, blob('one')), 'uploaded');
+    assert.equal(await send(one, blob('two')), 'uploaded');
     assert.deepEqual(to.counter.summary, {
       'POST upload 403': 1,
       'POST upload 202': 1,
@@ -248,81 +238,56 @@ describe('destination repository', () => {
       to.faults.add({
         path: /from=p%2Fr%2Fclosed/,
         times: Infinity,
-        effect: { kind: 'answer', status, errors: [{ code: 'DENIED', message: 'no' }] },
+        effect: answering(status, 'DENIED'),
       });
-      for (const text of ['one', 'two']) {
-        const wanted = blob(text);
-        const options = { mountFrom: { path: 'p/r/closed' } };
-        assert.equal(
-          await one.uploadBlob(wanted, opening(wanted).open, options, NEVER),
-          'uploaded',
-        );
-      }
+      const options = { mountFrom: { path: 'p/r/closed' } };
+      for (const text of ['one', 'two'])
+        assert.equal(await send(one, blob(text), options), 'uploaded');
       assert.deepEqual(
         [to.counter.count({ path: /from=p%2Fr%2Fclosed/ }), to.counter.count({ method: 'POST' })],
         [1, 3],
       );
       const other = blob('three');
       to.store.putBlob('p/r/other', other.content);
-      assert.equal(
-        await one.uploadBlob(other, UNOPENED, { mountFrom: { path: 'p/r/other' } }, NEVER),
-        'mounted',
-      );
+      assert.equal(await ask(one, other, { mountFrom: { path: 'p/r/other' } }), 'mounted');
     });
   }
 
   it('uploads where a registry fails at a mount, and asks for the next one all the same', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      path: /from=p%2Fr%2Fdev/,
-      times: 4,
-      effect: { kind: 'answer', status: 500, errors: [{ code: 'UNKNOWN', message: 'no' }] },
-    });
+    to.faults.add({ path: /from=p%2Fr%2Fdev/, times: 4, effect: answering(500, 'UNKNOWN') });
     const options = { mountFrom: { path: 'p/r/dev' } };
-    const [wanted, next] = [blob('one'), blob('two')];
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
+    const next = blob('two');
+    assert.equal(await send(one, blob('one'), options), 'uploaded');
     to.store.putBlob('p/r/dev', next.content);
-    assert.equal(await one.uploadBlob(next, UNOPENED, options, NEVER), 'mounted');
+    assert.equal(await ask(one, next, options), 'mounted');
   });
 
   it('uploads where a registry fails at a mount from the repository itself, and asks for no more of them', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      path: /mount=/,
-      times: 4,
-      effect: { kind: 'answer', status: 500, errors: [{ code: 'UNKNOWN', message: 'no' }] },
-    });
-    for (const text of ['one', 'two']) {
-      const wanted = blob(text);
-      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
-    }
+    to.faults.add({ path: /mount=/, times: 4, effect: answering(500, 'UNKNOWN') });
+    for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
     assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 4);
   });
 
   it('takes the failure of a mount for the host’s where mounts are known to work', async (t) => {
     const { to, one } = await plain(t, { mountFrom: 'honoured' });
-    const [there, wanted] = [blob('there'), blob('wanted')];
+    const there = blob('there');
     to.store.putBlob('p/r/app', there.content);
-    assert.equal(await one.uploadBlob(there, UNOPENED, {}, NEVER), 'present');
-    to.faults.add({
-      path: /mount=/,
-      times: 4,
-      effect: { kind: 'answer', status: 500, errors: [] },
-    });
-    await rejection(one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'SERVER_ERROR');
-    assert.equal(await one.uploadBlob(there, UNOPENED, {}, NEVER), 'present');
+    assert.equal(await ask(one, there), 'present');
+    to.faults.add({ path: /mount=/, times: 4, effect: answering(500) });
+    await rejection(ask(one, blob('wanted')), 'SERVER_ERROR');
+    assert.equal(await ask(one, there), 'present');
   });
 
   it('uploads where the realm refuses the right to read what is mounted', async (t) => {
     const to = await registry(t, {
       auth: { scheme: 'bearer', allows: (_user, repository) => repository !== 'p/r/closed' },
     });
-    const one = at(open(t, [to.host]), to.host);
-    for (const text of ['one', 'two']) {
-      const wanted = blob(text);
-      const options = { mountFrom: { path: 'p/r/closed' } };
-      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
-    }
+    const one = destinationAt(t, to.host);
+    const options = { mountFrom: { path: 'p/r/closed' } };
+    for (const text of ['one', 'two'])
+      assert.equal(await send(one, blob(text), options), 'uploaded');
     // Without a token, and with one that lacks the right.
     assert.equal(to.counter.count({ path: /closed/, method: 'POST' }), 2);
   });
@@ -332,7 +297,7 @@ describe('destination repository', () => {
     const wanted = blob('layer');
     to.store.putBlob('p/dev/app', wanted.content);
     const options = { mountFrom: { path: 'p/dev/app', origin: 'us-docker.pkg.dev' } };
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, options, NEVER), 'uploaded');
+    assert.equal(await send(one, wanted, options), 'uploaded');
     assert.match(
       to.counter.records[0]?.url ?? '',
       /\?mount=sha256:[0-9a-f]{64}&from=p%2Fdev%2Fapp&origin=us-docker\.pkg\.dev$/,
@@ -346,18 +311,13 @@ describe('destination repository', () => {
     /** A registry that has refused to be asked for mounts. */
     async function mountless(
       t: TestContext,
-      switches: Partial<LocalRegistry['switches']>,
+      switches: Switches,
       options: Parameters<typeof registry>[1] = {},
     ): Promise<{ readonly to: LocalRegistry; readonly one: DestinationRepository }> {
       const to = await registry(t, { ...options, switches });
-      to.faults.add({
-        path: /mount=/,
-        times: Infinity,
-        effect: { kind: 'answer', status: 400, errors: [{ code: 'NAME_INVALID', message: 'no' }] },
-      });
-      const one = at(open(t, [to.host]), to.host);
-      const first = blob('first');
-      assert.equal(await one.uploadBlob(first, opening(first).open, {}, NEVER), 'uploaded');
+      to.faults.add({ path: /mount=/, times: Infinity, effect: answering(400, 'NAME_INVALID') });
+      const one = destinationAt(t, to.host);
+      assert.equal(await send(one, blob('first')), 'uploaded');
       to.counter.reset();
       return { to, one };
     }
@@ -369,19 +329,16 @@ describe('destination repository', () => {
         ['largest', 64 * 1024],
       ] as const) {
         const wanted = blob(text, sizeBytes);
-        const { open: source, opened } = opening(wanted);
         let told = 0;
-        const onBytes = (count: number): void => {
-          told += count;
-        };
-        assert.equal(await one.uploadBlob(wanted, source, { onBytes }, NEVER), 'uploaded');
-        assert.deepEqual([opened(), told], [1, sizeBytes]);
+        const onBytes = (count: number): unknown => (told += count);
+        assert.equal(await send(one, wanted, { onBytes }), 'uploaded');
+        assert.equal(told, sizeBytes);
         const { headers } = to.counter.records.at(-1) ?? {};
         assert.deepEqual(
           [headers?.['content-length'], headers?.['content-type']],
           [String(sizeBytes), 'application/octet-stream'],
         );
-        const stored = to.store.blob('p/r/app', wanted.digest);
+        const stored = to.store.blob('org/app', wanted.digest);
         assert.ok(stored !== undefined && contentOf(stored).equals(wanted.content));
       }
       assert.deepEqual(to.counter.summary, { 'POST upload 201': 2 });
@@ -395,7 +352,7 @@ describe('destination repository', () => {
         [blob('larger', 64 * 1024 + 1), {}],
         [blob('lost'), { force: true }],
       ] as const) {
-        await one.uploadBlob(wanted, opening(wanted).open, options, NEVER);
+        await send(one, wanted, options);
       }
       assert.equal(to.counter.count({ path: SINGLE_POST, method: 'POST' }), 0);
       assert.deepEqual(to.counter.summary, { 'POST upload 202': 3, 'PUT upload 201': 3 });
@@ -403,12 +360,7 @@ describe('destination repository', () => {
 
     it('goes on in the session of a registry that drops it, and the next one is not sent so', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'ignored', uploadLocation: 'query' });
-      for (const text of ['one', 'two']) {
-        const wanted = blob(text);
-        const { open: source, opened } = opening(wanted);
-        assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
-        assert.equal(opened(), 1);
-      }
+      for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
       assert.equal(to.counter.count({ path: SINGLE_POST, method: 'POST' }), 1);
       assert.deepEqual(to.counter.summary, { 'POST upload 202': 2, 'PUT upload 201': 2 });
     });
@@ -420,14 +372,9 @@ describe('destination repository', () => {
           path: SINGLE_POST,
           method: 'POST',
           times: Infinity,
-          effect: { kind: 'answer', status, errors: [{ code: 'UNSUPPORTED', message: 'no' }] },
+          effect: answering(status, 'UNSUPPORTED'),
         });
-        for (const text of ['one', 'two']) {
-          const wanted = blob(text);
-          const { open: source, opened } = opening(wanted);
-          assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
-          assert.equal(opened(), 1);
-        }
+        for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
         const { counter } = to;
         // A server error may pass, and is asked again.
         assert.equal(counter.count({ path: SINGLE_POST, method: 'POST' }), status === 500 ? 4 : 1);
@@ -438,14 +385,9 @@ describe('destination repository', () => {
 
     it('waits as long as a throttling registry asks, and is sent so again', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'honoured' });
-      to.faults.add({
-        path: SINGLE_POST,
-        effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
-      });
-      const wanted = blob('one');
-      const { open: source, opened } = opening(wanted);
-      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
-      assert.equal(opened(), 1);
+      const effect = answering(429, undefined, { headers: { 'retry-after': '0' } });
+      to.faults.add({ path: SINGLE_POST, effect });
+      assert.equal(await send(one, blob('one')), 'uploaded');
       assert.deepEqual(to.counter.summary, { 'POST upload 429': 1, 'POST upload 201': 1 });
     });
 
@@ -453,10 +395,7 @@ describe('destination repository', () => {
       const auth = { scheme: 'bearer', allows: () => true } as const;
       const { to, one } = await mountless(t, { singlePost: 'honoured' }, { auth });
       to.revokeTokens();
-      const wanted = blob('one');
-      const { open: source, opened } = opening(wanted);
-      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
-      assert.equal(opened(), 1);
+      assert.equal(await send(one, blob('one')), 'uploaded');
       assert.deepEqual(to.counter.summary, {
         'POST upload 401': 1,
         'GET token 200': 1,
@@ -467,35 +406,26 @@ describe('destination repository', () => {
     it('is sent once more where its connection breaks', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'honoured' });
       to.faults.add({ path: SINGLE_POST, effect: { kind: 'reset', at: 'commit' } });
-      const wanted = blob('one');
-      const { open: source, opened } = opening(wanted);
-      assert.equal(await one.uploadBlob(wanted, source, {}, NEVER), 'uploaded');
-      assert.equal(opened(), 1);
+      assert.equal(await send(one, blob('one')), 'uploaded');
       assert.equal(to.counter.count({ method: 'POST', status: 201 }), 1);
       assert.equal(to.counter.count({ method: 'PUT' }), 0);
     });
 
     it('gives up with its credentials refused', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'honoured' });
-      to.faults.add({
-        path: SINGLE_POST,
-        times: Infinity,
-        effect: { kind: 'answer', status: 401, errors: [{ code: 'UNAUTHORIZED', message: 'no' }] },
-      });
-      const wanted = blob('one');
-      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'UNAUTHORIZED');
+      to.faults.add({ path: SINGLE_POST, times: Infinity, effect: answering(401, 'UNAUTHORIZED') });
+      await rejection(send(one, blob('one')), 'UNAUTHORIZED');
     });
 
     for (const [what, effect] of [
       ['another digest', { kind: 'digest', digest: digestOf(Buffer.from('other')) }],
-      ['202 without an address', { kind: 'answer', status: 202 }],
-      ['307', { kind: 'answer', status: 307, headers: { location: 'https://other.example.com/' } }],
+      ['202 without an address', answering(202)],
+      ['307', answering(307, undefined, { headers: { location: 'https://other.example.com/' } })],
     ] as const) {
       it(`goes by POST and PUT where its POST is answered ${what}, and so from then on`, async (t) => {
         const { to, one } = await mountless(t, { singlePost: 'honoured' });
         to.faults.add({ path: SINGLE_POST, effect });
-        for (const wanted of [blob('one'), blob('two')])
-          assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+        for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
         assert.deepEqual(
           to.counter.records.map(({ method }) => method),
           ['POST', 'POST', 'PUT', 'POST', 'PUT'],
@@ -530,22 +460,14 @@ describe('destination repository', () => {
 
   it('does not take a refused upload for a refused mount', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      method: 'POST',
-      times: 2,
-      effect: {
-        kind: 'answer',
-        status: 404,
-        errors: [{ code: 'NAME_UNKNOWN', message: 'no such repository' }],
-      },
-    });
+    to.faults.add({ method: 'POST', times: 2, effect: answering(404, 'NAME_UNKNOWN') });
     const wanted = blob('layer');
-    const fault = await rejection(one.uploadBlob(wanted, UNOPENED, {}, NEVER), 'NOT_FOUND');
+    const fault = await rejection(ask(one, wanted), 'NOT_FOUND');
     assert.deepEqual(
       [fault.side, fault.operation, fault.registryCodes],
       ['destination', 'start upload', ['NAME_UNKNOWN']],
     );
-    await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER);
+    await send(one, wanted);
     const posts = to.counter.records.filter(({ method }) => method === 'POST');
     assert.match(posts[2]?.url ?? '', /mount=/);
   });
@@ -555,25 +477,20 @@ describe('destination repository', () => {
     // Large enough for a HEAD.
     const wanted = blob('layer', 4 * 1024 * 1024);
     to.store.putBlob('p/r/app', wanted.content);
-    assert.equal(
-      await one.uploadBlob(wanted, opening(wanted).open, { force: true }, NEVER),
-      'uploaded',
-    );
+    assert.equal(await send(one, wanted, { force: true }), 'uploaded');
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
   });
 
   for (const uploadLocation of ['relative', 'absolute', 'query'] as const) {
     it(`goes on where the registry says, byte for byte (${uploadLocation})`, async (t) => {
       const { one } = await plain(t, { uploadLocation });
-      const wanted = blob('layer');
-      assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+      assert.equal(await send(one, blob('layer')), 'uploaded');
     });
   }
 
   it('presents nothing at Google’s upload sessions, which are capabilities', async (t) => {
     const { to, one } = await google(t, { uploadBearer: 'refused' });
-    const wanted = blob('layer');
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.equal(await send(one, blob('layer')), 'uploaded');
     assert.deepEqual(
       to.counter.records.map(({ headers }) => headers.authorization),
       [`Bearer ${ACCESS_TOKEN}`, undefined],
@@ -589,10 +506,10 @@ describe('destination repository', () => {
         else response.writeHead(201).end();
       });
     });
-    const one = at(open(t, [server.host], { google: [server.host] }), server.host);
+    const one = destinationAt(t, server.host, { google: [server.host] });
     const wanted = blob('layer');
-    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'UNAUTHORIZED');
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    await rejection(send(one, wanted), 'UNAUTHORIZED');
+    assert.equal(await send(one, wanted), 'uploaded');
     assert.equal(server.seen.length, 4);
   });
 
@@ -602,18 +519,15 @@ describe('destination repository', () => {
         .resume()
         .on('end', () => response.writeHead(202, { location: 'http://127.0.0.2:1/x' }).end());
     });
-    const one = at(open(t, [server.host]), server.host);
-    await rejection(one.uploadBlob(blob('layer'), UNOPENED, {}, NEVER), 'REDIRECT_REFUSED');
+    const one = destinationAt(t, server.host);
+    await rejection(ask(one, blob('layer')), 'REDIRECT_REFUSED');
   });
 
   it('guard put-blob-digest: notices that the registry stored something else', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      method: 'PUT',
-      effect: { kind: 'digest', digest: digestOf(Buffer.from('other')) },
-    });
-    const wanted = blob('layer');
-    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'DIGEST_MISMATCH');
+    const effect = { kind: 'digest', digest: digestOf(Buffer.from('other')) } as const;
+    to.faults.add({ method: 'PUT', effect });
+    await rejection(send(one, blob('layer')), 'DIGEST_MISMATCH');
   });
 
   it('guard empty-upload: checks an empty blob before anything is asked', async (t) => {
@@ -623,7 +537,7 @@ describe('destination repository', () => {
       'DIGEST_MISMATCH',
     );
     assert.equal(to.counter.total, 0);
-    assert.equal(await one.uploadBlob(blob(''), UNOPENED, {}, NEVER), 'uploaded');
+    assert.equal(await ask(one, blob('')), 'uploaded');
     assert.equal(to.counter.records.at(-1)?.headers['content-length'], '0');
   });
 
@@ -661,25 +575,21 @@ describe('destination repository', () => {
   it('looks by HEAD for a blob whose answer was lost', async (t) => {
     const { to, one } = await plain(t);
     to.faults.add({ method: 'PUT', effect: { kind: 'reset', at: 'commit' } });
-    const wanted = blob('layer');
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.equal(await send(one, blob('layer')), 'uploaded');
     assert.deepEqual(to.counter.count({ method: 'HEAD', status: 200 }), 1);
     to.counter.reset();
     to.faults.add({
       method: 'PUT',
       effect: { kind: 'reset', at: 'request-body', afterBytes: 100 },
     });
-    const other = blob('other', 200_000);
-    await rejection(one.uploadBlob(other, opening(other).open, {}, NEVER), 'NETWORK');
+    await rejection(send(one, blob('other', 200_000)), 'NETWORK');
     assert.equal(to.counter.count({ method: 'PUT' }), 1);
   });
 
   it('does not send a stream twice', async (t) => {
     const { to, one } = await plain(t);
-    to.faults.add({
-      method: 'PUT',
-      effect: { kind: 'answer', status: 503, afterRequestBytes: Infinity },
-    });
+    const effect = answering(503, undefined, { afterRequestBytes: Infinity });
+    to.faults.add({ method: 'PUT', effect });
     const wanted = blob('layer');
     const { open: source, opened } = opening(wanted);
     await rejection(one.uploadBlob(wanted, source, {}, NEVER), 'SERVER_ERROR');
@@ -697,17 +607,9 @@ describe('destination repository', () => {
   for (const [status, code, expected] of refusals) {
     it(`takes ${status} ${code} at the PUT as ${expected}`, async (t) => {
       const { to, one } = await plain(t);
-      to.faults.add({
-        method: 'PUT',
-        effect: {
-          kind: 'answer',
-          status,
-          errors: [{ code, message: 'no' }],
-          afterRequestBytes: Infinity,
-        },
-      });
-      const wanted = blob('layer');
-      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), expected);
+      const effect = answering(status, code, { afterRequestBytes: Infinity });
+      to.faults.add({ method: 'PUT', effect });
+      await rejection(send(one, blob('layer')), expected);
     });
   }
 
@@ -720,26 +622,23 @@ describe('destination repository', () => {
         else response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign in</h1>');
       });
     });
-    const wanted = blob('layer');
-    const one = at(open(t, [front.host]), front.host);
-    await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'RESPONSE_INVALID');
+    const one = destinationAt(t, front.host);
+    await rejection(send(one, blob('layer')), 'RESPONSE_INVALID');
   });
 
   it('ends an upload that is refused before its end, also where the rest is never read', async (t) => {
     const { to, one } = await plain(t);
     const wanted = blob('large', 3 * 1024 * 1024);
     for (const unread of ['drain', 'hold'] as const) {
-      to.faults.add({
-        method: 'PUT',
-        effect: { kind: 'answer', status: 413, afterRequestBytes: 10_000, unread },
-      });
-      await rejection(one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'REQUEST_REFUSED');
+      const effect = answering(413, undefined, { afterRequestBytes: 10_000, unread });
+      to.faults.add({ method: 'PUT', effect });
+      await rejection(send(one, wanted), 'REQUEST_REFUSED');
     }
   });
 
   it('uses a token for the next upload that replaced one which ended on the way', async (t) => {
     const to = await registry(t, { auth: { scheme: 'bearer', allows: () => true } });
-    const one = at(open(t, [to.host]), to.host);
+    const one = destinationAt(t, to.host);
     const wanted = blob('layer', 300);
     const late: OpenBlob = async () => {
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -747,21 +646,15 @@ describe('destination repository', () => {
       return Readable.from([wanted.content]);
     };
     await rejection(one.uploadBlob(wanted, late, {}, NEVER), 'UNAUTHORIZED');
-    assert.equal(await one.uploadBlob(wanted, opening(wanted).open, {}, NEVER), 'uploaded');
+    assert.equal(await send(one, wanted), 'uploaded');
   });
 
   it('lists, heads, reads and writes manifests, and knows its host', async (t) => {
     const { to, one } = await google(t);
     assert.deepEqual([one.name, one.host, one.google], [`${to.host}/p/r/app`, to.host, true]);
-    const bytes = Buffer.from('{"schemaVersion":2,"manifests":[]}');
-    const manifest = {
-      mediaType: 'application/vnd.oci.image.index.v1+json',
-      digest: digestOf(bytes),
-      bytes,
-    };
-    await one.putManifest('v1', manifest, NEVER);
-    assert.equal((await one.headManifest('v1', NEVER))?.digest, manifest.digest);
-    assert.deepEqual(await one.getManifest(manifest.digest, NEVER), manifest);
+    await one.putManifest('v1', INDEX, NEVER);
+    assert.equal((await one.headManifest('v1', NEVER))?.digest, INDEX.digest);
+    assert.deepEqual(await one.getManifest(INDEX.digest, NEVER), INDEX);
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
     assert.equal(await one.hasBlob(blob('x'), NEVER), false);
     to.store.putBlob('p/r/app', blob('x').content);
@@ -793,29 +686,26 @@ describe('destination repository', () => {
           if (lateAnswer === '504') setTimeout(() => response.writeHead(504).end(), 150);
         }
       });
-      const registries = open(t, [server.host], { timing: fast, idleMs: 300 });
-      const { open: opened } = opening(bytes);
-      const arrival = await at(registries, server.host).uploadBlob(bytes, opened, {}, NEVER);
+      const arrival = await send(
+        destinationAt(t, server.host, { timing: fast, idleMs: 300 }),
+        bytes,
+      );
       assert.equal(arrival, 'uploaded', lateAnswer);
       assert.deepEqual([puts, looks], [1, 4], lateAnswer);
     }
   });
 
   it('sends no manifest again, over a new connection either, that may not start any more', async (t) => {
-    const { digest, content } = blob('{}');
-    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
     const server = await serve(t, (request, response) => {
       if (request.method === 'HEAD') {
-        const length = String(content.length);
-        response
-          .writeHead(200, { 'docker-content-digest': digest, 'content-length': length })
-          .end();
+        const headers = { 'docker-content-digest': INDEX.digest, 'content-length': '1' };
+        response.writeHead(200, headers).end();
       } else request.socket.resetAndDestroy();
     });
-    const one = at(open(t, [server.host]), server.host);
+    const one = destinationAt(t, server.host);
     await one.headManifest('v1', NEVER);
     let mayStart = true;
-    const pushed = one.putManifest('v1', { mediaType, digest, bytes: content }, NEVER, () => {
+    const pushed = one.putManifest('v1', INDEX, NEVER, () => {
       const may = mayStart;
       mayStart = false;
       return may;

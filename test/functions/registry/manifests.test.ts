@@ -2,11 +2,20 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { Disposition, ErrorCode } from '../../../functions/errors.ts';
-import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../../functions/oci/manifest.ts';
-import { NEVER, open, registry, serve, type Served, rejection } from './setting.ts';
+import {
+  destinationAt,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+  type Served,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 const BYTES = Buffer.from(
   JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] }),
@@ -14,14 +23,6 @@ const BYTES = Buffer.from(
 const DIGEST = digestOf(BYTES);
 const OTHER = digestOf(Buffer.from('other'));
 const MANIFEST = { mediaType: OCI_INDEX, digest: DIGEST, bytes: BYTES };
-
-function source(t: TestContext, host: string): SourceRepository {
-  return open(t, [host]).source({ host, path: 'org/app' }, { insecure: true });
-}
-
-function destination(t: TestContext, host: string): DestinationRepository {
-  return open(t, [host]).destination({ host, path: 'org/app' }, { insecure: true });
-}
 
 interface Reply {
   readonly status?: number;
@@ -55,7 +56,7 @@ function refusal(status: number, ...errors: readonly object[]): Reply {
 describe('manifests', () => {
   it('offers all types, for HEAD and GET', async (t) => {
     const at = await replies(t, { headers: { 'docker-content-digest': DIGEST } });
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     assert.deepEqual(await one.headManifest('v1', NEVER), {
       digest: DIGEST,
       mediaType: OCI_INDEX,
@@ -73,21 +74,21 @@ describe('manifests', () => {
     const twice = (digest: string): Promise<Served> =>
       replies(t, { headers: { 'docker-content-digest': [digest, digest] } });
     const alike = await twice(DIGEST);
-    assert.equal((await source(t, alike.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, alike.host).headManifest('v1', NEVER))?.digest, DIGEST);
     assert.deepEqual(
       alike.seen.map(({ method }) => method),
       ['HEAD'],
     );
     const other = await twice(OTHER);
-    assert.deepEqual(await source(t, other.host).getManifest('v1', NEVER), MANIFEST);
+    assert.deepEqual(await sourceAt(t, other.host).getManifest('v1', NEVER), MANIFEST);
     assert.deepEqual(
       other.seen.map(({ url }) => url.split('/').at(-1)),
       ['v1', OTHER, DIGEST],
     );
-    const pushed = destination(t, other.host).putManifest('v1', MANIFEST, NEVER);
+    const pushed = destinationAt(t, other.host).putManifest('v1', MANIFEST, NEVER);
     await rejection(pushed, 'DIGEST_MISMATCH');
     const two = await replies(t, { headers: { 'docker-content-digest': [DIGEST, OTHER] } });
-    assert.equal((await source(t, two.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, two.host).headManifest('v1', NEVER))?.digest, DIGEST);
     assert.deepEqual(
       two.seen.map(({ method }) => method),
       ['HEAD', 'GET'],
@@ -97,15 +98,15 @@ describe('manifests', () => {
   it('reads and hashes where HEAD tells no digest, or is not allowed', async (t) => {
     const silent = await registry(t, { switches: { contentDigest: false } });
     silent.store.putManifest('org/app', { mediaType: OCI_INDEX, bytes: BYTES }, 'v1');
-    assert.equal((await source(t, silent.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, silent.host).headManifest('v1', NEVER))?.digest, DIGEST);
     assert.deepEqual(silent.counter.summary, { 'HEAD manifest 200': 1, 'GET manifest 200': 1 });
     const getOnly = await serve(t, (request, response) => {
       if (request.method === 'HEAD') response.writeHead(405).end();
       else response.writeHead(200, { 'content-type': OCI_INDEX }).end(BYTES);
     });
-    assert.equal((await source(t, getOnly.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, getOnly.host).headManifest('v1', NEVER))?.digest, DIGEST);
     const wrong = await replies(t, { headers: { 'docker-content-digest': 'sha256:../x' } });
-    assert.equal((await source(t, wrong.host).headManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, wrong.host).headManifest('v1', NEVER))?.digest, DIGEST);
   });
 
   it('asks by GET where HEAD is refused or denies what is there, and remembers that for the host', async (t) => {
@@ -115,7 +116,7 @@ describe('manifests', () => {
         if (request.method === 'HEAD') response.writeHead(status, json).end();
         else response.writeHead(200, { 'content-type': OCI_INDEX }).end(BYTES);
       });
-      const one = source(t, at.host);
+      const one = sourceAt(t, at.host);
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, `${status}`);
       assert.equal((await one.headManifest('v2', NEVER))?.digest, DIGEST);
       assert.deepEqual(
@@ -123,7 +124,7 @@ describe('manifests', () => {
         // A token that was refused once says nothing of the next.
         status === 401 ? ['HEAD', 'GET', 'HEAD', 'GET'] : ['HEAD', 'GET', 'GET'],
       );
-      const there = destination(t, at.host);
+      const there = destinationAt(t, at.host);
       assert.equal((await there.headManifest('v1', NEVER, true))?.digest, DIGEST, `${status}`);
     }
   });
@@ -147,7 +148,7 @@ describe('manifests', () => {
           response.end(request.method === 'HEAD' ? undefined : BYTES);
         }
       });
-      const one = source(t, at.host);
+      const one = sourceAt(t, at.host);
       const said = `${status} ${fails} times`;
       if (isDown || 'retry-after' in headers)
         await rejection(one.headManifest('v1', NEVER), 'SERVER_ERROR');
@@ -166,7 +167,7 @@ describe('manifests', () => {
       response.writeHead(isBroken ? 505 : 200, headers);
       response.end(method === 'HEAD' ? undefined : BYTES);
     });
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     for (const tag of ['v1', 'broken', 'v2', 'broken'])
       assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, tag);
     assert.deepEqual(
@@ -185,7 +186,7 @@ describe('manifests', () => {
         });
         response.end(isThere ? BYTES : '{"errors":[{"code":"MANIFEST_UNKNOWN"}]}');
       });
-      const head = await destination(t, at.host).headManifest(DIGEST, NEVER);
+      const head = await destinationAt(t, at.host).headManifest(DIGEST, NEVER);
       assert.equal(head?.digest, there === DIGEST ? DIGEST : undefined);
     }
   });
@@ -197,7 +198,7 @@ describe('manifests', () => {
       if (isPage) response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>sign in');
       else response.writeHead(200, head).end(request.method === 'HEAD' ? undefined : BYTES);
     });
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     await rejection(one.headManifest('v1', NEVER), 'RESPONSE_INVALID');
     isPage = false;
     at.seen.length = 0;
@@ -211,7 +212,7 @@ describe('manifests', () => {
   it('believes the 404 of a HEAD once HEAD is known to work', async (t) => {
     const at = await registry(t);
     at.store.putManifest('org/app', { mediaType: OCI_INDEX, bytes: BYTES }, 'v1');
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     await one.headManifest('v1', NEVER);
     assert.equal(await one.headManifest('v2', NEVER), undefined);
     assert.equal(await one.headManifest('v3', NEVER), undefined);
@@ -236,7 +237,7 @@ describe('manifests', () => {
     });
     const all = open(t, [at.host]);
     for (const path of ['hosted/app', 'proxy/app', 'proxy/other', 'hosted/app']) {
-      const one = all.source({ host: at.host, path }, { insecure: true });
+      const one = sourceOf(all, at.host, path);
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, path);
     }
     assert.deepEqual(
@@ -247,7 +248,7 @@ describe('manifests', () => {
 
   it('says that a manifest is not there', async (t) => {
     const at = await registry(t);
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     assert.equal(await one.headManifest('v1', NEVER), undefined);
     assert.equal(await one.getManifest(DIGEST, NEVER), undefined);
   });
@@ -268,35 +269,35 @@ describe('manifests', () => {
     ];
     for (const [reply, code] of cases) {
       const at = await replies(t, reply);
-      for (const one of [source(t, at.host), destination(t, at.host)])
+      for (const one of [sourceAt(t, at.host), destinationAt(t, at.host)])
         await rejection(one.headManifest('v1', NEVER), code);
     }
   });
 
   it('guard manifest-digest: takes by digest only the bytes that have it', async (t) => {
     const at = await replies(t, {});
-    await rejection(source(t, at.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
-    assert.equal((await source(t, at.host).getManifest(DIGEST, NEVER))?.digest, DIGEST);
+    await rejection(sourceAt(t, at.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
+    assert.equal((await sourceAt(t, at.host).getManifest(DIGEST, NEVER))?.digest, DIGEST);
     const sha512 = digestOf(BYTES, 'sha512');
-    assert.equal((await source(t, at.host).getManifest(sha512, NEVER))?.digest, sha512);
+    assert.equal((await sourceAt(t, at.host).getManifest(sha512, NEVER))?.digest, sha512);
     const wrong = await replies(t, { headers: { 'docker-content-digest': OTHER } });
-    assert.deepEqual(await source(t, wrong.host).getManifest(DIGEST, NEVER), MANIFEST);
-    await rejection(source(t, wrong.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
+    assert.deepEqual(await sourceAt(t, wrong.host).getManifest(DIGEST, NEVER), MANIFEST);
+    await rejection(sourceAt(t, wrong.host).getManifest(OTHER, NEVER), 'DIGEST_MISMATCH');
   });
 
   it('takes a page in a manifest’s place for a broken transfer, not for a bad image', async (t) => {
     const page = { headers: { 'content-type': 'text/html' }, body: '<html>Sign in</html>' };
     const proxy = await replies(t, page);
-    await rejection(source(t, proxy.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
-    await rejection(source(t, proxy.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
+    await rejection(sourceAt(t, proxy.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
+    await rejection(sourceAt(t, proxy.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
     for (const body of ['', '{"errors":[{"code":"UNKNOWN"}]}', BYTES.subarray(0, 20)]) {
       const at = await replies(t, { body });
-      await rejection(source(t, at.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
-      await rejection(source(t, at.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
+      await rejection(sourceAt(t, at.host).getManifest('v1', NEVER), 'RESPONSE_INVALID');
+      await rejection(sourceAt(t, at.host).getManifest(DIGEST, NEVER), 'DIGEST_MISMATCH');
     }
     const bad = Buffer.from('{"schemaVersion":2,"manifests":[],"layers":[{}]}');
     const proven = await replies(t, { body: bad });
-    await rejection(source(t, proven.host).getManifest(digestOf(bad), NEVER), 'MANIFEST_INVALID');
+    await rejection(sourceAt(t, proven.host).getManifest(digestOf(bad), NEVER), 'MANIFEST_INVALID');
   });
 
   it('guard announced-digest: takes by tag only the bytes that were announced', async (t) => {
@@ -307,12 +308,12 @@ describe('manifests', () => {
         response.writeHead(byTag || underDigest !== undefined ? 200 : 404, headers);
         response.end(byTag ? BYTES : underDigest);
       });
-      await rejection(source(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
+      await rejection(sourceAt(t, at.host).getManifest('v1', NEVER), 'DIGEST_MISMATCH');
     }
     const sha512 = await replies(t, {
       headers: { 'docker-content-digest': digestOf(BYTES, 'sha512') },
     });
-    assert.equal((await source(t, sha512.host).getManifest('v1', NEVER))?.digest, DIGEST);
+    assert.equal((await sourceAt(t, sha512.host).getManifest('v1', NEVER))?.digest, DIGEST);
   });
 
   it('takes bytes that the registry has under their own digest, whatever it announces, and believes no HEAD then', async (t) => {
@@ -324,7 +325,7 @@ describe('manifests', () => {
         const headers = { 'content-type': OCI_INDEX, 'docker-content-digest': announced };
         response.writeHead(isAbsent ? 404 : 200, headers).end(isAbsent ? absent : BYTES);
       });
-      const one = source(t, at.host);
+      const one = sourceAt(t, at.host);
       assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
       assert.ok(at.seen.every(({ method }) => method === 'GET'));
@@ -342,7 +343,7 @@ describe('manifests', () => {
       });
       response.end(isNow ? BYTES : before);
     });
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     await rejection(one.getManifest('v1', NEVER), 'DIGEST_MISMATCH');
     assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
   });
@@ -351,7 +352,7 @@ describe('manifests', () => {
     const body = Buffer.concat([BYTES, Buffer.alloc(MAX_MANIFEST_BYTES, ' ')]);
     const at = await replies(t, { body });
     const fault = await rejection(
-      source(t, at.host).getManifest('v1', NEVER),
+      sourceAt(t, at.host).getManifest('v1', NEVER),
       'MANIFEST_TOO_LARGE',
     );
     assert.deepEqual([fault.side, fault.operation], ['source', 'get manifest']);
@@ -359,11 +360,11 @@ describe('manifests', () => {
 
   it('asks for nothing that is no reference', async (t) => {
     const at = await replies(t, {});
-    const one = source(t, at.host);
+    const one = sourceAt(t, at.host);
     await rejection(one.getManifest('../../other/manifests/v1', NEVER), 'TAG_INVALID');
     await rejection(one.headManifest('v1?x', NEVER), 'TAG_INVALID');
     await rejection(
-      destination(t, at.host).putManifest('sha256:x', MANIFEST, NEVER),
+      destinationAt(t, at.host).putManifest('sha256:x', MANIFEST, NEVER),
       'DIGEST_INVALID',
     );
     assert.equal(at.seen.length, 0);
@@ -374,25 +375,28 @@ describe('manifests', () => {
       status: 201,
       headers: { 'oci-subject': OTHER, 'docker-content-digest': DIGEST },
     });
-    const answer = await destination(t, at.host).putManifest('v1', MANIFEST, NEVER);
+    const answer = await destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER);
     assert.deepEqual(answer, { digest: DIGEST, subjectAcknowledged: true });
     assert.equal(at.seen[0]?.headers['content-type'], OCI_INDEX);
     assert.equal(at.seen[0].headers['content-length'], String(BYTES.length));
     const plain = await replies(t, { status: 201 });
     assert.equal(
-      (await destination(t, plain.host).putManifest(DIGEST, MANIFEST, NEVER)).subjectAcknowledged,
+      (await destinationAt(t, plain.host).putManifest(DIGEST, MANIFEST, NEVER)).subjectAcknowledged,
       false,
     );
   });
 
   it('guard put-manifest-digest: notices that the registry stored something else', async (t) => {
     const at = await replies(t, { status: 201, headers: { 'docker-content-digest': OTHER } });
-    await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'DIGEST_MISMATCH');
+    await rejection(
+      destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
+      'DIGEST_MISMATCH',
+    );
     const sha512 = await replies(t, {
       status: 201,
       headers: { 'docker-content-digest': `sha512:${'0'.repeat(128)}` },
     });
-    await destination(t, sha512.host).putManifest('v1', MANIFEST, NEVER);
+    await destinationAt(t, sha512.host).putManifest('v1', MANIFEST, NEVER);
   });
 
   it('tells what the destination misses, whatever the status', async (t) => {
@@ -410,7 +414,7 @@ describe('manifests', () => {
     ] as const) {
       const at = await replies(t, refusal(status, ...errors));
       const fault = await rejection(
-        destination(t, at.host).putManifest('v1', MANIFEST, NEVER),
+        destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
         'DESTINATION_INCOMPLETE',
       );
       assert.deepEqual(fault.digests, [OTHER]);
@@ -419,7 +423,7 @@ describe('manifests', () => {
     }
     const unnamed = await replies(t, refusal(400, { code: 'BLOB_UNKNOWN' }));
     const fault = await rejection(
-      destination(t, unnamed.host).putManifest('v1', MANIFEST, NEVER),
+      destinationAt(t, unnamed.host).putManifest('v1', MANIFEST, NEVER),
       'DESTINATION_INCOMPLETE',
     );
     assert.deepEqual(fault.digests, []);
@@ -437,11 +441,14 @@ describe('manifests', () => {
       [405, 'The operation is disallowed on this registry, repository or image.'],
     ] as const) {
       const at = await replies(t, refusal(status, { code: 'DENIED', message }));
-      await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
+      await rejection(
+        destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
+        'TAG_IMMUTABLE',
+      );
     }
     const byDigest = await replies(t, refusal(409, { code: 'DENIED', message: 'already exists' }));
     await rejection(
-      destination(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER),
+      destinationAt(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER),
       'REQUEST_REFUSED',
     );
     const at = await registry(t, { switches: { immutableTags: true } });
@@ -453,7 +460,7 @@ describe('manifests', () => {
       },
       'v1',
     );
-    await rejection(destination(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
+    await rejection(destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
   });
 
   const API = { 'docker-distribution-api-version': 'registry/2.0' };
@@ -532,7 +539,7 @@ describe('manifests', () => {
     it(`takes ${what} to a push as ${code}`, async (t) => {
       const at = await replies(t, reply);
       const fault = await rejection(
-        destination(t, at.host).putManifest('v1', MANIFEST, NEVER),
+        destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
         code,
       );
       assert.deepEqual([fault.side, fault.disposition], ['destination', disposition]);
@@ -546,7 +553,7 @@ describe('manifests', () => {
       { status: 200, headers: { ...HTML, 'docker-content-digest': DIGEST }, body: 'OK' },
     ]) {
       const at = await replies(t, reply);
-      const { digest } = await destination(t, at.host).putManifest('v1', MANIFEST, NEVER);
+      const { digest } = await destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER);
       assert.equal(digest, DIGEST);
     }
   });
@@ -555,6 +562,6 @@ describe('manifests', () => {
     const at = await replies(t, {
       body: JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [{}] }),
     });
-    await rejection(source(t, at.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
+    await rejection(sourceAt(t, at.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
   });
 });

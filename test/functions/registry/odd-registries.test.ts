@@ -28,12 +28,18 @@ import { basicHeader } from '../../../functions/registry/bearer.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { blobOf, imageOf, imageWith, type Image } from '../mirror/images.ts';
 import { front, realmPerRepository } from './odd-registries.ts';
-import { bytesOf, NEVER, open, registry, serve, rejection } from './setting.ts';
-
-const INDEX = {
-  mediaType: 'application/vnd.oci.image.index.v1+json',
-  bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
-};
+import {
+  bytesOf,
+  destinationOf,
+  INDEX,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 const ACCOUNT = { kind: 'basic', username: 'u', password: 'secret' } as const;
 /** One account for every host and repository. */
@@ -66,8 +72,8 @@ function mirrors(
       { reason: 'changed', exclusionList: [], ...wish },
       {
         ...kept,
-        source: registries.source({ host: hosts.source, path }, { insecure: true }),
-        destination: registries.destination({ host: hosts.destination, path }, { insecure: true }),
+        source: sourceOf(registries, hosts.source, path),
+        destination: destinationOf(registries, hosts.destination, path),
       },
       { ...MIRROR_OPTIONS, ...options },
       NEVER,
@@ -92,7 +98,7 @@ describe('registries as users have them', () => {
     for (let event = 0; event < 3; event += 1) {
       await Promise.all(
         paths.map(async (path) => {
-          const one = registries.source({ host: at.host, path }, { insecure: true });
+          const one = sourceOf(registries, at.host, path);
           assert.deepEqual((await one.listTags(NEVER))?.tags, tags);
           const read = await Promise.all(tags.map((tag) => one.getManifest(tag, NEVER)));
           assert.ok(read.every((manifest) => manifest !== undefined));
@@ -123,7 +129,7 @@ describe('registries as users have them', () => {
     const registries = open(t, [at.host], { credentials: () => source });
     await Promise.all(
       [...Object.keys(accounts), 'public/app'].map(async (path) => {
-        const one = registries.source({ host: at.host, path }, { insecure: true });
+        const one = sourceOf(registries, at.host, path);
         assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1'], path);
       }),
     );
@@ -145,7 +151,7 @@ describe('registries as users have them', () => {
     const registries = open(t, [at.host, real.host], {
       credentials: () => everywhere,
     });
-    const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
+    const one = sourceOf(registries, at.host, 'short/app');
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
     assert.ok(await one.headManifest('v1', NEVER));
     assert.ok(await one.getManifest('v1', NEVER));
@@ -181,7 +187,7 @@ describe('registries as users have them', () => {
           return true;
         });
         const registries = open(t, [at.host]);
-        const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+        const one = sourceOf(registries, at.host);
         assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
         const heads = await Promise.all(
           ['v1', 'v2', 'v1', 'v2'].map((tag) => one.headManifest(tag, NEVER)),
@@ -234,7 +240,7 @@ describe('registries as users have them', () => {
       } else return false;
       return true;
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     await rejection(one.headManifest('v2', NEVER), 'SERVER_ERROR');
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v9']);
     for (const tag of ['v2', 'v9']) assert.equal(await one.headManifest(tag, NEVER), undefined);
@@ -257,7 +263,7 @@ describe('registries as users have them', () => {
       else response.writeHead(403).end('{"errors":[{"code":"DENIED"}]}');
       return true;
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
   });
 
@@ -275,7 +281,7 @@ describe('registries as users have them', () => {
       else response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}');
       return true;
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     await rejection(one.listTags(NEVER), 'RESPONSE_INVALID');
     isUp = true;
     assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
@@ -306,7 +312,7 @@ describe('registries as users have them', () => {
       const registries = open(t, [at.host, real.host], {
         credentials: () => everywhere,
       });
-      const one = registries.source({ host: at.host, path: 'short/app' }, { insecure: true });
+      const one = sourceOf(registries, at.host, 'short/app');
       assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1', 'v2']);
       assert.ok(real.seen.every(({ authorization = '' }) => !authorization.startsWith('Basic')));
     });
@@ -316,7 +322,7 @@ describe('registries as users have them', () => {
     const behind = await registry(t);
     const registries = open(t, [behind.host]);
     for (const path of ['org/gone', 'org/lost']) {
-      const one = registries.source({ host: behind.host, path }, { insecure: true });
+      const one = sourceOf(registries, behind.host, path);
       assert.equal(await one.listTags(NEVER), undefined);
     }
     assert.deepEqual(behind.counter.summary, { 'GET tags 404': 2, 'GET ping 200': 1 });
@@ -338,7 +344,7 @@ describe('registries as users have them', () => {
       const registries = open(t, [at.host], {
         credentials: () => everywhere,
       });
-      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      const one = sourceOf(registries, at.host);
       assert.deepEqual((await one.listTags(NEVER))?.tags, asks ? ['v1'] : undefined);
       assert.equal(
         at.seen.some(({ authorization }) => authorization !== undefined),
@@ -388,7 +394,7 @@ describe('registries as users have them', () => {
         else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
       });
       const registries = open(t, [at.host, elsewhere.host]);
-      const one = registries.source({ host: at.host, path: 'org/app' }, { insecure: true });
+      const one = sourceOf(registries, at.host);
       if (listed) assert.deepEqual((await one.listTags(NEVER))?.tags, ['v1']);
       else await rejection(one.listTags(NEVER), 'REDIRECT_REFUSED');
     }
@@ -401,7 +407,7 @@ describe('registries as users have them', () => {
       response.writeHead(isList ? 200 : 429, { 'ratelimit-remaining': isList ? '' : '0;w=21600' });
       response.end(isList ? '{"tags":["v1","v2"]}' : '');
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     await one.listTags(NEVER);
     const first = await rejection(one.getManifest('v1', NEVER), 'RATE_LIMITED');
     assert.match(first.message, /asked again in 6 hours/);
@@ -420,7 +426,7 @@ describe('registries as users have them', () => {
       response.setHeader('ratelimit-remaining', '4');
       return false;
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     const read = await Promise.all(tags.map((tag) => one.getManifest(tag, NEVER)));
     assert.ok(read.every((manifest) => manifest !== undefined));
   });
@@ -608,7 +614,7 @@ describe('registries as users have them', () => {
         const registries = open(t, [at.host], {
           credentials: () => everywhere,
         });
-        const to = registries.destination({ host: at.host, path: 'org/app' }, { insecure: true });
+        const to = destinationOf(registries, at.host);
         await to.listTags(NEVER);
         if (first === 'blob')
           await to.uploadBlob(blob, () => Promise.resolve(Readable.from([content])), {}, NEVER);

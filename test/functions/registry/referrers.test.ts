@@ -4,15 +4,20 @@ import { describe, it, type TestContext } from 'node:test';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
-import type { Registries } from '../../../functions/registry/registries.ts';
-import type { SourceRepository } from '../../../functions/mirror/ports.ts';
-import { fakeTiming, NEVER, open, registry, serve, type Served, rejection } from './setting.ts';
+import {
+  destinationOf,
+  fakeTiming,
+  NEVER,
+  open,
+  registry,
+  rejection,
+  serve,
+  type Served,
+  sourceAt,
+  sourceOf,
+} from './setting.ts';
 
 const SUBJECT = digestOf(Buffer.from('subject'));
-
-function of(registries: Registries, host: string, path = 'org/app'): SourceRepository {
-  return registries.source({ host, path }, { insecure: true });
-}
 
 function referrer(name: string): object {
   return {
@@ -60,7 +65,7 @@ describe('referrers', () => {
       }),
     );
     const { digest } = at.store.putManifest('org/app', { mediaType: OCI_MANIFEST, bytes });
-    const one = of(open(t, [at.host]), at.host);
+    const one = sourceAt(t, at.host);
     const found = await one.listReferrers(subject.digest, NEVER);
     assert.ok(typeof found !== 'string');
     assert.deepEqual(
@@ -81,7 +86,7 @@ describe('referrers', () => {
         })
         .end(index([referrer(last ? 'two' : 'one')]));
     });
-    const found = await of(open(t, [at.host]), at.host).listReferrers(SUBJECT, NEVER);
+    const found = await sourceAt(t, at.host).listReferrers(SUBJECT, NEVER);
     assert.equal(found.length, 2);
   });
 
@@ -96,12 +101,12 @@ describe('referrers', () => {
     it(`takes ${name} for a host without the API, and asks it no more`, async (t) => {
       const at = await answers(t, status, type, body);
       const registries = open(t, [at.host]);
-      const one = of(registries, at.host);
+      const one = sourceOf(registries, at.host);
       assert.equal(one.mayHaveReferrersApi, true);
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
       assert.equal(one.mayHaveReferrersApi, false);
       assert.equal(
-        await of(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER),
+        await sourceOf(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER),
         'unsupported',
       );
       assert.equal(at.seen.length, 1);
@@ -119,7 +124,10 @@ describe('referrers', () => {
           .end(has ? index([referrer('sbom')]) : denial);
       });
       const registries = open(t, [at.host]);
-      const [one, other] = [of(registries, at.host), of(registries, at.host, 'org/other')];
+      const [one, other] = [
+        sourceOf(registries, at.host),
+        sourceOf(registries, at.host, 'org/other'),
+      ];
       // Before that, it stands for the repository, and for no other.
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
       assert.equal(one.mayHaveReferrersApi, false);
@@ -147,7 +155,7 @@ describe('referrers', () => {
         if (isPage) response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>default');
         else response.writeHead(200, { 'content-type': OCI_INDEX }).end(index([referrer('sbom')]));
       });
-      const one = of(open(t, [at.host], { timing, retryPolicy: NO_RETRY }), at.host);
+      const one = sourceAt(t, at.host, { timing, retryPolicy: NO_RETRY });
       await one.listReferrers(SUBJECT, NEVER);
       isPage = true;
       await rejection(one.listReferrers(SUBJECT, NEVER), 'RESPONSE_INVALID');
@@ -165,7 +173,7 @@ describe('referrers', () => {
       else if (request.url?.includes(SUBJECT) === true) response.writeHead(404).end();
       else response.writeHead(200, { 'content-type': OCI_INDEX }).end(index([referrer('sbom')]));
     });
-    const one = of(open(t, [at.host]), at.host);
+    const one = sourceAt(t, at.host);
     const other = digestOf(Buffer.from('other'));
     await one.listReferrers(other, NEVER);
     assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
@@ -175,7 +183,7 @@ describe('referrers', () => {
   it('takes a page under 404 for no word of a host for longer than 5 minutes', async (t) => {
     const timing = fakeTiming();
     const at = await answers(t, 404, 'text/html', '<h1>default backend');
-    const one = of(open(t, [at.host], { timing }), at.host);
+    const one = sourceAt(t, at.host, { timing });
     assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
     assert.equal(one.mayHaveReferrersApi, false);
     await timing.pass(5 * 60_000);
@@ -185,7 +193,7 @@ describe('referrers', () => {
   it('leaves an entry out whose digest cannot be read, counts it, and reads the others', async (t) => {
     const foreign = { mediaType: OCI_MANIFEST, digest: `sha384:${'0'.repeat(96)}`, size: 1 };
     const at = await answers(t, 200, OCI_INDEX, index([foreign, referrer('one'), foreign]));
-    const one = of(open(t, [at.host]), at.host);
+    const one = sourceAt(t, at.host);
     const unread: number[] = [];
     const found = await one.listReferrers(SUBJECT, NEVER, (count) => unread.push(count));
     assert.ok(typeof found !== 'string');
@@ -206,12 +214,12 @@ describe('referrers', () => {
       const timing = fakeTiming();
       const at = await answers(t, status, type, body);
       const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
-      const one = of(registries, at.host);
+      const one = sourceOf(registries, at.host);
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
       assert.equal(at.seen.length, 1);
       assert.equal(one.mayHaveReferrersApi, true);
-      await of(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER);
+      await sourceOf(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER);
       assert.equal(at.seen.length, 2);
       await timing.pass(60 * 60_000);
       await one.listReferrers(SUBJECT, NEVER);
@@ -223,13 +231,13 @@ describe('referrers', () => {
     const timing = fakeTiming();
     const at = await answers(t, 500, 'text/plain', 'oops');
     const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
-    const one = of(registries, at.host);
+    const one = sourceOf(registries, at.host);
     const both = [SUBJECT, SUBJECT].map((subject) => one.listReferrers(subject, NEVER));
     for (const asked of both) await rejection(asked, 'SERVER_ERROR');
     const askedAtOnce = at.seen.length;
     await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
     assert.equal(at.seen.length, askedAtOnce);
-    const other = of(registries, at.host, 'org/other');
+    const other = sourceOf(registries, at.host, 'org/other');
     await rejection(other.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
     assert.equal(at.seen.length, askedAtOnce + 1);
     await timing.pass(5 * 60_000);
@@ -253,16 +261,16 @@ describe('referrers', () => {
     const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
     const paths = ['org/app', 'org/other', 'org/third'];
     for (const path of paths) {
-      await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await rejection(sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     }
     assert.equal(at.seen.length, 1);
     await timing.pass(5 * 60_000);
-    await rejection(of(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    await rejection(sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     await timing.pass(5 * 60_000);
     hangs = false;
-    assert.deepEqual(await of(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+    assert.deepEqual(await sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), []);
     hangs = true;
-    await rejection(of(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    await rejection(sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     assert.equal(at.seen.length, 4);
   });
 
@@ -271,16 +279,19 @@ describe('referrers', () => {
     const at = await serve(t, () => undefined);
     const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
     for (const path of ['org/app', 'org/other']) {
-      await rejection(of(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await rejection(sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
       await timing.pass(5 * 60_000);
     }
     for (const path of ['org/third', 'org/app', 'org/other', 'org/fourth']) {
-      const answer = await of(registries, at.host, path).listReferrers(SUBJECT, NEVER);
+      const answer = await sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER);
       assert.equal(answer, 'refused', path);
     }
     assert.equal(at.seen.length, 3);
     await timing.pass(60 * 60_000);
-    assert.equal(await of(registries, at.host, 'a/fifth').listReferrers(SUBJECT, NEVER), 'refused');
+    assert.equal(
+      await sourceOf(registries, at.host, 'a/fifth').listReferrers(SUBJECT, NEVER),
+      'refused',
+    );
     assert.equal(at.seen.length, 4);
   });
 
@@ -292,11 +303,11 @@ describe('referrers', () => {
       response.writeHead(200, head).end(index([]));
     });
     const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
-    const mute = of(registries, at.host, 'org/mute');
+    const mute = sourceOf(registries, at.host, 'org/mute');
     for (let failures = 1; failures < 3; failures += 1) {
       await rejection(mute.listReferrers(SUBJECT, NEVER), 'TIMEOUT');
       await timing.pass(5 * 60_000);
-      assert.deepEqual(await of(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+      assert.deepEqual(await sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), []);
     }
     assert.equal(await mute.listReferrers(SUBJECT, NEVER), 'refused');
   });
@@ -305,14 +316,14 @@ describe('referrers', () => {
     const at = await serve(t, (_request, response) =>
       response.writeHead(302, { location: 'ftp://login.example.com/' }).end(),
     );
-    const one = of(open(t, [at.host]), at.host);
+    const one = sourceAt(t, at.host);
     assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
   });
 
   it('asks a host without the API again after a while', async (t) => {
     const timing = fakeTiming();
     const at = await answers(t, 404, 'text/plain', '404 page not found');
-    const one = of(open(t, [at.host], { timing }), at.host);
+    const one = sourceAt(t, at.host, { timing });
     await one.listReferrers(SUBJECT, NEVER);
     await timing.pass(60 * 60_000);
     assert.equal(one.mayHaveReferrersApi, true);
@@ -330,7 +341,7 @@ describe('referrers', () => {
       const at = await answers(t, 200, OCI_INDEX, body);
       const registries = open(t, [at.host]);
       for (const path of ['org/app', 'org/other']) {
-        const one = registries.destination({ host: at.host, path }, { insecure: true });
+        const one = destinationOf(registries, at.host, path);
         assert.equal(await one.listsReferrer(SUBJECT, listed.digest, NEVER), expected, body);
       }
       assert.equal(at.seen.length, 1);
@@ -345,9 +356,7 @@ describe('referrers', () => {
     });
     const registries = open(t, [at.host]);
     const lists = async (path: string): Promise<boolean> =>
-      registries
-        .destination({ host: at.host, path }, { insecure: true })
-        .listsReferrer(SUBJECT, listed.digest, NEVER);
+      destinationOf(registries, at.host, path).listsReferrer(SUBJECT, listed.digest, NEVER);
     assert.equal(await lists('org/closed'), false);
     assert.equal(await lists('org/app'), true);
   });
@@ -360,24 +369,18 @@ describe('referrers', () => {
       const link = page < 3 ? { link: `<?page=${page}>; rel="next"` } : {};
       response.writeHead(200, { 'content-type': OCI_INDEX, ...link }).end(index(many));
     });
-    await rejection(
-      of(open(t, [at.host]), at.host).listReferrers(SUBJECT, NEVER),
-      'GRAPH_TOO_LARGE',
-    );
+    await rejection(sourceAt(t, at.host).listReferrers(SUBJECT, NEVER), 'GRAPH_TOO_LARGE');
     assert.equal(page, 2);
     const atOnce = Array.from({ length: 1_001 }, (_, n) => referrer(`${n}`));
     const at1001 = await answers(t, 200, OCI_INDEX, index(atOnce));
-    const one = of(open(t, [at1001.host]), at1001.host);
+    const one = sourceAt(t, at1001.host);
     await rejection(one.listReferrers(SUBJECT, NEVER), 'GRAPH_TOO_LARGE');
     assert.equal(one.mayHaveReferrersApi, true);
   });
 
   it('puts no digest into a URL that is none', async (t) => {
     const at = await answers(t, 200, OCI_INDEX, index([]));
-    await rejection(
-      of(open(t, [at.host]), at.host).listReferrers('sha256:../x', NEVER),
-      'DIGEST_INVALID',
-    );
+    await rejection(sourceAt(t, at.host).listReferrers('sha256:../x', NEVER), 'DIGEST_INVALID');
     assert.equal(at.seen.length, 0);
   });
 });

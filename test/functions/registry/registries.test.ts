@@ -6,8 +6,6 @@ import { describe, it, type TestContext } from 'node:test';
 import { ANONYMOUS, type Credential } from '../../../functions/auth/credentials.ts';
 import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
-import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
-import type { Registries } from '../../../functions/registry/registries.ts';
 import type { LocalRegistry, RegistryOptions } from '../../stand-ins/registry/registry.ts';
 import { until } from '../../until.ts';
 import { TEST_TLS } from './certificate.ts';
@@ -16,12 +14,15 @@ import {
   artifactRegistry,
   bytesOf,
   credentials,
+  destinationOf,
   fakeTiming,
   googleToken,
   NEVER,
   open,
   registry,
   serve,
+  sourceAt,
+  sourceOf,
 } from './setting.ts';
 import { rejection, thrown } from '../../faults.ts';
 
@@ -59,18 +60,6 @@ function seed(
   return { layer, config };
 }
 
-function source(registries: Registries, host: string, path = 'org/app'): SourceRepository {
-  return registries.source({ host, path }, INSECURE);
-}
-
-function destination(
-  registries: Registries,
-  host: string,
-  path = 'p/r/app',
-): DestinationRepository {
-  return registries.destination({ host, path }, INSECURE);
-}
-
 async function plain(t: TestContext, options: RegistryOptions = {}): Promise<LocalRegistry> {
   return registry(t, { auth: { scheme: 'bearer', users: { robot: 'secret' } }, ...options });
 }
@@ -84,11 +73,11 @@ describe('registries', () => {
     seed(from, 'org/app', 'v1');
     seed(from, 'org/other', 'v1');
     const registries = open(t, [from.host]);
-    await source(registries, from.host).listTags(NEVER);
+    await sourceOf(registries, from.host).listTags(NEVER);
     assert.equal(from.counter.total, 3);
-    await source(registries, from.host).headManifest('v1', NEVER);
+    await sourceOf(registries, from.host).headManifest('v1', NEVER);
     assert.equal(from.counter.total, 4);
-    await source(registries, from.host, 'org/other').headManifest('v1', NEVER);
+    await sourceOf(registries, from.host, 'org/other').headManifest('v1', NEVER);
     assert.equal(from.counter.total, 6);
     assert.equal(from.counter.count({ status: 401 }), 1);
   });
@@ -96,7 +85,7 @@ describe('registries', () => {
   it('pays them once for many at once', async (t) => {
     const from = await plain(t);
     seed(from, 'org/app', 'v1');
-    const one = source(open(t, [from.host]), from.host);
+    const one = sourceAt(t, from.host);
     await Promise.all(Array.from({ length: 10 }, () => one.headManifest('v1', NEVER)));
     assert.equal(from.counter.total, 12);
     assert.equal(from.counter.count({ status: 401 }), 1);
@@ -106,7 +95,7 @@ describe('registries', () => {
   it('pays nothing for Google’s credentials', async (t) => {
     const to = await artifactRegistry(t);
     const registries = open(t, [to.host], { google: [to.host] });
-    const one = destination(registries, to.host);
+    const one = destinationOf(registries, to.host, 'p/r/app');
     assert.equal(await one.listTags(NEVER), undefined);
     assert.equal(to.counter.total, 1);
     assert.equal(to.counter.records[0]?.headers.authorization, `Bearer ${ACCESS_TOKEN}`);
@@ -115,13 +104,13 @@ describe('registries', () => {
   it('takes the standard way where Google’s token is refused, and remembers it', async (t) => {
     const to = await artifactRegistry(t, { accessTokens: 'refused' });
     const registries = open(t, [to.host], { google: [to.host] });
-    await destination(registries, to.host).listTags(NEVER);
+    await destinationOf(registries, to.host, 'p/r/app').listTags(NEVER);
     assert.deepEqual(to.counter.summary, {
       'GET tags 401': 1,
       'GET token 200': 1,
       'GET tags 404': 1,
     });
-    await destination(registries, to.host, 'p/r/other').listTags(NEVER);
+    await destinationOf(registries, to.host, 'p/r/other').listTags(NEVER);
     assert.equal(to.counter.count({ status: 401 }), 1);
     assert.equal(to.counter.total, 5);
   });
@@ -137,10 +126,10 @@ describe('registries', () => {
       else response.writeHead(403).end();
     });
     const registries = open(t, [server.host], { google: [server.host] });
-    const listing = await destination(registries, server.host).listTags(NEVER);
+    const listing = await destinationOf(registries, server.host).listTags(NEVER);
     assert.deepEqual(listing?.tags, ['v1']);
     assert.equal(server.seen.length, 4);
-    await destination(registries, server.host).listTags(NEVER);
+    await destinationOf(registries, server.host).listTags(NEVER);
     assert.equal(server.seen.length, 5);
   });
 
@@ -153,9 +142,9 @@ describe('registries', () => {
       } else response.writeHead(403).end();
     });
     const registries = open(t, [server.host], { google: [server.host] });
-    await rejection(destination(registries, server.host).listTags(NEVER), 'FORBIDDEN');
+    await rejection(destinationOf(registries, server.host).listTags(NEVER), 'FORBIDDEN');
     assert.equal(server.seen.length, 4);
-    await rejection(destination(registries, server.host).listTags(NEVER), 'FORBIDDEN');
+    await rejection(destinationOf(registries, server.host).listTags(NEVER), 'FORBIDDEN');
     assert.equal(server.seen.length, 5);
     assert.equal(server.seen.at(-1)?.authorization, `Bearer ${ACCESS_TOKEN}`);
   });
@@ -171,7 +160,7 @@ describe('registries', () => {
     seed(from, 'org/app', 'v1');
     const known = credentials({ [from.host]: BASIC });
     const registries = open(t, [from.host], { credentials: () => known });
-    assert.notEqual(await source(registries, from.host).headManifest('v1', NEVER), undefined);
+    assert.notEqual(await sourceOf(registries, from.host).headManifest('v1', NEVER), undefined);
     const basic = from.counter.records.filter(({ headers }) =>
       headers.authorization?.startsWith('Basic'),
     );
@@ -188,8 +177,8 @@ describe('registries', () => {
     seed(from, 'org/app', 'v1');
     const known = credentials({ [from.host]: BASIC });
     const registries = open(t, [from.host], { credentials: () => known });
-    await source(registries, from.host).headManifest('v1', NEVER);
-    await source(registries, from.host).headManifest('v1', NEVER);
+    await sourceOf(registries, from.host).headManifest('v1', NEVER);
+    await sourceOf(registries, from.host).headManifest('v1', NEVER);
     assert.equal(from.counter.total, 3);
   });
 
@@ -201,13 +190,13 @@ describe('registries', () => {
     const registries = open(t, [from.host], {
       credentials: (_side, { path }) => (path === 'org/app' ? known : ANONYMOUS),
     });
-    await source(registries, from.host, 'org/other').headManifest('v1', NEVER);
+    await sourceOf(registries, from.host, 'org/other').headManifest('v1', NEVER);
     assert.ok(
       from.counter.records.every(
         ({ headers }) => headers.authorization?.startsWith('Basic') !== true,
       ),
     );
-    await source(registries, from.host, 'org/app').headManifest('v1', NEVER);
+    await sourceOf(registries, from.host, 'org/app').headManifest('v1', NEVER);
     assert.equal(
       from.counter.records.filter(({ headers }) => headers.authorization?.startsWith('Basic'))
         .length,
@@ -224,8 +213,8 @@ describe('registries', () => {
       google: [server.host],
       credentials: (side) => (side === 'source' ? ANONYMOUS : destinations),
     });
-    await source(registries, server.host).listTags(NEVER);
-    await destination(registries, server.host).listTags(NEVER);
+    await sourceOf(registries, server.host).listTags(NEVER);
+    await destinationOf(registries, server.host).listTags(NEVER);
     assert.deepEqual(
       server.seen.map(({ authorization }) => authorization),
       [undefined, 'Bearer destination-only'],
@@ -235,7 +224,7 @@ describe('registries', () => {
   it('gets a new token in the middle of the work', async (t) => {
     const from = await plain(t);
     seed(from, 'org/app', 'v1');
-    const one = source(open(t, [from.host]), from.host);
+    const one = sourceAt(t, from.host);
     await one.headManifest('v1', NEVER);
     await new Promise((resolve) => setTimeout(resolve, 2));
     from.revokeTokens();
@@ -246,10 +235,7 @@ describe('registries', () => {
 
   it('ends a refusal that nothing helps against', async (t) => {
     const from = await plain(t, { auth: { scheme: 'bearer', allows: () => false } });
-    const fault = await rejection(
-      source(open(t, [from.host]), from.host).listTags(NEVER),
-      'UNAUTHORIZED',
-    );
+    const fault = await rejection(sourceAt(t, from.host).listTags(NEVER), 'UNAUTHORIZED');
     assert.deepEqual([fault.side, fault.operation, fault.status], ['source', 'list tags', 401]);
     assert.equal(from.counter.total, 3);
   });
@@ -271,10 +257,10 @@ describe('registries', () => {
     const registries = open(t, [server.host, thief.host], {
       credentials: () => known,
     });
-    await rejection(source(registries, server.host).listTags(NEVER), 'REDIRECT_REFUSED');
+    await rejection(sourceOf(registries, server.host).listTags(NEVER), 'REDIRECT_REFUSED');
     assert.equal(thief.seen.length, 0);
     target = '/here';
-    assert.deepEqual((await source(registries, server.host).listTags(NEVER))?.tags, []);
+    assert.deepEqual((await sourceOf(registries, server.host).listTags(NEVER))?.tags, []);
   });
 
   it('guard redirect-authorization: presents nothing where a redirect leads, and again at home', async (t) => {
@@ -291,7 +277,7 @@ describe('registries', () => {
       google: [home.host],
       credentials: () => known,
     });
-    const listing = await destination(registries, home.host).listTags(NEVER);
+    const listing = await destinationOf(registries, home.host).listTags(NEVER);
     assert.deepEqual(listing?.tags, ['home']);
     assert.deepEqual(
       cdn.seen.map(({ authorization }) => authorization),
@@ -312,15 +298,15 @@ describe('registries', () => {
     const outer = await serve(t, (_request, response) => {
       response.writeHead(302, { location: `${inner.url}/` }).end();
     });
-    await rejection(source(open(t, [outer.host]), outer.host).listTags(NEVER), 'ADDRESS_REFUSED');
+    await rejection(sourceAt(t, outer.host).listTags(NEVER), 'ADDRESS_REFUSED');
     assert.equal(inner.connections(), 0);
     const local = open(t, [], { loopback: true });
-    assert.deepEqual((await source(local, outer.host).listTags(NEVER))?.tags, ['secret']);
+    assert.deepEqual((await sourceOf(local, outer.host).listTags(NEVER))?.tags, ['secret']);
   });
 
   it('speaks to private addresses of named hosts only', async (t) => {
     const server = await serve(t, (_request, response) => response.end('{"tags":[]}'));
-    await rejection(source(open(t, []), server.host).listTags(NEVER), 'ADDRESS_REFUSED');
+    await rejection(sourceOf(open(t, []), server.host).listTags(NEVER), 'ADDRESS_REFUSED');
     assert.equal(server.connections(), 0);
   });
 
@@ -328,7 +314,7 @@ describe('registries', () => {
     const from = await plain(t);
     const { config } = seed(from, 'org/app', 'v1');
     const registries = open(t, [from.host]);
-    const one = source(registries, from.host);
+    const one = sourceOf(registries, from.host);
     const stream = await one.openBlob({ mediaType: 'x', digest: config, sizeBytes: 12 }, 0, NEVER);
     await stream?.toArray();
     assert.deepEqual(
@@ -353,7 +339,7 @@ describe('registries', () => {
     const from = await registry(t);
     seed(from, 'org/app', 'v1');
     from.faults.add({ times: 3, effect: { kind: 'answer', status: 503 } });
-    const one = source(open(t, [from.host]), from.host);
+    const one = sourceAt(t, from.host);
     assert.notEqual(await one.headManifest('v1', NEVER), undefined);
     assert.equal(from.counter.total, 4);
     from.counter.reset();
@@ -373,7 +359,7 @@ describe('registries', () => {
       effect: { kind: 'answer', status: 429, headers: { 'retry-after': '1' } },
     });
     const startedAt = Date.now();
-    const one = source(open(t, [from.host]), from.host);
+    const one = sourceAt(t, from.host);
     await Promise.all([1, 2, 3].map(() => one.headManifest('v1', NEVER)));
     assert.ok(Date.now() - startedAt >= 950);
     assert.equal(from.counter.total, 4);
@@ -415,7 +401,7 @@ describe('registries', () => {
         times: Infinity,
         effect: { kind: 'answer', status, headers: { 'retry-after': '300' } },
       });
-      const one = source(open(t, [from.host]), from.host);
+      const one = sourceAt(t, from.host);
       const content = Buffer.from('content');
       const blob = { mediaType: '', digest: digestOf(content), sizeBytes: content.length };
       const fault = await rejection(one.openBlob(blob, 0, NEVER), code);
@@ -437,7 +423,7 @@ describe('registries', () => {
       if (held === undefined) response.writeHead(200, HEAD).end();
       else held.push(response);
     });
-    const one = source(open(t, [server.host]), server.host);
+    const one = sourceAt(t, server.host);
     // The first, which learns how the host wants to be spoken to, widens the window by one.
     await one.headManifest('v1', NEVER);
     for (const most of [9, 32]) {
@@ -460,7 +446,7 @@ describe('registries', () => {
       thrown(() => registries.destination(name, INSECURE), 'INSECURE_REFUSED');
       thrown(() => registries.source(name, INSECURE), 'INSECURE_REFUSED');
     }
-    assert.equal(source(registries, 'registry.example.com').host, 'registry.example.com');
+    assert.equal(sourceOf(registries, 'registry.example.com').host, 'registry.example.com');
   });
 
   // What a registry in a private network may have.
@@ -475,7 +461,7 @@ describe('registries', () => {
     };
     const at = await serve(t, (_request, response) => response.writeHead(503).end());
     const registries = open(t, [at.host], { timing, retryPolicy: undefined });
-    await rejection(source(registries, at.host).listTags(NEVER), 'SERVER_ERROR');
+    await rejection(sourceOf(registries, at.host).listTags(NEVER), 'SERVER_ERROR');
     assert.equal(at.seen.length, 4);
     // Half of each, which is what chance says here.
     assert.deepEqual(waitsMs, [250, 500, 1000]);
@@ -493,7 +479,7 @@ describe('registries', () => {
     async (t) => {
       const at = await serve(t, (_request, response) => response.end('{"tags":["v1"]}'), beyond);
       const registries = open(t, [at.host]);
-      const listing = await source(registries, at.host).listTags(NEVER);
+      const listing = await sourceOf(registries, at.host).listTags(NEVER);
       assert.deepEqual(listing?.tags, ['v1']);
       const tls = registries.source({ host: at.host, path: 'org/app' });
       await rejection(tls.listTags(NEVER), 'TLS_REFUSED');
@@ -574,8 +560,8 @@ describe('registries', () => {
       timing,
       credentials: () => google,
     });
-    const from = source(registries, hosts[0] ?? '');
-    const to = destination(registries, hosts[1] ?? '');
+    const from = sourceOf(registries, hosts[0] ?? '');
+    const to = destinationOf(registries, hosts[1] ?? '');
     const asked = Array.from({ length: 260 }, () => [
       from.headManifest('v1', NEVER),
       to.headManifest('v1', NEVER),

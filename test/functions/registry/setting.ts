@@ -11,14 +11,26 @@ import {
 } from '../../../functions/auth/credentials.ts';
 import { googleHosts } from '../../../functions/auth/google.ts';
 import type { ErrorCode, MirrorError } from '../../../functions/errors.ts';
+import type {
+  DestinationRepository,
+  ManifestBytes,
+  SourceRepository,
+} from '../../../functions/mirror/ports.ts';
+import { digestOf } from '../../../functions/oci/digest.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import {
   createRegistries,
   type Registries,
   type RegistriesOptions,
 } from '../../../functions/registry/registries.ts';
+import {
+  openTransport,
+  type Transport,
+  type TransportOptions,
+} from '../../../functions/registry/transport.ts';
 import type { Timing } from '../../../functions/concurrency.ts';
 import { NEVER, rejection as anyRejection } from '../../faults.ts';
+import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
 import {
   startRegistry,
   type LocalRegistry,
@@ -29,6 +41,15 @@ export { NEVER };
 
 /** Retries as in production, without its waits. */
 export const QUICK = { maxAttempts: 4, maxThrottledAttempts: 6, baseMs: 2, maxMs: 10 };
+
+const EMPTY_INDEX = Buffer.from('{"schemaVersion":2,"manifests":[]}');
+
+/** A manifest that names nothing. */
+export const INDEX: ManifestBytes = {
+  mediaType: 'application/vnd.oci.image.index.v1+json',
+  digest: digestOf(EMPTY_INDEX),
+  bytes: EMPTY_INDEX,
+};
 
 /** The Google access token that the destination stand-in takes. */
 export const ACCESS_TOKEN = 'access-token';
@@ -123,6 +144,16 @@ export function artifactRegistry(
   });
 }
 
+/** What a stand-in that is told so answers: this status, and an error document of this code. */
+export function answering(
+  status: number,
+  code?: string,
+  more: Partial<AnswerFault> = {},
+): AnswerFault {
+  const errors = code === undefined ? [] : [{ code, message: 'no' }];
+  return { kind: 'answer', status, errors, ...more };
+}
+
 /** Credentials by host. */
 export function credentials(byHost: Readonly<Record<string, Credential>>): Credentials & {
   readonly refusals: string[];
@@ -167,6 +198,58 @@ export function open(
     registries.close();
   });
   return Object.assign(registries, { exchanges });
+}
+
+/** A repository of registries on loopback, which speak plain http. */
+export function sourceOf(registries: Registries, host: string, path = 'org/app'): SourceRepository {
+  return registries.source({ host, path }, { insecure: true });
+}
+
+/** As {@link sourceOf}, on the other side. */
+export function destinationOf(
+  registries: Registries,
+  host: string,
+  path = 'org/app',
+): DestinationRepository {
+  return registries.destination({ host, path }, { insecure: true });
+}
+
+/** The repository `org/app` of a host, seen by a process that knows nothing yet. */
+export function sourceAt(
+  t: TestContext,
+  host: string,
+  options?: Parameters<typeof open>[2],
+): SourceRepository {
+  return sourceOf(open(t, [host], options), host);
+}
+
+/** As {@link sourceAt}, on the other side. */
+export function destinationAt(
+  t: TestContext,
+  host: string,
+  options?: Parameters<typeof open>[2],
+): DestinationRepository {
+  return destinationOf(open(t, [host], options), host);
+}
+
+/** A transport that speaks to loopback, until the test ends. */
+export function localTransport(t: TestContext, options: Partial<TransportOptions> = {}): Transport {
+  const addresses = { privateHosts: new Set<string>(), loopback: true };
+  const transport = openTransport({ addresses, ...options });
+  t.after(() => {
+    transport.close();
+  });
+  return transport;
+}
+
+/** Answers 401 with a challenge whose realm is `/token` of the server itself. */
+export function wantToken(
+  request: IncomingMessage,
+  response: ServerResponse,
+  parameters = '',
+): void {
+  const realm = `Bearer realm="http://${request.headers.host ?? ''}/token"${parameters}`;
+  response.writeHead(401, { 'www-authenticate': realm }).end();
 }
 
 /** Refused before anything is asked. */

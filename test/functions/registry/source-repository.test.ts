@@ -2,17 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { digestOf } from '../../../functions/oci/digest.ts';
-import { bytesOf, NEVER, open, registry, serve, rejection } from './setting.ts';
-
-const INDEX = {
-  mediaType: 'application/vnd.oci.image.index.v1+json',
-  bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
-};
+import { bytesOf, INDEX, NEVER, open, registry, rejection, serve, sourceAt } from './setting.ts';
 
 describe('source repository', () => {
   it('is named as its image is', async (t) => {
     const at = await registry(t);
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     assert.equal(one.name, `${at.host}/org/app`);
   });
 
@@ -37,7 +32,7 @@ describe('source repository', () => {
     const at = await registry(t);
     const bytes = Buffer.from('0123456789');
     const digest = at.store.putBlob('org/app', bytes);
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     const blob = { mediaType: 'x', digest, sizeBytes: bytes.length };
     for (const from of [0, 9, 10]) {
       const got = await bytesOf(await one.openBlob(blob, from, NEVER));
@@ -51,7 +46,7 @@ describe('source repository', () => {
       response.setHeader('content-length', method === 'HEAD' ? 0 : 10);
       response.end(method === 'HEAD' ? undefined : bytes);
     });
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     assert.equal(await one.blobSize(digestOf(bytes), NEVER), 10);
     assert.equal(await one.blobSize(digestOf(Buffer.alloc(0)), NEVER), 0);
     assert.deepEqual(
@@ -63,7 +58,7 @@ describe('source repository', () => {
   it('knows of no limit where none is told', async (t) => {
     const at = await registry(t);
     at.store.putManifest('org/app', INDEX, 'v1');
-    const one = open(t, [at.host]).source({ host: at.host, path: 'org/app' }, { insecure: true });
+    const one = sourceAt(t, at.host);
     for (let times = 0; times < 20; times++) await one.getManifest('v1', NEVER);
     assert.equal(at.counter.total, 20);
   });

@@ -3,27 +3,19 @@ import { describe, it, type TestContext } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import {
   artifactRegistry,
+  destinationOf,
+  INDEX,
   NEVER,
   open,
   registry,
+  rejection,
   serve,
   type Served,
-  rejection,
+  sourceAt,
 } from './setting.ts';
-
-const INDEX = {
-  mediaType: 'application/vnd.oci.image.index.v1+json',
-  bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
-};
-
-function repository(t: TestContext, host: string, google = false): SourceRepository {
-  const registries = open(t, [host], google ? { google: [host] } : {});
-  return registries.source({ host, path: 'org/app' }, { insecure: true });
-}
 
 function seed(at: LocalRegistry, path: string, count: number): string[] {
   const { digest } = at.store.putManifest(path, INDEX);
@@ -48,7 +40,7 @@ describe('tags', () => {
   it('lists all pages of 1,000', async (t) => {
     const at = await registry(t);
     const tags = seed(at, 'org/app', 2500);
-    const listing = await repository(t, at.host).listTags(NEVER);
+    const listing = await sourceAt(t, at.host).listTags(NEVER);
     assert.deepEqual([...(listing?.tags ?? [])].sort(), tags);
     assert.equal(listing?.map, undefined);
     assert.deepEqual(
@@ -60,7 +52,7 @@ describe('tags', () => {
   it('asks once without a page size where the registry refuses one, and remembers that', async (t) => {
     const at = await registry(t, { switches: { maxTagsPage: 100, defaultTagsPage: 100 } });
     seed(at, 'org/app', 250);
-    const one = repository(t, at.host);
+    const one = sourceAt(t, at.host);
     assert.equal((await one.listTags(NEVER))?.tags.length, 250);
     assert.equal(at.counter.total, 4);
     await one.listTags(NEVER);
@@ -72,9 +64,7 @@ describe('tags', () => {
     const { digest } = at.store.putManifest('p/r/app', INDEX);
     at.store.setTag('p/r/app', 'v1', digest);
     const registries = open(t, [at.host], { google: [at.host] });
-    const listing = await registries
-      .destination({ host: at.host, path: 'p/r/app' }, { insecure: true })
-      .listTags(NEVER);
+    const listing = await destinationOf(registries, at.host, 'p/r/app').listTags(NEVER);
     assert.equal(listing?.map?.digestOfTag.get('v1'), digest);
     assert.ok((listing.map.manifests.get(digest) ?? 0) > 0);
     assert.match(at.counter.records[0]?.url ?? '', /\?n=10000$/);
@@ -82,13 +72,13 @@ describe('tags', () => {
 
   it('says that a repository is not there', async (t) => {
     const at = await registry(t);
-    assert.equal(await repository(t, at.host).listTags(NEVER), undefined);
+    assert.equal(await sourceAt(t, at.host).listTags(NEVER), undefined);
   });
 
   it('takes null for no tags', async (t) => {
     const at = await paged(t, [{ body: '{"name":"org/app","tags":null}' }]);
     const none = { tags: [], invalidTags: [], map: undefined };
-    assert.deepEqual(await repository(t, at.host).listTags(NEVER), none);
+    assert.deepEqual(await sourceAt(t, at.host).listTags(NEVER), none);
   });
 
   for (const [what, tags, shown] of [
@@ -105,7 +95,7 @@ describe('tags', () => {
   ] as const) {
     it(what, async (t) => {
       const at = await paged(t, [{ body: JSON.stringify({ tags: ['ok', ...tags, 'ok'] }) }]);
-      const listing = await repository(t, at.host).listTags(NEVER);
+      const listing = await sourceAt(t, at.host).listTags(NEVER);
       assert.deepEqual([listing?.tags, listing?.invalidTags], [['ok'], shown]);
     });
   }
@@ -117,14 +107,14 @@ describe('tags', () => {
     ];
     for (const body of bodies) {
       const at = await paged(t, [{ body }]);
-      const fault = await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+      const fault = await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
       assert.equal(fault.disposition, 'transient', body);
     }
     const second = await paged(t, [
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
       { body: '{"errors":[{"code":"UNKNOWN"}]}' },
     ]);
-    await rejection(repository(t, second.host).listTags(NEVER), 'RESPONSE_INVALID');
+    await rejection(sourceAt(t, second.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
   it('takes a list that is not implemented for one that is refused, on both sides', async (t) => {
@@ -147,7 +137,7 @@ describe('tags', () => {
         response.writeHead(200, { link: '<?last=a>; rel="next"' }).end('{"tags":["a"]}');
       else response.writeHead(404).end();
     });
-    await rejection(repository(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
+    await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
   it('ends when pages bring no new tag: they are empty, or shorter than was asked for', async (t) => {
@@ -157,7 +147,7 @@ describe('tags', () => {
         const body = JSON.stringify({ tags: page === 0 ? ['a'] : tags });
         response.writeHead(200, { link: `<?last=${page++}>; rel="next"` }).end(body);
       });
-      assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a']);
+      assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['a']);
       assert.equal(at.seen.length, 101);
     }
   });
@@ -173,7 +163,7 @@ describe('tags', () => {
         if (page < 20) response.setHeader('link', `<?last=${page}>; rel="next"`);
         response.writeHead(200).end(JSON.stringify({ tags }));
       });
-      assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['v1', 'v20']);
+      assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['v1', 'v20']);
     }
   });
 
@@ -183,7 +173,7 @@ describe('tags', () => {
       { body: '{"TAGS":null}', link: '</v2/org/app/tags/list?last=b>; rel="next"' },
       { body: '{"tags":["b"],"Tags":["c"]}', link: '</>; rel="up"' },
     ]);
-    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
+    assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
   });
 
   it('goes on over pages that are empty in between', async (t) => {
@@ -193,7 +183,7 @@ describe('tags', () => {
       { body: '{"tags":null}', link: '<?last=3>; rel="next"' },
       { body: '{"tags":["b"]}' },
     ]);
-    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
+    assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['a', 'b']);
   });
 
   it('does not take a full page that comes again and again for all', async (t) => {
@@ -204,7 +194,7 @@ describe('tags', () => {
         .writeHead(200, { link: `<?last=${page++}>; rel="next"` })
         .end(JSON.stringify({ tags }));
     });
-    await rejection(repository(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    await rejection(sourceAt(t, at.host).listTags(NEVER), 'PAGINATION_REFUSED');
     assert.equal(at.seen.length, 101);
   });
 
@@ -217,7 +207,7 @@ describe('tags', () => {
       { body: '{"tags":["i","no tag"]}' },
     ]);
     const part = { isWanted: (tag: string) => tag === 'i' };
-    assert.deepEqual(await repository(t, at.host).listTags(NEVER, part), {
+    assert.deepEqual(await sourceAt(t, at.host).listTags(NEVER, part), {
       tags: ['i'],
       invalidTags: [],
       map: undefined,
@@ -230,7 +220,7 @@ describe('tags', () => {
         .writeHead(200, { link: `<?last=${page++}>; rel="next"` })
         .end(JSON.stringify({ tags: full }));
     });
-    await rejection(repository(t, round.host).listTags(NEVER, part), 'PAGINATION_REFUSED');
+    await rejection(sourceAt(t, round.host).listTags(NEVER, part), 'PAGINATION_REFUSED');
     assert.equal(round.seen.length, 101);
   });
 
@@ -239,7 +229,7 @@ describe('tags', () => {
     const at = await serve(t, (_request, response) => {
       response.writeHead(200).end(JSON.stringify({ tags }));
     });
-    const one = repository(t, at.host);
+    const one = sourceAt(t, at.host);
     await rejection(one.listTags(NEVER, { maxKeptBytes: 50_000 }), 'LIST_TOO_LARGE');
     assert.equal((await one.listTags(NEVER, { maxKeptBytes: 60_000 }))?.tags.length, 1000);
   });
@@ -249,7 +239,7 @@ describe('tags', () => {
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
       { body: '{"tags":["a"]}', link: '<?last=a>; rel="next"' },
     ]);
-    await rejection(repository(t, circle.host).listTags(NEVER), 'PAGINATION_REFUSED');
+    await rejection(sourceAt(t, circle.host).listTags(NEVER), 'PAGINATION_REFUSED');
     assert.equal(circle.seen.length, 2);
   });
 
@@ -259,7 +249,7 @@ describe('tags', () => {
       { body: '{"tags":["b"]}', link: '<http://169.254.169.254/?last=b>; rel="next"' },
       { body: '{"tags":["c"]}' },
     ]);
-    assert.deepEqual((await repository(t, at.host).listTags(NEVER))?.tags, ['a', 'b', 'c']);
+    assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['a', 'b', 'c']);
   });
 
   it('guard tag-count: refuses a list of more than a million tags, naming it', async (t) => {
@@ -270,7 +260,7 @@ describe('tags', () => {
       const link = page < 5 ? { link: `<?last=${page}>; rel="next"` } : {};
       response.writeHead(200, link).end(JSON.stringify({ tags }));
     });
-    const fault = await rejection(repository(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
+    const fault = await rejection(sourceAt(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
     assert.equal(page, 4);
     assert.equal(fault.operation, 'list tags');
     assert.equal(fault.side, 'source');
@@ -279,13 +269,13 @@ describe('tags', () => {
 
   it('guard page-values: refuses a page of millions of values before it is parsed', async (t) => {
     const at = await paged(t, [{ body: `{"tags":[[]${',[]'.repeat(1_100_000)}]}` }]);
-    await rejection(repository(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
+    await rejection(sourceAt(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
   });
 
   it('keeps at most 1 KiB a tag', async (t) => {
     const at = await registry(t);
     seed(at, 'org/app', 10_000);
-    const one = repository(t, at.host);
+    const one = sourceAt(t, at.host);
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     await one.listTags(NEVER);
