@@ -1,3 +1,5 @@
+import type { TestContext } from 'node:test';
+
 import { PubSub } from '@google-cloud/pubsub';
 
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
@@ -6,6 +8,8 @@ import {
   type LocalPubsub,
   type PubsubOptions,
 } from '../../stand-ins/pubsub/server.ts';
+import { startTcpProxy, type TcpProxy } from '../../tcp-proxy.ts';
+import { withEnvironment } from '../environment.ts';
 
 /** A local Pub/Sub with a topic and a pull subscription of the same name, and a client to it. */
 export interface Broker {
@@ -56,4 +60,29 @@ export async function startBrokerWith(
       await pubsub.close();
     },
   };
+}
+
+/** One that closes when the test ends. */
+export async function brokerOf(t: TestContext, ...topics: readonly string[]): Promise<Broker> {
+  const broker = await startBroker(...topics);
+  t.after(() => broker.close());
+  return broker;
+}
+
+/** One of a topic behind a proxy, and a client that reaches it so. */
+export async function proxied(
+  t: TestContext,
+  topic: string,
+  options: Parameters<typeof queueClient>[1],
+): Promise<{ broker: Broker; proxy: TcpProxy; client: QueueClient }> {
+  const broker = await startBroker(topic);
+  const proxy = await startTcpProxy(broker.pubsub.host);
+  withEnvironment(t, { PUBSUB_EMULATOR_HOST: proxy.address });
+  const client = queueClient(PROJECT, options);
+  t.after(async () => {
+    await client.close();
+    await proxy.close();
+    await broker.close();
+  });
+  return { broker, proxy, client };
 }

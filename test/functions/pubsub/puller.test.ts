@@ -2,114 +2,92 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import type { MirrorError } from '../../../functions/errors.ts';
-import { isMirrorError } from '../../../functions/errors.ts';
-import { queueClient } from '../../../functions/pubsub/client.ts';
+import { isMirrorError, type MirrorError } from '../../../functions/errors.ts';
+import type { QueueClient } from '../../../functions/pubsub/client.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
-import { pullSubscription, type PulledMessage } from '../../../functions/pubsub/puller.ts';
-import { startTcpProxy } from '../../tcp-proxy.ts';
+import {
+  pullSubscription,
+  type PulledMessage,
+  type Puller,
+} from '../../../functions/pubsub/puller.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { until } from '../../until.ts';
-import { PROJECT, startBroker } from './broker.ts';
+import { brokerOf, PROJECT, proxied } from './broker.ts';
 
 const SUBSCRIPTION = `projects/${PROJECT}/subscriptions/drain`;
 
+/** Pulls from the subscription, which is to fail in nothing. */
+function pull(
+  client: QueueClient,
+  onMessage: (message: PulledMessage) => void,
+  maxMessages = 10,
+): Promise<Puller> {
+  const onFault = (fault: MirrorError): never => assert.fail(fault);
+  return pullSubscription(client, 'drain', {
+    maxMessages,
+    maxExtensionSeconds: 600,
+    onMessage,
+    onFault,
+  });
+}
+
 describe('puller', () => {
-  it('gives messages, acknowledges, and hands back what was not settled', async () => {
-    const broker = await startBroker('drain');
-    try {
-      const messages = [sampleEvent({ tags: ['a'] }), sampleEvent({ tags: ['b'] })].map(
-        encodeEvent,
-      );
-      for (const message of messages) await topicPublisher(broker.client, 'drain').publish(message);
-      const received: PulledMessage[] = [];
-      const { promise: both, resolve } = Promise.withResolvers<undefined>();
-      const puller = await pullSubscription(broker.client, 'drain', {
-        maxMessages: 10,
-        maxExtensionSeconds: 600,
-        onMessage: (message) => {
-          if (received.push(message) === 2) resolve(undefined);
-        },
-        onFault: (fault) => {
-          assert.fail(fault);
-        },
-      });
-      await both;
-      received[0]?.ack();
-      await puller.close();
-      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
-      await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.outstanding === 0);
-      assert.equal(broker.pubsub.view.subscription(SUBSCRIPTION)?.undelivered, 1);
-      assert.deepEqual(
-        new Set(received.map(({ data }) => data.toString('utf8'))),
-        new Set(messages.map(({ data }) => data.toString('utf8'))),
-      );
-    } finally {
-      await broker.close();
-    }
+  it('gives messages, acknowledges, and hands back what was not settled', async (t) => {
+    const broker = await brokerOf(t, 'drain');
+    const messages = [sampleEvent({ tags: ['a'] }), sampleEvent({ tags: ['b'] })].map(encodeEvent);
+    for (const message of messages) await topicPublisher(broker.client, 'drain').publish(message);
+    const received: PulledMessage[] = [];
+    const { promise: both, resolve } = Promise.withResolvers<undefined>();
+    const puller = await pull(broker.client, (message) => {
+      if (received.push(message) === 2) resolve(undefined);
+    });
+    await both;
+    received[0]?.ack();
+    await puller.close();
+    await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
+    await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.outstanding === 0);
+    assert.equal(broker.pubsub.view.subscription(SUBSCRIPTION)?.undelivered, 1);
+    assert.deepEqual(
+      new Set(received.map(({ data }) => data.toString('utf8'))),
+      new Set(messages.map(({ data }) => data.toString('utf8'))),
+    );
   });
 
-  it('leases no more than it may, and goes on as messages are settled', async () => {
-    const broker = await startBroker('drain');
-    try {
-      const count = 7;
-      for (let n = 0; n < count; n++) {
-        await topicPublisher(broker.client, 'drain').publish(
-          encodeEvent(sampleEvent({ tags: [String(n)] })),
-        );
-      }
-      let [held, mostHeld, settled] = [0, 0, 0];
-      const { promise: all, resolve } = Promise.withResolvers<undefined>();
-      const puller = await pullSubscription(broker.client, 'drain', {
-        maxMessages: 2,
-        maxExtensionSeconds: 600,
-        onMessage: (message) => {
-          held += 1;
-          mostHeld = Math.max(mostHeld, held);
-          setTimeout(() => {
-            held -= 1;
-            message.ack();
-            settled += 1;
-            if (settled === count) resolve(undefined);
-          }, 100);
-        },
-        onFault: (fault) => {
-          assert.fail(fault);
-        },
-      });
-      await all;
-      await puller.close();
-      assert.equal(mostHeld, 2);
-      await broker.pubsub.view.until(
-        (view) => view.subscription(SUBSCRIPTION)?.acknowledged === count,
+  it('leases no more than it may, and goes on as messages are settled', async (t) => {
+    const broker = await brokerOf(t, 'drain');
+    const count = 7;
+    for (let n = 0; n < count; n++) {
+      await topicPublisher(broker.client, 'drain').publish(
+        encodeEvent(sampleEvent({ tags: [String(n)] })),
       );
-    } finally {
-      await broker.close();
     }
+    let [held, mostHeld, settled] = [0, 0, 0];
+    const { promise: all, resolve } = Promise.withResolvers<undefined>();
+    const take = (message: PulledMessage): void => {
+      held += 1;
+      mostHeld = Math.max(mostHeld, held);
+      setTimeout(() => {
+        held -= 1;
+        message.ack();
+        settled += 1;
+        if (settled === count) resolve(undefined);
+      }, 100);
+    };
+    const puller = await pull(broker.client, take, 2);
+    await all;
+    await puller.close();
+    assert.equal(mostHeld, 2);
+    await broker.pubsub.view.until(
+      (view) => view.subscription(SUBSCRIPTION)?.acknowledged === count,
+    );
   });
 
   it('opens its stream anew where the server accepts the connection and says nothing', async (t) => {
-    const broker = await startBroker('drain');
-    const proxy = await startTcpProxy(broker.pubsub.host);
-    process.env['PUBSUB_EMULATOR_HOST'] = proxy.address;
-    t.after(async () => {
-      delete process.env['PUBSUB_EMULATOR_HOST'];
-      await client.close();
-      await proxy.close();
-      await broker.close();
-    });
-    const client = queueClient(PROJECT, { timeoutMs: 500 });
+    const { broker, proxy, client } = await proxied(t, 'drain', { timeoutMs: 500 });
     await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
     proxy.silenceNew(true);
     const { promise: came, resolve } = Promise.withResolvers<PulledMessage>();
-    const puller = await pullSubscription(client, 'drain', {
-      maxMessages: 10,
-      maxExtensionSeconds: 600,
-      onMessage: resolve,
-      onFault: (fault) => {
-        assert.fail(fault);
-      },
-    });
+    const puller = await pull(client, resolve);
     await until(() => proxy.accepted > 0);
     // Not at once: the connection that is being opened stays mute for good.
     proxy.silenceNew(false);
@@ -118,20 +96,16 @@ describe('puller', () => {
     await broker.pubsub.view.until((view) => view.subscription(SUBSCRIPTION)?.acknowledged === 1);
   });
 
-  it('tells that the subscription is not there', async () => {
-    const broker = await startBroker();
-    try {
-      const { promise: fault, resolve } = Promise.withResolvers<MirrorError>();
-      const puller = await pullSubscription(broker.client, 'absent', {
-        maxMessages: 1,
-        maxExtensionSeconds: 600,
-        onMessage: () => undefined,
-        onFault: resolve,
-      });
-      assert.ok(isMirrorError(await fault, 'PULL_FAILED'));
-      await puller.close();
-    } finally {
-      await broker.close();
-    }
+  it('tells that the subscription is not there', async (t) => {
+    const broker = await brokerOf(t);
+    const { promise: fault, resolve } = Promise.withResolvers<MirrorError>();
+    const puller = await pullSubscription(broker.client, 'absent', {
+      maxMessages: 1,
+      maxExtensionSeconds: 600,
+      onMessage: () => undefined,
+      onFault: resolve,
+    });
+    assert.ok(isMirrorError(await fault, 'PULL_FAILED'));
+    await puller.close();
   });
 });

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { queueClient, type QueueClient } from '../../../functions/pubsub/client.ts';
@@ -11,21 +10,18 @@ import {
   hasMessage,
   readSubscription,
 } from '../../../functions/pubsub/subscription.ts';
+import { withEnvironment } from '../environment.ts';
+import { NEVER, tcp } from '../registry/setting.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
 
-const NEVER = new AbortController().signal;
-
 /** A client of whatever listens there. */
-async function clientOf(host: string): Promise<QueueClient> {
-  const before = process.env['PUBSUB_EMULATOR_HOST'];
-  process.env['PUBSUB_EMULATOR_HOST'] = host;
+function clientOf(t: TestContext, host: string): QueueClient {
+  withEnvironment(t, { PUBSUB_EMULATOR_HOST: host });
   const client = queueClient(PROJECT, { timeoutMs: 500 });
-  await client.open();
-  if (before === undefined) delete process.env['PUBSUB_EMULATOR_HOST'];
-  else process.env['PUBSUB_EMULATOR_HOST'] = before;
+  t.after(() => client.close());
   return client;
 }
 
@@ -55,12 +51,8 @@ describe('subscription', () => {
   });
 
   it('takes a refusal to be read for an answer', async () => {
-    const fault = {
-      method: 'GetSubscription',
-      kind: 'refused',
-      status: 'PERMISSION_DENIED',
-    } as const;
-    broker.pubsub.faults.add(fault);
+    const status = 'PERMISSION_DENIED';
+    broker.pubsub.faults.add({ method: 'GetSubscription', kind: 'refused', status });
     assert.deepEqual(await readSubscription(broker.client, 'one', NEVER), {
       name: 'one',
       topic: undefined,
@@ -95,11 +87,8 @@ describe('subscription', () => {
 });
 
 describe('broker that is not there', () => {
-  it('is none that accepts connections and says nothing', async () => {
-    const sockets: Socket[] = [];
-    const silent = createServer((socket) => sockets.push(socket));
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    const client = await clientOf(`127.0.0.1:${(silent.address() as AddressInfo).port}`);
+  it('is none that accepts connections and says nothing', async (t) => {
+    const client = clientOf(t, new URL(await tcp(t, () => undefined)).host);
     await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
     await rejection(readSubscription(client, 'one', AbortSignal.abort()), 'ABORTED');
     const end = new AbortController();
@@ -107,15 +96,11 @@ describe('broker that is not there', () => {
     await until(() => getEventListeners(end.signal, 'abort').length > 0);
     end.abort();
     assert.match((await ended).message, /^Pub\/Sub had not answered when the run ended/);
-    await client.close();
-    for (const socket of sockets) socket.destroy();
-    silent.close();
   });
 
-  it('is none that refuses connections', async () => {
-    const client = await clientOf('127.0.0.1:9');
+  it('is none that refuses connections', async (t) => {
+    const client = clientOf(t, '127.0.0.1:9');
     await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
     await rejection(hasMessage(client, 'one', NEVER), 'PULL_FAILED');
-    await client.close();
   });
 });
