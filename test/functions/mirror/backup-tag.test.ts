@@ -69,9 +69,7 @@ describe('parseBackupTag', () => {
 
 describe('a tag that is overwritten with BACKUP_TAG', () => {
   it('leaves what it pointed at under its backup, pushed before it, for a GET and a PUT', async () => {
-    const rig = new Rig();
-    rig.source.tag('latest', fresh);
-    rig.destination.tag('latest', old);
+    const rig = new Rig({ latest: fresh }, { latest: old });
     const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
     assert.deepEqual(
       [record.outcome, record.backupTag, record.previousDigest],
@@ -90,9 +88,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
   });
 
   it('is left alone where its backup cannot be pushed', async () => {
-    const rig = new Rig();
-    rig.source.tag('latest', fresh);
-    rig.destination.tag('latest', old);
+    const rig = new Rig({ latest: fresh }, { latest: old });
     for (const code of ['SERVER_ERROR', 'TAG_IMMUTABLE'] as const) {
       rig.destination.before.splice(
         0,
@@ -110,10 +106,11 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
   });
 
   it('gets no backup where it is a signature that has grown, asked for by name too', async () => {
-    const rig = new Rig();
     const tag = `${old.manifest.digest.replace(':', '-')}.sig`;
-    rig.source.tag('1.0.0', old).tag(tag, imageWith('grown', 1));
-    rig.destination.tag('1.0.0', old).tag(tag, imageWith('signature', 1));
+    const rig = new Rig(
+      { '1.0.0': old, [tag]: imageWith('grown', 1) },
+      { '1.0.0': old, [tag]: imageWith('signature', 1) },
+    );
     const options = { ...OPTIONS.options, referrers: true };
     assert.equal(
       recordOf(await rig.mirror({ tags: [tag] }, { options }), tag).outcome,
@@ -123,9 +120,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
   });
 
   it('moves where what it pointed at lacks parts, and says that nothing keeps it', async () => {
-    const rig = new Rig();
-    rig.source.tag('latest', fresh);
-    rig.destination.tag('latest', old);
+    const rig = new Rig({ latest: fresh }, { latest: old });
     rig.destination.before.push(
       failing(`destination putManifest ${OLD_BACKUP}`, 'DESTINATION_INCOMPLETE'),
     );
@@ -138,17 +133,13 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
   });
 
   it('keeps its backup in a repository in which another tag is immutable', async () => {
-    const rig = new Rig();
-    rig.source.tag('latest', fresh);
-    rig.destination.tag('latest', old);
+    const rig = new Rig({ latest: fresh }, { latest: old });
     rig.presence.setImmutable(rig.destination.name);
     assert.equal(recordOf(await rig.mirror({}, OPTIONS), 'latest').backupTag, OLD_BACKUP);
   });
 
   it('gets no backup where it was missing or is the same', async () => {
-    const rig = new Rig();
-    rig.source.tag('new', fresh).tag('same', old);
-    rig.destination.tag('same', old);
+    const rig = new Rig({ new: fresh, same: old }, { same: old });
     await rig.mirror({}, OPTIONS);
     assert.deepEqual([...rig.destination.tags.keys()].sort(), ['new', 'same']);
   });
@@ -156,8 +147,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
 
 describe('backups at the source', () => {
   it('are never mirrored, never newest, and named in the report', async () => {
-    const rig = new Rig();
-    rig.source.tag('1.0.0', fresh).tag(OLD_BACKUP, old);
+    const rig = new Rig({ '1.0.0': fresh, [OLD_BACKUP]: old });
     const report = await rig.mirror({ selection: { latest: 1, sortBy: 'alphabetical' } }, OPTIONS);
     assert.deepEqual([...rig.destination.tags.keys()], ['1.0.0']);
     const { outcome, reason } = recordOf(report, OLD_BACKUP);
@@ -165,10 +155,9 @@ describe('backups at the source', () => {
   });
 
   it('are not followed: a signature of what only a backup reaches stays behind', async () => {
-    const rig = new Rig();
     const signature = imageWith('signature', 1);
     const tag = `${old.manifest.digest.replace(':', '-')}.sig`;
-    rig.source.tag('1.0.0', fresh).tag(OLD_BACKUP, old).tag(tag, signature);
+    const rig = new Rig({ '1.0.0': fresh, [OLD_BACKUP]: old, [tag]: signature });
     const report = await rig.mirror({}, OPTIONS);
     assert.equal(rig.destination.digestOf(tag), undefined);
     assert.equal(recordOf(report, tag).reason, 'SubjectNotMirrored');

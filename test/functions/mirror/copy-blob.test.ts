@@ -8,11 +8,10 @@ import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.t
 import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { until } from '../../until.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { fakeTiming, settle } from '../registry/setting.ts';
 import { blobOf, imageOf, type Blob } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 /** A delivery in which no blob may start any more. */
 const LATE: Deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
@@ -391,9 +390,8 @@ describe('a digest whose wish was aborted', () => {
   });
 
   it('hangs nobody where a manifest of more than 32 blobs cannot be copied', async () => {
-    const rig = new Rig();
     const blobs = Array.from({ length: 40 }, (_none, index) => blobOf(`blob ${index}`));
-    rig.source.tag('v1', imageOf('many', blobs));
+    const rig = new Rig({ v1: imageOf('many', blobs) });
     rig.source.blobs.delete(blobs[0]!.descriptor.digest);
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'SOURCE_INCOMPLETE');
@@ -406,8 +404,7 @@ describe('a digest whose wish was aborted', () => {
 describe('a download that breaks while its host is closed by what others asked', () => {
   it('is begun again as often as a host may ask for a pause, and no more', async () => {
     const image = imageOf('image', [blobOf('layer', 600 * 1024)]);
-    const rig = new Rig();
-    rig.source.tag('v1', image);
+    const rig = new Rig({ v1: image });
     const { bytes } = image.blobs[1]!;
     let opened = 0;
     rig.source.openBlob = async (blob, offset) => {

@@ -266,9 +266,8 @@ describe('formats', () => {
   });
 
   it('fails only the tag whose child is missing at the source', async () => {
-    const rig = new Rig();
     const lost = imageWith('lost', 1);
-    rig.source.tag('v2', imageWith('whole', 1)).tag('v1', indexOf([imageWith('kept', 1), lost]));
+    const rig = new Rig({ v2: imageWith('whole', 1), v1: indexOf([imageWith('kept', 1), lost]) });
     rig.source.manifests.delete(lost.manifest.digest);
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'SOURCE_INCOMPLETE');
@@ -277,7 +276,6 @@ describe('formats', () => {
   });
 
   it('fails only the tag whose digest breaks the grammar', async () => {
-    const rig = new Rig();
     const layer = { ...blobOf('layer').descriptor, digest: 'sha256:../../etc/passwd' };
     const manifest = manifestOf(
       {
@@ -288,7 +286,7 @@ describe('formats', () => {
       },
       OCI_MANIFEST,
     );
-    rig.source.tag('v1', { manifest, blobs: [], children: [] }).tag('v2', imageWith('fine', 1));
+    const rig = new Rig({ v1: { manifest, blobs: [], children: [] }, v2: imageWith('fine', 1) });
     rig.source.tags.set('not/a tag', manifest);
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'DIGEST_INVALID');
@@ -308,11 +306,10 @@ describe('formats', () => {
   });
 
   it('stops sending the blobs of an image that can never be complete', async () => {
-    const rig = new Rig();
     const blobs = Array.from({ length: 30 }, (_none, index) =>
       blobOf(`layer ${index}`, 1024 * 1024),
     );
-    rig.source.tag('v1', imageOf('v1', blobs));
+    const rig = new Rig({ v1: imageOf('v1', blobs) });
     rig.source.blobs.delete(blobs[0]!.descriptor.digest);
     await rig.mirror();
     assert.ok(rig.destination.bytesReceived < 30 * 1024 * 1024);
@@ -321,11 +318,11 @@ describe('formats', () => {
 
 describe('what tags share', () => {
   it('reads and pushes a child of two indexes once', async () => {
-    const rig = new Rig();
     const base = imageWith('base', 1);
-    rig.source
-      .tag('v1', indexOf([base, imageWith('1', 1)]))
-      .tag('v2', indexOf([base, imageWith('2', 1)]));
+    const rig = new Rig({
+      v1: indexOf([base, imageWith('1', 1)]),
+      v2: indexOf([base, imageWith('2', 1)]),
+    });
     await rig.mirror();
     assert.equal(rig.source.count(`source getManifest ${base.manifest.digest}`), 1);
     assert.equal(rig.destination.count(`destination putManifest ${base.manifest.digest}`), 1);
@@ -353,9 +350,8 @@ describe('what tags share', () => {
   });
 
   it('lets another tag try the child that one could not copy', async () => {
-    const rig = new Rig();
     const base = imageWith('base', 1);
-    rig.source.tag('v1', indexOf([base])).tag('v2', indexOf([base, imageWith('2', 1)]));
+    const rig = new Rig({ v1: indexOf([base]), v2: indexOf([base, imageWith('2', 1)]) });
     rig.source.before.push(failing(`source getManifest ${base.manifest.digest}`, 'NETWORK', 1));
     const report = await rig.mirror();
     assert.deepEqual([report.counts.failed, report.counts.copied], [1, 1]);
@@ -433,10 +429,9 @@ describe('self-healing', () => {
   });
 
   it('takes what is sent again in vain for no progress', async () => {
-    const rig = new Rig();
     const image = imageWith('image', 1, 1_000_000);
+    const rig = new Rig({ v1: image });
     const [, layer] = image.blobs;
-    rig.source.tag('v1', image);
     rig.destination.before.push((call) => {
       if (call !== 'destination putManifest v1') return;
       throw new MirrorError('DESTINATION_INCOMPLETE', 'it says so for ever', {
@@ -450,9 +445,8 @@ describe('self-healing', () => {
   });
 
   it('heals a tag that was to be retagged only', async () => {
-    const rig = new Rig();
     const image = imageWith('image', 2);
-    rig.destination.tag('v0', image);
+    const rig = new Rig({}, { v0: image });
     rig.destination.blobs.delete(image.blobs[1]!.descriptor.digest);
     assert.equal(await copied(rig, image), 'retagged');
     assert.equal(rig.destination.count('destination uploadBlob'), 1);

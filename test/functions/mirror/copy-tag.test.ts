@@ -25,8 +25,7 @@ function whileCopying(rig: Rig, passMs: number, meanwhile: () => void = () => un
 
 describe('a tag that is copied quickly', () => {
   it('is not asked for again', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS);
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
     assert.equal(rig.source.count('source headManifest'), 0);
@@ -36,24 +35,21 @@ describe('a tag that is copied quickly', () => {
 
 describe('a tag whose manifest was read more than 5 s ago', () => {
   it('is asked for once more before it is pushed', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1);
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
     assert.equal(rig.source.count('source headManifest v1'), 1);
   });
 
   it('is lost when it is gone meanwhile, and not pushed', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1, () => rig.source.tags.delete('v1'));
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'lost');
     assert.equal(rig.destination.digestOf('v1'), undefined);
   });
 
   it('is copied anew when it moved meanwhile', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1, () => rig.source.tag('v1', newest));
     const record = recordOf(await rig.mirror(), 'v1');
     assert.equal(record.outcome, 'copied');
@@ -63,9 +59,8 @@ describe('a tag whose manifest was read more than 5 s ago', () => {
   });
 
   it('is given up when it moves three times', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: imageWith('move 0', 1) });
     let moves = 0;
-    rig.source.tag('v1', imageWith('move 0', 1));
     rig.destination.before.push((call) => {
       if (!call.startsWith('destination commit')) return;
       rig.nowMs += FRESH_MS + 1;
@@ -81,11 +76,10 @@ describe('a tag whose manifest was read more than 5 s ago', () => {
 
 describe('a push whose answer was lost', () => {
   it('is found by the next look, and its signatures follow', async () => {
-    const rig = new Rig();
+    const signature = `${referrersTag(fresh.manifest.digest)}.sig`;
+    const rig = new Rig({ v1: fresh, [signature]: imageWith('signature', 1) });
     rig.destination.map = 'none';
     rig.destination.google = false;
-    const signature = `${referrersTag(fresh.manifest.digest)}.sig`;
-    rig.source.tag('v1', fresh).tag(signature, imageWith('signature', 1));
     const put = rig.destination.putManifest.bind(rig.destination);
     rig.destination.putManifest = async (reference, ...how) => {
       const answer = await put(reference, ...how);
@@ -122,8 +116,7 @@ describe('a push whose answer was lost', () => {
 
 describe('a tag whose last look took long', () => {
   it('is looked at again, so that nothing is pushed on an old answer', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1);
     // The destination's answer makes the source's old, which meanwhile has moved.
     let slow = true;
@@ -142,8 +135,7 @@ describe('a tag whose last look took long', () => {
 
 describe('a tag whose every look takes too long', () => {
   it('is given up after five, and comes again', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1);
     rig.source.before.push((call) => {
       if (call.startsWith('source headManifest v1')) rig.nowMs += FRESH_MS + 1;
@@ -166,8 +158,7 @@ describe('a tag whose every look takes too long', () => {
 
 describe('a tag that goes between list and copy', () => {
   it('is lost', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh).tag('v2', newest);
+    const rig = new Rig({ v1: fresh, v2: newest });
     rig.source.before.push((call) => {
       if (call === 'source getManifest v1') rig.source.tags.delete('v1');
     });
@@ -180,9 +171,7 @@ describe('a tag that goes between list and copy', () => {
 
 describe('a tag that is overwritten', () => {
   it('is looked at once more at the destination', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
     assert.equal(record.outcome, 'overwritten');
     assert.equal(record.previousDigest, old.manifest.digest);
@@ -190,18 +179,14 @@ describe('a tag that is overwritten', () => {
   });
 
   it('is left alone when another process was first', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     whileCopying(rig, 0, () => rig.destination.tag('v1', fresh));
     assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'skipped');
     assert.equal(rig.destination.count('destination putManifest'), 0);
   });
 
   it('tells what it overwrote in truth', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     whileCopying(rig, 0, () => rig.destination.tag('v1', newest));
     const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
     assert.equal(record.outcome, 'overwritten');
@@ -209,9 +194,7 @@ describe('a tag that is overwritten', () => {
   });
 
   it('was copied when it was gone at the destination by then', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     whileCopying(rig, 0, () => rig.destination.tags.delete('v1'));
     const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
     assert.equal(record.outcome, 'copied');
@@ -219,9 +202,7 @@ describe('a tag that is overwritten', () => {
   });
 
   it('is skipped when it moved back before it was read', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     rig.source.before.push((call) => {
       if (call === 'source getManifest v1') rig.source.tag('v1', old);
     });
@@ -229,9 +210,7 @@ describe('a tag that is overwritten', () => {
   });
 
   it('is only reported where drift is', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     const options = { verifyTags: 'all', onDrift: 'report' } as const;
     const record = recordOf(await rig.mirror({}, { options }), 'v1');
     assert.equal(record.outcome, 'drifted');
@@ -243,8 +222,7 @@ describe('a tag that is overwritten', () => {
 
 describe('a tag that somebody pushes between list and push', () => {
   it('is never moved where drift is reported, however fresh the list', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     whileCopying(rig, 0, () => rig.destination.tag('v1', newest));
     const record = recordOf(await rig.mirror({}, { options: { onDrift: 'report' } }), 'v1');
     assert.deepEqual([record.outcome, record.reason], ['drifted', 'DriftReported']);
@@ -253,8 +231,7 @@ describe('a tag that somebody pushes between list and push', () => {
   });
 
   it('is seen where the list is older than 5 s, and planned again', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', old);
+    const rig = new Rig({ v1: old });
     whileCopying(rig, FRESH_MS + 1, () => {
       rig.source.tag('v1', fresh);
       rig.destination.tag('v1', fresh);
@@ -265,10 +242,8 @@ describe('a tag that somebody pushes between list and push', () => {
   });
 
   it('is seen where the list was cut', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: fresh }, { other: old });
     rig.destination.map = 0;
-    rig.destination.tag('other', old);
-    rig.source.tag('v1', fresh);
     await rig.mirror();
     // Once to plan, once before the push.
     assert.equal(rig.destination.count('destination headManifest v1'), 2);
@@ -277,9 +252,7 @@ describe('a tag that somebody pushes between list and push', () => {
 
 describe('a tag that looks identical by an old list', () => {
   it('is looked at once more', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     rig.source.before.push((call) => {
       // The source goes back, and another process has pushed what it was in between.
       if (call !== 'source getManifest v1') return;
@@ -295,8 +268,7 @@ describe('a tag that looks identical by an old list', () => {
 
 describe('two events on one tag of a process', () => {
   it('never end with what was read before the other pushed', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', old);
+    const rig = new Rig({ v1: old });
     let second: Promise<unknown> | undefined;
     whileCopying(rig, 0, () => {
       rig.source.tag('v1', fresh);
@@ -318,8 +290,7 @@ describe('two events on one tag of a process', () => {
   });
 
   it('ask again for what was read before the other pushed', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', old);
+    const rig = new Rig({ v1: old });
     whileCopying(rig, 0, () => {
       rig.source.tag('v1', fresh);
       rig.destination.tag('v1', fresh);
@@ -332,10 +303,8 @@ describe('two events on one tag of a process', () => {
 
 describe('an immutable destination', () => {
   it('is looked at before every push once it is known as such', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: fresh }, { v1: old });
     rig.destination.immutable = true;
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
     assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'drifted');
     const before = rig.destination.count('destination headManifest v2');
     rig.source.tag('v2', fresh);
@@ -344,9 +313,7 @@ describe('an immutable destination', () => {
   });
 
   it('makes a tag that moved drifted', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
-    rig.destination.tag('v1', old);
+    const rig = new Rig({ v1: fresh }, { v1: old });
     rig.destination.immutable = true;
     const report = await rig.mirror({}, VERIFY_ALL);
     const record = recordOf(report, 'v1');
@@ -358,8 +325,7 @@ describe('an immutable destination', () => {
   });
 
   it('makes no drift of a tag that another process pushed meanwhile', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', fresh);
+    const rig = new Rig({ v1: fresh });
     rig.destination.immutable = true;
     rig.destination.before.push((call) => {
       if (call !== 'destination putManifest v1') return;
@@ -368,8 +334,7 @@ describe('an immutable destination', () => {
     });
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'drifted');
 
-    const same = new Rig();
-    same.source.tag('v1', fresh);
+    const same = new Rig({ v1: fresh });
     same.destination.before.push((call) => {
       if (call !== 'destination putManifest v1') return;
       same.destination.tag('v1', fresh);
@@ -385,8 +350,7 @@ describe('an immutable destination', () => {
     ['a 403', 'failed', 'FORBIDDEN'],
   ] as const) {
     it(`ends in one ${outcome} tag where ${word} denies the tag that may not be moved`, async () => {
-      const rig = new Rig();
-      rig.source.tag('v1', fresh);
+      const rig = new Rig({ v1: fresh });
       rig.destination.before.push(failing('destination putManifest v1', 'TAG_IMMUTABLE'));
       const there = { ...old.manifest, sizeBytes: undefined };
       rig.destination.headManifest = async (_tag, _signal, isListed = false) => {
@@ -407,19 +371,17 @@ describe('an immutable destination', () => {
 
 describe('a destination without a map', () => {
   it('is not asked for a missing tag by digest', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: imageOf('v1', [blobOf('layer')]) });
     rig.destination.google = false;
     rig.destination.map = 'none';
-    rig.source.tag('v1', imageOf('v1', [blobOf('layer')]));
     await rig.mirror();
     assert.equal(rig.destination.count('destination headManifest'), 0);
   });
 
   it('retags what this process knows to be there', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: fresh });
     rig.destination.google = false;
     rig.destination.map = 'none';
-    rig.source.tag('v1', fresh);
     await rig.mirror();
     rig.source.tag('v2', fresh);
     const record = recordOf(await rig.mirror(), 'v2');
@@ -428,11 +390,9 @@ describe('a destination without a map', () => {
   });
 
   it('retags what verifying another tag brought to light', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: fresh, v2: fresh }, { v1: fresh });
     rig.destination.google = false;
     rig.destination.map = 'none';
-    rig.destination.tag('v1', fresh);
-    rig.source.tag('v1', fresh).tag('v2', fresh);
     const report = await rig.mirror({}, VERIFY_ALL);
     assert.equal(recordOf(report, 'v2').outcome, 'retagged');
     assert.equal(rig.destination.count('destination uploadBlob'), 0);

@@ -5,9 +5,8 @@ import { DestinationManifests } from '../../../functions/mirror/destination-mani
 import { takeDestination } from '../../../functions/mirror/inventory.ts';
 import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { failing, FakeDestination } from './fakes.ts';
-import { never } from './faults.ts';
 import { imageWith } from './images.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 const one = imageWith('one', 1);
 const two = imageWith('two', 1);

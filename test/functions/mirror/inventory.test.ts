@@ -10,8 +10,8 @@ import {
   withTagFacts,
 } from '../../../functions/mirror/inventory.ts';
 import type { DestinationFact } from '../../../functions/mirror/plan.ts';
+import { NEVER as never } from '../../faults.ts';
 import { FakeDestination, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { imageWith } from './images.ts';
 
 const one = imageWith('one', 1);

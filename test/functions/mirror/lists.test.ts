@@ -4,9 +4,8 @@ import { describe, it } from 'node:test';
 import { listSource, unlistedSource } from '../../../functions/mirror/inventory.ts';
 import { candidatesOf, takeLists } from '../../../functions/mirror/lists.ts';
 import { failing, FakeDestination, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { imageWith } from './images.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 const HEX = 'b'.repeat(64);
 const image = imageWith('image', 1);

@@ -19,10 +19,9 @@ import { rejection } from '../../faults.ts';
 
 describe('mirrorRepository', () => {
   it('copies missing tags with everything that they name', async () => {
-    const rig = new Rig();
     const single = imageWith('single', 3);
     const multi = indexOf([imageWith('amd64', 2), imageWith('arm64', 2)]);
-    rig.source.tag('v1', single).tag('v2', multi);
+    const rig = new Rig({ v1: single, v2: multi });
 
     const report = await rig.mirror();
 
@@ -51,10 +50,8 @@ describe('mirrorRepository', () => {
   });
 
   it('retags what the destination has under another name without touching a blob', async () => {
-    const rig = new Rig();
     const image = imageWith('one', 2);
-    rig.source.tag('v1', image).tag('latest', image);
-    rig.destination.tag('v1', image);
+    const rig = new Rig({ v1: image, latest: image }, { v1: image });
 
     const report = await rig.mirror();
 
@@ -65,9 +62,8 @@ describe('mirrorRepository', () => {
   });
 
   it('copies one of two missing tags of one digest and retags the other', async () => {
-    const rig = new Rig();
     const image = imageWith('one', 2);
-    rig.source.tag('v1', image).tag('v2', image);
+    const rig = new Rig({ v1: image, v2: image });
 
     const report = await rig.mirror();
 
@@ -76,10 +72,8 @@ describe('mirrorRepository', () => {
   });
 
   it('overwrites a tag that moved, after a last look at the destination', async () => {
-    const rig = new Rig();
     const [old, fresh] = [imageWith('old', 1), imageWith('fresh', 1)];
-    rig.source.tag('latest', fresh);
-    rig.destination.tag('latest', old);
+    const rig = new Rig({ latest: fresh }, { latest: old });
 
     const report = await rig.mirror({}, { options: { verifyTags: 'all' } });
 
@@ -106,10 +100,11 @@ describe('mirrorRepository', () => {
   });
 
   it('tells in a dry run what it would do and changes nothing', async () => {
-    const rig = new Rig();
     const [one, two, three] = [imageWith('1', 1), imageWith('2', 1), imageWith('3', 1)];
-    rig.source.tag('new', one).tag('same', two).tag('also', two).tag('moved', three);
-    rig.destination.tag('same', two).tag('moved', two);
+    const rig = new Rig(
+      { new: one, same: two, also: two, moved: three },
+      { same: two, moved: two },
+    );
 
     const report = await rig.mirror({}, { options: { dryRun: true, verifyTags: 'all' } });
 
@@ -148,16 +143,14 @@ describe('what an event selects', () => {
   });
 
   it('is exactly the requested tags, each once', async () => {
-    const rig = new Rig();
-    rig.source.tag('dev', imageWith('dev', 0)).tag('v1', imageWith('v1', 0));
+    const rig = new Rig({ dev: imageWith('dev', 0), v1: imageWith('v1', 0) });
     const report = await rig.mirror({ tags: ['dev', 'dev', 'gone'], exclusionList: ['.*'] });
     assert.deepEqual(outcomes(report), { dev: 'copied', gone: 'lost' });
     assert.equal(report.records.length, 2);
   });
 
   it('is nothing where a pattern is malformed: no request is made', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('v1', 0));
+    const rig = new Rig({ v1: imageWith('v1', 0) });
     await rejection(rig.mirror({ exclusionList: ['('] }), 'EVENT_INVALID');
     await rejection(rig.mirror({ selection: { semver: 'x.y.z.w' } }), 'EVENT_INVALID');
     assert.deepEqual(rig.source.calls, []);
@@ -167,8 +160,7 @@ describe('what an event selects', () => {
 describe('names that are no tags', () => {
   it('are left aside, counted and named, in a dry run too', async () => {
     for (const dryRun of [true, false]) {
-      const rig = new Rig();
-      rig.source.tag('v1', imageWith('one', 1));
+      const rig = new Rig({ v1: imageWith('one', 1) });
       rig.source.invalidTags = Array.from({ length: 30 }, (_, n) => `a b ${n}`);
       const report = await rig.mirror({}, { options: { dryRun } });
       assert.equal(report.leftAside, 30);
@@ -183,8 +175,7 @@ describe('names that are no tags', () => {
   });
 
   it('are not told again where the tags are asked for by name', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('one', 1));
+    const rig = new Rig({ v1: imageWith('one', 1) });
     rig.source.invalidTags = ['a b'];
     assert.equal(
       (await rig.mirror({ tags: ['v1'] }, { options: { referrers: true } })).leftAside,
@@ -195,12 +186,14 @@ describe('names that are no tags', () => {
 
 describe('layers at third parties’ URLs', () => {
   it('are left aside of what is copied, in an index too, and named', async () => {
-    const rig = new Rig();
     const type = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
     const foreign = blobOf('foreign', 10, type);
     const windows = imageOf('windows', [foreign], { urls: ['https://example.com/layer'] });
-    rig.source.tag('v1', windows).tag('v2', indexOf([imageOf('two', [foreign], { urls: ['x:'] })]));
-    rig.source.tag('v3', imageWith('linux', 1));
+    const rig = new Rig({
+      v1: windows,
+      v2: indexOf([imageOf('two', [foreign], { urls: ['x:'] })]),
+      v3: imageWith('linux', 1),
+    });
     const report = await rig.mirror();
     assert.deepEqual(report.counts.copied, 3);
     const left = report.records.filter(({ reason }) => reason === 'ForeignLayers');
@@ -298,8 +291,7 @@ describe('tags that are asked for by name', () => {
   const absent = (): Promise<undefined> => Promise.resolve(undefined);
 
   it('come although a cache lists only what it holds; what it cannot fetch is lost', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('image', 1));
+    const rig = new Rig({ v1: imageWith('image', 1) });
     const report = await cameByName(rig, listed('v0'), 'v1', 'v2');
     assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
     assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', undefined]);
@@ -308,16 +300,14 @@ describe('tags that are asked for by name', () => {
   });
 
   it('are lost where the destination has what the source has no more', async () => {
-    const rig = new Rig();
-    rig.destination.tag('v1', imageWith('image', 1));
+    const rig = new Rig({}, { v1: imageWith('image', 1) });
     const report = await cameByName(rig, listed('v0'), 'v1');
     assert.deepEqual(outcomes(report), { v1: 'lost' });
     assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
   });
 
   it('come from a cache that holds nothing of the repository, which is told', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('image', 1));
+    const rig = new Rig({ v1: imageWith('image', 1) });
     const report = await cameByName(rig, absent, 'v1', 'v2');
     assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
     assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', 'NOT_FOUND']);
@@ -325,8 +315,7 @@ describe('tags that are asked for by name', () => {
 
   for (const code of ['FORBIDDEN', 'UNAUTHORIZED', 'REQUEST_REFUSED', 'LIST_TOO_LARGE'] as const) {
     it(`come where the list is ${code}, which is told`, async () => {
-      const rig = new Rig();
-      rig.source.tag('v1', imageWith('image', 1));
+      const rig = new Rig({ v1: imageWith('image', 1) });
       const report = await cameByName(rig, refused(code), 'v1', 'v2');
       assert.deepEqual(outcomes(report), { v1: 'copied', v2: 'lost' });
       assert.deepEqual([report.ending, report.sourceUnlisted], ['finished', code]);
@@ -356,17 +345,15 @@ describe('tags that are asked for by name', () => {
   });
 
   it('fail with a list that time mends', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('image', 1));
+    const rig = new Rig({ v1: imageWith('image', 1) });
     await rejection(cameByName(rig, refused('SERVER_ERROR'), 'v1'), 'SERVER_ERROR');
     assert.deepEqual(rig.source.calls, []);
   });
 
   it('are images of their own although they are named after a digest and not listed', async () => {
-    const rig = new Rig();
     const own = imageWith('image', 1);
     const name = `sha256-${'a'.repeat(64)}`;
-    rig.source.tag(name, own);
+    const rig = new Rig({ [name]: own });
     for (const list of [listed('v0'), absent]) {
       const report = await cameByName(rig, list, name, `sha256-${'b'.repeat(64)}`);
       assert.equal(rig.destination.digestOf(name), own.manifest.digest);
@@ -378,9 +365,7 @@ describe('tags that are asked for by name', () => {
 
 describe('what never happens', () => {
   it('is a removal: tags that the source has no more stay', async () => {
-    const rig = new Rig();
-    rig.destination.tag('old', imageWith('old', 0));
-    rig.source.tag('new', imageWith('new', 0));
+    const rig = new Rig({ new: imageWith('new', 0) }, { old: imageWith('old', 0) });
     await rig.mirror();
     assert.deepEqual([...rig.destination.tags.keys()], ['old', 'new']);
   });
@@ -395,14 +380,11 @@ describe('a failing list', () => {
 
   for (const code of ['FORBIDDEN', 'UNAUTHORIZED', 'REQUEST_REFUSED'] as const) {
     it(`of the destination that is ${code} is replaced by a HEAD of each tag`, async () => {
-      const rig = new Rig();
       const [one, two] = [imageWith('one', 1), imageWith('two', 1)];
-      rig.source
-        .tag('missing', imageWith('new', 1))
-        .tag('moved', one)
-        .tag('same', two)
-        .tag('twin', two);
-      rig.destination.tag('moved', two).tag('same', two);
+      const rig = new Rig(
+        { missing: imageWith('new', 1), moved: one, same: two, twin: two },
+        { moved: two, same: two },
+      );
       rig.destination.before.push(failing('destination listTags', code));
       const report = await rig.mirror({}, { options: { verifyTags: 'all' } });
       assert.deepEqual(outcomes(report), {
@@ -627,8 +609,7 @@ describe('one failing tag', () => {
 
 describe('an observer', () => {
   it('is told phases, records and bytes', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('v1', 2));
+    const rig = new Rig({ v1: imageWith('v1', 2) });
     const told: string[] = [];
     let bytes = 0;
     await rig.mirror(
@@ -695,9 +676,8 @@ describe('events of one process', () => {
   });
 
   it('go on with a transfer whose first event was interrupted', async () => {
-    const rig = new Rig();
     const image = imageWith('image', 1, 500_000);
-    rig.source.tag('v1', image);
+    const rig = new Rig({ v1: image });
     const end = new AbortController();
     const reached = Promise.withResolvers<undefined>();
     const release = Promise.withResolvers<undefined>();
@@ -876,8 +856,7 @@ describe('a delivery that has time for questions only', () => {
   });
 
   it('does not go on where nothing answers', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('app', 1));
+    const rig = new Rig({ v1: imageWith('app', 1) });
     rig.destination.tag('v1', imageWith('app', 1)).map = 'none';
     const end = new AbortController();
     rig.source.before.push((call) => {

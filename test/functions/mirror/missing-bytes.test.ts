@@ -7,8 +7,8 @@ import { DestinationManifests } from '../../../functions/mirror/destination-mani
 import { takeDestination } from '../../../functions/mirror/inventory.ts';
 import { missingBytes } from '../../../functions/mirror/missing-bytes.ts';
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
+import { NEVER as never } from '../../faults.ts';
 import { failing } from './fakes.ts';
-import { never } from './faults.ts';
 import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
 import { Rig } from './rig.ts';
 
@@ -42,17 +42,16 @@ async function missing(rig: Rig, thresholdBytes = Number.MAX_SAFE_INTEGER): Prom
 
 describe('missingBytes', () => {
   it('adds up distinct bytes over tags and platforms', async () => {
-    const rig = new Rig();
     const base = blobOf('base', 1000);
-    rig.source
-      .tag('v1', imageOf('v1', [base, blobOf('a', 100)]))
-      .tag('v2', indexOf([imageOf('amd64', [base, blobOf('b', 10)]), imageOf('arm64', [base])]));
+    const rig = new Rig({
+      v1: imageOf('v1', [base, blobOf('a', 100)]),
+      v2: indexOf([imageOf('amd64', [base, blobOf('b', 10)]), imageOf('arm64', [base])]),
+    });
     assert.equal(await missing(rig), 1000 + 100 + 10 + 3 * 64);
   });
 
   it('counts nothing between repositories that a mount has connected', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('v1', 1, 1000));
+    const rig = new Rig({ v1: imageWith('v1', 1, 1000) });
     assert.notEqual(await missing(rig), 0);
     rig.presence.addMount(rig.source, rig.destination);
     assert.equal(await missing(rig), 0);
@@ -72,9 +71,8 @@ describe('missingBytes', () => {
   });
 
   it('looks large blobs up, the largest first, until the rest is below the threshold', async () => {
-    const rig = new Rig();
     const layers = [8, 16, 4, 1].map((size) => blobOf(`layer of ${size}`, size * MIB));
-    rig.source.tag('v1', imageOf('v1', layers));
+    const rig = new Rig({ v1: imageOf('v1', layers) });
     rig.destination.add(imageOf('older', [layers[1]!]));
     const bytes = await missing(rig, 14 * MIB);
     assert.equal(bytes, 13 * MIB + 64);
@@ -83,17 +81,15 @@ describe('missingBytes', () => {
   });
 
   it('looks up blobs of 4 MiB, and none of less', async () => {
-    const rig = new Rig();
     const layers = [4 * MIB, 4 * MIB - 1].map((size) => blobOf(`layer of ${size}`, size));
-    rig.source.tag('v1', imageOf('v1', layers));
+    const rig = new Rig({ v1: imageOf('v1', layers) });
     rig.destination.add(imageOf('older', layers));
     assert.equal(await missing(rig, 1), 4 * MIB - 1 + 64);
     assert.equal(rig.destination.count('destination hasBlob'), 1);
   });
 
   it('asks nothing where the bytes stay below the threshold', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('v1', 2, 4 * MIB));
+    const rig = new Rig({ v1: imageWith('v1', 2, 4 * MIB) });
     await missing(rig);
     assert.equal(rig.destination.count('destination hasBlob'), 0);
   });
@@ -123,11 +119,11 @@ describe('missingBytes', () => {
   });
 
   it('counts nothing for what cannot be read', async () => {
-    const rig = new Rig();
-    rig.source
-      .tag('v1', imageWith('v1', 1, 1000))
-      .tag('v2', imageWith('v2', 1, 1000))
-      .tag('v3', indexOf([imageWith('lost', 1)]));
+    const rig = new Rig({
+      v1: imageWith('v1', 1, 1000),
+      v2: imageWith('v2', 1, 1000),
+      v3: indexOf([imageWith('lost', 1)]),
+    });
     rig.source.manifests.delete(imageWith('lost', 1).manifest.digest);
     rig.source.before.push(failing('source getManifest v2', 'NETWORK'));
     assert.equal(await missing(rig), 1064);

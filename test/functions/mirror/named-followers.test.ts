@@ -128,8 +128,7 @@ describe('a delivery whose lists take a third of its time', () => {
         ['BlobTooSlow', 100_000_000],
       ] as const) {
         it(`gives ${which} to the job (${reason}, lists of ${listMs / 1000} s)`, async () => {
-          const rig = new Rig();
-          rig.source.tag('v1', imageWith('one', 1, 10_000_000));
+          const rig = new Rig({ v1: imageWith('one', 1, 10_000_000) });
           rig.source.before.push((call) => {
             if (call === 'source listTags') rig.nowMs += listMs;
           });
@@ -169,17 +168,15 @@ function listsOnly(rig: Rig, listed: readonly string[]): void {
 
 describe('a cache that lists only what is named after digests', () => {
   it('loses no signature of a named image', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(`${FALLBACK}.sig`, imageWith('sig', 1));
+    const rig = new Rig({ v1: image, [`${FALLBACK}.sig`]: imageWith('sig', 1) });
     listsOnly(rig, [`${FALLBACK}.sig`]);
     const report = await rig.mirror({ tags: ['v1'] }, FOLLOWS);
     assert.deepEqual(outcomes(report), { v1: 'copied', [`${FALLBACK}.sig`]: 'copied' });
   });
 
   it('loses no referrers of a named image', async () => {
-    const rig = new Rig();
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image).tag(FALLBACK, indexOf([sbom]));
+    const rig = new Rig({ v1: image, [FALLBACK]: indexOf([sbom]) });
     rig.source.add(sbom);
     listsOnly(rig, [FALLBACK]);
     await rig.mirror({ tags: ['v1'] }, FOLLOWS);
@@ -212,11 +209,9 @@ describe('a cache that lists only what is named after digests', () => {
 describe('an own tag without a subject at the source, moved, in a batch', () => {
   for (const others of [0, 12]) {
     it(`is overwritten beside ${others} others`, async () => {
-      const rig = new Rig();
       const ghost = referrersTag(`sha256:${'a'.repeat(64)}`);
+      const rig = new Rig({ [ghost]: imageWith('new', 1) }, { [ghost]: imageWith('old', 1) });
       rig.source.tellsDigests = true;
-      rig.source.tag(ghost, imageWith('new', 1));
-      rig.destination.tag(ghost, imageWith('old', 1));
       const tags = [ghost];
       for (let at = 0; at < others; at += 1) {
         rig.source.tag(`v${at}.0.0`, image);
@@ -232,8 +227,7 @@ describe('an own tag without a subject at the source, moved, in a batch', () => 
 
 describe('the command with --timeout', () => {
   it('tells of a blob that its end has cut that the time is over', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('one', 1, 10_000_000));
+    const rig = new Rig({ v1: imageWith('one', 1, 10_000_000) });
     rig.slowLink(10_000);
     const { signal } = rig.delivery(540_000);
     const deadline = { ...NO_DEADLINE, endsAtMs: rig.nowMs + 540_000 };

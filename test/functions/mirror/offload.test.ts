@@ -130,10 +130,11 @@ describe('offload', () => {
   });
 
   it('does not hand off what the destination turns out to have', async () => {
-    const rig = new Rig();
     const base = blobOf('base', 5 * MIB);
-    rig.destination.tag('v1', imageOf('v1', [base]));
-    rig.source.tag('v1', imageOf('v1', [base])).tag('v2', imageOf('v2', [base, blobOf('small')]));
+    const rig = new Rig(
+      { v1: imageOf('v1', [base]), v2: imageOf('v2', [base, blobOf('small')]) },
+      { v1: imageOf('v1', [base]) },
+    );
     const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, []);

@@ -7,8 +7,8 @@ import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { partTags } from '../../../functions/mirror/signature-tags.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import type { TagListing } from '../../../functions/mirror/ports.ts';
+import { NEVER as never } from '../../faults.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { imageWith, platformIndex } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
@@ -146,10 +146,11 @@ describe('tags named after a digest', () => {
   });
 
   it('ask for another delivery where the whole list of the destination failed', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', imageWith('v1', 1)).tag(ELSEWHERE, image);
+    const rig = new Rig(
+      { v1: imageWith('v1', 1), [ELSEWHERE]: image },
+      { v1: imageWith('v1', 1), old: imageWith('old', 1) },
+    );
     rig.source.mayHaveReferrersApi = false;
-    rig.destination.tag('v1', imageWith('v1', 1)).tag('old', imageWith('old', 1));
     rig.destination.map = 1;
     rig.destination.tagDigests = true;
     rig.destination.before.push(failing('destination listTagDigests', 'NETWORK', 1));

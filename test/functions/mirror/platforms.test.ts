@@ -267,10 +267,9 @@ function sparseRigWith({ source }: Rig): Rig {
 describe('a host that takes whole indexes only', () => {
   for (const sparseIndexes of ['refused', 'refused-unnamed', 'refused-otherwise'] as const) {
     it(`gets them from its first refusal on, which is told once (${sparseIndexes})`, async () => {
-      const rig = new Rig();
-      rig.destination.sparseIndexes = sparseIndexes;
       const first = platformIndex(childrenFor(TEN, true));
-      rig.source.tag('v1', first);
+      const rig = new Rig({ v1: first });
+      rig.destination.sparseIndexes = sparseIndexes;
       const hosts: string[] = [];
       const observer = { onWholeIndexes: (host: string) => hosts.push(host) };
       assert.deepEqual(came(await rig.mirror({}, { ...TWO, observer })), [
@@ -339,8 +338,7 @@ describe('a host that takes whole indexes only', () => {
   });
 
   it('refuses an index with all its children too: it is refused as before', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const rig = new Rig({ v1: platformIndex(childrenFor(TEN)) });
     rig.destination.before.push(failing('destination putManifest v1', 'MANIFEST_REFUSED'));
     const record = recordOf(await rig.mirror({}, TWO), 'v1');
     assert.equal(record.fault?.code, 'MANIFEST_REFUSED');
@@ -348,9 +346,8 @@ describe('a host that takes whole indexes only', () => {
   });
 
   it('gets the children of an index below, too', async () => {
-    const rig = new Rig();
     const inner = platformIndex(childrenFor(TEN));
-    rig.source.tag('v1', platformIndex([{ image: inner }]));
+    const rig = new Rig({ v1: platformIndex([{ image: inner }]) });
     assert.deepEqual(came(await rig.mirror({}, TWO)), ['copied', 'Missing', undefined]);
     assert.equal(arrived(rig, inner), 10);
   });
@@ -399,15 +396,14 @@ describe('a change of PLATFORMS', () => {
     'refused-otherwise',
   ] as const) {
     it(`brings what is missing where the host is learnt to want whole indexes under way (${sparse})`, async () => {
-      const rig = new Rig();
-      rig.destination.sparseIndexes = sparse;
       const [fast, slow] = ['fast', 'slow'].map((name) =>
         platformIndex([
           { image: imageWith(`${name} amd64`, 1), platform: 'linux/amd64' },
           { image: imageWith(`${name} arm64`, 1), platform: 'linux/arm64' },
         ]),
       );
-      rig.source.tag('v2', fast!).tag('v1', slow!);
+      const rig = new Rig({ v2: fast!, v1: slow! });
+      rig.destination.sparseIndexes = sparse;
       const held = `destination uploadBlob ${slow!.children[0]!.blobs[1]!.descriptor.digest}`;
       rig.destination.before.push(async (call) => {
         if (call !== held) return;

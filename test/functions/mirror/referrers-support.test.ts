@@ -3,8 +3,7 @@ import { describe, it } from 'node:test';
 
 import { ReferrersSupport } from '../../../functions/mirror/referrers-support.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 const digests = ['sha256:a', 'sha256:b', 'sha256:c'];
 

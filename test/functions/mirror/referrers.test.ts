@@ -43,8 +43,7 @@ describe('signature tags', () => {
   const [sig, att] = [`${base}.sig`, `${base}.att`];
 
   it('follow the subject that is copied, whatever is excluded', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1)).tag(att, imageWith('att', 1));
+    const rig = new Rig({ v1: image, [sig]: imageWith('sig', 1), [att]: imageWith('att', 1) });
     rig.source.mayHaveReferrersApi = false;
     const report = await rig.mirror({ exclusionList: [String.raw`^.*\.sig$`] }, ON);
     assert.deepEqual(outcomes(report), { v1: 'copied', [sig]: 'copied', [att]: 'copied' });
@@ -56,13 +55,11 @@ describe('signature tags', () => {
   });
 
   it('stay behind when referrers are off, and when their subject does', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    const rig = new Rig({ v1: image, [sig]: imageWith('sig', 1) });
     const off = await rig.mirror();
     assert.deepEqual(outcomes(off), { v1: 'copied', [sig]: 'skipped' });
     assert.equal(recordOf(off, sig).reason, 'ReferrersOff');
-    const excluded = new Rig();
-    excluded.source.tag('v1', image).tag(sig, imageWith('sig', 1));
+    const excluded = new Rig({ v1: image, [sig]: imageWith('sig', 1) });
     const report = await excluded.mirror({ exclusionList: ['^v1$'] }, ON);
     assert.deepEqual(outcomes(report), { [sig]: 'skipped' });
     assert.equal(recordOf(report, sig).reason, 'SubjectNotMirrored');
@@ -70,17 +67,14 @@ describe('signature tags', () => {
   });
 
   it('follow a child of the index that is copied', async () => {
-    const rig = new Rig();
     const child = imageWith('child', 1);
     const childSig = `${referrersTag(child.manifest.digest)}.sig`;
-    rig.source.tag('v1', indexOf([child])).tag(childSig, imageWith('sig', 1));
+    const rig = new Rig({ v1: indexOf([child]), [childSig]: imageWith('sig', 1) });
     assert.deepEqual(outcomes(await rig.mirror({}, ON)), { v1: 'copied', [childSig]: 'copied' });
   });
 
   it('are not looked at for unchanged tags', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
-    rig.destination.tag('v1', image);
+    const rig = new Rig({ v1: image, [sig]: imageWith('sig', 1) }, { v1: image });
     const report = await rig.mirror({}, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'skipped' });
     assert.equal(recordOf(report, sig).reason, 'SubjectUnchanged');
@@ -88,41 +82,42 @@ describe('signature tags', () => {
   });
 
   it('grow, and are compared again on request', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1)).tag(att, imageWith('att', 1));
-    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1)).tag(att, imageWith('att', 1));
+    const rig = new Rig(
+      { v1: image, [sig]: imageWith('grown', 1), [att]: imageWith('att', 1) },
+      { v1: image, [sig]: imageWith('sig', 1), [att]: imageWith('att', 1) },
+    );
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'skipped' });
     assert.equal(rig.destination.digestOf(sig), imageWith('grown', 1).manifest.digest);
   });
 
   it('are found for a child that stays as it is', async () => {
-    const rig = new Rig();
     const child = imageWith('child', 1);
     const childSig = `${referrersTag(child.manifest.digest)}.sig`;
     const index = indexOf([child]);
-    rig.source.tag('v1', index).tag(childSig, imageWith('sig', 1));
+    const rig = new Rig({ v1: index, [childSig]: imageWith('sig', 1) }, { v1: index });
     rig.source.referrersApi = true;
-    rig.destination.tag('v1', index);
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [childSig]: 'copied' });
     assert.equal(rig.source.count('source listReferrers'), 2);
   });
 
   it('are asked for where neither side tells digests', async () => {
-    const rig = new Rig();
+    const rig = new Rig(
+      { v1: image, [sig]: imageWith('grown', 1), [att]: imageWith('att', 1) },
+      { v1: image, [sig]: imageWith('sig', 1) },
+    );
     rig.destination.map = 'none';
     rig.destination.google = false;
-    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1)).tag(att, imageWith('att', 1));
-    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1));
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'copied' });
   });
 
   it('that are gone by then are lost', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
-    rig.destination.tag('v1', image).tag(sig, imageWith('old', 1));
+    const rig = new Rig(
+      { v1: image, [sig]: imageWith('sig', 1) },
+      { v1: image, [sig]: imageWith('old', 1) },
+    );
     rig.source.before.push((call) => {
       if (call === `source headManifest ${sig}`) rig.source.tags.delete(sig);
     });
@@ -130,21 +125,20 @@ describe('signature tags', () => {
   });
 
   it('that cannot be moved are drifted', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('grown', 1));
-    rig.destination.tag('v1', image).tag(sig, imageWith('sig', 1));
+    const rig = new Rig(
+      { v1: image, [sig]: imageWith('grown', 1) },
+      { v1: image, [sig]: imageWith('sig', 1) },
+    );
     rig.destination.immutable = true;
     assert.equal(recordOf(await rig.mirror({ reason: 'requested' }, ON), sig).outcome, 'drifted');
   });
 
   it('follow the tags that are asked for by name, their children too, and no others', async () => {
     for (const map of ['complete', 'none'] as const) {
-      const rig = new Rig();
-      rig.destination.map = map;
       const child = imageWith('child', 1);
       const index = indexOf([child]);
-      rig.source.tag('v1', index);
-      rig.destination.tag('v1', index);
+      const rig = new Rig({ v1: index }, { v1: index });
+      rig.destination.map = map;
       const own = [child, index].map(({ manifest }) => `${referrersTag(manifest.digest)}.sig`);
       for (const tag of own) rig.source.tag(tag, imageWith(tag, 1));
       for (let n = 0; n < 20; n += 1) {
@@ -166,9 +160,7 @@ describe('signature tags', () => {
   });
 
   it('are copied on request by name', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag(sig, imageWith('sig', 1));
-    rig.destination.tag('v1', image);
+    const rig = new Rig({ v1: image, [sig]: imageWith('sig', 1) }, { v1: image });
     assert.deepEqual(outcomes(await rig.mirror({ tags: [sig] }, ON)), { [sig]: 'copied' });
     for (const verify of ['none', 'all'] as const) {
       rig.source.tag(sig, imageWith(`grown ${verify}`, 1)).tag('v1', imageWith(verify, 1));
@@ -213,10 +205,9 @@ describe('which unchanged subjects are followed', () => {
 
 describe('referrers', () => {
   it('are copied after their subject, by digest', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     rig.destination.acknowledgesSubjects = true;
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     const report = await rig.mirror({}, ON);
     assert.equal(has(rig, sbom), true);
@@ -226,31 +217,29 @@ describe('referrers', () => {
   });
 
   it('are united from the API and the fallback tag', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
     const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-    rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([scan, sbom]));
+    const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([scan, sbom]) });
+    rig.destination.acknowledgesSubjects = true;
     refer(rig.source, image, sbom);
     await rig.mirror({}, ON);
     assert.equal(has(rig, sbom, scan), true);
   });
 
   it('are found by the fallback tag where the source has no API', async () => {
-    const rig = new Rig();
     const scan = referrer('scan');
-    rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([scan]));
+    const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([scan]) });
     await rig.mirror({}, ON);
     assert.equal(has(rig, scan), true);
   });
 
   it('of children follow, by API and by fallback tag', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
     const other = imageWith('other', 1);
     const [sbom, scan] = [referrer('sbom'), referrer('scan', other)];
-    rig.source
-      .tag('v1', indexOf([image, other]))
-      .tag(referrersTag(other.manifest.digest), indexOf([scan]));
+    const rig = new Rig({
+      v1: indexOf([image, other]),
+      [referrersTag(other.manifest.digest)]: indexOf([scan]),
+    });
+    rig.destination.acknowledgesSubjects = true;
     refer(rig.source, image, sbom);
     const report = await rig.mirror({}, ON);
     assert.equal(has(rig, sbom, scan), true);
@@ -265,11 +254,9 @@ describe('referrers', () => {
   });
 
   it('of children are found although the index is unchanged', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
     const index = indexOf([image]);
-    rig.source.tag('v1', index);
-    rig.destination.tag('v1', index);
+    const rig = new Rig({ v1: index }, { v1: index });
+    rig.destination.acknowledgesSubjects = true;
     const sbom = referrer('sbom');
     refer(rig.source, image, sbom);
     rig.destination.before.push(failing('destination getManifest', 'NETWORK', 1));
@@ -328,10 +315,9 @@ describe('referrers', () => {
 
   it('of the children of an index within an index follow, by API, by fallback tag and by signature', async () => {
     for (const unchanged of [false, true]) {
-      const rig = new Rig();
       const [one, two, three] = [imageWith('one', 1), imageWith('two', 1), imageWith('three', 1)];
       const index = indexOf([indexOf([one, two, three])]);
-      rig.source.tag('v1', index);
+      const rig = new Rig({ v1: index });
       if (unchanged) rig.destination.tag('v1', index);
       const [sbom, scan] = [referrer('sbom', one), referrer('scan', two)];
       refer(rig.source, one, sbom);
@@ -345,9 +331,8 @@ describe('referrers', () => {
   });
 
   it('of referrers follow to the last, and end where a registry tells them in a circle', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     rig.destination.acknowledgesSubjects = true;
-    rig.source.tag('v1', image);
     const sbom = referrer('sbom');
     const signature = referrer('signature', sbom);
     const stamp = referrer('stamp', signature);
@@ -363,10 +348,9 @@ describe('referrers', () => {
 
   it('that are missing hide no others: what arrived is listed, and the missing one told', async () => {
     for (const acknowledgesSubjects of [true, false]) {
-      const rig = new Rig();
-      rig.destination.acknowledgesSubjects = acknowledgesSubjects;
       const [sbom, gone, scan] = [referrer('sbom'), referrer('gone'), referrer('scan')];
-      rig.source.tag('v1', image).tag(referrersTag(digest), indexOf([sbom, gone, scan]));
+      const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([sbom, gone, scan]) });
+      rig.destination.acknowledgesSubjects = acknowledgesSubjects;
       rig.source.manifests.delete(gone.manifest.digest);
       const report = await rig.mirror({}, ON);
       assert.equal(has(rig, sbom, scan), true);
@@ -380,10 +364,9 @@ describe('referrers', () => {
   });
 
   it('leave no work behind where their list fails at once', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const sbom = referrer('sbom');
     const signature = referrer('signature', sbom);
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     refer(rig.source, sbom, signature);
     rig.destination.acknowledgesSubjects = false;
@@ -411,8 +394,7 @@ describe('referrers', () => {
   });
 
   it('are told where the source refuses the question, and nothing fails', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image);
+    const rig = new Rig({ v1: image });
     rig.source.refusesReferrers = true;
     const report = await rig.mirror({}, ON);
     const list = recordOf(report, referrersTag(digest));
@@ -421,9 +403,8 @@ describe('referrers', () => {
   });
 
   it('are left for another delivery where the source lets the question wait', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     rig.source.before.push(failing('source listReferrers', 'TIMEOUT', 1));
     const report = await rig.mirror({}, ON);
@@ -436,18 +417,16 @@ describe('referrers', () => {
   });
 
   it('are asked for once for several tags of one digest', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image).tag('v2', image);
+    const rig = new Rig({ v1: image, v2: image });
     rig.source.referrersApi = true;
     await rig.mirror({}, ON);
     assert.equal(rig.source.count('source listReferrers'), 1);
   });
 
   it('that are there cost nothing but the question', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     rig.destination.acknowledgesSubjects = true;
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     await rig.mirror({}, ON);
     const [read, written] = [rig.source.calls.length, rig.destination.calls.length];
@@ -460,14 +439,13 @@ describe('referrers', () => {
   });
 
   it('guard graph-size: share one budget of 1,000 manifests with the image', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
     const layer = blobOf('layer');
     const children = Array.from({ length: 990 }, (_none, index) =>
       imageOf(`child ${index}`, [layer]),
     );
     const index = indexOf(children);
-    rig.source.tag('v1', index);
+    const rig = new Rig({ v1: index });
+    rig.destination.acknowledgesSubjects = true;
     const many = Array.from({ length: 11 }, (_none, number) => referrer(`r${number}`, index));
     refer(rig.source, index, ...many);
     const report = await rig.mirror({}, ON);
@@ -477,10 +455,9 @@ describe('referrers', () => {
   });
 
   it('that fail are named as unfinished, and are copied by that name though the tag is unchanged', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     rig.destination.acknowledgesSubjects = true;
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     rig.source.before.push(failing(`source getManifest ${sbom.manifest.digest}`, 'NETWORK', 1));
     const first: MirrorReport = await rig.mirror({}, ON);
@@ -492,11 +469,9 @@ describe('referrers', () => {
   });
 
   it('are copied on request by the name of their list', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image }, { v1: image });
     rig.destination.acknowledgesSubjects = true;
-    rig.destination.tag('v1', image);
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     const list = referrersTag(digest);
     assert.deepEqual(outcomes(await rig.mirror({ tags: [list] }, ON)), { [list]: 'copied' });
@@ -506,9 +481,8 @@ describe('referrers', () => {
 
 describe('the fallback index at a destination that keeps no list', () => {
   it('is made', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom, scan);
     await rig.mirror({}, ON);
     assert.deepEqual(
@@ -530,9 +504,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is left alone when it has everything', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     await rig.mirror({}, ON);
     const puts = rig.destination.count('destination putManifest');
@@ -560,8 +533,7 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is given up for now when others keep overwriting it', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image);
+    const rig = new Rig({ v1: image });
     refer(rig.source, image, referrer('sbom'));
     const tag = referrersTag(digest);
     rig.destination.before.push((call) => {
@@ -574,9 +546,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is completed where a process ended between referrer and list', async () => {
-    const before = new Rig();
+    const before = new Rig({ v1: image });
     const sbom = referrer('sbom');
-    before.source.tag('v1', image);
     refer(before.source, image, sbom);
     before.destination.tag('v1', image).add(sbom);
     await before.mirror({ reason: 'requested' }, ON);
@@ -584,10 +555,9 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is not needed where the destination keeps the list, as one push tells', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const sbom = referrer('sbom');
     rig.destination.acknowledgesSubjects = true;
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     rig.destination.tag('v1', image).add(sbom);
     await rig.mirror({ reason: 'requested' }, ON);
@@ -596,11 +566,10 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is merged where the destination acknowledges what it does not list', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     rig.destination.acknowledgesSubjects = true;
     rig.destination.listsReferrers = false;
     const sbom = referrer('sbom');
-    rig.source.tag('v1', image);
     refer(rig.source, image, sbom);
     await rig.mirror({}, ON);
     assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
@@ -638,9 +607,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   }
 
   it('is left out at a host that answers its tag with server errors, the second time', async () => {
-    const rig = new Rig();
     const other = imageWith('another', 1);
-    rig.source.tag('v1', image).tag('v2', other);
+    const rig = new Rig({ v1: image, v2: other });
     refer(rig.source, image, referrer('sbom'));
     refer(rig.source, other, referrer('scan', other));
     rig.destination.before.push(failing('destination getManifest sha256-', 'SERVER_ERROR'));
@@ -652,9 +620,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is asked for again where a host that has such lists fails once', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const other = imageWith('another', 1);
-    rig.source.tag('v1', image);
     refer(rig.source, image, referrer('sbom'));
     await rig.mirror({}, ON);
     rig.source.tag('v2', other);
@@ -669,9 +636,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('keeps what two events of a process add at the same time', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: image });
     const [first, second] = [referrer('sbom'), referrer('scan')];
-    rig.source.tag('v1', image);
     refer(rig.source, image, first);
     const reached = Promise.withResolvers<undefined>();
     const held = Promise.withResolvers<undefined>();
@@ -697,8 +663,7 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is left out at a host that answers the image itself under its tag', async () => {
-    const rig = new Rig();
-    rig.source.tag('v1', image);
+    const rig = new Rig({ v1: image });
     refer(rig.source, image, referrer('sbom'));
     rig.destination.tag(referrersTag(digest), image);
     const report = await rig.mirror({}, ON);
@@ -707,10 +672,9 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is not copied where the fallback tag names no index: that follows as a signature does', async () => {
-    const rig = new Rig();
     const tag = referrersTag(digest);
     const bundle = imageWith('bundle', 1);
-    rig.source.tag('v1', image).tag(tag, bundle);
+    const rig = new Rig({ v1: image, [tag]: bundle });
     await rig.mirror({}, ON);
     assert.equal(rig.destination.digestOf(tag), bundle.manifest.digest);
   });

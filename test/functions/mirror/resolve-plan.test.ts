@@ -12,8 +12,8 @@ import {
   takeDestination,
   unlistedSource,
 } from '../../../functions/mirror/inventory.ts';
+import { NEVER as never } from '../../faults.ts';
 import { failing, FakeDestination, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { imageWith } from './images.ts';
 
 const one = imageWith('one', 1);

@@ -14,6 +14,7 @@ import type { DestinationRepository, SourceRepository } from '../../../functions
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { FakeDestination, FakeSource } from './fakes.ts';
+import type { Image } from './images.ts';
 
 /** One process: what lives longer than an event, and a clock that only a test moves. */
 export class Rig {
@@ -32,6 +33,15 @@ export class Rig {
   source = new FakeSource();
   destination = new FakeDestination();
   readonly #checks: (() => void)[] = [];
+
+  /** @param source what it has under its tags; @param destination what is there already */
+  constructor(
+    source: Readonly<Record<string, Image>> = {},
+    destination: Readonly<Record<string, Image>> = {},
+  ) {
+    for (const [tag, image] of Object.entries(source)) this.source.tag(tag, image);
+    for (const [tag, image] of Object.entries(destination)) this.destination.tag(tag, image);
+  }
 
   /** Works between other registries than its own. */
   use(source: FakeSource, destination: FakeDestination): void {

@@ -3,9 +3,8 @@ import { describe, it } from 'node:test';
 
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { never } from './faults.ts';
 import { descriptorOf, imageWith, manifestOf, OCI_MANIFEST } from './images.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 const image = imageWith('image', 1);
 const child = descriptorOf(image.manifest);

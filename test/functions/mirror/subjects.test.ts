@@ -88,12 +88,9 @@ describe('unchanged subjects', () => {
   });
 
   it('under tags that drifted are followed as they are here', async () => {
-    const rig = new Rig();
     const [old, fresh] = images;
-    rig.source.tag('v1', fresh!);
-    rig.destination.tag('v1', old!);
     const sig = `${referrersTag(old!.manifest.digest)}.sig`;
-    rig.source.tag(sig, imageWith('sig', 1));
+    const rig = new Rig({ v1: fresh!, [sig]: imageWith('sig', 1) }, { v1: old! });
     const options = { ...ON, onDrift: 'report' } as const;
     const report = await rig.mirror({ reason: 'requested' }, { options });
     assert.deepEqual(outcomes(report), { v1: 'drifted', [sig]: 'copied' });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { FRESH_MS, TagTurns } from '../../../functions/mirror/tag-turns.ts';
+import { NEVER as never } from '../../faults.ts';
 import { FakeDestination } from './fakes.ts';
-import { never } from './faults.ts';
 
 describe('TagTurns', () => {
   const destination = new FakeDestination('p/r/app', 'pkg.dev');

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { UploadScheduler, type StreamWish } from '../../../functions/mirror/upload-scheduler.ts';
-import { never } from './faults.ts';
-import { rejection } from '../../faults.ts';
+import { NEVER as never, rejection } from '../../faults.ts';
 
 const SMALL_BLOB_BYTES = 1024 * 1024;
 

@@ -88,11 +88,9 @@ describe('carrying out', () => {
   });
 
   it('begins no tag that needs blobs in the last ninth, but retags', async () => {
-    const rig = new Rig();
     const image = imageWith('there', 1);
+    const rig = new Rig({ v1: image, v2: image, v3: imageWith('missing', 1) }, { v1: image });
     rig.source.tellsDigests = true;
-    rig.source.tag('v1', image).tag('v2', image).tag('v3', imageWith('missing', 1));
-    rig.destination.tag('v1', image);
     const deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
     const report = await rig.mirror({}, { deadline });
     assert.deepEqual(outcomes(report), { v1: 'skipped', v2: 'retagged', v3: 'failed' });

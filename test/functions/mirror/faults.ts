@@ -1,1 +1,0 @@
-export { NEVER as never } from '../../faults.ts';
