@@ -7,7 +7,7 @@ import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.t
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { until } from '../../until.ts';
-import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
+import { failing, FakeDestination, FakeHost, FakeSource, holding } from './fakes.ts';
 import { fakeTiming, settle } from '../registry/setting.ts';
 import { blobOf, imageOf, type Blob } from './images.ts';
 import { recordOf, Rig } from './rig.ts';
@@ -57,27 +57,6 @@ class CopierRig {
       ...more,
     };
   }
-}
-
-/** Holds every call that begins with `prefix` until released. */
-function holding(prefix: string): {
-  readonly before: (call: string) => Promise<void>;
-  readonly release: () => void;
-  readonly reached: Promise<void>;
-} {
-  const gate = Promise.withResolvers<undefined>();
-  const reached = Promise.withResolvers<undefined>();
-  return {
-    before: async (call) => {
-      if (!call.startsWith(prefix)) return;
-      reached.resolve(undefined);
-      await gate.promise;
-    },
-    release: () => {
-      gate.resolve(undefined);
-    },
-    reached: reached.promise.then(() => undefined),
-  };
 }
 
 describe('BlobCopier', () => {
@@ -637,7 +616,7 @@ it('an upload that was given up does not end the one of the same key after it', 
   const rig = new CopierRig();
   const holds = [holding('source openBlob'), holding('source openBlob')];
   let opens = 0;
-  rig.source.before.push(async (call) => holds[opens++]?.before(call));
+  rig.source.before.push(async (call) => holds[opens++]?.before(call, never));
   const missedAtVersion = rig.presence.version();
   const leaving = new AbortController();
   const left = rig.blobs.copy(rig.wish({ missedAtVersion }), leaving.signal);

@@ -17,7 +17,7 @@ import type {
   TagListing,
 } from '../../../functions/mirror/ports.ts';
 import { TagList } from '../../../functions/registry/tag-list.ts';
-import type { Image } from './images.ts';
+import { descriptorOf, type Image } from './images.ts';
 
 /** What one call asked for, such as `source getManifest v1`. */
 export type Call = string;
@@ -32,6 +32,28 @@ export function failing(prefix: string, code: ErrorCode, times = Number.POSITIVE
     if (!call.startsWith(prefix) || left <= 0) return;
     left -= 1;
     throw new MirrorError(code, `injected into ${call}`, { side: call.split(' ', 1)[0] as Side });
+  };
+}
+
+/** Holds the first `times` calls that begin with `prefix` until they are released. */
+export function holding(
+  prefix: string,
+  times = Number.POSITIVE_INFINITY,
+): { readonly before: Before; readonly release: () => void; readonly reached: Promise<unknown> } {
+  const gate = Promise.withResolvers<undefined>();
+  const reached = Promise.withResolvers<undefined>();
+  let left = times;
+  return {
+    before: async (call) => {
+      if (!call.startsWith(prefix) || left <= 0) return;
+      left -= 1;
+      reached.resolve(undefined);
+      await gate.promise;
+    },
+    release: () => {
+      gate.resolve(undefined);
+    },
+    reached: reached.promise,
   };
 }
 
@@ -132,6 +154,15 @@ export class FakeSource extends FakeRepository implements SourceRepository {
     super('source');
     this.name = name;
     [this.host = ''] = name.split('/', 1);
+  }
+
+  /** Has the API, which tells of a subject that these refer to it. */
+  refer(subject: Image, ...referrers: readonly Image[]): this {
+    this.referrersApi = true;
+    for (const one of referrers) this.add(one);
+    const list = referrers.map(({ manifest }) => descriptorOf(manifest));
+    this.referrers.set(subject.manifest.digest, list);
+    return this;
   }
 
   async listTags(signal: AbortSignal, part: ListPart = {}): Promise<TagListing | undefined> {

@@ -71,6 +71,14 @@ export function imageOf(
   return { manifest, blobs: [config, ...layers], children: [] };
 }
 
+/** What refers to an image, with a layer of its own. */
+export function referrerOf(subject: Image, name: string): Image {
+  return imageOf(name, [blobOf(`${name} payload`)], {
+    subject: subject.manifest,
+    artifactType: `application/x.${name}`,
+  });
+}
+
 /** An image with so many layers of its own. */
 export function imageWith(seed: string, layerCount: number, layerBytes = 100): Image {
   const layers = Array.from({ length: layerCount }, (_none, index) =>

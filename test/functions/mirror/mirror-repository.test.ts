@@ -14,7 +14,7 @@ import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { blobOf, imageOf, imageWith, indexOf, platformIndex, type Image } from './images.ts';
-import { outcomes, recordOf, Rig } from './rig.ts';
+import { offloading, outcomes, recordOf, Rig } from './rig.ts';
 import { rejection } from '../../faults.ts';
 
 describe('mirrorRepository', () => {
@@ -713,11 +713,6 @@ describe('events of several processes', () => {
 });
 
 describe('tags that were found to have moved', () => {
-  const declined = {
-    handOff: () => Promise.resolve('declined' as const),
-    fanOut: () => Promise.resolve('declined' as const),
-  };
-
   /** Neither tag is verified: the source's list tells that they moved. */
   function moving(layerBytes?: number): Rig {
     const rig = new Rig();
@@ -741,38 +736,19 @@ describe('tags that were found to have moved', () => {
 
   it('are moved by the batches of a fan-out', async () => {
     const rig = moving();
-    let batch: readonly string[] = [];
-    const offload = {
-      ...declined,
-      jobThresholdBytes: -1,
-      batchTags: 1,
-      fanOut: (tags: readonly string[]) => {
-        batch = tags;
-        return Promise.resolve('taken' as const);
-      },
-    };
-    await rig.mirror({}, { offload });
-    assert.equal(batch.length, 2);
-    const report = await rig.mirror({ tags: batch });
+    const fannedOut = await rig.mirror({}, offloading({ jobThresholdBytes: -1, batchTags: 1 }));
+    assert.equal(fannedOut.delegated.length, 2);
+    const report = await rig.mirror({ tags: fannedOut.delegated });
     assert.deepEqual(Object.values(outcomes(report)), ['overwritten', 'overwritten']);
   });
 
   it('are moved by the job that a blob was handed off to', async () => {
     const rig = moving(4_000_000);
     rig.slowLink(1000);
-    const given: string[] = [];
-    const offload = {
-      ...declined,
-      jobThresholdBytes: 1e12,
-      batchTags: 100,
-      handOff: (_reason: string, tags: readonly string[] | undefined) => {
-        given.push(...(tags ?? []));
-        return Promise.resolve('taken' as const);
-      },
-    };
-    await rig.mirror({}, { ...rig.delivery(540_000), offload });
-    assert.ok(given.length > 0);
-    const job = await rig.mirror({ tags: given });
+    const limits = { jobThresholdBytes: 1e12, batchTags: 100 };
+    const cut = await rig.mirror({}, { ...rig.delivery(540_000), ...offloading(limits) });
+    assert.ok(cut.handedOff.length > 0);
+    const job = await rig.mirror({ tags: cut.handedOff });
     assert.deepEqual(new Set(Object.values(outcomes(job))), new Set(['overwritten']));
   });
 

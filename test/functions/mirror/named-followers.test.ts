@@ -4,24 +4,18 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import { parseBackupTag } from '../../../functions/mirror/backup-tag.ts';
-import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { failing } from './fakes.ts';
-import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
-import { outcomes, recordOf, Rig } from './rig.ts';
+import { imageWith, indexOf, referrerOf } from './images.ts';
+import { fallbackOf, has, offloading, outcomes, recordOf, Rig } from './rig.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const image = imageWith('image', 1);
 const { digest } = image.manifest;
 const FALLBACK = referrersTag(digest);
+const [sbom, scan] = [referrerOf(image, 'sbom'), referrerOf(image, 'scan')];
+const BOTH = [sbom, scan].map(({ manifest }) => manifest.digest).sort();
 const FOLLOWS = { options: { ...MIRROR_OPTIONS, referrers: true } };
-
-function referrer(name: string): Image {
-  return imageOf(name, [blobOf(name)], {
-    subject: image.manifest,
-    artifactType: `application/x.${name}`,
-  });
-}
 
 /** What a source lists, beside what it can give by name. */
 const LISTS: readonly (readonly [name: string, tags: readonly string[]])[] = [
@@ -37,50 +31,33 @@ describe('a list of referrers that is asked for by name', () => {
     const follows = { options: { ...FOLLOWS.options, backupTag } };
 
     it(`is what the API tells, where the source lists ${name}`, async () => {
-      const rig = new Rig();
-      const sbom = referrer('sbom');
-      rig.source.add(image).add(sbom);
+      const rig = new Rig({}, { v1: image });
+      rig.source.add(image).refer(image, sbom);
       for (const tag of listed) rig.source.tag(tag, image);
-      rig.source.referrersApi = true;
-      rig.source.referrers.set(digest, [descriptorOf(sbom.manifest)]);
-      rig.destination.tag('v1', image);
       await rig.mirror({ tags: [FALLBACK] }, follows);
-      assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+      assert.ok(has(rig, sbom));
     });
 
     it(`is merged with the destination's, where the source lists ${name}`, async () => {
-      const rig = new Rig();
-      const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-      for (const tag of listed) rig.source.tag(tag, image);
-      rig.source.tag(FALLBACK, indexOf([sbom]));
-      const isListed = (tag: string): boolean => listed.includes(tag);
-      const list = rig.source.listTags.bind(rig.source);
-      rig.source.listTags = async (signal, part) =>
-        list(signal, { isWanted: (tag) => isListed(tag) && part?.isWanted?.(tag) !== false });
-      rig.destination.tag('v1', image).tag(FALLBACK, indexOf([scan]));
-      await rig.mirror({ tags: [FALLBACK] }, follows);
-      const index = rig.destination.tags.get(FALLBACK);
-      assert.ok(index !== undefined);
-      assert.deepEqual(
-        entriesOf(index)
-          .map((entry) => entry.digest)
-          .sort(),
-        [sbom, scan].map((one) => one.manifest.digest).sort(),
+      const rig = new Rig(
+        { [FALLBACK]: indexOf([sbom]) },
+        { v1: image, [FALLBACK]: indexOf([scan]) },
       );
+      for (const tag of listed) rig.source.tag(tag, image);
+      listsOnly(rig, listed);
+      await rig.mirror({ tags: [FALLBACK] }, follows);
+      assert.deepEqual(fallbackOf(digest, rig).toSorted(), BOTH);
     });
   }
 
   it('fails no tag beside it where the destination answers strangely to its name', async () => {
-    const rig = new Rig();
-    const sbom = referrer('sbom');
-    rig.source.tag('v1', image).tag('v2', imageWith('two', 1)).add(sbom);
-    rig.source.referrersApi = true;
-    rig.source.referrers.set(digest, [descriptorOf(sbom.manifest)]);
+    const rig = new Rig({ v1: image, v2: imageWith('two', 1) });
+    rig.source.refer(image, sbom);
     await rig.mirror({ tags: ['v1'] });
     rig.destination.before.push(failing('destination headManifest sha256-', 'REQUEST_REFUSED'));
     const report = await rig.mirror({ tags: ['v2', FALLBACK] }, FOLLOWS);
     assert.equal(recordOf(report, 'v2').outcome, 'copied');
-    assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+    assert.ok(has(rig, sbom));
   });
 });
 
@@ -134,23 +111,10 @@ describe('a delivery whose lists take a third of its time', () => {
           });
           // A thousand seconds for the layer.
           rig.slowLink(10_000);
-          const handed: string[] = [];
-          const { deadline, signal } = rig.delivery(540_000);
-          await rig.mirror(tags === undefined ? {} : { tags }, {
-            ...FOLLOWS,
-            deadline,
-            signal,
-            offload: {
-              jobThresholdBytes,
-              batchTags: 100,
-              handOff: async (why) => {
-                handed.push(why);
-                return Promise.resolve('taken');
-              },
-              fanOut: async () => Promise.resolve('declined'),
-            },
-          });
-          assert.deepEqual(handed, [reason]);
+          const { asked, ...more } = offloading({ jobThresholdBytes, batchTags: 100 });
+          const given = { ...FOLLOWS, ...rig.delivery(540_000), ...more };
+          await rig.mirror(tags === undefined ? {} : { tags }, given);
+          assert.deepEqual(asked, [`handOff ${reason} ${tags?.join() ?? 'event'}`]);
         });
       }
     }
@@ -175,33 +139,21 @@ describe('a cache that lists only what is named after digests', () => {
   });
 
   it('loses no referrers of a named image', async () => {
-    const sbom = referrer('sbom');
     const rig = new Rig({ v1: image, [FALLBACK]: indexOf([sbom]) });
-    rig.source.add(sbom);
     listsOnly(rig, [FALLBACK]);
     await rig.mirror({ tags: ['v1'] }, FOLLOWS);
-    assert.ok(rig.destination.manifests.has(sbom.manifest.digest));
+    assert.ok(has(rig, sbom));
   });
 
   for (const tags of [[FALLBACK], ['v1', FALLBACK]]) {
     it(`does not overwrite the destination's list: ${tags.length}`, async () => {
-      const rig = new Rig();
-      const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-      rig.source
-        .tag('v1', image)
-        .tag(FALLBACK, indexOf([sbom]))
-        .add(sbom);
-      listsOnly(rig, [FALLBACK]);
-      rig.destination.tag('v1', image).tag(FALLBACK, indexOf([scan]));
-      await rig.mirror({ tags }, FOLLOWS);
-      const index = rig.destination.tags.get(FALLBACK);
-      assert.ok(index !== undefined);
-      assert.deepEqual(
-        entriesOf(index)
-          .map((entry) => entry.digest)
-          .sort(),
-        [sbom, scan].map((one) => one.manifest.digest).sort(),
+      const rig = new Rig(
+        { v1: image, [FALLBACK]: indexOf([sbom]) },
+        { v1: image, [FALLBACK]: indexOf([scan]) },
       );
+      listsOnly(rig, [FALLBACK]);
+      await rig.mirror({ tags }, FOLLOWS);
+      assert.deepEqual(fallbackOf(digest, rig).toSorted(), BOTH);
     });
   }
 });

@@ -1,47 +1,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Offload } from '../../../functions/mirror/offload.ts';
-import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
-import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
-import { outcomes, recordOf, Rig } from './rig.ts';
+import { blobOf, imageOf, imageWith } from './images.ts';
+import { offloading, outcomes, recordOf, Rig } from './rig.ts';
 import { rejection } from '../../faults.ts';
 
 const MIB = 1024 * 1024;
-
-/** An offload that writes down what it is asked. */
-function offload(
-  limits: { readonly jobThresholdBytes: number; readonly batchTags: number },
-  answers: { readonly handOff?: 'taken' | 'declined'; readonly fanOut?: 'taken' | 'declined' } = {},
-): { readonly offload: Offload; readonly asked: string[] } {
-  const asked: string[] = [];
-  return {
-    asked,
-    offload: {
-      ...limits,
-      handOff: (reason, tags) => {
-        asked.push(`handOff ${reason} ${tags?.join(',') ?? 'event'}`);
-        return Promise.resolve(answers.handOff ?? 'taken');
-      },
-      fanOut: (tags) => {
-        asked.push(`fanOut ${tags.join(',')}`);
-        return Promise.resolve(answers.fanOut ?? 'taken');
-      },
-    },
-  };
-}
+/** What comes in time over a link of 1 MiB/s, and what does not. */
+const [FAIR, BIG] = [imageWith('fair', 1, 2 * MIB), imageWith('big', 1, 40 * MIB)];
 
 function seeded(): Rig {
-  const rig = new Rig();
-  for (const tag of ['v1.0.0', 'v2.0.0', 'v3.0.0']) rig.source.tag(tag, imageWith(tag, 1, MIB));
-  return rig;
+  const tags = ['v1.0.0', 'v2.0.0', 'v3.0.0'];
+  return new Rig(Object.fromEntries(tags.map((tag) => [tag, imageWith(tag, 1, MIB)])));
 }
 
 describe('offload', () => {
   it('hands everything to the job at a threshold of 0, before a manifest is read', async () => {
     const rig = seeded();
-    const { asked, ...more } = offload({ jobThresholdBytes: 0, batchTags: 1 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: 0, batchTags: 1 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff EverythingHandedOff event']);
     assert.equal(report.ending, 'handed-off');
@@ -53,14 +30,14 @@ describe('offload', () => {
 
   it('bothers nobody when there is nothing to do', async () => {
     const rig = new Rig();
-    const { asked, ...more } = offload({ jobThresholdBytes: 0, batchTags: 1 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: 0, batchTags: 1 });
     assert.equal((await rig.mirror({}, more)).ending, 'finished');
     assert.deepEqual(asked, []);
   });
 
   it('fans out by the number of tags and copies the first batch, the newest', async () => {
     const rig = seeded();
-    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 2 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: -1, batchTags: 2 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['fanOut v1.0.0']);
     assert.equal(report.ending, 'fanned-out');
@@ -69,14 +46,14 @@ describe('offload', () => {
   });
 
   it('does not fan out what fits into a batch', async () => {
-    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 3 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: -1, batchTags: 3 });
     const report = await seeded().mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 3);
   });
 
   it('copies everything where nobody takes it', async () => {
-    const { asked, ...more } = offload(
+    const { asked, ...more } = offloading(
       { jobThresholdBytes: 0, batchTags: 1 },
       { handOff: 'declined', fanOut: 'declined' },
     );
@@ -88,7 +65,7 @@ describe('offload', () => {
 
   it('hands off by bytes, after the manifests and before a blob', async () => {
     const rig = seeded();
-    const { asked, ...more } = offload({ jobThresholdBytes: 2 * MIB, batchTags: 0 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: 2 * MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff TooManyBytes event']);
     assert.equal(report.ending, 'handed-off');
@@ -98,7 +75,7 @@ describe('offload', () => {
 
   it('reads no manifest twice when the bytes stay below', async () => {
     const rig = seeded();
-    const { asked, ...more } = offload({ jobThresholdBytes: 4 * MIB, batchTags: 0 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: 4 * MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 3);
@@ -107,25 +84,22 @@ describe('offload', () => {
 
   it('judges the bytes of the first batch before anything is fanned out', async () => {
     const rig = seeded();
-    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 2 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: MIB, batchTags: 2 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, ['handOff TooManyBytes event']);
     assert.equal(rig.source.count('source getManifest'), 2);
     assert.equal(report.ending, 'handed-off');
     assert.deepEqual(report.delegated, ['v3.0.0', 'v2.0.0', 'v1.0.0']);
 
-    const declined = offload({ jobThresholdBytes: MIB, batchTags: 2 }, { handOff: 'declined' });
+    const declined = offloading({ jobThresholdBytes: MIB, batchTags: 2 }, { handOff: 'declined' });
     assert.equal((await seeded().mirror({}, declined)).ending, 'fanned-out');
     assert.deepEqual(declined.asked, ['handOff TooManyBytes event', 'fanOut v1.0.0']);
   });
 
   it('publishes nothing where the job cannot be started', async () => {
-    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 2 });
-    const broken: Offload = {
-      ...more.offload,
-      handOff: async () => Promise.reject(new MirrorError('HAND_OFF_FAILED', 'no')),
-    };
-    await rejection(seeded().mirror({}, { offload: broken }), 'HAND_OFF_FAILED');
+    const limits = { jobThresholdBytes: MIB, batchTags: 2 };
+    const { asked, ...more } = offloading(limits, { handOff: 'broken' });
+    await rejection(seeded().mirror({}, more), 'HAND_OFF_FAILED');
     assert.deepEqual(asked, []);
   });
 
@@ -135,7 +109,7 @@ describe('offload', () => {
       { v1: imageOf('v1', [base]), v2: imageOf('v2', [base, blobOf('small')]) },
       { v1: imageOf('v1', [base]) },
     );
-    const { asked, ...more } = offload({ jobThresholdBytes: MIB, batchTags: 0 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: MIB, batchTags: 0 });
     const report = await rig.mirror({}, more);
     assert.deepEqual(asked, []);
     assert.equal(report.counts.copied, 1);
@@ -143,12 +117,9 @@ describe('offload', () => {
   });
 
   it('gives only the tags to the job whose blob began early and was cut', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: FAIR, big: BIG });
     rig.slowLink(MIB);
-    rig.source
-      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
-      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
-    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 0 });
+    const { asked, ...more } = offloading({ jobThresholdBytes: -1, batchTags: 0 });
     const report = await rig.mirror({}, { ...more, ...rig.delivery(30_000) });
     assert.deepEqual(asked, ['handOff BlobTooSlow big']);
     assert.deepEqual(report.handedOff, ['big']);
@@ -157,11 +128,8 @@ describe('offload', () => {
   });
 
   it('fails them for another delivery where there is no job', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: FAIR, big: BIG });
     rig.slowLink(MIB);
-    rig.source
-      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
-      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]));
     const report = await rig.mirror({}, rig.delivery(30_000));
     assert.deepEqual(outcomes(report), { v1: 'copied', big: 'failed' });
     assert.equal(recordOf(report, 'big').fault?.code, 'DELIVERY_TOO_SHORT');
@@ -169,18 +137,11 @@ describe('offload', () => {
   });
 
   it('keeps its word about all other tags where the job cannot take a cut blob', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v3: FAIR, v2: BIG, v1: imageWith('v1', 1) });
     rig.slowLink(MIB);
-    rig.source
-      .tag('v3', imageOf('v3', [blobOf('fair', 2 * MIB)]))
-      .tag('v2', imageOf('v2', [blobOf('big', 40 * MIB)]))
-      .tag('v1', imageOf('v1', [blobOf('other')]));
-    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 2 });
-    const broken: Offload = {
-      ...more.offload,
-      handOff: async () => Promise.reject(new MirrorError('HAND_OFF_FAILED', 'no')),
-    };
-    const report = await rig.mirror({}, { offload: broken, ...rig.delivery(30_000) });
+    const limits = { jobThresholdBytes: -1, batchTags: 2 };
+    const { asked, ...more } = offloading(limits, { handOff: 'broken' });
+    const report = await rig.mirror({}, { ...more, ...rig.delivery(30_000) });
     assert.deepEqual(asked, ['fanOut v1']);
     assert.deepEqual(outcomes(report), { v3: 'copied', v2: 'failed' });
     assert.equal(recordOf(report, 'v2').fault?.code, 'HAND_OFF_FAILED');
@@ -190,18 +151,14 @@ describe('offload', () => {
   });
 
   it('tells what is unfinished of a long list with signatures that the deadline cut', async () => {
-    const rig = new Rig();
+    const signature = `${referrersTag(`sha256:${'e'.repeat(64)}`)}.sig`;
+    const rig = new Rig({ v1: FAIR, big: BIG, [signature]: imageWith('signature', 1) });
     rig.slowLink(MIB);
-    const old = imageOf('old', [blobOf('old')]);
+    const old = imageWith('old', 1);
     for (let n = 0; n < 2000; n += 1) {
       rig.source.tag(`old-${n}`, old);
       rig.destination.tag(`old-${n}`, old);
     }
-    const signature = `${referrersTag(`sha256:${'e'.repeat(64)}`)}.sig`;
-    rig.source
-      .tag('v1', imageOf('v1', [blobOf('fair', 2 * MIB)]))
-      .tag('big', imageOf('big', [blobOf('big', 40 * MIB)]))
-      .tag(signature, imageOf('signature', [blobOf('signature')]));
     const report = await rig.mirror(
       { exclusionList: [String.raw`^.*\.sig$`] },
       { ...rig.delivery(30_000), options: { referrers: true } },
@@ -211,15 +168,12 @@ describe('offload', () => {
   });
 
   it('gives the job a follower too whose blob began early and was cut', async () => {
-    const rig = new Rig();
+    const rig = new Rig({ v1: FAIR });
     rig.slowLink(MIB);
-    const image = imageOf('v1', [blobOf('fair', 2 * MIB)]);
-    const sbom = imageOf('sbom', [blobOf('sbom', 40 * MIB)], { subject: image.manifest });
-    rig.source.tag('v1', image).add(sbom);
-    rig.source.referrersApi = true;
-    rig.source.referrers.set(image.manifest.digest, [descriptorOf(sbom.manifest)]);
-    const list = referrersTag(image.manifest.digest);
-    const { asked, ...more } = offload({ jobThresholdBytes: -1, batchTags: 0 });
+    const { manifest } = FAIR;
+    rig.source.refer(FAIR, imageOf('sbom', [blobOf('sbom', 40 * MIB)], { subject: manifest }));
+    const list = referrersTag(manifest.digest);
+    const { asked, ...more } = offloading({ jobThresholdBytes: -1, batchTags: 0 });
     const report = await rig.mirror(
       {},
       { ...more, ...rig.delivery(30_000), options: { referrers: true } },

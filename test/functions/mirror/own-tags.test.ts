@@ -10,7 +10,7 @@ import type { TagListing } from '../../../functions/mirror/ports.ts';
 import { NEVER as never } from '../../faults.ts';
 import { failing, FakeSource } from './fakes.ts';
 import { imageWith, platformIndex } from './images.ts';
-import { outcomes, recordOf, Rig } from './rig.ts';
+import { offloading, outcomes, recordOf, Rig } from './rig.ts';
 
 const ON = { options: { referrers: true } } as const;
 const ELSEWHERE = referrersTag(`sha256:${'e'.repeat(64)}`);
@@ -74,12 +74,7 @@ describe('tags named after a digest', () => {
       { image: other, platform: 'linux/amd64' },
       { image, platform: 'linux/arm64' },
     ]);
-    const offload = {
-      jobThresholdBytes: -1,
-      batchTags: 1,
-      handOff: () => Promise.resolve('declined' as const),
-      fanOut: () => Promise.resolve('taken' as const),
-    };
+    const { offload } = offloading({ jobThresholdBytes: -1, batchTags: 1 });
     const platforms = platformsOf(['linux/amd64']);
     for (const [subject, more] of [
       [image, { before: failing('destination putManifest v1', 'SERVER_ERROR') }],

@@ -16,7 +16,7 @@ import { parseManifest } from '../../../functions/oci/manifest.ts';
 import { until } from '../../until.ts';
 import { failing, FakeDestination } from './fakes.ts';
 import { imageWith, indexOf, platformIndex, type Entry, type Image } from './images.ts';
-import { recordOf, Rig } from './rig.ts';
+import { has, offloading, recordOf, Rig } from './rig.ts';
 
 const AMD64_ARM64 = ['linux/amd64', 'linux/arm64'];
 
@@ -140,14 +140,11 @@ function options(...platforms: string[]): { readonly options: object } {
 
 const TWO = options(...AMD64_ARM64);
 
-function sparseRig(): Rig {
-  const rig = new Rig();
+/** Its destination takes an index without its children. */
+function sparseRig(index?: Image): Rig {
+  const rig = new Rig(index === undefined ? {} : { v1: index });
   rig.destination.sparseIndexes = 'taken';
   return rig;
-}
-
-function has(rig: Rig, { manifest }: Image): boolean {
-  return rig.destination.manifests.has(manifest.digest);
 }
 
 /** How many of an index's children are at the destination. */
@@ -162,9 +159,8 @@ function came(report: MirrorReport, tag = 'v1'): readonly unknown[] {
 
 describe('PLATFORMS', () => {
   it('brings two of ten, and the index as it is', async () => {
-    const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN, true));
-    rig.source.tag('v1', index);
+    const rig = sparseRig(index);
     const report = await rig.mirror({}, TWO);
     assert.deepEqual(came(report), ['copied', 'Missing', 8]);
     assert.equal(report.platformsLeftOut, 8);
@@ -174,9 +170,8 @@ describe('PLATFORMS', () => {
   });
 
   it('the event says otherwise: its word wins', async () => {
-    const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN));
-    rig.source.tag('v1', index);
+    const rig = sparseRig(index);
     const report = await rig.mirror({ platforms: ['linux/s390x'] }, TWO);
     assert.deepEqual(came(report), ['copied', 'Missing', 9]);
     assert.ok(index.children[8] !== undefined && has(rig, index.children[8]));
@@ -193,9 +188,8 @@ describe('PLATFORMS', () => {
   });
 
   it('copies an index of none of them whole, and says so', async () => {
-    const rig = sparseRig();
     const index = platformIndex(childrenFor(['linux/ppc64le', 'linux/s390x']));
-    rig.source.tag('v1', index);
+    const rig = sparseRig(index);
     const report = await rig.mirror({}, TWO);
     assert.equal(arrived(rig, index), 2);
     assert.equal(recordOf(report, 'v1').noPlatformMatched, true);
@@ -212,8 +206,7 @@ describe('PLATFORMS', () => {
   });
 
   it('tells a dry run what would be left out, and pushes nothing', async () => {
-    const rig = sparseRig();
-    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const rig = sparseRig(platformIndex(childrenFor(TEN)));
     const dry = { options: { ...TWO.options, dryRun: true } };
     assert.deepEqual(came(await rig.mirror({}, dry)), ['would-copy', 'Missing', 8]);
     assert.equal(rig.destination.count('destination putManifest'), 0);
@@ -237,32 +230,17 @@ describe('PLATFORMS', () => {
   });
 
   it('does not count what is left out towards a hand-off', async () => {
-    const rig = sparseRig();
-    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
-    const asked: string[] = [];
-    const offload = {
-      // Two children of 2 layers of 100 bytes and a config of 64.
-      jobThresholdBytes: 2 * 264,
-      batchTags: 0,
-      handOff: (reason: string) => {
-        asked.push(reason);
-        return Promise.resolve('declined' as const);
-      },
-      fanOut: () => Promise.resolve('declined' as const),
-    };
-    await rig.mirror({}, { ...TWO, offload });
+    const rig = sparseRig(platformIndex(childrenFor(TEN)));
+    // Two children of 2 layers of 100 bytes and a config of 64.
+    const limits = { jobThresholdBytes: 2 * 264, batchTags: 0 };
+    const { asked, ...more } = offloading(limits, { handOff: 'declined' });
+    await rig.mirror({}, { ...TWO, ...more });
     assert.deepEqual(asked, []);
-    await sparseRigWith(rig).mirror({}, { ...options(), offload });
-    assert.deepEqual(asked, ['TooManyBytes']);
+    rig.use(rig.source, new FakeDestination());
+    await rig.mirror({}, { ...options(), ...more });
+    assert.deepEqual(asked, ['handOff TooManyBytes event']);
   });
 });
-
-/** Another process between the source of this one and an empty destination. */
-function sparseRigWith({ source }: Rig): Rig {
-  const rig = sparseRig();
-  rig.source = source;
-  return rig;
-}
 
 describe('a host that takes whole indexes only', () => {
   for (const sparseIndexes of ['refused', 'refused-unnamed', 'refused-otherwise'] as const) {
@@ -320,9 +298,8 @@ describe('a host that takes whole indexes only', () => {
   });
 
   it('is not one because it refuses an index for what was chosen', async () => {
-    const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN));
-    rig.source.tag('v1', index);
+    const rig = sparseRig(index);
     const [, amd64] = index.children;
     const lost = amd64?.manifest.digest ?? '';
     let refusals = 1;
@@ -426,9 +403,8 @@ describe('a change of PLATFORMS', () => {
   });
 
   it('costs nothing where the tag is not compared', async () => {
-    const rig = sparseRig();
     const index = platformIndex(childrenFor(TEN));
-    rig.source.tag('v1', index);
+    const rig = sparseRig(index);
     await rig.mirror({}, options('linux/amd64'));
     const later = sparseLater(rig);
     await later.mirror({}, { options: { ...TWO.options, mutableTags: '' } });
@@ -439,9 +415,8 @@ describe('a change of PLATFORMS', () => {
   // Any of them may stand for the event that told of the change.
   for (const reason of ['initial', 'changed', 'follow-up', 'configured', 'resync'] as const) {
     it(`brings what is missing of a tag that ${reason} compares`, async () => {
-      const rig = sparseRig();
       const index = platformIndex(childrenFor(TEN));
-      rig.source.tag('v1', index);
+      const rig = sparseRig(index);
       await rig.mirror({}, options('linux/amd64'));
       const two = { ...TWO.options, mutableTags: '^v1$' };
       const report = await sparseLater(rig).mirror({ reason }, { options: two });
@@ -476,8 +451,7 @@ describe('a change of PLATFORMS', () => {
   });
 
   it('tells a dry run', async () => {
-    const rig = sparseRig();
-    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const rig = sparseRig(platformIndex(childrenFor(TEN)));
     await rig.mirror({}, options('linux/amd64'));
     const dry = { options: { ...TWO.options, dryRun: true } };
     const report = await sparseLater(rig).mirror({ reason: 'requested' }, dry);
@@ -485,8 +459,7 @@ describe('a change of PLATFORMS', () => {
   });
 
   it('moves no tag that moved meanwhile where drift is reported', async () => {
-    const rig = sparseRig();
-    rig.source.tag('v1', platformIndex(childrenFor(TEN)));
+    const rig = sparseRig(platformIndex(childrenFor(TEN)));
     await rig.mirror({}, options('linux/amd64'));
     const before = rig.destination.digestOf('v1');
     const later = sparseLater(rig);

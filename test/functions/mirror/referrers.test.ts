@@ -4,43 +4,31 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
-import type { MirrorReport } from '../../../functions/mirror/report.ts';
-import { failing, FakeDestination, FakeHost, type FakeSource } from './fakes.ts';
-import { blobOf, descriptorOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
-import { outcomes, recordOf, Rig } from './rig.ts';
+import { failing, FakeDestination, FakeHost, holding } from './fakes.ts';
+import { blobOf, imageOf, imageWith, indexOf, referrerOf, type Image } from './images.ts';
+import { fallbackOf, has, outcomes, recordOf, Rig } from './rig.ts';
 
 const ON = { options: { referrers: true } } as const;
 const image = imageWith('image', 1);
 const { digest } = image.manifest;
+const LIST = referrersTag(digest);
+const [sbom, scan] = [referrerOf(image, 'sbom'), referrerOf(image, 'scan')];
 
-/** A referrer of an image, with a layer of its own. */
-function referrer(name: string, subject: Image = image): Image {
-  return imageOf(name, [blobOf(`${name} payload`)], {
-    subject: subject.manifest,
-    artifactType: `application/x.${name}`,
-  });
+/** The source with the image, of which its API tells that these refer to it. */
+function referred(...referrers: readonly Image[]): Rig {
+  const rig = new Rig({ v1: image });
+  rig.source.refer(image, ...referrers);
+  return rig;
 }
 
-/** Tells the API's answer about a subject. */
-function refer(source: FakeSource, subject: Image, ...referrers: readonly Image[]): void {
-  source.referrersApi = true;
-  for (const one of referrers) source.add(one);
-  const list = referrers.map(({ manifest }) => descriptorOf(manifest));
-  source.referrers.set(subject.manifest.digest, list);
-}
-
-function fallbackOf(subject: string, rig: Rig): readonly string[] {
-  const index = rig.destination.tags.get(referrersTag(subject));
-  return index === undefined ? [] : entriesOf(index).map((entry) => entry.digest);
-}
-
-function has(rig: Rig, ...images: readonly Image[]): boolean {
-  return images.every(({ manifest }) => rig.destination.manifests.has(manifest.digest));
+/** To a destination that keeps the lists of referrers. */
+function acknowledging(rig: Rig): Rig {
+  rig.destination.acknowledgesSubjects = true;
+  return rig;
 }
 
 describe('signature tags', () => {
-  const base = referrersTag(digest);
-  const [sig, att] = [`${base}.sig`, `${base}.att`];
+  const [sig, att] = [`${LIST}.sig`, `${LIST}.att`];
 
   it('follow the subject that is copied, whatever is excluded', async () => {
     const rig = new Rig({ v1: image, [sig]: imageWith('sig', 1), [att]: imageWith('att', 1) });
@@ -172,7 +160,7 @@ describe('signature tags', () => {
 });
 
 describe('which unchanged subjects are followed', () => {
-  const sig = `${referrersTag(digest)}.sig`;
+  const sig = `${LIST}.sig`;
   const DAY_MS = 24 * 60 * 60 * 1000;
 
   async function followed(
@@ -205,60 +193,48 @@ describe('which unchanged subjects are followed', () => {
 
 describe('referrers', () => {
   it('are copied after their subject, by digest', async () => {
-    const rig = new Rig({ v1: image });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(referred(sbom));
     const report = await rig.mirror({}, ON);
     assert.equal(has(rig, sbom), true);
-    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'copied');
-    assert.equal(recordOf(report, referrersTag(digest)).subject, digest);
+    assert.equal(recordOf(report, LIST).outcome, 'copied');
+    assert.equal(recordOf(report, LIST).subject, digest);
     assert.deepEqual([...rig.destination.tags.keys()], ['v1']);
   });
 
   it('are united from the API and the fallback tag', async () => {
-    const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-    const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([scan, sbom]) });
-    rig.destination.acknowledgesSubjects = true;
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(referred(sbom));
+    rig.source.tag(LIST, indexOf([scan, sbom]));
     await rig.mirror({}, ON);
     assert.equal(has(rig, sbom, scan), true);
   });
 
   it('are found by the fallback tag where the source has no API', async () => {
-    const scan = referrer('scan');
-    const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([scan]) });
+    const rig = new Rig({ v1: image, [LIST]: indexOf([scan]) });
     await rig.mirror({}, ON);
     assert.equal(has(rig, scan), true);
   });
 
   it('of children follow, by API and by fallback tag', async () => {
     const other = imageWith('other', 1);
-    const [sbom, scan] = [referrer('sbom'), referrer('scan', other)];
-    const rig = new Rig({
-      v1: indexOf([image, other]),
-      [referrersTag(other.manifest.digest)]: indexOf([scan]),
-    });
-    rig.destination.acknowledgesSubjects = true;
-    refer(rig.source, image, sbom);
+    const otherScan = referrerOf(other, 'scan');
+    const rig = acknowledging(new Rig({ v1: indexOf([image, other]) }));
+    rig.source.tag(referrersTag(other.manifest.digest), indexOf([otherScan])).refer(image, sbom);
     const report = await rig.mirror({}, ON);
-    assert.equal(has(rig, sbom, scan), true);
-    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'copied');
+    assert.equal(has(rig, sbom, otherScan), true);
+    assert.equal(recordOf(report, LIST).outcome, 'copied');
     // One question for the index and one for each child.
     assert.equal(
-      rig.source.calls.filter((call) => call.startsWith('source listReferrers')).length -
+      rig.source.count('source listReferrers') -
         rig.source.count(`source listReferrers ${sbom.manifest.digest}`) -
-        rig.source.count(`source listReferrers ${scan.manifest.digest}`),
+        rig.source.count(`source listReferrers ${otherScan.manifest.digest}`),
       3,
     );
   });
 
   it('of children are found although the index is unchanged', async () => {
     const index = indexOf([image]);
-    const rig = new Rig({ v1: index }, { v1: index });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(new Rig({ v1: index }, { v1: index }));
+    rig.source.refer(image, sbom);
     rig.destination.before.push(failing('destination getManifest', 'NETWORK', 1));
     const failed = await rig.mirror({ reason: 'follow-up' }, ON);
     assert.deepEqual(failed.unfinished, [referrersTag(index.manifest.digest)]);
@@ -267,31 +243,21 @@ describe('referrers', () => {
   });
 
   it('of a child that a signature tag names too are asked for with those of its index', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
-    const index = indexOf([image]);
-    const signature = imageWith('signature', 1);
+    const both = { v1: indexOf([image]), [`${LIST}.sig`]: imageWith('signature', 1) };
+    const rig = acknowledging(new Rig(both, both));
     // Both lists tell digests: the signature is compared without a request, before the index is read.
     rig.source.tellsDigests = true;
-    for (const side of [rig.source, rig.destination]) {
-      side.tag('v1', index).tag(`${referrersTag(digest)}.sig`, signature);
-    }
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    rig.source.refer(image, sbom);
     await rig.mirror({ reason: 'requested' }, ON);
     assert.equal(has(rig, sbom), true);
     assert.equal(rig.source.count(`source listReferrers ${digest}`), 1);
   });
 
   it('of what a signature tag alone names are not asked for', async () => {
-    const rig = new Rig();
-    const [other, signature] = [imageWith('other', 1), imageWith('signature', 1)];
-    for (const side of [rig.source, rig.destination]) {
-      side
-        .tag('v1', other)
-        .tag(`${referrersTag(digest)}.sig`, signature)
-        .add(image);
-    }
+    const other = imageWith('other', 1);
+    const both = { v1: other, [`${LIST}.sig`]: imageWith('signature', 1) };
+    const rig = new Rig(both, both);
+    for (const side of [rig.source, rig.destination]) side.add(image);
     rig.source.referrersApi = true;
     await rig.mirror({ reason: 'requested' }, ON);
     assert.equal(rig.source.count(`source listReferrers ${digest}`), 0);
@@ -299,14 +265,9 @@ describe('referrers', () => {
   });
 
   it('of all children are asked for: one question each', async () => {
-    const rig = new Rig();
-    rig.destination.acknowledgesSubjects = true;
-    const children = Array.from({ length: 70 }, (_none, number) => imageWith(`${number}`, 1));
-    const last = children.at(-1);
-    assert.ok(last !== undefined);
-    rig.source.tag('v1', indexOf(children));
-    const sbom = referrer('sbom', last);
-    refer(rig.source, last, sbom);
+    const children = Array.from({ length: 69 }, (_none, number) => imageWith(`${number}`, 1));
+    const rig = acknowledging(new Rig({ v1: indexOf([...children, image]) }));
+    rig.source.refer(image, sbom);
     await rig.mirror({}, ON);
     assert.equal(has(rig, sbom), true);
     // The index, its children, and the referrer, which may have one of its own.
@@ -317,29 +278,24 @@ describe('referrers', () => {
     for (const unchanged of [false, true]) {
       const [one, two, three] = [imageWith('one', 1), imageWith('two', 1), imageWith('three', 1)];
       const index = indexOf([indexOf([one, two, three])]);
-      const rig = new Rig({ v1: index });
-      if (unchanged) rig.destination.tag('v1', index);
-      const [sbom, scan] = [referrer('sbom', one), referrer('scan', two)];
-      refer(rig.source, one, sbom);
-      rig.source.tag(referrersTag(two.manifest.digest), indexOf([scan]));
+      const [ofOne, ofTwo] = [referrerOf(one, 'sbom'), referrerOf(two, 'scan')];
       const sig = `${referrersTag(three.manifest.digest)}.sig`;
-      rig.source.tag(sig, imageWith('sig', 1));
+      const rig = new Rig(
+        { v1: index, [sig]: imageWith('sig', 1) },
+        unchanged ? { v1: index } : {},
+      );
+      rig.source.tag(referrersTag(two.manifest.digest), indexOf([ofTwo])).refer(one, ofOne);
       const report = await rig.mirror({ reason: 'follow-up' }, ON);
-      assert.equal(has(rig, sbom, scan), true);
+      assert.equal(has(rig, ofOne, ofTwo), true);
       assert.equal(recordOf(report, sig).outcome, 'copied');
     }
   });
 
   it('of referrers follow to the last, and end where a registry tells them in a circle', async () => {
-    const rig = new Rig({ v1: image });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    const signature = referrer('signature', sbom);
-    const stamp = referrer('stamp', signature);
-    refer(rig.source, image, sbom);
-    refer(rig.source, sbom, signature);
-    refer(rig.source, signature, stamp);
-    refer(rig.source, stamp, sbom, stamp);
+    const rig = acknowledging(referred(sbom));
+    const signature = referrerOf(sbom, 'signature');
+    const stamp = referrerOf(signature, 'stamp');
+    rig.source.refer(sbom, signature).refer(signature, stamp).refer(stamp, sbom, stamp);
     const report = await rig.mirror({}, ON);
     assert.equal(has(rig, sbom, signature, stamp), true);
     assert.equal(report.counts.failed, 0);
@@ -348,14 +304,14 @@ describe('referrers', () => {
 
   it('that are missing hide no others: what arrived is listed, and the missing one told', async () => {
     for (const acknowledgesSubjects of [true, false]) {
-      const [sbom, gone, scan] = [referrer('sbom'), referrer('gone'), referrer('scan')];
-      const rig = new Rig({ v1: image, [referrersTag(digest)]: indexOf([sbom, gone, scan]) });
+      const gone = referrerOf(image, 'gone');
+      const rig = new Rig({ v1: image, [LIST]: indexOf([sbom, gone, scan]) });
       rig.destination.acknowledgesSubjects = acknowledgesSubjects;
       rig.source.manifests.delete(gone.manifest.digest);
       const report = await rig.mirror({}, ON);
       assert.equal(has(rig, sbom, scan), true);
       assert.equal(recordOf(report, 'v1').outcome, 'copied');
-      const list = recordOf(report, referrersTag(digest));
+      const list = recordOf(report, LIST);
       assert.equal(list.fault?.code, 'SOURCE_INCOMPLETE');
       assert.deepEqual(list.fault.digests, [gone.manifest.digest]);
       const listed = acknowledgesSubjects ? [] : [sbom.manifest.digest, scan.manifest.digest];
@@ -364,16 +320,13 @@ describe('referrers', () => {
   });
 
   it('leave no work behind where their list fails at once', async () => {
-    const rig = new Rig({ v1: image });
-    const sbom = referrer('sbom');
-    const signature = referrer('signature', sbom);
-    refer(rig.source, image, sbom);
-    refer(rig.source, sbom, signature);
-    rig.destination.acknowledgesSubjects = false;
+    const rig = referred(sbom);
+    const signature = referrerOf(sbom, 'signature');
+    rig.source.refer(sbom, signature);
     const failed = Promise.withResolvers<undefined>();
     const slow = Promise.withResolvers<undefined>();
     rig.destination.before.push((call) => {
-      if (call !== `destination getManifest ${referrersTag(digest)}`) return;
+      if (call !== `destination getManifest ${LIST}`) return;
       failed.resolve(undefined);
       throw new MirrorError('NETWORK', 'the test says so', { side: 'destination' });
     });
@@ -389,7 +342,7 @@ describe('referrers', () => {
     assert.equal(isOver, false);
     slow.resolve(undefined);
     const report = await mirrored;
-    assert.equal(recordOf(report, referrersTag(digest)).fault?.code, 'NETWORK');
+    assert.equal(recordOf(report, LIST).fault?.code, 'NETWORK');
     assert.equal(has(rig, signature), true);
   });
 
@@ -397,22 +350,19 @@ describe('referrers', () => {
     const rig = new Rig({ v1: image });
     rig.source.refusesReferrers = true;
     const report = await rig.mirror({}, ON);
-    const list = recordOf(report, referrersTag(digest));
+    const list = recordOf(report, LIST);
     assert.deepEqual([list.outcome, list.reason], ['skipped', 'ReferrersRefused']);
     assert.deepEqual(report.unfinished, []);
   });
 
   it('are left for another delivery where the source lets the question wait', async () => {
-    const rig = new Rig({ v1: image });
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = referred(sbom);
     rig.source.before.push(failing('source listReferrers', 'TIMEOUT', 1));
     const report = await rig.mirror({}, ON);
-    const list = referrersTag(digest);
     assert.equal(recordOf(report, 'v1').outcome, 'copied');
-    assert.equal(recordOf(report, list).fault?.code, 'TIMEOUT');
-    assert.deepEqual(report.unfinished, [list]);
-    assert.equal(recordOf(await rig.mirror({ tags: [list] }, ON), list).outcome, 'copied');
+    assert.equal(recordOf(report, LIST).fault?.code, 'TIMEOUT');
+    assert.deepEqual(report.unfinished, [LIST]);
+    assert.equal(recordOf(await rig.mirror({ tags: [LIST] }, ON), LIST).outcome, 'copied');
     assert.equal(has(rig, sbom), true);
   });
 
@@ -424,14 +374,11 @@ describe('referrers', () => {
   });
 
   it('that are there cost nothing but the question', async () => {
-    const rig = new Rig({ v1: image });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(referred(sbom));
     await rig.mirror({}, ON);
     const [read, written] = [rig.source.calls.length, rig.destination.calls.length];
     const report = await rig.mirror({ reason: 'requested' }, ON);
-    assert.equal(recordOf(report, referrersTag(digest)).outcome, 'skipped');
+    assert.equal(recordOf(report, LIST).outcome, 'skipped');
     // List, the verified tag, the subject's question, the referrer's.
     assert.equal(rig.source.calls.length - read, 4);
     // List, and what the subject's children are.
@@ -444,10 +391,9 @@ describe('referrers', () => {
       imageOf(`child ${index}`, [layer]),
     );
     const index = indexOf(children);
-    const rig = new Rig({ v1: index });
-    rig.destination.acknowledgesSubjects = true;
-    const many = Array.from({ length: 11 }, (_none, number) => referrer(`r${number}`, index));
-    refer(rig.source, index, ...many);
+    const rig = acknowledging(new Rig({ v1: index }));
+    const many = Array.from({ length: 11 }, (_none, number) => referrerOf(index, `r${number}`));
+    rig.source.refer(index, ...many);
     const report = await rig.mirror({}, ON);
     assert.equal(recordOf(report, 'v1').outcome, 'copied');
     const list = recordOf(report, referrersTag(index.manifest.digest));
@@ -455,58 +401,49 @@ describe('referrers', () => {
   });
 
   it('that fail are named as unfinished, and are copied by that name though the tag is unchanged', async () => {
-    const rig = new Rig({ v1: image });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(referred(sbom));
     rig.source.before.push(failing(`source getManifest ${sbom.manifest.digest}`, 'NETWORK', 1));
-    const first: MirrorReport = await rig.mirror({}, ON);
+    const first = await rig.mirror({}, ON);
     assert.equal(recordOf(first, 'v1').outcome, 'copied');
-    assert.deepEqual(first.unfinished, [referrersTag(digest)]);
+    assert.deepEqual(first.unfinished, [LIST]);
     const second = await rig.mirror({ tags: first.unfinished }, ON);
-    assert.deepEqual(outcomes(second), { [referrersTag(digest)]: 'copied' });
+    assert.deepEqual(outcomes(second), { [LIST]: 'copied' });
     assert.equal(has(rig, sbom), true);
   });
 
-  it('are copied on request by the name of their list', async () => {
-    const rig = new Rig({ v1: image }, { v1: image });
-    rig.destination.acknowledgesSubjects = true;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
-    const list = referrersTag(digest);
-    assert.deepEqual(outcomes(await rig.mirror({ tags: [list] }, ON)), { [list]: 'copied' });
+  it('are copied on request by the name of their LIST', async () => {
+    const rig = acknowledging(referred(sbom));
+    rig.destination.tag('v1', image);
+    assert.deepEqual(outcomes(await rig.mirror({ tags: [LIST] }, ON)), { [LIST]: 'copied' });
     assert.equal(has(rig, sbom), true);
   });
 });
 
 describe('the fallback index at a destination that keeps no list', () => {
+  const other = imageWith('another', 1);
+  const otherScan = referrerOf(other, 'scan');
+
   it('is made', async () => {
-    const rig = new Rig({ v1: image });
-    const [sbom, scan] = [referrer('sbom'), referrer('scan')];
-    refer(rig.source, image, sbom, scan);
+    const rig = referred(sbom, scan);
     await rig.mirror({}, ON);
     assert.deepEqual(
       [...fallbackOf(digest, rig)].sort(),
       [sbom.manifest.digest, scan.manifest.digest].sort(),
     );
-    const entries = entriesOf(rig.destination.tags.get(referrersTag(digest))!);
+    const entries = entriesOf(rig.destination.tags.get(LIST)!);
     assert.equal(entries[0]?.['artifactType'], 'application/x.sbom');
   });
 
   it('is merged, and loses nothing', async () => {
-    const rig = new Rig();
-    const [own, sbom] = [referrer('own'), referrer('sbom')];
-    rig.destination.add(own).tag(referrersTag(digest), indexOf([own]));
-    rig.source.tag('v1', image);
-    refer(rig.source, image, sbom);
+    const rig = referred(sbom);
+    const own = referrerOf(image, 'own');
+    rig.destination.tag(LIST, indexOf([own]));
     await rig.mirror({}, ON);
     assert.deepEqual(fallbackOf(digest, rig), [own.manifest.digest, sbom.manifest.digest]);
   });
 
   it('is left alone when it has everything', async () => {
-    const rig = new Rig({ v1: image });
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
+    const rig = referred(sbom);
     await rig.mirror({}, ON);
     const puts = rig.destination.count('destination putManifest');
     await rig.mirror({ reason: 'requested' }, ON);
@@ -514,18 +451,15 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is merged again when another writer overwrote it', async () => {
-    const rig = new Rig();
-    const [theirs, sbom] = [referrer('theirs'), referrer('sbom')];
+    const rig = referred(sbom);
+    const theirs = referrerOf(image, 'theirs');
     rig.destination.add(theirs);
-    rig.source.tag('v1', image);
-    refer(rig.source, image, sbom);
-    const tag = referrersTag(digest);
     let overwritten = false;
     rig.destination.before.push((call) => {
-      const pushed = rig.destination.tags.has(tag);
-      if (overwritten || !pushed || call !== `destination getManifest ${tag}`) return;
+      const pushed = rig.destination.tags.has(LIST);
+      if (overwritten || !pushed || call !== `destination getManifest ${LIST}`) return;
       overwritten = true;
-      rig.destination.tag(tag, indexOf([theirs]));
+      rig.destination.tag(LIST, indexOf([theirs]));
     });
     await rig.mirror({}, ON);
     assert.equal(overwritten, true);
@@ -533,32 +467,25 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is given up for now when others keep overwriting it', async () => {
-    const rig = new Rig({ v1: image });
-    refer(rig.source, image, referrer('sbom'));
-    const tag = referrersTag(digest);
+    const rig = referred(sbom);
     rig.destination.before.push((call) => {
-      if (call === `destination getManifest ${tag}`) rig.destination.tags.delete(tag);
+      if (call === `destination getManifest ${LIST}`) rig.destination.tags.delete(LIST);
     });
     const report = await rig.mirror({}, ON);
-    assert.equal(recordOf(report, tag).fault?.code, 'TAG_MOVING');
-    assert.equal(rig.destination.count(`destination putManifest ${tag}`), 3);
+    assert.equal(recordOf(report, LIST).fault?.code, 'TAG_MOVING');
+    assert.equal(rig.destination.count(`destination putManifest ${LIST}`), 3);
     assert.equal(recordOf(report, 'v1').outcome, 'copied');
   });
 
   it('is completed where a process ended between referrer and list', async () => {
-    const before = new Rig({ v1: image });
-    const sbom = referrer('sbom');
-    refer(before.source, image, sbom);
-    before.destination.tag('v1', image).add(sbom);
-    await before.mirror({ reason: 'requested' }, ON);
-    assert.deepEqual(fallbackOf(digest, before), [sbom.manifest.digest]);
+    const rig = referred(sbom);
+    rig.destination.tag('v1', image).add(sbom);
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
   });
 
   it('is not needed where the destination keeps the list, as one push tells', async () => {
-    const rig = new Rig({ v1: image });
-    const sbom = referrer('sbom');
-    rig.destination.acknowledgesSubjects = true;
-    refer(rig.source, image, sbom);
+    const rig = acknowledging(referred(sbom));
     rig.destination.tag('v1', image).add(sbom);
     await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(rig.destination.count(`destination putManifest ${sbom.manifest.digest}`), 1);
@@ -566,11 +493,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is merged where the destination acknowledges what it does not list', async () => {
-    const rig = new Rig({ v1: image });
-    rig.destination.acknowledgesSubjects = true;
+    const rig = acknowledging(referred(sbom));
     rig.destination.listsReferrers = false;
-    const sbom = referrer('sbom');
-    refer(rig.source, image, sbom);
     await rig.mirror({}, ON);
     assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
   });
@@ -584,21 +508,18 @@ describe('the fallback index at a destination that keeps no list', () => {
     const isRight = code === 'FORBIDDEN' || code === 'UNAUTHORIZED';
     const place = isRight ? 'repository' : 'host';
     it(`is left out at a ${place} that answers its tag with ${code}: no image fails, and it is learnt once`, async () => {
-      const rig = new Rig();
+      const rig = referred(sbom);
       const host = new FakeHost();
       rig.destination = new FakeDestination('virtual/app', 'registry.example', host);
-      const other = imageWith('another', 1);
-      rig.source.tag('v1', image).tag('v2', other);
-      refer(rig.source, image, referrer('sbom'));
-      refer(rig.source, other, referrer('scan', other));
+      rig.source.tag('v2', other).refer(other, otherScan);
       rig.destination.before.push(failing('destination getManifest sha256-', code));
       const report = await rig.mirror({}, { options: { ...ON.options, tagWorkers: 1 } });
       assert.equal(report.counts.failed, 0);
-      const list = recordOf(report, referrersTag(digest));
+      const list = recordOf(report, LIST);
       assert.equal(list.subject, digest);
       assert.deepEqual(report.unfinished, []);
       const more = await rig.mirror({ reason: 'requested' }, ON);
-      assert.equal(recordOf(more, referrersTag(digest)).reason, 'ReferrersTagRefused');
+      assert.equal(recordOf(more, LIST).reason, 'ReferrersTagRefused');
       assert.ok(rig.destination.count('destination getManifest sha256-') <= 2);
       rig.use(rig.source, new FakeDestination('local/app', 'registry.example', host));
       await rig.mirror({}, ON);
@@ -607,10 +528,8 @@ describe('the fallback index at a destination that keeps no list', () => {
   }
 
   it('is left out at a host that answers its tag with server errors, the second time', async () => {
-    const other = imageWith('another', 1);
-    const rig = new Rig({ v1: image, v2: other });
-    refer(rig.source, image, referrer('sbom'));
-    refer(rig.source, other, referrer('scan', other));
+    const rig = referred(sbom);
+    rig.source.tag('v2', other).refer(other, otherScan);
     rig.destination.before.push(failing('destination getManifest sha256-', 'SERVER_ERROR'));
     const report = await rig.mirror({}, { options: { ...ON.options, tagWorkers: 1 } });
     assert.equal(report.unfinished.length, 1);
@@ -620,62 +539,43 @@ describe('the fallback index at a destination that keeps no list', () => {
   });
 
   it('is asked for again where a host that has such lists fails once', async () => {
-    const rig = new Rig({ v1: image });
-    const other = imageWith('another', 1);
-    refer(rig.source, image, referrer('sbom'));
+    const rig = referred(sbom);
     await rig.mirror({}, ON);
-    rig.source.tag('v2', other);
-    const scan = referrer('scan', other);
-    refer(rig.source, other, scan);
+    rig.source.tag('v2', other).refer(other, otherScan);
     rig.destination.before.push(failing('destination getManifest sha256-', 'SERVER_ERROR', 1));
     const report = await rig.mirror({}, ON);
     const list = referrersTag(other.manifest.digest);
     assert.deepEqual(report.unfinished, [list]);
     assert.equal(recordOf(await rig.mirror({ tags: [list] }, ON), list).outcome, 'copied');
-    assert.deepEqual(fallbackOf(other.manifest.digest, rig), [scan.manifest.digest]);
+    assert.deepEqual(fallbackOf(other.manifest.digest, rig), [otherScan.manifest.digest]);
   });
 
   it('keeps what two events of a process add at the same time', async () => {
-    const rig = new Rig({ v1: image });
-    const [first, second] = [referrer('sbom'), referrer('scan')];
-    refer(rig.source, image, first);
-    const reached = Promise.withResolvers<undefined>();
-    const held = Promise.withResolvers<undefined>();
-    let puts = 0;
-    rig.destination.before.push(async (call) => {
-      if (!call.startsWith('destination putManifest sha256-')) return;
-      puts += 1;
-      if (puts > 1) return;
-      reached.resolve(undefined);
-      await held.promise;
-    });
+    const rig = referred(sbom);
+    const put = holding('destination putManifest sha256-', 1);
+    rig.destination.before.push(put.before);
     const one = rig.mirror({}, ON);
-    await reached.promise;
-    refer(rig.source, image, first, second);
-    const other = rig.mirror({ tags: [referrersTag(digest)] }, ON);
+    await put.reached;
+    rig.source.refer(image, sbom, scan);
+    const two = rig.mirror({ tags: [LIST] }, ON);
     for (let turn = 0; turn < 100; turn += 1) await new Promise((go) => setImmediate(go));
-    held.resolve(undefined);
-    await Promise.all([one, other]);
-    assert.deepEqual(
-      fallbackOf(digest, rig),
-      [first, second].map(({ manifest }) => manifest.digest),
-    );
+    put.release();
+    await Promise.all([one, two]);
+    assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest, scan.manifest.digest]);
   });
 
   it('is left out at a host that answers the image itself under its tag', async () => {
-    const rig = new Rig({ v1: image });
-    refer(rig.source, image, referrer('sbom'));
-    rig.destination.tag(referrersTag(digest), image);
+    const rig = referred(sbom);
+    rig.destination.tag(LIST, image);
     const report = await rig.mirror({}, ON);
     assert.equal(report.counts.failed, 0);
-    assert.equal(rig.destination.digestOf(referrersTag(digest)), digest);
+    assert.equal(rig.destination.digestOf(LIST), digest);
   });
 
   it('is not copied where the fallback tag names no index: that follows as a signature does', async () => {
-    const tag = referrersTag(digest);
     const bundle = imageWith('bundle', 1);
-    const rig = new Rig({ v1: image, [tag]: bundle });
+    const rig = new Rig({ v1: image, [LIST]: bundle });
     await rig.mirror({}, ON);
-    assert.equal(rig.destination.digestOf(tag), bundle.manifest.digest);
+    assert.equal(rig.destination.digestOf(LIST), bundle.manifest.digest);
   });
 });

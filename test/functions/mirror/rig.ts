@@ -12,6 +12,8 @@ import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { DestinationRepository, SourceRepository } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
+import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
+import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { FakeDestination, FakeSource } from './fakes.ts';
 import type { Image } from './images.ts';
@@ -121,4 +123,42 @@ export function recordOf(report: MirrorReport, tag: string): TagRecord {
   const record = report.records.find((candidate) => candidate.tag === tag);
   if (record === undefined) throw new Error(`no record of ${tag}`);
   return record;
+}
+
+/** Digests in the destination's list of referrers under a tag, in their order. */
+export function fallbackOf(subject: string, { destination }: Rig): readonly string[] {
+  const index = destination.tags.get(referrersTag(subject));
+  return index === undefined ? [] : entriesOf(index).map((entry) => entry.digest);
+}
+
+/** Whether all of these are at the destination. */
+export function has({ destination }: Rig, ...images: readonly Image[]): boolean {
+  return images.every(({ manifest }) => destination.manifests.has(manifest.digest));
+}
+
+/** An offload that writes down what it is asked. */
+export function offloading(
+  limits: { readonly jobThresholdBytes: number; readonly batchTags: number },
+  answers: {
+    readonly handOff?: 'taken' | 'declined' | 'broken';
+    readonly fanOut?: 'taken' | 'declined';
+  } = {},
+): { readonly offload: Offload; readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    offload: {
+      ...limits,
+      handOff: (reason, tags) => {
+        const { handOff = 'taken' } = answers;
+        if (handOff === 'broken') return Promise.reject(new MirrorError('HAND_OFF_FAILED', 'no'));
+        asked.push(`handOff ${reason} ${tags?.join(',') ?? 'event'}`);
+        return Promise.resolve(handOff);
+      },
+      fanOut: (tags) => {
+        asked.push(`fanOut ${tags.join(',')}`);
+        return Promise.resolve(answers.fanOut ?? 'taken');
+      },
+    },
+  };
 }
