@@ -5,7 +5,7 @@ import type { EncodedEvent } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import { Drain, type WorkEnding } from '../../../functions/job/drain.ts';
-import { keptLines, sampleEvent } from '../subscriber/samples.ts';
+import { keptLines, keptMessages, sampleEvent } from '../subscriber/samples.ts';
 import { messageOf, settled } from './messages.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
@@ -18,7 +18,9 @@ interface Rig {
 
 function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dryRun = false): Rig {
   const started: MirrorEvent[] = [];
-  const letters: EncodedEvent[] = [];
+  const kept = keptMessages();
+  const refused = async (): Promise<string> =>
+    Promise.reject(new MirrorError('PUBLISH_FAILED', 'x'));
   const ends: ((ending: WorkEnding) => void)[] = [];
   const drain = new Drain({
     verification: MIRROR_OPTIONS,
@@ -29,22 +31,13 @@ function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dry
       started.push(event);
       return new Promise((resolve) => ends.push(resolve));
     },
-    deadLetters:
-      deadLetters === 'none'
-        ? undefined
-        : {
-            publish: async (message) => {
-              if (deadLetters === 'refused') throw new MirrorError('PUBLISH_FAILED', 'x');
-              letters.push(message);
-              return Promise.resolve();
-            },
-          },
+    deadLetters: { kept, refused: { publish: refused }, none: undefined }[deadLetters],
     logger: keptLines().logger,
   });
   return {
     drain,
     started,
-    letters,
+    letters: kept.messages,
     end: async (ending) => {
       ends.shift()?.(ending);
       await settled();

@@ -2,7 +2,7 @@ import type { JobContext } from '../../../functions/job/one-event.ts';
 import { NO_DEADLINE } from '../../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import type { Work } from '../../../functions/subscriber/execute-event.ts';
-import { keptLines } from '../subscriber/samples.ts';
+import { keptLines, SAMPLE_RULES } from '../subscriber/samples.ts';
 
 /** What a job executes events with, over an engine that reports what the test says. */
 export function jobContext(
@@ -13,13 +13,7 @@ export function jobContext(
     lines,
     logger,
     engine: {
-      rules: {
-        destinationRegistry: 'r.example/m',
-        destinationLayout: 'host-path',
-        allowedSources: [],
-        allowedDestinations: [],
-        insecureSources: [],
-      },
+      rules: SAMPLE_RULES,
       doWork: async (work) => {
         await Promise.resolve();
         return doWork(work);

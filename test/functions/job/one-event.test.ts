@@ -19,14 +19,21 @@ import { readJobConfig } from '../../../functions/config.ts';
 import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { eventVariable } from '../../../functions/subscriber/cloud-run-job.ts';
 import { parseImagePattern } from '../../../functions/subscriber/image-pattern.ts';
-import { sampleEvent, sampleRecord, sampleReport } from '../subscriber/samples.ts';
+import {
+  failedRecord,
+  keptMessages,
+  sampleEvent,
+  sampleRecord,
+  sampleReport,
+} from '../subscriber/samples.ts';
 import { jobContext } from './job-context.ts';
 import { rejection } from '../../faults.ts';
 
 const EVENT = eventVariable(sampleEvent());
-const failing = sampleReport([
-  sampleRecord({ outcome: 'failed', fault: new MirrorError('SERVER_ERROR', 'x') }),
-]);
+const failing = sampleReport([failedRecord('SERVER_ERROR')]);
+const permanent = sampleReport([failedRecord('MANIFEST_INVALID')]);
+/** Attempts of a task, the first, a later and the last one. */
+const [FIRST, LATER, LAST] = [0, 2, 3].map((number) => ({ number, isLast: number === 3 }));
 
 interface Ran extends EventRun {
   readonly letters: EncodedEvent[];
@@ -38,7 +45,7 @@ async function run(
   report: MirrorReport | MirrorError = failing,
   { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
 ): Promise<Ran> {
-  const letters: EncodedEvent[] = [];
+  const deadLetters = keptMessages();
   const reasons: string[] = [];
   const config = readJobConfig(argv, { DESTINATION_REGISTRY: 'r.example/m', EVENT });
   const ran = await runEvent(
@@ -46,28 +53,22 @@ async function run(
     {
       ...jobContext(({ event: { data }, observer }) => {
         reasons.push(data.reason);
-        if (!(report instanceof MirrorError))
-          report.records.forEach((record) => observer?.onRecord?.(record));
         if (report instanceof MirrorError) throw report;
+        for (const record of report.records) observer?.onRecord?.(record);
         return report;
       }),
       attempt,
-      deadLetters: {
-        publish: async (message) => {
-          letters.push(message);
-          return Promise.resolve();
-        },
-      },
+      deadLetters,
     },
   );
-  return { letters, reasons, ...ran };
+  return { letters: deadLetters.messages, reasons, ...ran };
 }
 
 describe('run of one event', () => {
   it('puts aside what remains on the last attempt only', async () => {
     assert.equal((await run(undefined)).letters.length, 0);
-    assert.equal((await run({ number: 2, isLast: false })).letters.length, 0);
-    const { letters } = await run({ number: 3, isLast: true });
+    assert.equal((await run(LATER)).letters.length, 0);
+    const { letters } = await run(LAST);
     assert.deepEqual(
       letters.map(({ attributes }) => attributes['error-code']),
       ['SERVER_ERROR'],
@@ -77,15 +78,15 @@ describe('run of one event', () => {
   it('follows young subjects on later attempts, which find the tags of the first there', async () => {
     const requested = eventVariable(sampleEvent({ reason: 'requested' }));
     const reasons = [
-      await run({ number: 0, isLast: false }),
-      await run({ number: 1, isLast: false }),
-      await run({ number: 1, isLast: false }, failing, { event: requested }),
+      await run(FIRST),
+      await run(LATER),
+      await run(LATER, failing, { event: requested }),
     ].flatMap((ran) => ran.reasons);
     assert.deepEqual(reasons, ['changed', 'follow-up', 'requested']);
   });
 
   it('puts nothing aside where all is done', async () => {
-    const { letters, result } = await run({ number: 3, isLast: true }, sampleReport());
+    const { letters, result } = await run(LAST, sampleReport());
     assert.equal(letters.length, 0);
     assert.equal(result.repositories[0]?.image, 'ghcr.io/stefanprodan/podinfo');
   });
@@ -106,22 +107,19 @@ describe('run of one event', () => {
   });
 
   it('publishes nothing in a dry run', async () => {
-    const { letters } = await run({ number: 3, isLast: true }, failing, { argv: ['--dry-run'] });
+    const { letters } = await run(LAST, failing, { argv: ['--dry-run'] });
     assert.deepEqual(letters, []);
   });
 
   it('is settled by what is acknowledged: permanent failures are not for another attempt', async () => {
-    const permanent = sampleReport([
-      sampleRecord({ outcome: 'failed', fault: new MirrorError('MANIFEST_INVALID', 'x') }),
-    ]);
-    assert.equal((await run({ number: 0, isLast: false }, permanent)).settled, true);
-    assert.equal((await run({ number: 0, isLast: false }, failing)).settled, false);
-    assert.equal((await run({ number: 3, isLast: true }, failing)).settled, false);
+    assert.equal((await run(FIRST, permanent)).settled, true);
+    assert.equal((await run(FIRST, failing)).settled, false);
+    assert.equal((await run(LAST, failing)).settled, false);
   });
 
   it('puts aside at once what no attempt of the task can do', async () => {
     const never = new MirrorError('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
-    const task = await run({ number: 0, isLast: false }, never);
+    const task = await run(FIRST, never);
     assert.deepEqual([task.letters.length, task.settled], [1, true]);
     // By hand it is told, and nobody else is told.
     const byHand = await run(undefined, never);
@@ -199,31 +197,26 @@ describe('an event in the job', () => {
   });
 
   it('never continues: it has the time that it needs', async () => {
-    const late = sampleRecord({ outcome: 'failed', fault: new MirrorError('ABORTED', 'x') });
-    const context = jobContext(() => sampleReport([late], { progressed: true }));
+    const late = sampleReport([failedRecord('ABORTED')], { progressed: true });
+    const context = jobContext(() => late);
     assert.equal((await executeInJob(sampleEvent(), context)).decision.action, 'retry');
   });
 });
 
 describe('what remains of an event', () => {
-  const last: TaskAttempt = { number: 3, isLast: true };
-
   async function lettersOf(report: MirrorReport | MirrorError): Promise<readonly EncodedEvent[]> {
-    return (await run(last, report)).letters;
+    return (await run(LAST, report)).letters;
   }
 
   it('is nothing after an acknowledgement, permanent failures included', async () => {
-    const report = sampleReport([
-      sampleRecord({ outcome: 'failed', fault: new MirrorError('MANIFEST_INVALID', 'x') }),
-    ]);
-    assert.deepEqual(await lettersOf(report), []);
+    assert.deepEqual(await lettersOf(permanent), []);
   });
 
   it('is its unfinished tags, under the code of the first', async () => {
     const report = sampleReport([
       sampleRecord({ tag: 'good' }),
-      sampleRecord({ tag: 'a', outcome: 'failed', fault: new MirrorError('RATE_LIMITED', 'x') }),
-      sampleRecord({ tag: 'b', outcome: 'failed', fault: new MirrorError('NETWORK', 'x') }),
+      failedRecord('RATE_LIMITED', 'a'),
+      failedRecord('NETWORK', 'b'),
     ]);
     const [message, ...more] = await lettersOf(report);
     assert.deepEqual(more, []);
@@ -232,13 +225,9 @@ describe('what remains of an event', () => {
   });
 
   it('has one code for what the end of the time cut, begun or not', async () => {
-    const cut = (code: ErrorCode): MirrorReport =>
-      sampleReport([
-        sampleRecord({ tag: 'a', outcome: 'failed', fault: new MirrorError(code, 'x') }),
-      ]);
     for (const came of [
-      cut('ABORTED'),
-      cut('DEADLINE_EXCEEDED'),
+      sampleReport([failedRecord('ABORTED')]),
+      sampleReport([failedRecord('DEADLINE_EXCEEDED')]),
       new MirrorError('ABORTED', 'x'),
     ]) {
       assert.deepEqual(

@@ -5,7 +5,7 @@ import { encodeEvent, type EncodedEvent } from '../../../functions/contract/code
 import { MirrorError } from '../../../functions/errors.ts';
 import { parseRepublishFilter, Republishing } from '../../../functions/job/republish.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
-import { keptLines, sampleEvent } from '../subscriber/samples.ts';
+import { keptLines, keptMessages, sampleEvent } from '../subscriber/samples.ts';
 import { messageOf, PUBLISHED_AT_MS, settled } from './messages.ts';
 
 const event = encodeEvent(sampleEvent());
@@ -23,23 +23,20 @@ function rig(
   codes: readonly string[],
   { fails = false, dryRun = false }: { fails?: boolean; dryRun?: boolean } = {},
 ): Rig {
-  const published: EncodedEvent[] = [];
+  const kept = keptMessages();
   const loops: MirrorError[] = [];
   const { logger, lines } = keptLines();
   const republishing = new Republishing({
-    publisher: {
-      publish: async (message) => {
-        if (fails) throw new MirrorError('PUBLISH_FAILED', 'x');
-        return Promise.resolve(`new-${published.push(message)}`);
-      },
-    },
+    publisher: fails
+      ? { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) }
+      : kept,
     codes,
     dryRun,
     startedAtMs: PUBLISHED_AT_MS,
     onLoop: (fault) => loops.push(fault),
     logger,
   });
-  return { republishing, published, loops, lines };
+  return { republishing, published: kept.messages, loops, lines };
 }
 
 /** Severity, sentence and code of each line. */

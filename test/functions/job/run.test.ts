@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it, mock } from 'node:test';
+import { after, before, describe, it, mock, type TestContext } from 'node:test';
 
 import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
@@ -21,6 +21,7 @@ import {
 import { eventVariable } from '../../../functions/subscriber/cloud-run-job.ts';
 import { topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { buildManifest } from '../../stand-ins/images/image.ts';
+import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
@@ -34,6 +35,9 @@ interface Ran {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** All that a republication has to be told. */
+const REPUBLISHER = { GOOGLE_CLOUD_PROJECT: PROJECT };
 
 /** @param onPrint called as a line is printed; given: standard error is a terminal */
 async function runJob(
@@ -65,6 +69,28 @@ async function runJob(
     },
   });
   return { code, stdout, stderr };
+}
+
+/** Drains a subscription, and tells the last line of it. */
+async function drain(
+  subscription: string,
+  env: Environment,
+  ...more: readonly string[]
+): Promise<Ran & { readonly said: Readonly<Record<string, unknown>> }> {
+  const ran = await runJob(['--drain', subscription, '--drain-idle', '3s', ...more], env);
+  const lines = linesOf(ran.stdout);
+  const said = lines.find(({ entry }) => entry === 'drain' || entry === 'republish') ?? {};
+  return { ...ran, said };
+}
+
+/** The broker tells nobody what a subscription is. */
+function hideSubscriptions({ pubsub }: Broker): void {
+  pubsub.faults.add({ method: 'GetSubscription', kind: 'refused', status: 'PERMISSION_DENIED' });
+}
+
+/** What a registry answers. */
+function answers(status: number, code: string): { readonly effect: AnswerFault } {
+  return { effect: { kind: 'answer', status, errors: [{ code, message: 'x' }] } };
 }
 
 function linesOf(text: string): Record<string, unknown>[] {
@@ -158,7 +184,7 @@ describe('run of images', () => {
     registries.source.faults.add({
       path: /demo\/web\/tags\/list/,
       times: 1,
-      effect: { kind: 'answer', status: 503, errors: [{ code: 'UNAVAILABLE', message: 'x' }] },
+      ...answers(503, 'UNAVAILABLE'),
     });
     const { code, stdout } = await runJob([...image('demo/web'), ...into('again')]);
     assert.equal(code, 0, stdout);
@@ -183,7 +209,7 @@ describe('run of images', () => {
     registries.source.faults.add({
       path: /demo\/api\/manifests\/1\.0\.1/,
       times: 1,
-      effect: { kind: 'answer', status: 404, errors: [{ code: 'MANIFEST_UNKNOWN', message: 'x' }] },
+      ...answers(404, 'MANIFEST_UNKNOWN'),
     });
     const lost = await runJob([...image('demo/api'), ...into('lost')]);
     assert.match(lost.stdout, /^lost +\S+:1\.0\.1/m);
@@ -364,6 +390,17 @@ describe('drain', () => {
     await registries.close();
   });
 
+  /** A broker that a job finds until the test ends. */
+  async function ownBroker(t: TestContext, ...topics: readonly string[]): Promise<Broker> {
+    const own = await startBroker(...topics);
+    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
+    t.after(async () => {
+      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
+      await own.close();
+    });
+    return own;
+  }
+
   const env = (): Environment => ({
     LOCAL: 'true',
     DESTINATION_REGISTRY: `${registries.destination.host}/m`,
@@ -382,13 +419,9 @@ describe('drain', () => {
       await bulk.publish(encodeEvent(sampleEvent(data)));
     }
     await bulk.publish({ attributes: { team: 'a' }, data: Buffer.from('{') });
-    const { code, stdout } = await runJob(['--drain', 'bulk', '--drain-idle', '3s'], env());
-    const last = linesOf(stdout).find(({ entry }) => entry === 'drain');
-    assert.deepEqual(
-      [last?.['received'], last?.['executed'], last?.['deadLettered'], last?.['handedBack']],
-      [4, 3, 1, 0],
-      stdout,
-    );
+    const { code, stdout, said } = await drain('bulk', env());
+    const { received, executed, deadLettered, handedBack } = said;
+    assert.deepEqual([received, executed, deadLettered, handedBack], [4, 3, 1, 0], stdout);
     assert.equal(code, 0);
     for (const repository of ['demo/api', 'demo/web', 'demo/legacy']) {
       assert.deepEqual(
@@ -398,107 +431,72 @@ describe('drain', () => {
     }
   });
 
-  it('hands back what an operator can mend: the last copy is not acknowledged', async () => {
-    const own = await startBroker('letters');
+  it('hands back what an operator can mend: the last copy is not acknowledged', async (t) => {
+    const own = await ownBroker(t, 'letters');
     const config = join(mkdtempSync(join(tmpdir(), 'drain-')), 'config.json');
     writeFileSync(config, FILLED);
-    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
-    try {
-      const image = `${registries.source.host}/demo/api`;
-      await topicPublisher(own.client, 'letters').publish(
-        deadLetter(encodeEvent(sampleEvent({ image })), { code: 'RATE_LIMITED', field: undefined }),
-      );
-      const argv = ['--drain', 'letters', '--drain-idle', '3s', '--docker-config', config];
-      const lane = env();
-      const refused = registries.destination.faults.add({
-        path: /\/blobs\/uploads/,
-        times: Number.POSITIVE_INFINITY,
-        effect: {
-          kind: 'answer',
-          status: 404,
-          errors: [{ code: 'NAME_UNKNOWN', message: 'no such repository' }],
-        },
-      });
-      const left = (): number | undefined =>
-        own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/letters`)?.acknowledged;
-      const drained = async (): Promise<readonly unknown[]> => {
-        const { code, stdout } = await runJob(argv, {
-          ...lane,
-          DESTINATION_REGISTRY: `${registries.destination.host}/mended`,
-          ALLOWED_SOURCES: `${registries.source.host}/*`,
-        });
-        const last = linesOf(stdout).find(({ entry }) => entry === 'drain');
-        return [code, last?.['executed'], last?.['handedBack'], left()];
-      };
-      assert.deepEqual(await drained(), [1, 0, 1, 0]);
-      refused.remove();
-      writeFileSync(config, '{"credsStore": "desktop"}');
-      await rejection(drained(), 'OPTION_INVALID');
-      writeFileSync(config, FILLED);
-      assert.deepEqual(await drained(), [0, 1, 0, 1]);
-    } finally {
-      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
-      await own.close();
-    }
-  });
-
-  it('changes nothing in a dry run, of a drain and of a republication', async () => {
-    const own = await startBroker('dry', 'target');
-    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
-    try {
-      const image = `${registries.source.host}/demo/api`;
-      const dry = topicPublisher(own.client, 'dry');
-      await dry.publish(encodeEvent(sampleEvent({ image })));
-      await dry.publish({ attributes: {}, data: Buffer.from('{') });
+    const image = `${registries.source.host}/demo/api`;
+    await topicPublisher(own.client, 'letters').publish(
+      deadLetter(encodeEvent(sampleEvent({ image })), { code: 'RATE_LIMITED', field: undefined }),
+    );
+    const refused = registries.destination.faults.add({
+      path: /\/blobs\/uploads/,
+      times: Number.POSITIVE_INFINITY,
+      ...answers(404, 'NAME_UNKNOWN'),
+    });
+    const left = (): number | undefined =>
+      own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/letters`)?.acknowledged;
+    const drained = async (): Promise<readonly unknown[]> => {
       const lane = {
         ...env(),
-        DESTINATION_REGISTRY: `${registries.destination.host}/dry`,
-        DEAD_LETTER_TOPIC: 'target',
-        CLOUD_RUN_JOB: 'mirror',
+        DESTINATION_REGISTRY: `${registries.destination.host}/mended`,
+        ALLOWED_SOURCES: `${registries.source.host}/*`,
       };
-      const argv = ['--drain', 'dry', '--drain-idle', '3s', '--dry-run'];
-      const drained = await runJob(argv, lane);
-      const said = linesOf(drained.stdout).find(({ entry }) => entry === 'drain');
-      const { executed, deadLettered, handedBack } = said ?? {};
-      assert.deepEqual([drained.code, executed, deadLettered, handedBack], [0, 1, 1, 2]);
-      const republished = await runJob([...argv, '--republish', 'target'], lane);
-      const told = linesOf(republished.stdout).find(({ entry }) => entry === 'republish');
-      assert.deepEqual([republished.code, told?.['republished'], told?.['handedBack']], [0, 2, 2]);
-      assert.deepEqual(tagsOf(registries.destination, 'dry/demo/api'), {});
-      assert.deepEqual(own.pubsub.view.messages(`projects/${PROJECT}/topics/target`), []);
-      const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/dry`);
-      assert.equal(left?.acknowledged, 0);
-    } finally {
-      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
-      await own.close();
-    }
+      const { code, said } = await drain('letters', lane, '--docker-config', config);
+      return [code, said['executed'], said['handedBack'], left()];
+    };
+    assert.deepEqual(await drained(), [1, 0, 1, 0]);
+    refused.remove();
+    writeFileSync(config, '{"credsStore": "desktop"}');
+    await rejection(drained(), 'OPTION_INVALID');
+    writeFileSync(config, FILLED);
+    assert.deepEqual(await drained(), [0, 1, 0, 1]);
+  });
+
+  it('changes nothing in a dry run, of a drain and of a republication', async (t) => {
+    const own = await ownBroker(t, 'dry', 'target');
+    const image = `${registries.source.host}/demo/api`;
+    const dry = topicPublisher(own.client, 'dry');
+    await dry.publish(encodeEvent(sampleEvent({ image })));
+    await dry.publish({ attributes: {}, data: Buffer.from('{') });
+    const lane = {
+      ...env(),
+      DESTINATION_REGISTRY: `${registries.destination.host}/dry`,
+      DEAD_LETTER_TOPIC: 'target',
+      CLOUD_RUN_JOB: 'mirror',
+    };
+    const drained = await drain('dry', lane, '--dry-run');
+    const { executed, deadLettered, handedBack } = drained.said;
+    assert.deepEqual([drained.code, executed, deadLettered, handedBack], [0, 1, 1, 2]);
+    const { code, said } = await drain('dry', lane, '--dry-run', '--republish', 'target');
+    assert.deepEqual([code, said['republished'], said['handedBack']], [0, 2, 2]);
+    assert.deepEqual(tagsOf(registries.destination, 'dry/demo/api'), {});
+    assert.deepEqual(own.pubsub.view.messages(`projects/${PROJECT}/topics/target`), []);
+    const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/dry`);
+    assert.equal(left?.acknowledged, 0);
   });
 
   for (const mayRead of [true, false]) {
-    it(`refuses to republish onto the drained topic, ${mayRead ? '' : 'not '}told its name`, async () => {
-      const own = await startBroker('loop');
-      process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
-      try {
-        if (!mayRead) {
-          own.pubsub.faults.add({
-            method: 'GetSubscription',
-            kind: 'refused',
-            status: 'PERMISSION_DENIED',
-          });
-        }
-        await topicPublisher(own.client, 'loop').publish(encodeEvent(sampleEvent()));
-        await rejection(
-          runJob(['--drain', 'loop', '--drain-idle', '20s', '--republish', 'loop'], {
-            GOOGLE_CLOUD_PROJECT: PROJECT,
-          }),
-          'OPTION_INVALID',
-        );
-        const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/loop`);
-        assert.equal((left?.undelivered ?? 0) + (left?.outstanding ?? 0), 1);
-      } finally {
-        process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
-        await own.close();
-      }
+    it(`refuses to republish onto the drained topic, ${mayRead ? '' : 'not '}told its name`, async (t) => {
+      const own = await ownBroker(t, 'loop');
+      if (!mayRead) hideSubscriptions(own);
+      await topicPublisher(own.client, 'loop').publish(encodeEvent(sampleEvent()));
+      await rejection(
+        runJob(['--drain', 'loop', '--drain-idle', '20s', '--republish', 'loop'], REPUBLISHER),
+        'OPTION_INVALID',
+      );
+      const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/loop`);
+      assert.equal((left?.undelivered ?? 0) + (left?.outstanding ?? 0), 1);
     });
   }
 
@@ -507,20 +505,8 @@ describe('drain', () => {
     const message = encodeEvent(sampleEvent({ tags: ['again'] }));
     await dead.publish(deadLetter(message, { code: 'SOURCE_FORBIDDEN', field: 'data.image' }));
     await dead.publish(deadLetter(message, { code: 'EVENT_INVALID', field: 'x' }));
-    const { code } = await runJob(
-      [
-        '--drain',
-        'dead',
-        '--republish',
-        'again',
-        '--filter',
-        'code=SOURCE_FORBIDDEN',
-        '--drain-idle',
-        '3s',
-      ],
-      { GOOGLE_CLOUD_PROJECT: PROJECT },
-    );
-    assert.equal(code, 0);
+    const argv = ['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'];
+    assert.equal((await drain('dead', REPUBLISHER, ...argv)).code, 0);
     const again = broker.pubsub.view.messages(`projects/${PROJECT}/topics/again`);
     assert.deepEqual(
       again.map(({ attributes }) => ({ ...attributes })),
@@ -532,35 +518,23 @@ describe('drain', () => {
     assert.equal(broker.pubsub.view.subscription(name)?.undelivered, 2);
   });
 
-  it('finds the dead letters of a code behind thousands of others', async () => {
-    const crowd = await startBroker('dead', 'again');
-    process.env['PUBSUB_EMULATOR_HOST'] = crowd.pubsub.host;
-    try {
-      const wanted = 20;
-      const codes = [
-        ...Array<ErrorCode>(1500).fill('EVENT_INVALID'),
-        ...Array<ErrorCode>(wanted).fill('SOURCE_FORBIDDEN'),
-      ];
-      const dead = topicPublisher(crowd.client, 'dead');
-      await Promise.all(
-        codes.map(async (code, index) => {
-          const message = encodeEvent(sampleEvent({ tags: [`again-${index}`] }));
-          return dead.publish(deadLetter(message, new MirrorError(code, 'x')));
-        }),
-      );
-      const { code, stdout } = await runJob(
-        [
-          ...['--drain', 'dead', '--drain-idle', '3s'],
-          ...['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'],
-        ],
-        { GOOGLE_CLOUD_PROJECT: PROJECT },
-      );
-      const last = linesOf(stdout).find(({ entry }) => entry === 'republish');
-      assert.deepEqual([last?.['republished'], last?.['handedBack'], code], [wanted, 1500, 0]);
-    } finally {
-      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
-      await crowd.close();
-    }
+  it('finds the dead letters of a code behind thousands of others', async (t) => {
+    const crowd = await ownBroker(t, 'dead', 'again');
+    const wanted = 20;
+    const codes = [
+      ...Array<ErrorCode>(1500).fill('EVENT_INVALID'),
+      ...Array<ErrorCode>(wanted).fill('SOURCE_FORBIDDEN'),
+    ];
+    const dead = topicPublisher(crowd.client, 'dead');
+    await Promise.all(
+      codes.map(async (code, index) => {
+        const message = encodeEvent(sampleEvent({ tags: [`again-${index}`] }));
+        return dead.publish(deadLetter(message, new MirrorError(code, 'x')));
+      }),
+    );
+    const argv = ['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'];
+    const { code, said } = await drain('dead', REPUBLISHER, ...argv);
+    assert.deepEqual([said['republished'], said['handedBack'], code], [wanted, 1500, 0]);
   });
 
   it('waits in haste for what another reader took by its own deadline alone', async () => {
@@ -578,23 +552,12 @@ describe('drain', () => {
     assert.match(told, /stopped before bulk was empty/);
   });
 
-  it('waits in haste for no reader whose deadline it may not read', async () => {
-    const own = await startBroker('unread');
-    process.env['PUBSUB_EMULATOR_HOST'] = own.pubsub.host;
-    try {
-      own.pubsub.faults.add({
-        method: 'GetSubscription',
-        kind: 'refused',
-        status: 'PERMISSION_DENIED',
-      });
-      const argv = ['--drain', 'unread', '--drain-idle', '3s'];
-      const { code, stdout } = await runJob(argv, env());
-      assert.equal(code, 0);
-      assert.ok(!stdout.includes('are waited for'), stdout);
-    } finally {
-      process.env['PUBSUB_EMULATOR_HOST'] = broker.pubsub.host;
-      await own.close();
-    }
+  it('waits in haste for no reader whose deadline it may not read', async (t) => {
+    const own = await ownBroker(t, 'unread');
+    hideSubscriptions(own);
+    const { code, stdout } = await drain('unread', env());
+    assert.equal(code, 0);
+    assert.ok(!stdout.includes('are waited for'), stdout);
   });
 
   it('fails where the subscription is not there', async () => {

@@ -1,11 +1,18 @@
+import type { EncodedEvent } from '../../../functions/contract/codec.ts';
 import {
   eventOf,
   type MirrorEvent,
   type MirrorRequest,
 } from '../../../functions/contract/event.ts';
-import { NO_BLOBS, type TagRecord } from '../../../functions/mirror/outcome.ts';
+import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import {
+  NO_BLOBS,
+  type LeftAsideReason,
+  type TagRecord,
+} from '../../../functions/mirror/outcome.ts';
 import { buildReport, type MirrorReport } from '../../../functions/mirror/report.ts';
 import { TagRecords } from '../../../functions/mirror/tag-records.ts';
+import type { AdmissionRules } from '../../../functions/subscriber/admission.ts';
 import { createLogger, type Logger } from '../../../functions/telemetry/logger.ts';
 
 /** An event as the bridge publishes it; `tags` make it a batch. */
@@ -41,6 +48,23 @@ export function sampleRecord(record: Partial<TagRecord> = {}): TagRecord {
   };
 }
 
+/** The record of a tag that failed. */
+export function failedRecord(code: ErrorCode, tag = '1.0'): TagRecord {
+  return sampleRecord({ tag, outcome: 'failed', reason: code, fault: new MirrorError(code, 'x') });
+}
+
+/** What is skipped and yet not at the destination. */
+export const LEFT_ASIDE: readonly LeftAsideReason[] = [
+  'TagInvalid',
+  'SubjectUnchanged',
+  'SubjectNotMirrored',
+  'NotAsked',
+  'ReferrersRefused',
+  'ReferrersTagRefused',
+  'ForeignLayers',
+  'BackupTag',
+];
+
 /** A report of these records. */
 export function sampleReport(
   records: readonly TagRecord[] = [],
@@ -72,6 +96,27 @@ export function sampleReport(
     phases: [{ phase: 'list', durationMs: 3 }],
   });
   return { ...report, ...facts };
+}
+
+/** Rules that admit any source, and no destination but its own. */
+export const SAMPLE_RULES: AdmissionRules = {
+  destinationRegistry: 'r.example/m',
+  destinationLayout: 'host-path',
+  allowedSources: [],
+  allowedDestinations: [],
+  insecureSources: [],
+};
+
+/** A topic that keeps what is published to it, under the ids `new-1`, `new-2` and so on. */
+export function keptMessages(): {
+  readonly messages: EncodedEvent[];
+  readonly publish: (message: EncodedEvent) => Promise<string>;
+} {
+  const messages: EncodedEvent[] = [];
+  return {
+    messages,
+    publish: async (message) => Promise.resolve(`new-${messages.push(message)}`),
+  };
 }
 
 /** A logger whose lines are kept as objects. */
