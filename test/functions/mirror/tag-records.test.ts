@@ -2,45 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../../functions/errors.ts';
-import {
-  type LeftAsideReason,
-  NO_BLOBS,
-  OUTCOMES,
-  type TagRecord,
-} from '../../../functions/mirror/outcome.ts';
+import { OUTCOMES } from '../../../functions/mirror/outcome.ts';
 import { KindCounts, TagRecords } from '../../../functions/mirror/tag-records.ts';
-
-function record(more: Partial<TagRecord>): TagRecord {
-  return {
-    tag: 'v1',
-    outcome: 'skipped',
-    reason: 'Identical',
-    bytesUploaded: 0,
-    blobs: NO_BLOBS,
-    durationMs: 0,
-    ...more,
-  };
-}
-
-const LEFT_ASIDE: readonly LeftAsideReason[] = [
-  'TagInvalid',
-  'SubjectUnchanged',
-  'SubjectNotMirrored',
-  'NotAsked',
-  'ReferrersRefused',
-  'ReferrersTagRefused',
-  'ForeignLayers',
-  'BackupTag',
-];
+import { failedRecord, LEFT_ASIDE, sampleRecord } from '../subscriber/samples.ts';
 
 describe('KindCounts', () => {
   it('tells records apart by outcome, reason and fault code', () => {
     const counts = new KindCounts();
-    assert.equal(counts.add(record({})), 1);
-    assert.equal(counts.add(record({ tag: 'v2' })), 2);
-    assert.equal(counts.add(record({ reason: 'NotVerified' })), 1);
-    assert.equal(counts.add(record({ outcome: 'held' })), 1);
-    assert.equal(counts.add(record({ outcome: 'held', fault: new MirrorError('NETWORK', '') })), 1);
+    const skipped = { outcome: 'skipped', reason: 'Identical' } as const;
+    const fault = new MirrorError('NETWORK', '');
+    for (const [record, count] of [
+      [skipped, 1],
+      [{ ...skipped, tag: 'v2' }, 2],
+      [{ ...skipped, reason: 'NotVerified' }, 1],
+      [{ ...skipped, outcome: 'held' }, 1],
+      [{ ...skipped, outcome: 'held', fault }, 1],
+    ] as const) {
+      assert.equal(counts.add(sampleRecord(record)), count);
+    }
     assert.deepEqual(
       counts.kinds.map(({ count }) => count),
       [2, 1, 1, 1],
@@ -51,8 +30,8 @@ describe('KindCounts', () => {
 describe('TagRecords', () => {
   it('keeps the first 20 of a kind, and counts all', () => {
     const records = new TagRecords();
-    for (let n = 0; n < 30; n += 1) records.add(record({ tag: `v${n}` }));
-    for (let n = 0; n < 3; n += 1) records.add(record({ tag: `c${n}`, outcome: 'copied' }));
+    for (let n = 0; n < 30; n += 1) records.add(sampleRecord({ tag: `v${n}`, outcome: 'skipped' }));
+    for (let n = 0; n < 3; n += 1) records.add(sampleRecord({ tag: `c${n}` }));
     assert.equal(records.first.length, 23);
     assert.equal(records.first[19]?.tag, 'v19');
     assert.equal(records.counts.skipped, 30);
@@ -67,26 +46,40 @@ describe('TagRecords', () => {
 
   it('names every tag that another delivery can finish', () => {
     const records = new TagRecords();
-    const fault = new MirrorError('NETWORK', '');
-    for (let n = 0; n < 30; n += 1) records.add(record({ tag: `v${n}`, outcome: 'failed', fault }));
-    records.add(record({ outcome: 'failed', fault: new MirrorError('TAG_INVALID', '') }));
-    assert.equal(records.unfinished.length, 30);
+    for (let n = 0; n < 30; n += 1) records.add(failedRecord('NETWORK', `v${n}`));
+    records.add(failedRecord('TAG_INVALID'));
+    records.add(sampleRecord({ outcome: 'drifted', fault: new MirrorError('NETWORK', '') }));
+    records.add(sampleRecord());
+    assert.deepEqual(
+      records.unfinished,
+      Array.from({ length: 30 }, (_none, n) => `v${n}`),
+    );
     assert.equal(records.interrupted, false);
-    records.add(record({ outcome: 'failed', fault: new MirrorError('ABORTED', '') }));
-    assert.equal(records.interrupted, true);
   });
+
+  for (const code of ['ABORTED', 'DEADLINE_EXCEEDED'] as const) {
+    it(`is interrupted where a tag ended with ${code}`, () => {
+      const records = new TagRecords();
+      for (const record of [failedRecord(code, 'a'), failedRecord('NETWORK', 'b')])
+        records.add(record);
+      assert.equal(records.interrupted, true);
+      assert.deepEqual(records.unfinished, ['a', 'b']);
+    });
+  }
 
   it('counts the signatures and referrers that came to the destination', () => {
     const records = new TagRecords();
-    records.add(record({ outcome: 'copied', subject: 'sha256:x' }));
-    records.add(record({ outcome: 'skipped', subject: 'sha256:x' }));
-    records.add(record({ outcome: 'copied' }));
+    records.add(sampleRecord({ subject: 'sha256:x' }));
+    records.add(sampleRecord({ outcome: 'skipped', subject: 'sha256:x' }));
+    records.add(sampleRecord());
     assert.equal(records.followers, 1);
   });
 
   it('counts what is left aside', () => {
     const records = new TagRecords();
-    for (const reason of [...LEFT_ASIDE, 'Identical'] as const) records.add(record({ reason }));
+    for (const reason of [...LEFT_ASIDE, 'Identical'] as const) {
+      records.add(sampleRecord({ outcome: 'skipped', reason }));
+    }
     assert.equal(records.leftAside, LEFT_ASIDE.length);
   });
 });

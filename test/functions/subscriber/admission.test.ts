@@ -7,16 +7,10 @@ import {
   parseDestinationGrant,
   parseImagePattern,
 } from '../../../functions/subscriber/image-pattern.ts';
-import { sampleEvent } from './samples.ts';
+import { SAMPLE_RULES, sampleEvent } from './samples.ts';
 import { thrown } from '../../faults.ts';
 
-const rules: AdmissionRules = {
-  destinationRegistry: 'europe-docker.pkg.dev/acme/mirror',
-  destinationLayout: 'host-path',
-  allowedSources: [],
-  allowedDestinations: [],
-  insecureSources: [],
-};
+const rules = { ...SAMPLE_RULES, destinationRegistry: 'europe-docker.pkg.dev/acme/mirror' };
 
 describe('admission', () => {
   it('admits any host where no source is named', () => {

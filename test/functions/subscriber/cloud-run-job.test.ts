@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import { comparesBy } from '../../../functions/mirror/verification.ts';
 import {
@@ -43,10 +44,12 @@ function api(
   };
 }
 
-function execution(
-  event: ReturnType<typeof sampleEvent>,
-  fields: Record<string, unknown> = {},
-): unknown {
+/** Asks for the job with an event. */
+async function start(port: JsonApi, event: MirrorEvent): Promise<string> {
+  return cloudRunJob(port, 'https://run.example', JOB, compares).start(event, signal);
+}
+
+function execution(event: MirrorEvent, fields: Record<string, unknown> = {}): unknown {
   return {
     createTime: '2026-08-10T09:00:10Z',
     template: { containers: [{ env: [{ name: 'EVENT', value: eventVariable(event) }] }] },
@@ -58,10 +61,7 @@ describe('hand-off', () => {
   it('starts the job with the event in a variable', async () => {
     const { port, calls } = api([]);
     const event = sampleEvent({ tags: ['1.0'] });
-    assert.equal(
-      await cloudRunJob(port, 'https://run.example', JOB, compares).start(event, signal),
-      'started',
-    );
+    assert.equal(await start(port, event), 'started');
     assert.deepEqual(
       calls.map(({ method, url }) => `${method} ${url}`),
       [
@@ -114,10 +114,7 @@ describe('hand-off', () => {
   for (const [name, executions, covered] of covering) {
     it(`is ${covered ? '' : 'not '}covered by ${name}`, async () => {
       const { port, calls } = api(executions);
-      const result = await cloudRunJob(port, 'https://run.example', JOB, compares).start(
-        event,
-        signal,
-      );
+      const result = await start(port, event);
       assert.equal(result, covered ? 'covered' : 'started');
       assert.equal(calls.length, covered ? 1 : 2);
     });
@@ -125,9 +122,9 @@ describe('hand-off', () => {
 
   it('is covered by a run of at least its tags', async () => {
     const running = execution(sampleEvent({ tags: ['1.0', '1.1', '1.2'] }));
-    const handOff = cloudRunJob(api([running]).port, 'https://run.example', JOB, compares);
-    assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '1.2'] }), signal), 'covered');
-    assert.equal(await handOff.start(sampleEvent({ tags: ['1.0', '2.0'] }), signal), 'started');
+    const { port } = api([running]);
+    assert.equal(await start(port, sampleEvent({ tags: ['1.0', '1.2'] })), 'covered');
+    assert.equal(await start(port, sampleEvent({ tags: ['1.0', '2.0'] })), 'started');
   });
 
   it('guard event-variable: declines an event over 16 KiB without asking', async () => {
@@ -135,31 +132,18 @@ describe('hand-off', () => {
     const tags = Array.from({ length: 200 }, (_, n) => `${n}`.padStart(100, 'x'));
     const large = sampleEvent({ tags });
     assert.ok(eventVariable(large).length > MAX_EVENT_BYTES);
-    assert.equal(
-      await cloudRunJob(port, 'https://x', JOB, compares).start(large, signal),
-      'too-large',
-    );
+    assert.equal(await start(port, large), 'too-large');
     assert.deepEqual(calls, []);
   });
 
   it('fails where the API refuses or cannot be reached', async () => {
     const refusing = api([], { status: 403, body: { error: { message: 'no permission' } } });
-    assert.equal(
-      (
-        await rejection(
-          cloudRunJob(refusing.port, 'https://x', JOB, compares).start(event, signal),
-          'HAND_OFF_FAILED',
-        )
-      ).status,
-      403,
-    );
+    const { status } = await rejection(start(refusing.port, event), 'HAND_OFF_FAILED');
+    assert.equal(status, 403);
     const unreachable: JsonApi = {
       call: async () => Promise.reject(new MirrorError('NETWORK', 'gone')),
     };
-    await rejection(
-      cloudRunJob(unreachable, 'https://x', JOB, compares).start(event, signal),
-      'HAND_OFF_FAILED',
-    );
+    await rejection(start(unreachable, event), 'HAND_OFF_FAILED');
   });
 });
 

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import type { MirrorRequest } from '../../../functions/contract/event.ts';
 import { ERRORS, MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import type { TagRecord } from '../../../functions/mirror/outcome.ts';
+import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import {
   decideAfterError,
   decideAfterWork,
@@ -9,184 +12,124 @@ import {
   Redelivery,
   type Decision,
 } from '../../../functions/subscriber/decision.ts';
-import { sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+import { failedRecord, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
 
-const transient = sampleRecord({
-  tag: 'slow',
-  outcome: 'failed',
-  fault: new MirrorError('SERVER_ERROR', 'x'),
-});
-const permanent = sampleRecord({
-  tag: 'bad',
-  outcome: 'failed',
-  fault: new MirrorError('MANIFEST_TOO_LARGE', 'x'),
-});
-const late = sampleRecord({
-  tag: 'late',
-  outcome: 'failed',
-  fault: new MirrorError('DEADLINE_EXCEEDED', 'x'),
-});
+const transient = failedRecord('SERVER_ERROR', 'slow');
+const permanent = failedRecord('MANIFEST_TOO_LARGE', 'bad');
+const late = failedRecord('DEADLINE_EXCEEDED', 'late');
 
 function words(decision: Decision): string {
   return `${decision.action} ${decision.reason}`;
 }
 
+/** What came of an event, the facts of its report, what it asked for, and whether there is a topic to go on. */
+type Case = readonly [
+  name: string,
+  expected: string,
+  records: readonly TagRecord[],
+  facts?: Partial<MirrorReport>,
+  data?: Partial<MirrorRequest>,
+  hasTopic?: boolean,
+];
+
 describe('decision after work', () => {
   const event = sampleEvent();
-  const cases: readonly [name: string, expected: string, decision: () => Decision][] = [
-    [
-      'all copied',
-      'acknowledge Finished',
-      () => decideAfterWork(event, sampleReport([sampleRecord()]), true),
-    ],
-    ['nothing to do', 'acknowledge Finished', () => decideAfterWork(event, sampleReport(), true)],
-    [
-      'lost, drifted and held tags',
-      'acknowledge Finished',
-      () =>
-        decideAfterWork(
-          event,
-          sampleReport([
-            sampleRecord({ outcome: 'lost' }),
-            sampleRecord({ outcome: 'drifted' }),
-            sampleRecord({ outcome: 'held' }),
-          ]),
-          true,
-        ),
-    ],
+  const progressed = { progressed: true };
+  const answered = { answered: 1 };
+  const lostOnes = (['lost', 'drifted', 'held'] as const).map((outcome) =>
+    sampleRecord({ outcome }),
+  );
+  const followers = ['late', 'sha256-x', 'sha256-y'].map((tag) => ({ ...late, tag }));
+  const cases: readonly Case[] = [
+    ['all copied', 'acknowledge Finished', [sampleRecord()]],
+    ['nothing to do', 'acknowledge Finished', []],
+    ['lost, drifted and held tags', 'acknowledge Finished', lostOnes],
     [
       'a permanent failure among good tags',
       'acknowledge PermanentFailures',
-      () => decideAfterWork(event, sampleReport([sampleRecord(), permanent]), true),
+      [sampleRecord(), permanent],
     ],
     [
       'a transient failure beside a permanent one',
       'retry TransientFailures',
-      () => decideAfterWork(event, sampleReport([transient, permanent]), true),
+      [transient, permanent],
     ],
     [
       'a transient failure beside what was done',
       'continue TransientFailures',
-      () => decideAfterWork(event, sampleReport([transient], { progressed: true }), true),
+      [transient],
+      progressed,
     ],
     [
       'the same without a topic to go on',
       'retry TransientFailures',
-      () => decideAfterWork(event, sampleReport([transient], { progressed: true }), false),
+      [transient],
+      progressed,
+      {},
+      false,
     ],
-    [
-      'the deadline with progress',
-      'continue DeadlinePassed',
-      () => decideAfterWork(event, sampleReport([late], { progressed: true }), true),
-    ],
-    [
-      'the deadline without progress',
-      'retry NoProgress',
-      () => decideAfterWork(event, sampleReport([late]), true),
-    ],
-    [
-      'the deadline with answers',
-      'continue DeadlinePassed',
-      () => decideAfterWork(event, sampleReport([late], { answered: 1 }), true),
-    ],
+    ['the deadline with progress', 'continue DeadlinePassed', [late], progressed],
+    ['the deadline without progress', 'retry NoProgress', [late]],
+    ['the deadline with answers', 'continue DeadlinePassed', [late], answered],
     [
       'the deadline with answers that settled tags asked for by name',
       'continue DeadlinePassed',
-      () =>
-        decideAfterWork(
-          sampleEvent({ tags: ['late', 'slow'] }),
-          sampleReport([late], { answered: 1 }),
-          true,
-        ),
+      [late],
+      answered,
+      { tags: ['late', 'slow'] },
     ],
     [
       'the deadline with answers that left as much as was asked for by name',
       'retry NoProgress',
-      () =>
-        decideAfterWork(
-          sampleEvent({ tags: ['late'] }),
-          sampleReport([late], { answered: 1 }),
-          true,
-        ),
+      [late],
+      answered,
+      { tags: ['late'] },
     ],
     [
       'the deadline with answers that left only what follows the tags asked for by name',
       'continue DeadlinePassed',
-      () =>
-        decideAfterWork(sampleEvent({ tags: ['v1'] }), sampleReport([late], { answered: 1 }), true),
+      [late],
+      answered,
+      { tags: ['v1'] },
     ],
     [
       'the deadline with answers that settled one of two named tags, and left more followers',
       'continue DeadlinePassed',
-      () =>
-        decideAfterWork(
-          sampleEvent({ tags: ['v1', 'late'] }),
-          sampleReport(
-            ['late', 'sha256-x', 'sha256-y'].map((tag) => ({ ...late, tag })),
-            { answered: 1 },
-          ),
-          true,
-        ),
+      followers,
+      answered,
+      { tags: ['v1', 'late'] },
     ],
-    [
-      'a transient failure beside answers',
-      'retry TransientFailures',
-      () => decideAfterWork(event, sampleReport([transient], { answered: 1 }), true),
-    ],
+    ['a transient failure beside answers', 'retry TransientFailures', [transient], answered],
     [
       'the deadline of the 50th continuation, with answers',
       'dead-letter NeverSucceeds',
-      () =>
-        decideAfterWork(
-          sampleEvent({ continuation: 50, tags: ['late', 'slow'] }),
-          sampleReport([late], { answered: 1 }),
-          true,
-        ),
+      [late],
+      answered,
+      { continuation: 50, tags: ['late', 'slow'] },
     ],
-    [
-      'the deadline without a topic to go on',
-      'retry NoBulkTopic',
-      () => decideAfterWork(event, sampleReport([late], { progressed: true }), false),
-    ],
+    ['the deadline without a topic to go on', 'retry NoBulkTopic', [late], progressed, {}, false],
     [
       'the deadline of the 50th continuation',
       'dead-letter NeverSucceeds',
-      () =>
-        decideAfterWork(
-          sampleEvent({ continuation: 50 }),
-          sampleReport([late], { progressed: true }),
-          true,
-        ),
+      [late],
+      progressed,
+      { continuation: 50 },
     ],
     [
       'the deadline of the 49th continuation',
       'continue DeadlinePassed',
-      () =>
-        decideAfterWork(
-          sampleEvent({ continuation: 49 }),
-          sampleReport([late], { progressed: true }),
-          true,
-        ),
+      [late],
+      progressed,
+      { continuation: 49 },
     ],
-    [
-      'a lost source',
-      'acknowledge SourceLost',
-      () => decideAfterWork(event, sampleReport([], { ending: 'source-lost' }), true),
-    ],
-    [
-      'a hand-off',
-      'acknowledge HandedOff',
-      () => decideAfterWork(event, sampleReport([transient], { ending: 'handed-off' }), true),
-    ],
-    [
-      'a fan-out',
-      'acknowledge FannedOut',
-      () => decideAfterWork(event, sampleReport([permanent], { ending: 'fanned-out' }), true),
-    ],
+    ['a lost source', 'acknowledge SourceLost', [], { ending: 'source-lost' }],
+    ['a hand-off', 'acknowledge HandedOff', [transient], { ending: 'handed-off' }],
+    ['a fan-out', 'acknowledge FannedOut', [permanent], { ending: 'fanned-out' }],
   ];
-  for (const [name, expected, decision] of cases) {
+  for (const [name, expected, records, facts, data, hasTopic = true] of cases) {
     it(`is ${expected}: ${name}`, () => {
-      assert.equal(words(decision()), expected);
+      const report = sampleReport(records, facts);
+      assert.equal(words(decideAfterWork(sampleEvent(data), report, hasTopic)), expected);
     });
   }
 
@@ -243,20 +186,15 @@ describe('decision after a fault', () => {
 });
 
 describe('shared decision', () => {
-  it('is retried where the leader is, and acknowledged otherwise', () => {
-    assert.equal(
-      words(decideShared({ action: 'retry', reason: 'NoProgress' })),
-      'retry NoProgress',
-    );
-    assert.equal(
-      words(decideShared({ action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] })),
-      'acknowledge Shared',
-    );
-    assert.equal(
-      words(decideShared({ action: 'acknowledge', reason: 'Finished' })),
-      'acknowledge Shared',
-    );
-  });
+  for (const [decision, expected] of [
+    [{ action: 'retry', reason: 'NoProgress' }, 'retry NoProgress'],
+    [{ action: 'continue', reason: 'DeadlinePassed', tags: ['1.0'] }, 'acknowledge Shared'],
+    [{ action: 'acknowledge', reason: 'Finished' }, 'acknowledge Shared'],
+  ] as const) {
+    it(`is ${expected} where the leader's is ${words(decision)}`, () => {
+      assert.equal(words(decideShared(decision)), expected);
+    });
+  }
 });
 
 describe('redelivery', () => {

@@ -2,33 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { eventOf, type MirrorEvent } from '../../../functions/contract/event.ts';
 import { isMirrorError } from '../../../functions/errors.ts';
 import { decodeDelivery, readDelivery } from '../../../functions/subscriber/delivery.ts';
+import { sampleEvent } from './samples.ts';
 import { thrown } from '../../faults.ts';
 
-const event: MirrorEvent = eventOf(
-  {
-    imageRepository: { namespace: 'flux-system', name: 'podinfo', uid: 'u-1' },
-    image: 'ghcr.io/stefanprodan/podinfo',
-    revision: '3921220339',
-    tagCount: 12,
-    scanTime: '2026-08-10T09:00:02Z',
-    exclusionList: [String.raw`^.*\.sig$`],
-    reason: 'changed',
-  },
-  { clusterName: 'prod', time: new Date('2026-08-10T09:00:03Z') },
-);
+const event = sampleEvent({ exclusionList: [String.raw`^.*\.sig$`] });
 const encoded = encodeEvent(event);
-const binary = {
-  specversion: '1.0',
-  id: event.id,
-  type: event.type,
-  source: event.source,
-  subject: event.subject,
-  time: event.time,
-  data: event.data,
-};
+const binary = { specversion: '1.0', ...event };
 const pushed = {
   message: {
     attributes: encoded.attributes,
@@ -39,6 +20,7 @@ const pushed = {
   subscription: 'projects/p/subscriptions/s',
   deliveryAttempt: 3,
 };
+const MESSAGE_PUBLISHED = 'google.cloud.pubsub.topic.v1.messagePublished';
 const strict = { acceptFluxEvents: false };
 
 function code(incoming: unknown): string {
@@ -61,7 +43,7 @@ describe('delivery', () => {
       {
         specversion: '1.0',
         id: '136969346945',
-        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        type: MESSAGE_PUBLISHED,
         source: '//pubsub.googleapis.com/',
         data: { message: { '@type': 'x', ...pushed.message } },
       },
@@ -71,7 +53,7 @@ describe('delivery', () => {
       {
         specversion: '1.0',
         id: '1',
-        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        type: MESSAGE_PUBLISHED,
         source: '//pubsub.googleapis.com/projects/p/topics/t',
         data: pushed,
       },
@@ -81,7 +63,7 @@ describe('delivery', () => {
       {
         specversion: '1.0',
         id: '1',
-        type: 'google.cloud.pubsub.topic.v1.messagePublished',
+        type: MESSAGE_PUBLISHED,
         source: '//pubsub.googleapis.com/projects/p/topics/t',
         data: Buffer.from(JSON.stringify(pushed)),
       },
@@ -171,7 +153,7 @@ describe('delivery', () => {
     ],
     [
       'a messagePublished that is no JSON',
-      { ...binary, type: 'google.cloud.pubsub.topic.v1.messagePublished', data: Buffer.from('{') },
+      { ...binary, type: MESSAGE_PUBLISHED, data: Buffer.from('{') },
       'EVENT_INVALID type',
     ],
     ['data that is no JSON', { ...binary, data: '{' }, 'EVENT_UNDECODABLE data'],

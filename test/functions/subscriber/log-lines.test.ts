@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
+import { MirrorError } from '../../../functions/errors.ts';
 import { OUTCOMES, type TagRecord } from '../../../functions/mirror/outcome.ts';
 import type { Decision } from '../../../functions/subscriber/decision.ts';
 import {
@@ -13,19 +13,14 @@ import {
   type EventOutcome,
 } from '../../../functions/subscriber/log-lines.ts';
 import { FUNCTION_METRICS } from '../../../functions/telemetry/metrics-catalogue.ts';
-import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
-
-/** What is skipped and yet not at the destination. */
-const LEFT_ASIDE = [
-  'TagInvalid',
-  'SubjectUnchanged',
-  'SubjectNotMirrored',
-  'NotAsked',
-  'ReferrersRefused',
-  'ReferrersTagRefused',
-  'ForeignLayers',
-  'BackupTag',
-] as const;
+import {
+  failedRecord,
+  keptLines,
+  LEFT_ASIDE,
+  sampleEvent,
+  sampleRecord,
+  sampleReport,
+} from './samples.ts';
 
 const done: Decision = { action: 'acknowledge', reason: 'Finished' };
 const NOW_MS = Date.parse('2026-08-10T09:00:12Z');
@@ -49,15 +44,6 @@ function tagLines(records: readonly TagRecord[]): readonly Record<string, unknow
   for (const record of records) tags.write(record);
   tags.end();
   return lines;
-}
-
-function failed(code: ErrorCode, tag = 'v1'): TagRecord {
-  return sampleRecord({
-    tag,
-    outcome: 'failed',
-    reason: code,
-    fault: new MirrorError(code, 'why'),
-  });
 }
 
 describe('lines of tags', () => {
@@ -112,7 +98,7 @@ describe('lines of tags', () => {
   });
 
   it('are louder for a failure that is not tried again', () => {
-    const lines = tagLines([failed('SERVER_ERROR'), failed('MANIFEST_TOO_LARGE')]);
+    const lines = tagLines([failedRecord('SERVER_ERROR'), failedRecord('MANIFEST_TOO_LARGE')]);
     assert.deepEqual(
       lines.map(({ severity, code }) => `${String(severity)} ${String(code)}`),
       ['WARNING SERVER_ERROR', 'ERROR MANIFEST_TOO_LARGE'],
@@ -121,35 +107,32 @@ describe('lines of tags', () => {
 
   it('are the first 20 of a kind and a count', () => {
     const records = Array.from({ length: 50 }, (_, n) => [
-      failed('NETWORK', `network-${n}`),
-      failed('NOT_FOUND', `missing-${n}`),
+      failedRecord('NETWORK', `network-${n}`),
+      failedRecord('NOT_FOUND', `missing-${n}`),
       sampleRecord({ tag: `held-${n}`, outcome: 'held', reason: 'BrakeEngaged' }),
     ]).flat();
     const lines = tagLines(records);
     assert.equal(lines.filter(({ entry }) => entry === 'tag').length, 60);
     assert.deepEqual(
-      lines.slice(60).map(({ message, severity, entry, outcome, code, count, told }) => ({
-        message,
-        severity,
-        entry,
-        outcome,
-        code,
-        count,
-        told,
-      })),
+      lines.slice(60).map(({ message, severity, entry, outcome, code, count, told }) => {
+        assert.deepEqual([entry, count, told], ['tag-kind', 50, 20]);
+        return [outcome, severity, code, message];
+      }),
       [
-        ['failed', 'NETWORK', 'WARNING', 'NETWORK'],
-        ['failed', 'NOT_FOUND', 'ERROR', 'NOT_FOUND'],
-        ['held', 'BrakeEngaged', 'INFO', undefined],
-      ].map(([outcome, reason, severity, code]) => ({
-        message: `${outcome ?? ''} 50 tags of ghcr.io/x/y (${reason ?? ''}), 20 of them told`,
-        severity,
-        entry: 'tag-kind',
-        outcome,
-        code,
-        count: 50,
-        told: 20,
-      })),
+        [
+          'failed',
+          'WARNING',
+          'NETWORK',
+          'failed 50 tags of ghcr.io/x/y (NETWORK), 20 of them told',
+        ],
+        [
+          'failed',
+          'ERROR',
+          'NOT_FOUND',
+          'failed 50 tags of ghcr.io/x/y (NOT_FOUND), 20 of them told',
+        ],
+        ['held', 'INFO', undefined, 'held 50 tags of ghcr.io/x/y (BrakeEngaged), 20 of them told'],
+      ],
     );
   });
 

@@ -2,15 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
-import {
-  decodeEvent,
-  receivedEvent,
-  type EncodedEvent,
-} from '../../../functions/contract/codec.ts';
+import { decodeEvent, receivedEvent } from '../../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import { offloadOf, type OffloadTargets } from '../../../functions/subscriber/offload.ts';
-import { keptLines, sampleEvent } from './samples.ts';
+import { keptLines, keptMessages, sampleEvent } from './samples.ts';
 import { rejection } from '../../faults.ts';
 
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
@@ -34,14 +30,12 @@ describe('offload', () => {
   });
 
   it('publishes batches', async () => {
-    const published: EncodedEvent[] = [];
-    const given = offload({
-      bulk: { publish: async (message) => void published.push(await Promise.resolve(message)) },
-    });
+    const bulk = keptMessages();
+    const given = offload({ bulk });
     assert.equal(given.batchTags, 2);
     assert.equal(await given.fanOut(['a', 'b', 'c']), 'taken');
     assert.deepEqual(
-      published.map((message) => decodeEvent(receivedEvent(message)).data.tags),
+      bulk.messages.map((message) => decodeEvent(receivedEvent(message)).data.tags),
       [['a', 'b'], ['c']],
     );
   });

@@ -3,33 +3,26 @@ import { describe, it } from 'node:test';
 
 import type { Compares } from '../../../functions/contract/newest.ts';
 import { comparesBy } from '../../../functions/mirror/verification.ts';
-import {
-  eventOf,
-  type MirrorEvent,
-  type MirrorRequest,
-} from '../../../functions/contract/event.ts';
+import type { MirrorEvent, MirrorRequest } from '../../../functions/contract/event.ts';
 import {
   PerRepositoryQueue,
   type Turn,
 } from '../../../functions/subscriber/per-repository-queue.ts';
+import { sampleEvent } from './samples.ts';
 import { rejection } from '../../faults.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 const KEY = 'ghcr.io/org/app → mirror/app';
 
+/** An event of a minute, which is its revision as well. */
 function event(minute: number, data: Partial<MirrorRequest> = {}, uid = 'u-1'): MirrorEvent {
-  return eventOf(
+  return sampleEvent(
     {
       imageRepository: { namespace: 'flux-system', name: 'app', uid },
-      image: 'ghcr.io/org/app',
       revision: String(minute),
-      tagCount: 1,
-      scanTime: '2026-08-10T09:00:00Z',
-      exclusionList: [],
-      reason: 'changed',
       ...data,
     },
-    { clusterName: 'c', time: new Date(Date.UTC(2026, 7, 10, 9, minute)) },
+    new Date(Date.UTC(2026, 7, 10, 9, minute)).toISOString(),
   );
 }
 

@@ -8,7 +8,7 @@ import {
   type EncodedEvent,
 } from '../../../functions/contract/codec.ts';
 import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
-import type { MirrorEvent } from '../../../functions/contract/event.ts';
+import type { MirrorEvent, MirrorRequest } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
@@ -20,15 +20,25 @@ import {
   type SubscriberParts,
 } from '../../../functions/subscriber/subscriber.ts';
 import type { Work } from '../../../functions/subscriber/execute-event.ts';
-import { keptLines, sampleEvent, sampleRecord, sampleReport } from './samples.ts';
+import {
+  failedRecord,
+  keptLines,
+  keptMessages,
+  SAMPLE_RULES,
+  sampleEvent,
+  sampleRecord,
+  sampleReport,
+} from './samples.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 
 interface Rig {
   readonly subscriber: Subscriber;
   readonly works: Work[];
-  readonly bulk: MirrorEvent[];
+  /** What the events ask for that went to the bulk topic. */
+  readonly published: () => readonly MirrorRequest[];
   readonly letters: EncodedEvent[];
   readonly lines: Record<string, unknown>[];
+  readonly eventLine: () => Record<string, unknown>;
   readonly push: (event: MirrorEvent) => Promise<'ack' | 'redeliver'>;
 }
 
@@ -37,15 +47,10 @@ function rig(
   change: Partial<SubscriberParts> = {},
 ): Rig {
   const { logger, lines } = keptLines();
-  const [works, bulk, letters]: [Work[], MirrorEvent[], EncodedEvent[]] = [[], [], []];
+  const works: Work[] = [];
+  const [bulk, deadLetters] = [keptMessages(), keptMessages()];
   const subscriber = createSubscriber({
-    rules: {
-      destinationRegistry: 'r.example/m',
-      destinationLayout: 'host-path',
-      allowedSources: [],
-      allowedDestinations: [],
-      insecureSources: [],
-    },
+    rules: SAMPLE_RULES,
     limits: { batchTags: 100, jobThresholdBytes: -1, deadlineMs: 60_000 },
     acceptFluxEvents: false,
     verification: MIRROR_OPTIONS,
@@ -54,18 +59,8 @@ function rig(
       works.push(work);
       return Promise.resolve(doWork(work));
     },
-    bulk: {
-      publish: async (message) => {
-        bulk.push(decodeEvent(receivedEvent(message)));
-        return Promise.resolve();
-      },
-    },
-    deadLetters: {
-      publish: async (message) => {
-        letters.push(message);
-        return Promise.resolve();
-      },
-    },
+    bulk,
+    deadLetters,
     flush: async () => Promise.resolve(),
     end: processEnd(Date.now),
     logger,
@@ -80,7 +75,15 @@ function rig(
         return 'redeliver' as const;
       },
     );
-  return { subscriber, works, bulk, letters, lines, push };
+  return {
+    subscriber,
+    works,
+    published: () => bulk.messages.map((message) => decodeEvent(receivedEvent(message)).data),
+    letters: deadLetters.messages,
+    eventLine: () => lines.find(({ entry }) => entry === 'event') ?? assert.fail('no line'),
+    lines,
+    push,
+  };
 }
 
 function wrapped(event: MirrorEvent): unknown {
@@ -88,68 +91,68 @@ function wrapped(event: MirrorEvent): unknown {
   return { message: { attributes, data: data.toString('base64'), messageId: 'm-1' } };
 }
 
-const late = sampleRecord({ outcome: 'failed', fault: new MirrorError('DEADLINE_EXCEEDED', 'x') });
-const failing = sampleRecord({ outcome: 'failed', fault: new MirrorError('SERVER_ERROR', 'x') });
+const late = failedRecord('DEADLINE_EXCEEDED');
+const failing = failedRecord('SERVER_ERROR');
 
 describe('subscriber', () => {
   it('does the work of an admitted event and acknowledges', async () => {
-    const { push, works, lines } = rig(() => sampleReport([sampleRecord()]));
+    const { push, works, eventLine } = rig(() => sampleReport([sampleRecord()]));
     assert.equal(await push(sampleEvent()), 'ack');
     assert.equal(works[0]?.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
-    const line = lines.find(({ entry }) => entry === 'event');
-    assert.equal(line?.['decision'], 'acknowledge');
-    assert.equal(line['messageId'], 'm-1');
+    const { decision, messageId } = eventLine();
+    assert.deepEqual([decision, messageId], ['acknowledge', 'm-1']);
   });
 
   it('asks for redelivery of what failed transiently', async () => {
-    const { push, lines } = rig(() => sampleReport([failing]));
+    const { push, eventLine } = rig(() => sampleReport([failing]));
     assert.equal(await push(sampleEvent()), 'redeliver');
-    assert.equal(lines.find(({ entry }) => entry === 'event')?.['decision'], 'retry');
+    assert.equal(eventLine()['decision'], 'retry');
   });
 
   it('publishes a continuation where the deadline cut work that moved on', async () => {
-    const { push, bulk } = rig(() => sampleReport([late], { progressed: true }));
+    const { push, published } = rig(() => sampleReport([late], { progressed: true }));
     assert.equal(await push(sampleEvent({ continuation: 1 })), 'ack');
     assert.deepEqual(
-      bulk.map(({ data }) => data.continuation),
+      published().map(({ continuation }) => continuation),
       [2],
     );
   });
 
   it('asks for redelivery where the continuation cannot be published', async () => {
-    const { push, lines } = rig(() => sampleReport([late], { progressed: true }), {
+    const { push, eventLine } = rig(() => sampleReport([late], { progressed: true }), {
       bulk: { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
     });
     assert.equal(await push(sampleEvent()), 'redeliver');
-    assert.equal(lines.find(({ entry }) => entry === 'event')?.['code'], 'PUBLISH_FAILED');
+    assert.equal(eventLine()['code'], 'PUBLISH_FAILED');
   });
 
   it('puts the event aside instead of a 51st continuation, as it was at first', async () => {
-    const { push, bulk, letters } = rig(() => sampleReport([late], { progressed: true }));
+    const { push, published, letters } = rig(() => sampleReport([late], { progressed: true }));
     assert.equal(await push(sampleEvent({ continuation: 50 })), 'ack');
-    assert.deepEqual(bulk, []);
+    assert.deepEqual(published(), []);
     assert.equal(letters[0]?.attributes['error-code'], 'CONTINUATIONS_EXHAUSTED');
     assert.equal(decodeEvent(receivedEvent(letters[0])).data.continuation, undefined);
   });
 
   it('puts aside what is too large to be sent on, as it came', async () => {
     const tags = Array.from({ length: 1000 }, (_, index) => `${index}-${'x'.repeat(300)}`);
-    const { subscriber, letters, lines } = rig(() => sampleReport([late], { progressed: true }));
+    const { subscriber, letters, eventLine } = rig(() =>
+      sampleReport([late], { progressed: true }),
+    );
     const { attributes } = encodeEvent(sampleEvent({ tags: ['1.0'] }));
     const data = JSON.stringify(sampleEvent({ continuation: 50, tags }).data);
     const message = { attributes, data: Buffer.from(data).toString('base64') };
     await subscriber.handle({ message }, { arrivedAtMs: Date.now() });
     assert.equal(letters[0]?.attributes['error-code'], 'EVENT_TOO_LARGE');
     assert.deepEqual(decodeEvent(receivedEvent(letters[0])).data.tags, tags);
-    const { code } = lines.find(({ entry }) => entry === 'event') ?? {};
-    assert.equal(code, 'EVENT_TOO_LARGE');
+    assert.equal(eventLine()['code'], 'EVENT_TOO_LARGE');
   });
 
   it('publishes what a fan-out left unfinished', async () => {
-    const { push, bulk } = rig(() => sampleReport([failing], { ending: 'fanned-out' }));
+    const { push, published } = rig(() => sampleReport([failing], { ending: 'fanned-out' }));
     assert.equal(await push(sampleEvent()), 'ack');
     assert.deepEqual(
-      bulk.map(({ data }) => data.tags),
+      published().map(({ tags }) => tags),
       [['1.0']],
     );
   });
@@ -172,22 +175,16 @@ describe('subscriber', () => {
     ],
   ];
   const strict = {
-    rules: {
-      destinationRegistry: 'r.example/m',
-      destinationLayout: 'host-path' as const,
-      allowedSources: [parseImagePattern('ghcr.io/*')],
-      allowedDestinations: [],
-      insecureSources: [],
-    },
+    rules: { ...SAMPLE_RULES, allowedSources: [parseImagePattern('ghcr.io/*')] },
   };
   for (const [name, incoming, code, field] of refused) {
     it(`puts ${name} aside and acknowledges`, async () => {
-      const { subscriber, letters, works, lines } = rig(() => sampleReport(), strict);
+      const { subscriber, letters, works, eventLine } = rig(() => sampleReport(), strict);
       await subscriber.handle(incoming, { arrivedAtMs: Date.now() });
       assert.equal(letters[0]?.attributes['error-code'], code);
       assert.equal(letters[0].attributes['error-field'], field);
       assert.deepEqual(works, []);
-      assert.equal(lines.find(({ entry }) => entry === 'event')?.['decision'], 'dead-letter');
+      assert.equal(eventLine()['decision'], 'dead-letter');
     });
 
     it(`asks for redelivery of ${name} where there is no dead-letter topic, or it fails`, async () => {
@@ -205,15 +202,15 @@ describe('subscriber', () => {
   }
 
   it('retries a fault of the whole event by its disposition', async () => {
-    const failingWith = (fault: MirrorError): Rig =>
-      rig(() => {
-        throw fault;
+    for (const [code, answer] of [
+      ['SERVER_ERROR', 'redeliver'],
+      ['TAG_INVALID', 'ack'],
+    ] as const) {
+      const { push } = rig(() => {
+        throw new MirrorError(code, 'x');
       });
-    assert.equal(
-      await failingWith(new MirrorError('SERVER_ERROR', 'x')).push(sampleEvent()),
-      'redeliver',
-    );
-    assert.equal(await failingWith(new MirrorError('TAG_INVALID', 'x')).push(sampleEvent()), 'ack');
+      assert.equal(await push(sampleEvent()), answer);
+    }
   });
 
   for (const [code, side] of [
@@ -239,12 +236,11 @@ describe('subscriber', () => {
   }
 
   it('retries a defect, and tells it with its stack', async () => {
-    const { push, lines } = rig(() => {
+    const { push, eventLine } = rig(() => {
       throw new TypeError('x is undefined');
     });
     assert.equal(await push(sampleEvent()), 'redeliver');
-    const line = lines.find(({ entry }) => entry === 'event');
-    assert.equal(line?.['code'], 'INTERNAL');
+    assert.equal(eventLine()['code'], 'INTERNAL');
   });
 
   it('executes one whole-repository event at a time, and shares it among waiting ones', async () => {
@@ -332,15 +328,15 @@ describe('subscriber', () => {
   });
 
   it('links its lines to the trace and the execution', async () => {
-    const { subscriber, lines } = rig(() => sampleReport());
+    const { subscriber, eventLine } = rig(() => sampleReport());
     await subscriber.handle(wrapped(sampleEvent()), {
       arrivedAtMs: Date.now(),
       executionId: 'e-1',
       traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
     });
-    const line = lines.find(({ entry }) => entry === 'event');
+    const line = eventLine();
     assert.equal(
-      line?.['logging.googleapis.com/trace'],
+      line['logging.googleapis.com/trace'],
       'projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736',
     );
     assert.deepEqual(line['logging.googleapis.com/labels'], { execution_id: 'e-1' });
@@ -348,8 +344,7 @@ describe('subscriber', () => {
 
   it('names the message in its lines, wrapped or not', async () => {
     const { subscriber, lines } = rig(() => sampleReport());
-    const { id, type, source, subject, time, data } = sampleEvent();
-    const unwrapped = { specversion: '1.0', id, type, source, subject, time, data };
+    const unwrapped = { specversion: '1.0', ...sampleEvent() };
     const request = { arrivedAtMs: Date.now(), messageId: 'm-2' };
     await subscriber.handle(unwrapped, request);
     await subscriber.handle(wrapped(sampleEvent()), request);
