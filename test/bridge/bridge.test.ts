@@ -43,7 +43,6 @@ describe('the bridge', () => {
     let expected = 0;
     for (const { name, events } of recordedScenarios()) {
       for (const event of events) {
-        if (event.type === 'BOOKMARK') continue;
         const { metadata } = event.object as unknown as KubeObject;
         for (let copy = 0; copy < copies; copy += 1) {
           const uid = `copy-${copy}`;

@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import {
-  readImageRepository,
-  succeeding,
-  type ImageRepository,
-} from '../../bridge/flux/image-repository.ts';
-import { publishableOf, type PublishedState } from '../../bridge/request.ts';
+import type { PublishedState } from '../../bridge/request.ts';
 import {
   decide,
   type CurrentState,
   type Decision,
   type TrackedState,
 } from '../../bridge/decide.ts';
-import { PUBLISHING_SCENARIOS, recordedScenarios } from './recorded-stream.ts';
 
 const A: PublishedState = { image: 'ghcr.io/org/app', revision: 'A', configurationDigest: 'c' };
 const B: PublishedState = { ...A, revision: 'B' };
@@ -106,12 +100,6 @@ const cases: readonly Case[] = [
     decision: skip('Disabled'),
   },
   {
-    name: 'publishes what was disabled and has changed meanwhile',
-    tracked: { published: A },
-    current: current({ state: B }),
-    decision: publish('changed', 'RevisionChanged'),
-  },
-  {
     name: 'skips a suspended object at first sight',
     tracked: {},
     current: current({ suspended: true, firstSeen: true }),
@@ -140,12 +128,6 @@ const cases: readonly Case[] = [
     tracked: { baseline: A },
     current: current({ suspended: true, state: B }),
     decision: publish('changed', 'RevisionChanged'),
-  },
-  {
-    name: 'keeps what waits in the replay there while nothing changes',
-    tracked: { baseline: A },
-    current: current({ state: A }),
-    decision: publish('initial', 'Released'),
   },
   {
     name: 'publishes at a new requestedAt',
@@ -185,49 +167,4 @@ describe('decide', () => {
       assert.deepEqual(decide(tracked, now), decision);
     });
   }
-});
-
-/** What a watch would make of the recorded stream: publishes a scenario. */
-function publishesOf(scenarios: ReturnType<typeof recordedScenarios>): Record<string, string[]> {
-  const causes: Record<string, string[]> = {};
-  let object: ImageRepository | undefined;
-  let published: PublishedState | undefined;
-  for (const { name, events } of scenarios) {
-    const ofScenario: string[] = (causes[name] = []);
-    for (const event of events) {
-      if (event.type === 'BOOKMARK' || event.type === 'DELETED') continue;
-      const firstSeen = event.type === 'ADDED';
-      object = succeeding(object, readImageRepository(event.object));
-      const state = publishableOf(object)?.state;
-      const { deleting, suspended } = object;
-      const decision = decide(
-        { published },
-        { deleting, suspended, enabled: true, state, firstSeen },
-      );
-      if (!decision.publish) continue;
-      ofScenario.push(decision.cause);
-      published = state;
-    }
-  }
-  return causes;
-}
-
-describe('decide, with the stream of a real Flux', () => {
-  const scenarios = recordedScenarios();
-  const causes = publishesOf(scenarios);
-  for (const { name } of scenarios) {
-    const count = PUBLISHING_SCENARIOS.includes(name) ? 1 : 0;
-    it(`publishes ${count === 1 ? 'once' : 'nothing'} when ${name}`, () => {
-      assert.equal(causes[name]?.length, count, causes[name]?.join());
-    });
-  }
-
-  it('names what changed', () => {
-    assert.deepEqual(Object.values(causes).flat(), [
-      'FirstScan',
-      'RevisionChanged',
-      'RevisionChanged',
-      'ImageChanged',
-    ]);
-  });
 });

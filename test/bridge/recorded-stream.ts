@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 
 /** A watch event as the API server sent it. */
 export interface RecordedEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly type: string;
   readonly object: Readonly<Record<string, unknown>>;
 }
 
-/** What was done to the object, and the events that followed. */
+/** What was done to the object, and the events that followed, without bookmarks. */
 export interface Scenario {
   readonly name: string;
   readonly events: readonly RecordedEvent[];
@@ -19,7 +19,7 @@ export function recordedScenarios(): readonly Scenario[] {
   for (const line of readFileSync(file, 'utf8').trim().split('\n')) {
     const entry = JSON.parse(line) as RecordedEvent | { readonly scenario: string };
     if ('scenario' in entry) scenarios.push({ name: entry.scenario, events: [] });
-    else scenarios.at(-1)?.events.push(entry);
+    else if (entry.type !== 'BOOKMARK') scenarios.at(-1)?.events.push(entry);
   }
   return scenarios;
 }

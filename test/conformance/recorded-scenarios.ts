@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+import { recordedScenarios } from '../bridge/recorded-stream.ts';
 import { startScanner } from '../stand-ins/flux-scanner/scanner.ts';
 import {
   askKubeApi,
@@ -77,23 +77,6 @@ function stopRegistry(server: Server): Promise<void> {
   });
 }
 
-/** The recording's events by scenario, without bookmarks. */
-async function recordedScenarios(): Promise<ReadonlyMap<string, readonly RecordedEvent[]>> {
-  const text = await readFile(new URL('../data/flux-watch.ndjson', import.meta.url), 'utf8');
-  const scenarios = new Map<string, RecordedEvent[]>();
-  let events: RecordedEvent[] = [];
-  for (const line of text.trim().split('\n')) {
-    const entry = JSON.parse(line) as RecordedEvent & { readonly scenario?: string };
-    if (entry.scenario !== undefined) {
-      events = [];
-      scenarios.set(entry.scenario, events);
-    } else if (entry.type !== 'BOOKMARK') {
-      events.push(entry);
-    }
-  }
-  return scenarios;
-}
-
 /** An event without what differs from run to run: times, ports and versions. */
 function shapeOf({ type, object }: RecordedEvent, previous: RecordedEvent | undefined): object {
   const before = previous?.object.status ?? {};
@@ -138,7 +121,9 @@ function isSameState(a: Record<string, unknown>, b: Record<string, unknown>): bo
  * namespace flux-system, and compares every watch event with what Flux made of it.
  */
 export async function playRecordedScenarios(access: KubeAccess): Promise<void> {
-  const recorded = await recordedScenarios();
+  const recorded = new Map(
+    recordedScenarios().map(({ name, events }) => [name, events as readonly RecordedEvent[]]),
+  );
   const first = ['6.0.4', '6.1.0', '6.1.1', 'latest'];
   const tags = new Map([
     ['org/app', first],
