@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { attempt, type AttemptOptions } from '../../bridge/attempts.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { faultOfPromise } from './faults.ts';
+import { rejection } from '../faults.ts';
 import { eventually, quick } from './stand-ins.ts';
 
 function patience(more: Partial<AttemptOptions> = {}): AttemptOptions & { lines: string[] } {
@@ -49,29 +49,29 @@ describe('attempt', () => {
     ['UNAUTHORIZED', 401],
   ] as const) {
     it(`ends at once at ${code}`, async () => {
-      await faultOfPromise(
-        code,
+      await rejection(
         attempt('it', patience(), failing(1, new MirrorError(code, 'no', { status }))),
+        code,
       );
     });
   }
 
   it('ends with the last fault when its time is over', async () => {
     const fault = new MirrorError('NETWORK', 'cut');
-    const given = await faultOfPromise(
-      'NETWORK',
+    const given = await rejection(
       attempt('it', patience({ timeoutMs: 100 }), failing(Infinity, fault)),
+      'NETWORK',
     );
     assert.equal(given, fault);
-    await faultOfPromise('TIMEOUT', attempt('it', patience({ timeoutMs: 50 }), never));
+    await rejection(attempt('it', patience({ timeoutMs: 50 }), never), 'TIMEOUT');
   });
 
   it('ends at once with its signal', async () => {
     const controller = new AbortController();
     const waiting = attempt('it', patience({ signal: controller.signal }), never);
     controller.abort();
-    await faultOfPromise('ABORTED', waiting);
-    await faultOfPromise('ABORTED', attempt('it', patience({ signal: controller.signal }), never));
+    await rejection(waiting, 'ABORTED');
+    await rejection(attempt('it', patience({ signal: controller.signal }), never), 'ABORTED');
   });
 
   it('says what it waits for, and why', async () => {
@@ -88,6 +88,6 @@ describe('attempt', () => {
     const { seconds } = JSON.parse(options.lines[0] ?? '') as { readonly seconds: number };
     assert.ok(seconds < 600, `${seconds} are no seconds`);
     controller.abort();
-    await faultOfPromise('ABORTED', waiting);
+    await rejection(waiting, 'ABORTED');
   });
 });

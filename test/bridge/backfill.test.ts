@@ -6,7 +6,7 @@ import { readConfig } from '../../bridge/config.ts';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { faultOfPromise } from './faults.ts';
+import { rejection } from '../faults.ts';
 import { imageRepository, type Wanted } from './objects.ts';
 import { quick, startStandIns, type Line, type StandIns } from './stand-ins.ts';
 
@@ -207,7 +207,7 @@ describe('backfill', () => {
   });
 
   it('refuses to run where it cannot tell which namespace it is to list', async () => {
-    await faultOfPromise('OPTION_INVALID', run(['--watch-all-namespaces=false']));
+    await rejection(run(['--watch-all-namespaces=false']), 'OPTION_INVALID');
     assert.equal(standIns.events('bulk').length, 0);
   });
 

@@ -38,7 +38,7 @@ describe('the bridge', () => {
   it('publishes exactly what it should of a real Flux’s stream, with 1,000 objects interleaved', async () => {
     // Of 1,000 objects with one resync in 12 hours each, one would come while this runs.
     const running = await standIns.start(['--resync-interval', '0']);
-    await eventually('ready', async () => (await running.page('/readyz')).status === 200);
+    await running.ready();
     const copies = 1000;
     let expected = 0;
     for (const { name, events } of recordedScenarios()) {
@@ -81,7 +81,7 @@ describe('the bridge', () => {
     }
     put('app', { revision: '' });
     const running = await standIns.start();
-    await eventually('it watches', async () => (await running.page('/readyz')).status === 200);
+    await running.ready();
     put('app', { revision: '1' });
     await eventually('a try', () => standIns.pubsub.requests('Publish') >= 2);
     put('app', { revision: '2' });
@@ -284,7 +284,7 @@ describe('the bridge’s readiness', () => {
     assert.equal((await running.page('/healthz')).status, 200);
     assert.equal((await running.page('/readyz')).status, 503);
     await standIns.kubernetes.faults.resume();
-    await eventually('ready', async () => (await running.page('/readyz')).status === 200);
+    await running.ready();
     standIns.kubernetes.faults.setCrd(false);
     await eventually('not ready, for its watch', async () => {
       const { status, body } = await running.page('/readyz');

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { bridgeHelp, readConfig } from '../../bridge/config.ts';
 import { bridgeOptions } from '../../bridge/options.ts';
-import { faultOf } from './faults.ts';
+import { thrown } from '../faults.ts';
 
 describe('readConfig', () => {
   it('has the defaults of Flux’s controllers', () => {
@@ -123,7 +123,7 @@ describe('readConfig', () => {
   ];
   for (const [option, argv] of bad) {
     it(`refuses ${argv.join(' ')}`, () => {
-      assert.equal(faultOf('OPTION_INVALID', () => readConfig(argv, {})).field, option);
+      assert.equal(thrown(() => readConfig(argv, {}), 'OPTION_INVALID').field, option);
     });
   }
 });

@@ -65,15 +65,6 @@ export function bridgeFlows(
       return started;
     }
 
-    async function ready(bridge: RunningBridge): Promise<void> {
-      await eventually('ready', async () => (await bridge.page('/readyz')).status === 200);
-    }
-
-    async function leads(bridge: RunningBridge): Promise<boolean> {
-      const { body } = await bridge.page('/metrics');
-      return /^leader_election_master_status\{name="[^"]+"\} 1$/m.test(body);
-    }
-
     /** `reason@revision` of what was published of an object, in both lanes. */
     function published(name: string): readonly string[] {
       const ofObject = ({ data }: MirrorEvent): boolean => data.imageRepository.name === name;
@@ -137,7 +128,7 @@ export function bridgeFlows(
       const put = (value: string): Promise<void> =>
         cluster.put(name, { revision: '1', labels: { ...labelled(value) } });
       await put('other');
-      await ready(await start(['--watch-label-selector', selector]));
+      await (await start(['--watch-label-selector', selector])).ready();
       await put('shard1');
       await until(name, ['initial@1']);
       await put('other');
@@ -159,7 +150,7 @@ export function bridgeFlows(
         await cluster.resume(history);
         await cluster.put(name, { revision: '3' });
         await until(name, ['initial@1', 'changed@2', 'changed@3']);
-        await ready(bridge);
+        await bridge.ready();
         const { body } = await bridge.page('/metrics');
         const expired = /watch_restarts_total\{cause="Expired"\} [1-9]/.test(body);
         if (history === 'forget') assert.ok(expired, 'no watch was told 410');
@@ -180,11 +171,11 @@ export function bridgeFlows(
       await cluster.grant({ ...group, verbs: ['get', 'list'] });
       await eventually('watch is denied', () => told('cannot watch resource "imagerepositories"'));
       await cluster.grant({ ...group, verbs: ['watch'] });
-      await ready(bridge);
+      await bridge.ready();
       assert.deepEqual(published(name), []);
       const leases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] };
       await cluster.grant({ ...leases, verbs: ['get', 'create', 'update'] });
-      await eventually('it leads', () => leads(bridge));
+      await eventually('it leads', () => bridge.leads());
       await until(name, ['initial@1']);
     });
 
@@ -211,20 +202,20 @@ export function bridgeFlows(
       const first = await start(ELECTION);
       await until(name, ['initial@1']);
       const second = await start(ELECTION);
-      await ready(second);
+      await second.ready();
       await cluster.put(name, { revision: '2' });
       await until(name, ['initial@1', 'changed@2']);
       await first.stop();
       await cluster.put(name, { revision: '3' });
       await eventually('3 is published', () => published(name).includes('changed@3'));
-      assert.equal(await leads(second), true);
+      assert.equal(await second.leads(), true);
       const third = await start(ELECTION);
-      await ready(third);
+      await third.ready();
       await cluster.put(name, { revision: '4' });
       await eventually('4 is published', () => published(name).includes('changed@4'));
       const lease = await cluster.lease(LEASE);
       assert.ok((lease?.leaseTransitions ?? 0) >= 1);
-      assert.equal(await leads(third), false);
+      assert.equal(await third.leads(), false);
     });
 
     it('publishes what only the standby saw, when a leader that sees nothing goes', async () => {
@@ -238,10 +229,10 @@ export function bridgeFlows(
           ELECTION,
           await kubeconfigThrough(proxy, cluster.kubeconfig, kubeconfig),
         );
-        await eventually('the first leads', () => leads(blind));
+        await eventually('the first leads', () => blind.leads());
         await until(name, ['initial@1']);
         const standby = await start(ELECTION);
-        await ready(standby);
+        await standby.ready();
         // Its watch is dead and says nothing; its renewals find new connections.
         proxy.silence();
         await cluster.put(name, { revision: '2' });
@@ -253,7 +244,7 @@ export function bridgeFlows(
           const { renewTime = '' } = (await cluster.lease(LEASE)) ?? {};
           return Date.parse(renewTime) > seenMs + 11_000;
         });
-        assert.equal(await leads(blind), true);
+        assert.equal(await blind.leads(), true);
         assert.deepEqual(published(name), ['initial@1']);
         await blind.stop();
         await until(name, ['initial@1', 'changed@2']);

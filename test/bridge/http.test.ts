@@ -4,8 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { serveBridge, unreadyReasons, type ReadinessInput } from '../../bridge/http.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { hasCause } from '../faults.ts';
-import { faultOfPromise } from './faults.ts';
+import { hasCause, rejection } from '../faults.ts';
 
 const metrics = { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('a 1\n') };
 
@@ -124,7 +123,7 @@ describe('the bridge’s pages', () => {
 
   it('refuse an address that is taken, naming the option', async (t) => {
     const taken = await health(t);
-    assert.equal((await faultOfPromise('OPTION_INVALID', health(t, taken))).field, '--health-addr');
+    assert.equal((await rejection(health(t, taken), 'OPTION_INVALID')).field, '--health-addr');
   });
 
   it('cut open connections when they are closed', async () => {

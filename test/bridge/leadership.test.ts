@@ -37,22 +37,14 @@ describe('two bridges', () => {
   });
   afterEach(() => standIns.close());
 
-  async function leads(running: RunningBridge): Promise<boolean> {
-    const { body } = await running.page('/metrics');
-    return /^leader_election_master_status\{name="[^"]+"\} 1$/m.test(body);
-  }
-
   /** A leader, and a standby whose watch is complete. */
   async function pair(
     args: readonly string[] = [],
   ): Promise<readonly [RunningBridge, RunningBridge]> {
     const leader = await standIns.start([...ELECTION, ...args]);
-    await eventually('the first leads', () => leads(leader));
+    await eventually('the first leads', () => leader.leads());
     const standby = await standIns.start([...ELECTION, ...args]);
-    await eventually(
-      'the second is ready',
-      async () => (await standby.page('/readyz')).status === 200,
-    );
+    await standby.ready();
     return [leader, standby];
   }
 
@@ -66,7 +58,7 @@ describe('two bridges', () => {
     await standIns.fence();
     assert.equal(standIns.events().length, 19 + 1);
     assert.equal(standIns.events('bulk').length, 1);
-    assert.equal(await leads(standby), false);
+    assert.equal(await standby.leads(), false);
   });
 
   it('hand over at a stop: what changed first, then everything in the bulk lane', async () => {
@@ -77,7 +69,7 @@ describe('two bridges', () => {
     await standIns.until(1);
     await leader.stop();
     put('app-4', { revision: '2' });
-    await eventually('the second leads', () => leads(standby));
+    await eventually('the second leads', () => standby.leads());
     // What the first has published already is published again: the second was not told of it.
     const events = await standIns.until(3);
     assert.deepEqual(
@@ -107,7 +99,7 @@ describe('two bridges', () => {
     await aWhile(3000);
     await leader.stop();
     standIns.pubsub.faults.clear();
-    await eventually('the second leads', () => leads(standby));
+    await eventually('the second leads', () => standby.leads());
     const [event] = await standIns.until(1);
     assert.equal(event?.data.revision, '2');
     assert.equal(event.data.reason, 'changed');
@@ -118,9 +110,7 @@ describe('two bridges', () => {
 
   it('leave the Lease to the one whose list is complete', async () => {
     put('app');
-    const token = standIns.kubernetes.addUser({ name: 'blind', rules: everything });
-    const kubeconfig = `${standIns.folder}/blind`;
-    await standIns.kubernetes.kubeconfig(kubeconfig, token);
+    const kubeconfig = await standIns.userConfig('blind', everything);
     standIns.kubernetes.faults.request({
       verbs: ['list'],
       user: 'blind',
@@ -133,9 +123,9 @@ describe('two bridges', () => {
     );
     assert.equal(lease(), undefined);
     const seeing = await standIns.start(ELECTION);
-    await eventually('the other leads', () => leads(seeing));
+    await eventually('the other leads', () => seeing.leads());
     await standIns.until(1, 'bulk');
-    assert.equal(await leads(blind), false);
+    assert.equal(await blind.leads(), false);
   });
 
   it('report no age of what waits while they stand by', async () => {
@@ -160,16 +150,11 @@ describe('two bridges', () => {
 
   it('take over when the leader is cut off, and never publish twice', async () => {
     put('app');
-    const token = standIns.kubernetes.addUser({ name: 'first', rules: everything });
-    const kubeconfig = `${standIns.folder}/first`;
-    await standIns.kubernetes.kubeconfig(kubeconfig, token);
+    const kubeconfig = await standIns.userConfig('first', everything);
     const leader = await standIns.start(ELECTION, { apiServer: connectApiServer(kubeconfig) });
-    await eventually('the first leads', () => leads(leader));
+    await eventually('the first leads', () => leader.leads());
     const standby = await standIns.start(ELECTION);
-    await eventually(
-      'the second is ready',
-      async () => (await standby.page('/readyz')).status === 200,
-    );
+    await standby.ready();
     await standIns.until(1, 'bulk');
     // The leader still sees the objects, but can no longer renew.
     standIns.kubernetes.faults.request({
@@ -178,8 +163,8 @@ describe('two bridges', () => {
       answer: 'hang',
       times: Infinity,
     });
-    await eventually('the second leads', () => leads(standby));
-    assert.equal(await leads(leader), false);
+    await eventually('the second leads', () => standby.leads());
+    assert.equal(await leader.leads(), false);
     put('app', { revision: '2' });
     await standIns.until(1);
     await standIns.fence();
@@ -193,7 +178,7 @@ describe('two bridges', () => {
       '--leader-election-retry-period=50ms',
     ];
     const running = await standIns.start(['--enable-leader-election', ...times]);
-    await eventually('it leads', () => leads(running));
+    await eventually('it leads', () => running.leads());
   });
 
   it('keep the Lease of their selector', async () => {

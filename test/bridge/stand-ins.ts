@@ -12,6 +12,7 @@ import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
 import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import type { MirrorEvent } from '../../functions/contract/event.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
+import type { Rule } from '../stand-ins/kubernetes/access.ts';
 import {
   startKubernetes,
   type KubernetesOptions,
@@ -36,6 +37,10 @@ export interface RunningBridge {
   readonly lines: readonly Line[];
   /** Body and status of a page of the health or metrics server. */
   page(path: string): Promise<{ readonly status: number; readonly body: string }>;
+  /** Resolves once it is ready. */
+  ready(): Promise<void>;
+  /** Whether it holds the Lease. */
+  leads(): Promise<boolean>;
   stop(): Promise<void>;
 }
 
@@ -55,6 +60,8 @@ export interface StandIns extends Broker {
   /** Path of the admin's kubeconfig. */
   readonly kubeconfig: string;
   readonly folder: string;
+  /** Path of a kubeconfig of a new user; without rules it may do nothing. */
+  userConfig(name: string, rules?: readonly Rule[]): Promise<string>;
   /** Changes an object of its own, and waits until it is published: what was due before has come. */
   fence(): Promise<void>;
   /** A bridge with these options, its waits short. */
@@ -110,6 +117,11 @@ export async function startStandIns(options: KubernetesOptions = {}): Promise<St
     kubernetes,
     kubeconfig,
     folder,
+    async userConfig(name, rules = []) {
+      const path = join(folder, name);
+      await kubernetes.kubeconfig(path, kubernetes.addUser({ name, rules }));
+      return path;
+    },
     async fence() {
       fences += 1;
       const isFence = ({ data }: MirrorEvent): boolean =>
@@ -164,14 +176,18 @@ export async function startRunning(
     publisher,
   });
   let stopped = false;
+  async function page(path: string): ReturnType<RunningBridge['page']> {
+    const address = path === '/metrics' ? bridge.metricsAddress : bridge.healthAddress;
+    const response = await fetch(`http://${address ?? ''}${path}`);
+    return { status: response.status, body: await response.text() };
+  }
   return {
     bridge,
     lines,
-    async page(path) {
-      const address = path === '/metrics' ? bridge.metricsAddress : bridge.healthAddress;
-      const response = await fetch(`http://${address ?? ''}${path}`);
-      return { status: response.status, body: await response.text() };
-    },
+    page,
+    ready: () => eventually('ready', async () => (await page('/readyz')).status === 200),
+    leads: async () =>
+      /^leader_election_master_status\{name="[^"]+"\} 1$/m.test((await page('/metrics')).body),
     async stop() {
       if (stopped) return;
       stopped = true;

@@ -200,11 +200,9 @@ class Path implements Stage {
     for (const name of this.#names) await this.#change(name);
     await this.#startBridge(join(this.#folder, 'through'), this.#legs.cluster);
     if (this.#fault.replicas === true) {
-      await this.#until(async () => this.#leads(this.#bridges[0]));
+      await this.#until(async () => this.#bridges[0]?.leads() ?? false);
       await this.#startBridge(join(this.#folder, 'direct'));
-      await this.#until(
-        async () => ((await this.#bridges[1]?.page('/readyz'))?.status ?? 0) === 200,
-      );
+      await this.#bridges[1]?.ready();
     }
   }
 
@@ -298,11 +296,6 @@ class Path implements Stage {
         },
       ),
     );
-  }
-
-  async #leads(bridge: RunningBridge | undefined): Promise<boolean> {
-    const { body = '' } = (await bridge?.page('/metrics')) ?? {};
-    return /^leader_election_master_status\{name="[^"]+"\} 1$/m.test(body);
   }
 
   /** The standby has seen everything, the leader nothing; it renews once more, and is told to end. */

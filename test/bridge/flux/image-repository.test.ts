@@ -9,7 +9,7 @@ import {
   objectFields,
 } from '../../../bridge/flux/image-repository.ts';
 import { DEFAULT_EXCLUSION_LIST } from '../../../functions/contract/selection.ts';
-import { faultOf } from '../faults.ts';
+import { thrown } from '../../faults.ts';
 import { imageRepository } from '../objects.ts';
 
 /** A copy of an object with one field, named by its path, set to a value. */
@@ -132,13 +132,13 @@ describe('readImageRepository', () => {
   for (const [path, value] of malformed) {
     it(`refuses ${JSON.stringify(value)} as ${path}`, () => {
       const object = altered(imageRepository('app', { revision: '1' }), path, value);
-      assert.equal(faultOf('RESPONSE_INVALID', () => readImageRepository(object)).field, path);
+      assert.equal(thrown(() => readImageRepository(object), 'RESPONSE_INVALID').field, path);
     });
   }
 
   it('refuses what is no object', () => {
     for (const value of [null, undefined, 'x', 1, []]) {
-      faultOf('RESPONSE_INVALID', () => readImageRepository(value));
+      thrown(() => readImageRepository(value), 'RESPONSE_INVALID');
     }
   });
 });

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { imageRepositoriesPath, listImageRepositories } from '../../../bridge/flux/lister.ts';
 import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
 import { createLogger } from '../../../functions/telemetry/logger.ts';
-import { faultOfPromise } from '../faults.ts';
+import { rejection } from '../../faults.ts';
 import { imageRepository } from '../objects.ts';
 import { startStandIns, type StandIns } from '../stand-ins.ts';
 
@@ -70,7 +70,7 @@ describe('listImageRepositories', () => {
       },
       controller.signal,
     );
-    await faultOfPromise('ABORTED', listing);
+    await rejection(listing, 'ABORTED');
     assert.equal(lists() - before, 1);
   });
 
@@ -84,6 +84,6 @@ describe('listImageRepositories', () => {
       },
       new AbortController().signal,
     );
-    assert.equal((await faultOfPromise('WATCH_FAILED', listing)).status, 410);
+    assert.equal((await rejection(listing, 'WATCH_FAILED')).status, 410);
   });
 });

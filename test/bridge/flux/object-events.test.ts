@@ -10,7 +10,6 @@ import { startStandIns, type StandIns } from '../stand-ins.ts';
 
 interface EventList {
   readonly items: readonly {
-    readonly metadata: { readonly name: string };
     readonly involvedObject: Readonly<Record<string, string>>;
     readonly type: string;
     readonly reason: string;
@@ -53,6 +52,13 @@ describe('ObjectEvents', () => {
     });
   }
 
+  /** Time goes by, and what is due then is written. */
+  async function pass(events: ObjectEvents, ms = 0): Promise<void> {
+    nowMs += ms;
+    events.tick();
+    await events.idle();
+  }
+
   async function written(namespace: string): Promise<EventList['items']> {
     const answer = await admin.send('GET', `/api/v1/namespaces/${namespace}/events`);
     return (answer.body as EventList).items;
@@ -62,8 +68,7 @@ describe('ObjectEvents', () => {
     const events = objectEvents();
     events.warn(app, warning);
     await events.idle();
-    events.tick();
-    await events.idle();
+    await pass(events);
     const [event, ...others] = await written('flux-system');
     assert.deepEqual(others, []);
     assert.ok(event !== undefined);
@@ -87,16 +92,12 @@ describe('ObjectEvents', () => {
     const team = { ...app, namespace: 'team', uid: 'team-app' };
     events.warn(team, warning);
     await events.idle();
-    nowMs += HOUR_MS;
-    events.tick();
-    await events.idle();
+    await pass(events, HOUR_MS);
     const [event] = await written('team');
     assert.equal(event?.count, 2);
     assert.notEqual(event.firstTimestamp, event.lastTimestamp);
     standIns.kubernetes.faults.request({ resource: 'events', verbs: ['patch'], answer: 404 });
-    nowMs += HOUR_MS;
-    events.tick();
-    await events.idle();
+    await pass(events, HOUR_MS);
     assert.equal((await written('team')).length, 2);
   });
 
@@ -110,8 +111,7 @@ describe('ObjectEvents', () => {
     assert.equal((await written('flux-system')).length, before);
     events.clear(app.uid);
     leads = true;
-    events.tick();
-    await events.idle();
+    await pass(events);
     const names = (await written('flux-system')).map(
       ({ involvedObject }) => involvedObject['name'],
     );
@@ -119,9 +119,7 @@ describe('ObjectEvents', () => {
   });
 
   it('logs a refusal, and goes on', async () => {
-    const { kubernetes, folder } = standIns;
-    await kubernetes.kubeconfig(`${folder}/poor`, kubernetes.addUser({ name: 'poor' }));
-    const poor = connectApiServer(`${folder}/poor`);
+    const poor = connectApiServer(await standIns.userConfig('poor'));
     const events = objectEvents(poor);
     events.warn(app, warning);
     await events.idle();
@@ -133,25 +131,20 @@ describe('ObjectEvents', () => {
     it(`writes and counts up again after a pause what was answered ${answer}`, async () => {
       const events = objectEvents();
       const busy = { ...app, namespace: 'team', uid: `busy-${answer}`, name: `busy-${answer}` };
-      const counts = async (): Promise<readonly number[]> => {
+      const countsAfter = async (ms: number): Promise<readonly number[]> => {
+        await pass(events, ms);
         const own = (await written('team')).filter(
           ({ involvedObject }) => involvedObject['uid'] === busy.uid,
         );
         return own.map(({ count }) => count);
       };
-      const look = async (afterMs: number): Promise<readonly number[]> => {
-        nowMs += afterMs;
-        events.tick();
-        await events.idle();
-        return counts();
-      };
       standIns.kubernetes.faults.request({ resource: 'events', verbs: ['create'], answer });
       events.warn(busy, warning);
-      assert.deepEqual(await look(0), []);
-      assert.deepEqual(await look(800), [1]);
+      assert.deepEqual(await countsAfter(0), []);
+      assert.deepEqual(await countsAfter(800), [1]);
       standIns.kubernetes.faults.request({ resource: 'events', verbs: ['patch'], answer });
-      assert.deepEqual(await look(HOUR_MS), [1]);
-      assert.deepEqual(await look(800), [2]);
+      assert.deepEqual(await countsAfter(HOUR_MS), [1]);
+      assert.deepEqual(await countsAfter(800), [2]);
       assert.equal(lines.filter((line) => line.includes('trying again')).length, 2);
     });
   }
@@ -169,8 +162,7 @@ describe('ObjectEvents', () => {
     events.warn({ ...app, namespace: 'team', uid: 'stuck', name: 'stuck' }, warning);
     events.warn({ ...app, uid: 'behind', name: 'behind' }, warning);
     const isWritten = async (): Promise<boolean> => {
-      events.tick();
-      await events.idle();
+      await pass(events);
       const all = await written('flux-system');
       return all.some(({ involvedObject }) => involvedObject['uid'] === 'behind');
     };
@@ -188,22 +180,13 @@ describe('ObjectEvents', () => {
     standIns.kubernetes.faults.request({ resource: 'events', answer: 'reset', times: 2 });
     events.warn({ ...app, uid: 'late', name: 'late' }, warning);
     await events.idle();
-    for (let look = 0; look < 10; look += 1) {
-      events.tick();
-      await events.idle();
-    }
+    for (let look = 0; look < 10; look += 1) await pass(events);
     assert.equal(lines.length, 1);
-    nowMs += 800;
-    events.tick();
-    await events.idle();
-    nowMs += 799;
-    events.tick();
-    await events.idle();
+    await pass(events, 800);
+    await pass(events, 799);
     assert.equal(lines.length, 2);
     assert.equal((await written('flux-system')).length, before);
-    nowMs += 801;
-    events.tick();
-    await events.idle();
+    await pass(events, 801);
     assert.equal(lines.length, 2);
     assert.equal((await written('flux-system')).length, before + 1);
   });

@@ -6,15 +6,16 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 
 import {
   answerError,
   connectApiServer,
   connectionError,
+  type ApiServer,
 } from '../../../bridge/kubernetes/api-server.ts';
 import { startKubernetes, type LocalKubernetes } from '../../stand-ins/kubernetes/kubernetes.ts';
-import { faultOf, faultOfPromise } from '../faults.ts';
+import { rejection, thrown } from '../../faults.ts';
 
 const NAMESPACES = '/api/v1/namespaces';
 
@@ -48,27 +49,34 @@ describe('connectApiServer', () => {
     return file;
   }
 
-  it('asks as the kubeconfig’s user, over http too', async () => {
-    const file = await written(
-      'plain',
-      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }, { namespace: 'team' }),
-    );
-    const apiServer = connectApiServer(file);
+  /** Connected as a user, the admin unless said otherwise, until the test ends. */
+  async function connected(
+    t: TestContext,
+    user: object = { token: kubernetes.adminToken },
+    {
+      url = kubernetes.url,
+      ...context
+    }: { readonly url?: string; readonly namespace?: string } = {},
+  ): Promise<ApiServer> {
+    const apiServer = connectApiServer(await written('config', kubeconfigOf(url, user, context)));
+    t.after(() => {
+      apiServer.close();
+    });
+    return apiServer;
+  }
+
+  it('asks as the kubeconfig’s user, over http too', async (t) => {
+    const apiServer = await connected(t, undefined, { namespace: 'team' });
     assert.equal(apiServer.url, kubernetes.url);
     assert.equal(apiServer.namespace, 'team');
     const answer = await apiServer.send('GET', NAMESPACES);
     assert.equal(answer.status, 200);
     assert.equal((answer.body as { kind: string }).kind, 'NamespaceList');
     assert.equal(kubernetes.requests.at(-1)?.user, 'admin');
-    apiServer.close();
   });
 
-  it('sends bodies of the right type: create, replace and merge-patch', async () => {
-    const file = await written(
-      'admin',
-      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
-    );
-    const apiServer = connectApiServer(file);
+  it('sends bodies of the right type: create, replace and merge-patch', async (t) => {
+    const apiServer = await connected(t);
     const folderPath = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
     const made = await apiServer.send('POST', folderPath, {
       metadata: { name: 'l' },
@@ -81,36 +89,27 @@ describe('connectApiServer', () => {
     assert.equal(patched.status, 200);
     const put = await apiServer.send('PUT', `${folderPath}/l`, patched.body as object);
     assert.equal(put.status, 200);
-    apiServer.close();
   });
 
-  it('gives any status as an answer', async () => {
-    const file = await written(
-      'admin2',
-      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
-    );
-    const apiServer = connectApiServer(file);
+  it('gives any status as an answer', async (t) => {
+    const apiServer = await connected(t);
     assert.equal((await apiServer.send('GET', `${NAMESPACES}/none`)).status, 404);
-    apiServer.close();
   });
 
-  it('reads a rotated token anew when the old one is refused', async () => {
+  it('reads a rotated token anew when the old one is refused', async (t) => {
     const token = kubernetes.addUser({ name: 'rotating' }, 'token-1');
     const tokenFile = await written('token', token);
     const provider = { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } };
-    const apiServer = connectApiServer(
-      await written('rotating', kubeconfigOf(kubernetes.url, provider)),
-    );
+    const apiServer = await connected(t, provider);
     assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
     kubernetes.revokeToken('token-1');
     assert.equal((await apiServer.send('GET', NAMESPACES)).status, 401);
     kubernetes.addUser({ name: 'rotating' }, 'token-2');
     await writeFile(tokenFile, 'token-2');
     assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
-    apiServer.close();
   });
 
-  it('asks with the token of a file that the kubeconfig names, and of a plugin', async () => {
+  it('asks with the token of a file that the kubeconfig names, and of a plugin', async (t) => {
     const token = kubernetes.addUser({ name: 'filed' });
     await written('filed-token', `${token}\n`);
     const plugin = await written(
@@ -122,28 +121,21 @@ describe('connectApiServer', () => {
       { exec: { command: process.execPath, args: [plugin] } },
     ];
     for (const user of users) {
-      const apiServer = connectApiServer(
-        await written('by-user', kubeconfigOf(kubernetes.url, user)),
-      );
+      const apiServer = await connected(t, user);
       assert.notEqual((await apiServer.send('GET', NAMESPACES)).status, 401);
       assert.equal(kubernetes.requests.at(-1)?.user, 'filed');
-      apiServer.close();
     }
   });
 
-  it('ends a request at once with its signal, also while a plugin hangs', async () => {
+  it('ends a request at once with its signal, also while a plugin hangs', async (t) => {
     const plugin = await written('hanging.mjs', 'setInterval(() => {}, 1000);');
     const exec = { command: process.execPath, args: [plugin] };
-    const hanging = connectApiServer(
-      await written('hanging', kubeconfigOf(kubernetes.url, { exec })),
-    );
-    const plain = connectApiServer(
-      await written('admin5', kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken })),
-    );
+    const hanging = await connected(t, { exec });
+    const plain = await connected(t);
     kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
-    await faultOfPromise(
-      'CREDENTIALS_UNAVAILABLE',
+    await rejection(
       hanging.send('GET', NAMESPACES, undefined, { timeoutMs: 50 }),
+      'CREDENTIALS_UNAVAILABLE',
     );
     for (const apiServer of [hanging, plain]) {
       const controller = new AbortController();
@@ -151,16 +143,15 @@ describe('connectApiServer', () => {
       setImmediate(() => {
         controller.abort();
       });
-      await faultOfPromise('ABORTED', asked);
-      await faultOfPromise(
-        'ABORTED',
+      await rejection(asked, 'ABORTED');
+      await rejection(
         apiServer.send('GET', NAMESPACES, undefined, { signal: controller.signal }),
+        'ABORTED',
       );
-      apiServer.close();
     }
   });
 
-  it('asks for bytes as they are, and tells how long to wait', async () => {
+  it('asks for bytes as they are, and tells how long to wait', async (t) => {
     const seen: (string | undefined)[] = [];
     const server = createHttpServer((request, response) => {
       seen.push(request.headers['accept-encoding']);
@@ -169,22 +160,15 @@ describe('connectApiServer', () => {
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const apiServer = connectApiServer(
-      await written('busy', kubeconfigOf(`http://127.0.0.1:${port}`, { token: 'x' })),
-    );
+    const apiServer = await connected(t, { token: 'x' }, { url: `http://127.0.0.1:${port}` });
     assert.equal((await apiServer.send('GET', NAMESPACES)).retryAfterMs, 7000);
     assert.equal((await apiServer.send('GET', NAMESPACES)).retryAfterMs, 300_000);
     assert.deepEqual(seen, ['identity', 'identity']);
-    apiServer.close();
     server.close();
   });
 
-  it('streams what is open and answers what is refused', async () => {
-    const file = await written(
-      'admin3',
-      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
-    );
-    const apiServer = connectApiServer(file);
+  it('streams what is open and answers what is refused', async (t) => {
+    const apiServer = await connected(t);
     const controller = new AbortController();
     const path = '/apis/image.toolkit.fluxcd.io/v1/imagerepositories?watch=1&resourceVersion=1';
     const stream = await apiServer.open(path, controller.signal);
@@ -195,40 +179,29 @@ describe('connectApiServer', () => {
     const refused = await apiServer.open(path, new AbortController().signal);
     assert.ok('body' in refused);
     assert.equal(refused.status, 410);
-    apiServer.close();
   });
 
-  it('tells a refused connection, a cut one and one that says nothing', async () => {
+  it('tells a refused connection, a cut one and one that says nothing', async (t) => {
     const free = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => free.once('listening', resolve));
     const { port } = free.address() as AddressInfo;
     await new Promise((resolve) => free.close(resolve));
-    const nobody = connectApiServer(
-      await written('nobody', kubeconfigOf(`http://127.0.0.1:${port}`, { token: 'x' })),
-    );
-    await faultOfPromise('NETWORK', nobody.send('GET', NAMESPACES));
-    nobody.close();
-    const encrypted = connectApiServer(
-      await written('tls', kubeconfigOf(kubernetes.url.replace('http:', 'https:'), { token: 'x' })),
-    );
-    const { message } = await faultOfPromise('NETWORK', encrypted.send('GET', NAMESPACES));
+    const nobody = await connected(t, { token: 'x' }, { url: `http://127.0.0.1:${port}` });
+    await rejection(nobody.send('GET', NAMESPACES), 'NETWORK');
+    const url = kubernetes.url.replace('http:', 'https:');
+    const encrypted = await connected(t, { token: 'x' }, { url });
+    const { message } = await rejection(encrypted.send('GET', NAMESPACES), 'NETWORK');
     assert.match(message, /the TLS handshake failed.*https/);
     assert.doesNotMatch(message, /SSL routines/);
-    encrypted.close();
-    const file = await written(
-      'admin4',
-      kubeconfigOf(kubernetes.url, { token: kubernetes.adminToken }),
-    );
-    const apiServer = connectApiServer(file);
+    const apiServer = await connected(t);
     kubernetes.faults.request({ resource: 'namespaces', answer: 'reset' });
-    await faultOfPromise('NETWORK', apiServer.send('GET', NAMESPACES));
+    await rejection(apiServer.send('GET', NAMESPACES), 'NETWORK');
     kubernetes.faults.request({ resource: 'namespaces', answer: 'hang' });
-    const late = await faultOfPromise(
-      'TIMEOUT',
+    const late = await rejection(
       apiServer.send('GET', NAMESPACES, undefined, { timeoutMs: 50 }),
+      'TIMEOUT',
     );
     assert.doesNotMatch(late.advice, /registry/);
-    apiServer.close();
   });
 
   const broken: readonly (readonly [string, string])[] = [
@@ -245,14 +218,14 @@ describe('connectApiServer', () => {
   for (const [what, text] of broken) {
     it(`refuses a kubeconfig that is ${what}`, async () => {
       const file = await written('broken', text);
-      const fault = faultOf('KUBECONFIG_INVALID', () => connectApiServer(file));
+      const fault = thrown(() => connectApiServer(file), 'KUBECONFIG_INVALID');
       assert.equal(fault.field, '--kubeconfig');
     });
   }
 
   it('refuses a kubeconfig that cannot be read', () => {
-    faultOf('KUBECONFIG_INVALID', () => connectApiServer(join(folder, 'absent')));
-    faultOf('KUBECONFIG_INVALID', () => connectApiServer(folder));
+    thrown(() => connectApiServer(join(folder, 'absent')), 'KUBECONFIG_INVALID');
+    thrown(() => connectApiServer(folder), 'KUBECONFIG_INVALID');
   });
 
   it('finds the API server of a pod by its environment', () => {
@@ -270,7 +243,7 @@ describe('connectApiServer', () => {
     const home = process.env['HOME'];
     process.env['HOME'] = folder;
     try {
-      const { message } = faultOf('KUBECONFIG_INVALID', () => connectApiServer(undefined, {}));
+      const { message } = thrown(() => connectApiServer(undefined, {}), 'KUBECONFIG_INVALID');
       assert.match(message, /^the kubeconfig cannot be used: no --kubeconfig, /);
     } finally {
       process.env['HOME'] = home;

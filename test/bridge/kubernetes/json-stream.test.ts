@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 
 import { ManagedFieldsFilter, readLines } from '../../../bridge/kubernetes/json-stream.ts';
-import { faultOfPromise } from '../faults.ts';
+import { rejection } from '../../faults.ts';
 
 /** What is left of a text that arrives in pieces of so many bytes. */
 function filtered(text: string, pieceBytes = text.length): string {
@@ -90,6 +90,6 @@ describe('readLines', () => {
     const most = Array.from({ length: 16 }, () => Buffer.alloc(1024 * 1024, 0x61));
     const [line = ''] = await linesOf([...most, '\n']);
     assert.equal(line.length, 16 * 1024 * 1024);
-    await faultOfPromise('RESPONSE_TOO_LARGE', linesOf([...most, 'a']));
+    await rejection(linesOf([...most, 'a']), 'RESPONSE_TOO_LARGE');
   });
 });

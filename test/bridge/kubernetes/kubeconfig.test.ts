@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { loadKubeAccess } from '../../../bridge/kubernetes/kubeconfig.ts';
-import { faultOf } from '../faults.ts';
+import { thrown } from '../../faults.ts';
 
 /** Parts of a kubeconfig. */
 interface Written {
@@ -70,8 +70,9 @@ describe('loadKubeAccess', () => {
     const there = await written('there', whole({ token: 't' }));
     const list = [join(folder, 'absent'), '', there].join(delimiter);
     assert.equal(loadKubeAccess(list, {}).config.getCurrentUser()?.token, 't');
-    faultOf('KUBECONFIG_INVALID', () =>
-      loadKubeAccess([join(folder, 'absent'), join(folder, 'gone')].join(delimiter), {}),
+    thrown(
+      () => loadKubeAccess([join(folder, 'absent'), join(folder, 'gone')].join(delimiter), {}),
+      'KUBECONFIG_INVALID',
     );
   });
 
@@ -92,7 +93,7 @@ describe('loadKubeAccess', () => {
   ] as const) {
     it(`refuses one because ${why}`, async () => {
       const file = await written('refused', { ...whole({ token: 't' }), ...change });
-      const { message } = faultOf('KUBECONFIG_INVALID', () => loadKubeAccess(file, {}));
+      const { message } = thrown(() => loadKubeAccess(file, {}), 'KUBECONFIG_INVALID');
       assert.ok(message.startsWith(`kubeconfig ${file} cannot be used: ${why}`), message);
     });
   }

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
 import { leaseStore, type LeaseRecord } from '../../../bridge/kubernetes/leases.ts';
-import { faultOfPromise } from '../faults.ts';
+import { rejection } from '../../faults.ts';
 import { startStandIns, type StandIns } from '../stand-ins.ts';
 
 const fresh: LeaseRecord = {
@@ -78,21 +78,18 @@ describe('leaseStore', () => {
   });
 
   it('says who may not do what', async () => {
-    const token = standIns.kubernetes.addUser({ name: 'nobody' });
-    const kubeconfig = `${standIns.folder}/nobody`;
-    await standIns.kubernetes.kubeconfig(kubeconfig, token);
-    const poor = connectApiServer(kubeconfig);
+    const poor = connectApiServer(await standIns.userConfig('nobody'));
     const store = leaseStore(poor, 'flux-system', 'one', 5000);
-    const read = await faultOfPromise('ACCESS_DENIED', store.read());
+    const read = await rejection(store.read(), 'ACCESS_DENIED');
     assert.match(read.message, /nobody.*leases/);
-    await faultOfPromise('ACCESS_DENIED', store.write(fresh));
+    await rejection(store.write(fresh), 'ACCESS_DENIED');
     poor.close();
   });
 
   it('waits no longer than it may', async () => {
     const lift = standIns.kubernetes.faults.request({ resource: 'leases', answer: 'hang' });
     const store = leaseStore(apiServer, 'flux-system', 'one', 50);
-    await faultOfPromise('TIMEOUT', store.read());
+    await rejection(store.read(), 'TIMEOUT');
     lift();
   });
 });

@@ -9,7 +9,7 @@ import {
   CredentialSource,
   type CredentialPlugin,
 } from '../../../bridge/kubernetes/user-credentials.ts';
-import { faultOfPromise } from '../faults.ts';
+import { rejection } from '../../faults.ts';
 import { eventually } from '../stand-ins.ts';
 
 describe('CredentialSource', () => {
@@ -42,10 +42,10 @@ describe('CredentialSource', () => {
   it('says which file is not there, and finds it when it comes', async () => {
     const tokenFile = join(folder, 'late');
     const source = new CredentialSource();
-    const fault = await faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ tokenFile }));
+    const fault = await rejection(source.get({ tokenFile }), 'CREDENTIALS_UNAVAILABLE');
     assert.ok(fault.message.includes(tokenFile));
     await writeFile(tokenFile, ' \n');
-    await faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ tokenFile }));
+    await rejection(source.get({ tokenFile }), 'CREDENTIALS_UNAVAILABLE');
     await writeFile(tokenFile, 'here');
     assert.deepEqual(await source.get({ tokenFile }), { token: 'here' });
   });
@@ -111,7 +111,7 @@ describe('CredentialSource', () => {
     ];
     const reason = async (started: CredentialPlugin): Promise<string> => {
       const asked = new CredentialSource().get({ plugin: started });
-      return (await faultOfPromise('CREDENTIALS_UNAVAILABLE', asked)).message;
+      return (await rejection(asked, 'CREDENTIALS_UNAVAILABLE')).message;
     };
     for (const [name, code, why] of cases) {
       const { command, args } = await plugin(name, code);
@@ -132,7 +132,7 @@ describe('CredentialSource', () => {
       `fs.writeFileSync(${JSON.stringify(pid)}, String(process.pid)); setInterval(() => {}, 1000);`,
     );
     const source = new CredentialSource();
-    const asked = faultOfPromise('CREDENTIALS_UNAVAILABLE', source.get({ plugin: hanging }));
+    const asked = rejection(source.get({ plugin: hanging }), 'CREDENTIALS_UNAVAILABLE');
     await eventually('it runs', () => existsSync(pid) && readFileSync(pid).length > 0);
     source.close();
     await asked;
