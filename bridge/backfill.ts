@@ -22,6 +22,8 @@ export interface BackfillParts {
   readonly backoff?: BackoffRange;
   /** Default: see {@link AttemptOptions}. */
   readonly tellMs?: number;
+  /** How often progress is told, ms. Default 5000. */
+  readonly progressMs?: number;
 }
 
 /** How many objects came to what. */
@@ -36,7 +38,7 @@ interface TransferStats {
   refused: number;
 }
 
-/** Progress is told this often. */
+/** A person looks on. */
 const PROGRESS_MS = 5000;
 
 /**
@@ -183,6 +185,7 @@ async function publishAll(
   patience: AttemptOptions,
 ): Promise<void> {
   const { signal } = patience;
+  const { progressMs = PROGRESS_MS } = parts;
   const now = (): number => performance.now();
   const pacer = createPacer(config.replayRate, now());
   let toldAtMs = now();
@@ -198,7 +201,7 @@ async function publishAll(
     done += batch.length;
     // Nobody accepts anything any more: the rest would wait as long in vain.
     if (!(await publishBatch(batch, parts, stats, patience))) return;
-    if (now() - toldAtMs >= PROGRESS_MS) {
+    if (now() - toldAtMs >= progressMs) {
       toldAtMs = now();
       parts.logger.info(`progress: ${done} of ${events.length} events`, { ...stats });
     }

@@ -103,15 +103,13 @@ export async function pullSubscription(
         }),
       );
     });
-    let isGivenUp = false;
     subscription.on('error', (error: unknown) => {
-      if (isClosing || isGivenUp) return;
+      if (isClosing) return;
       // The stream's own deadline is no error: this one is that of its connection.
       if (codeOf(error) !== DEADLINE_EXCEEDED) {
         options.onFault(pullError(error, subscriptionName));
         return;
       }
-      isGivenUp = true;
       giveUp();
       open = opened();
       open.catch((fault: unknown) => {

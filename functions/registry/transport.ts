@@ -386,9 +386,6 @@ class Exchange {
       }
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#rest !== undefined && this.#rest.length > 0) yield this.#rest;
-      // Node ends a body that its connection cut short without an error in some cases.
-      if (!response.complete)
-        throw new MirrorError('NETWORK', 'the connection broke inside the body');
     } catch (error) {
       throw this.#failure ?? this.#faultOf(error);
     } finally {

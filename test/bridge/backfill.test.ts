@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { backfill } from '../../bridge/backfill.ts';
+import { backfill, type BackfillParts } from '../../bridge/backfill.ts';
 import { readConfig } from '../../bridge/config.ts';
 import { connectApiServer } from '../../bridge/kubernetes/api-server.ts';
 import { createPublisher, dryRunPublisher } from '../../bridge/publisher.ts';
@@ -31,7 +31,7 @@ describe('backfill', () => {
   async function run(
     args: readonly string[] = [],
     signal = new AbortController().signal,
-    tellMs = 60_000,
+    waits: Pick<BackfillParts, 'tellMs' | 'progressMs'> = {},
   ): Promise<number> {
     const config = readConfig(['--once', '--project', 'test-project', ...args], {});
     const apiServer = connectApiServer(standIns.kubeconfig);
@@ -40,7 +40,7 @@ describe('backfill', () => {
     try {
       return await backfill(
         config,
-        { apiServer, publisher, logger, backoff: quick, tellMs },
+        { apiServer, publisher, logger, backoff: quick, ...waits },
         signal,
       );
     } finally {
@@ -53,6 +53,8 @@ describe('backfill', () => {
       .events('bulk')
       .map(({ data }) => data.imageRepository.name)
       .sort();
+  const progress = (): readonly string[] =>
+    lines.map(({ message }) => String(message)).filter((text) => text.startsWith('progress'));
   const summary = (): Line => lines.findLast((line) => 'published' in line) ?? {};
 
   it('publishes every object to the bulk lane, but those suspended, disabled or not scanned', async () => {
@@ -75,6 +77,12 @@ describe('backfill', () => {
       'paused',
       'unscanned',
     ]);
+    assert.deepEqual(progress(), []);
+  });
+
+  it('says now and then how far it is', async () => {
+    await run([], undefined, { progressMs: 0 });
+    assert.deepEqual(progress(), ['progress: 1 of 2 events', 'progress: 2 of 2 events']);
   });
 
   it('publishes what is named, suspended or disabled all the same', async () => {
@@ -189,7 +197,7 @@ describe('backfill', () => {
 
   it('gives up a list that is never answered, and says meanwhile what it waits for', async () => {
     standIns.kubernetes.faults.request({ verbs: ['list'], answer: 'hang', times: Infinity });
-    assert.equal(await run(['--timeout', '1s'], undefined, 50), 1);
+    assert.equal(await run(['--timeout', '1s'], undefined, { tellMs: 50 }), 1);
     const told = lines.map(({ message }) => String(message));
     assert.ok(told.includes('waiting for the list of ImageRepositories'), told.join());
     assert.equal(told.at(-1), 'nothing was published');

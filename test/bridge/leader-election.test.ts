@@ -60,6 +60,8 @@ class Replica {
   readonly lines: string[] = [];
   started = 0;
   stopped = 0;
+  /** Who held the Lease when it stopped last. */
+  heldAtStop: string | undefined;
   /** How often it looked at the Lease, or tried to. */
   looks = 0;
   cut = false;
@@ -85,6 +87,7 @@ class Replica {
       },
       onStopped: () => {
         this.stopped += 1;
+        this.heldAtStop = lease.record?.holderIdentity;
       },
       now: () => performance.now(),
       wallNow: () => new Date(Date.now() + skewMs),
@@ -111,6 +114,12 @@ class Replica {
   async stop(): Promise<void> {
     await this.kill();
     await this.election.release();
+  }
+
+  /** What it logged, without repetitions. */
+  get said(): readonly string[] {
+    const messages = this.lines.map((line) => (JSON.parse(line) as { message: string }).message);
+    return [...new Set(messages)];
   }
 
   get leads(): boolean {
@@ -226,7 +235,8 @@ describe('createLeaderElection', () => {
     const seeing = new Replica(lease, 'seeing').start();
     await eventually('the other leads', () => seeing.leads);
     assert.equal(lease.held().leaseTransitions, taken.leaseTransitions + 1);
-    assert.equal(blind.stopped, 1);
+    // It stopped before another could begin.
+    assert.deepEqual([blind.stopped, blind.heldAtStop], [1, 'blind']);
     await seeing.stop();
     await blind.stop();
   });
@@ -253,6 +263,12 @@ describe('createLeaderElection', () => {
     await eventually('one leads again', () => one.leads);
     assert.equal(one.started, 2);
     await one.stop();
+    assert.deepEqual(one.said, [
+      'became leader',
+      'cannot reach the Lease; trying again',
+      'lost the Lease; standing by',
+      'released the Lease',
+    ]);
   });
 
   it('goes on after an outage that is shorter than the renew deadline', async () => {
@@ -265,7 +281,9 @@ describe('createLeaderElection', () => {
     await one.looksAgain();
     assert.equal(one.leads, true);
     assert.equal(one.stopped, 0);
+    lease.away = true;
     await one.stop();
+    assert.equal(one.said.at(-1), 'could not release the Lease');
   });
 
   it('goes on where somebody else wrote something else into the Lease', async () => {

@@ -36,6 +36,8 @@ describe('pauses', () => {
       pass(60);
     }
     assert.deepEqual(lines, []);
+    pause(10.001);
+    assert.equal(lines.length, 1);
   });
 
   it('name host, side, wait and end of a long one, once for all requests that it holds', () => {
@@ -50,10 +52,13 @@ describe('pauses', () => {
     );
   });
 
-  it('add up short ones that follow each other', () => {
+  it('add up short ones that follow each other within 2 s', () => {
     const { lines, pause, pass } = setting();
     pause(8);
-    pass(9);
+    pass(10.001);
+    pause(8);
+    assert.equal(lines.length, 0);
+    pass(10);
     pause(8);
     assert.equal(lines.length, 1);
   });
@@ -61,7 +66,9 @@ describe('pauses', () => {
   it('say again that a wait grows', () => {
     const { lines, pause } = setting();
     pause(30);
-    pause(90);
+    pause(40);
+    assert.equal(lines.length, 1);
+    pause(40.001);
     assert.equal(lines.length, 2);
   });
 

@@ -45,7 +45,7 @@ async function rig(t: TestContext, sizeBytes: number, reads = true): Promise<Rig
       wait: () => (last = 'wait'),
       rest: () => (last = 'rest'),
       moved: () => undefined,
-      restart: () => (last = 'wait'),
+      restart: (longerMs) => (last = `wait ${longerMs} ms longer`),
       stop: () => undefined,
     },
     received: () => received,
@@ -123,21 +123,21 @@ describe('a blob on its way', () => {
 });
 
 describe('stream sender', () => {
-  it('sends all bytes and then waits for the answer', async (t) => {
-    const { request, idle, received, ended } = await rig(t, 1_000_000);
+  it('sends all bytes and then waits for the answer, longer for more of them', async (t) => {
+    const { request, idle, received, ended } = await rig(t, 1_048_576);
     let told = 0;
     const body = {
-      stream: chunks(10, 100_000),
-      sizeBytes: 1_000_000,
+      stream: chunks(8, 131_072),
+      sizeBytes: 1_048_576,
       onBytes: (n: number) => (told += n),
     };
     assert.equal(await sendStream(request, body, idle), true);
-    assert.equal(idle.last(), 'wait');
-    assert.equal(told, 1_000_000);
+    assert.equal(idle.last(), 'wait 100 ms longer');
+    assert.equal(told, 1_048_576);
     const [response] = (await once(request, 'response')) as [Readable];
     response.resume();
     await once(response, 'end');
-    assert.deepEqual([received(), ended()], [1_000_000, true]);
+    assert.deepEqual([received(), ended()], [1_048_576, true]);
   });
 
   it('rests while it has nothing to give', async (t) => {
