@@ -21,8 +21,11 @@ import { MUTANT_KINDS, mutantsOf, mutated, type Mutant, type MutantKind } from '
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** Longest run of one test file, ms: a mutant may wait for ever. */
-const TEST_LIMIT_MS = 60_000;
+/** Longest run of one test file without a mutant, ms: a busy machine is slow. */
+const UNCHANGED_LIMIT_MS = 300_000;
+/** Longest run with one, ms, and in parts of the run without: a mutant may wait for ever. */
+const MUTANT_LIMIT_MS = 60_000;
+const MUTANT_LIMIT_RUNS = 3;
 /** Test files for one mutant: what the nearest do not notice, those far away rarely do. */
 const MAX_TEST_FILES = 30;
 /** Test files that are looked at for these. */
@@ -91,6 +94,7 @@ function testsFor(file: string): readonly string[] {
 interface Unchanged {
   readonly passes: boolean;
   readonly runs: Runs;
+  readonly tookMs: number;
 }
 
 const unchanged = new Map<string, Promise<Unchanged>>();
@@ -104,8 +108,10 @@ function inUnchanged(test: string, copy: string): Promise<Unchanged> {
 async function runUnchanged(test: string, copy: string): Promise<Unchanged> {
   const folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-runs-'));
   try {
-    const isPassed = await passes(test, copy, { NODE_V8_COVERAGE: folder });
-    return { passes: isPassed, runs: runsIn(folder, copy) };
+    const startedMs = performance.now();
+    const isPassed = await passes(test, copy, UNCHANGED_LIMIT_MS, { NODE_V8_COVERAGE: folder });
+    const tookMs = performance.now() - startedMs;
+    return { passes: isPassed, runs: runsIn(folder, copy), tookMs };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -123,11 +129,12 @@ async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
   let ran = 0;
   // The nearest first, of those that pass without the mutant and run its place.
   for (const test of testsFor(file)) {
-    const { passes: isSound, runs } = await inUnchanged(test, copy);
+    const { passes: isSound, runs, tookMs } = await inUnchanged(test, copy);
     if (!isSound || !doesRun(runs, file, place)) continue;
+    const limitMs = Math.max(MUTANT_LIMIT_MS, MUTANT_LIMIT_RUNS * tookMs);
     writeFileSync(path, mutated(text, mutant));
     try {
-      if (!(await passes(test, copy))) return { noticedBy: test };
+      if (!(await passes(test, copy, limitMs))) return { noticedBy: test };
     } finally {
       writeFileSync(path, text);
     }
@@ -137,13 +144,18 @@ async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
   return { ran };
 }
 
-function passes(test: string, copy: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+function passes(
+  test: string,
+  copy: string,
+  limitMs: number,
+  env: NodeJS.ProcessEnv = {},
+): Promise<boolean> {
   // In the runner's own process, which ends with its time: a mutant may loop for ever.
   const args = ['--test', '--test-force-exit', '--test-isolation=none', test];
   const child = spawn(process.execPath, args, {
     cwd: copy,
     stdio: 'ignore',
-    timeout: TEST_LIMIT_MS,
+    timeout: limitMs,
     killSignal: 'SIGKILL',
     env: { ...process.env, METADATA_SERVER_DETECTION: 'none', ...env },
   });
