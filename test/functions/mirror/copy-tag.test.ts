@@ -3,17 +3,18 @@ import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
+import type { Outcome } from '../../../functions/mirror/outcome.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { until } from '../../until.ts';
-import { failing } from './fakes.ts';
-import { blobOf, descriptorOf, imageOf, imageWith } from './images.ts';
-import { recordOf, Rig } from './rig.ts';
+import { failing, holding } from './fakes.ts';
+import { imageWith, referrerOf, type Image } from './images.ts';
+import { has, recordOf, Rig } from './rig.ts';
 
 const [old, fresh, newest] = [imageWith('old', 1), imageWith('fresh', 1), imageWith('newest', 1)];
 const VERIFY_ALL = { options: { verifyTags: 'all' } } as const;
 
 /** Lets time pass when the first blob arrives, and does something then. */
-function whileCopying(rig: Rig, passMs: number, meanwhile: () => void = () => undefined): void {
+function whileCopying(rig: Rig, passMs: number, meanwhile: () => unknown = () => undefined): void {
   let done = false;
   rig.destination.before.push((call) => {
     if (done || !call.startsWith('destination commit')) return;
@@ -78,8 +79,7 @@ describe('a push whose answer was lost', () => {
   it('is found by the next look, and its signatures follow', async () => {
     const signature = `${referrersTag(fresh.manifest.digest)}.sig`;
     const rig = new Rig({ v1: fresh, [signature]: imageWith('signature', 1) });
-    rig.destination.map = 'none';
-    rig.destination.google = false;
+    rig.destination.plain();
     const put = rig.destination.putManifest.bind(rig.destination);
     rig.destination.putManifest = async (reference, ...how) => {
       const answer = await put(reference, ...how);
@@ -94,11 +94,9 @@ describe('a push whose answer was lost', () => {
   });
 
   it('brings its referrers in the delivery that goes on after the deadline', async () => {
-    const rig = new Rig();
-    const signature = imageOf('signature', [], { subject: fresh.manifest });
-    rig.source.tag('v1', fresh).add(signature);
-    rig.source.referrersApi = true;
-    rig.source.referrers.set(fresh.manifest.digest, [descriptorOf(signature.manifest)]);
+    const rig = new Rig({ v1: fresh });
+    const signature = referrerOf(fresh, 'signature');
+    rig.source.refer(fresh, signature);
     const put = rig.destination.putManifest.bind(rig.destination);
     const end = new AbortController();
     rig.destination.putManifest = async (reference, ...how) => {
@@ -110,7 +108,7 @@ describe('a push whose answer was lost', () => {
     assert.deepEqual(cut.unfinished, ['v1']);
     rig.destination.putManifest = put;
     await rig.mirror({ tags: cut.unfinished }, { options: { referrers: true } });
-    assert.ok(rig.destination.manifests.has(signature.manifest.digest));
+    assert.ok(has(rig, signature));
   });
 });
 
@@ -137,21 +135,17 @@ describe('a tag whose every look takes too long', () => {
   it('is given up after five, and comes again', async () => {
     const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1);
-    rig.source.before.push((call) => {
-      if (call.startsWith('source headManifest v1')) rig.nowMs += FRESH_MS + 1;
-    });
-    rig.destination.before.push((call) => {
-      if (call.startsWith('destination headManifest v1')) rig.nowMs += FRESH_MS + 1;
-    });
+    for (const { before } of [rig.source, rig.destination]) {
+      before.push((call) => {
+        if (call.includes(' headManifest v1')) rig.nowMs += FRESH_MS + 1;
+      });
+    }
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'TIMEOUT');
     assert.deepEqual(report.unfinished, ['v1']);
     // Each look makes the other side's answer old.
-    const looks = [
-      rig.source.count('source headManifest'),
-      rig.destination.count('destination headManifest'),
-    ];
-    assert.deepEqual(looks, [3, 3]);
+    assert.equal(rig.source.count('source headManifest'), 3);
+    assert.equal(rig.destination.count('destination headManifest'), 3);
     assert.equal(rig.destination.count('destination putManifest'), 0);
   });
 });
@@ -170,36 +164,42 @@ describe('a tag that goes between list and copy', () => {
 });
 
 describe('a tag that is overwritten', () => {
-  it('is looked at once more at the destination', async () => {
-    const rig = new Rig({ v1: fresh }, { v1: old });
-    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
-    assert.equal(record.outcome, 'overwritten');
-    assert.equal(record.previousDigest, old.manifest.digest);
-    assert.equal(rig.destination.count('destination headManifest v1'), 1);
-  });
-
-  it('is left alone when another process was first', async () => {
-    const rig = new Rig({ v1: fresh }, { v1: old });
-    whileCopying(rig, 0, () => rig.destination.tag('v1', fresh));
-    assert.equal(recordOf(await rig.mirror({}, VERIFY_ALL), 'v1').outcome, 'skipped');
-    assert.equal(rig.destination.count('destination putManifest'), 0);
-  });
-
-  it('tells what it overwrote in truth', async () => {
-    const rig = new Rig({ v1: fresh }, { v1: old });
-    whileCopying(rig, 0, () => rig.destination.tag('v1', newest));
-    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
-    assert.equal(record.outcome, 'overwritten');
-    assert.equal(record.previousDigest, newest.manifest.digest);
-  });
-
-  it('was copied when it was gone at the destination by then', async () => {
-    const rig = new Rig({ v1: fresh }, { v1: old });
-    whileCopying(rig, 0, () => rig.destination.tags.delete('v1'));
-    const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
-    assert.equal(record.outcome, 'copied');
-    assert.equal(record.previousDigest, undefined);
-  });
+  for (const [name, meanwhile, outcome, looks, previous] of [
+    ['is looked at once more at the destination', () => undefined, 'overwritten', 1, old],
+    [
+      'is left alone when another process was first',
+      ({ destination }) => destination.tag('v1', fresh),
+      'skipped',
+      1,
+    ],
+    [
+      'tells what it overwrote in truth',
+      ({ destination }) => destination.tag('v1', newest),
+      'overwritten',
+      2,
+      newest,
+    ],
+    [
+      'was copied when it was gone at the destination by then',
+      ({ destination }) => destination.tags.delete('v1'),
+      'copied',
+      1,
+    ],
+  ] as readonly (readonly [string, (rig: Rig) => unknown, Outcome, number, Image?])[]) {
+    it(name, async () => {
+      const rig = new Rig({ v1: fresh }, { v1: old });
+      whileCopying(rig, 0, () => meanwhile(rig));
+      const record = recordOf(await rig.mirror({}, VERIFY_ALL), 'v1');
+      assert.deepEqual(
+        [record.outcome, record.previousDigest],
+        [outcome, previous?.manifest.digest],
+      );
+      assert.equal(record.digest, fresh.manifest.digest);
+      assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);
+      assert.equal(rig.destination.count('destination headManifest v1'), looks);
+      assert.equal(rig.destination.count('destination putManifest'), outcome === 'skipped' ? 0 : 1);
+    });
+  }
 
   it('is skipped when it moved back before it was read', async () => {
     const rig = new Rig({ v1: fresh }, { v1: old });
@@ -274,17 +274,12 @@ describe('two events on one tag of a process', () => {
       rig.source.tag('v1', fresh);
       second = rig.mirror();
     });
-    const held = Promise.withResolvers<undefined>();
-    let puts = 0;
-    rig.destination.before.push(async (call) => {
-      if (call !== 'destination putManifest v1') return;
-      puts += 1;
-      // The first push waits for the second event to have read the tag.
-      if (puts === 1) await held.promise;
-    });
+    // The first push waits for the second event to have read the tag.
+    const put = holding('destination putManifest v1', 1);
+    rig.destination.before.push(put.before);
     const first = rig.mirror();
     await until(() => rig.source.count('source getManifest v1') >= 2);
-    held.resolve(undefined);
+    put.release();
     await Promise.all([first, second]);
     assert.equal(rig.destination.digestOf('v1'), fresh.manifest.digest);
   });
@@ -312,37 +307,21 @@ describe('an immutable destination', () => {
     assert.equal(rig.destination.count('destination headManifest v2'), before + 1);
   });
 
-  it('makes a tag that moved drifted', async () => {
-    const rig = new Rig({ v1: fresh }, { v1: old });
-    rig.destination.immutable = true;
-    const report = await rig.mirror({}, VERIFY_ALL);
-    const record = recordOf(report, 'v1');
-    assert.equal(record.outcome, 'drifted');
-    assert.equal(record.reason, 'TagImmutable');
-    assert.equal(record.fault?.code, 'TAG_IMMUTABLE');
-    assert.equal(record.previousDigest, old.manifest.digest);
-    assert.deepEqual(report.unfinished, []);
-  });
-
-  it('makes no drift of a tag that another process pushed meanwhile', async () => {
-    const rig = new Rig({ v1: fresh });
-    rig.destination.immutable = true;
-    rig.destination.before.push((call) => {
-      if (call !== 'destination putManifest v1') return;
-      rig.destination.before.length = 0;
-      rig.destination.tag('v1', old);
+  for (const [image, outcome] of [
+    [old, 'drifted'],
+    [fresh, 'copied'],
+  ] as const) {
+    it(`makes ${outcome} of a tag that another process pushed meanwhile`, async () => {
+      const rig = new Rig({ v1: fresh });
+      rig.destination.immutable = true;
+      rig.destination.before.push((call) => {
+        if (call !== 'destination putManifest v1') return;
+        rig.destination.before.length = 0;
+        rig.destination.tag('v1', image);
+      });
+      assert.equal(recordOf(await rig.mirror(), 'v1').outcome, outcome);
     });
-    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'drifted');
-
-    const same = new Rig({ v1: fresh });
-    same.destination.before.push((call) => {
-      if (call !== 'destination putManifest v1') return;
-      same.destination.tag('v1', fresh);
-      same.destination.before.length = 0;
-    });
-    same.destination.immutable = true;
-    assert.equal(recordOf(await same.mirror(), 'v1').outcome, 'copied');
-  });
+  }
 
   for (const [word, outcome, code] of [
     ['its HEAD', 'drifted', undefined],
@@ -371,17 +350,15 @@ describe('an immutable destination', () => {
 
 describe('a destination without a map', () => {
   it('is not asked for a missing tag by digest', async () => {
-    const rig = new Rig({ v1: imageOf('v1', [blobOf('layer')]) });
-    rig.destination.google = false;
-    rig.destination.map = 'none';
+    const rig = new Rig({ v1: imageWith('v1', 1) });
+    rig.destination.plain();
     await rig.mirror();
     assert.equal(rig.destination.count('destination headManifest'), 0);
   });
 
   it('retags what this process knows to be there', async () => {
     const rig = new Rig({ v1: fresh });
-    rig.destination.google = false;
-    rig.destination.map = 'none';
+    rig.destination.plain();
     await rig.mirror();
     rig.source.tag('v2', fresh);
     const record = recordOf(await rig.mirror(), 'v2');
@@ -391,8 +368,7 @@ describe('a destination without a map', () => {
 
   it('retags what verifying another tag brought to light', async () => {
     const rig = new Rig({ v1: fresh, v2: fresh }, { v1: fresh });
-    rig.destination.google = false;
-    rig.destination.map = 'none';
+    rig.destination.plain();
     const report = await rig.mirror({}, VERIFY_ALL);
     assert.equal(recordOf(report, 'v2').outcome, 'retagged');
     assert.equal(rig.destination.count('destination uploadBlob'), 0);

@@ -224,8 +224,6 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
   readonly #others: FakeHost;
   /** Artifact Registry's map, none (a plain registry), or one cut at so many tags. */
   map: 'complete' | 'none' | number = 'complete';
-  /** `POST ?mount=` without `from` proves presence in this repository. */
-  probes = true;
   immutable = false;
   acknowledgesSubjects = false;
   /** Lists what it acknowledges. */
@@ -253,6 +251,13 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
     this.name = `${host}/${path}`;
     this.#others = others;
     others.repositories.set(path, this);
+  }
+
+  /** A plain registry: it tells names only. */
+  plain(): this {
+    this.map = 'none';
+    this.google = false;
+    return this;
   }
 
   /** Digest under a tag. */
@@ -345,7 +350,7 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
       this.blobs.set(blob.digest, bytes);
       return 'mounted';
     }
-    return this.probes && this.blobs.has(blob.digest) ? 'present' : undefined;
+    return this.blobs.has(blob.digest) ? 'present' : undefined;
   }
 
   async listsReferrer(subject: string, _referrer: string, signal: AbortSignal): Promise<boolean> {
@@ -365,35 +370,20 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
         ...(this.wantsForeignLayers ? parsed.foreignLayers : []),
       ];
       const children = parsed.children.filter(({ digest }) => !this.manifests.has(digest));
-      if (children.length > 0 && this.sparseIndexes === 'refused-otherwise') {
-        throw new MirrorError('MANIFEST_REFUSED', 'refused', { side: 'destination' });
+      if (children.length > 0) {
+        if (this.sparseIndexes === 'refused-otherwise') refuse('MANIFEST_REFUSED');
+        if (this.sparseIndexes === 'refused-unnamed') refuse('DESTINATION_INCOMPLETE');
+        if (this.sparseIndexes === 'refused-itself')
+          refuse('DESTINATION_INCOMPLETE', [manifest.digest]);
+        if (this.sparseIndexes === 'refused') missing.push(...children);
       }
-      if (children.length > 0 && this.sparseIndexes === 'refused-unnamed') {
-        throw new MirrorError('DESTINATION_INCOMPLETE', 'missing', { side: 'destination' });
-      }
-      if (children.length > 0 && this.sparseIndexes === 'refused-itself') {
-        const digests = [manifest.digest];
-        throw new MirrorError('DESTINATION_INCOMPLETE', 'missing', {
-          side: 'destination',
-          digests,
-        });
-      }
-      if (this.sparseIndexes === 'refused') missing.push(...children);
-      if (missing.length > 0) {
-        throw new MirrorError('DESTINATION_INCOMPLETE', 'something is missing', {
-          side: 'destination',
-          digests: missing.map(({ digest }) => digest),
-        });
-      }
-      if (parsed.blobChildren.length > 0 && !this.acceptsAnyChild) {
-        throw new MirrorError('MANIFEST_REFUSED', 'refused', { side: 'destination' });
-      }
+      const digests = missing.map(({ digest }) => digest);
+      if (digests.length > 0) refuse('DESTINATION_INCOMPLETE', digests);
+      if (parsed.blobChildren.length > 0 && !this.acceptsAnyChild) refuse('MANIFEST_REFUSED');
       const isTag = !reference.includes(':');
       const moves =
         isTag && this.tags.has(reference) && this.digestOf(reference) !== manifest.digest;
-      if (moves && this.immutable) {
-        throw new MirrorError('TAG_IMMUTABLE', 'immutable', { side: 'destination' });
-      }
+      if (moves && this.immutable) refuse('TAG_IMMUTABLE');
       this.manifests.set(manifest.digest, manifest);
       if (isTag) this.tags.set(reference, manifest);
       return {
@@ -402,6 +392,11 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
       };
     });
   }
+}
+
+function refuse(code: ErrorCode, digests?: readonly string[]): never {
+  const named = digests === undefined ? {} : { digests };
+  throw new MirrorError(code, 'the fake refuses it', { side: 'destination', ...named });
 }
 
 /** A quarter of a MiB at a time. */

@@ -4,22 +4,10 @@ import { describe, it } from 'node:test';
 
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { blobOf, imageOf, imageWith, indexOf, manifestOf, type Image } from './images.ts';
-import { DESTINATION_PATH, Loopback, SOURCE_PATH, type LoopbackOptions } from './loopback.ts';
+import { DESTINATION_PATH, SOURCE_PATH, withLoopback, type Loopback } from './loopback.ts';
 import { outcomes, recordOf } from './rig.ts';
 
 const MIB = 1024 * 1024;
-
-async function withLoopback(
-  options: LoopbackOptions,
-  body: (loopback: Loopback) => Promise<void>,
-): Promise<void> {
-  const loopback = await Loopback.start(options);
-  try {
-    await body(loopback);
-  } finally {
-    await loopback.close();
-  }
-}
 
 /** Reads a tag back from the destination's store and hashes everything that it names. */
 function requireWhole(loopback: Loopback, reference: string): void {
@@ -107,8 +95,9 @@ describe('between registries on loopback', () => {
       loopback.destination.set({ immutableTags: true });
       const report = await loopback.process().mirror({ reason: 'requested' });
       const record = recordOf(report, 'v1');
-      assert.equal(record.outcome, 'drifted');
-      assert.equal(record.reason, 'TagImmutable');
+      assert.deepEqual([record.outcome, record.reason], ['drifted', 'TagImmutable']);
+      assert.equal(record.fault?.code, 'TAG_IMMUTABLE');
+      assert.equal(record.previousDigest, image.manifest.digest);
       assert.deepEqual(report.unfinished, []);
     }));
 

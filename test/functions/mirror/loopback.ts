@@ -1,16 +1,8 @@
 import type { Credentials } from '../../../functions/auth/credentials.ts';
 import { ANONYMOUS } from '../../../functions/auth/credentials.ts';
-import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
-import { BlobCopier } from '../../../functions/mirror/copy-blob.ts';
-import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
-import type { Offload } from '../../../functions/mirror/offload.ts';
-import { ReferrersSupport } from '../../../functions/mirror/referrers-support.ts';
-import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
-import { mirrorRepository, type MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
+import type { MirrorWish } from '../../../functions/mirror/mirror-repository.ts';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
-import { MIRROR_OPTIONS } from '../../mirror-options.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
-import { TagTurns } from '../../../functions/mirror/tag-turns.ts';
 import { createRegistries, type Registries } from '../../../functions/registry/registries.ts';
 import { RETRY_POLICY } from '../../../functions/registry/retry-policy.ts';
 import {
@@ -19,6 +11,7 @@ import {
   type RegistryOptions,
 } from '../../stand-ins/registry/registry.ts';
 import type { Image } from './images.ts';
+import { Rig } from './rig.ts';
 
 /** Repository at the source, and the path of its mirror at the destination. */
 export const SOURCE_PATH = 'upstream/images/org/app';
@@ -92,7 +85,7 @@ export class Loopback {
   }
 
   /** A new process: nothing is known, no token is held. */
-  process(clock: () => number = () => 0): Process {
+  process(): Process {
     const { source = 'bearer', destination = 'google' } = this.#options;
     const hosts = [
       ...(source === 'google' ? [this.source.host] : []),
@@ -113,7 +106,7 @@ export class Loopback {
       loopback: true,
       retryPolicy: { ...RETRY_POLICY, baseMs: 1, maxMs: 1 },
     });
-    const process = new Process(this, registries, clock);
+    const process = new Process(this, registries);
     this.#processes.push(process);
     return process;
   }
@@ -158,62 +151,52 @@ export class Loopback {
 export class Process {
   readonly #loopback: Loopback;
   readonly #registries: Registries;
-  readonly #clock: () => number;
-  readonly #referrersSupport = new ReferrersSupport();
-  readonly #tagTurns: TagTurns;
-  readonly pool: BlobCopier;
+  readonly #rig = new Rig();
 
-  constructor(loopback: Loopback, registries: Registries, clock: () => number) {
+  constructor(loopback: Loopback, registries: Registries) {
     this.#loopback = loopback;
     this.#registries = registries;
-    this.#clock = clock;
-    this.#tagTurns = new TagTurns(clock);
-    this.pool = new BlobCopier({
-      presence: new PresenceCache(clock),
-      timing: { ...SYSTEM_TIMING, now: clock },
-      random: () => 0,
-    });
   }
 
   async mirror(
     wish: Partial<MirrorWish> = {},
-    more: {
+    {
+      options = {},
+      sourcePath = SOURCE_PATH,
+      destinationPath = DESTINATION_PATH,
+    }: {
       readonly options?: Partial<MirrorOptions>;
       readonly sourcePath?: string;
       readonly destinationPath?: string;
-      readonly deadline?: Deadline;
-      readonly offload?: Offload;
-      readonly signal?: AbortSignal;
     } = {},
   ): Promise<MirrorReport> {
     const { source, destination } = this.#loopback;
     const scope = { insecure: true };
-    const { offload } = more;
-    return mirrorRepository(
-      { reason: 'changed', exclusionList: [], ...wish },
-      {
-        source: this.#registries.source(
-          { host: source.host, path: more.sourcePath ?? SOURCE_PATH },
-          scope,
-        ),
-        destination: this.#registries.destination(
-          { host: destination.host, path: more.destinationPath ?? DESTINATION_PATH },
-          scope,
-        ),
-        pool: this.pool,
-        referrersSupport: this.#referrersSupport,
-        tagTurns: this.#tagTurns,
-        clock: this.#clock,
-        deadline: more.deadline ?? NO_DEADLINE,
-        ...(offload === undefined ? {} : { offload }),
-      },
-      { ...MIRROR_OPTIONS, mutableTags: '', referrers: false, ...more.options },
-      more.signal ?? new AbortController().signal,
-    );
+    return this.#rig.mirror(wish, {
+      options,
+      source: this.#registries.source({ host: source.host, path: sourcePath }, scope),
+      destination: this.#registries.destination(
+        { host: destination.host, path: destinationPath },
+        scope,
+      ),
+    });
   }
 
   close(): void {
     this.#registries.close();
+  }
+}
+
+/** Works between two registries, and ends them. */
+export async function withLoopback(
+  options: LoopbackOptions,
+  body: (loopback: Loopback) => Promise<void>,
+): Promise<void> {
+  const loopback = await Loopback.start(options);
+  try {
+    await body(loopback);
+  } finally {
+    await loopback.close();
   }
 }
 

@@ -100,9 +100,9 @@ describe('a delivery whose lists take a third of its time', () => {
   for (const listMs of [0, 181_000]) {
     for (const tags of [undefined, ['v1']]) {
       const which = tags === undefined ? 'the whole event' : 'a named tag';
-      for (const [reason, jobThresholdBytes] of [
-        ['TooManyBytes', 1_000_000],
-        ['BlobTooSlow', 100_000_000],
+      for (const [reason, jobThresholdBytes, given] of [
+        ['TooManyBytes', 1_000_000, 'event'],
+        ['BlobTooSlow', 100_000_000, 'v1'],
       ] as const) {
         it(`gives ${which} to the job (${reason}, lists of ${listMs / 1000} s)`, async () => {
           const rig = new Rig({ v1: imageWith('one', 1, 10_000_000) });
@@ -112,9 +112,9 @@ describe('a delivery whose lists take a third of its time', () => {
           // A thousand seconds for the layer.
           rig.slowLink(10_000);
           const { asked, ...more } = offloading({ jobThresholdBytes, batchTags: 100 });
-          const given = { ...FOLLOWS, ...rig.delivery(540_000), ...more };
-          await rig.mirror(tags === undefined ? {} : { tags }, given);
-          assert.deepEqual(asked, [`handOff ${reason} ${tags?.join() ?? 'event'}`]);
+          const within = { ...FOLLOWS, ...rig.delivery(540_000), ...more };
+          await rig.mirror(tags === undefined ? {} : { tags }, within);
+          assert.deepEqual(asked, [`handOff ${reason} ${given}`]);
         });
       }
     }

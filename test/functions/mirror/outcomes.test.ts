@@ -75,8 +75,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'moved at a destination without a map',
     prepare: (rig, tag) => {
       moved(rig, tag);
-      rig.destination.map = 'none';
-      rig.destination.google = false;
+      rig.destination.plain();
     },
     expect: { mutable: 'overwritten', all: 'overwritten', none: 'skipped' },
   },

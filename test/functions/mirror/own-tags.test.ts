@@ -28,8 +28,7 @@ async function listed(listing: TagListing): Promise<SourceInventory> {
 /** A destination that tells names only. */
 function plain(): Rig {
   const rig = new Rig();
-  rig.destination.map = 'none';
-  rig.destination.google = false;
+  rig.destination.plain();
   rig.source.mayHaveReferrersApi = false;
   return rig;
 }

@@ -95,8 +95,7 @@ describe('signature tags', () => {
       { v1: image, [sig]: imageWith('grown', 1), [att]: imageWith('att', 1) },
       { v1: image, [sig]: imageWith('sig', 1) },
     );
-    rig.destination.map = 'none';
-    rig.destination.google = false;
+    rig.destination.plain();
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'copied' });
   });

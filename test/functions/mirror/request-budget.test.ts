@@ -4,7 +4,13 @@ import { describe, it } from 'node:test';
 import type { MirrorOptions } from '../../../functions/mirror/options.ts';
 import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { blobOf, imageOf, imageWith, indexOf, platformIndex } from './images.ts';
-import { DESTINATION_PATH, Loopback, type LoopbackOptions, type Process } from './loopback.ts';
+import {
+  DESTINATION_PATH,
+  withLoopback,
+  type Loopback,
+  type LoopbackOptions,
+  type Process,
+} from './loopback.ts';
 
 /** Exchanges of one event: with a source token at hand, and in a process that just started. */
 interface Budget {
@@ -26,6 +32,11 @@ interface Row {
 }
 
 const LAYERS = 5;
+
+/** Tags of images that share nothing. */
+function seedTags(registries: Loopback, count: number): void {
+  for (let tag = 0; tag < count; tag += 1) registries.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
+}
 
 function seedUnchanged(registries: Loopback): void {
   for (let tag = 0; tag < 20; tag += 1) {
@@ -97,9 +108,7 @@ const ROWS: readonly Row[] = [
     google: { warm: 402, fresh: 404 },
     plain: { warm: 402, fresh: 406 },
     seed: (registries) => {
-      for (let tag = 0; tag < 20; tag += 1) {
-        registries.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
-      }
+      seedTags(registries, 20);
     },
   },
   {
@@ -121,9 +130,8 @@ async function exchanges(
   registries: LoopbackOptions,
   state: 'warm' | 'fresh',
 ): Promise<void> {
-  const loopback = await Loopback.start({ ...row.registries, ...registries });
   const destination = registries.destination === 'google' ? row.google : row.plain;
-  try {
+  await withLoopback({ ...row.registries, ...registries }, async (loopback) => {
     const process = loopback.process();
     const options = row.options ?? {};
     if (state === 'warm') {
@@ -139,9 +147,7 @@ async function exchanges(
     assert.equal(loopback.takeRequests(), destination?.[state], summary);
     assert.equal(uploaded, report.bytesUploaded);
     if (row.expectBytes !== undefined) assert.equal(uploaded, row.expectBytes);
-  } finally {
-    await loopback.close();
-  }
+  });
 }
 
 describe('requests of an event', () => {
@@ -158,18 +164,6 @@ describe('requests of an event', () => {
       exchanges(row, { destination: 'plain-bearer' }, 'fresh'));
   }
 });
-
-async function withLoopback(
-  options: LoopbackOptions,
-  body: (loopback: Loopback) => Promise<void>,
-): Promise<void> {
-  const loopback = await Loopback.start(options);
-  try {
-    await body(loopback);
-  } finally {
-    await loopback.close();
-  }
-}
 
 describe('requests beyond the table', () => {
   it('asks once for each blob of 4 MiB or more where the mount proves nothing', () =>
@@ -249,32 +243,24 @@ describe('requests beyond the table', () => {
       assert.equal(loopback.destination.store.tags(DESTINATION_PATH).length, 2);
     }));
 
-  it('lists the destination for more than 10 requested tags', () =>
-    withLoopback({}, async (loopback) => {
-      const tags = Array.from({ length: 11 }, (_none, index) => `v${index}`);
-      const image = imageWith('same', 1);
-      for (const tag of tags) {
-        loopback.seed(tag, image);
-        loopback.seedDestination(tag, image);
-      }
-      const report = await loopback.process().mirror({ tags, verify: 'none' });
-      assert.equal(report.counts.skipped, 11);
-      assert.equal(loopback.takeRequests(), 1);
-    }));
-
-  it('asks the source once for each requested tag that is there', () =>
-    withLoopback({}, async (loopback) => {
-      const tags = Array.from({ length: 11 }, (_none, index) => `v${index}`);
-      const image = imageWith('same', 1);
-      for (const tag of tags) {
-        loopback.seed(tag, image);
-        loopback.seedDestination(tag, image);
-      }
-      const report = await loopback.process().mirror({ tags });
-      assert.equal(report.counts.skipped, 11);
-      // One list, 401 and token, a HEAD each.
-      assert.equal(loopback.takeRequests(), 1 + 2 + 11);
-    }));
+  for (const [name, wish, requests] of [
+    ['lists the destination for more than 10 requested tags', { verify: 'none' }, 1],
+    // One list, 401 and token, a HEAD each.
+    ['asks the source once for each requested tag that is there', {}, 1 + 2 + 11],
+  ] as const) {
+    it(name, () =>
+      withLoopback({}, async (loopback) => {
+        const tags = Array.from({ length: 11 }, (_none, index) => `v${index}`);
+        for (const tag of tags) {
+          loopback.seed(tag, imageWith('same', 1));
+          loopback.seedDestination(tag, imageWith('same', 1));
+        }
+        const report = await loopback.process().mirror({ tags, ...wish });
+        assert.equal(report.counts.skipped, 11);
+        assert.equal(loopback.takeRequests(), requests);
+      }),
+    );
+  }
 });
 
 describe('requests with referrers', () => {
@@ -282,9 +268,7 @@ describe('requests with referrers', () => {
 
   it('asks one question per copied digest where the source has the API', () =>
     withLoopback({}, async (loopback) => {
-      for (let tag = 0; tag < 20; tag += 1) {
-        loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
-      }
+      seedTags(loopback, 20);
       await loopback.process().mirror({}, { options: referrers });
       assert.equal(loopback.source.counter.count({ kind: 'referrers' }), 20);
       assert.equal(loopback.takeRequests(), 404 + 20);
@@ -292,9 +276,7 @@ describe('requests with referrers', () => {
 
   it('asks one question per source host and process where it has not', () =>
     withLoopback({ sourceOptions: { switches: { referrers: 'absent' } } }, async (loopback) => {
-      for (let tag = 0; tag < 20; tag += 1) {
-        loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
-      }
+      seedTags(loopback, 20);
       const process = loopback.process();
       await process.mirror({}, { options: referrers });
       assert.equal(loopback.takeRequests(), 404 + 1);
@@ -387,9 +369,7 @@ describe('parallel work', () => {
         destinationOptions: { switches: { rttMs: 20 } },
       },
       async (loopback) => {
-        for (let tag = 0; tag < 8; tag += 1) {
-          loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
-        }
+        seedTags(loopback, 8);
         await loopback.process().mirror();
         // A gate begins with 8 places, one of which blob streams leave to other requests.
         assert.ok(loopback.source.counter.highestConcurrency >= 7);
@@ -413,9 +393,7 @@ describe('requests of a promotion within one registry', () => {
     ]) {
       it(`${tags} tags of 6 blobs: ${requests + looks}, and no byte (${destination})`, () =>
         withLoopback({ oneHost: true, destination }, async (loopback) => {
-          for (let tag = 0; tag < tags; tag += 1) {
-            loopback.seed(`v${tag}`, imageWith(`v${tag}`, LAYERS));
-          }
+          seedTags(loopback, tags);
           const { summary } = loopback;
           const report = await loopback.process().mirror({}, { destinationPath: PROMOTION_PATH });
           assert.equal(report.counts.copied, tags, summary);

@@ -16,8 +16,7 @@ describe('unchanged subjects', () => {
   /** A plain destination that has three tags, none of which is verified. */
   function plain(): Rig {
     const rig = new Rig();
-    rig.destination.map = 'none';
-    rig.destination.google = false;
+    rig.destination.plain();
     images.forEach((image, index) => {
       rig.source.tag(`v${index}`, image);
       rig.destination.tag(`v${index}`, image);
