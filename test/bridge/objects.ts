@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { readImageRepository } from '../../bridge/flux/image-repository.ts';
+import { createMetrics, type Metrics } from '../../bridge/metrics.ts';
 import type { Subject } from '../../bridge/publish-queue.ts';
 import { publishableOf } from '../../bridge/request.ts';
 import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
@@ -96,6 +97,16 @@ export function imageRepository(name: string, wanted: Wanted = {}): KubeObject {
 export function subject(uid: string, revision = '1', wanted: Wanted = {}): Subject {
   const object = readImageRepository(imageRepository(uid, { uid, revision, ...wanted }));
   return { uid, publishable: publishableOf(object), published: undefined };
+}
+
+/** Metrics whose gauges read nothing. */
+export function idleMetrics(): Metrics {
+  return createMetrics({
+    queueDepth: () => ({}),
+    oldestUnpublishedSeconds: () => 0,
+    watchedObjects: () => 0,
+    refusedObjects: () => ({}),
+  });
 }
 
 /** A uid nothing else has. */

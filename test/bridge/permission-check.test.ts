@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-import { describe, it } from 'node:test';
+import { beforeEach, describe, it } from 'node:test';
 
 import { checkPermissions } from '../../bridge/permission-check.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
 import { eventually, quick } from './stand-ins.ts';
 
-function recordingLogger(): { readonly lines: string[]; logger: ReturnType<typeof createLogger> } {
-  const lines: string[] = [];
-  return { lines, logger: createLogger({ write: (line) => lines.push(line) }) };
-}
+let lines: string[] = [];
+beforeEach(() => {
+  lines = [];
+});
+const logger = createLogger({ write: (line) => lines.push(line) });
 
 describe('checkPermissions', () => {
   it('asks until nothing is missing, telling each time', async () => {
     const answers = [['x lacks y on z'], ['x lacks y on z'], []];
-    const { lines, logger } = recordingLogger();
     let asked = 0;
     const publisher = {
       missingPermissions: () => {
@@ -42,7 +42,6 @@ describe('checkPermissions', () => {
       },
     };
     const controller = new AbortController();
-    const { logger } = recordingLogger();
     const check = checkPermissions(publisher, logger, controller.signal, {
       minMs: 3_600_000,
       maxMs: 3_600_000,
@@ -54,7 +53,6 @@ describe('checkPermissions', () => {
   });
 
   it('says what is missing where the credentials are, and goes on until they come', async () => {
-    const { lines, logger } = recordingLogger();
     let away = true;
     const publisher = {
       missingPermissions: () =>

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { afterEach, describe, it } from 'node:test';
 
-import { createMetrics, type Metrics } from '../../bridge/metrics.ts';
 import { PublishLoop, type PublishLoopOptions } from '../../bridge/publish-loop.ts';
 import { PublishQueue, type Lane } from '../../bridge/publish-queue.ts';
 import type { MirrorEvent, Reason } from '../../functions/contract/event.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { subject } from './objects.ts';
+import { idleMetrics, subject } from './objects.ts';
 import { aWhile, eventually, quick } from './stand-ins.ts';
 
 interface Sent {
@@ -15,18 +14,16 @@ interface Sent {
   readonly names: readonly string[];
 }
 
-/** A loop over a broker that answers as it is told. */
+const benches: Bench[] = [];
+afterEach(() => Promise.all(benches.splice(0).map(({ loop }) => loop.drain(0))));
+
+/** A loop over a broker that answers as it is told; it ends with its test. */
 class Bench {
   readonly queue = new PublishQueue();
   readonly sent: Sent[] = [];
   readonly accepted: string[] = [];
   readonly refused: string[] = [];
-  readonly metrics: Metrics = createMetrics({
-    queueDepth: () => ({}),
-    oldestUnpublishedSeconds: () => 0,
-    watchedObjects: () => 0,
-    refusedObjects: () => ({}),
-  });
+  readonly metrics = idleMetrics();
   /** What becomes of an event; default it is accepted. */
   answer: (lane: Lane, name: string) => MirrorError | undefined = () => undefined;
   /** Requests wait for this before they are answered. */
@@ -59,6 +56,7 @@ class Bench {
       backoff: quick,
       ...options,
     });
+    benches.push(this);
   }
 
   offer(uid: string, reason: Reason): void {
@@ -86,7 +84,6 @@ describe('PublishLoop', () => {
       { lane: 'events', names: ['a', 'b'] },
       { lane: 'bulk', names: ['c', 'd'] },
     ]);
-    await bench.loop.drain(1000);
   });
 
   it('sends changes first, then follow-ups, resyncs and the replay', async () => {
@@ -97,7 +94,6 @@ describe('PublishLoop', () => {
     bench.offer('change', 'changed');
     await eventually('all accepted', () => bench.accepted.length === 4);
     assert.deepEqual(bench.accepted, ['change', 'follow-up', 'resync', 'replay']);
-    await bench.loop.drain(1000);
   });
 
   it('sends again later what failed in a way that nobody foresaw', async () => {
@@ -115,7 +111,6 @@ describe('PublishLoop', () => {
     bench.offer('a', 'changed');
     await eventually('the lane fails', () => bench.loop.failingSinceMs() !== undefined);
     assert.deepEqual([requests, bench.queue.depth('change')], [1, 1]);
-    await bench.loop.drain(0);
   });
 
   it('has no more requests under way than it may, of no more than 100 events', async () => {
@@ -130,7 +125,6 @@ describe('PublishLoop', () => {
     await eventually('all accepted', () => bench.accepted.length === 450);
     assert.equal(bench.sent.length, 5);
     assert.ok(bench.sent.every(({ names }) => names.length <= 100));
-    await bench.loop.drain(1000);
   });
 
   it('holds the replay and the resync to their rate, and changes to none', async () => {
@@ -143,7 +137,6 @@ describe('PublishLoop', () => {
     await aWhile(300);
     const count = bench.names('bulk').length;
     assert.ok(count >= 2 && count <= 20, String(count));
-    await bench.loop.drain(1000);
   });
 
   it('publishes nothing while it may not', async () => {
@@ -155,7 +148,6 @@ describe('PublishLoop', () => {
     bench.mayPublish = true;
     bench.loop.wake();
     await eventually('accepted', () => bench.accepted.length === 1);
-    await bench.loop.drain(1000);
   });
 
   it('tries a failing lane with one request at a time until it takes something', async () => {
@@ -176,7 +168,6 @@ describe('PublishLoop', () => {
     await eventually('all accepted', () => bench.accepted.length === 251);
     assert.equal(new Set(bench.accepted).size, 251);
     assert.equal(bench.loop.failingSinceMs(), undefined);
-    await bench.loop.drain(1000);
   });
 
   it('gives back only what was not taken', async () => {
@@ -188,7 +179,6 @@ describe('PublishLoop', () => {
     assert.deepEqual(bench.accepted, ['a', 'c', 'b']);
     assert.deepEqual(bench.refused, ['b']);
     assert.deepEqual(bench.names(), ['a', 'b', 'c', 'b']);
-    await bench.loop.drain(1000);
   });
 
   it('drops what can never be taken', async () => {
@@ -200,7 +190,6 @@ describe('PublishLoop', () => {
     assert.equal(bench.sent.length, 1);
     assert.equal(bench.loop.failingSinceMs(), undefined);
     assert.equal(bench.queue.oldestSinceMs(), undefined);
-    await bench.loop.drain(1000);
   });
 
   it('makes the event of the object as it is when it is sent', async () => {
@@ -235,7 +224,6 @@ describe('PublishLoop', () => {
       ],
     );
     assert.equal(bench.queue.oldestSinceMs(), undefined);
-    await bench.loop.drain(1000);
   });
 
   it('counts what was published and what failed', async () => {
@@ -249,7 +237,6 @@ describe('PublishLoop', () => {
     assert.match(text, /publish_failures_total\{lane="events",code="PUBLISH_FAILED"\} 1/);
     assert.match(text, /publish_duration_seconds_count\{lane="events"\} 1/);
     assert.match(text, /detection_to_publish_seconds_count 1/);
-    await bench.loop.drain(1000);
   });
 });
 

@@ -3,14 +3,13 @@ import { describe, it } from 'node:test';
 
 import type { Refusal } from '../../bridge/destination-claims.ts';
 import { readImageRepository } from '../../bridge/flux/image-repository.ts';
-import { createMetrics } from '../../bridge/metrics.ts';
 import { PublishQueue, URGENCIES, type TakenEvent } from '../../bridge/publish-queue.ts';
 import { requestOf } from '../../bridge/request.ts';
 import { Tracker, type TrackerOptions } from '../../bridge/tracker.ts';
 import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
-import { imageRepository, type Wanted } from './objects.ts';
+import { idleMetrics, imageRepository, type Wanted } from './objects.ts';
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -33,12 +32,7 @@ class Bench {
         mended: (uid) => this.refusals.delete(uid.replace('uid-of-flux-system-', '')),
       },
       logger: createLogger({ write: () => undefined }),
-      metrics: createMetrics({
-        queueDepth: () => ({}),
-        oldestUnpublishedSeconds: () => 0,
-        watchedObjects: () => 0,
-        refusedObjects: () => ({}),
-      }),
+      metrics: idleMetrics(),
       destinationLayout: 'host-path',
       resyncIntervalMs: 0,
       followUpMs: 0,

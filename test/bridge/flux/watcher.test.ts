@@ -14,6 +14,7 @@ import {
   type WatchState,
 } from '../../../bridge/flux/watcher.ts';
 import { connectApiServer, type ApiServer } from '../../../bridge/kubernetes/api-server.ts';
+import type { MirrorError } from '../../../functions/errors.ts';
 import { createLogger } from '../../../functions/telemetry/logger.ts';
 import { imageRepository, type Wanted } from '../objects.ts';
 import {
@@ -71,8 +72,15 @@ class Watching {
     return this.states.at(-1) ?? { phase: 'listing' };
   }
 
-  async until(what: string): Promise<void> {
-    await eventually(what, () => this.told.includes(what));
+  /** Waits until it was told so, as often as named. */
+  async until(what: string, times = 1): Promise<void> {
+    await eventually(what, () => this.told.filter((told) => told === what).length >= times);
+  }
+
+  /** Waits until it waits for the API server; what for. */
+  async waits(): Promise<MirrorError> {
+    await eventually('it waits', () => this.state.phase === 'waiting');
+    return this.state.phase === 'waiting' ? this.state.fault : assert.fail('it waits no more');
   }
 
   async stop(): Promise<void> {
@@ -146,10 +154,7 @@ describe('watchImageRepositories', () => {
   it('lists again when its version is too old', async () => {
     await watched();
     standIns.kubernetes.faults.expireWatches();
-    await eventually(
-      'it listed again',
-      () => watching.told.filter((what) => what === 'synced 1').length === 2,
-    );
+    await watching.until('synced 1', 2);
     assert.ok(watching.restarts.includes('Expired'));
     await eventually('the watch is open', () => standIns.kubernetes.openWatches === 1);
     put('b');
@@ -160,10 +165,7 @@ describe('watchImageRepositories', () => {
     await watched();
     standIns.kubernetes.faults.request({ verbs: ['watch'], answer: 410 });
     standIns.kubernetes.faults.dropWatches('end');
-    await eventually(
-      'it listed again',
-      () => watching.told.filter((what) => what === 'synced 1').length === 2,
-    );
+    await watching.until('synced 1', 2);
     assert.ok(watching.restarts.includes('Expired'));
   });
 
@@ -183,7 +185,7 @@ describe('watchImageRepositories', () => {
   it('survives a restart of the API server, and lists where the history is gone', async () => {
     await watched();
     await standIns.kubernetes.faults.halt();
-    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.waits();
     put('b', { revision: 'meanwhile' });
     await standIns.kubernetes.faults.resume('forget');
     await watching.until('listed b:meanwhile');
@@ -194,7 +196,7 @@ describe('watchImageRepositories', () => {
   it('goes on after a restart that keeps the history, without a new list', async () => {
     await watched();
     await standIns.kubernetes.faults.halt();
-    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.waits();
     put('b', { revision: 'meanwhile' });
     await standIns.kubernetes.faults.resume();
     await watching.until('changed b:meanwhile');
@@ -203,7 +205,7 @@ describe('watchImageRepositories', () => {
   it('starts before the API server is there', async () => {
     await standIns.kubernetes.faults.halt();
     watching = new Watching(standIns.kubeconfig);
-    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.waits();
     await standIns.kubernetes.faults.resume();
     await watching.until('synced 1');
   });
@@ -222,10 +224,7 @@ describe('watchImageRepositories', () => {
   it('lists again after a line that is no event', async () => {
     await watched();
     standIns.kubernetes.faults.writeToWatches('{"type":"ADDED","obj\n');
-    await eventually(
-      'it listed again',
-      () => watching.told.filter((what) => what === 'synced 1').length === 2,
-    );
+    await watching.until('synced 1', 2);
     put('b');
     await watching.until('changed b:1');
   });
@@ -233,10 +232,7 @@ describe('watchImageRepositories', () => {
   it('waits for the CRD and says that it does', async () => {
     standIns.kubernetes.faults.setCrd(false);
     watching = new Watching(standIns.kubeconfig);
-    await eventually('it waits', () => watching.state.phase === 'waiting');
-    const { state } = watching;
-    assert.ok(state.phase === 'waiting');
-    assert.equal(state.fault.code, 'NOT_FOUND');
+    assert.equal((await watching.waits()).code, 'NOT_FOUND');
     standIns.kubernetes.faults.setCrd(true);
     await watching.until('synced 0');
     put('b');
@@ -248,12 +244,10 @@ describe('watchImageRepositories', () => {
     const token = kubernetes.addUser({ name: 'bridge' });
     await kubernetes.kubeconfig(`${folder}/bridge`, token);
     watching = new Watching(`${folder}/bridge`);
-    await eventually('it waits', () => watching.state.phase === 'waiting');
-    const { state } = watching;
-    assert.ok(state.phase === 'waiting');
-    assert.equal(state.fault.code, 'ACCESS_DENIED');
+    const fault = await watching.waits();
+    assert.equal(fault.code, 'ACCESS_DENIED');
     assert.match(
-      state.fault.message,
+      fault.message,
       /bridge.* list .*imagerepositories\.image\.toolkit\.fluxcd\.io|imagerepositories.*bridge/,
     );
     const rule = { apiGroups: ['image.toolkit.fluxcd.io'], resources: ['imagerepositories'] };
@@ -303,7 +297,7 @@ describe('watchImageRepositories', () => {
     await watching.stop();
     standIns.kubernetes.faults.request({ verbs: ['list'], answer: 500 });
     watching = new Watching(standIns.kubeconfig, { backoff: { minMs: 60_000, maxMs: 60_000 } });
-    await eventually('it waits', () => watching.state.phase === 'waiting');
+    await watching.waits();
     await watching.stop();
   });
 });
