@@ -1,7 +1,7 @@
 import type { MirrorError } from '../../functions/errors.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import type { ExchangeRecord, NetworkWatch } from './network.ts';
-import type { RegistryWatch, TagPush } from './registry.ts';
+import type { TagPush } from './registry.ts';
 import type { Scenario } from './scenario.ts';
 import type { World } from './world.ts';
 
@@ -44,13 +44,11 @@ export interface Execution {
   readonly process: string;
   /** Number of the source. */
   readonly source: number;
-  readonly startedAtMs: number;
   readonly signal: AbortSignal;
   /** Path of its destination. */
   readonly path: string;
   report?: MirrorReport;
   fault?: MirrorError;
-  endedAtMs?: number;
 }
 
 /** Who put a tag's present digest, and when. */
@@ -83,11 +81,9 @@ export class Judge implements NetworkWatch {
     this.#now = now;
   }
 
-  /** What the registries tell. */
-  readonly registryWatch: RegistryWatch = {
-    onTag: (push) => {
-      if (push.host === this.#scenario.destinationHost) this.#judgePush(push);
-    },
+  /** A registry was pushed a tag. */
+  readonly onTag = (push: TagPush): void => {
+    if (push.host === this.#scenario.destinationHost) this.#judgePush(push);
   };
 
   judges(world: World): void {
@@ -183,30 +179,31 @@ export class Judge implements NetworkWatch {
     );
     if (source === -1 || tag.startsWith('sha256-')) return;
     if (before !== undefined && before !== digest) this.saw('tag overwritten');
-    this.#sawRace(source, push, exchange, placed);
-    this.#judgeAge(source, push, exchange);
-    if (before === undefined || before === digest) return;
-    if (this.#scenario.onDrift === 'report') this.#judgeDrift(push, exchange, placed);
-    this.#judgeOrder(source, push, exchange, placed);
-  }
-
-  #sawRace(
-    source: number,
-    { tag }: TagPush,
-    exchange: ExchangeRecord,
-    placed: Placed | undefined,
-  ): void {
-    const { host, path } = this.#scenario.sources[source]!;
-    const look = this.#looks.get(lookKey(exchange.process, host, path, tag));
+    const look = this.#lookOf(exchange, this.#scenario.sources[source]!, tag);
     if (placed !== undefined && placed.atMs > (look?.handledAtMs ?? Infinity)) {
       this.saw('tag pushed by another between look and push');
     }
+    this.#judgeAge(look, push, exchange);
+    if (before === undefined || before === digest) return;
+    if (this.#scenario.onDrift === 'report') this.#judgeDrift(push, exchange, placed);
+    this.#judgeOrder(source, look, push, exchange, placed);
+  }
+
+  /** Last look at a tag of a repository by the process of an exchange. */
+  #lookOf(
+    { process }: ExchangeRecord,
+    { host, path }: { readonly host: string; readonly path: string },
+    tag: string,
+  ): ExchangeRecord | undefined {
+    return this.#looks.get(lookKey(process, host, path, tag));
   }
 
   /** The source was asked at most 5 s before the push was sent. */
-  #judgeAge(source: number, { path, tag }: TagPush, exchange: ExchangeRecord): void {
-    const { host, path: sourcePath } = this.#scenario.sources[source]!;
-    const look = this.#looks.get(lookKey(exchange.process, host, sourcePath, tag));
+  #judgeAge(
+    look: ExchangeRecord | undefined,
+    { path, tag }: TagPush,
+    exchange: ExchangeRecord,
+  ): void {
     if (look === undefined) {
       this.find(`${path}:${tag} was pushed without a look at the source (#${exchange.number})`);
       return;
@@ -225,7 +222,7 @@ export class Judge implements NetworkWatch {
     exchange: ExchangeRecord,
     placed: Placed | undefined,
   ): void {
-    const look = this.#looks.get(lookKey(exchange.process, host, path, tag));
+    const look = this.#lookOf(exchange, { host, path }, tag);
     const inRace =
       look !== undefined &&
       placed !== undefined &&
@@ -238,13 +235,14 @@ export class Judge implements NetworkWatch {
   /** No older digest replaces a newer one, but in the race that the README states. */
   #judgeOrder(
     source: number,
+    look: ExchangeRecord | undefined,
     { path, tag, digest, before }: TagPush,
     exchange: ExchangeRecord,
     placed: Placed | undefined,
   ): void {
     const versions = this.#world.versionsOf(source, tag);
-    const mine = versions.findLastIndex((version) => version.digest === digest);
-    const theirs = versions.findLastIndex((version) => version.digest === before);
+    const mine = versions.lastIndexOf(digest);
+    const theirs = versions.lastIndexOf(before);
     if (mine === -1 || theirs === -1 || mine >= theirs) return;
     const other = placed?.exchange;
     const answeredAtMs = other?.status === 201 ? other.answeredAtMs : undefined;
@@ -255,8 +253,6 @@ export class Judge implements NetworkWatch {
       );
       return;
     }
-    const { host, path: sourcePath } = this.#scenario.sources[source]!;
-    const look = this.#looks.get(lookKey(exchange.process, host, sourcePath, tag));
     const ageMs = exchange.sentAtMs - (look?.endedAtMs ?? 0);
     if (ageMs > RACE_MS)
       this.find(`${path}:${tag} went back to an older digest (#${exchange.number})`);

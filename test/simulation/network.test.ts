@@ -48,7 +48,12 @@ function stage(struck?: Disturbance): Stage {
   const disturber = { next: () => struck, stop: () => undefined };
   const network = new Network(scheduler, random, disturber, pace, {});
   const contents = new Map([[DIGEST, BLOB]]);
-  const registry = new SimulatedRegistry(TRAITS, contents, {}, () => scheduler.now);
+  const registry = new SimulatedRegistry(
+    TRAITS,
+    contents,
+    () => undefined,
+    () => scheduler.now,
+  );
   registry.repository('org/app').blobs.add(DIGEST);
   network.add(registry);
   const client = { name: 'test', isAlive: () => true };

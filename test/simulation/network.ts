@@ -85,7 +85,6 @@ export interface NetworkClient {
 
 /** Told about exchanges as they go. */
 export interface NetworkWatch {
-  onSend?(exchange: ExchangeRecord): void;
   onAnswer?(exchange: ExchangeRecord): void;
   onEnd?(exchange: ExchangeRecord): void;
   /** The first bytes of an upload were not there when it was sent: it holds a start for its source. */
@@ -265,11 +264,10 @@ class Exchange {
   }
 
   #begin(): void {
-    const { scheduler, watch } = this.#network;
+    const { scheduler } = this.#network;
     const { budgetMs, body } = this.#request;
     const struck = this.#record.disturbance;
     scheduler.note(`send ${this.#name}${struck === undefined ? '' : ` (${struck.kind})`}`);
-    watch.onSend?.(this.#record);
     if (this.#signal.aborted) {
       this.#fail(abortError(this.#signal), 'aborted');
       return;
@@ -288,9 +286,7 @@ class Exchange {
       this.#cleanups.push(stop);
     }
     if (struck?.kind === 'unreachable') {
-      this.#arrive(this.#network.latencyMs(), 'breaks', () => {
-        this.#fail(new MirrorError('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
-      });
+      this.#breakLater('breaks', 'ECONNRESET');
       return;
     }
     if (body === undefined || Buffer.isBuffer(body)) {
@@ -319,6 +315,13 @@ class Exchange {
   #idle(limitMs: number): void {
     this.#arrive(limitMs, 'idle limit of', () => {
       this.#fail(new MirrorError('TIMEOUT', 'the registry stopped in the middle'), 'idle');
+    });
+  }
+
+  /** The connection breaks a moment later. */
+  #breakLater(what: string, how: string): void {
+    this.#arrive(this.#network.latencyMs(), what, () => {
+      this.#fail(new MirrorError('NETWORK', `the connection broke (${how})`), 'broken');
     });
   }
 
@@ -450,9 +453,7 @@ class Exchange {
     const reply = registry.handle({ method, url, headers, body }, this.#record);
     if (struck?.kind === 'silent') this.#idle(IDLE_MS);
     else if (struck?.kind === 'answer-lost') {
-      this.#arrive(this.#network.latencyMs(), 'lose', () => {
-        this.#fail(new MirrorError('NETWORK', 'the connection broke (ECONNRESET)'), 'broken');
-      });
+      this.#breakLater('lose', 'ECONNRESET');
     } else this.#answerLater(reply, struck?.kind === 'late' ? struck.delayMs : 0);
   }
 
@@ -549,9 +550,7 @@ class Exchange {
       this.#breakWait = reject;
       if (kind === 'stuck') this.#idle(this.#bodyIdle.leftMs(BODY_IDLE_MS));
       else {
-        this.#arrive(this.#network.latencyMs(), 'cut', () => {
-          this.#fail(new MirrorError('NETWORK', 'the connection broke inside the body'), 'broken');
-        });
+        this.#breakLater('cut', 'inside the body');
       }
     });
   }

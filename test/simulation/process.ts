@@ -214,22 +214,14 @@ export class SimulatedProcess implements Receiver {
   }
 
   /** Does an event's work without a deadline and without giving any of it away. */
-  async doAll(event: MirrorEvent, destinationPath?: string): Promise<Execution> {
+  async doAll(event: MirrorEvent): Promise<Execution> {
     const admission = admit(event, this.#engine.rules);
     let execution: Execution | undefined;
-    const path = destinationPath ?? admission.destinationPath;
+    const { signal } = new AbortController();
     try {
-      await this.#execute(
-        {
-          event,
-          admission: { ...admission, destinationPath: path },
-          deadline: NO_DEADLINE,
-          signal: new AbortController().signal,
-        },
-        (begun) => {
-          execution = begun;
-        },
-      );
+      await this.#execute({ event, admission, deadline: NO_DEADLINE, signal }, (begun) => {
+        execution = begun;
+      });
     } catch {
       // It is in the execution.
     }
@@ -257,7 +249,6 @@ export class SimulatedProcess implements Receiver {
       process: this.name,
       source,
       path: admission.destinationPath,
-      startedAtMs: this.#clock(),
       signal,
     };
     onBegun(execution);
@@ -272,7 +263,6 @@ export class SimulatedProcess implements Receiver {
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      execution.endedAtMs = this.#clock();
       judge.ends(execution);
     }
   }

@@ -29,8 +29,6 @@ export interface RegistryTraits {
 export interface Client {
   /** Name of the process; `world` for what the world itself does. */
   readonly process: string;
-  /** When the exchange was sent, virtual milliseconds. */
-  readonly sentAtMs: number;
 }
 
 /** A request as it arrives, its body whole. */
@@ -62,29 +60,14 @@ export interface Repository {
   readonly tags: Map<string, string>;
 }
 
-/** Told what happens at a registry, at the moment in which it does. */
-export interface RegistryWatch {
-  /** A tag was pushed. `before`: what it was. */
-  onTag?(push: TagPush): void;
-  /** Somebody was told what a tag is; undefined: that it is not there. */
-  onLook?(look: TagLook): void;
-  onBlob?(host: string, path: string, digest: string, client: Client): void;
-  onList?(host: string, path: string, client: Client): void;
-}
-
-/** A tag as somebody saw it. */
-export interface TagLook {
+/** A tag as somebody pushed it. */
+export interface TagPush {
   readonly host: string;
   readonly path: string;
   readonly tag: string;
-  readonly digest: string | undefined;
-  readonly client: Client;
-}
-
-/** A tag as somebody pushed it. */
-export interface TagPush extends TagLook {
   readonly digest: string;
   readonly before: string | undefined;
+  readonly client: Client;
 }
 
 /** All bytes that exist, by digest: registries keep digests only. */
@@ -114,17 +97,23 @@ export class SimulatedRegistry {
   readonly traits: RegistryTraits;
   readonly repositories = new Map<string, Repository>();
   readonly #contents: Contents;
-  readonly #watch: RegistryWatch;
+  readonly #onTag: (push: TagPush) => void;
   readonly #now: () => number;
   readonly #sessions = new Map<string, string>();
   #sessionCount = 0;
   #tokenCount = 0;
   readonly #tokens = new Set<string>();
 
-  constructor(traits: RegistryTraits, contents: Contents, watch: RegistryWatch, now: () => number) {
+  /** @param onTag told of every tag that is pushed, at the moment in which it is */
+  constructor(
+    traits: RegistryTraits,
+    contents: Contents,
+    onTag: (push: TagPush) => void,
+    now: () => number,
+  ) {
     this.traits = traits;
     this.#contents = contents;
-    this.#watch = watch;
+    this.#onTag = onTag;
     this.#now = now;
   }
 
@@ -166,7 +155,7 @@ export class SimulatedRegistry {
       const before = repository.tags.get(reference);
       repository.tags.set(reference, digest);
       const { host } = this.traits;
-      this.#watch.onTag?.({ host, path, tag: reference, digest, before, client });
+      this.#onTag({ host, path, tag: reference, digest, before, client });
     }
     return digest;
   }
@@ -219,13 +208,13 @@ export class SimulatedRegistry {
     const stored = STORED_BLOB.exec(path);
     if (stored !== null) return this.#getBlob(stored[1]!, stored[2]!, arrival, false);
     const session = SESSION.exec(path);
-    if (session !== null) return this.#finishUpload(session[2]!, arrival, client);
+    if (session !== null) return this.#finishUpload(session[2]!, arrival);
     if (!this.#mayPass(headers)) return this.#challenge(path);
     if (path === '/v2/') return reply(200);
     const tags = TAGS.exec(path);
-    if (tags !== null) return this.#listTags(tags[1]!, url, client);
+    if (tags !== null) return this.#listTags(tags[1]!, url);
     const upload = UPLOADS.exec(path);
-    if (upload !== null) return this.#startUpload(upload[1]!, arrival, client);
+    if (upload !== null) return this.#startUpload(upload[1]!, arrival);
     const blob = BLOB.exec(path);
     if (blob !== null)
       return this.#getBlob(blob[1]!, blob[2]!, arrival, this.traits.redirectsBlobs);
@@ -233,7 +222,7 @@ export class SimulatedRegistry {
     if (manifest !== null) {
       return method === 'PUT'
         ? this.#putManifest(manifest[1]!, manifest[2]!, arrival, client)
-        : this.#getManifest(manifest[1]!, manifest[2]!, arrival, client);
+        : this.#getManifest(manifest[1]!, manifest[2]!, arrival);
     }
     const referrers = REFERRERS.exec(path);
     if (referrers !== null) return this.#listReferrers(referrers[1]!, referrers[2]!);
@@ -263,18 +252,12 @@ export class SimulatedRegistry {
     return json(200, { token, expires_in: 300 });
   }
 
-  #listTags(path: string, url: URL, client: Client): Reply {
+  #listTags(path: string, url: URL): Reply {
     const repository = this.repositories.get(path);
-    this.#watch.onList?.(this.traits.host, path, client);
     if (repository === undefined || (repository.tags.size === 0 && !this.traits.google)) {
       return refusal(404, 'NAME_UNKNOWN');
     }
     const all = [...repository.tags.keys()].sort();
-    for (const tag of all) {
-      if (!this.traits.google) continue;
-      const digest = repository.tags.get(tag);
-      this.#watch.onLook?.({ host: this.traits.host, path, tag, digest, client });
-    }
     if (this.traits.google) return json(200, googleList(path, repository, all));
     const last = url.searchParams.get('last');
     const from = last === null ? 0 : all.findIndex((tag) => tag > last);
@@ -285,25 +268,19 @@ export class SimulatedRegistry {
     return json(200, { name: path, tags: page }, more ? { link: `<${next}>; rel="next"` } : {});
   }
 
-  #getManifest(path: string, reference: string, { method }: Arrival, client: Client): Reply {
+  #getManifest(path: string, reference: string, { method }: Arrival): Reply {
     const repository = this.repositories.get(path);
     const isTag = !reference.startsWith('sha256:');
     const digest = isTag ? repository?.tags.get(reference) : reference;
-    if (isTag) {
-      this.#watch.onLook?.({ host: this.traits.host, path, tag: reference, digest, client });
-    }
     const manifest = digest === undefined ? undefined : repository?.manifests.get(digest);
     if (digest === undefined || manifest === undefined) return refusal(404, 'MANIFEST_UNKNOWN');
     const { bytes, mediaType } = manifest;
-    return {
-      status: 200,
-      headers: {
-        'content-type': mediaType,
-        'content-length': String(bytes.length),
-        'docker-content-digest': digest,
-      },
-      body: method === 'HEAD' ? Buffer.alloc(0) : bytes,
+    const headers = {
+      'content-type': mediaType,
+      'content-length': String(bytes.length),
+      'docker-content-digest': digest,
     };
+    return reply(200, headers, method === 'HEAD' ? undefined : bytes);
   }
 
   #putManifest(path: string, reference: string, arrival: Arrival, client: Client): Reply {
@@ -328,14 +305,10 @@ export class SimulatedRegistry {
     }
     this.putManifest(path, reference, body, headers['content-type'] ?? '', client);
     const subject = documentOf(body).subject?.digest;
-    return {
-      status: 201,
-      headers: {
-        'docker-content-digest': digest,
-        ...(subject !== undefined && this.traits.keepsReferrers ? { 'oci-subject': subject } : {}),
-      },
-      body: Buffer.alloc(0),
-    };
+    return reply(201, {
+      'docker-content-digest': digest,
+      ...(subject !== undefined && this.traits.keepsReferrers ? { 'oci-subject': subject } : {}),
+    });
   }
 
   #getBlob(path: string, digest: string, arrival: Arrival, redirects: boolean): Reply {
@@ -344,43 +317,35 @@ export class SimulatedRegistry {
     if (!there || bytes === undefined) return refusal(404, 'BLOB_UNKNOWN');
     const { method, headers } = arrival;
     if (redirects && method === 'GET') {
-      const location = `https://${this.storeHost}/store/${path}/${digest}`;
-      return { status: 307, headers: { location }, body: Buffer.alloc(0) };
+      return reply(307, { location: `https://${this.storeHost}/store/${path}/${digest}` });
     }
     const from = /^bytes=(\d+)-/.exec(headers['range'] ?? '')?.[1];
     if (method === 'GET' && from !== undefined && this.traits.range !== 'ignored') {
       const start = this.traits.range === 'wrong' ? 0 : Number(from);
       const range = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
-      return {
-        status: 206,
-        headers: { 'content-range': range, 'content-length': String(bytes.length - start) },
-        body: bytes.subarray(start),
-      };
+      const headers = { 'content-range': range, 'content-length': String(bytes.length - start) };
+      return reply(206, headers, bytes.subarray(start));
     }
-    return {
-      status: 200,
-      headers: { 'content-length': String(bytes.length), 'docker-content-digest': digest },
-      body: method === 'HEAD' ? Buffer.alloc(0) : bytes,
-    };
+    const whole = { 'content-length': String(bytes.length), 'docker-content-digest': digest };
+    return reply(200, whole, method === 'HEAD' ? undefined : bytes);
   }
 
-  #startUpload(path: string, { url, body }: Arrival, client: Client): Reply {
+  #startUpload(path: string, { url, body }: Arrival): Reply {
     const { refusesMounts, singlePost } = this.traits;
     const mount = url.searchParams.get('mount');
     if (mount !== null && refusesMounts) return refusal(400, 'NAME_INVALID');
     const digest = url.searchParams.get('digest');
     if (digest !== null && singlePost === 'refused') return refusal(405, 'UNSUPPORTED');
     if (digest !== null && singlePost === 'honoured') {
-      return this.#putBlob(path, digest, body, client);
+      return this.#putBlob(path, digest, body);
     }
     if (mount !== null && this.#mount(path, mount, url.searchParams.get('from'))) {
-      this.#watch.onBlob?.(this.traits.host, path, mount, client);
-      return { status: 201, headers: { 'docker-content-digest': mount }, body: Buffer.alloc(0) };
+      return reply(201, { 'docker-content-digest': mount });
     }
     this.#sessionCount += 1;
     const id = String(this.#sessionCount);
     this.#sessions.set(id, path);
-    return { status: 202, headers: { location: `/uploads/${path}/${id}` }, body: Buffer.alloc(0) };
+    return reply(202, { location: `/uploads/${path}/${id}` });
   }
 
   #mount(path: string, digest: string, from: string | null): boolean {
@@ -392,20 +357,19 @@ export class SimulatedRegistry {
     return true;
   }
 
-  #finishUpload(id: string, { url, body }: Arrival, client: Client): Reply {
+  #finishUpload(id: string, { url, body }: Arrival): Reply {
     const path = this.#sessions.get(id);
     if (path === undefined) return refusal(404, 'BLOB_UPLOAD_UNKNOWN');
-    const stored = this.#putBlob(path, url.searchParams.get('digest') ?? '', body, client);
+    const stored = this.#putBlob(path, url.searchParams.get('digest') ?? '', body);
     if (stored.status === 201) this.#sessions.delete(id);
     return stored;
   }
 
-  #putBlob(path: string, digest: string, body: Buffer, client: Client): Reply {
+  #putBlob(path: string, digest: string, body: Buffer): Reply {
     const wanted = this.#contents.get(digest);
     if (wanted?.equals(body) !== true) return refusal(400, 'DIGEST_INVALID');
     this.repository(path).blobs.add(digest);
-    this.#watch.onBlob?.(this.traits.host, path, digest, client);
-    return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
+    return reply(201, { 'docker-content-digest': digest });
   }
 
   #listReferrers(path: string, subject: string): Reply {
@@ -463,8 +427,12 @@ function googleList(path: string, repository: Repository, tags: readonly string[
   return { child: [], manifest, name: path, tags };
 }
 
-function reply(status: number): Reply {
-  return { status, headers: {}, body: Buffer.alloc(0) };
+function reply(
+  status: number,
+  headers: Reply['headers'] = {},
+  body: Buffer = Buffer.alloc(0),
+): Reply {
+  return { status, headers, body };
 }
 
 function json(

@@ -24,7 +24,6 @@ export interface RunResult {
   readonly situations: ReadonlyMap<Situation, number>;
   readonly steps: number;
   readonly exchanges: number;
-  readonly virtualMs: number;
   /** Equal where two runs took the same steps. */
   readonly fingerprint: number;
   /** Where it was asked for. */
@@ -100,7 +99,7 @@ class Run implements Cloud {
     this.judge = new Judge(this.scenario, () => this.#scheduler.now);
     const disturber = disturberOf(rules, this.random);
     this.network = new Network(this.#scheduler, this.random, disturber, pace, this.judge);
-    this.#world = new World(this.scenario, this.judge.registryWatch, () => this.#scheduler.now);
+    this.#world = new World(this.scenario, this.judge.onTag, () => this.#scheduler.now);
     this.judge.judges(this.#world);
     for (const registry of this.#world.registries.values()) this.network.add(registry);
     this.#broker = new Broker(
@@ -132,7 +131,6 @@ class Run implements Cloud {
       situations: this.judge.situations,
       steps: this.#scheduler.steps,
       exchanges: this.network.records.length,
-      virtualMs: this.#scheduler.now,
       fingerprint: this.#scheduler.fingerprint,
       trace: this.#scheduler.trace,
     };
@@ -335,9 +333,7 @@ class Run implements Cloud {
       ({ source: of, tags, isForbidden }) =>
         of === index && isForbidden !== true && (tags === undefined || tags.includes(tag)),
     );
-    const wasRemoved = this.#world
-      .versionsOf(index, tag)
-      .some(({ digest }) => digest === undefined);
+    const wasRemoved = this.#world.versionsOf(index, tag).includes(undefined);
     if (!wished || wasRemoved) return;
     const there = this.#world.destination.repositories
       .get(this.#world.destinationPath(source))

@@ -61,30 +61,17 @@ export interface MessagePlan {
 }
 
 /** Something that the world does by itself. */
-export type WorldPlan =
-  | {
-      readonly kind: 'move';
-      readonly atMs: number;
-      readonly source: number;
-      readonly tag: string;
-      readonly image: ImagePlan;
-    }
-  | {
-      readonly kind: 'remove-tag';
-      readonly atMs: number;
-      readonly source: number;
-      readonly tag: string;
-    }
-  | {
-      readonly kind: 'push';
-      readonly atMs: number;
-      readonly source: number;
-      readonly tag: string;
-      readonly image: ImagePlan;
-    }
-  | { readonly kind: 'collect-garbage'; readonly atMs: number }
-  | { readonly kind: 'terminate'; readonly atMs: number; readonly topic: 'live' | 'bulk' }
-  | { readonly kind: 'kill'; readonly atMs: number; readonly topic: 'live' | 'bulk' };
+export type WorldPlan = { readonly atMs: number } & (
+  | ({ readonly kind: 'move' | 'push'; readonly image: ImagePlan } & TagOfSource)
+  | ({ readonly kind: 'remove-tag' } & TagOfSource)
+  | { readonly kind: 'collect-garbage' }
+  | { readonly kind: 'terminate' | 'kill'; readonly topic: 'live' | 'bulk' }
+);
+
+interface TagOfSource {
+  readonly source: number;
+  readonly tag: string;
+}
 
 /** All of a run but its order. */
 export interface Scenario {

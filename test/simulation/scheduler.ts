@@ -119,11 +119,6 @@ export class Scheduler {
     this.#trace?.push(`${this.#nowMs - EPOCH_MS}\t${text}`);
   }
 
-  /** Something moved that is no step of its own. */
-  moved(): void {
-    this.#movedAtMs = this.#nowMs;
-  }
-
   /** What is known to take until then is no stall. */
   expectNothingUntil(untilMs: number): void {
     this.#movedAtMs = Math.max(this.#movedAtMs, untilMs);

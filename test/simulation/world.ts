@@ -11,16 +11,9 @@ import {
   SimulatedRegistry,
   type Client,
   type Contents,
-  type RegistryWatch,
+  type TagPush,
 } from './registry.ts';
 import type { BlobPlan, ImagePlan, Scenario, SourcePlan } from './scenario.ts';
-
-/** A tag of a source as it was from a time on. */
-export interface TagVersion {
-  readonly atMs: number;
-  /** Undefined: it was removed. */
-  readonly digest: string | undefined;
-}
 
 interface Blob {
   readonly digest: string;
@@ -43,7 +36,7 @@ function blobOf({ seed, sizeBytes }: BlobPlan): Blob {
   return blob;
 }
 
-const WORLD: Client = { process: 'world', sentAtMs: 0 };
+const WORLD: Client = { process: 'world' };
 
 /** The registries of a run and what their sources hold. */
 export class World {
@@ -51,15 +44,12 @@ export class World {
   readonly contents: Contents = new Map();
   readonly registries = new Map<string, SimulatedRegistry>();
   readonly destination: SimulatedRegistry;
-  /** Versions of every tag of every source, by its number and tag. */
-  readonly versions = new Map<string, TagVersion[]>();
-  readonly #now: () => number;
+  readonly #versions = new Map<string, (string | undefined)[]>();
 
-  constructor(scenario: Scenario, watch: RegistryWatch, now: () => number) {
+  constructor(scenario: Scenario, onTag: (push: TagPush) => void, now: () => number) {
     this.scenario = scenario;
-    this.#now = now;
     for (const traits of scenario.registries) {
-      const registry = new SimulatedRegistry(traits, this.contents, watch, now);
+      const registry = new SimulatedRegistry(traits, this.contents, onTag, now);
       this.registries.set(traits.host, registry);
     }
     this.destination = this.registries.get(scenario.destinationHost)!;
@@ -107,15 +97,14 @@ export class World {
     }
   }
 
-  versionsOf(index: number, tag: string): readonly TagVersion[] {
-    return this.versions.get(`${index} ${tag}`) ?? [];
+  /** Digests that a tag of a source has had, oldest first; undefined: it was removed. */
+  versionsOf(index: number, tag: string): readonly (string | undefined)[] {
+    return this.#versions.get(`${index} ${tag}`) ?? [];
   }
 
   #note(index: number, tag: string, digest: string | undefined): void {
     const key = `${index} ${tag}`;
-    const versions = this.versions.get(key) ?? [];
-    versions.push({ atMs: this.#now(), digest });
-    this.versions.set(key, versions);
+    this.#versions.set(key, [...(this.#versions.get(key) ?? []), digest]);
   }
 
   #put(
