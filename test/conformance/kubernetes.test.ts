@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 
-import { parse } from 'yaml';
-
 import { required, skipUnless } from '../real/servers/found.ts';
-import { findKubeApiserver, startKubeApiserver } from '../real/servers/kube-apiserver.ts';
+import {
+  findKubeApiserver,
+  grant,
+  installCrd,
+  startKubeApiserver,
+} from '../real/servers/kube-apiserver.ts';
 import {
   askKubeApi,
   watchKubeApi,
@@ -59,7 +61,6 @@ interface Document {
 }
 
 const search = findKubeApiserver();
-const crdFile = new URL('../../infra/kubernetes/crd/imagerepositories.yaml', import.meta.url);
 const group = '/apis/image.toolkit.fluxcd.io/v1';
 const leases = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
 const coreEvents = '/api/v1/namespaces/flux-system/events';
@@ -85,31 +86,11 @@ async function startStandIn(): Promise<Server> {
 
 async function startReal(): Promise<Server> {
   const real = await startKubeApiserver(required(search));
-  const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-  const crd = parse(await readFile(crdFile, 'utf8')) as object;
-  assert.equal((await askKubeApi(real.admin, 'POST', crds, crd)).status, 201);
-  await until(
-    async () => (await askKubeApi(real.admin, 'GET', `${group}/imagerepositories`)).status === 200,
-  );
+  await installCrd(real);
   return {
     admin: real.admin,
     restricted: real.restricted,
-    grant: async (rule) => {
-      const rbac = '/apis/rbac.authorization.k8s.io/v1';
-      const metadata = { name: 'granted' };
-      const role = { metadata, rules: [rule] };
-      const binding = {
-        metadata,
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', ...metadata },
-        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'restricted' }],
-      };
-      for (const [plural, body] of [
-        ['clusterroles', role],
-        ['clusterrolebindings', binding],
-      ] as const) {
-        assert.equal((await askKubeApi(real.admin, 'POST', `${rbac}/${plural}`, body)).status, 201);
-      }
-    },
+    grant: (rule) => grant(real, 'granted', rule),
     forget: async () => {
       await real.compact();
       await real.restart();

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-
-import { parse } from 'yaml';
 
 import type { Cluster, WrittenEvent, WrittenLease } from '../bridge/cluster.ts';
 import { bridgeFlows } from '../bridge/flows.ts';
 import { imageRepository, type Wanted } from '../bridge/objects.ts';
 import { required, skipUnless } from './servers/found.ts';
 import { askKubeApi, type KubeAnswer, type KubeMethod } from '../stand-ins/kubernetes/client.ts';
-import { findKubeApiserver, startKubeApiserver } from './servers/kube-apiserver.ts';
+import {
+  findKubeApiserver,
+  grant,
+  installCrd,
+  make,
+  startKubeApiserver,
+} from './servers/kube-apiserver.ts';
 
 const search = findKubeApiserver();
-const crdFile = new URL('../../infra/kubernetes/crd/imagerepositories.yaml', import.meta.url);
 const objects = '/apis/image.toolkit.fluxcd.io/v1/namespaces/flux-system/imagerepositories';
 
 /** A real API server as a cluster, with our CRD and the namespace flux-system. */
@@ -19,34 +21,15 @@ async function startReal(): Promise<Cluster> {
   const server = await startKubeApiserver(required(search));
   const ask = (method: KubeMethod, path: string, body?: object): Promise<KubeAnswer> =>
     askKubeApi(server.admin, method, path, body);
-  async function make(path: string, body: object): Promise<void> {
-    const answer = await ask('POST', path, body);
-    assert.equal(answer.status, 201, JSON.stringify(answer.body));
-  }
-  const crd = parse(await readFile(crdFile, 'utf8')) as object;
-  await make('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', crd);
-  await make('/api/v1/namespaces', { metadata: { name: 'flux-system' } });
-  // The resource is served a moment after its definition was taken.
-  for (let tries = 0; (await ask('GET', objects)).status !== 200; tries += 1) {
-    assert.ok(tries < 100, 'the CRD is not served');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await installCrd(server);
+  await make(server.admin, '/api/v1/namespaces', { metadata: { name: 'flux-system' } });
   let roles = 0;
   let fillers = 0;
   return {
     kubeconfig: server.adminKubeconfig,
     limitedKubeconfig: server.restrictedKubeconfig,
     limitedUser: 'restricted',
-    async grant(rule) {
-      const name = `bridge-${(roles += 1)}`;
-      const rbac = '/apis/rbac.authorization.k8s.io/v1';
-      await make(`${rbac}/clusterroles`, { metadata: { name }, rules: [rule] });
-      await make(`${rbac}/clusterrolebindings`, {
-        metadata: { name },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
-        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'restricted' }],
-      });
-    },
+    grant: (rule) => grant(server, `bridge-${(roles += 1)}`, rule),
     put: (name, wanted) => put(ask, name, wanted),
     async remove(name) {
       assert.equal((await ask('DELETE', `${objects}/${name}`)).status, 200);
@@ -55,7 +38,7 @@ async function startReal(): Promise<Cluster> {
       // Versions that no watch of ImageRepositories is told: what it knows last is an old one then.
       for (let count = 0; count < 3; count += 1) {
         const name = `filler-${(fillers += 1)}`;
-        await make('/api/v1/namespaces/default/configmaps', { metadata: { name } });
+        await make(server.admin, '/api/v1/namespaces/default/configmaps', { metadata: { name } });
       }
       await server.halt();
     },

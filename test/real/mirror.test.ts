@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 
+import {
+  buildManifest,
+  descriptorOf,
+  jsonBlob,
+  type BuiltManifest,
+} from '../stand-ins/images/image.ts';
 import { seedImages, type SeededRepository } from '../stand-ins/images/seed.ts';
-import { httpTarget } from '../stand-ins/images/target.ts';
+import { httpTarget, type ImageTarget } from '../stand-ins/images/target.ts';
+import { OCI_CONFIG, OCI_INDEX, OCI_MANIFEST } from '../stand-ins/registry/media-types.ts';
+import { ACCEPTED_TYPES } from '../stand-ins/verifier/manifest-parts.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { runEntry, type Ended } from '../flow/entry.ts';
 import {
@@ -41,65 +48,22 @@ interface Report {
   };
 }
 
-const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
-const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
-
-interface Written {
-  readonly mediaType: string;
-  readonly digest: string;
-  readonly size: number;
-}
-
-async function pushBlob(url: string, repository: string, text: string): Promise<Written> {
-  const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
-  const begun = await fetch(`${url}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
-  const session = new URL(begun.headers.get('location') ?? '', url);
-  session.searchParams.set('digest', digest);
-  const ended = await fetch(session, { method: 'PUT', body: text });
-  assert.equal(ended.status, 201);
-  return { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: text.length };
-}
-
-async function putManifest(
-  url: string,
-  repository: string,
-  reference: string | undefined,
-  document: object,
-): Promise<Written> {
-  const body = JSON.stringify(document);
-  const digest = `sha256:${createHash('sha256').update(body).digest('hex')}`;
-  const mediaType = 'manifests' in document ? OCI_INDEX : OCI_MANIFEST;
-  const answer = await fetch(`${url}/v2/${repository}/manifests/${reference ?? digest}`, {
-    method: 'PUT',
-    headers: { 'content-type': mediaType },
-    body,
-  });
-  assert.equal(answer.status, 201, await answer.text());
-  return { mediaType, digest, size: body.length };
-}
-
 /** An image of one layer, by its digest. */
 async function pushImage(
-  url: string,
+  target: ImageTarget,
   repository: string,
   name: string,
   more: object = {},
-): Promise<Written> {
-  const config = await pushBlob(url, repository, JSON.stringify({ architecture: 'amd64', name }));
-  const layer = await pushBlob(url, repository, `layer of ${name}`);
-  return putManifest(url, repository, undefined, {
-    schemaVersion: 2,
-    mediaType: OCI_MANIFEST,
-    config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
-    layers: [layer],
+): Promise<BuiltManifest> {
+  const [config, layer] = [jsonBlob({ architecture: 'amd64', name }), jsonBlob(`layer of ${name}`)];
+  for (const blob of [config, layer]) await target.putBlob(repository, blob);
+  const manifest = buildManifest(OCI_MANIFEST, {
+    config: descriptorOf(config, OCI_CONFIG),
+    layers: [descriptorOf(layer, 'application/vnd.oci.image.layer.v1.tar')],
     ...more,
   });
-}
-
-async function read(url: string, repository: string, { digest }: Written): Promise<object> {
-  const headers = { accept: OCI_MANIFEST };
-  const answer = await fetch(`${url}/v2/${repository}/manifests/${digest}`, { headers });
-  return (await answer.json()) as object;
+  await target.putManifest(repository, manifest);
+  return manifest;
 }
 
 for (const [name, from, to] of pairs) {
@@ -163,9 +127,15 @@ for (const [name, from, to] of pairs) {
       it(`has digests that ${reader.name} agrees with`, async () => {
         for (const { repository, versions } of seeded) {
           for (const version of versions) {
-            const here = await reader.digestOf(`${source.host}/${repository}:${version}`);
+            const { headers } = await fetch(`${source.url}/v2/${repository}/manifests/${version}`, {
+              method: 'HEAD',
+              headers: { accept: ACCEPTED_TYPES.join(', ') },
+            });
             const path = `mirror/${source.host.replace(':', '_')}/${repository}`;
-            assert.equal(await reader.digestOf(`${destination.host}/${path}:${version}`), here);
+            for (const name of [`${source.host}/${repository}`, `${destination.host}/${path}`]) {
+              const digest = await reader.digestOf(`${name}:${version}`);
+              assert.equal(digest, headers.get('docker-content-digest'));
+            }
           }
         }
       });
@@ -173,22 +143,28 @@ for (const [name, from, to] of pairs) {
 
     it('brings what hangs on the children of an index, and images named after a digest', async () => {
       const repository = 'odd/app';
+      const target = httpTarget({ url: source.url });
       const [child, sbom, own, bare] = await Promise.all([
-        pushImage(source.url, repository, 'child'),
-        pushImage(source.url, repository, 'sbom'),
-        pushImage(source.url, repository, 'own'),
-        pushImage(source.url, repository, 'bare', { mediaType: undefined }),
+        pushImage(target, repository, 'child'),
+        pushImage(target, repository, 'sbom'),
+        pushImage(target, repository, 'own'),
+        pushImage(target, repository, 'bare', { mediaType: undefined }),
       ]);
-      const list = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [sbom] };
+      const indexOf = (image: BuiltManifest): BuiltManifest =>
+        buildManifest(OCI_INDEX, { manifests: [descriptorOf(image, OCI_MANIFEST)] });
       const fallback = `sha256-${child.digest.slice('sha256:'.length)}`;
       const signature = `${fallback}.sig`;
       const named = `sha256-${'e'.repeat(64)}`;
-      await putManifest(source.url, repository, fallback, list);
-      await putManifest(source.url, repository, signature, await read(source.url, repository, own));
-      await putManifest(source.url, repository, named, await read(source.url, repository, own));
-      await putManifest(source.url, repository, 'v2', await read(source.url, repository, bare));
-      const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [child] };
-      await putManifest(source.url, repository, 'v1', index);
+      for (const [tag, manifest] of [
+        [fallback, indexOf(sbom)],
+        [signature, own],
+        [named, own],
+        ['v2', bare],
+        ['v1', indexOf(child)],
+      ] as const) {
+        await target.putManifest(repository, manifest, tag);
+      }
+      target.close();
 
       const { summary, repositories } = reportOf(
         await runEntry('functions/job.ts', [
@@ -269,16 +245,17 @@ for (const [name, host, sparseIndexes] of indexHosts) {
     it(sparseIndexes ? 'come alone, and the third on demand' : 'come with the third', async (t) => {
       const registry = await startDockerRegistry(required(host), { sparseIndexes });
       t.after(() => registry.stop());
-      const { url } = registry;
+      const target = httpTarget({ url: registry.url });
       const names = ['amd64', 'arm64', 's390x'];
       const children = await Promise.all(
         names.map(async (architecture) => ({
-          ...(await pushImage(url, 'dev/app', architecture)),
+          ...descriptorOf(await pushImage(target, 'dev/app', architecture), OCI_MANIFEST),
           platform: { os: 'linux', architecture },
         })),
       );
-      const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: children };
-      const { digest } = await putManifest(url, 'dev/app', 'v1', index);
+      const index = buildManifest(OCI_INDEX, { manifests: children });
+      await target.putManifest('dev/app', index, 'v1');
+      target.close();
 
       async function mirror(platforms: string): Promise<Ended> {
         return runEntry('functions/job.ts', [
@@ -294,7 +271,7 @@ for (const [name, host, sparseIndexes] of indexHosts) {
         const found = await Promise.all(
           children.map(async ({ digest: child }) => {
             const headers = { accept: OCI_MANIFEST };
-            const path = `${url}/v2/prod/app/manifests/${child}`;
+            const path = `${registry.url}/v2/prod/app/manifests/${child}`;
             return (await fetch(path, { method: 'HEAD', headers })).ok;
           }),
         );
@@ -306,7 +283,7 @@ for (const [name, host, sparseIndexes] of indexHosts) {
       const [app] = (JSON.parse(stdout) as Report).repositories;
       assert.deepEqual(
         app?.tags.map((tag) => [tag.outcome, tag.digest, tag.platformsLeftOut]),
-        [['copied', digest, sparseIndexes ? 1 : undefined]],
+        [['copied', index.digest, sparseIndexes ? 1 : undefined]],
       );
       assert.deepEqual(await arrived(), sparseIndexes ? ['amd64', 'arm64'] : names);
       assert.equal(stderr.includes('takes no index without all its platforms'), !sparseIndexes);

@@ -1,17 +1,13 @@
 import { freePort } from '../../stand-ins/child.ts';
 import { findProgram, type Found, type Search } from './found.ts';
-import { makeScratch } from './scratch.ts';
-import { startServer } from './server.ts';
+import { startServerIn } from './server.ts';
 
 /** A running etcd. */
 export interface Etcd {
   /** Address of its clients. */
   readonly url: string;
-  /**
-   * Compacts all history up to now and returns the revision that is the oldest one left. An API
-   * server that reads an older one from etcd answers 410 Gone from then on.
-   */
-  compact(): Promise<number>;
+  /** Compacts all history up to now: an API server that reads an older revision answers 410 Gone from then on. */
+  compact(): Promise<void>;
   /** Ends it and removes what it has stored. */
   stop(): Promise<void>;
 }
@@ -28,37 +24,31 @@ export function findEtcd(): Search {
 
 /** Starts a cluster of one on 127.0.0.1, with an empty store. */
 export async function startEtcd(program: Found): Promise<Etcd> {
-  const scratch = await makeScratch('etcd');
   const url = `http://127.0.0.1:${await freePort()}`;
   const peerUrl = `http://127.0.0.1:${await freePort()}`;
-  try {
-    const child = await startServer({
-      path: program.path,
-      args: [
-        `--data-dir=${scratch.path}`,
-        `--listen-client-urls=${url}`,
-        `--advertise-client-urls=${url}`,
-        `--listen-peer-urls=${peerUrl}`,
-        `--initial-advertise-peer-urls=${peerUrl}`,
-        `--initial-cluster=default=${peerUrl}`,
-        // What is stored need not outlive this test.
-        '--unsafe-no-fsync',
-        '--log-level=warn',
-      ],
-      ready: async () => (await fetch(`${url}/health`)).ok,
-    });
-    return {
-      url,
-      compact: async () => compact(url, await currentRevision(url)),
-      stop: async () => {
-        await child.stop();
-        await scratch.remove();
-      },
-    };
-  } catch (error) {
-    await scratch.remove();
-    throw error;
-  }
+  const { stop } = await startServerIn('etcd', (folder) => ({
+    path: program.path,
+    args: [
+      `--data-dir=${folder}`,
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      `--listen-peer-urls=${peerUrl}`,
+      `--initial-advertise-peer-urls=${peerUrl}`,
+      `--initial-cluster=default=${peerUrl}`,
+      // What is stored need not outlive this test.
+      '--unsafe-no-fsync',
+      '--log-level=warn',
+    ],
+    ready: async () => (await fetch(`${url}/health`)).ok,
+  }));
+  return {
+    url,
+    compact: async () => {
+      const revision = await currentRevision(url);
+      await callGateway(url, '/v3/kv/compaction', { revision, physical: true });
+    },
+    stop,
+  };
 }
 
 /** Any read tells the store's revision in its header; etcd's JSON gateway writes 64-bit numbers as strings. */
@@ -68,11 +58,6 @@ async function currentRevision(url: string): Promise<string> {
     readonly header: { readonly revision: string };
   };
   return answer.header.revision;
-}
-
-async function compact(url: string, revision: string): Promise<number> {
-  await callGateway(url, '/v3/kv/compaction', { revision, physical: true });
-  return Number(revision);
 }
 
 async function callGateway(url: string, path: string, body: object): Promise<unknown> {

@@ -1,11 +1,15 @@
+import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+
+import { parse } from 'yaml';
 
 import { freePort, type Child } from '../../stand-ins/child.ts';
 import { findEtcd, startEtcd } from './etcd.ts';
 import { findProgram, isFound, required, type Found, type Search } from './found.ts';
 import { askKubeApi, type KubeAccess } from '../../stand-ins/kubernetes/client.ts';
+import { poll } from './poll.ts';
 import { makeScratch } from './scratch.ts';
 import { startServer } from './server.ts';
 
@@ -19,7 +23,7 @@ export interface KubeApiserver {
   readonly adminKubeconfig: string;
   readonly restrictedKubeconfig: string;
   /** Compacts etcd's history up to now; what the server's memory has, it still serves until it restarts. */
-  compact(): Promise<number>;
+  compact(): Promise<void>;
   /** Ends the API server alone; its address refuses connections from then on. */
   halt(): Promise<void>;
   /** Starts it again on the same port, with the same store, keys and tokens; ends it before where it runs. */
@@ -92,6 +96,39 @@ export async function startKubeApiserver(program: Found): Promise<KubeApiserver>
     await clean();
     throw error;
   }
+}
+
+/** Makes our CustomResourceDefinition, and waits until it is served. */
+export async function installCrd({ admin }: KubeApiserver): Promise<void> {
+  const file = new URL('../../../infra/kubernetes/crd/imagerepositories.yaml', import.meta.url);
+  const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+  await make(admin, crds, parse(await readFile(file, 'utf8')) as object);
+  await poll('the CRD', 60_000, async () => {
+    const { status } = await askKubeApi(
+      admin,
+      'GET',
+      '/apis/image.toolkit.fluxcd.io/v1/imagerepositories',
+    );
+    return status === 200 ? true : undefined;
+  });
+}
+
+/** Gives the restricted user a rule besides those it has, under a name that is new. */
+export async function grant({ admin }: KubeApiserver, name: string, rule: object): Promise<void> {
+  const rbac = 'rbac.authorization.k8s.io';
+  const metadata = { name };
+  await make(admin, `/apis/${rbac}/v1/clusterroles`, { metadata, rules: [rule] });
+  await make(admin, `/apis/${rbac}/v1/clusterrolebindings`, {
+    metadata,
+    roleRef: { apiGroup: rbac, kind: 'ClusterRole', name },
+    subjects: [{ apiGroup: rbac, kind: 'User', name: 'restricted' }],
+  });
+}
+
+/** Makes an object. @throws AssertionError where it is refused */
+export async function make(admin: KubeAccess, path: string, body: object): Promise<void> {
+  const answer = await askKubeApi(admin, 'POST', path, body);
+  assert.equal(answer.status, 201, JSON.stringify(answer.body));
 }
 
 async function writeSettings(settings: Settings): Promise<void> {

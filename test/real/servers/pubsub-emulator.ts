@@ -4,8 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { freePort } from '../../stand-ins/child.ts';
 import { findProgram, isFound, type Found, type Search } from './found.ts';
-import { makeScratch } from './scratch.ts';
-import { startServer } from './server.ts';
+import { startServerIn } from './server.ts';
 
 /** A running Pub/Sub emulator. */
 export interface PubsubEmulator {
@@ -39,30 +38,17 @@ export function findPubsubEmulator(): Search {
 
 /** Starts the emulator on 127.0.0.1, with nothing in it. It checks no credentials. */
 export async function startPubsubEmulator(program: Found): Promise<PubsubEmulator> {
-  const scratch = await makeScratch('pubsub-emulator');
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
-  try {
-    const child = await startServer({
-      path: program.path,
-      args: ['--host=127.0.0.1', `--port=${port}`],
-      cwd: scratch.path,
-      // The start, which two cores feel, needs no optimising compiler.
-      env: { JAVA_OPTS: '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m' },
-      ready: async () => (await (await fetch(`http://${host}/`)).text()).trim() === 'Ok',
-    });
-    return {
-      host,
-      url: `http://${host}/v1`,
-      stop: async () => {
-        await child.stop();
-        await scratch.remove();
-      },
-    };
-  } catch (error) {
-    await scratch.remove();
-    throw error;
-  }
+  const { stop } = await startServerIn('pubsub-emulator', (cwd) => ({
+    path: program.path,
+    args: ['--host=127.0.0.1', `--port=${port}`],
+    cwd,
+    // The start, which two cores feel, needs no optimising compiler.
+    env: { JAVA_OPTS: '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m' },
+    ready: async () => (await (await fetch(`http://${host}/`)).text()).trim() === 'Ok',
+  }));
+  return { host, url: `http://${host}/v1`, stop };
 }
 
 function packagedFiles(): readonly string[] {

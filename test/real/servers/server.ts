@@ -1,5 +1,6 @@
 import { exitOnSignals, startProgram, type Child } from '../../stand-ins/child.ts';
 import { poll } from './poll.ts';
+import { makeScratch } from './scratch.ts';
 
 /** How a server program is started. */
 export interface ServerOptions {
@@ -39,4 +40,24 @@ export async function startServer(options: ServerOptions): Promise<Child> {
     throw new Error(`${path} did not start:\n${child.lastLines.join('\n')}`, { cause });
   }
   return child;
+}
+
+/** Starts a server program with a folder of its own, which goes when it is stopped or has not started. */
+export async function startServerIn(
+  name: string,
+  optionsIn: (folder: string) => ServerOptions | Promise<ServerOptions>,
+): Promise<Pick<Child, 'stop'>> {
+  const scratch = await makeScratch(name);
+  try {
+    const child = await startServer(await optionsIn(scratch.path));
+    return {
+      stop: async () => {
+        await child.stop();
+        await scratch.remove();
+      },
+    };
+  } catch (error) {
+    await scratch.remove();
+    throw error;
+  }
 }
