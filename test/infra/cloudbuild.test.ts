@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 
 import { parse } from 'yaml';
 
+import { namesIn, requireKnown } from './names.ts';
 import { copyOfSources, ROOT, scratchFolder } from './scratch.ts';
 
 interface Step {
@@ -40,7 +41,7 @@ function buildOf(file: string): Build {
 /** Names that a text has substituted: `$NAME` and `${NAME}`, not `$$NAME`. */
 function substituted(text: string): readonly string[] {
   const single = text.replaceAll('$$', '');
-  return [...single.matchAll(/\$\{?([A-Z_][A-Z0-9_]*)\}?/g)].map((match) => match[1] ?? '');
+  return namesIn(single, /\$\{?([A-Z_][A-Z0-9_]*)\}?/g);
 }
 
 for (const file of FILES) {
@@ -53,14 +54,8 @@ for (const file of FILES) {
       const values = Object.values(build.substitutions).join(' ');
       const used = new Set(substituted(`${body} ${values}`));
       const declared = Object.keys(build.substitutions);
-      assert.deepEqual(
-        [...used].filter((name) => !BUILT_IN.includes(name) && !declared.includes(name)),
-        [],
-      );
-      assert.deepEqual(
-        declared.filter((name) => !used.has(name)),
-        [],
-      );
+      requireKnown(used, [...BUILT_IN, ...declared]);
+      requireKnown(declared, used);
       for (const name of declared)
         assert.match(text, new RegExp(`^  # .+\\.\n  ${name}:`, 'm'), name);
     });
@@ -151,12 +146,9 @@ describe('the build', () => {
     const call = calls[0] ?? '';
     const file = /--config=(\S+)/.exec(call)?.[1] ?? '';
     assert.ok(existsSync(join(ROOT, file)), file);
-    const given = [...call.matchAll(/(_[A-Z_]+)=/g)].map((match) => match[1] ?? '');
+    const given = namesIn(call, /(_[A-Z_]+)=/g);
     const wanted = Object.keys(buildOf(file).substitutions);
-    assert.deepEqual(
-      given.filter((name) => !wanted.includes(name)),
-      [],
-    );
+    requireKnown(given, wanted);
     // The digest comes from the build.
     assert.deepEqual(
       wanted.filter((name) => !given.includes(name)),

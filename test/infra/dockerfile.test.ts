@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { MODULE } from './terraform/configuration.ts';
+import { namesIn } from './names.ts';
 import { ROOT, scratchFolder } from './scratch.ts';
 
 interface Instruction {
@@ -154,7 +155,7 @@ describe('the Dockerfile', () => {
 
   it('has the entries that Terraform starts', () => {
     const text = readFileSync(join(MODULE, 'mirror.tf'), 'utf8');
-    const started = [...text.matchAll(/\/app\/(\w+\.js)/g)].map((match) => match[1]);
-    assert.deepEqual(started.sort(), ['job.js', 'serve.js']);
+    const started = namesIn(text, /\/app\/(\w+\.js)/g);
+    assert.deepEqual([...started].sort(), ['job.js', 'serve.js']);
   });
 });

@@ -14,6 +14,8 @@ import { jobOptions } from '../../functions/job-options.ts';
 import { subscriberOptions } from '../../functions/option-tables.ts';
 import type { OptionTable } from '../../functions/options/option.ts';
 import { FUNCTION_METRICS } from '../../functions/telemetry/metrics-catalogue.ts';
+import { commandsOf } from '../real/runbook-programs.ts';
+import { namesIn, requireKnown } from './names.ts';
 import { ROOT, scratchFolder } from './scratch.ts';
 import { EXAMPLES, MODULE, readConfiguration } from './terraform/configuration.ts';
 import { SITUATIONS } from './terraform/situations.ts';
@@ -32,21 +34,14 @@ const ASSUMED = {
 
 /** Code blocks of a language. */
 function blocks(language: string): readonly string[] {
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
-    (match) => match[1] ?? '',
-  );
+  return namesIn(text, new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm'));
 }
 
 /** Commands of the shell blocks, continuation lines joined, comments left out. */
-const commands = blocks('sh').flatMap((block) =>
-  block
-    .replaceAll(/\\\n\s*/g, '')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#')),
-);
+const commands = blocks('sh').flatMap(commandsOf);
 
 function flagsOf(table: OptionTable): readonly string[] {
-  return Object.values(table).flatMap(({ flag }) => (flag === undefined ? [] : [flag]));
+  return Object.values(table).flatMap(({ flag }) => flag ?? []);
 }
 
 /** Long flags that a command is given. */
@@ -61,6 +56,16 @@ function row(...cells: readonly string[]): string {
 /** The first sentence of a description. */
 function sentence(description: unknown): string {
   return /^.*?\.(?= |$)/.exec(String(description).replaceAll(/\s+/g, ' ').trim())?.[0] ?? '';
+}
+
+const topics = namesIn(text, /^## (.+)$/gm);
+
+/** Where a topic is linked to. */
+function anchorOf(topic: string): string {
+  return topic
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .replaceAll(/\s/g, '-');
 }
 
 const tables: Readonly<Record<string, readonly string[]>> = {
@@ -120,12 +125,7 @@ describe("the operator's documentation", () => {
   });
 
   it('links to what is there', () => {
-    const anchors = [...text.matchAll(/^## (.+)$/gm)].map((match) =>
-      (match[1] ?? '')
-        .toLowerCase()
-        .replaceAll(/[^\w\s-]/g, '')
-        .replaceAll(/\s/g, '-'),
-    );
+    const anchors = topics.map(anchorOf);
     for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
       if (target.startsWith('http')) continue;
       if (target.startsWith('#')) assert.ok(anchors.includes(target.slice(1)), target);
@@ -135,11 +135,7 @@ describe("the operator's documentation", () => {
 
   it('lists every topic at the top', () => {
     const contents = text.slice(0, text.indexOf('\n## '));
-    for (const [, title = ''] of text.matchAll(/^## (.+)$/gm)) {
-      const anchor = title
-        .toLowerCase()
-        .replaceAll(/[^\w\s-]/g, '')
-        .replaceAll(/\s/g, '-');
+    for (const anchor of topics.map(anchorOf)) {
       assert.ok(contents.includes(`(#${anchor})`), anchor);
     }
   });
@@ -151,7 +147,7 @@ describe('the commands of infra/README.md', () => {
 
   it('need no program that the requirements do not name', () => {
     const tools = /^- \*\*Tools\*\*:([\s\S]*?)^- /m.exec(text)?.[1] ?? '';
-    const named = new Set([...tools.matchAll(/`([a-z]+)`/g)].map((match) => match[1]));
+    const named = new Set(namesIn(tools, /`([a-z]+)`/g));
     const used = new Set(
       commands
         .flatMap((command) => command.split(/ \| |\$\(/))
@@ -176,10 +172,7 @@ describe('commands of the documentation', () => {
         flagsIn((/--args=(\S+)/.exec(command)?.[1] ?? '').replaceAll(',', ' ')),
       );
     assert.ok(given.length > 5);
-    assert.deepEqual(
-      given.filter((flag) => !flagsOf(jobOptions).includes(flag)),
-      [],
-    );
+    requireKnown(given, flagsOf(jobOptions));
   });
 
   it('give the bridge flags that it has', () => {
@@ -187,37 +180,24 @@ describe('commands of the documentation', () => {
       .filter((command) => /npm run bridge|bridge\.js/.test(command))
       .flatMap((command) => flagsIn(command.slice(command.search(/ -- |bridge\.js/))));
     assert.ok(given.length > 5);
-    const named = [...text.matchAll(/`(--[a-z-]+)=?[^`]*` of the bridge/g)].map(
-      (match) => match[1] ?? '',
-    );
-    const sharding = [...text.matchAll(/`(--watch-[a-z-]+)/g)].map((match) => match[1] ?? '');
-    assert.deepEqual(
-      [...given, ...named, ...sharding].filter((flag) => !flagsOf(bridgeOptions).includes(flag)),
-      [],
-    );
+    const named = namesIn(text, /`(--[a-z-]+)=?[^`]*` of the bridge/g);
+    const sharding = namesIn(text, /`(--watch-[a-z-]+)/g);
+    requireKnown([...given, ...named, ...sharding], flagsOf(bridgeOptions));
   });
 
   it('ask Terraform for outputs that are there', async () => {
-    const asked = [...text.matchAll(/terraform \S*\s*output -raw (\w+)/g)].map(
-      (match) => match[1] ?? '',
-    );
+    const asked = namesIn(text, /terraform \S*\s*output -raw (\w+)/g);
     assert.ok(asked.length > 0);
     const bootstrap = EXAMPLES.find((folder) => basename(folder) === 'bootstrap');
     const known = (await readConfiguration(bootstrap ?? '')).outputs.map(({ name }) => name);
-    assert.deepEqual(
-      asked.filter((name) => !known.includes(name)),
-      [],
-    );
+    requireKnown(asked, known);
   });
 
   it('name outputs of the module that are there', () => {
     const known = outputs.map(({ name }) => name);
-    const named = [...text.matchAll(/# output (\w+)/g)].map((match) => match[1] ?? '');
+    const named = namesIn(text, /# output (\w+)/g);
     assert.ok(named.length >= 4);
-    assert.deepEqual(
-      named.filter((name) => !known.includes(name)),
-      [],
-    );
+    requireKnown(named, known);
   });
 
   it('use the names that Terraform makes', () => {
@@ -226,14 +206,9 @@ describe('commands of the documentation', () => {
       // The account of examples/bootstrap and the Kubernetes objects.
       ...['build', 'bridge', 'backfill'],
     ];
-    const used = [...text.matchAll(/imagerepo-mirror-([a-z]+(?:-[a-z]+)*)/g)].map(
-      (match) => match[1] ?? '',
-    );
+    const used = namesIn(text, /imagerepo-mirror-([a-z]+(?:-[a-z]+)*)/g);
     assert.ok(used.length > 20);
-    assert.deepEqual(
-      used.filter((name) => !known.includes(name)),
-      [],
-    );
+    requireKnown(used, known);
   });
 
   it('say which project and region they are about', () => {
@@ -248,7 +223,7 @@ describe('commands of the documentation', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       readonly scripts: Readonly<Record<string, string>>;
     };
-    for (const [, script = ''] of text.matchAll(/npm run ([\w:-]+)/g)) {
+    for (const script of namesIn(text, /npm run ([\w:-]+)/g)) {
       assert.ok(script in scripts, script);
     }
   });
@@ -294,10 +269,7 @@ describe('examples of the documentation', () => {
       };
       const given = Object.keys(parsed.module['imagerepo_mirror']?.[0] ?? {});
       assert.notEqual(given.length, 0);
-      assert.deepEqual(
-        given.filter((name) => !known.includes(name)),
-        [],
-      );
+      requireKnown(given, known);
     }
   });
 
@@ -318,16 +290,11 @@ describe('examples of the documentation', () => {
   });
 
   it('set the bridge by variables that it reads', () => {
-    const known = Object.values(bridgeOptions).flatMap((option) =>
-      'env' in option ? [option.env] : [],
-    );
+    const known = Object.values<OptionTable[string]>(bridgeOptions).flatMap(({ env }) => env ?? []);
     const patch = blocks('yaml').find((block) => block.includes('kind: Kustomization')) ?? '';
-    const set = [...patch.matchAll(/- name: ([A-Z_]+)/g)].map((match) => match[1] ?? '');
+    const set = namesIn(patch, /- name: ([A-Z_]+)/g);
     assert.ok(set.length >= 5);
-    assert.deepEqual(
-      set.filter((name) => !(known as readonly string[]).includes(name)),
-      [],
-    );
+    requireKnown(set, known);
   });
 });
 
@@ -380,29 +347,19 @@ describe('names that the manifests, Terraform and the documentation share', () =
 describe('words of the documentation', () => {
   it('name faults, options and variables that there are', () => {
     const env = [subscriberOptions, jobOptions, bridgeOptions].flatMap((table: OptionTable) =>
-      Object.values(table).map((option) => option.env),
+      Object.values(table).flatMap(({ env }) => env ?? []),
     );
-    const words = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(
-      (match) => match[1] ?? '',
-    );
+    const words = namesIn(text, /`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g);
     assert.ok(words.length > 10);
-    assert.deepEqual(
-      words.filter((word) => !(word in ERRORS) && !env.includes(word)),
-      [],
-    );
+    requireKnown(words, [...Object.keys(ERRORS), ...env]);
   });
 
   it('name annotations that there are, and all of them', () => {
     const source = readFileSync(join(ROOT, 'bridge/flux/annotations.ts'), 'utf8');
     const list = /const NAMES = \[([^\]]+)\]/.exec(source)?.[1] ?? '';
-    const known = [...list.matchAll(/'([\w-]+)'/g)].map((match) => match[1] ?? '');
-    const used = [...text.matchAll(/imagerepo-mirror\.io\/([\w-]+)/g)].map(
-      (match) => match[1] ?? '',
-    );
-    assert.deepEqual(
-      used.filter((name) => !known.includes(name)),
-      [],
-    );
+    const known = namesIn(list, /'([\w-]+)'/g);
+    const used = namesIn(text, /imagerepo-mirror\.io\/([\w-]+)/g);
+    requireKnown(used, known);
     const section = /^## Annotations\n([\s\S]*?)^## /m.exec(text)?.[1] ?? '';
     for (const name of known) assert.ok(section.includes(`\`${name}\``), name);
   });
@@ -410,7 +367,7 @@ describe('words of the documentation', () => {
   it('explain every substitution of the builds', () => {
     for (const name of ['cloudbuild.yaml', 'infra/deploy.cloudbuild.yaml']) {
       const build = readFileSync(join(ROOT, name), 'utf8');
-      for (const [, substitution = ''] of build.matchAll(/^ {2}(_[A-Z_]+):/gm)) {
+      for (const substitution of namesIn(build, /^ {2}(_[A-Z_]+):/gm)) {
         assert.ok(text.includes(`\`${substitution}\``), substitution);
       }
     }
@@ -418,7 +375,7 @@ describe('words of the documentation', () => {
 
   it('name settings of `mirroring` that there are', () => {
     const type = String(variables.find(({ name }) => name === 'mirroring')?.body['type']);
-    for (const [, name = ''] of text.matchAll(/`mirroring\.(\w+)`/g)) {
+    for (const name of namesIn(text, /`mirroring\.(\w+)`/g)) {
       assert.match(type, new RegExp(`\\b${name}\\b`));
     }
   });
@@ -426,7 +383,7 @@ describe('words of the documentation', () => {
   it('quote the alerts by their titles', async () => {
     const { locals } = await readConfiguration(MODULE);
     const titles = Object.values(locals['alert_texts'] as Record<string, { title: string }>);
-    for (const [, title = ''] of text.matchAll(/alert "([^"]+)"/g)) {
+    for (const title of namesIn(text, /alert "([^"]+)"/g)) {
       assert.ok(
         titles.some((alert) => alert.title === title),
         title,

@@ -8,6 +8,7 @@ import { bridgeOptions } from '../../../bridge/options.ts';
 import type { OptionTable } from '../../../functions/options/option.ts';
 import { required, skipUnless } from '../../real/servers/found.ts';
 import { findKubectl } from '../../real/servers/tools.ts';
+import { requireKnown } from '../names.ts';
 import { scratchFolder } from '../scratch.ts';
 import { evaluatePromql, type Series } from '../terraform/promql.ts';
 import {
@@ -65,10 +66,7 @@ function configOf(manifests: readonly Manifest[], kind: string): BridgeConfig {
   const settings: Record<string, string> = { ...settingsOf(manifests, container) };
   for (const { name, value } of container.env) if (value !== undefined) settings[name] = value;
   const names = [...Object.keys(settings), ...container.env.map(({ name }) => name)];
-  assert.deepEqual(
-    names.filter((name) => !known.includes(name)),
-    [],
-  );
+  requireKnown(names, known);
   const detection = container.env.find(({ name }) => name === 'METADATA_SERVER_DETECTION');
   assert.equal(detection?.value, 'assume-present');
   // Kubernetes puts values for $(NAME), and leaves it as it is where there is none.

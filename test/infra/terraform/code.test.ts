@@ -6,6 +6,7 @@ import { jobOptions } from '../../../functions/job-options.ts';
 import { subscriberOptions } from '../../../functions/option-tables.ts';
 import type { Option } from '../../../functions/options/option.ts';
 import { FUNCTION_METRICS } from '../../../functions/telemetry/metrics-catalogue.ts';
+import { namesIn, requireKnown } from '../names.ts';
 import { MODULE, readConfiguration } from './configuration.ts';
 
 const { locals, variables, texts } = await readConfiguration(MODULE);
@@ -24,7 +25,7 @@ const NOT_ON_CLOUD_RUN: Readonly<Record<string, string>> = {
 };
 
 function environment(table: Readonly<Record<string, Option<unknown>>>): readonly string[] {
-  return Object.values(table).flatMap(({ env }) => (env === undefined ? [] : [env]));
+  return Object.values(table).flatMap(({ env }) => env ?? []);
 }
 
 function keys(name: string): readonly string[] {
@@ -40,19 +41,11 @@ describe('environment variables that Terraform sets', () => {
   const job = [...keys('mirror_env'), ...keys('job_env')];
 
   it('of the service are options of the service', () => {
-    const known = new Set([...environment(subscriberOptions), ...OF_LIBRARIES]);
-    assert.deepEqual(
-      service.filter((name) => !known.has(name)),
-      [],
-    );
+    requireKnown(service, [...environment(subscriberOptions), ...OF_LIBRARIES]);
   });
 
   it('of the job are options of the job', () => {
-    const known = new Set([...environment(jobOptions), ...OF_LIBRARIES]);
-    assert.deepEqual(
-      job.filter((name) => !known.has(name)),
-      [],
-    );
+    requireKnown(job, [...environment(jobOptions), ...OF_LIBRARIES]);
   });
 
   it('reach every option that has a meaning on Cloud Run', () => {
@@ -134,20 +127,13 @@ describe('log-based metrics', () => {
   it('are what alerts and dashboard look at', () => {
     const text = `${texts['alerts.tf'] ?? ''}${texts['dashboard.tf'] ?? ''}`;
     const looked = [
-      ...[...text.matchAll(/\$\{local\.metric_type\}\/(\w+)/g)].map((match) => match[1]),
-      ...[...text.matchAll(/\$\{local\.promql_metric\}_(\w+?)(?:_sum|_bucket|_count)?\{/g)].map(
-        (match) => match[1],
-      ),
-      ...[...text.matchAll(/\bmetric\s*= "(\w+?)(?:_sum)?"/g)].map((match) => match[1]),
-      ...[...text.matchAll(/for metric in \[([^\]]+)\]/g)].flatMap((match) =>
-        [...(match[1] ?? '').matchAll(/"(\w+)"/g)].map((word) => word[1]),
-      ),
+      ...namesIn(text, /\$\{local\.metric_type\}\/(\w+)/g),
+      ...namesIn(text, /\$\{local\.promql_metric\}_(\w+?)(?:_sum|_bucket|_count)?\{/g),
+      ...namesIn(text, /\bmetric\s*= "(\w+?)(?:_sum)?"/g),
+      ...namesIn(text, /for metric in \[([^\]]+)\]/g).flatMap((list) => namesIn(list, /"(\w+)"/g)),
     ];
     assert.ok(looked.length > 10);
-    assert.deepEqual(
-      looked.filter((name) => name === undefined || !(name in logMetrics)),
-      [],
-    );
+    requireKnown(looked, Object.keys(logMetrics));
   });
 });
 
@@ -187,12 +173,8 @@ describe('alerts', () => {
 
   for (const [name, { text }] of Object.entries(alerts)) {
     it(`${name} names only codes that exist`, () => {
-      const codes = [...text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)].map((match) => match[1] ?? '');
-      const options = new Set([...environment(subscriberOptions)]);
-      assert.deepEqual(
-        codes.filter((code) => !(code in ERRORS) && !options.has(code)),
-        [],
-      );
+      const codes = namesIn(text, /`([A-Z]+(?:_[A-Z]+)+)`/g);
+      requireKnown(codes, [...Object.keys(ERRORS), ...environment(subscriberOptions)]);
     });
   }
 });
