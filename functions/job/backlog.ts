@@ -44,15 +44,14 @@ export class Backlog<M> {
     else waiting.push(received);
   }
 
-  /** The next event that `mayStart` allows, in the order of arrival; whole repositories first. */
+  /** The next event in the order of arrival: a whole repository that `mayStart` allows, else a batch. */
   take(mayStart: (event: MirrorEvent) => boolean): BacklogEntry<M> | undefined {
     for (const [key, received] of this.#objects) {
       if (!mayStart(received[0].event)) continue;
       this.#objects.delete(key);
       return entryOf(received, this.#compares);
     }
-    const index = this.#batches.findIndex(({ event }) => mayStart(event));
-    return index === -1 ? undefined : this.#batches.splice(index, 1)[0];
+    return this.#batches.shift();
   }
 
   /** Takes all that waits. */

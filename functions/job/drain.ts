@@ -116,12 +116,9 @@ export class Drain {
   }
 
   /** One whole-repository event at a time on an image; batches run side by side. */
-  #isBusy({ type, data }: MirrorEvent): boolean {
-    return (
-      type === REVISION_CHANGED &&
-      [...this.#running.keys()].some(
-        ({ event }) => event.type === REVISION_CHANGED && event.data.image === data.image,
-      )
+  #isBusy({ data }: MirrorEvent): boolean {
+    return [...this.#running.keys()].some(
+      ({ event }) => event.type === REVISION_CHANGED && event.data.image === data.image,
     );
   }
 

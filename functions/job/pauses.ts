@@ -8,9 +8,8 @@ const PATIENCE_MS = 10_000;
 const SAME_WAIT_MS = 2_000;
 
 interface Wait {
-  readonly sinceMs: number;
   untilMs: number;
-  /** The end that was told last. */
+  /** The end that was told last; before that, its beginning. */
   toldUntilMs: number;
 }
 
@@ -31,7 +30,7 @@ export class Pauses {
     const nowMs = this.#clock();
     const wait = this.#waitOf(host, nowMs);
     wait.untilMs = Math.max(wait.untilMs, untilMs);
-    if (wait.untilMs - Math.max(wait.sinceMs, wait.toldUntilMs) <= PATIENCE_MS) return;
+    if (wait.untilMs - wait.toldUntilMs <= PATIENCE_MS) return;
     wait.toldUntilMs = wait.untilMs;
     const leftSeconds = Math.ceil((wait.untilMs - nowMs) / 1000);
     const until = new Date(wait.untilMs).toISOString();
@@ -60,7 +59,7 @@ export class Pauses {
   #waitOf(host: string, nowMs: number): Wait {
     const known = this.#waits.get(host);
     if (known !== undefined && nowMs - known.untilMs <= SAME_WAIT_MS) return known;
-    const wait = { sinceMs: nowMs, untilMs: nowMs, toldUntilMs: 0 };
+    const wait = { untilMs: nowMs, toldUntilMs: nowMs };
     this.#waits.set(host, wait);
     return wait;
   }

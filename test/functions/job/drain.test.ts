@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import type { EncodedEvent } from '../../../functions/contract/codec.ts';
+import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
 import type { MirrorEvent } from '../../../functions/contract/event.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import { Drain, type WorkEnding } from '../../../functions/job/drain.ts';
@@ -13,14 +14,18 @@ interface Rig {
   readonly drain: Drain;
   readonly started: MirrorEvent[];
   readonly letters: EncodedEvent[];
+  readonly lines: readonly Record<string, unknown>[];
   readonly end: (ending: WorkEnding) => Promise<void>;
 }
 
 function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dryRun = false): Rig {
   const started: MirrorEvent[] = [];
   const kept = keptMessages();
-  const refused = async (): Promise<string> =>
-    Promise.reject(new MirrorError('PUBLISH_FAILED', 'x'));
+  const refused = async (): Promise<string> => {
+    await new Promise(setImmediate);
+    throw new MirrorError('PUBLISH_FAILED', 'x');
+  };
+  const { logger, lines } = keptLines();
   const ends: ((ending: WorkEnding) => void)[] = [];
   const drain = new Drain({
     verification: MIRROR_OPTIONS,
@@ -32,12 +37,13 @@ function rig(workers = 2, deadLetters: 'kept' | 'refused' | 'none' = 'kept', dry
       return new Promise((resolve) => ends.push(resolve));
     },
     deadLetters: { kept, refused: { publish: refused }, none: undefined }[deadLetters],
-    logger: keptLines().logger,
+    logger,
   });
   return {
     drain,
     started,
     letters: kept.messages,
+    lines,
     end: async (ending) => {
       ends.shift()?.(ending);
       await settled();
@@ -62,6 +68,14 @@ describe('drain', () => {
     assert.deepEqual(started, [event]);
     await end('done');
     assert.equal(message.settled, 'acked');
+  });
+
+  it('acknowledges a sign of life of a bridge, of which there is nothing to do', async () => {
+    const { drain, started } = rig();
+    const alive = messageOf(encodeHeartbeat({ cluster: 'a', watched: 1, refused: 0 }, new Date()));
+    drain.receive(alive);
+    await drain.stop();
+    assert.deepEqual([alive.settled, started], ['acked', []]);
   });
 
   it('executes as many events at once as there are workers, and acknowledges them', async () => {
@@ -93,6 +107,7 @@ describe('drain', () => {
       messageOf(of('a', 'ghcr.io/x/a', '2026-08-10T11:00:00Z')),
     ];
     for (const message of [first, newest, older]) drain.receive(message);
+    assert.equal(drain.idle, false);
     await end('done');
     assert.deepEqual([first.settled, older.settled], ['acked', 'leased']);
     await end('done');
@@ -157,13 +172,14 @@ describe('drain', () => {
   });
 
   it('puts aside what can never succeed', async () => {
-    const { drain, letters, end } = rig();
+    const { drain, letters, lines, end } = rig();
     const [garbage, forbidden] = [
       messageOf({ attributes: { team: 'a' }, data: Buffer.from('{') }),
       messageOf(sampleEvent()),
     ];
     drain.receive(garbage);
     drain.receive(forbidden);
+    assert.equal(drain.idle, false);
     await end({ never: new MirrorError('SOURCE_FORBIDDEN', 'x', { field: 'data.image' }) });
     assert.deepEqual([garbage.settled, forbidden.settled], ['acked', 'acked']);
     assert.deepEqual(
@@ -171,6 +187,11 @@ describe('drain', () => {
       ['EVENT_INVALID', 'SOURCE_FORBIDDEN'],
     );
     assert.equal(letters[0]?.attributes['team'], 'a');
+    assert.deepEqual(
+      lines.map(({ message, code }) => [String(message).split(':', 1)[0], code]),
+      ['EVENT_INVALID', 'SOURCE_FORBIDDEN'].map((code) => ['message m cannot succeed', code]),
+    );
+    assert.equal(drain.counts.deadLettered, 2);
   });
 
   for (const [name, deadLetters, attributes] of [
@@ -179,13 +200,14 @@ describe('drain', () => {
     ['the dead-letter topic refuses it', 'refused', {}],
   ] as const) {
     it(`hands back what can never succeed where ${name}`, async () => {
-      const { drain, letters } = rig(1, deadLetters);
+      const { drain, letters, lines } = rig(1, deadLetters);
       const message = messageOf({ attributes, data: Buffer.from('{') });
       drain.receive(message);
-      await settled();
       await drain.stop();
       assert.equal(message.settled, 'nacked');
       assert.deepEqual(letters, []);
+      const isSaid = lines.some(({ message: text }) => text === 'message m could not be put aside');
+      assert.equal(isSaid, deadLetters === 'refused');
     });
   }
 
@@ -194,8 +216,11 @@ describe('drain', () => {
     const [running, waiting, late] = ['a', 'b', 'c'].map((uid) => messageOf(of(uid, uid)));
     drain.receive(running!);
     drain.receive(waiting!);
-    const stopped = drain.stop();
+    let hasStopped = false;
+    const stopped = drain.stop().then(() => (hasStopped = true));
     drain.receive(late!);
+    await settled();
+    assert.equal(hasStopped, false);
     await end('done');
     await stopped;
     assert.equal(started.length, 1);

@@ -5,12 +5,16 @@ import type { Work } from '../../../functions/subscriber/execute-event.ts';
 import { keptLines, SAMPLE_RULES } from '../subscriber/samples.ts';
 
 /** What a job executes events with, over an engine that reports what the test says. */
-export function jobContext(
-  doWork: (work: Work) => MirrorReport,
-): JobContext & { readonly lines: Record<string, unknown>[] } {
+export function jobContext(doWork: (work: Work) => MirrorReport): JobContext & {
+  readonly lines: Record<string, unknown>[];
+  /** What the progress was told, and the flush of figures. */
+  readonly told: readonly string[];
+} {
   const { logger, lines } = keptLines();
+  const told: string[] = [];
   return {
     lines,
+    told,
     logger,
     engine: {
       rules: SAMPLE_RULES,
@@ -18,7 +22,7 @@ export function jobContext(
         await Promise.resolve();
         return doWork(work);
       },
-      flush: async () => Promise.resolve(),
+      flush: async () => Promise.resolve(void told.push('flush')),
     },
     deadline: {
       ...NO_DEADLINE,
@@ -28,8 +32,8 @@ export function jobContext(
       release: () => undefined,
     },
     progress: {
-      tag: () => undefined,
-      bytes: () => undefined,
+      tag: () => told.push('tag'),
+      bytes: (count) => told.push(`${count} bytes`),
       line: () => undefined,
       end: () => undefined,
     },

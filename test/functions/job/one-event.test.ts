@@ -146,6 +146,7 @@ describe('an event in the job', () => {
     const works: Work[] = [];
     const context = jobContext((work) => {
       works.push(work);
+      work.observer?.onBytes?.(7);
       work.observer?.onRecord?.(sampleRecord());
       return sampleReport([sampleRecord()]);
     });
@@ -154,9 +155,13 @@ describe('an event in the job', () => {
     assert.equal(works[0]?.offload, undefined);
     assert.equal(works[0]!.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
     assert.deepEqual(
-      context.lines.map(({ entry }) => entry),
-      ['tag', 'event'],
+      context.lines.map(({ entry, shared }) => [entry, shared]),
+      [
+        ['tag', undefined],
+        ['event', undefined],
+      ],
     );
+    assert.deepEqual(context.told, ['7 bytes', 'tag', 'flush']);
   });
 
   const forbidden: readonly (readonly [

@@ -581,17 +581,24 @@ describe('a place for a body', () => {
 
   it('is given back with the last byte: a destination that does not answer holds none', async () => {
     const rig = new CopierRig();
-    const commit = holding('destination commit');
-    rig.one.before.push(commit.before);
+    const flowing = (): boolean =>
+      rig.blobs.openWork().some((work) => work.endsWith('streams of blobs'));
+    const [take, commit] = [holding('destination take'), holding('destination commit')];
+    rig.one.before.push(take.before, commit.before);
+    const first = rig.blobs.copy(rig.wish(), never);
+    await take.reached;
+    rig.one.tellBytes(rig.blob.descriptor.sizeBytes - 1);
+    assert.ok(flowing());
+    take.release();
     const blobs = Array.from({ length: 20 }, (_none, index) => blobOf(`blob ${index}`));
     rig.source.add(imageOf('many', blobs));
     const copied = blobs.map(async ({ descriptor }) =>
       rig.blobs.copy(rig.wish({ blob: descriptor }), never),
     );
-    while (rig.one.bytesReceived < blobs.length * 100) await settle();
-    assert.ok(!rig.blobs.openWork().some((work) => work.endsWith('streams of blobs')));
+    while (rig.one.bytesReceived <= blobs.length * 100) await settle();
+    assert.ok(!flowing());
     commit.release();
-    await Promise.all(copied);
+    await Promise.all([first, ...copied]);
     assert.deepEqual(rig.blobs.openWork(), []);
   });
 
