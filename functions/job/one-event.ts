@@ -109,7 +109,7 @@ export async function runEvent(
   const done = await executeInJob(event, context, (record) => records?.push(record));
   const { action } = done.decision;
   const never = action === 'dead-letter' && attempt !== undefined;
-  const isOver = never || attempt?.isLast === true;
+  const isOver = never || (action !== 'acknowledge' && attempt?.isLast === true);
   const buried = isOver && !config.dryRun && (await putAside(event, done, context));
   const { report, fault, durationMs } = done;
   const result: RunResult = {
@@ -144,12 +144,11 @@ async function putAside(
   executed: Executed,
   { deadLetters, logger }: JobContext & { readonly deadLetters: Publisher | undefined },
 ): Promise<boolean> {
-  const remains = remainsOf(event, executed);
-  if (remains.length === 0) return true;
   if (deadLetters === undefined) {
     logger.error(`what remains of ${event.data.image} is not put aside: no DEAD_LETTER_TOPIC`);
     return false;
   }
+  const remains = remainsOf(event, executed);
   try {
     await Promise.all(remains.map(async (message) => deadLetters.publish(message)));
     logger.error(`what remains of ${event.data.image} is in the dead-letter topic`, {
@@ -164,12 +163,9 @@ async function putAside(
 
 /**
  * What of an event is left after a failed attempt, as messages for the dead-letter topic: its
- * unfinished tags, or all of it where nothing could be planned. Empty: nothing is left that another
- * try could do.
+ * unfinished tags, or all of it where nothing could be planned.
  */
-function remainsOf(event: MirrorEvent, executed: Executed): readonly EncodedEvent[] {
-  if (executed.decision.action === 'acknowledge') return [];
-  const { report, fault } = executed;
+function remainsOf(event: MirrorEvent, { report, fault }: Executed): readonly EncodedEvent[] {
   if (report === undefined)
     return [deadLetter(encodeEvent(event), isTold(fault) ? fault : OUT_OF_TIME)];
   const cause = report.records.find(isUnfinished)?.fault;

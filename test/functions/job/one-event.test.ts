@@ -38,30 +38,36 @@ const [FIRST, LATER, LAST] = [0, 2, 3].map((number) => ({ number, isLast: number
 interface Ran extends EventRun {
   readonly letters: EncodedEvent[];
   readonly reasons: string[];
+  /** Its log, but for the lines of tags and of the event. */
+  readonly said: readonly unknown[];
+}
+
+interface Given {
+  readonly event?: string;
+  readonly argv?: readonly string[];
+  readonly deadLetters?: 'kept' | 'refused' | 'none';
 }
 
 async function run(
   attempt: TaskAttempt | undefined,
   report: MirrorReport | MirrorError = failing,
-  { event = EVENT, argv = [] }: { event?: string; argv?: readonly string[] } = {},
+  { event = EVENT, argv = [], deadLetters = 'kept' }: Given = {},
 ): Promise<Ran> {
-  const deadLetters = keptMessages();
+  const kept = keptMessages();
+  const refused = async (): Promise<string> =>
+    Promise.reject(new MirrorError('PUBLISH_FAILED', 'x'));
+  const publisher = { kept, refused: { publish: refused }, none: undefined }[deadLetters];
   const reasons: string[] = [];
   const config = readJobConfig(argv, { DESTINATION_REGISTRY: 'r.example/m', EVENT });
-  const ran = await runEvent(
-    { ...config, event },
-    {
-      ...jobContext(({ event: { data }, observer }) => {
-        reasons.push(data.reason);
-        if (report instanceof MirrorError) throw report;
-        for (const record of report.records) observer?.onRecord?.(record);
-        return report;
-      }),
-      attempt,
-      deadLetters,
-    },
-  );
-  return { letters: deadLetters.messages, reasons, ...ran };
+  const context = jobContext(({ event: { data }, observer }) => {
+    reasons.push(data.reason);
+    if (report instanceof MirrorError) throw report;
+    for (const record of report.records) observer?.onRecord?.(record);
+    return report;
+  });
+  const ran = await runEvent({ ...config, event }, { ...context, attempt, deadLetters: publisher });
+  const own = context.lines.filter(({ entry }) => entry === undefined);
+  return { letters: kept.messages, reasons, said: own.map(({ message }) => message), ...ran };
 }
 
 describe('run of one event', () => {
@@ -119,8 +125,15 @@ describe('run of one event', () => {
 
   it('puts aside at once what no attempt of the task can do', async () => {
     const never = new MirrorError('SOURCE_FORBIDDEN', 'x', { field: 'data.image' });
-    const task = await run(FIRST, never);
-    assert.deepEqual([task.letters.length, task.settled], [1, true]);
+    for (const [deadLetters, count, isSettled, said] of [
+      ['kept', 1, true, 'is in the dead-letter topic'],
+      ['refused', 0, false, 'could not be put aside'],
+      ['none', 0, false, 'is not put aside: no DEAD_LETTER_TOPIC'],
+    ] as const) {
+      const task = await run(FIRST, never, { deadLetters });
+      assert.deepEqual([task.letters.length, task.settled], [count, isSettled]);
+      assert.deepEqual(task.said, [`what remains of ghcr.io/stefanprodan/podinfo ${said}`]);
+    }
     // By hand it is told, and nobody else is told.
     const byHand = await run(undefined, never);
     assert.deepEqual([byHand.letters.length, byHand.settled], [0, false]);
@@ -214,7 +227,11 @@ describe('what remains of an event', () => {
   }
 
   it('is nothing after an acknowledgement, permanent failures included', async () => {
-    assert.deepEqual(await lettersOf(permanent), []);
+    const lost = sampleReport(failing.records, { ending: 'source-lost' });
+    for (const came of [permanent, lost]) {
+      const { letters, said } = await run(LAST, came);
+      assert.deepEqual([letters, said], [[], []]);
+    }
   });
 
   it('is its unfinished tags, under the code of the first', async () => {
