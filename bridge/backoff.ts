@@ -27,7 +27,7 @@ export function backoff(range: BackoffRange = {}): Backoff {
   let tries = 0;
   return {
     next() {
-      const fullMs = Math.min(maxMs, minMs * 2 ** Math.min(tries, 30));
+      const fullMs = Math.min(maxMs, minMs * 2 ** tries);
       tries += 1;
       return fullMs * (1 - random() / 2);
     },

@@ -29,7 +29,7 @@ export function createPacer(ratePerSecond: number, startMs: number): Pacer {
     },
     waitMs(nowMs) {
       fill(nowMs);
-      return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) / ratePerSecond) * 1000);
+      return Math.max(0, Math.ceil(((1 - tokens) / ratePerSecond) * 1000));
     },
   };
 }

@@ -178,15 +178,13 @@ export class PublishQueue {
 
 /** The stronger reason and the greater urgency of two events of one object. */
 function merged(older: WaitingEvent, newer: WaitingEvent): WaitingEvent {
-  const [more, less] =
-    URGENCIES.indexOf(older.urgency) <= URGENCIES.indexOf(newer.urgency)
-      ? [older, newer]
-      : [newer, older];
+  const isAsUrgent = URGENCIES.indexOf(older.urgency) <= URGENCIES.indexOf(newer.urgency);
+  const { urgency, sinceMs } = isAsUrgent ? older : newer;
   return {
     subject: newer.subject,
     reason: strongerReason(older.reason, newer.reason),
-    urgency: more.urgency,
-    sinceMs: more.urgency === less.urgency ? Math.min(more.sinceMs, less.sinceMs) : more.sinceMs,
+    urgency,
+    sinceMs,
     requestedAt: newer.requestedAt ?? older.requestedAt,
     resyncSlot: newer.resyncSlot ?? older.resyncSlot,
     // As where events replace each other behind the topic: who asked for all tags gets them compared.

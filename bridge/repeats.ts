@@ -14,17 +14,16 @@ export interface RepeatOptions {
  */
 export class Repeats {
   readonly #options: RepeatOptions;
-  /** Where the object's moment lies in the interval, ms: the same for every replica and every start. */
+  /** Where the object's moment lies in the interval, if there is one, ms: the same for every replica and start. */
   readonly #offsetMs: number;
   #changedAtMs = 0;
   #followUpAtMs: number | undefined;
 
   constructor(uid: string, options: RepeatOptions) {
     this.#options = options;
-    const { resyncIntervalMs } = options;
     // 48 bits are exact in a number.
-    const digest = (): number => createHash('sha256').update(uid).digest().readUIntBE(0, 6);
-    this.#offsetMs = resyncIntervalMs === 0 ? 0 : digest() % resyncIntervalMs;
+    const bits = createHash('sha256').update(uid).digest().readUIntBE(0, 6);
+    this.#offsetMs = bits % options.resyncIntervalMs;
   }
 
   /**

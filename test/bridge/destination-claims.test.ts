@@ -70,6 +70,16 @@ describe('DestinationClaims', () => {
     assert.equal(refusedFor(claims, own), 'old');
   });
 
+  it('lets none that is named for once take the path of one that is written all the time', () => {
+    const off = created('off', 'quay.io/app', 2023, { annotations: { enabled: 'false' } });
+    const claims = claimed(created('on', 'ghcr.io/a/app', 2024));
+    claims.enter(off, true);
+    assert.equal(
+      claims.refusalOf(off)?.message,
+      'flux-system/off (quay.io/app) is not published: flux-system/on (ghcr.io/a/app) is enabled and writes to the same destination app',
+    );
+  });
+
   it('decides between objects of one second by their uid', () => {
     const [a, b] = [created('a', 'ghcr.io/a/app', 2024), created('b', 'ghcr.io/b/app', 2024)];
     const claims = claimed(b, a);

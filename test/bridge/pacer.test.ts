@@ -26,6 +26,7 @@ describe('createPacer', () => {
     assert.equal(pacer.waitMs(0), 50);
     assert.equal(pacer.waitMs(30), 20);
     assert.equal(pacer.waitMs(50), 0);
+    assert.equal(pacer.waitMs(500), 0);
   });
 
   it('lets everything through at 0', () => {

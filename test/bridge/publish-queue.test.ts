@@ -40,11 +40,13 @@ describe('PublishQueue', () => {
   it('keeps the stronger reason and the greater urgency', () => {
     const queue = new PublishQueue();
     queue.offer(offer('a', 'changed', 1));
-    queue.offer(offer('a', 'resync', 2));
+    queue.offer({ ...offer('a', 'resync', 2), resyncSlot: 7, verify: 'none' });
+    queue.offer(offer('a', 'changed', 3));
     const [event] = queue.take('change', 1);
     assert.equal(event?.reason, 'resync');
     assert.equal(event.urgency, 'change');
     assert.equal(event.sinceMs, 1);
+    assert.deepEqual([event.resyncSlot, event.verify], [7, 'none']);
     assert.equal(queue.depth('resync'), 0);
   });
 
@@ -96,7 +98,9 @@ describe('PublishQueue', () => {
         queue.offer({ ...offer('a', reason, 1), verify: 'all' });
         queue.offer({ ...offer('a', 'changed', 2), verify });
         queue.weaken('a');
-        assert.equal(queue.take('change', 1)[0]?.verify, 'all');
+        const [taken] = queue.take('change', 1);
+        const weakened = reason === 'requested' ? 'changed' : reason;
+        assert.deepEqual([taken?.verify, taken?.reason], ['all', weakened]);
         queue.offer({ ...offer('a', 'changed', 3), verify });
         queue.giveBack('a');
         assert.equal(queue.take('change', 1)[0]?.verify, 'all');
@@ -104,10 +108,14 @@ describe('PublishQueue', () => {
     }
   });
 
-  it('gives back only what is in flight', () => {
+  it('gives back what is in flight, and nothing else', () => {
     const queue = new PublishQueue();
     queue.giveBack('a');
     assert.equal(queue.waiting('a'), undefined);
+    queue.offer(offer('a', 'changed', 1));
+    const taken = queue.take('change', 1);
+    queue.giveBack('a');
+    assert.deepEqual(queue.take('change', 1), taken);
   });
 
   it('takes the object as it is when it is taken, with what was published before', () => {
@@ -168,6 +176,7 @@ describe('PublishQueue', () => {
     assert.equal(queue.oldestSinceMs(['change', 'follow-up']), 20);
     queue.take('replay', 1);
     assert.equal(queue.oldestSinceMs(), 10);
+    assert.equal(queue.oldestSinceMs(['change']), 20);
     queue.settle('a');
     assert.equal(queue.oldestSinceMs(), 20);
   });

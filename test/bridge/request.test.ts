@@ -61,6 +61,7 @@ describe('publishableOf', () => {
   it('has a state that is the same whatever the scan time and the tag count', () => {
     const later = publishable({ scanTime: '2026-08-11T09:00:02Z', tagCount: 13 });
     assert.deepEqual(later.state, state);
+    assert.equal(publishableOf(later.object, state)?.state, state);
     assert.equal(later.scan.tagCount, 13);
   });
 
