@@ -46,6 +46,7 @@ describe('a tag whose manifest was read more than 5 s ago', () => {
     const rig = new Rig({ v1: fresh });
     whileCopying(rig, FRESH_MS + 1, () => rig.source.tags.delete('v1'));
     assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'lost');
+    assert.equal(rig.source.count('source getManifest'), 1);
     assert.equal(rig.destination.digestOf('v1'), undefined);
   });
 

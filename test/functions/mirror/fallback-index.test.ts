@@ -18,17 +18,18 @@ describe('entryOf', () => {
   it('tells what the schema wants of a referrer', () => {
     const { manifest } = signature;
     const parsed = parseManifest(manifest.bytes, manifest.mediaType);
-    const annotations = { 'org.example': 'yes' };
-    assert.deepEqual(
-      entryOf({ digest: manifest.digest, bytes: manifest, manifest: { ...parsed, annotations } }),
-      {
-        mediaType: manifest.mediaType,
-        digest: manifest.digest,
-        size: manifest.bytes.length,
-        artifactType: 'application/x.signature',
-        annotations,
-      },
-    );
+    for (const annotations of [{ 'org.example': 'yes' }, {}]) {
+      assert.deepEqual(
+        entryOf({ digest: manifest.digest, bytes: manifest, manifest: { ...parsed, annotations } }),
+        {
+          mediaType: manifest.mediaType,
+          digest: manifest.digest,
+          size: manifest.bytes.length,
+          artifactType: 'application/x.signature',
+          annotations: 'org.example' in annotations ? annotations : undefined,
+        },
+      );
+    }
   });
 });
 

@@ -142,13 +142,17 @@ describe('stream sender', () => {
 
   it('rests while it has nothing to give', async (t) => {
     const { request, idle, received } = await rig(t, 20);
+    idle.wait();
+    let atFirst = '';
     async function* slow(): AsyncGenerator<Buffer> {
+      atFirst = idle.last();
       yield Buffer.alloc(10);
       await until(() => received() === 10 && idle.last() === 'rest');
       yield Buffer.alloc(10);
     }
     const body = { stream: Readable.from(slow()), sizeBytes: 20 };
     assert.equal(await sendStream(request, body, idle), true);
+    assert.equal(atFirst, 'rest');
   });
 
   it('gives a deaf connection little ahead, and stops when it is over', async (t) => {

@@ -51,7 +51,8 @@ describe('offload', () => {
     const started: MirrorEvent[] = [];
     const given = offload({
       handOff: {
-        start: async (event) => {
+        start: async (event, within) => {
+          assert.equal(within, signal);
           started.push(event);
           return Promise.resolve('started');
         },
