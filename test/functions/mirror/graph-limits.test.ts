@@ -31,7 +31,7 @@ describe('ManifestLimit', () => {
 
   it('guard graph-size: lets a tag reach 1,000 manifests over all its indexes', () => {
     const budget = new ManifestLimit();
-    budget.count(descriptors(MAX_MANIFESTS));
+    enterIndex(graphPathFrom('sha256:top', budget), descriptors(MAX_MANIFESTS));
     thrown(() => {
       budget.count(descriptors(1, 'one more'));
     }, 'GRAPH_TOO_LARGE');

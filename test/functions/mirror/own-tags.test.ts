@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { listSource, type SourceInventory } from '../../../functions/mirror/inventory.ts';
-import { ownTags, withoutOwnTags } from '../../../functions/mirror/own-tags.ts';
+import {
+  ownTags,
+  withoutOwnTags,
+  type FoundOwnTags,
+  type OwnTagSearch,
+} from '../../../functions/mirror/own-tags.ts';
 import { platformsOf } from '../../../functions/mirror/platforms.ts';
 import { partTags } from '../../../functions/mirror/signature-tags.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
@@ -41,6 +46,7 @@ describe('tags named after a digest', () => {
     const report = await rig.mirror({}, { options: { ...ON.options, maxMissingTags: 2 } });
     // The brake counts them as it counts any.
     assert.deepEqual([report.counts.copied, report.counts.held], [2, 1]);
+    assert.equal(rig.source.count('source headManifest'), 0);
     assert.equal((await rig.mirror({ reason: 'requested' }, ON)).counts.copied, 1);
   });
 
@@ -48,7 +54,9 @@ describe('tags named after a digest', () => {
     for (const referrers of [true, false]) {
       const rig = plain();
       rig.source.tag('v1', imageWith('v1', 1)).tag(referrersTag(digest), image);
-      const report = await rig.mirror({}, { options: { referrers } });
+      // Another tag stays behind.
+      rig.source.tag('dev', imageWith('dev', 1));
+      const report = await rig.mirror({ exclusionList: ['^dev$'] }, { options: { referrers } });
       assert.deepEqual(outcomes(report), { v1: 'copied', [referrersTag(digest)]: 'copied' });
       assert.equal(rig.destination.digestOf(referrersTag(digest)), digest);
     }
@@ -171,8 +179,8 @@ describe('withoutOwnTags', () => {
     );
     assert.deepEqual([...parted.own].sort(), [self, ELSEWHERE].sort());
     assert.deepEqual(
-      [...parted.signatures].flatMap(([, list]) => list.map(({ tag }) => tag)),
-      [sig],
+      [...parted.signatures].map(([, list]) => list.map(({ tag }) => tag)),
+      [[sig]],
     );
     const unknown = withoutOwnTags(
       await listed({ tags, invalidTags: [], map: undefined }),
@@ -184,11 +192,11 @@ describe('withoutOwnTags', () => {
 });
 
 describe('ownTags', () => {
-  it('asks about a thousand tags at most, and names the others', async () => {
+  const search = async (
+    tags: readonly string[],
+    more: Partial<OwnTagSearch> = {},
+  ): Promise<FoundOwnTags & { readonly calls: number }> => {
     const { source, destination } = plain();
-    const tags = Array.from({ length: 1002 }, (_none, n) =>
-      referrersTag(`sha256:${n.toString(16).padStart(64, '0')}`),
-    );
     const found = await ownTags({
       signatures: partTags(tags).signatures,
       selected: new Set(tags),
@@ -205,15 +213,35 @@ describe('ownTags', () => {
       context: {
         source,
         destination,
-        there: { isSeen: () => Promise.resolve(false) } as never,
+        there: { isSeen: () => Promise.resolve(false), isKnown: () => false } as never,
         signal: new AbortController().signal,
       },
+      ...more,
     });
+    return { ...found, calls: source.calls.length + destination.calls.length };
+  };
+
+  it('asks about a thousand tags at most, and names the others', async () => {
+    const tags = Array.from({ length: 1003 }, (_none, n) =>
+      referrersTag(`sha256:${n.toString(16).padStart(64, '0')}`),
+    );
+    const isFollowed = (subject: string): boolean => subject.endsWith('0001');
+    const found = await search(tags, { isFollowed });
     assert.equal(found.own.length, 1000);
     assert.deepEqual(
       found.leftAside.map(({ reason }) => reason),
       ['NotAsked', 'NotAsked'],
     );
-    assert.equal(destination.calls.length, 0);
+    assert.equal(found.calls, 1000);
+  });
+
+  it('asks nothing about signatures that are not to follow, or whose platform is left out', async () => {
+    for (const [more, reason] of [
+      [{ followsSubjects: false }, 'ReferrersOff'],
+      [{ leavesPlatformsOut: true }, 'PlatformLeftOut'],
+    ] as const) {
+      const { own, leftAside, calls } = await search([`${ELSEWHERE}.sig`], more);
+      assert.deepEqual([own, leftAside.map((one) => one.reason), calls], [[], [reason], 0]);
+    }
   });
 });

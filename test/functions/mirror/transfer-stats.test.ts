@@ -27,14 +27,17 @@ describe('TransferStats', () => {
     const nothing = new TransferStats();
     nothing.blob({ arrival: 'present', bytesUploaded: 0 }, 20);
     nothing.blob({ arrival: 'known', bytesUploaded: 0 }, 20);
-    assert.equal(nothing.progressed, false);
+    assert.deepEqual([nothing.progressed, nothing.leavesForeignLayers], [false, false]);
     const mounted = new TransferStats();
     mounted.blob({ arrival: 'mounted', bytesUploaded: 0 }, 20);
     assert.equal(mounted.progressed, true);
+    mounted.blob({ arrival: 'uploaded', bytesUploaded: 20 }, 20);
+    assert.deepEqual(mounted.blobs, { uploaded: 1, mounted: 1, present: 0 });
     const pushed = new TransferStats();
     pushed.push();
     assert.equal(pushed.progressed, true);
     assert.equal(pushed.blobs, NO_BLOBS);
+    assert.deepEqual(NO_BLOBS, { uploaded: 0, mounted: 0, present: 0 });
   });
 
   it('counts what is brought once more, and takes it for no progress', () => {
