@@ -13,11 +13,33 @@ export function bundleInto(folder: string, ...entries: readonly Entry[]): string
   return join(folder, `${entries[0]}.js`);
 }
 
+/** What the image has: the entries, and the environment that it starts them with. */
+export interface BundledImage {
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The service and the job as they are in the image, with their compile cache; `removeCompiled` takes it away. */
+export function imageInto(folder: string): BundledImage {
+  bundleInto(folder, 'serve', 'job');
+  const cache = join(folder, 'compile-cache');
+  // Young objects are few and short-lived, a small nursery saves memory; V8 takes a cache of the same flags only.
+  const options = { NODE_ENV: 'production', NODE_OPTIONS: '--max-semi-space-size=1' };
+  compileInto(cache, folder, options);
+  return { folder, env: { ...options, NODE_COMPILE_CACHE: cache } };
+}
+
 type Entry = 'bridge' | 'job' | 'serve';
 
 /** Fills V8's compile cache for the service and the job of a folder, as the image's build does. */
-export function compileInto(cache: string, folder: string): void {
-  execFileSync(process.execPath, [join(root, 'infra/compile-cache.mjs'), folder, cache]);
+export function compileInto(
+  cache: string,
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): void {
+  execFileSync(process.execPath, [join(root, 'infra/compile-cache.mjs'), folder, cache], {
+    env: { ...process.env, ...env },
+  });
 }
 
 /** Removes what `compileInto` left, which is writable for nobody. */

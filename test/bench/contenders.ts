@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { RegistryProcess } from '../stand-ins/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
 import { findCrane, findRegsync, findSkopeo } from '../real/servers/tools.ts';
-import { bundleInto } from './bundle.ts';
+import type { BundledImage } from './bundle.ts';
 import { measure, type Command, type Measurement } from './measurement.ts';
 
 /** A repository at both sides, spoken to over http. */
@@ -45,20 +45,19 @@ export function byCommand(
 }
 
 /**
- * Our one-shot command, bundled into this folder as it is in the image.
+ * Our one-shot command, as it is in the image.
  * @param flags those of this contender alone
  */
 export function ourselves(
-  folder: string,
+  { folder, env }: BundledImage,
   name = 'imagerepo-mirror',
   flags: readonly string[] = [],
 ): Contender {
-  const job = bundleInto(folder, 'job');
   return byCommand(name, 'this checkout', (route): Command => [
+    'env',
+    ...Object.entries(env).map(([variable, value]) => `${variable}=${value}`),
     process.execPath,
-    // As in the image: young objects are few and short-lived, a small nursery saves memory.
-    '--max-semi-space-size=1',
-    job,
+    join(folder, 'job.js'),
     ...ourFlags(route),
     ...flags,
   ]);

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { cpus, hostname, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { imageInto, removeCompiled, type BundledImage } from './bundle.ts';
 import { asTyped, byCommand, ourselves, peers, type Contender, type Route } from './contenders.ts';
 import type { BenchOptions } from './main.ts';
 import type { Measurement } from './measurement.ts';
@@ -33,8 +34,9 @@ let runsOfEach = 0;
 export async function bench(options: BenchOptions): Promise<number> {
   runsOfEach = options.runs;
   const folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-bench-'));
-  const us = ourselves(join(folder, 'bundle'));
-  const service = ourService(join(folder, 'service'));
+  const image = imageInto(join(folder, 'image'));
+  const us = ourselves(image);
+  const service = ourService(image);
   const ours = [us, service, asTyped()] as const;
   const others = peers(folder);
   const source = await startRegistryProcess({ auth: { scheme: 'bearer' } });
@@ -53,14 +55,14 @@ export async function bench(options: BenchOptions): Promise<number> {
       'big-tls': async () => bigBlobOverTls(us, others, folder),
       memory: async () => peakMemory(us, source, discarding),
       'slow-link': async () => slowLink(us, source, destination),
-      platforms: async () => twoPlatforms(folder, destination),
+      platforms: async () => twoPlatforms(image, destination),
     };
     for (const [name, run] of Object.entries(scenarios)) {
       if (name.startsWith(options.only)) await run();
     }
   } finally {
     await Promise.all([source.close(), destination.close(), discarding.close()]);
-    rmSync(folder, { recursive: true, force: true });
+    removeCompiled(folder);
   }
   const header = {
     node: process.version,
@@ -394,18 +396,16 @@ const TEN_ARCHITECTURES = [
 ];
 
 /** An index of ten platforms of 4 MiB each, whole and with two of them wanted. */
-async function twoPlatforms(folder: string, destination: RegistryProcess): Promise<void> {
+async function twoPlatforms(image: BundledImage, destination: RegistryProcess): Promise<void> {
   const repository = 'bench/platforms';
   // Without tokens, so that the index can be pushed.
   const open = await startRegistryProcess();
   await putIndex(open, repository);
   await destination.set({ manifestParts: 'unchecked' });
   const only = '--include=^index$';
-  const whole = ourselves(join(folder, 'whole'), 'all platforms', [only]);
-  const two = ourselves(join(folder, 'two'), 'two platforms', [
-    only,
-    '--platform=linux/amd64,linux/arm64',
-  ]);
+  const whole = ourselves(image, 'all platforms', [only]);
+  const platforms = '--platform=linux/amd64,linux/arm64';
+  const two = ourselves(image, 'two platforms', [only, platforms]);
   const scenario = 'an index of 10 platforms of 4 MiB';
   const route = routeOf(open, destination, repository);
   await compete(scenario, whole, [two], route, [open, destination], async () =>

@@ -1,24 +1,24 @@
+import { join } from 'node:path';
+
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { eventOf } from '../../functions/contract/event.ts';
 import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
-import { bundleInto } from './bundle.ts';
+import type { BundledImage } from './bundle.ts';
 import { PARALLEL, type Contender, type Route } from './contenders.ts';
 import { cpuSecondsOf, measureWork, peakBytesOf, type Timed } from './measurement.ts';
 
 /**
- * Our service, bundled into this folder as it is in the image: a process of its own each time, which
- * has mirrored the route's other repositories before. From the event to its answer.
+ * Our service, as it is in the image: a process of its own each time, which has mirrored the route's other repositories before. From the event to its answer.
  */
-export function ourService(folder: string): Contender {
-  const serve = bundleInto(folder, 'serve');
+export function ourService({ folder, env }: BundledImage): Contender {
   return {
     name: 'our service',
     version: 'this checkout',
     run: async (route, registries) => {
       const instance = await startInstanceProcess({
-        command: ['--max-semi-space-size=1', serve],
+        command: [join(folder, 'serve.js')],
         env: {
-          NODE_ENV: 'production',
+          ...env,
           LOCAL: 'true',
           DESTINATION_REGISTRY: route.destinationRegistry,
           DESTINATION_LAYOUT: 'path',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -8,6 +8,7 @@ import {
   startRegistryProcess,
   type RegistryProcess,
 } from '../stand-ins/registry/registry-process.ts';
+import { imageInto, removeCompiled } from '../bench/bundle.ts';
 import { ourselves, type Contender } from '../bench/contenders.ts';
 
 const MIB = 1024 * 1024;
@@ -22,14 +23,14 @@ describe('memory of the one-shot command', () => {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-memory-'));
-    us = ourselves(folder);
+    us = ourselves(imageInto(folder));
     source = await startRegistryProcess();
     destination = await startRegistryProcess({ dialect: 'artifact-registry', discardBlobs: true });
   });
 
   after(async () => {
     await Promise.all([source.close(), destination.close()]);
-    rmSync(folder, { recursive: true, force: true });
+    removeCompiled(folder);
   });
 
   /** VmHWM of mirroring one blob, bytes. */
