@@ -343,7 +343,7 @@ describe('blob reader', () => {
   });
 
   it('asks for the size where the manifest told none', async (t) => {
-    const { at, one } = await setting(t);
+    const { at, one } = await setting(t, { blobRedirect: 'other-host' });
     assert.ok((await read(one, { ...BLOB, sizeBytes: -1 })).equals(CONTENT));
     assert.equal(await one.blobSize(DIGEST, NEVER), SIZE);
     assert.equal(await one.blobSize(digestOf(Buffer.from('x')), NEVER), undefined);

@@ -9,12 +9,12 @@ import { AdaptiveLimiter } from '../../../functions/registry/limiter.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import type { ClientParts } from '../../../functions/registry/request.ts';
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
-import { openTransport } from '../../../functions/registry/transport.ts';
 import { front } from './odd-registries.ts';
 import {
   credentials,
   destinationAt,
   destinationOf,
+  localTransport,
   NEVER,
   open,
   QUICK,
@@ -27,10 +27,6 @@ import {
 
 /** Parts of a client that would present a token to whomever it asks. */
 function eagerParts(t: TestContext, registry: string): ClientParts {
-  const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
-  t.after(() => {
-    transport.close();
-  });
   const used = {
     header: 'Bearer eager',
     path: 'org/app',
@@ -44,7 +40,7 @@ function eagerParts(t: TestContext, registry: string): ClientParts {
   return {
     side: 'source',
     registry: new URL(registry),
-    transport,
+    transport: localTransport(t),
     authorizer: authorizer as Authorizer,
     limiterOf: () => new AdaptiveLimiter({ timing: SYSTEM_TIMING }),
     timing: SYSTEM_TIMING,

@@ -661,6 +661,20 @@ describe('destination repository', () => {
     assert.equal(await one.hasBlob(blob('x'), NEVER), true);
   });
 
+  it('looks for no blob where a page is or it has no right, nor under what is no digest', async (t) => {
+    let status = 200;
+    const server = await serve(t, (_request, response) => {
+      response.writeHead(status, { 'content-type': 'text/html', 'content-length': '512' }).end();
+    });
+    const one = destinationAt(t, server.host);
+    await rejection(one.hasBlob(blob('x'), NEVER), 'RESPONSE_INVALID');
+    status = 403;
+    const fault = await rejection(one.hasBlob(blob('x'), NEVER), 'FORBIDDEN');
+    assert.equal(fault.operation, 'head blob');
+    const digest = 'sha256:../../x';
+    await rejection(one.hasBlob({ ...blob('x'), digest }, NEVER), 'DIGEST_INVALID');
+  });
+
   it('looks for minutes for a blob that takes long to commit, before a byte is sent again', async (t) => {
     // A second of this time is ten milliseconds.
     const fast = {

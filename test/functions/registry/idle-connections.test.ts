@@ -3,13 +3,12 @@ import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { readBody } from '../../../functions/registry/body.ts';
-import { openTransport, type TransportOptions } from '../../../functions/registry/transport.ts';
+import type { TransportOptions } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { NEVER, tcp } from './setting.ts';
+import { localTransport, NEVER, tcp } from './setting.ts';
 
 const MAX_IDLE_MS = 60_000;
 
-const LOCAL = { privateHosts: new Set<string>(), loopback: true };
 const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
 /** Asks by one transport; the body. */
@@ -17,10 +16,7 @@ function opened(
   t: TestContext,
   options: Partial<TransportOptions>,
 ): (url: string) => Promise<string> {
-  const transport = openTransport({ addresses: LOCAL, ...options });
-  t.after(() => {
-    transport.close();
-  });
+  const transport = localTransport(t, options);
   return async (url) => {
     const request = { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000 } as const;
     const response = await transport.send(request, NEVER);
@@ -88,12 +84,7 @@ describe('idle connections', () => {
   it('are not the reason where a new connection is silent too', async (t) => {
     let count = 0;
     const url = await tcp(t, () => (count += 1));
-    const transport = openTransport({ addresses: LOCAL, idleMs: 100 });
-    t.after(() => {
-      transport.close();
-    });
-    const request = { method: 'GET', url: new URL(url), headers: {}, budgetMs: 20_000 } as const;
-    await rejection(transport.send(request, NEVER), 'TIMEOUT');
+    await rejection(opened(t, { idleMs: 100 })(url), 'TIMEOUT');
     assert.equal(count, 1);
   });
 });

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { jsonCall } from '../../../functions/registry/json-call.ts';
-import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { NEVER, serve } from './setting.ts';
+import { localTransport, NEVER, serve } from './setting.ts';
 
 describe('JSON call', () => {
   it('sends JSON and reads JSON, at any status, and follows nothing', async (t) => {
@@ -18,11 +17,7 @@ describe('JSON call', () => {
         else response.writeHead(409).end('{"error":1}');
       });
     });
-    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
-    t.after(() => {
-      transport.close();
-    });
-    const call = jsonCall(transport);
+    const call = jsonCall(localTransport(t));
     const headers = { authorization: 'Bearer x' };
     assert.deepEqual(
       await call({ method: 'POST', url: `${server.url}/run`, body: { a: 1 }, headers }, NEVER),
@@ -44,14 +39,9 @@ describe('JSON call', () => {
   });
 
   it('speaks to no private address on its own', async (t) => {
-    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: false } });
-    t.after(() => {
-      transport.close();
-    });
-    const call = jsonCall(transport);
-    await rejection(
-      call({ method: 'GET', url: 'http://169.254.169.254/' }, NEVER),
-      'ADDRESS_REFUSED',
-    );
+    const addresses = { privateHosts: new Set<string>(), loopback: false };
+    const call = jsonCall(localTransport(t, { addresses }));
+    const sent = call({ method: 'GET', url: 'http://169.254.169.254/' }, NEVER);
+    await rejection(sent, 'ADDRESS_REFUSED');
   });
 });

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
 import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { errorCode, networkError } from '../../../functions/registry/network-fault.ts';
-import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { NEVER } from './setting.ts';
+import { localTransport, NEVER, tcp } from './setting.ts';
 
 function failed(code: string, message = 'failed'): Error {
   const inner = Object.assign(new Error(message), { code });
@@ -73,21 +70,10 @@ describe('network fault', () => {
   });
 
   it('names the header that is none, and never its value', async (t) => {
-    const server = createServer((socket) => {
-      socket.end(
-        'HTTP/1.1 200 OK\r\nx-good: 1\r\nx-bad: secret\u0001\r\ncontent-length: 0\r\n\r\n',
-      );
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    t.after(() => server.close());
-    const { port } = server.address() as AddressInfo;
-    const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
-    t.after(() => {
-      transport.close();
-    });
-    const url = new URL(`http://127.0.0.1:${port}/`);
-    const sent = transport.send({ method: 'GET', url, headers: {}, budgetMs: 10_000 }, NEVER);
+    const head = 'HTTP/1.1 200 OK\r\nx-good: 1\r\nx-bad: secret\u0001\r\ncontent-length: 0';
+    const url = new URL(await tcp(t, (socket) => socket.end(`${head}\r\n\r\n`)));
+    const request = { method: 'GET', url, headers: {}, budgetMs: 10_000 } as const;
+    const sent = localTransport(t).send(request, NEVER);
     const fault = await rejection(sent, 'RESPONSE_INVALID');
     assert.match(fault.message, /HPE_INVALID_HEADER_TOKEN in the header 'x-bad'/);
     assert.doesNotMatch(fault.message, /secret/);

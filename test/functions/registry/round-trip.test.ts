@@ -8,10 +8,9 @@ import { isOpen } from '../../../functions/registry/failure.ts';
 import { AdaptiveLimiter, type Load, type Permit } from '../../../functions/registry/limiter.ts';
 import { exchangeOnce, type Hop } from '../../../functions/registry/round-trip.ts';
 import { type ClientParts, type RegistryRequest } from '../../../functions/registry/request.ts';
-import { openTransport } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
-import { bytesOf, fakeTiming, NEVER, QUICK, serve } from './setting.ts';
+import { bytesOf, fakeTiming, localTransport, NEVER, QUICK, serve } from './setting.ts';
 
 const REQUEST: RegistryRequest = {
   kind: 'manifest',
@@ -55,16 +54,12 @@ function parts(
   const reports: ExchangeReport[] = [];
   const timing = fakeTiming(Date.parse('2026-05-04T10:00:20Z'));
   const limiter = new ToldLimiter({ timing });
-  const transport = openTransport({ addresses: { privateHosts: new Set(), loopback: true } });
-  t.after(() => {
-    transport.close();
-  });
   return {
     told: limiter.told,
     reports,
     side: 'source',
     registry: new URL(url),
-    transport,
+    transport: localTransport(t),
     authorizer: {} as Authorizer,
     limiterOf: () => limiter,
     timing,
@@ -180,16 +175,17 @@ describe('round trip', () => {
   });
 
   it('counts the bytes of a body that was taken', async (t) => {
-    for (const [status, sentBytes] of [
-      [201, 2],
-      [400, 0],
+    const stream = { stream: Readable.from([Buffer.alloc(7)]), sizeBytes: 7 };
+    for (const [status, body, sentBytes] of [
+      [201, Buffer.from('{}'), 2],
+      [400, Buffer.from('{}'), 0],
+      [201, stream, 7],
     ] as const) {
       const server = await serve(t, (request, response) => {
         request.resume().on('end', () => response.writeHead(status).end());
       });
       const one = parts(t, server.url);
-      const put: RegistryRequest = { ...REQUEST, method: 'PUT', body: Buffer.from('{}') };
-      await exchangeOnce(one, put, hop(server.url), NEVER);
+      await exchangeOnce(one, { ...REQUEST, method: 'PUT', body }, hop(server.url), NEVER);
       assert.equal(one.reports[0]?.sentBytes, sentBytes);
     }
   });

@@ -6,24 +6,9 @@ import { inspect } from 'node:util';
 import { MirrorError } from '../../../functions/errors.ts';
 import { readBody } from '../../../functions/registry/body.ts';
 import { wasSentInFull } from '../../../functions/registry/sent-in-full.ts';
-import {
-  openTransport,
-  type Transport,
-  type TransportOptions,
-  type TransportRequest,
-} from '../../../functions/registry/transport.ts';
+import type { Transport, TransportRequest } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
-import { bytesOf, NEVER, serve, tcp } from './setting.ts';
-
-const LOCAL = { privateHosts: new Set<string>(), loopback: true };
-
-function transport(t: TestContext, options: Partial<TransportOptions> = {}): Transport {
-  const opened = openTransport({ addresses: LOCAL, ...options });
-  t.after(() => {
-    opened.close();
-  });
-  return opened;
-}
+import { bytesOf, localTransport, NEVER, serve, tcp } from './setting.ts';
 
 // Blobs, which have no budget, go through Node's own client, and all else through got: both alike.
 for (const [kind, ofKind] of [
@@ -53,7 +38,10 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) =>
         response.setHeader('x-a', '1').end('body'),
       );
-      const response = await transport(t).send(get(`${server.url}/a%20b~c(d)?x=a%20b~c(d)`), NEVER);
+      const response = await localTransport(t).send(
+        get(`${server.url}/a%20b~c(d)?x=a%20b~c(d)`),
+        NEVER,
+      );
       assert.equal(response.status, 200);
       assert.equal(response.header('x-a'), '1');
       assert.equal(response.header('x-b'), undefined);
@@ -69,7 +57,7 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (request, response) => {
         response.writeHead(request.url === '/302' ? 302 : 503, { location: '/elsewhere' }).end();
       });
-      const door = transport(t);
+      const door = localTransport(t);
       for (const status of [302, 503]) {
         const response = await door.send(get(`${server.url}/${status}`), NEVER);
         assert.equal(response.status, status);
@@ -87,7 +75,7 @@ for (const [kind, ofKind] of [
             .end(request.method === 'HEAD' ? '' : 'ok');
         });
       });
-      const door = transport(t);
+      const door = localTransport(t);
       for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'GET'] as const) {
         const body = method === 'PUT' ? { body: Buffer.from('manifest') } : {};
         await readBody(await door.send(get(server.url, { method, ...body }), NEVER), 100);
@@ -99,7 +87,7 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (request, response) => {
         request.resume().on('end', () => response.writeHead(201).end());
       });
-      const door = transport(t);
+      const door = localTransport(t);
       for (let times = 0; times < 3; times++) {
         const body = Readable.from([Buffer.alloc(70_000), Buffer.alloc(5)]);
         await readBody(await door.send(upload(server.url, body, 70_005), NEVER), 10);
@@ -116,7 +104,7 @@ for (const [kind, ofKind] of [
       let told = 0;
       const sizeBytes = 3 * 1024 * 1024 + 7;
       const body = Readable.from([Buffer.alloc(sizeBytes - 7), Buffer.alloc(7)]);
-      const response = await transport(t).send(
+      const response = await localTransport(t).send(
         upload(server.url, body, sizeBytes, {
           body: { stream: body, sizeBytes, onBytes: (count) => (told += count) },
         }),
@@ -139,7 +127,7 @@ for (const [kind, ofKind] of [
         await begun.promise;
         throw new MirrorError('DIGEST_MISMATCH', 'wrong', { side: 'source' });
       }
-      const sent = transport(t).send(upload(server.url, Readable.from(broken()), 20), NEVER);
+      const sent = localTransport(t).send(upload(server.url, Readable.from(broken()), 20), NEVER);
       const fault = await rejection(sent, 'DIGEST_MISMATCH');
       assert.equal(fault.side, 'source');
       await closed.promise;
@@ -161,16 +149,23 @@ for (const [kind, ofKind] of [
         await begun.promise;
         yield Buffer.alloc(11);
       }
-      const sent = transport(t).send(upload(server.url, Readable.from(tooMuch()), 20), NEVER);
+      const sent = localTransport(t).send(upload(server.url, Readable.from(tooMuch()), 20), NEVER);
       await rejection(sent, 'SIZE_MISMATCH');
       await closed.promise;
       assert.equal(received, 10);
     });
 
     it('breaks off when too few bytes come', async (t) => {
-      const server = await serve(t, (request) => request.resume());
+      let ended = false;
+      const closed = Promise.withResolvers<undefined>();
+      const server = await serve(t, (request) => {
+        request.resume().on('end', () => (ended = true));
+        request.on('close', closed.resolve);
+      });
       const body = Readable.from([Buffer.alloc(10)]);
-      await rejection(transport(t).send(upload(server.url, body, 20), NEVER), 'SIZE_MISMATCH');
+      await rejection(localTransport(t).send(upload(server.url, body, 20), NEVER), 'SIZE_MISMATCH');
+      await closed.promise;
+      assert.equal(ended, false);
     });
 
     it('stops an upload that is answered before its end, although the server reads on', async (t) => {
@@ -187,7 +182,7 @@ for (const [kind, ofKind] of [
           callback(error);
         },
       });
-      const response = await transport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
+      const response = await localTransport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
       assert.equal(response.status, 401);
       assert.equal(String(await readBody(response, 100)), '{"errors":[]}');
       assert.equal(destroyed, true);
@@ -207,7 +202,7 @@ for (const [kind, ofKind] of [
       t.after(() => {
         begun.resolve(undefined);
       });
-      const sent = transport(t).send(upload(server.url, Readable.from(slow()), 20), NEVER);
+      const sent = localTransport(t).send(upload(server.url, Readable.from(slow()), 20), NEVER);
       await rejection(sent, 'RESPONSE_INVALID');
     });
 
@@ -221,7 +216,7 @@ for (const [kind, ofKind] of [
           socket.end(`HTTP/1.1 200 OK\r\n${large}\r\ncontent-length: 2\r\n\r\nok`);
         });
       });
-      const door = transport(t);
+      const door = localTransport(t);
       await rejection(door.send(get(`${url}/large`), NEVER), 'RESPONSE_TOO_LARGE');
       await readBody(await door.send(get(`${url}/small`), NEVER), 10);
     });
@@ -234,7 +229,7 @@ for (const [kind, ofKind] of [
           clearInterval(timer);
         });
       });
-      await rejection(transport(t).send(get(url), NEVER), 'RESPONSE_TOO_LARGE');
+      await rejection(localTransport(t).send(get(url), NEVER), 'RESPONSE_TOO_LARGE');
     });
 
     it('ends a wait for the head, for the body and for room to send', async (t) => {
@@ -244,8 +239,10 @@ for (const [kind, ofKind] of [
         socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
       });
       const deaf = await tcp(t, (socket) => socket.pause());
-      const door = transport(t, { idleMs: 500, bodyIdleMs: 300 });
+      const door = localTransport(t, { idleMs: 500, bodyIdleMs: 300 });
       await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
+      const whole = Readable.from([Buffer.alloc(10)]);
+      await rejection(door.send(upload(silent, whole, 10), NEVER), 'TIMEOUT');
       const response = await door.send(get(stuck), NEVER);
       await rejection(bytesOf(response.chunks), 'TIMEOUT');
       const much = Readable.from(
@@ -260,7 +257,7 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) =>
         response.end(Buffer.alloc(2 * 1024 * 1024)),
       );
-      const response = await transport(t, { idleMs: 1000 }).send(get(server.url), NEVER);
+      const response = await localTransport(t, { idleMs: 1000 }).send(get(server.url), NEVER);
       let bytes = 0;
       let paused = false;
       for await (const chunk of response.chunks) {
@@ -280,7 +277,7 @@ for (const [kind, ofKind] of [
         await new Promise((resolve) => setTimeout(resolve, 2500));
         yield Buffer.alloc(10);
       }
-      const sent = transport(t, { idleMs: 1000 }).send(
+      const sent = localTransport(t, { idleMs: 1000 }).send(
         upload(server.url, Readable.from(slow()), 20),
         NEVER,
       );
@@ -297,7 +294,7 @@ for (const [kind, ofKind] of [
           clearInterval(timer);
         });
       });
-      const response = await transport(t).send(get(url, { budgetMs: 1500 }), NEVER);
+      const response = await localTransport(t).send(get(url, { budgetMs: 1500 }), NEVER);
       await rejection(bytesOf(response.chunks), 'TIMEOUT');
     });
 
@@ -306,7 +303,7 @@ for (const [kind, ofKind] of [
         if (request.url === '/body')
           response.writeHead(200, { 'content-length': '100' }).write('some');
       });
-      const door = transport(t);
+      const door = localTransport(t);
       await rejection(door.send(get(server.url), AbortSignal.abort()), 'ABORTED');
       const waiting = new AbortController();
       const sent = door.send(get(server.url), waiting.signal);
@@ -327,13 +324,13 @@ for (const [kind, ofKind] of [
       const url = await tcp(t, (socket) => {
         socket.resume().end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
       });
-      const response = await transport(t).send(get(url), NEVER);
+      const response = await localTransport(t).send(get(url), NEVER);
       await rejection(bytesOf(response.chunks), 'NETWORK');
     });
 
     it('tells a path that cannot be sent as a fault', async (t) => {
       const server = await serve(t, (_request, response) => response.end());
-      const sent = transport(t).send(get(server.url, { rawPath: '/a\u0100' }), NEVER);
+      const sent = localTransport(t).send(get(server.url, { rawPath: '/a\u0100' }), NEVER);
       await rejection(sent, 'NETWORK');
       assert.equal(server.seen.length, 0);
     });
@@ -350,7 +347,7 @@ for (const [kind, ofKind] of [
           else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
         });
       });
-      const door = transport(t);
+      const door = localTransport(t);
       await readBody(await door.send(get(url), NEVER), 10);
       await readBody(await door.send(get(url), NEVER), 10);
       assert.equal(connections, 2);
@@ -367,7 +364,7 @@ for (const [kind, ofKind] of [
         request.resume().on('end', () => request.socket.destroy());
       });
       const early = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
-      const door = transport(t);
+      const door = localTransport(t);
       const lost = await rejection(
         door.send(upload(server.url, Readable.from([Buffer.alloc(10)]), 10), NEVER),
         'NETWORK',
@@ -388,7 +385,7 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) => response.end());
       const rules = { privateHosts: new Set([server.host]), loopback: false };
       const port = server.host.split(':')[1] ?? '';
-      const door = transport(t, { addresses: rules });
+      const door = localTransport(t, { addresses: rules });
       await readBody(await door.send(get(server.url), NEVER), 10);
       assert.equal(server.connections(), 1);
       for (const url of [
@@ -412,7 +409,7 @@ for (const [kind, ofKind] of [
           else process.env[name] = before;
         });
       }
-      const response = await transport(t).send(get(server.url), NEVER);
+      const response = await localTransport(t).send(get(server.url), NEVER);
       assert.equal(String(await bytesOf(response.chunks)), 'from the registry');
       assert.equal(proxy.connections(), 0);
     });
@@ -420,7 +417,10 @@ for (const [kind, ofKind] of [
     it('keeps what it presents out of its faults', async (t) => {
       const url = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
       const fault = await rejection(
-        transport(t).send(get(url, { headers: { authorization: 'Bearer top-secret' } }), NEVER),
+        localTransport(t).send(
+          get(url, { headers: { authorization: 'Bearer top-secret' } }),
+          NEVER,
+        ),
         'NETWORK',
       );
       assert.ok(!inspect(fault, { depth: 10 }).includes('top-secret'));
@@ -474,7 +474,7 @@ for (const [kind, ofKind] of [
     ] as const) {
       it(`is read where it has one meaning: ${what}`, async (t) => {
         const server = await raw(t, bytes);
-        const door = transport(t);
+        const door = localTransport(t);
         assert.equal(await read(door, server.url), BODY);
         const put = { method: 'PUT', body: Buffer.from('x') } as const;
         const answer = await door.send(get(server.url, put), NEVER);
@@ -491,14 +491,14 @@ for (const [kind, ofKind] of [
     it('is read the second time where it stands in the middle of a body', async (t) => {
       const spaced = CHUNKS.replace('\r\n', '  \r\n');
       const server = await raw(t, `${OK}Transfer-Encoding: chunked\r\n\r\n${spaced}`);
-      const door = transport(t);
+      const door = localTransport(t);
       await rejection(read(door, server.url), 'NETWORK');
       assert.equal(await read(door, server.url), BODY);
     });
 
     it('is not sent again where that may not be', async (t) => {
       const server = await raw(t, `HTTP/1.1 201 Created\ncontent-length: 0\n\n`);
-      const door = transport(t);
+      const door = localTransport(t);
       const once = get(server.url, { mayRepeat: () => false });
       await rejection(door.send(once, NEVER), 'NETWORK');
       assert.equal(server.requests.length, 1);
@@ -530,7 +530,7 @@ for (const [kind, ofKind] of [
     ] as const) {
       it(`is refused where it has two meanings or none, and says where: ${what}`, async (t) => {
         const server = await raw(t, bytes);
-        const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+        const fault = await rejection(read(localTransport(t), server.url), 'RESPONSE_INVALID');
         assert.ok(fault.message.includes(place), fault.message);
         assert.match(fault.message, /a proxy before it, is to be mended$/);
         assert.doesNotMatch(fault.message, /secret/);
@@ -540,26 +540,26 @@ for (const [kind, ofKind] of [
 
     it('guard odd-header: lets no control character through with what it reads', async (t) => {
       const server = await raw(t, `${OK}x-a: b\n${LENGTH}x-b: secret\u0001\r\n\r\n${BODY}`);
-      const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+      const fault = await rejection(read(localTransport(t), server.url), 'RESPONSE_INVALID');
       assert.match(fault.message, /'x-b' has control characters/);
     });
 
     it('guard odd-header: reads no body whose end a name with a space decides', async (t) => {
       const server = await raw(t, `HTTP/1.1 200 OK\nContent-Length : 3\n\n${BODY}`);
-      const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+      const fault = await rejection(read(localTransport(t), server.url), 'RESPONSE_INVALID');
       assert.match(fault.message, /'Content-Length ?' has a space in its name/);
     });
 
     it('guard odd-coding: reads no body whose end another coding decides', async (t) => {
       const server = await raw(t, `${OK}${LENGTH}Transfer-Encoding: identity\r\n\r\n${BODY}`);
-      const fault = await rejection(read(transport(t), server.url), 'RESPONSE_INVALID');
+      const fault = await rejection(read(localTransport(t), server.url), 'RESPONSE_INVALID');
       assert.match(fault.message, /transfer coding 'identity'/);
     });
 
     it('takes a whole answer, whatever bytes come after it', async (t) => {
       for (const close of ['', 'Connection: close\r\n']) {
         const server = await raw(t, `${OK}${close}${LENGTH}\r\n${BODY}{"more":1}`);
-        const door = transport(t);
+        const door = localTransport(t);
         for (let time = 0; time < 3; time += 1) assert.equal(await read(door, server.url), BODY);
         // What came after an answer is nobody's: its connection is not used again.
         assert.equal(server.connections, 3);
@@ -572,7 +572,7 @@ for (const [kind, ofKind] of [
           write(`${OK}${LENGTH}\r\n${method === 'HEAD' && isLate ? '' : BODY}`);
           if (method === 'HEAD' && isLate) setImmediate(write, BODY);
         });
-        const door = transport(t);
+        const door = localTransport(t);
         for (let time = 0; time < 5; time += 1) {
           const head = await door.send(get(server.url, { method: 'HEAD' }), NEVER);
           assert.equal(head.header('content-length'), String(BODY.length));
