@@ -13,28 +13,10 @@ import {
 } from '../../../functions/oci/media-types.ts';
 
 const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
-
 const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
-
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 
 describe('media types', () => {
-  it('offers every manifest type at once', () => {
-    const offered = MANIFEST_ACCEPT.split(', ');
-    assert.deepEqual(
-      new Set(offered),
-      new Set([
-        OCI_MANIFEST,
-        OCI_INDEX,
-        OCI_ARTIFACT,
-        DOCKER_MANIFEST,
-        DOCKER_LIST,
-        DOCKER_SCHEMA1,
-        DOCKER_SCHEMA1_SIGNED,
-      ]),
-    );
-  });
-
   const kinds: readonly (readonly [string, string | undefined])[] = [
     [OCI_MANIFEST, 'image'],
     [DOCKER_MANIFEST, 'image'],
@@ -46,6 +28,11 @@ describe('media types', () => {
     ['application/json', undefined],
     ['', undefined],
   ];
+  it('offers every manifest type at once', () => {
+    const manifests = kinds.filter(([, kind]) => kind !== undefined).map(([type]) => type);
+    assert.deepEqual(new Set(MANIFEST_ACCEPT.split(', ')), new Set(manifests));
+  });
+
   for (const [type, kind] of kinds) {
     it(`takes '${type}' as ${kind ?? 'no manifest'}`, () => {
       assert.equal(manifestKind(type), kind);

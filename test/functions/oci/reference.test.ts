@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isMirrorError } from '../../../functions/errors.ts';
 import { isTag, requireReference, requireTag } from '../../../functions/oci/reference.ts';
+import { thrown } from '../../faults.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
 const FIRST = 'abcXYZ019_';
@@ -55,21 +55,13 @@ describe('reference', () => {
       'a'.repeat(129),
       'v1\n',
     ]) {
-      assert.throws(
-        () => requireTag(text),
-        (error) => isMirrorError(error, 'TAG_INVALID'),
-        text,
-      );
+      thrown(() => requireTag(text), 'TAG_INVALID');
     }
   });
 
   it('guard reference-grammar: takes what has a colon as a digest or not at all', () => {
     for (const text of ['sha256:abc', 'sha256:../x', 'a:b', `${DIGEST}/..`]) {
-      assert.throws(
-        () => requireReference(text),
-        (error) => isMirrorError(error, 'DIGEST_INVALID'),
-        text,
-      );
+      thrown(() => requireReference(text), 'DIGEST_INVALID');
     }
   });
 });

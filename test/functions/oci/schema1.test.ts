@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
+import { UNKNOWN_SIZE } from '../../../functions/oci/descriptor.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { manifestDigest, parseManifest } from '../../../functions/oci/manifest.ts';
 import { DOCKER_SCHEMA1_SIGNED } from '../../../functions/oci/media-types.ts';
@@ -52,7 +53,7 @@ describe('schema 1', () => {
     assert.equal(config, undefined);
     assert.deepEqual(
       layers.map(({ digest, sizeBytes }) => [digest, sizeBytes]),
-      [[LAYER, -1]],
+      [[LAYER, UNKNOWN_SIZE]],
     );
   });
 
@@ -80,19 +81,10 @@ describe('schema 1', () => {
     ['no list', {}],
     ['no protected header', [{}]],
     ['a header that is no JSON', [{ protected: 'AAAA' }]],
-    [
-      'a length beyond the document',
-      [{ protected: encode({ formatLength: 1e9, formatTail: '' }) }],
-    ],
-    ['a negative length', [{ protected: encode({ formatLength: -1, formatTail: '' }) }]],
-    ['no tail', [{ protected: encode({ formatLength: 1 }) }]],
-    [
-      'signatures over different bytes',
-      [
-        { protected: encode({ formatLength: 1, formatTail: 'AAAA' }) },
-        { protected: encode({ formatLength: 2, formatTail: 'AAAA' }) },
-      ],
-    ],
+    ['a length beyond the document', [signature(1e9, '')]],
+    ['a negative length', [signature(-1, '')]],
+    ['no tail', [signature(1)]],
+    ['signatures over different bytes', [signature(1, 'AAAA'), signature(2, 'AAAA')]],
   ];
   for (const [name, signatures] of broken) {
     it(`refuses a document with ${name}`, () => {
@@ -104,6 +96,7 @@ describe('schema 1', () => {
   }
 });
 
-function encode(header: unknown): string {
-  return Buffer.from(JSON.stringify(header)).toString('base64url');
+function signature(formatLength: number, formatTail?: string): object {
+  const header = JSON.stringify({ formatLength, formatTail });
+  return { protected: Buffer.from(header).toString('base64url') };
 }

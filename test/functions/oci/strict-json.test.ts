@@ -1,9 +1,7 @@
-import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isMirrorError } from '../../../functions/errors.ts';
 import { refuseDoubledKeys } from '../../../functions/oci/strict-json.ts';
 import { thrown } from '../../faults.ts';
 
@@ -33,13 +31,9 @@ describe('strict JSON', () => {
     ];
     for (const text of doubled) {
       JSON.parse(text);
-      assert.throws(
-        () => {
-          refuseDoubledKeys(text);
-        },
-        (error) => isMirrorError(error, 'MANIFEST_INVALID'),
-        text,
-      );
+      thrown(() => {
+        refuseDoubledKeys(text);
+      }, 'MANIFEST_INVALID');
     }
   });
 
