@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 
-import type { Disposition, ErrorCode } from '../../../functions/errors.ts';
+import type { ErrorCode } from '../../../functions/errors.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../../../functions/oci/media-types.ts';
 import { MAX_MANIFEST_BYTES } from '../../../functions/oci/manifest.ts';
 import {
   destinationAt,
+  INDEX,
   NEVER,
   open,
   registry,
@@ -45,6 +46,16 @@ function replies(
   });
 }
 
+/** How it was asked, one time after another. */
+function methodsOf({ seen }: Pick<Served, 'seen'>): readonly string[] {
+  return seen.map(({ method }) => method);
+}
+
+/** As {@link methodsOf}, without the looks at the root. */
+function belowRoot({ seen }: Served): readonly string[] {
+  return methodsOf({ seen: seen.filter(({ url }) => url !== '/v2/') });
+}
+
 function refusal(status: number, ...errors: readonly object[]): Reply {
   return {
     status,
@@ -75,10 +86,7 @@ describe('manifests', () => {
       replies(t, { headers: { 'docker-content-digest': [digest, digest] } });
     const alike = await twice(DIGEST);
     assert.equal((await sourceAt(t, alike.host).headManifest('v1', NEVER))?.digest, DIGEST);
-    assert.deepEqual(
-      alike.seen.map(({ method }) => method),
-      ['HEAD'],
-    );
+    assert.deepEqual(methodsOf(alike), ['HEAD']);
     const other = await twice(OTHER);
     assert.deepEqual(await sourceAt(t, other.host).getManifest('v1', NEVER), MANIFEST);
     assert.deepEqual(
@@ -89,10 +97,7 @@ describe('manifests', () => {
     await rejection(pushed, 'DIGEST_MISMATCH');
     const two = await replies(t, { headers: { 'docker-content-digest': [DIGEST, OTHER] } });
     assert.equal((await sourceAt(t, two.host).headManifest('v1', NEVER))?.digest, DIGEST);
-    assert.deepEqual(
-      two.seen.map(({ method }) => method),
-      ['HEAD', 'GET'],
-    );
+    assert.deepEqual(methodsOf(two), ['HEAD', 'GET']);
   });
 
   it('reads and hashes where HEAD tells no digest, or is not allowed', async (t) => {
@@ -120,7 +125,7 @@ describe('manifests', () => {
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, `${status}`);
       assert.equal((await one.headManifest('v2', NEVER))?.digest, DIGEST);
       assert.deepEqual(
-        at.seen.filter(({ url }) => url !== '/v2/').map(({ method }) => method),
+        belowRoot(at),
         // A token that was refused once says nothing of the next.
         status === 401 ? ['HEAD', 'GET', 'HEAD', 'GET'] : ['HEAD', 'GET', 'GET'],
       );
@@ -155,8 +160,7 @@ describe('manifests', () => {
       else
         for (const tag of ['v1', 'v2'])
           assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, said);
-      const asked = at.seen.map(({ method }) => method);
-      assert.deepEqual(asked, methods, said);
+      assert.deepEqual(methodsOf(at), methods, said);
     }
   });
 
@@ -170,10 +174,7 @@ describe('manifests', () => {
     const one = sourceAt(t, at.host);
     for (const tag of ['v1', 'broken', 'v2', 'broken'])
       assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, tag);
-    assert.deepEqual(
-      at.seen.map(({ method }) => method),
-      ['HEAD', 'HEAD', 'GET', 'HEAD', 'HEAD', 'GET'],
-    );
+    assert.deepEqual(methodsOf(at), ['HEAD', 'HEAD', 'GET', 'HEAD', 'HEAD', 'GET']);
   });
 
   it('asks by GET where a HEAD by digest announces another one', async (t) => {
@@ -203,10 +204,7 @@ describe('manifests', () => {
     isPage = false;
     at.seen.length = 0;
     await one.headManifest('v1', NEVER);
-    assert.deepEqual(
-      at.seen.map(({ method }) => method),
-      ['HEAD'],
-    );
+    assert.deepEqual(methodsOf(at), ['HEAD']);
   });
 
   it('believes the 404 of a HEAD once HEAD is known to work', async (t) => {
@@ -240,10 +238,7 @@ describe('manifests', () => {
       const one = sourceOf(all, at.host, path);
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST, path);
     }
-    assert.deepEqual(
-      at.seen.filter(({ url }) => url !== '/v2/').map(({ method }) => method),
-      ['HEAD', 'HEAD', 'GET', 'GET', 'HEAD'],
-    );
+    assert.deepEqual(belowRoot(at), ['HEAD', 'HEAD', 'GET', 'GET', 'HEAD']);
   });
 
   it('says that a manifest is not there', async (t) => {
@@ -351,10 +346,8 @@ describe('manifests', () => {
   it('takes no more than 4 MiB', async (t) => {
     const body = Buffer.concat([BYTES, Buffer.alloc(MAX_MANIFEST_BYTES, ' ')]);
     const at = await replies(t, { body });
-    const fault = await rejection(
-      sourceAt(t, at.host).getManifest('v1', NEVER),
-      'MANIFEST_TOO_LARGE',
-    );
+    const read = sourceAt(t, at.host).getManifest('v1', NEVER);
+    const fault = await rejection(read, 'MANIFEST_TOO_LARGE');
     assert.deepEqual([fault.side, fault.operation], ['source', 'get manifest']);
   });
 
@@ -363,10 +356,8 @@ describe('manifests', () => {
     const one = sourceAt(t, at.host);
     await rejection(one.getManifest('../../other/manifests/v1', NEVER), 'TAG_INVALID');
     await rejection(one.headManifest('v1?x', NEVER), 'TAG_INVALID');
-    await rejection(
-      destinationAt(t, at.host).putManifest('sha256:x', MANIFEST, NEVER),
-      'DIGEST_INVALID',
-    );
+    const pushed = destinationAt(t, at.host).putManifest('sha256:x', MANIFEST, NEVER);
+    await rejection(pushed, 'DIGEST_INVALID');
     assert.equal(at.seen.length, 0);
   });
 
@@ -380,10 +371,8 @@ describe('manifests', () => {
     assert.equal(at.seen[0]?.headers['content-type'], OCI_INDEX);
     assert.equal(at.seen[0].headers['content-length'], String(BYTES.length));
     const plain = await replies(t, { status: 201 });
-    assert.equal(
-      (await destinationAt(t, plain.host).putManifest(DIGEST, MANIFEST, NEVER)).subjectAcknowledged,
-      false,
-    );
+    const other = await destinationAt(t, plain.host).putManifest(DIGEST, MANIFEST, NEVER);
+    assert.equal(other.subjectAcknowledged, false);
   });
 
   it('guard put-manifest-digest: notices that the registry stored something else', async (t) => {
@@ -400,11 +389,8 @@ describe('manifests', () => {
   });
 
   it('tells what the destination misses, whatever the status', async (t) => {
-    const missing = {
-      code: 'MANIFEST_BLOB_UNKNOWN',
-      message: 'blob unknown',
-      detail: { digest: OTHER },
-    };
+    const detail = { digest: OTHER };
+    const missing = { code: 'MANIFEST_BLOB_UNKNOWN', message: 'blob unknown', detail };
     for (const [status, errors] of [
       [404, [missing]],
       [400, [missing, { code: 'MANIFEST_INVALID' }]],
@@ -413,20 +399,14 @@ describe('manifests', () => {
       [404, [{ code: 'MANIFEST_UNKNOWN', detail: OTHER }]],
     ] as const) {
       const at = await replies(t, refusal(status, ...errors));
-      const fault = await rejection(
-        destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
-        'DESTINATION_INCOMPLETE',
-      );
-      assert.deepEqual(fault.digests, [OTHER]);
+      const pushed = destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER);
+      assert.deepEqual((await rejection(pushed, 'DESTINATION_INCOMPLETE')).digests, [OTHER]);
       // Nothing was presented: the root tells whether a token would help.
-      assert.equal(at.seen.filter(({ url }) => url !== '/v2/').length, 1);
+      assert.equal(belowRoot(at).length, 1);
     }
     const unnamed = await replies(t, refusal(400, { code: 'BLOB_UNKNOWN' }));
-    const fault = await rejection(
-      destinationAt(t, unnamed.host).putManifest('v1', MANIFEST, NEVER),
-      'DESTINATION_INCOMPLETE',
-    );
-    assert.deepEqual(fault.digests, []);
+    const pushed = destinationAt(t, unnamed.host).putManifest('v1', MANIFEST, NEVER);
+    assert.deepEqual((await rejection(pushed, 'DESTINATION_INCOMPLETE')).digests, []);
   });
 
   it('tells that a tag may not be moved', async (t) => {
@@ -447,102 +427,52 @@ describe('manifests', () => {
       );
     }
     const byDigest = await replies(t, refusal(409, { code: 'DENIED', message: 'already exists' }));
-    await rejection(
-      destinationAt(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER),
-      'REQUEST_REFUSED',
-    );
+    const pushed = destinationAt(t, byDigest.host).putManifest(DIGEST, MANIFEST, NEVER);
+    await rejection(pushed, 'REQUEST_REFUSED');
     const at = await registry(t, { switches: { immutableTags: true } });
-    at.store.putManifest(
-      'org/app',
-      {
-        mediaType: OCI_INDEX,
-        bytes: Buffer.from('{"schemaVersion":2,"manifests":[],"annotations":{}}'),
-      },
-      'v1',
-    );
+    at.store.putManifest('org/app', INDEX, 'v1');
     await rejection(destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER), 'TAG_IMMUTABLE');
   });
 
   const API = { 'docker-distribution-api-version': 'registry/2.0' };
   const HTML = { 'content-type': 'text/html' };
-  const PLAIN = { 'content-type': 'text/plain' };
-  const JSON_TYPE = { 'content-type': 'application/json' };
   const said = (status: number, code: string): Reply => refusal(status, { code, message: 'no' });
-  const refusals: readonly (readonly [string, Reply, ErrorCode, Disposition])[] = [
-    ['400 MANIFEST_INVALID', said(400, 'MANIFEST_INVALID'), 'MANIFEST_REFUSED', 'permanent'],
-    ['413 UNSUPPORTED', said(413, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],
-    ['415 UNSUPPORTED', said(415, 'UNSUPPORTED'), 'MANIFEST_REFUSED', 'permanent'],
-    ['422 UNKNOWN', said(422, 'UNKNOWN'), 'MANIFEST_REFUSED', 'permanent'],
-    ['403 DENIED', said(403, 'DENIED'), 'FORBIDDEN', 'transient'],
-    ['400 DENIED', said(400, 'DENIED'), 'FORBIDDEN', 'transient'],
-    ['400 UNAUTHORIZED', said(400, 'UNAUTHORIZED'), 'UNAUTHORIZED', 'transient'],
-    ['400 NAME_INVALID', said(400, 'NAME_INVALID'), 'REQUEST_REFUSED', 'transient'],
-    ['404 NAME_UNKNOWN', said(404, 'NAME_UNKNOWN'), 'NOT_FOUND', 'transient'],
-    ['409 CONFLICT', said(409, 'CONFLICT'), 'REQUEST_REFUSED', 'transient'],
-    ['412 of a policy', said(412, 'PROJECTPOLICYVIOLATION'), 'REQUEST_REFUSED', 'transient'],
-    ['500 UNKNOWN', said(500, 'UNKNOWN'), 'SERVER_ERROR', 'transient'],
-    [
-      'a proxy without a backend',
-      { status: 404, headers: PLAIN, body: 'default backend - 404' },
-      'NOT_FOUND',
-      'transient',
-    ],
-    [
-      'a page of 404',
-      { status: 404, headers: HTML, body: '<h1>404 Not Found</h1>' },
-      'NOT_FOUND',
-      'transient',
-    ],
-    [
-      'maintenance of distribution (405)',
-      { status: 405, headers: { ...PLAIN, ...API }, body: 'Method Not Allowed\n' },
-      'REQUEST_REFUSED',
-      'transient',
-    ],
-    [
-      'a page of 413',
-      { status: 413, headers: HTML, body: '<h1>413 Request Entity Too Large</h1>' },
-      'REQUEST_REFUSED',
-      'transient',
-    ],
-    [
-      'a bare 400',
-      { status: 400, headers: PLAIN, body: 'Bad Request' },
-      'REQUEST_REFUSED',
-      'transient',
-    ],
-    [
-      'a front that restarts (421)',
-      { status: 421, headers: PLAIN, body: 'Misdirected Request' },
-      'REQUEST_REFUSED',
-      'transient',
-    ],
-    ['425', { status: 425, headers: PLAIN, body: 'Too Early' }, 'REQUEST_REFUSED', 'transient'],
-    [
-      'a quota (400)',
-      {
-        status: 400,
-        headers: JSON_TYPE,
-        body: '{"errors":[{"code":"QUOTA_EXCEEDED","message":"m"}]}',
-      },
-      'REQUEST_REFUSED',
-      'transient',
-    ],
-    [
-      'the page of a sign-in (200)',
-      { status: 200, headers: HTML, body: '<h1>Please sign in</h1>' },
-      'RESPONSE_INVALID',
-      'transient',
-    ],
+  const page = (status: number): Reply => ({ status, headers: HTML, body: `<h1>${status}</h1>` });
+  const text = (status: number, body: string, headers = {}): Reply => ({
+    status,
+    headers: { 'content-type': 'text/plain', ...headers },
+    body,
+  });
+  const refusals: readonly (readonly [string, Reply, ErrorCode])[] = [
+    ['400 MANIFEST_INVALID', said(400, 'MANIFEST_INVALID'), 'MANIFEST_REFUSED'],
+    ['413 UNSUPPORTED', said(413, 'UNSUPPORTED'), 'MANIFEST_REFUSED'],
+    ['415 UNSUPPORTED', said(415, 'UNSUPPORTED'), 'MANIFEST_REFUSED'],
+    ['422 UNKNOWN', said(422, 'UNKNOWN'), 'MANIFEST_REFUSED'],
+    ['403 DENIED', said(403, 'DENIED'), 'FORBIDDEN'],
+    ['400 DENIED', said(400, 'DENIED'), 'FORBIDDEN'],
+    ['400 UNAUTHORIZED', said(400, 'UNAUTHORIZED'), 'UNAUTHORIZED'],
+    ['400 NAME_INVALID', said(400, 'NAME_INVALID'), 'REQUEST_REFUSED'],
+    ['404 NAME_UNKNOWN', said(404, 'NAME_UNKNOWN'), 'NOT_FOUND'],
+    ['409 CONFLICT', said(409, 'CONFLICT'), 'REQUEST_REFUSED'],
+    ['412 of a policy', said(412, 'PROJECTPOLICYVIOLATION'), 'REQUEST_REFUSED'],
+    ['500 UNKNOWN', said(500, 'UNKNOWN'), 'SERVER_ERROR'],
+    ['a proxy without a backend', text(404, 'default backend - 404'), 'NOT_FOUND'],
+    ['a page of 404', page(404), 'NOT_FOUND'],
+    ['maintenance of distribution', text(405, 'Method Not Allowed\n', API), 'REQUEST_REFUSED'],
+    ['a page of 413', page(413), 'REQUEST_REFUSED'],
+    ['a bare 400', text(400, 'Bad Request'), 'REQUEST_REFUSED'],
+    ['a front that restarts (421)', text(421, 'Misdirected Request'), 'REQUEST_REFUSED'],
+    ['425', text(425, 'Too Early'), 'REQUEST_REFUSED'],
+    ['a quota (400)', said(400, 'QUOTA_EXCEEDED'), 'REQUEST_REFUSED'],
+    ['the page of a sign-in (200)', page(200), 'RESPONSE_INVALID'],
   ];
-  for (const [what, reply, code, disposition] of refusals) {
+  for (const [what, reply, code] of refusals) {
     it(`takes ${what} to a push as ${code}`, async (t) => {
       const at = await replies(t, reply);
-      const fault = await rejection(
-        destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER),
-        code,
-      );
-      assert.deepEqual([fault.side, fault.disposition], ['destination', disposition]);
+      const pushed = destinationAt(t, at.host).putManifest('v1', MANIFEST, NEVER);
+      const { side, disposition } = await rejection(pushed, code);
+      const expected = code === 'MANIFEST_REFUSED' ? 'permanent' : 'transient';
+      assert.deepEqual([side, disposition], ['destination', expected]);
     });
   }
 
