@@ -1,72 +1,52 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Timing } from '../../functions/concurrency.ts';
 import { Watchdog, type WatchdogFields } from '../../functions/watchdog.ts';
 import { runEntry } from '../flow/entry.ts';
-
-const SILENCE_MS = 5 * 60_000;
-
-/** Time that a test moves. */
-class Minutes implements Timing {
-  #nowMs = 1_000_000;
-  #timer: { readonly atMs: number; readonly action: () => void } | undefined;
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  setTimer(delayMs: number, action: () => void): () => void {
-    this.#timer = { atMs: this.#nowMs + delayMs, action };
-    return () => {
-      this.#timer = undefined;
-    };
-  }
-
-  pass(minutes: number): void {
-    const endMs = this.#nowMs + minutes * 60_000;
-    while (this.#timer !== undefined && this.#timer.atMs <= endMs) {
-      const { atMs, action } = this.#timer;
-      this.#nowMs = atMs;
-      action();
-    }
-    this.#nowMs = endMs;
-  }
-}
+import { fakeTiming } from './registry/setting.ts';
 
 interface Told {
   readonly message: string;
   readonly fields: WatchdogFields | undefined;
 }
 
-function watching(): { dog: Watchdog; time: Minutes; told: Told[]; stop: () => void } {
-  const [dog, time, told] = [new Watchdog(), new Minutes(), [] as Told[]];
+/** A watchdog of its own, which watches by time that a test moves, and what it tells. */
+function watching(): {
+  readonly dog: Watchdog;
+  readonly pass: (minutes: number) => Promise<void>;
+  readonly log: Parameters<Watchdog['tellUnsettled']>[0];
+  readonly told: readonly Told[];
+  readonly stop: () => void;
+} {
+  const [dog, time, told] = [new Watchdog(), fakeTiming(), [] as Told[]];
   const tell = (message: string, fields?: WatchdogFields): void =>
     void told.push({ message, fields });
-  return { dog, time, told, stop: dog.watchSilence({ warning: tell, error: tell }, time) };
+  const log = { warning: tell, error: tell };
+  const pass = (minutes: number): Promise<void> => time.pass(minutes * 60_000);
+  return { dog, pass, log, told, stop: dog.watchSilence(log, time) };
 }
 
 describe('silence', () => {
-  it('is told once after five minutes, and again after each further five', () => {
-    const { dog, time, told } = watching();
+  it('is told once after five minutes, and again after each further five', async () => {
+    const { dog, pass, told } = watching();
     dog.begin('copy tag ghcr.io/x/y:1.0');
-    time.pass(4.9);
+    await pass(4.9);
     assert.equal(told.length, 0);
-    time.pass(0.2);
+    await pass(0.2);
     const fields = { entry: 'watchdog', open: 1, operations: ['copy tag ghcr.io/x/y:1.0'] };
     const line = (minutes: number): unknown => ({
       message: `nothing has moved for ${minutes} minutes: copy tag ghcr.io/x/y:1.0`,
       fields,
     });
     assert.deepEqual([...told], [line(5)]);
-    time.pass(4.7);
+    await pass(4.7);
     assert.deepEqual([...told], [line(5)]);
-    time.pass(0.3);
+    await pass(0.3);
     assert.deepEqual([...told], [line(5), line(10)]);
   });
 
-  it('is broken by whatever begins, moves or ends', () => {
-    const { dog, time, told } = watching();
+  it('is broken by whatever begins, moves or ends', async () => {
+    const { dog, pass, told } = watching();
     const ends = [dog.begin('a')];
     for (const sign of [
       () => ends.push(dog.begin('b')),
@@ -77,43 +57,41 @@ describe('silence', () => {
         ends.pop()?.();
       },
     ]) {
-      time.pass(4);
+      await pass(4);
       sign();
     }
-    time.pass(4);
+    await pass(4);
     assert.deepEqual(told, []);
-    time.pass(1);
+    await pass(1);
     assert.equal(told.length, 1);
   });
 
-  it('means nothing where nothing is open but what lasts as long as the process', () => {
-    const { dog, time, told } = watching();
+  it('means nothing where nothing is open but what lasts as long as the process', async () => {
+    const { dog, pass, told } = watching();
     dog.begin('run the bridge', 'standing');
     const end = dog.begin('copy');
     end();
-    time.pass((3 * SILENCE_MS) / 60_000);
+    await pass(15);
     assert.deepEqual(told, []);
   });
 
-  it('is watched no more once the watch has ended', () => {
-    const { dog, time, told, stop } = watching();
+  it('is watched no more once the watch has ended', async () => {
+    const { dog, pass, told, stop } = watching();
     dog.begin('copy');
     stop();
-    time.pass(60);
+    await pass(60);
     assert.deepEqual(told, []);
   });
 });
 
 describe('the end', () => {
   it('tells what never settled, and nothing where all did', () => {
-    const { dog, told } = watching();
-    const tell = (message: string, fields?: WatchdogFields): void =>
-      void told.push({ message, fields });
+    const { dog, log, told } = watching();
     dog.begin('run the job', 'standing');
-    dog.tellUnsettled({ warning: tell, error: tell });
+    dog.tellUnsettled(log);
     assert.deepEqual(told, []);
     dog.begin('copy');
-    dog.tellUnsettled({ warning: tell, error: tell });
+    dog.tellUnsettled(log);
     const fields = { entry: 'watchdog', open: 1, operations: ['copy'] };
     assert.deepEqual([...told], [{ message: 'ended without what never settled: copy', fields }]);
   });

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
-import { describe, it, mock } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 
 import { idleTimer } from '../../../functions/registry/idle-timer.ts';
 
 const MIN_MOVED_BYTES = 4096;
 
 /** A timer of 100 ms over a clock that the test moves. */
-function rig(): {
+function rig({ mock }: TestContext): {
   readonly timer: ReturnType<typeof idleTimer>;
   readonly idle: () => number;
   readonly pass: (ms: number) => void;
 } {
+  mock.timers.enable({ apis: ['setTimeout'] });
   let nowMs = 0;
   let idle = 0;
   const timer = idleTimer(
@@ -31,74 +32,54 @@ function rig(): {
 }
 
 describe('idle timer', () => {
-  it('never fires once it is stopped, whatever is waited for then', () => {
-    mock.timers.enable({ apis: ['setTimeout'] });
-    try {
-      const { timer, idle, pass } = rig();
-      timer.stop();
-      timer.wait();
-      timer.restart();
-      pass(1000);
-      assert.equal(idle(), 0);
-    } finally {
-      mock.timers.reset();
-    }
+  it('never fires once it is stopped, whatever is waited for then', (t) => {
+    const { timer, idle, pass } = rig(t);
+    timer.stop();
+    timer.wait();
+    timer.restart();
+    pass(1000);
+    assert.equal(idle(), 0);
   });
 
-  it('runs only while we wait, and adds up what does not move', () => {
-    mock.timers.enable({ apis: ['setTimeout'] });
-    try {
-      const { timer, idle, pass } = rig();
-      pass(1000);
-      timer.wait();
-      pass(50);
-      timer.rest();
-      timer.moved(MIN_MOVED_BYTES - 1);
-      pass(1000);
-      timer.wait();
+  it('runs only while we wait, and adds up what does not move', (t) => {
+    const { timer, idle, pass } = rig(t);
+    pass(1000);
+    timer.wait();
+    pass(50);
+    timer.rest();
+    timer.moved(MIN_MOVED_BYTES - 1);
+    pass(1000);
+    timer.wait();
+    pass(49);
+    assert.equal(idle(), 0);
+    pass(1);
+    assert.equal(idle(), 1);
+    pass(1000);
+    assert.equal(idle(), 1);
+  });
+
+  it('begins anew when enough has moved, and for another wait', (t) => {
+    const { timer, idle, pass } = rig(t);
+    timer.wait();
+    for (const bytes of [1000, 3096]) {
       pass(49);
-      assert.equal(idle(), 0);
-      pass(1);
-      assert.equal(idle(), 1);
-      pass(1000);
-      assert.equal(idle(), 1);
-    } finally {
-      mock.timers.reset();
+      timer.moved(bytes);
     }
+    pass(99);
+    assert.equal(idle(), 0);
+    timer.restart();
+    pass(99);
+    assert.equal(idle(), 0);
+    pass(1);
+    assert.equal(idle(), 1);
   });
 
-  it('begins anew when enough has moved, and for another wait', () => {
-    mock.timers.enable({ apis: ['setTimeout'] });
-    try {
-      const { timer, idle, pass } = rig();
-      timer.wait();
-      for (const bytes of [1000, 3096]) {
-        pass(49);
-        timer.moved(bytes);
-      }
-      pass(99);
-      assert.equal(idle(), 0);
-      timer.restart();
-      pass(99);
-      assert.equal(idle(), 0);
-      pass(1);
-      assert.equal(idle(), 1);
-    } finally {
-      mock.timers.reset();
-    }
-  });
-
-  it('ends for good', () => {
-    mock.timers.enable({ apis: ['setTimeout'] });
-    try {
-      const { timer, idle, pass } = rig();
-      timer.wait();
-      timer.stop();
-      timer.wait();
-      pass(1000);
-      assert.equal(idle(), 0);
-    } finally {
-      mock.timers.reset();
-    }
+  it('ends for good', (t) => {
+    const { timer, idle, pass } = rig(t);
+    timer.wait();
+    timer.stop();
+    timer.wait();
+    pass(1000);
+    assert.equal(idle(), 0);
   });
 });

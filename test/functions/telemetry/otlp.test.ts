@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { describe, it } from 'node:test';
+import type { IncomingHttpHeaders } from 'node:http';
+import { describe, it, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
 import {
@@ -10,6 +9,7 @@ import {
   type OtlpInstruments,
   type OtlpMetrics,
 } from '../../../functions/telemetry/otlp.ts';
+import { serve } from '../registry/setting.ts';
 import { keptLines } from '../subscriber/samples.ts';
 
 interface Received {
@@ -18,64 +18,38 @@ interface Received {
   readonly body: Buffer;
 }
 
-interface Collector {
-  readonly url: string;
-  readonly received: Received[];
-  readonly server: Server;
-}
-
-/** An endpoint that keeps what it is sent; `answer` says with which status, 0 never. */
-async function collector(answer: () => number = () => 200): Promise<Collector> {
+/** Metrics that go to an endpoint, which keeps what it is sent and answers with this status, 0: never. */
+async function exported(
+  t: TestContext,
+  status = 200,
+): Promise<{
+  readonly metrics: OtlpMetrics;
+  readonly received: readonly Received[];
+  readonly lines: readonly Record<string, unknown>[];
+  readonly pass: (ms: number) => void;
+}> {
   const received: Received[] = [];
-  const server = createServer((request, response) => {
+  const { url } = await serve(t, (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const raw = Buffer.concat(chunks);
       const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
       received.push({ path: request.url ?? '', headers: request.headers, body });
-      const status = answer();
       if (status !== 0) response.writeHead(status).end();
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, received, server };
-}
-
-async function withCollector(
-  work: (parts: {
-    metrics: OtlpMetrics;
-    endpoint: Collector;
-    lines: Record<string, unknown>[];
-    pass: (ms: number) => void;
-  }) => Promise<void>,
-  answer?: () => number,
-): Promise<void> {
-  const endpoint = await collector(answer);
   const { logger, lines } = keptLines();
   let nowMs = 0;
   const metrics = otlpMetrics({
-    endpoint: endpoint.url,
+    endpoint: url,
     accessToken: async () => Promise.resolve('google-token'),
     projectId: 'acme',
     serviceName: 'mirror-events',
     logger,
     clock: () => nowMs,
   });
-  try {
-    await work({
-      metrics,
-      endpoint,
-      lines,
-      pass: (ms) => {
-        nowMs += ms;
-      },
-    });
-  } finally {
-    endpoint.server.closeAllConnections();
-    endpoint.server.close();
-  }
+  return { metrics, received, lines, pass: (ms) => void (nowMs += ms) };
 }
 
 describe('otlpMetrics whose libraries come late or never', () => {
@@ -112,104 +86,92 @@ describe('otlpMetrics whose libraries come late or never', () => {
 });
 
 describe('OTLP metrics', () => {
-  it('are sent with their names, labels and resource', async () => {
-    await withCollector(async ({ metrics, endpoint }) => {
+  it('are sent with their names, labels and resource', async (t) => {
+    const { metrics, received } = await exported(t);
+    metrics.record({ entry: 'tag', outcome: 'copied' });
+    metrics.record({
+      entry: 'event',
+      decision: 'acknowledge',
+      reason: 'changed',
+      bytesUploaded: 7,
+      durationSeconds: 3,
+      skipped: 5,
+    });
+    await metrics.flush();
+    const [sent] = received;
+    for (const boundaries of [
+      [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600],
+      [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11],
+      [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000],
+    ]) {
+      const packed = Buffer.from(Float64Array.from(boundaries).buffer);
+      assert.ok(sent?.body.includes(packed), boundaries.join());
+    }
+    assert.equal(sent?.path, '/v1/metrics');
+    assert.equal(sent.headers['content-type'], 'application/x-protobuf');
+    const text = sent.body.toString('latin1');
+    for (const part of [
+      'imagerepo_mirror/tags',
+      'imagerepo_mirror/bytes_uploaded',
+      'copied',
+      'mirror-events',
+      'service.instance.id',
+      'acme',
+    ]) {
+      assert.ok(text.includes(part), part);
+    }
+    await metrics.close();
+  });
+
+  it('leave out skipped tags, which no line is written for', async (t) => {
+    const { metrics, received } = await exported(t);
+    metrics.record({ entry: 'tag', outcome: 'skipped' });
+    await metrics.close();
+    const sent = received.map(({ body }) => body.toString('latin1')).join('');
+    assert.equal(sent.includes('imagerepo_mirror/tags'), false);
+  });
+
+  it("give Google's token to no other host", async (t) => {
+    const { metrics, received } = await exported(t);
+    metrics.record({ entry: 'tag', outcome: 'copied' });
+    await metrics.close();
+    assert.equal(received[0]?.headers.authorization, undefined);
+  });
+
+  it('are sent at most every 10 s, and at the end', async (t) => {
+    const { metrics, received, pass } = await exported(t);
+    const record = (): void => {
       metrics.record({ entry: 'tag', outcome: 'copied' });
-      metrics.record({
-        entry: 'event',
-        decision: 'acknowledge',
-        reason: 'changed',
-        bytesUploaded: 7,
-        durationSeconds: 3,
-        skipped: 5,
-      });
-      await metrics.flush();
-      const [sent] = endpoint.received;
-      for (const boundaries of [
-        [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600],
-        [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11],
-        [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000],
-      ]) {
-        const packed = Buffer.from(Float64Array.from(boundaries).buffer);
-        assert.ok(sent?.body.includes(packed), boundaries.join());
-      }
-      assert.equal(sent?.path, '/v1/metrics');
-      assert.equal(sent.headers['content-type'], 'application/x-protobuf');
-      const text = sent.body.toString('latin1');
-      for (const part of [
-        'imagerepo_mirror/tags',
-        'imagerepo_mirror/bytes_uploaded',
-        'copied',
-        'mirror-events',
-        'service.instance.id',
-        'acme',
-      ]) {
-        assert.ok(text.includes(part), part);
-      }
-      await metrics.close();
-    });
+    };
+    record();
+    await metrics.flush();
+    record();
+    pass(9999);
+    await metrics.flush();
+    assert.equal(received.length, 1);
+    pass(1);
+    await metrics.flush();
+    assert.equal(received.length, 2);
+    record();
+    await metrics.close();
+    assert.equal(received.length, 3);
   });
 
-  it('leave out skipped tags, which no line is written for', async () => {
-    await withCollector(async ({ metrics, endpoint }) => {
-      metrics.record({ entry: 'tag', outcome: 'skipped' });
-      await metrics.close();
-      const sent = endpoint.received.map(({ body }) => body.toString('latin1')).join('');
-      assert.equal(sent.includes('imagerepo_mirror/tags'), false);
-    });
+  it('never fail and never hold an event for more than 3 s', async (t) => {
+    const { metrics, lines } = await exported(t, 0);
+    metrics.record({ entry: 'tag', outcome: 'copied' });
+    const startedMs = performance.now();
+    await metrics.flush();
+    assert.ok(performance.now() - startedMs < 4000);
+    assert.ok(lines.length <= 1);
+    await metrics.close();
   });
 
-  it("give Google's token to no other host", async () => {
-    await withCollector(async ({ metrics, endpoint }) => {
-      metrics.record({ entry: 'tag', outcome: 'copied' });
-      await metrics.close();
-      assert.equal(endpoint.received[0]?.headers.authorization, undefined);
-    });
-  });
-
-  it('are sent at most every 10 s, and at the end', async () => {
-    await withCollector(async ({ metrics, endpoint, pass }) => {
-      const record = (): void => {
-        metrics.record({ entry: 'tag', outcome: 'copied' });
-      };
-      record();
-      await metrics.flush();
-      record();
-      pass(9999);
-      await metrics.flush();
-      assert.equal(endpoint.received.length, 1);
-      pass(1);
-      await metrics.flush();
-      assert.equal(endpoint.received.length, 2);
-      record();
-      await metrics.close();
-      assert.equal(endpoint.received.length, 3);
-    });
-  });
-
-  it('never fail and never hold an event for more than 3 s', async () => {
-    await withCollector(
-      async ({ metrics, lines }) => {
-        metrics.record({ entry: 'tag', outcome: 'copied' });
-        const startedMs = performance.now();
-        await metrics.flush();
-        assert.ok(performance.now() - startedMs < 4000);
-        assert.ok(lines.length <= 1);
-        await metrics.close();
-      },
-      () => 0,
-    );
-  });
-
-  it('never fail where the endpoint refuses', async () => {
-    await withCollector(
-      async ({ metrics }) => {
-        metrics.record({ entry: 'tag', outcome: 'copied' });
-        await metrics.flush();
-        await metrics.close();
-      },
-      () => 403,
-    );
+  it('never fail where the endpoint refuses', async (t) => {
+    const { metrics } = await exported(t, 403);
+    metrics.record({ entry: 'tag', outcome: 'copied' });
+    await metrics.flush();
+    await metrics.close();
   });
 });
 
