@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 
+import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
 import { NO_RETRY } from '../../../functions/registry/retry-policy.ts';
 import {
   destinationOf,
   fakeTiming,
+  type FakeTiming,
+  INDEX,
   NEVER,
   open,
   registry,
@@ -16,6 +20,7 @@ import {
   sourceAt,
   sourceOf,
 } from './setting.ts';
+import { imageOf } from '../mirror/images.ts';
 
 const SUBJECT = digestOf(Buffer.from('subject'));
 
@@ -43,28 +48,29 @@ function answers(
   );
 }
 
+/** The repositories of a host, each asked once a time that a test moves. */
+function rig(
+  t: TestContext,
+  { host }: Served,
+  idleMs?: number,
+): { readonly timing: FakeTiming; readonly of: (path?: string) => SourceRepository } {
+  const timing = fakeTiming();
+  const registries = open(t, [host], { timing, retryPolicy: NO_RETRY, idleMs });
+  return { timing, of: (path) => sourceOf(registries, host, path) };
+}
+
+/** Answers the question with no referrers, over a connection of its own. */
+function answerNone(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': OCI_INDEX, connection: 'close' }).end(index([]));
+}
+
 describe('referrers', () => {
   it('lists those of the API', async (t) => {
     const at = await registry(t);
-    const subject = at.store.putManifest('org/app', {
-      mediaType: OCI_INDEX,
-      bytes: Buffer.from(index([])),
-    });
-    const config = {
-      mediaType: 'application/vnd.oci.empty.v1+json',
-      digest: at.store.putBlob('org/app', Buffer.from('{}')),
-      size: 2,
-    };
-    const bytes = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: OCI_MANIFEST,
-        config,
-        layers: [],
-        subject: { mediaType: OCI_INDEX, digest: subject.digest, size: subject.bytes.length },
-      }),
-    );
-    const { digest } = at.store.putManifest('org/app', { mediaType: OCI_MANIFEST, bytes });
+    const subject = at.store.putManifest('org/app', INDEX);
+    const { manifest, blobs } = imageOf('sbom', [], { subject: INDEX });
+    for (const { bytes } of blobs) at.store.putBlob('org/app', bytes);
+    const { digest } = at.store.putManifest('org/app', manifest);
     const one = sourceAt(t, at.host);
     const found = await one.listReferrers(subject.digest, NEVER);
     assert.ok(typeof found !== 'string');
@@ -211,15 +217,14 @@ describe('referrers', () => {
   ];
   for (const [name, status, type, body] of refusals) {
     it(`takes ${name} for a refusal of this repository, and asks it again after a while`, async (t) => {
-      const timing = fakeTiming();
       const at = await answers(t, status, type, body);
-      const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
-      const one = sourceOf(registries, at.host);
+      const { timing, of } = rig(t, at);
+      const one = of();
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
       assert.equal(at.seen.length, 1);
       assert.equal(one.mayHaveReferrersApi, true);
-      await sourceOf(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER);
+      await of('org/other').listReferrers(SUBJECT, NEVER);
       assert.equal(at.seen.length, 2);
       await timing.pass(60 * 60_000);
       await one.listReferrers(SUBJECT, NEVER);
@@ -228,16 +233,15 @@ describe('referrers', () => {
   }
 
   it('passes a server error on, and asks that repository no more for 5 minutes', async (t) => {
-    const timing = fakeTiming();
     const at = await answers(t, 500, 'text/plain', 'oops');
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY });
-    const one = sourceOf(registries, at.host);
+    const { timing, of } = rig(t, at);
+    const one = of();
     const both = [SUBJECT, SUBJECT].map((subject) => one.listReferrers(subject, NEVER));
     for (const asked of both) await rejection(asked, 'SERVER_ERROR');
     const askedAtOnce = at.seen.length;
     await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
     assert.equal(at.seen.length, askedAtOnce);
-    const other = sourceOf(registries, at.host, 'org/other');
+    const other = of('org/other');
     await rejection(other.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
     assert.equal(at.seen.length, askedAtOnce + 1);
     await timing.pass(5 * 60_000);
@@ -251,63 +255,53 @@ describe('referrers', () => {
   });
 
   it('asks a host that lets the question wait no more for 5 minutes, and counts anew once it answers', async (t) => {
-    const timing = fakeTiming();
     let hangs = true;
     const at = await serve(t, (_request, response) => {
-      if (hangs) return;
-      const head = { 'content-type': OCI_INDEX, connection: 'close' };
-      response.writeHead(200, head).end(index([]));
+      if (!hangs) answerNone(response);
     });
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
+    const { timing, of } = rig(t, at, 1000);
     const paths = ['org/app', 'org/other', 'org/third'];
     for (const path of paths) {
-      await rejection(sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await rejection(of(path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     }
     assert.equal(at.seen.length, 1);
     await timing.pass(5 * 60_000);
-    await rejection(sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    await rejection(of().listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     await timing.pass(5 * 60_000);
     hangs = false;
-    assert.deepEqual(await sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+    assert.deepEqual(await of().listReferrers(SUBJECT, NEVER), []);
     hangs = true;
-    await rejection(sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+    await rejection(of().listReferrers(SUBJECT, NEVER), 'TIMEOUT');
     assert.equal(at.seen.length, 4);
   });
 
   it('takes a host that never answers for a refusal by all its repositories, after the third time', async (t) => {
-    const timing = fakeTiming();
     const at = await serve(t, () => undefined);
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
+    const { timing, of } = rig(t, at, 1000);
     for (const path of ['org/app', 'org/other']) {
-      await rejection(sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
+      await rejection(of(path).listReferrers(SUBJECT, NEVER), 'TIMEOUT');
       await timing.pass(5 * 60_000);
     }
     for (const path of ['org/third', 'org/app', 'org/other', 'org/fourth']) {
-      const answer = await sourceOf(registries, at.host, path).listReferrers(SUBJECT, NEVER);
+      const answer = await of(path).listReferrers(SUBJECT, NEVER);
       assert.equal(answer, 'refused', path);
     }
     assert.equal(at.seen.length, 3);
     await timing.pass(60 * 60_000);
-    assert.equal(
-      await sourceOf(registries, at.host, 'a/fifth').listReferrers(SUBJECT, NEVER),
-      'refused',
-    );
+    assert.equal(await of('a/fifth').listReferrers(SUBJECT, NEVER), 'refused');
     assert.equal(at.seen.length, 4);
   });
 
   it('takes a repository that never answers for a refusal where its host answers others', async (t) => {
-    const timing = fakeTiming();
     const at = await serve(t, (request, response) => {
-      if (request.url?.startsWith('/v2/org/mute/') === true) return;
-      const head = { 'content-type': OCI_INDEX, connection: 'close' };
-      response.writeHead(200, head).end(index([]));
+      if (request.url?.startsWith('/v2/org/mute/') !== true) answerNone(response);
     });
-    const registries = open(t, [at.host], { timing, retryPolicy: NO_RETRY, idleMs: 1000 });
-    const mute = sourceOf(registries, at.host, 'org/mute');
+    const { timing, of } = rig(t, at, 1000);
+    const mute = of('org/mute');
     for (let failures = 1; failures < 3; failures += 1) {
       await rejection(mute.listReferrers(SUBJECT, NEVER), 'TIMEOUT');
       await timing.pass(5 * 60_000);
-      assert.deepEqual(await sourceOf(registries, at.host).listReferrers(SUBJECT, NEVER), []);
+      assert.deepEqual(await of().listReferrers(SUBJECT, NEVER), []);
     }
     assert.equal(await mute.listReferrers(SUBJECT, NEVER), 'refused');
   });
