@@ -14,6 +14,7 @@ import {
   ACCESS_TOKEN,
   artifactRegistry,
   destinationOf,
+  INDEX,
   NEVER,
   open,
   rejection,
@@ -37,6 +38,12 @@ function api(
   };
 }
 
+/** One tag, and what the next page is asked for by. */
+function page(tag: string, nextPageToken?: string): JsonAnswer {
+  const tags = [{ name: `x/tags/${tag}`, version: `x/versions/${DIGEST}` }];
+  return { status: 200, body: { tags, nextPageToken } };
+}
+
 describe('Artifact Registry’s API', () => {
   it('knows the location of a host', () => {
     assert.equal(locationOf('europe-west1-docker.pkg.dev', undefined), 'europe-west1');
@@ -48,21 +55,7 @@ describe('Artifact Registry’s API', () => {
   });
 
   it('asks for a thousand tags a page, with the package’s slash written %2F', async () => {
-    const one = api([
-      {
-        status: 200,
-        body: {
-          tags: [{ name: 'x/tags/v1', version: `x/versions/${DIGEST}` }],
-          nextPageToken: 'a/b',
-        },
-      },
-      {
-        status: 200,
-        body: {
-          tags: [{ name: 'x/tags/v2', version: `x/versions/${DIGEST}` }],
-        },
-      },
-    ]);
+    const one = api([page('v1', 'a/b'), page('v2')]);
     const found = await listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER);
     assert.deepEqual(
       [...(found ?? [])],
@@ -93,13 +86,7 @@ describe('Artifact Registry’s API', () => {
 
   it('guard tag-api-pages: refuses a package of more than 400,000 tags', async () => {
     const one = api(
-      Array.from({ length: 500 }, (_, page) => ({
-        status: 200,
-        body: {
-          tags: [{ name: `x/tags/v${page}`, version: `x/versions/${DIGEST}` }],
-          nextPageToken: `page-${page}`,
-        },
-      })),
+      Array.from({ length: 500 }, (_, number) => page(`v${number}`, `page-${number}`)),
     );
     await rejection(listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER), 'LIST_TOO_LARGE');
     assert.equal(one.asked.length, 400);
@@ -150,18 +137,15 @@ describe('Artifact Registry’s API', () => {
   });
 
   it('does not go round with one page token', async () => {
-    const page = { status: 200, body: { tags: [], nextPageToken: 'same' } };
-    const one = api([page, page, page]);
+    const same = page('v1', 'same');
+    const one = api([same, same, same]);
     await listTagDigests(one, NAME, 'europe', newHostMemory(), NEVER);
     assert.equal(one.asked.length, 2);
   });
 
   it('reads the stand-in’s pages', async (t) => {
     const to = await artifactRegistry(t);
-    const manifest = to.store.putManifest('p/r/org/app', {
-      mediaType: 'application/vnd.oci.image.index.v1+json',
-      bytes: Buffer.from('{"schemaVersion":2,"manifests":[]}'),
-    });
+    const manifest = to.store.putManifest('p/r/org/app', INDEX);
     for (let tag = 0; tag < 1500; tag++) to.store.setTag('p/r/org/app', `v${tag}`, manifest.digest);
     const registries = open(t, [to.host], {
       google: [to.host],

@@ -14,6 +14,7 @@ import {
   credentials,
   destinationAt,
   destinationOf,
+  INDEX,
   localTransport,
   NEVER,
   open,
@@ -23,6 +24,7 @@ import {
   serve,
   sourceAt,
   sourceOf,
+  wantToken,
 } from './setting.ts';
 
 /** Parts of a client that would present a token to whomever it asks. */
@@ -78,9 +80,7 @@ describe('authorization of a request', () => {
     });
     const basic = { kind: 'basic', username: 'u', password: 'p' } as const;
     const known = credentials({ [server.host]: basic, [thief.host]: basic });
-    const registries = open(t, [server.host, thief.host], {
-      credentials: () => known,
-    });
+    const registries = open(t, [server.host, thief.host], { credentials: () => known });
     const one = sourceOf(registries, server.host);
     await rejection(one.listTags(NEVER), 'UNAUTHORIZED');
     assert.deepEqual(
@@ -131,11 +131,8 @@ describe('authorization of a request', () => {
         return true;
       });
       const one = destinationAt(t, server.host);
-      const manifest = Buffer.from('{"schemaVersion":2,"manifests":[]}');
-      const mediaType = 'application/vnd.oci.image.index.v1+json';
-      const digest = digestOf(manifest);
-      await one.putManifest('v1', { mediaType, digest, bytes: manifest }, NEVER);
-      assert.equal((await one.headManifest('v1', NEVER))?.digest, digest);
+      await one.putManifest('v1', INDEX, NEVER);
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, INDEX.digest);
       const bytes = Buffer.from('blob');
       const blob = { mediaType: 'x', digest: digestOf(bytes), sizeBytes: bytes.length };
       const opened = (): Promise<Readable> => Promise.resolve(Readable.from([bytes]));
@@ -153,9 +150,7 @@ describe('authorization of a request', () => {
         response.end(JSON.stringify({ token: `t${tokens}` }));
         return;
       }
-      const host = request.headers.host ?? '';
-      const challenge = `Bearer realm="http://${host}/token",scope="repository:n${tokens}:pull"`;
-      response.writeHead(401, { 'www-authenticate': challenge }).end();
+      wantToken(request, response, `,scope="repository:n${tokens}:pull"`);
     });
     const one = sourceAt(t, server.host);
     await rejection(one.listTags(NEVER), 'UNAUTHORIZED');
@@ -164,18 +159,11 @@ describe('authorization of a request', () => {
   });
 
   /** A registry of Google's that shows its list to nobody but the identity, and how it tells the others. */
-  const tellings: readonly (readonly [string, (isAtRealm: boolean) => number])[] = [
-    ['its realm gives no token to nobody', (isAtRealm) => (isAtRealm ? 403 : 401)],
-    [
-      'the token that its realm gives to nobody is refused by 403',
-      (isAtRealm) => (isAtRealm ? 200 : 403),
-    ],
-    [
-      'the token that its realm gives to nobody is refused by 401',
-      (isAtRealm) => (isAtRealm ? 200 : 401),
-    ],
-  ];
-  for (const [name, statusOf] of tellings) {
+  for (const [name, atRealm, atRegistry] of [
+    ['its realm gives no token to nobody', 403, 401],
+    ['the token that its realm gives to nobody is refused by 403', 200, 403],
+    ['the token that its realm gives to nobody is refused by 401', 200, 401],
+  ] as const) {
     it(`asks with the identity that has come late, at once, where ${name}`, async (t) => {
       const server = await serve(t, (request, response) => {
         const { authorization = '', host = '' } = request.headers;
@@ -186,7 +174,8 @@ describe('authorization of a request', () => {
         else {
           const isFirst = !isAtRealm && authorization === '';
           const challenge = { 'www-authenticate': `Bearer realm="http://${host}/token"` };
-          response.writeHead(isFirst ? 401 : statusOf(isAtRealm), challenge);
+          const status = isAtRealm ? atRealm : atRegistry;
+          response.writeHead(isFirst ? 401 : status, challenge);
           response.end(JSON.stringify({ token: 'anonymous' }));
         }
       });

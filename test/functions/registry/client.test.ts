@@ -6,9 +6,11 @@ import { MirrorError } from '../../../functions/errors.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
 import {
+  answering,
   credentials,
   destinationAt,
   fakeTiming,
+  INDEX,
   NEVER,
   open,
   registry,
@@ -16,6 +18,7 @@ import {
   settle,
   sourceAt,
   sourceOf,
+  wantToken,
 } from './setting.ts';
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
@@ -28,9 +31,7 @@ describe('client', () => {
       } else request.socket.destroy();
     });
     const known = credentials({ [server.host]: BASIC });
-    const registries = open(t, [server.host], {
-      credentials: () => known,
-    });
+    const registries = open(t, [server.host], { credentials: () => known });
     const one = sourceOf(registries, server.host);
     const fault = await rejection(one.listTags(NEVER), 'NETWORK');
     assert.deepEqual(
@@ -45,10 +46,8 @@ describe('client', () => {
 
   it('does not begin a wait that ends after the deadline', async (t) => {
     const at = await registry(t);
-    at.faults.add({
-      times: Infinity,
-      effect: { kind: 'answer', status: 503, headers: { 'retry-after': '100' } },
-    });
+    const effect = answering(503, undefined, { headers: { 'retry-after': '100' } });
+    at.faults.add({ times: Infinity, effect });
     const timing = fakeTiming();
     const registries = open(t, [at.host], { timing });
     const one = registries.source(
@@ -77,10 +76,8 @@ describe('client', () => {
 
   it('tries a throttled request six times', async (t) => {
     const at = await registry(t);
-    at.faults.add({
-      times: Infinity,
-      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '0' } },
-    });
+    const effect = answering(429, undefined, { headers: { 'retry-after': '0' } });
+    at.faults.add({ times: Infinity, effect });
     const one = sourceAt(t, at.host);
     await rejection(one.listTags(NEVER), 'RATE_LIMITED');
     assert.equal(at.counter.total, 6);
@@ -94,10 +91,8 @@ describe('client', () => {
         refusals -= 1;
         if (refusals >= 0) response.writeHead(429, { 'retry-after': '300' }).end();
         else response.end('{"token":"abc"}');
-      } else if (request.headers.authorization === undefined) {
-        const realm = `Bearer realm="http://${at.host}/token",service="x"`;
-        response.writeHead(401, { 'www-authenticate': realm }).end();
-      } else response.end('{"tags":["v1"]}');
+      } else if (request.headers.authorization === undefined) wantToken(request, response);
+      else response.end('{"tags":["v1"]}');
     });
     const one = sourceAt(t, at.host, { timing });
     const blob = { mediaType: 'x', digest: `sha256:${'a'.repeat(64)}`, sizeBytes: 5 };
@@ -114,10 +109,8 @@ describe('client', () => {
 
   it('does not wait for days, and says how long it would have been', async (t) => {
     const at = await registry(t);
-    at.faults.add({
-      times: Infinity,
-      effect: { kind: 'answer', status: 429, headers: { 'retry-after': '259200' } },
-    });
+    const effect = answering(429, undefined, { headers: { 'retry-after': '259200' } });
+    at.faults.add({ times: Infinity, effect });
     const one = sourceAt(t, at.host);
     const fault = await rejection(one.listTags(NEVER), 'RATE_LIMITED');
     assert.match(fault.message, /asked again in 3 days/);
@@ -130,16 +123,13 @@ describe('client', () => {
     for (const method of ['POST', 'PUT'])
       at.faults.add({ method, effect: { kind: 'answer', status: 502 } });
     const one = destinationAt(t, at.host);
-    const bytes = Buffer.from('{"schemaVersion":2,"manifests":[]}');
-    const digest = at.store.putBlob('org/other', bytes);
-    const manifest = { mediaType: 'application/vnd.oci.image.index.v1+json', digest, bytes };
-    await one.putManifest('v1', manifest, NEVER);
+    const { digest, bytes } = INDEX;
+    at.store.putBlob('org/other', bytes);
+    await one.putManifest('v1', INDEX, NEVER);
     const unopened = (): Promise<never> => Promise.reject(new Error('no bytes are needed'));
     const blob = { mediaType: 'x', digest, sizeBytes: bytes.length };
-    assert.equal(
-      await one.uploadBlob(blob, unopened, { mountFrom: { path: 'org/other' } }, NEVER),
-      'mounted',
-    );
+    const options = { mountFrom: { path: 'org/other' } };
+    assert.equal(await one.uploadBlob(blob, unopened, options, NEVER), 'mounted');
     assert.deepEqual(at.counter.summary, {
       'PUT manifest 502': 1,
       'PUT manifest 201': 1,

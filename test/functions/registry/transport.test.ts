@@ -8,6 +8,7 @@ import { readBody } from '../../../functions/registry/body.ts';
 import { wasSentInFull } from '../../../functions/registry/sent-in-full.ts';
 import type { Transport, TransportRequest } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
+import { withEnvironment } from '../environment.ts';
 import { bytesOf, localTransport, NEVER, serve, tcp } from './setting.ts';
 
 // Blobs, which have no budget, go through Node's own client, and all else through got: both alike.
@@ -104,12 +105,9 @@ for (const [kind, ofKind] of [
       let told = 0;
       const sizeBytes = 3 * 1024 * 1024 + 7;
       const body = Readable.from([Buffer.alloc(sizeBytes - 7), Buffer.alloc(7)]);
-      const response = await localTransport(t).send(
-        upload(server.url, body, sizeBytes, {
-          body: { stream: body, sizeBytes, onBytes: (count) => (told += count) },
-        }),
-        NEVER,
-      );
+      const counted = { stream: body, sizeBytes, onBytes: (count: number) => (told += count) };
+      const request = upload(server.url, body, sizeBytes, { body: counted });
+      const response = await localTransport(t).send(request, NEVER);
       await readBody(response, 10);
       assert.deepEqual([response.status, received, told], [201, sizeBytes, sizeBytes]);
     });
@@ -277,11 +275,8 @@ for (const [kind, ofKind] of [
         await new Promise((resolve) => setTimeout(resolve, 2500));
         yield Buffer.alloc(10);
       }
-      const sent = localTransport(t, { idleMs: 1000 }).send(
-        upload(server.url, Readable.from(slow()), 20),
-        NEVER,
-      );
-      const response = await sent;
+      const door = localTransport(t, { idleMs: 1000 });
+      const response = await door.send(upload(server.url, Readable.from(slow()), 20), NEVER);
       await readBody(response, 10);
       assert.equal(response.status, 201);
     });
@@ -365,19 +360,15 @@ for (const [kind, ofKind] of [
       });
       const early = await tcp(t, (socket) => socket.once('data', () => socket.resetAndDestroy()));
       const door = localTransport(t);
-      const lost = await rejection(
-        door.send(upload(server.url, Readable.from([Buffer.alloc(10)]), 10), NEVER),
-        'NETWORK',
-      );
+      const whole = upload(server.url, Readable.from([Buffer.alloc(10)]), 10);
+      const lost = await rejection(door.send(whole, NEVER), 'NETWORK');
       assert.equal(wasSentInFull(lost), true);
       async function* stuck(): AsyncGenerator<Buffer> {
         yield Buffer.alloc(10);
         await new Promise((resolve) => setTimeout(resolve, 10_000).unref());
       }
-      const broken = await rejection(
-        door.send(upload(early, Readable.from(stuck()), 20), NEVER),
-        'NETWORK',
-      );
+      const half = upload(early, Readable.from(stuck()), 20);
+      const broken = await rejection(door.send(half, NEVER), 'NETWORK');
       assert.equal(wasSentInFull(broken), false);
     });
 
@@ -388,27 +379,16 @@ for (const [kind, ofKind] of [
       const door = localTransport(t, { addresses: rules });
       await readBody(await door.send(get(server.url), NEVER), 10);
       assert.equal(server.connections(), 1);
-      for (const url of [
-        `http://localhost:${port}/`,
-        `http://127.0.0.2:${port}/`,
-        `http://0x7f.2:${port}/`,
-      ]) {
-        await rejection(door.send(get(url), NEVER), 'ADDRESS_REFUSED');
-      }
+      for (const name of ['localhost', '127.0.0.2', '0x7f.2'])
+        await rejection(door.send(get(`http://${name}:${port}/`), NEVER), 'ADDRESS_REFUSED');
       assert.equal(server.connections(), 1);
     });
 
     it('guard proxy-variables: goes to the registry itself, whatever proxy is named', async (t) => {
       const proxy = await serve(t, (_request, response) => response.end('from the proxy'));
       const server = await serve(t, (_request, response) => response.end('from the registry'));
-      for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']) {
-        const before = process.env[name];
-        process.env[name] = proxy.url;
-        t.after(() => {
-          if (before === undefined) Reflect.deleteProperty(process.env, name);
-          else process.env[name] = before;
-        });
-      }
+      const names = ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy'];
+      withEnvironment(t, Object.fromEntries(names.map((name) => [name, proxy.url])));
       const response = await localTransport(t).send(get(server.url), NEVER);
       assert.equal(String(await bytesOf(response.chunks)), 'from the registry');
       assert.equal(proxy.connections(), 0);
