@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 
@@ -162,91 +162,61 @@ const DIGEST = `sha256:${'a'.repeat(64)}`;
 
 describe('the deployment', () => {
   const file = 'infra/deploy.cloudbuild.yaml';
+  const _IMAGE = 'host/project/images/mirror';
+
+  /** The step that asks for the digest of a build, of which gcloud tells these things. */
+  function digestStep(t: TestContext, answers: Answers): StepRun {
+    return runStep(t, file, 'digest', { _BUILD: 'b1' }, answers);
+  }
+
+  /** A step about an image whose digest is known. */
+  function imageStep(
+    t: TestContext,
+    id: 'provenance' | 'deploy',
+    substitutions: Readonly<Record<string, string>> = {},
+    answers: Answers = {},
+  ): StepRun {
+    return runStep(t, file, id, { _IMAGE, ...substitutions }, answers, DIGEST);
+  }
 
   it('takes the digest that the finished build tells', (t) => {
-    const { status, files } = runStep(
-      t,
-      file,
-      'digest',
-      { _BUILD: 'b1' },
-      {
-        'builds describe b1 --region=europe-west1 --format=value(status)': ['WORKING', 'SUCCESS'],
-        'results.images': [DIGEST],
-      },
-    );
-    assert.equal(status, 0);
-    assert.equal(files['digest'], `${DIGEST}\n`);
+    const { status, digest } = digestStep(t, {
+      'builds describe b1 --region=europe-west1 --format=value(status)': ['WORKING', 'SUCCESS'],
+      'results.images': [DIGEST],
+    });
+    assert.deepEqual([status, digest], [0, `${DIGEST}\n`]);
   });
 
   for (const ending of ['FAILURE', 'CANCELLED', 'TIMEOUT']) {
     it(`deploys nothing of a build that ended as ${ending}`, (t) => {
-      const { status } = runStep(
-        t,
-        file,
-        'digest',
-        { _BUILD: 'b1' },
-        { 'value(status)': [ending] },
-      );
-      assert.equal(status, 1);
+      assert.equal(digestStep(t, { 'value(status)': [ending] }).status, 1);
     });
   }
 
   it('deploys nothing of a build that pushed no image', (t) => {
-    const { status } = runStep(
-      t,
-      file,
-      'digest',
-      { _BUILD: 'b1' },
-      {
-        'value(status)': ['SUCCESS'],
-        'results.images': [''],
-      },
-    );
+    const { status } = digestStep(t, { 'value(status)': ['SUCCESS'], 'results.images': [''] });
     assert.equal(status, 1);
   });
 
   it('takes a digest that is given, to go back', (t) => {
-    const { status, calls, files } = runStep(t, file, 'digest', { _DIGEST: DIGEST });
-    assert.equal(status, 0);
-    assert.equal(files['digest'], `${DIGEST}\n`);
-    assert.deepEqual(calls, []);
+    const { status, calls, digest } = runStep(t, file, 'digest', { _DIGEST: DIGEST });
+    assert.deepEqual([status, calls, digest], [0, [], `${DIGEST}\n`]);
   });
 
   it('goes on where there is provenance, also if it comes late', (t) => {
-    const { status, calls } = runStep(
-      t,
-      file,
-      'provenance',
-      { _IMAGE: 'host/project/images/mirror' },
-      { '--show-provenance': ['{}', '{"predicateType":"https://slsa.dev/provenance/v1"}'] },
-      { digest: DIGEST },
-    );
+    const answers = ['{}', '{"predicateType":"https://slsa.dev/provenance/v1"}'];
+    const { status, calls } = imageStep(t, 'provenance', {}, { '--show-provenance': answers });
     assert.equal(status, 0);
     assert.equal(calls.filter((call) => call.includes(`mirror@${DIGEST}`)).length, 2);
   });
 
   it('stops where there is none', (t) => {
-    const { status } = runStep(
-      t,
-      file,
-      'provenance',
-      { _IMAGE: 'host/project/images/mirror' },
-      { '--show-provenance': ['{}'] },
-      { digest: DIGEST },
-    );
-    assert.equal(status, 1);
+    assert.equal(imageStep(t, 'provenance', {}, { '--show-provenance': ['{}'] }).status, 1);
   });
 
   it('updates the job and both services by digest, then moves the tag', (t) => {
-    const { status, calls } = runStep(
-      t,
-      file,
-      'deploy',
-      { _IMAGE: 'host/project/images/mirror', _NAME: 'mirror-dev' },
-      {},
-      { digest: DIGEST },
-    );
-    const image = `host/project/images/mirror@${DIGEST}`;
+    const { status, calls } = imageStep(t, 'deploy', { _NAME: 'mirror-dev' });
+    const image = `${_IMAGE}@${DIGEST}`;
     assert.equal(status, 0);
     assert.deepEqual(calls.slice(1), [
       `run jobs update mirror-dev-job --region=europe-west1 --image=${image} --quiet`,
@@ -256,51 +226,31 @@ describe('the deployment', () => {
     ]);
   });
 
-  it('is in the region of the build unless another is said', (t) => {
-    for (const [given, region] of [
-      [{}, 'us-east1'],
-      [{ _REGION: 'asia-east1' }, 'asia-east1'],
-    ] as const) {
-      const { calls } = runStep(
-        t,
-        file,
-        'deploy',
-        { LOCATION: 'us-east1', _IMAGE: 'host/project/images/mirror', ...given },
-        {},
-        { digest: DIGEST },
-      );
+  for (const [given, region] of [
+    [{}, 'us-east1'],
+    [{ _REGION: 'asia-east1' }, 'asia-east1'],
+  ] as const) {
+    it(`is in ${region}, the region of the build unless another is said`, (t) => {
+      const { calls } = imageStep(t, 'deploy', { LOCATION: 'us-east1', ...given });
       assert.equal(calls.filter((call) => call.includes(`--region=${region}`)).length, 4);
-    }
-  });
+    });
+  }
 
-  for (const [what, first, fails] of [
-    ['nothing is there', 'false', 'ERROR: (gcloud.run.jobs.describe) Cannot find job [x].'],
+  const absent = 'ERROR: (gcloud.run.jobs.describe) Cannot find job [x].';
+  for (const [what, _FIRST, fails] of [
+    ['nothing is there', 'false', absent],
     ['it may not be seen', 'true', "ERROR: PERMISSION_DENIED: Permission 'run.jobs.get' denied"],
     ['the region is none', 'true', 'ERROR: Could not resolve host: eu-west9-run.googleapis.com'],
   ] as const) {
     it(`fails and moves no tag where ${what}`, (t) => {
-      const { status, calls } = runStep(
-        t,
-        file,
-        'deploy',
-        { _IMAGE: 'host/project/images/mirror', _FIRST: first },
-        { 'jobs describe': { fails } },
-        { digest: DIGEST },
-      );
-      assert.equal(status, 1);
-      assert.equal(calls.length, 1);
+      const { status, calls } = imageStep(t, 'deploy', { _FIRST }, { 'jobs describe': { fails } });
+      assert.deepEqual([status, calls.length], [1, 1]);
     });
   }
 
   it('only moves the tag before Terraform was applied, where that is said', (t) => {
-    const { status, calls } = runStep(
-      t,
-      file,
-      'deploy',
-      { _IMAGE: 'host/project/images/mirror', _FIRST: 'true' },
-      { 'jobs describe': { fails: 'ERROR: (gcloud.run.jobs.describe) Cannot find job [x].' } },
-      { digest: DIGEST },
-    );
+    const answers = { 'jobs describe': { fails: absent } };
+    const { status, calls } = imageStep(t, 'deploy', { _FIRST: 'true' }, answers);
     assert.equal(status, 0);
     assert.deepEqual(
       calls.map((call) => call.split(' ').slice(0, 4).join(' ')),
@@ -372,26 +322,28 @@ describe('what is uploaded', () => {
   });
 });
 
+/** Part of a call's arguments → what it prints, one answer a call and the last one again; `fails`: it fails with these words. */
+type Answers = Readonly<Record<string, readonly string[] | { readonly fails: string }>>;
+
 interface StepRun {
   readonly status: number | null;
   /** Arguments of every call of gcloud or terraform, in their order. */
   readonly calls: readonly string[];
-  /** Files of the workspace afterwards. */
-  readonly files: Readonly<Record<string, string>>;
+  /** The workspace's file `digest` afterwards. */
+  readonly digest: string;
 }
 
 /**
- * Runs a step's script as Cloud Build would, with a gcloud that writes down its arguments and answers
- * by `answers`: part of the arguments → what it prints, one answer a call and the last one again;
- * `fails`: it fails with these words.
+ * Runs a step's script as Cloud Build would, with a gcloud that writes down its arguments and answers.
+ * @param digest what a step before has left in the workspace
  */
 function runStep(
   t: TestContext,
   file: string,
   id: string,
   substitutions: Readonly<Record<string, string>>,
-  answers: Readonly<Record<string, readonly string[] | { readonly fails: string }>> = {},
-  workspace: Readonly<Record<string, string>> = {},
+  answers: Answers = {},
+  digest?: string,
 ): StepRun {
   const folder = scratchFolder(t);
   const build = buildOf(file);
@@ -408,15 +360,11 @@ function runStep(
   );
   const text = build.steps.find((step) => step.id === id)?.args.at(-1) ?? '';
   const script = substitute(text, values).replaceAll('$$', '$');
-  for (const [name, content] of Object.entries(workspace)) {
-    writeFileSync(join(folder, name), content);
-  }
+  if (digest !== undefined) writeFileSync(join(folder, 'digest'), digest);
   writeFileSync(join(folder, 'answers.json'), JSON.stringify(Object.entries(answers)));
-  const program = join(folder, 'gcloud');
-  writeFileSync(program, `#!${process.execPath}\n${STAND_IN}`);
-  chmodSync(program, 0o755);
-  writeFileSync(join(folder, 'terraform'), readFileSync(program), { mode: 0o755 });
-  writeFileSync(join(folder, 'npm'), readFileSync(program), { mode: 0o755 });
+  for (const program of ['gcloud', 'terraform', 'npm']) {
+    writeFileSync(join(folder, program), `#!${process.execPath}\n${STAND_IN}`, { mode: 0o755 });
+  }
   writeFileSync(join(folder, 'sleep'), '#!/bin/sh\n', { mode: 0o755 });
   const { status } = spawnSync('bash', ['-euc', script], {
     cwd: folder,
@@ -425,11 +373,7 @@ function runStep(
   });
   const read = (name: string): string =>
     existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : '';
-  return {
-    status,
-    calls: read('calls').split('\n').filter(Boolean),
-    files: { digest: read('digest') },
-  };
+  return { status, calls: read('calls').split('\n').filter(Boolean), digest: read('digest') };
 }
 
 /** Puts values for `$NAME` and `${NAME}`; `$$` stays for later. */
