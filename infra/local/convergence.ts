@@ -1,12 +1,11 @@
+import { buffer } from 'node:stream/consumers';
+
 import { selectTags } from '../../functions/contract/selection.ts';
 
 import type { ImageProgress } from './progress.ts';
-import {
-  challengedAuthorization,
-  fixedAuthorization,
-} from '../../test/stand-ins/verifier/authorization.ts';
-import { ACCEPTED_TYPES, partsOf } from '../../test/stand-ins/verifier/manifest-parts.ts';
-import { bytesOf } from '../../test/stand-ins/verifier/http-exchange.ts';
+import { MANIFEST_TYPES } from '../../test/stand-ins/registry/media-types.ts';
+import { challengedAuthorization } from '../../test/stand-ins/verifier/authorization.ts';
+import { partsOf } from '../../test/stand-ins/verifier/manifest-parts.ts';
 import { RegistryClient } from '../../test/stand-ins/verifier/registry-client.ts';
 import { listTags, verifyRepository } from '../../test/stand-ins/verifier/verifier.ts';
 
@@ -116,8 +115,7 @@ async function withClients<T>(
 function side(url: string, repository: string, authorization: (() => string) | undefined): Side {
   const access = {
     url,
-    authorization:
-      authorization === undefined ? challengedAuthorization() : fixedAuthorization(authorization),
+    authorization: authorization ?? challengedAuthorization(),
   };
   return { client: new RegistryClient(access), repository, access };
 }
@@ -167,9 +165,9 @@ async function referrersOf(side: Side, subject: string): Promise<readonly string
       method: 'GET',
       repository: side.repository,
       path,
-      headers: { accept: ACCEPTED_TYPES.join(', ') },
+      headers: { accept: MANIFEST_TYPES.join(', ') },
     });
-    const bytes = await bytesOf(response);
+    const bytes = await buffer(response);
     if (response.statusCode !== 200) continue;
     found.push(...partsOf(bytes).manifests.map(({ digest }) => digest));
   }
@@ -181,7 +179,7 @@ async function headDigest(side: Side, reference: string): Promise<string | undef
     method: 'HEAD',
     repository: side.repository,
     path: `manifests/${reference}`,
-    headers: { accept: ACCEPTED_TYPES.join(', ') },
+    headers: { accept: MANIFEST_TYPES.join(', ') },
   });
   response.resume();
   if (response.statusCode !== 200) return undefined;

@@ -3,7 +3,8 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, describe, it } from 'node:test';
 
-import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { Refusal } from '../stand-ins/google-apis/refusal.ts';
 import { taskProcess, type JobTemplate } from '../stand-ins/cloud-run/execution.ts';
 import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess, type Instance } from '../stand-ins/cloud-run/instance.ts';
@@ -344,7 +345,7 @@ describe('the Cloud Run Admin API', () => {
 
   it('fails when told to, so often', async () => {
     const { api, call } = await withJob();
-    api.fail(new RunApiRefusal('UNAVAILABLE', 'later'), 1);
+    api.fail(new Refusal('UNAVAILABLE', 'later'), 1);
     assert.equal((await call('GET', `/v2/${JOB}/executions`)).status, 503);
     assert.equal((await call('GET', `/v2/${JOB}/executions`)).status, 200);
   });

@@ -5,7 +5,8 @@ import { decodeEvent, receivedEvent } from '../../functions/contract/codec.ts';
 import { eventVariable } from '../../functions/subscriber/cloud-run-job.ts';
 import type { LogLine } from '../stand-ins/child.ts';
 import { startMetadata } from '../stand-ins/metadata/metadata.ts';
-import { RunApiRefusal, startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { startRunApi, type LocalRunApi } from '../stand-ins/cloud-run/api.ts';
+import { Refusal } from '../stand-ins/google-apis/refusal.ts';
 import { taskProcess } from '../stand-ins/cloud-run/execution.ts';
 import { TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { until } from '../until.ts';
@@ -158,7 +159,7 @@ describe('hand-off to the job', () => {
     await withJob({ JOB_THRESHOLD_BYTES: '0' }, async (deployment) => {
       const { registries, publish, event, settled, api, requireMirrored, eventLines } = deployment;
       await registries.push('org/app', '1.0');
-      api.fail(new RunApiRefusal('UNAVAILABLE', 'later'), 2);
+      api.fail(new Refusal('UNAVAILABLE', 'later'), 2);
       await publish(event('org/app'));
       await settled();
       await api.idle();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { putRelease } from '../../stand-ins/images/release.ts';
 import { storeTarget } from '../../stand-ins/images/target.ts';
@@ -7,11 +8,7 @@ import { digestOf } from '../../stand-ins/registry/digest.ts';
 import type { FaultRule } from '../../stand-ins/registry/fault-rule.ts';
 import { OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
-import {
-  challengedAuthorization,
-  fixedAuthorization,
-} from '../../stand-ins/verifier/authorization.ts';
-import { textOf } from '../../stand-ins/verifier/http-exchange.ts';
+import { challengedAuthorization } from '../../stand-ins/verifier/authorization.ts';
 import { RegistryClient } from '../../stand-ins/verifier/registry-client.ts';
 import { verifyRepository } from '../../stand-ins/verifier/verifier.ts';
 import { manifestOf, start, storeImage } from '../registry/loopback.ts';
@@ -74,11 +71,10 @@ describe('verifier', () => {
       google: { accessTokens: issuer },
     });
     storeImage(google, 'p/r/app', 'v1');
-    const access = fixedAuthorization(() => `Bearer ${issuer.mint('a@b').token}`);
     const mirrored = await verifyRepository({
       url: google.url,
       repository: 'p/r/app',
-      authorization: access,
+      authorization: () => `Bearer ${issuer.mint('a@b').token}`,
     });
     assert.deepEqual([mirrored.tags.length, mirrored.problems], [1, []]);
   });
@@ -145,10 +141,10 @@ describe('verifier', () => {
     const registry = await start(t);
     const config = Buffer.from('{}');
     registry.store.putBlob(REPOSITORY, config);
-    const text = manifestOf(config, []).toString().replace('"size":2', '"size":3');
+    const wrong = manifestOf(config, []).toString().replace('"size":2', '"size":3');
     registry.store.putManifest(
       REPOSITORY,
-      { mediaType: OCI_MANIFEST, bytes: Buffer.from(text) },
+      { mediaType: OCI_MANIFEST, bytes: Buffer.from(wrong) },
       'v1',
     );
     assert.deepEqual(await problemsOf(registry), [`v1: ${digestOf(config)} has 2 bytes, not 3`]);
@@ -182,7 +178,7 @@ describe('registry client', () => {
     storeImage(registry, 'a', 'v1');
     for (let count = 0; count < 2; count++) {
       const list = await client.send({ method: 'GET', repository: 'a', path: 'tags/list' });
-      assert.match(await textOf(list), /"v1"/);
+      assert.match(await text(list), /"v1"/);
     }
     assert.deepEqual(registry.counter.summary, {
       'GET tags 401': 1,

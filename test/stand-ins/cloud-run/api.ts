@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
+import { closed, listen, readBody } from '../http.ts';
+import { invalid, Refusal } from '../google-apis/refusal.ts';
 import { Execution, type JobTemplate } from './execution.ts';
 
 /** How a Run API is started. */
@@ -17,32 +18,11 @@ export interface LocalRunApi {
   /** All executions, oldest first. */
   readonly executions: readonly Execution[];
   /** Answers the next requests with this refusal. */
-  fail(refusal: RunApiRefusal, times: number): void;
+  fail(refusal: Refusal, times: number): void;
   /** Resolves when no execution waits or runs. */
   idle(): Promise<void>;
   /** Cancels what runs, forgets what waits, and closes. */
   close(): Promise<void>;
-}
-
-/** Statuses of google.rpc.Code that this API answers with, and their HTTP statuses. */
-const HTTP_STATUS = {
-  INVALID_ARGUMENT: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  RESOURCE_EXHAUSTED: 429,
-  UNAVAILABLE: 503,
-} as const;
-
-/** A request that the API refuses, by the name of its status in google.rpc.Code. */
-export class RunApiRefusal extends Error {
-  override readonly name = 'RunApiRefusal';
-  readonly status: keyof typeof HTTP_STATUS;
-
-  constructor(status: keyof typeof HTTP_STATUS, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 /** Largest body that is read: a run request holds one variable of 32 KiB at most, escaped. */
@@ -56,12 +36,12 @@ const MAX_PAGE_SIZE = 100;
 export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> {
   const executions: Execution[] = [];
   const running = new Map<Execution, Promise<void>>();
-  const failures: RunApiRefusal[] = [];
-  let closed = false;
+  const failures: Refusal[] = [];
+  let closing = false;
 
   /** Starts what waits, in order, as far as each job's concurrency allows. */
   function startWaiting(): void {
-    if (closed) return;
+    if (closing) return;
     for (const execution of executions) {
       const { job } = execution;
       const busy = [...running.keys()].filter((other) => other.job === job).length;
@@ -83,7 +63,7 @@ export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> 
     if (failure !== undefined) throw failure;
     const [, token] = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '') ?? [];
     if (token === undefined || !options.isToken(token)) {
-      throw new RunApiRefusal('UNAUTHENTICATED', 'Request had invalid authentication credentials.');
+      throw new Refusal('UNAUTHENTICATED', 'Request had invalid authentication credentials.');
     }
     const url = new URL(request.url ?? '/', 'http://run.local');
     const [, name = '', rest = ''] = /^\/v2\/(.+?)(:run|\/executions)$/.exec(url.pathname) ?? [];
@@ -100,7 +80,7 @@ export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> 
         url.searchParams,
       );
     }
-    throw new RunApiRefusal('NOT_FOUND', `Resource '${url.pathname}' was not found.`);
+    throw new Refusal('NOT_FOUND', `Resource '${url.pathname}' was not found.`);
   }
 
   const server = createServer((request, response) => {
@@ -109,42 +89,30 @@ export async function startRunApi(options: RunApiOptions): Promise<LocalRunApi> 
         send(response, 200, body);
       },
       (error: unknown) => {
-        if (error instanceof RunApiRefusal) {
-          // As Google's APIs write errors (google.aip.dev/193).
-          const { status, message } = error;
-          const code = HTTP_STATUS[status];
-          send(response, code, { error: { code, message, status } });
-        } else response.destroy(error instanceof Error ? error : undefined);
+        if (error instanceof Refusal) send(response, error.code, error.body);
+        else response.destroy(error instanceof Error ? error : undefined);
       },
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${await listen(server)}`,
     executions,
     fail: (refusal, times) => {
       failures.push(...Array.from({ length: times }, () => refusal));
     },
     idle,
     close: async () => {
-      closed = true;
+      closing = true;
       for (const execution of running.keys()) execution.cancel();
       await idle();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await closed(server);
     },
   };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > MAX_BODY_BYTES) throw invalid('body too large');
-    chunks.push(chunk);
-  }
-  const text = Buffer.concat(chunks).toString('utf8');
+  const bytes = await readBody(request, MAX_BODY_BYTES, () => invalid('body too large'));
+  const text = bytes.toString('utf8');
   try {
     return text === '' ? {} : JSON.parse(text);
   } catch {
@@ -192,10 +160,6 @@ function list(value: unknown, at: string): readonly unknown[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw invalid(`${at}: wants an array`);
   return value as readonly unknown[];
-}
-
-function invalid(message: string): RunApiRefusal {
-  return new RunApiRefusal('INVALID_ARGUMENT', message);
 }
 
 /** `run` answers with a long-running operation whose metadata is the execution. */

@@ -5,8 +5,8 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
+import { closed, listen } from '../http.ts';
 import type { Instance, StartInstance } from './instance.ts';
 
 /** A Cloud Run service as it is deployed. */
@@ -106,9 +106,8 @@ export async function startRunFront(options: RunFrontOptions): Promise<RunFront>
       answers.set(status, (answers.get(status) ?? 0) + 1);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${await listen(server)}/`,
     answers,
     get inFlight() {
       return inFlight;
@@ -126,8 +125,7 @@ export async function startRunFront(options: RunFrontOptions): Promise<RunFront>
       await instance.gone;
     },
     close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await closed(server);
       // Also those that are still starting; where that fails there is nothing to stop.
       await Promise.allSettled([...slots].map(async ({ starting }) => (await starting).stop()));
       agent.destroy();

@@ -19,17 +19,6 @@ export interface ScannerOptions extends KubeAccess {
   readonly nowMs?: () => number;
 }
 
-/** A running scanner. */
-export interface Scanner {
-  /**
-   * Scans an object at once, due or not, and waits until its status is written. Rejects where the
-   * scan fails or the object is gone.
-   */
-  scanNow(namespace: string, name: string): Promise<void>;
-  /** Ends it; what is being written is waited for. */
-  close(): Promise<void>;
-}
-
 /** Pause before the API server is asked again after a failure. */
 const RECONNECT_MS = 500;
 /** Longest back-off, as Flux's `--max-retry-delay`. */
@@ -57,14 +46,15 @@ interface Entry {
   waiters: Waiter[];
 }
 
-/** Does what Flux's image-reflector-controller does for the ImageRepositories of an API server. */
+/** Starts a scanner. @throws Error where the API server cannot be reached */
 export async function startScanner(options: ScannerOptions): Promise<Scanner> {
-  const scanner = new RunningScanner(options);
+  const scanner = new Scanner(options);
   await scanner.start();
   return scanner;
 }
 
-class RunningScanner implements Scanner {
+/** Does what Flux's image-reflector-controller does for the ImageRepositories of an API server. */
+export class Scanner {
   private readonly minRetryMs: number;
   private readonly state: ScannerState;
   private readonly entries = new Map<string, Entry>();
@@ -76,11 +66,16 @@ class RunningScanner implements Scanner {
     this.state = { access, database: new Map(), nowMs, signal: this.ending.signal };
   }
 
+  /** Lists, and watches from then on. */
   async start(): Promise<void> {
     const resourceVersion = await this.list();
     this.watching = this.follow(resourceVersion);
   }
 
+  /**
+   * Scans an object at once, due or not, and waits until its status is written. Rejects where the
+   * scan fails or the object is gone.
+   */
   scanNow(namespace: string, name: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const key = `${namespace}/${name}`;
@@ -91,6 +86,7 @@ class RunningScanner implements Scanner {
     });
   }
 
+  /** Ends it; what is being written is waited for. */
   async close(): Promise<void> {
     this.ending.abort();
     const entries = [...this.entries.values()];

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { isObject, textAt, type Json } from './json.ts';
-import { invalid, notFound, Refusal } from './refusal.ts';
+import { disabled, invalid, notFound, Refusal } from './refusal.ts';
 
 /** Who has which role on a resource. https://cloud.google.com/iam/docs/reference/rest/v1/Policy */
 export interface Policy {
@@ -88,11 +88,7 @@ export class Cloud {
   /** Refuses a call to a product whose API is not enabled. */
   requireEnabled(project: string, api: string): void {
     if (this.enabled(project).has(api)) return;
-    throw new Refusal(
-      403,
-      'SERVICE_DISABLED',
-      `${api} has not been used in project ${this.numberOf(project)} before or it is disabled.`,
-    );
+    throw disabled(api, `in project ${this.numberOf(project)} `);
   }
 
   /** The resource of that name. @throws {Refusal} 404 */
@@ -133,7 +129,7 @@ export class Cloud {
     const before = this.policy(name);
     const etag = textAt(wanted, 'etag');
     if (etag !== '' && etag !== before.etag) {
-      throw new Refusal(409, 'ABORTED', 'There were concurrent policy changes.');
+      throw new Refusal('ABORTED', 'There were concurrent policy changes.');
     }
     const bindings = (Array.isArray(wanted['bindings']) ? wanted['bindings'] : [])
       .filter(isObject)
@@ -179,7 +175,7 @@ export class Cloud {
     }
     const agent = `serviceAccount:${this.agentOf(project, api)}`;
     if (!this.grants(`kms/${key}`, agent, 'roles/cloudkms.cryptoKeyEncrypterDecrypter')) {
-      throw new Refusal(403, 'PERMISSION_DENIED', `${agent} may not use the key ${key}.`);
+      throw new Refusal('PERMISSION_DENIED', `${agent} may not use the key ${key}.`);
     }
   }
 

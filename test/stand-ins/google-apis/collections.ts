@@ -14,7 +14,6 @@ import {
 export interface Collection {
   /** Prefix of the endpoint's path, and of the store's names. */
   readonly product: string;
-  readonly api: string;
   /** Names, with `*` for one segment. */
   readonly names: string;
   /** How a creation says the new id: by PUT on its name, in the query, in the body's field, or not at all. */
@@ -43,7 +42,6 @@ const NAT_TIMEOUTS = [
 const COLLECTIONS: readonly Collection[] = [
   {
     product: 'pubsub',
-    api: 'pubsub.googleapis.com',
     names: 'projects/*/topics/*',
     id: 'put',
     wrapped: 'topic',
@@ -58,7 +56,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'pubsub',
-    api: 'pubsub.googleapis.com',
     names: 'projects/*/subscriptions/*',
     id: 'put',
     wrapped: 'subscription',
@@ -91,7 +88,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'artifactregistry',
-    api: 'artifactregistry.googleapis.com',
     names: 'projects/*/locations/*/repositories/*',
     id: { query: 'repository_id' },
     operations: 'google.longrunning',
@@ -119,7 +115,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'run',
-    api: 'run.googleapis.com',
     names: 'projects/*/locations/*/services/*',
     id: { query: 'serviceId' },
     operations: 'google.longrunning',
@@ -150,7 +145,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'run',
-    api: 'run.googleapis.com',
     names: 'projects/*/locations/*/jobs/*',
     id: { query: 'jobId' },
     operations: 'google.longrunning',
@@ -162,7 +156,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'logging',
-    api: 'logging.googleapis.com',
     names: 'projects/*/metrics/*',
     id: { field: 'name' },
     fill(metric, name) {
@@ -183,7 +176,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'monitoring',
-    api: 'monitoring.googleapis.com',
     names: 'projects/*/alertPolicies/*',
     id: 'given',
     fill(policy, name) {
@@ -199,7 +191,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'monitoring',
-    api: 'monitoring.googleapis.com',
     names: 'projects/*/dashboards/*',
     id: 'given',
     fill(dashboard, name, cloud) {
@@ -212,7 +203,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'monitoring',
-    api: 'monitoring.googleapis.com',
     names: 'projects/*/notificationChannels/*',
     id: 'given',
     fill(channel, name) {
@@ -221,7 +211,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'secretmanager',
-    api: 'secretmanager.googleapis.com',
     names: 'projects/*/secrets/*',
     id: { query: 'secretId' },
     fill(secret, name, cloud) {
@@ -248,7 +237,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'iam',
-    api: 'iam.googleapis.com',
     names: 'projects/*/serviceAccounts/*',
     id: { field: 'accountId' },
     wrapped: 'serviceAccount',
@@ -265,7 +253,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'kms',
-    api: 'cloudkms.googleapis.com',
     names: 'projects/*/locations/*/keyRings/*/cryptoKeys/*',
     id: { query: 'cryptoKeyId' },
     fill(key, name) {
@@ -275,7 +262,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'compute',
-    api: 'compute.googleapis.com',
     names: 'projects/*/regions/*/addresses/*',
     id: { field: 'name' },
     operations: 'compute',
@@ -292,7 +278,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'compute',
-    api: 'compute.googleapis.com',
     names: 'projects/*/regions/*/routers/*',
     id: { field: 'name' },
     operations: 'compute',
@@ -313,7 +298,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'container',
-    api: 'container.googleapis.com',
     names: 'projects/*/locations/*/clusters/*',
     id: 'put',
     fill(cluster, name) {
@@ -323,7 +307,6 @@ const COLLECTIONS: readonly Collection[] = [
   },
   {
     product: 'storage',
-    api: 'storage.googleapis.com',
     names: 'b/*',
     id: { field: 'name' },
     fill(bucket, name, cloud) {
@@ -345,6 +328,11 @@ const COLLECTIONS: readonly Collection[] = [
     },
   },
 ];
+
+/** The API of a product, as projects enable it. */
+export function apiOf(product: string): string {
+  return `${product === 'kms' ? 'cloudkms' : product}.googleapis.com`;
+}
 
 /** The kind of resource that a product has under this name, if any. */
 export function collectionOf(product: string, path: string): Collection | undefined {

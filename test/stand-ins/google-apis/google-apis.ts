@@ -1,14 +1,14 @@
 // A stand-in of Google's REST APIs, as far as Terraform's google provider speaks them for this module: it
 // stores what is sent, refuses what the products refuse at creation (an API that is not enabled, a member, a
 // key or an image that is not there, a stale etag), and answers as proto3 JSON does.
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
 
+import { closed, listen } from '../http.ts';
 import { Cloud, partsOf } from './cloud.ts';
-import { collectionOf, type Collection } from './collections.ts';
+import { apiOf, collectionOf, type Collection } from './collections.ts';
 import { applyMask, isObject, objectAt, proto3, textAt, type Json } from './json.ts';
-import { invalid, notFound, Refusal } from './refusal.ts';
+import { disabled, invalid, notFound, Refusal } from './refusal.ts';
 
 /** Endpoint variables of the google provider, by the prefix of our paths. */
 const ENDPOINTS: Readonly<Record<string, string>> = {
@@ -45,9 +45,7 @@ export async function startGoogleApis(): Promise<GoogleApis> {
   const server = createServer((request, response) => {
     void answer(cloud, changes, request, response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const url = `http://127.0.0.1:${await listen(server)}/`;
   return {
     cloud,
     changes,
@@ -55,16 +53,8 @@ export async function startGoogleApis(): Promise<GoogleApis> {
       GOOGLE_OAUTH_ACCESS_TOKEN: 'stand-in',
       ...Object.fromEntries(Object.entries(ENDPOINTS).map(([name, path]) => [name, url + path])),
     },
-    close: async () => {
-      await closed(server);
-    },
+    close: () => closed(server),
   };
-}
-
-async function closed(server: Server): Promise<void> {
-  server.close();
-  server.closeAllConnections();
-  await once(server, 'close').catch(() => undefined);
 }
 
 /** One request, taken apart. */
@@ -96,19 +86,17 @@ async function answer(
     }
     body = call.product === 'storage' ? respond(call) : proto3(respond(call));
   } catch (error) {
-    const refusal = error instanceof Refusal ? error : new Refusal(500, 'INTERNAL', String(error));
-    status = refusal.status;
-    body = refusal.body();
+    const refusal = error instanceof Refusal ? error : new Refusal('INTERNAL', String(error));
+    status = refusal.code;
+    body = refusal.body;
   }
   response.writeHead(status, { 'Content-Type': 'application/json' });
   response.end(JSON.stringify(body));
 }
 
 async function readCall(cloud: Cloud, request: IncomingMessage): Promise<Call> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString();
-  const parsed: unknown = text === '' ? {} : JSON.parse(text);
+  const sent = await text(request);
+  const parsed: unknown = sent === '' ? {} : JSON.parse(sent);
   const url = new URL(request.url ?? '/', 'http://stand-in');
   const [, product = '', , ...rest] = url.pathname.split('/');
   const encoded = rest.join('/');
@@ -130,25 +118,18 @@ async function readCall(cloud: Cloud, request: IncomingMessage): Promise<Call> {
 
 function respond(call: Call): unknown {
   const { product, path } = call;
-  if (product === 'cloudbilling') throw disabled('cloudbilling.googleapis.com');
+  if (product === 'cloudbilling') throw disabled(apiOf(product));
   if (product === 'serviceusage') return serviceUsage(call);
   if (path.includes('/operations/') || path.startsWith('operations/'))
     return call.cloud.get(`${product}/${path}`);
   if (product === 'resourcemanager') return project(call);
-  if (
-    product === 'secretmanager' &&
-    /\/(versions)(\/|$)/.test(`${path}${call.verb === 'addVersion' ? '/versions' : ''}`)
-  ) {
+  if (call.verb === 'addVersion' || /\/secrets\/[^/]+\/versions(\/|$)/.test(path)) {
     return secretVersion(call);
   }
   if (product === 'artifactregistry' && path.endsWith('/tags')) {
     return { tags: call.cloud.resources.get(`${product}/${path}`)?.['tags'] ?? [] };
   }
   return resource(call);
-}
-
-function disabled(api: string): Refusal {
-  return new Refusal(403, 'SERVICE_DISABLED', `${api} has not been used before or it is disabled.`);
 }
 
 function project({ cloud, path, verb, body }: Call): unknown {
@@ -239,7 +220,7 @@ function resource(call: Call): unknown {
   if (collection !== undefined) return one(call, collection, path);
   const parent = collectionOf(product, `${path}/x`);
   if (parent === undefined) throw notFound(`${product}/${path}${verb && `:${verb}`}`);
-  requireApi(call, parent);
+  requireApi(call);
   if (method === 'POST') return create(call, parent, `${path}/${idOf(call, parent)}`);
   const key = path.split('/').at(-1) ?? '';
   const prefix = `${product}/${path}/`;
@@ -249,11 +230,11 @@ function resource(call: Call): unknown {
   return { [key]: found.map(([, value]) => value), items: found.map(([, value]) => value) };
 }
 
-function requireApi({ cloud, path, query, product }: Call, { api }: Collection): void {
+function requireApi({ cloud, path, query, product }: Call): void {
   const named = partsOf(path)['projects'] ?? query.get('project') ?? '';
   // A bucket's name says no project.
   if (product === 'storage' && named === '') return;
-  cloud.requireEnabled(named, api);
+  cloud.requireEnabled(named, apiOf(product));
 }
 
 function idOf({ cloud, query, body }: Call, { id }: Collection): string {
@@ -272,7 +253,7 @@ function camel(name: string): string {
 
 function one(call: Call, collection: Collection, path: string): unknown {
   const { cloud, method, product, verb, body, query } = call;
-  requireApi(call, collection);
+  requireApi(call);
   const name = `${product}/${path}`;
   if (verb === 'getIamPolicy' || verb === 'setIamPolicy') {
     cloud.get(name);
@@ -316,7 +297,7 @@ function create(call: Call, collection: Collection, path: string): unknown {
   const full = account ? `${path}@${project}.iam.gserviceaccount.com` : path;
   const name = `${product}/${full}`;
   if (cloud.resources.has(name)) {
-    throw new Refusal(409, 'ALREADY_EXISTS', `${name} already exists.`);
+    throw new Refusal('ALREADY_EXISTS', `${name} already exists.`);
   }
   const made = structuredClone(unwrapped(body, collection));
   collection.fill(made, decodeURIComponent(full), cloud);

@@ -33,7 +33,7 @@ export function requireContainers(template: Json, name: string, cloud: Cloud): v
     const agent = `serviceAccount:${cloud.agentOf(projects, 'run.googleapis.com')}`;
     const pulls = `artifactregistry/projects/${project}/locations/${location}/repositories/${repository}`;
     if (!cloud.grants(pulls, agent, 'roles/artifactregistry.reader')) {
-      throw new Refusal(403, 'PERMISSION_DENIED', `${agent} may not pull ${image}.`);
+      throw new Refusal('PERMISSION_DENIED', `${agent} may not pull ${image}.`);
     }
   }
   cloud.requireKey(textAt(template, 'encryptionKey'), projects, 'run.googleapis.com', locations);
@@ -45,7 +45,7 @@ export function requireContainers(template: Json, name: string, cloud: Cloud): v
     }
     const member = `serviceAccount:${account}`;
     if (!cloud.grants(secret, member, 'roles/secretmanager.secretAccessor')) {
-      throw new Refusal(403, 'PERMISSION_DENIED', `${member} may not read ${secret}.`);
+      throw new Refusal('PERMISSION_DENIED', `${member} may not read ${secret}.`);
     }
   }
 }
@@ -69,13 +69,13 @@ export function requireMetric(condition: Json): void {
     const filter = textAt(objectAt(condition, kind), 'filter');
     const type = /metric\.type="(logging\.googleapis\.com\/user\/[^"]+)"/.exec(filter)?.[1];
     if (type !== undefined) {
-      throw new Refusal(404, 'NOT_FOUND', `Cannot find metric that matches type = "${type}".`);
+      throw new Refusal('NOT_FOUND', `Cannot find metric that matches type = "${type}".`);
     }
   }
   const promql = objectAt(condition, 'conditionPrometheusQueryLanguage');
   const query = textAt(promql, 'query');
   if (query.includes('logging_googleapis_com') && promql['disableMetricValidation'] !== true) {
-    throw new Refusal(404, 'NOT_FOUND', `Cannot find a metric of ${query}.`);
+    throw new Refusal('NOT_FOUND', `Cannot find a metric of ${query}.`);
   }
 }
 

@@ -16,25 +16,7 @@ export function randomText(seed: string, length: number): string {
   return `${text.slice(0, Math.max(length - 1, 0))}\n`;
 }
 
-const WORDS = [
-  'listen',
-  'serve',
-  'route',
-  'cache',
-  'queue',
-  'render',
-  'parse',
-  'store',
-  'watch',
-  'retry',
-  'merge',
-  'index',
-  'layer',
-  'image',
-  'build',
-  'deploy',
-  'scale',
-  'trace',
-  'probe',
-  'drain',
-];
+const WORDS = (
+  'listen serve route cache queue render parse store watch retry ' +
+  'merge index layer image build deploy scale trace probe drain'
+).split(' ');

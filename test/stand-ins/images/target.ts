@@ -1,5 +1,6 @@
+import { text } from 'node:stream/consumers';
+
 import type { RegistryStore } from '../registry/store.ts';
-import { textOf } from '../verifier/http-exchange.ts';
 import { RegistryClient, type RegistryClientOptions } from '../verifier/registry-client.ts';
 import type { BuiltBlob, BuiltImage, BuiltManifest } from './image.ts';
 
@@ -59,7 +60,7 @@ async function pushBlob(
   head.resume();
   if (head.statusCode === 200) return;
   const begun = await client.send({ method: 'POST', repository, path: 'blobs/uploads/' });
-  const refusal = await textOf(begun);
+  const refusal = await text(begun);
   const location = begun.headers.location;
   if (begun.statusCode !== 202 || location === undefined) {
     throw new Error(`the upload to ${repository} was refused: ${begun.statusCode ?? 0} ${refusal}`);
@@ -71,7 +72,7 @@ async function pushBlob(
     headers: { 'content-type': 'application/octet-stream' },
     body: blob.bytes,
   });
-  const answer = await textOf(put);
+  const answer = await text(put);
   if (put.statusCode !== 201) {
     throw new Error(`${blob.digest} was refused: ${put.statusCode ?? 0} ${answer}`);
   }
@@ -90,7 +91,7 @@ async function pushManifest(
     headers: { 'content-type': manifest.mediaType },
     body: manifest.bytes,
   });
-  const answer = await textOf(put);
+  const answer = await text(put);
   if (put.statusCode !== 201) {
     throw new Error(
       `${repository}:${tag ?? manifest.digest} was refused: ${put.statusCode ?? 0} ${answer}`,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { qualified, Refusal, unauthorized, type Named } from './refusal.ts';
+import { detailsOf, qualified, Refusal, unauthorized, type Named } from './refusal.ts';
 
 /** What a user may do: every listed verb on every listed resource, as in an RBAC rule. */
 export interface Rule {
@@ -67,18 +67,19 @@ export class Users {
 
 /** Whether the user's rules allow the attempt. */
 export function isAllowed(user: User, attempt: Attempt): boolean {
-  const plural =
-    attempt.subresource === undefined
-      ? attempt.resource.plural
-      : `${attempt.resource.plural}/${attempt.subresource}`;
   return user.rules.some(
     (rule) =>
       includes(rule.verbs, attempt.verb) &&
       includes(rule.apiGroups, attempt.resource.group) &&
-      includes(rule.resources, plural) &&
+      includes(rule.resources, pluralOf(attempt)) &&
       (rule.namespaces === undefined ||
         (attempt.namespace !== undefined && rule.namespaces.includes(attempt.namespace))),
   );
+}
+
+/** Plural of what is meant, a subresource behind it. */
+function pluralOf({ resource: { plural }, subresource }: Attempt): string {
+  return subresource === undefined ? plural : `${plural}/${subresource}`;
 }
 
 function includes(allowed: readonly string[], wanted: string): boolean {
@@ -87,19 +88,14 @@ function includes(allowed: readonly string[], wanted: string): boolean {
 
 /** 403 in Kubernetes' words. */
 export function forbidden(user: User, attempt: Attempt): Refusal {
-  const { resource, name, namespace, verb, subresource } = attempt;
+  const { resource, name, namespace, verb } = attempt;
   const object = name === undefined ? '' : ` "${name}"`;
-  const plural = subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`;
   const scope =
     namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
   return new Refusal(
     403,
     'Forbidden',
-    `${qualified(resource)}${object} is forbidden: User "${user.name}" cannot ${verb} resource "${plural}" in API group "${resource.group}" ${scope}`,
-    {
-      ...(name === undefined ? {} : { name }),
-      ...(resource.group === '' ? {} : { group: resource.group }),
-      kind: resource.plural,
-    },
+    `${qualified(resource)}${object} is forbidden: User "${user.name}" cannot ${verb} resource "${pluralOf(attempt)}" in API group "${resource.group}" ${scope}`,
+    detailsOf(resource, name),
   );
 }

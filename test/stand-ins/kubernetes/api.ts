@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { readBody } from '../http.ts';
 import { forbidden, isAllowed, type User, type Users } from './access.ts';
 import { faultRefusal, type RequestFault, type RequestFaults } from './faults.ts';
 import { listJson, type Selection } from './list.ts';
@@ -129,10 +130,13 @@ async function serveObjects(
       show(200, objects.get(info));
       return;
     case 'create':
-      show(201, objects.create(targetOf(info, request), await readBody(request)));
+      show(201, objects.create(targetOf(info, request), await readObject(request)));
       return;
     case 'update': {
-      const { object, created } = objects.update(targetOf(info, request), await readBody(request));
+      const { object, created } = objects.update(
+        targetOf(info, request),
+        await readObject(request),
+      );
       show(created ? 201 : 200, object);
       return;
     }
@@ -140,7 +144,7 @@ async function serveObjects(
       if (request.headers['content-type']?.split(';')[0] !== MERGE_PATCH) {
         throw unsupportedMediaType([MERGE_PATCH]);
       }
-      show(200, objects.patch(targetOf(info, request), await readBody(request)));
+      show(200, objects.patch(targetOf(info, request), await readObject(request)));
       return;
     default: {
       const { object, gone } = objects.delete(targetOf(info, request));
@@ -178,19 +182,13 @@ function targetOf(info: RequestInfo, { headers }: IncomingMessage): Target {
 }
 
 /** @throws Refusal 400, 413 */
-async function readBody(request: IncomingMessage): Promise<JsonObject> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > MAX_BODY_BYTES) {
-      const message = `Request entity too large: limit is ${MAX_BODY_BYTES}`;
-      throw new Refusal(413, 'RequestEntityTooLarge', message);
-    }
-    chunks.push(chunk);
-  }
+async function readObject(request: IncomingMessage): Promise<JsonObject> {
+  const bytes = await readBody(request, MAX_BODY_BYTES, () => {
+    const message = `Request entity too large: limit is ${MAX_BODY_BYTES}`;
+    return new Refusal(413, 'RequestEntityTooLarge', message);
+  });
   try {
-    const body: unknown = JSON.parse(Buffer.concat(chunks).toString());
+    const body: unknown = JSON.parse(bytes.toString());
     if (isJsonObject(body)) return body;
   } catch {
     // Refused below: no JSON and no object are alike.

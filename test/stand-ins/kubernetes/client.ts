@@ -1,6 +1,8 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+
+import { exchange } from '../http.ts';
 
 /** Where an API server is and who asks it. */
 export interface KubeAccess {
@@ -49,10 +51,8 @@ export async function askKubeApi(
   signal?: AbortSignal,
 ): Promise<KubeAnswer> {
   const response = await open(access, method, path, body, signal);
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString();
-  return { status: response.statusCode ?? 0, body: text === '' ? undefined : asJson(text) };
+  const answer = await text(response);
+  return { status: response.statusCode ?? 0, body: answer === '' ? undefined : asJson(answer) };
 }
 
 /**
@@ -83,34 +83,28 @@ function open(
   signal: AbortSignal | undefined,
 ): Promise<IncomingMessage> {
   const contentType = contentTypes[method];
-  const url = new URL(path, access.url);
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  return new Promise((resolve, reject) => {
-    const request = send(
-      url,
-      {
-        method,
-        ca: access.certificateAuthority,
-        signal,
-        // A connection of its own: a kept one would not survive the server's restart.
-        agent: false,
-        headers: {
-          authorization: `Bearer ${access.token}`,
-          accept: 'application/json',
-          ...(contentType === undefined ? {} : { 'content-type': contentType }),
-        },
+  return exchange(
+    new URL(path, access.url),
+    {
+      method,
+      ca: access.certificateAuthority,
+      signal,
+      // A connection of its own: a kept one would not survive the server's restart.
+      agent: false,
+      headers: {
+        authorization: `Bearer ${access.token}`,
+        accept: 'application/json',
+        ...(contentType === undefined ? {} : { 'content-type': contentType }),
       },
-      resolve,
-    );
-    request.once('error', reject);
-    request.end(body === undefined ? undefined : JSON.stringify(body));
-  });
+    },
+    body === undefined ? undefined : JSON.stringify(body),
+  );
 }
 
-function asJson(text: string): unknown {
+function asJson(answer: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(answer);
   } catch {
-    return text;
+    return answer;
   }
 }

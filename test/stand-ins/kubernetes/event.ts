@@ -1,7 +1,7 @@
 import { requireMicroTime } from './lease.ts';
 import { toJsonObject, type JsonObject } from './object.ts';
 import { isQualifiedName, NAME_PART_RULE } from './metadata.ts';
-import type { Cause } from './refusal.ts';
+import { invalidValue, required, type Cause } from './refusal.ts';
 import type { Schema } from './schema.ts';
 
 const text: Schema = { type: 'string' };
@@ -65,8 +65,8 @@ function namespaceViolations(object: JsonObject): readonly Cause[] {
   const about = toJsonObject(object['involvedObject'])['namespace'];
   const home = toJsonObject(object['metadata'])['namespace'];
   if (home === (about ?? 'default')) return [];
-  const message = `Invalid value: ${JSON.stringify(about ?? '')}: does not match event.namespace`;
-  return [{ reason: 'FieldValueInvalid', message, field: 'involvedObject.namespace' }];
+  const rule = 'does not match event.namespace';
+  return [invalidValue('involvedObject.namespace', about ?? '', rule)];
 }
 
 function reporterViolations(object: JsonObject): readonly Cause[] {
@@ -75,7 +75,7 @@ function reporterViolations(object: JsonObject): readonly Cause[] {
   const causes: Cause[] = [];
   if (name === '') causes.push(required(reporter));
   else if (typeof name === 'string' && !isQualifiedName(name)) {
-    causes.push(invalidField(reporter, `${JSON.stringify(name)}: ${NAME_PART_RULE}`));
+    causes.push(invalidValue(reporter, name, NAME_PART_RULE));
   }
   for (const field of ['reportingInstance', 'action', 'reason']) {
     const { [field]: word = '' } = object;
@@ -90,14 +90,6 @@ function isLonger(value: unknown, lengthBytes: number): boolean {
   return typeof value === 'string' && Buffer.byteLength(value) > lengthBytes;
 }
 
-function required(field: string): Cause {
-  return { reason: 'FieldValueRequired', message: 'Required value', field };
-}
-
 function tooLong(field: string, length: number): Cause {
-  return invalidField(field, `"": can have at most ${length} characters`);
-}
-
-function invalidField(field: string, why: string): Cause {
-  return { reason: 'FieldValueInvalid', message: `Invalid value: ${why}`, field };
+  return invalidValue(field, '', `can have at most ${length} characters`);
 }

@@ -44,11 +44,6 @@ export class RequestFaults {
     };
   }
 
-  /** Lifts all. */
-  clear(): void {
-    this.armed = [];
-  }
-
   /** The fault that meets this request, if any: the one armed first. */
   take(met: Met): RequestFault | undefined {
     const found = this.armed.find(({ fault }) => meets(fault, met));

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { everything, Users, type User } from './access.ts';
 import { serve, type ApiParts, type ServedRequest } from './api.ts';
 import { RequestFaults, type RequestFault } from './faults.ts';
-import { listen, type Listener } from './listener.ts';
+import { openListener, type Listener } from './listener.ts';
 import type { JsonObject, KubeObject } from './object.ts';
 import { Objects } from './objects.ts';
 import { expired } from './refusal.ts';
@@ -98,7 +98,7 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     },
   };
   makeNamespaces(objects, options.namespaces ?? ['flux-system']);
-  const listener = await listen((request, response) => void serve(parts, request, response));
+  const listener = await openListener((request, response) => void serve(parts, request, response));
   const url = `http://127.0.0.1:${listener.port}`;
   return {
     url,

@@ -1,5 +1,5 @@
 import { toJsonObject, type JsonObject } from './object.ts';
-import { badRequest, type Cause } from './refusal.ts';
+import { badRequest, invalidValue, type Cause } from './refusal.ts';
 import type { Schema } from './schema.ts';
 
 /** Fields of a Lease of `coordination.k8s.io/v1`. */
@@ -39,11 +39,11 @@ export function leaseViolations(object: JsonObject): readonly Cause[] {
   const duration = spec['leaseDurationSeconds'];
   const transitions = spec['leaseTransitions'];
   if (typeof duration === 'number' && duration <= 0) {
-    causes.push(invalidNumber('spec.leaseDurationSeconds', duration, 'must be greater than 0'));
+    causes.push(invalidValue('spec.leaseDurationSeconds', duration, 'must be greater than 0'));
   }
   if (typeof transitions === 'number' && transitions < 0) {
     const rule = 'must be greater than or equal to 0';
-    causes.push(invalidNumber('spec.leaseTransitions', transitions, rule));
+    causes.push(invalidValue('spec.leaseTransitions', transitions, rule));
   }
   return causes;
 }
@@ -61,8 +61,4 @@ export function requireMicroTime(value: unknown, kind: string): void {
   throw badRequest(
     `${kind} in version "v1" cannot be handled as a ${kind}: parsing time "${text}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "${rest}" as "${expected}"`,
   );
-}
-
-function invalidNumber(field: string, value: number, rule: string): Cause {
-  return { reason: 'FieldValueInvalid', message: `Invalid value: ${value}: ${rule}`, field };
 }

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+
+import { closed, listen } from '../http.ts';
 
 /** A listening server that can be cut off from the world and come back on the same port. */
 export interface Listener {
@@ -12,33 +13,20 @@ export interface Listener {
 }
 
 /** Listens on a free port of 127.0.0.1. */
-export async function listen(handler: RequestListener): Promise<Listener> {
-  let server: Server | undefined = await open(handler, 0);
-  const { port } = server.address() as AddressInfo;
+export async function openListener(handler: RequestListener): Promise<Listener> {
+  let server: Server | undefined = createServer(handler);
+  const port = await listen(server);
   return {
     port,
     halt: async () => {
       const halted = server;
       server = undefined;
-      if (halted === undefined) return;
-      await new Promise((resolve) => {
-        halted.close(resolve);
-        halted.closeAllConnections();
-      });
+      if (halted !== undefined) await closed(halted);
     },
     resume: async () => {
-      server ??= await open(handler, port);
+      if (server !== undefined) return;
+      server = createServer(handler);
+      await listen(server, port);
     },
   };
-}
-
-function open(handler: RequestListener, port: number): Promise<Server> {
-  const server = createServer(handler);
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
-      server.removeListener('error', reject);
-      resolve(server);
-    });
-  });
 }

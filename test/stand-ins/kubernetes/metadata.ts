@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type ObjectMeta } from './object.ts';
-import { badRequest, invalid, type Cause, type Named } from './refusal.ts';
+import { badRequest, invalid, invalidValue, type Cause, type Named } from './refusal.ts';
 
 /** What a client may say in `metadata`. */
 export interface AcceptedMetadata {
@@ -42,13 +42,7 @@ export function acceptedMetadata(metadata: unknown, resource: Named): AcceptedMe
   if (name !== undefined && (!NAME.test(name) || name.length > 253)) {
     const rule =
       "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-    throw invalid(resource, name, [
-      {
-        reason: 'FieldValueInvalid',
-        message: `Invalid value: ${JSON.stringify(name)}: ${rule}`,
-        field: 'metadata.name',
-      },
-    ]);
+    throw invalid(resource, name, [invalidValue('metadata.name', name, rule)]);
   }
   requireKeys(metadata, name ?? '', resource);
   return {
@@ -78,14 +72,13 @@ export function mergedMetadata(old: ObjectMeta, kept: AcceptedMetadata['kept']):
 
 function requireKeys(metadata: JsonObject, name: string, resource: Named): void {
   const causes: Cause[] = [];
-  const add = (field: string, value: string, rule: string): void => {
-    const message = `Invalid value: ${JSON.stringify(value)}: ${rule}`;
-    causes.push({ reason: 'FieldValueInvalid', message, field: `metadata.${field}` });
-  };
   for (const field of ['labels', 'annotations']) {
     for (const [key, value] of Object.entries(texts(metadata, field) ?? {})) {
-      if (!isQualifiedName(key)) add(field, key, NAME_PART_RULE);
-      if (field === 'labels' && !isLabelValue(value)) add(field, value, LABEL_VALUE_RULE);
+      if (!isQualifiedName(key))
+        causes.push(invalidValue(`metadata.${field}`, key, NAME_PART_RULE));
+      if (field === 'labels' && !isLabelValue(value)) {
+        causes.push(invalidValue('metadata.labels', value, LABEL_VALUE_RULE));
+      }
     }
   }
   if (causes.length > 0) throw invalid(resource, name, causes);

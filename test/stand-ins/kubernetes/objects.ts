@@ -9,7 +9,16 @@ import {
   type KubeObject,
   type ManagedFieldsEntry,
 } from './object.ts';
-import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from './refusal.ts';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  invalid,
+  invalidValue,
+  notFound,
+  Refusal,
+  required,
+} from './refusal.ts';
 import { groupVersion, namespaces, type Resource } from './resource.ts';
 import { conform, violations } from './schema.ts';
 import { objectKey, type ObjectStore } from './store.ts';
@@ -44,13 +53,8 @@ export class Objects {
     const given = decode(target, body);
     const { name, kept } = acceptedMetadata(given['metadata'], resource);
     if (name === undefined) {
-      throw invalid(resource, '', [
-        {
-          reason: 'FieldValueRequired',
-          message: 'Required value: name is required',
-          field: 'metadata.name',
-        },
-      ]);
+      const cause = required('metadata.name', 'Required value: name is required');
+      throw invalid(resource, '', [cause]);
     }
     if (namespace !== undefined && !this.store.get(namespaces.collection, namespace)) {
       throw notFound(namespaces, namespace);
@@ -87,10 +91,8 @@ export class Objects {
       return { object: this.create(target, named), created: true };
     }
     if (metadata.resourceVersion === undefined && !resource.unconditionalUpdate) {
-      const message = 'Invalid value: 0: must be specified for an update';
-      throw invalid({ ...resource, kind: resource.plural }, name, [
-        { reason: 'FieldValueInvalid', message, field: 'metadata.resourceVersion' },
-      ]);
+      const cause = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
+      throw invalid({ ...resource, kind: resource.plural }, name, [cause]);
     }
     return { object: this.replace(target, old, given, metadata), created: false };
   }
@@ -234,11 +236,9 @@ function decode({ resource, namespace }: Target, body: JsonObject): JsonObject {
     );
   }
   if (kind !== resource.kind) {
-    const message = `Invalid value: ${JSON.stringify(kind)}: must be ${resource.kind}`;
     const { name } = acceptedMetadata(metadata, resource);
-    throw invalid({ ...resource, kind: String(kind) }, name ?? '', [
-      { reason: 'FieldValueInvalid', message, field: 'kind' },
-    ]);
+    const cause = invalidValue('kind', kind, `must be ${resource.kind}`);
+    throw invalid({ ...resource, kind: String(kind) }, name ?? '', [cause]);
   }
   const { namespace: named = namespace } = metadata;
   if (named !== namespace) {

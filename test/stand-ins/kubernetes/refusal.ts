@@ -71,7 +71,19 @@ export function qualified({ plural, group }: Named): string {
   return group === '' ? plural : `${plural}.${group}`;
 }
 
-function detailsOf(resource: Named, name?: string): StatusDetails {
+/** A field whose value breaks a rule. */
+export function invalidValue(field: string, value: unknown, rule: string): Cause {
+  const message = `Invalid value: ${JSON.stringify(value)}: ${rule}`;
+  return { reason: 'FieldValueInvalid', message, field };
+}
+
+/** A field that must be there. */
+export function required(field: string, message = 'Required value'): Cause {
+  return { reason: 'FieldValueRequired', message, field };
+}
+
+/** Which object, or which resource, a `Status` is about. */
+export function detailsOf(resource: Named, name?: string): StatusDetails {
   return {
     ...(name === undefined ? {} : { name }),
     ...(resource.group === '' ? {} : { group: resource.group }),

@@ -1,10 +1,9 @@
 import { isJsonObject, type JsonObject } from './object.ts';
-import type { Cause } from './refusal.ts';
+import { invalidValue, required, type Cause } from './refusal.ts';
 
 /** The subset of OpenAPI v3 that a structural schema of a CRD uses here. */
 export interface Schema {
   readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
-  readonly description?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: Schema;
   readonly items?: Schema;
@@ -61,7 +60,7 @@ export function violations(value: unknown, schema: Schema, path: string): readon
   if (Array.isArray(value)) return arrayViolations(value, schema, path);
   if (typeof value === 'string') return stringViolations(value, schema, path);
   if (typeof value === 'number' && schema.minimum !== undefined && value < schema.minimum) {
-    return [invalidValue(path, value, `should be greater than or equal to ${schema.minimum}`)];
+    return [wrongInBody(path, value, `should be greater than or equal to ${schema.minimum}`)];
   }
   return [];
 }
@@ -69,11 +68,7 @@ export function violations(value: unknown, schema: Schema, path: string): readon
 function objectViolations(value: JsonObject, schema: Schema, path: string): readonly Cause[] {
   const missing = (schema.required ?? [])
     .filter((name) => value[name] === undefined)
-    .map((name) => ({
-      reason: 'FieldValueRequired',
-      message: 'Required value',
-      field: below(path, name),
-    }));
+    .map((name) => required(below(path, name)));
   const wrong = Object.entries(value).flatMap(([name, field]) => {
     const inner = schema.properties?.[name] ?? schema.additionalProperties;
     return inner === undefined ? [] : violations(field, inner, below(path, name));
@@ -113,20 +108,19 @@ function stringViolations(value: string, schema: Schema, path: string): readonly
     found.push({ reason: 'FieldValueTooLong', message, field: path });
   }
   if (minLength !== undefined && Array.from(value).length < minLength) {
-    found.push(invalidValue(path, value, `should be at least ${minLength} chars long`));
+    found.push(wrongInBody(path, value, `should be at least ${minLength} chars long`));
   } else if (pattern !== undefined && !new RegExp(pattern).test(value)) {
-    found.push(invalidValue(path, value, `should match '${pattern}'`));
+    found.push(wrongInBody(path, value, `should match '${pattern}'`));
   }
   if (schema.format === 'date-time' && !isDateTime(value)) {
     const rule = `must be of type date-time: ${JSON.stringify(value)}`;
-    found.push({ ...invalidValue(path, value, rule), reason: 'FieldValueTypeInvalid' });
+    found.push({ ...wrongInBody(path, value, rule), reason: 'FieldValueTypeInvalid' });
   }
   return found;
 }
 
-function invalidValue(path: string, value: unknown, expectation: string): Cause {
-  const message = `Invalid value: ${JSON.stringify(value)}: ${path} in body ${expectation}`;
-  return { reason: 'FieldValueInvalid', message, field: path };
+function wrongInBody(path: string, value: unknown, expectation: string): Cause {
+  return invalidValue(path, value, `${path} in body ${expectation}`);
 }
 
 function isDateTime(value: string): boolean {

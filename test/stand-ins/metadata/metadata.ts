@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
+import { closed, listen } from '../http.ts';
 import { TokenIssuer, type AccessToken } from './token-issuer.ts';
 
 /** How a metadata server is started. */
@@ -75,18 +75,11 @@ export async function startMetadata(options: MetadataOptions = {}): Promise<Loca
       })
       .end(text);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: `127.0.0.1:${await listen(server)}`,
     email,
     issuer,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
+    close: () => closed(server),
   };
 }
 

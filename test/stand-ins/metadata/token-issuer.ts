@@ -26,7 +26,7 @@ export class TokenIssuer {
   /** @param options `clock`: milliseconds since 1970, default `Date.now` */
   constructor({ clock = Date.now }: { readonly clock?: () => number } = {}) {
     // Google's access tokens begin so, and scanners of logs know them by it.
-    this.#signer = new TokenSigner<TokenClaims>({ prefix: 'ya29.', clock });
+    this.#signer = new TokenSigner('ya29.', clock);
     this.#clock = clock;
   }
 

@@ -1,4 +1,4 @@
-import { Refusal, requireArgument } from './refusal.ts';
+import { requireArgument, requireImplemented } from './refusal.ts';
 import { fromMilliseconds, type WireMessage } from './wire.ts';
 
 /** A published message. */
@@ -50,9 +50,7 @@ export function requirePublishable(messages: readonly WireMessage[]): void {
 }
 
 function requireValidMessage({ data, attributes, orderingKey }: WireMessage): void {
-  if (orderingKey !== '') {
-    throw new Refusal('UNIMPLEMENTED', 'The stand-in does not do ordering keys');
-  }
+  requireImplemented(orderingKey !== '' && 'ordering keys');
   const entries = Object.entries(attributes);
   requireArgument(
     data.length > 0 || entries.length > 0,

@@ -30,3 +30,10 @@ export class Refusal extends Error {
 export function requireArgument(holds: boolean, message: string): asserts holds {
   if (!holds) throw new Refusal('INVALID_ARGUMENT', message);
 }
+
+/** Refuses what the stand-in does not do, instead of leaving it undone without a word. @throws Refusal `UNIMPLEMENTED` */
+export function requireImplemented(...asked: readonly (string | false)[]): void {
+  const missing = asked.filter((what) => what !== false);
+  if (missing.length === 0) return;
+  throw new Refusal('UNIMPLEMENTED', `The stand-in does not do ${missing.join(', ')}`);
+}

@@ -1,5 +1,5 @@
 import { requireResourceName } from './names.ts';
-import { Refusal, requireArgument } from './refusal.ts';
+import { Refusal, requireArgument, requireImplemented } from './refusal.ts';
 import {
   DAY_MS,
   durationWithin,
@@ -53,13 +53,21 @@ const DELIVERY_ATTEMPTS = { minimum: 5, maximum: 100, default: 5 } as const;
 
 /**
  * Reads and checks a subscription. Labels and the expiration, of a day at least, are kept and told.
- * @throws Refusal `INVALID_ARGUMENT`, `OUT_OF_RANGE`; `UNIMPLEMENTED` for what the stand-in does not do, rather
- * than leaving it undone without a word
+ * @throws Refusal `INVALID_ARGUMENT`, `OUT_OF_RANGE`, `UNIMPLEMENTED`
  */
 export function readSubscription(wire: WireSubscription): SubscriptionConfig {
   requireResourceName(wire.name, 'subscriptions');
   requireResourceName(wire.topic, 'topics');
-  requireImplemented(wire);
+  requireImplemented(
+    wire.filter !== '' && 'filter',
+    wire.retainAckedMessages === true && 'retain_acked_messages',
+    wire.enableMessageOrdering === true && 'enable_message_ordering',
+    wire.enableExactlyOnceDelivery === true && 'enable_exactly_once_delivery',
+    wire.bigqueryConfig != null && 'bigquery_config',
+    wire.cloudStorageConfig != null && 'cloud_storage_config',
+    wire.bigtableConfig != null && 'bigtable_config',
+    (wire.messageTransforms?.length ?? 0) > 0 && 'message_transforms',
+  );
   requireRetention(wire.messageRetentionDuration);
   const ackDeadlineMs = readAckDeadline(wire.ackDeadlineSeconds || ACK_DEADLINE_SECONDS.default);
   return {
@@ -94,7 +102,7 @@ export function readAckDeadline(seconds: number): number {
  * @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED`
  */
 export function readPushConfig(wire: WirePushConfig | null): PushConfig | undefined {
-  if (wire?.oidcToken != null) throw unimplemented('push_config.oidc_token');
+  requireImplemented(wire?.oidcToken != null && 'push_config.oidc_token');
   const endpoint = wire?.pushEndpoint ?? '';
   if (endpoint === '') {
     requireArgument(
@@ -155,22 +163,4 @@ function readDeadLetter(policy: WireDeadLetterPolicy | null): DeadLetterPolicy |
     );
   }
   return { topic: policy.deadLetterTopic, maxDeliveryAttempts: attempts };
-}
-
-function requireImplemented(wire: WireSubscription): void {
-  const missing = [
-    wire.filter !== '' && 'filter',
-    wire.retainAckedMessages === true && 'retain_acked_messages',
-    wire.enableMessageOrdering === true && 'enable_message_ordering',
-    wire.enableExactlyOnceDelivery === true && 'enable_exactly_once_delivery',
-    wire.bigqueryConfig != null && 'bigquery_config',
-    wire.cloudStorageConfig != null && 'cloud_storage_config',
-    wire.bigtableConfig != null && 'bigtable_config',
-    (wire.messageTransforms?.length ?? 0) > 0 && 'message_transforms',
-  ].filter((field) => field !== false);
-  if (missing.length > 0) throw unimplemented(missing.join(', '));
-}
-
-function unimplemented(what: string): Refusal {
-  return new Refusal('UNIMPLEMENTED', `The stand-in does not do ${what}`);
 }

@@ -1,6 +1,6 @@
 import type { Message } from './message.ts';
 import { requireResourceName } from './names.ts';
-import { Refusal } from './refusal.ts';
+import { requireImplemented } from './refusal.ts';
 import { requireRetention, type WireTopic } from './wire.ts';
 
 /** How many messages a topic without retention remembers for views; they cannot be replayed. */
@@ -20,7 +20,13 @@ export class Topic {
   /** @throws Refusal `INVALID_ARGUMENT`, `UNIMPLEMENTED` */
   constructor(wire: WireTopic) {
     requireResourceName(wire.name, 'topics');
-    requireImplemented(wire);
+    requireImplemented(
+      wire.messageStoragePolicy != null && 'message_storage_policy',
+      wire.schemaSettings != null && 'schema_settings',
+      wire.ingestionDataSourceSettings != null && 'ingestion_data_source_settings',
+      (wire.messageTransforms?.length ?? 0) > 0 && 'message_transforms',
+      (wire.kmsKeyName ?? '') !== '' && 'kms_key_name',
+    );
     requireRetention(wire.messageRetentionDuration);
     this.wire = wire;
   }
@@ -50,18 +56,5 @@ export class Topic {
 
   get #retains(): boolean {
     return this.wire.messageRetentionDuration !== null;
-  }
-}
-
-function requireImplemented(wire: WireTopic): void {
-  const missing = [
-    wire.messageStoragePolicy != null && 'message_storage_policy',
-    wire.schemaSettings != null && 'schema_settings',
-    wire.ingestionDataSourceSettings != null && 'ingestion_data_source_settings',
-    (wire.messageTransforms?.length ?? 0) > 0 && 'message_transforms',
-    (wire.kmsKeyName ?? '') !== '' && 'kms_key_name',
-  ].filter((field) => field !== false);
-  if (missing.length > 0) {
-    throw new Refusal('UNIMPLEMENTED', `The stand-in does not do ${missing.join(', ')}`);
   }
 }

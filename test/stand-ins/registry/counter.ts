@@ -17,14 +17,7 @@ export interface RequestRecord {
 }
 
 /** A record while its request is served. */
-export interface OpenRecord {
-  answered(status: number): void;
-  received(bytes: number): void;
-  /** Ends the record, once. */
-  end(): void;
-}
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type OpenRecord = { -readonly [K in keyof RequestRecord]: RequestRecord[K] };
 
 /** Which requests are asked for; every given field must agree. */
 export interface RequestFilter {
@@ -36,7 +29,7 @@ export interface RequestFilter {
 
 /** Counts and remembers every request that a registry sees. */
 export class RequestCounter {
-  #records: Mutable<RequestRecord>[] = [];
+  #records: OpenRecord[] = [];
   #open = 0;
   #highestConcurrency = 0;
 
@@ -97,9 +90,9 @@ export class RequestCounter {
     this.#highestConcurrency = this.#open;
   }
 
-  /** Begins the record of a request. */
+  /** Begins the record of a request; {@link end} is called once when it has ended. */
   begin(request: Pick<RequestRecord, 'method' | 'url' | 'headers' | 'host'>): OpenRecord {
-    const record: Mutable<RequestRecord> = {
+    const record = {
       ...request,
       kind: requestKind(request.url.split('?')[0] ?? ''),
       status: 0,
@@ -107,16 +100,11 @@ export class RequestCounter {
     };
     this.#records.push(record);
     this.#highestConcurrency = Math.max(this.#highestConcurrency, ++this.#open);
-    return {
-      answered: (status) => {
-        record.status = status;
-      },
-      received: (bytes) => {
-        record.bytesIn += bytes;
-      },
-      end: () => {
-        this.#open--;
-      },
-    };
+    return record;
+  }
+
+  /** A request has ended. */
+  end(): void {
+    this.#open--;
   }
 }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Content } from './content.ts';
 import { memoryContent } from './content.ts';
-import { RegistryRefusal } from './refusal.ts';
+import type { RegistryRefusal } from './refusal.ts';
 
 /** A request as the registry's handlers see it. */
 export interface RegistryRequest {
@@ -40,9 +40,6 @@ export interface Answer {
 
 /** Answers requests. A thrown {@link RegistryRefusal} is an answer too. */
 export type Handler = (request: RegistryRequest) => Promise<Answer>;
-
-/** Documents above this are refused: 4 MiB (OCI Distribution 1.1, "Pushing Manifests"). */
-export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
 /** An answer without a body. */
 export function emptyAnswer(
@@ -96,21 +93,4 @@ export function refusalAnswer(refusal: RegistryRefusal): Answer {
     { errors: refusal.entries },
     { 'docker-distribution-api-version': 'registry/2.0', ...refusal.headers },
   );
-}
-
-/**
- * Reads a request body into memory.
- * @throws RegistryRefusal `SIZE_INVALID` above `maxBytes`
- */
-export async function readBody(request: RegistryRequest, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of request.body) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > maxBytes) {
-      throw new RegistryRefusal(413, 'SIZE_INVALID', `more than ${maxBytes} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

@@ -35,7 +35,7 @@ export function createListener(options: ListenerOptions): RequestListener {
       host: options.host,
     });
     response.on('close', () => {
-      record.end();
+      options.counter.end();
     });
     response.on('error', () => undefined);
     serve(options, message, response, record).catch(() => {
@@ -52,7 +52,7 @@ async function serve(
   record: OpenRecord,
 ): Promise<void> {
   const answer = await answerOf(options.handler, toRequest(options.scheme, message, record));
-  record.answered(answer.ending?.after === 'head' ? 0 : answer.status);
+  record.status = answer.ending?.after === 'head' ? 0 : answer.status;
   if (!message.readableEnded) {
     if (answer.unread === 'hold') holdBody(message);
     else drainBody(message, record);
@@ -94,7 +94,7 @@ async function* countedBody(
 ): AsyncGenerator<Buffer, void, undefined> {
   for await (const chunk of message.iterator({ destroyOnReturn: false })) {
     const bytes = chunk as Buffer;
-    record.received(bytes.length);
+    record.bytesIn += bytes.length;
     yield bytes;
   }
 }
@@ -102,7 +102,7 @@ async function* countedBody(
 /** Reads what no handler wanted, so that the client can finish and the connection can be used again. */
 function drainBody(message: IncomingMessage, record: OpenRecord): void {
   message.on('data', (chunk: Buffer) => {
-    record.received(chunk.length);
+    record.bytesIn += chunk.length;
   });
 }
 

@@ -31,3 +31,9 @@ export class RegistryRefusal extends Error {
     this.headers = extras.headers ?? {};
   }
 }
+
+/** Refuses a method that changes something. @throws RegistryRefusal `UNSUPPORTED` */
+export function requireReading({ method }: { readonly method: string }, what: string): void {
+  if (method === 'GET' || method === 'HEAD') return;
+  throw new RegistryRefusal(405, 'UNSUPPORTED', `${method} of a ${what}`);
+}

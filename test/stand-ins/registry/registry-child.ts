@@ -8,13 +8,10 @@ import { startRegistry, type LocalRegistry, type RegistryOptions } from './regis
 export type Announcement = Pick<LocalRegistry, 'host' | 'url' | 'downloadUrl'>;
 
 /** What a registry in a process of its own tells of itself. */
-export interface RegistryFigures {
-  readonly total: number;
-  readonly redirectHops: number;
-  readonly uploadedBytes: number;
-  readonly highestConcurrency: number;
-  /** `GET manifest 200` → how often. */
-  readonly summary: Readonly<Record<string, number>>;
+export interface RegistryFigures extends Pick<
+  LocalRegistry['counter'],
+  'total' | 'redirectHops' | 'uploadedBytes' | 'highestConcurrency' | 'summary'
+> {
   /** Processor time of the process since its start, in milliseconds: how busy the rig itself was. */
   readonly cpuMs: number;
 }
@@ -27,11 +24,12 @@ export interface SyntheticImageRequest {
   readonly layers: readonly { readonly seed: string; readonly sizeBytes: number }[];
 }
 
-/** What its parent asks. */
-export type Command =
-  | { readonly name: 'figures' | 'reset' | 'clear' }
-  | { readonly name: 'set'; readonly changes: Partial<RegistrySwitches> }
-  | { readonly name: 'putSyntheticImage'; readonly image: SyntheticImageRequest };
+/** What its parent asks: an operation, and what it takes. */
+export interface Command {
+  readonly id: number;
+  readonly name: keyof typeof operations;
+  readonly argument: unknown;
+}
 
 /** The answer to a command of the same `id`. */
 export interface Reply {
@@ -40,49 +38,40 @@ export interface Reply {
   readonly error?: string;
 }
 
+const registry = await startRegistry(JSON.parse(process.argv[2] ?? '{}') as RegistryOptions);
 const layers = new Map<string, SyntheticLayer>();
 
-function carryOut(registry: LocalRegistry, command: Command): unknown {
-  switch (command.name) {
-    case 'figures':
-      return figuresOf(registry);
-    case 'reset':
-      registry.counter.reset();
-      return undefined;
-    case 'clear':
-      registry.store.clear();
-      return undefined;
-    case 'set':
-      registry.set(command.changes);
-      return undefined;
-    case 'putSyntheticImage': {
-      const { repository, tag, layers: wanted } = command.image;
-      const built = wanted.map(({ seed, sizeBytes }) => {
-        const key = `${seed} ${sizeBytes}`;
-        const layer = layers.get(key) ?? syntheticLayer(seed, sizeBytes);
-        layers.set(key, layer);
-        return layer;
-      });
-      const { digest } = putSyntheticImage(registry.store, repository, tag, built);
-      return { digest };
-    }
-    default:
-      return command satisfies never;
-  }
-}
+const operations = {
+  figures: (): RegistryFigures => {
+    const { total, redirectHops, uploadedBytes, highestConcurrency, summary } = registry.counter;
+    const { user, system } = process.cpuUsage();
+    const cpuMs = (user + system) / 1000;
+    return { total, redirectHops, uploadedBytes, highestConcurrency, summary, cpuMs };
+  },
+  reset: (): void => {
+    registry.counter.reset();
+  },
+  clear: (): void => {
+    registry.store.clear();
+  },
+  set: (changes: Partial<RegistrySwitches>): void => {
+    registry.set(changes);
+  },
+  putSyntheticImage: (image: SyntheticImageRequest): { readonly digest: string } => {
+    const built = image.layers.map(({ seed, sizeBytes }) => {
+      const key = `${seed} ${sizeBytes}`;
+      const layer = layers.get(key) ?? syntheticLayer(seed, sizeBytes);
+      layers.set(key, layer);
+      return layer;
+    });
+    const { digest } = putSyntheticImage(registry.store, image.repository, image.tag, built);
+    return { digest };
+  },
+};
 
-function figuresOf({ counter }: LocalRegistry): RegistryFigures {
-  const { total, redirectHops, uploadedBytes, highestConcurrency, summary } = counter;
-  const { user, system } = process.cpuUsage();
-  const cpuMs = (user + system) / 1000;
-  return { total, redirectHops, uploadedBytes, highestConcurrency, summary, cpuMs };
-}
-
-const registry = await startRegistry(JSON.parse(process.argv[2] ?? '{}') as RegistryOptions);
-process.on('message', (command: Command & { readonly id: number }) => {
-  const { id } = command;
+process.on('message', ({ id, name, argument }: Command) => {
   try {
-    process.send?.({ id, result: carryOut(registry, command) } satisfies Reply);
+    process.send?.({ id, result: operations[name](argument as never) } satisfies Reply);
   } catch (error) {
     process.send?.({ id, error: String(error) } satisfies Reply);
   }

@@ -52,11 +52,11 @@ export async function startRegistryProcess(
     answers.delete(reply.id);
   });
 
-  async function command<T>(asked: Command): Promise<T> {
+  async function command<T>(name: Command['name'], argument?: unknown): Promise<T> {
     commands += 1;
     const answer = Promise.withResolvers<Reply>();
     answers.set(commands, answer.resolve);
-    child.send({ id: commands, ...asked }, () => undefined);
+    child.send({ id: commands, name, argument } satisfies Command, () => undefined);
     const { result, error } = await Promise.race([answer.promise, failed]);
     if (error !== undefined) throw new Error(error);
     return result as T;
@@ -65,11 +65,11 @@ export async function startRegistryProcess(
   return {
     ...announcement,
     pid: child.pid ?? 0,
-    figures: () => command({ name: 'figures' }),
-    reset: () => command({ name: 'reset' }),
-    clear: () => command({ name: 'clear' }),
-    set: (changes) => command({ name: 'set', changes }),
-    putSyntheticImage: (image) => command({ name: 'putSyntheticImage', image }),
+    figures: () => command('figures'),
+    reset: () => command('reset'),
+    clear: () => command('clear'),
+    set: (changes) => command('set', changes),
+    putSyntheticImage: (image) => command('putSyntheticImage', image),
     close: async () => {
       child.kill('SIGTERM');
       await gone;

@@ -1,24 +1,23 @@
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { closed, listen } from '../http.ts';
 import type { Guard } from './auth/access.ts';
 import { DistributionGuard, type DistributionAuth } from './auth/distribution-guard.ts';
 import { GoogleGuard, type GoogleAuth } from './auth/google-guard.ts';
 import { repositoryOf } from './artifact-registry/images.ts';
-import type { RegistryContext } from './context.ts';
+import type { Call, DownloadTicket } from './call.ts';
 import { RequestCounter } from './counter.ts';
 import { DEFAULT_SWITCHES, type Dialect, type RegistrySwitches } from './dialect.ts';
-import type { Handler } from './exchange.ts';
+import type { Answer, Handler, RegistryRequest } from './exchange.ts';
 import { withFaults } from './fault-injection.ts';
 import { FaultRules } from './fault-rule.ts';
 import { createListener } from './listener.ts';
 import { withPullLimit } from './quota.ts';
 import { requestKind } from './request-kind.ts';
-import { createRouter } from './router.ts';
+import { route } from './router.ts';
 import { TokenSigner } from './signed-token.ts';
 import { RegistryStore } from './store.ts';
-import { UploadSessions } from './upload-session.ts';
 
 /** How a registry is started. */
 export interface RegistryOptions {
@@ -71,31 +70,35 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loca
   const { dialect = 'distribution', clock = Date.now } = options;
   let switches = { ...DEFAULT_SWITCHES[dialect], ...options.switches };
   const now = (): RegistrySwitches => switches;
+  const uploads: Call['uploads'] = new Map();
+  const tickets = new TokenSigner<DownloadTicket>('', clock);
   const store = new RegistryStore(
     dialect === 'artifact-registry' ? repositoryOf : (repository) => repository,
     clock,
   );
   const counter = new RequestCounter();
   const faults = new FaultRules();
-  const context: RegistryContext = {
+  const callOf = (request: RegistryRequest): Call => ({
+    request,
     dialect,
+    switches,
     store,
-    uploads: new UploadSessions(options.discardBlobs !== true),
-    tickets: new TokenSigner({ prefix: '', clock }),
-    switches: now,
+    uploads,
+    keepsBlobs: options.discardBlobs !== true,
+    tickets,
     repositories: options.repositories,
-    downloadOrigin: () => downloadUrl,
+    downloadOrigin: downloadUrl,
     clock,
-  };
+  });
   const guard = createGuard(options, now, clock);
-  const handler = decorate(createRouter(context), { guard, faults, switches: now });
+  const handler = decorate((request) => route(callOf(request)), guard, faults, now);
   const scheme = options.tls === undefined ? 'http' : 'https';
   const server = createHttpServer(options.tls);
   const downloads = createHttpServer(options.tls);
   server.on('request', createListener({ scheme, host: 'registry', handler, counter }));
   downloads.on('request', createListener({ scheme, host: 'downloads', handler, counter }));
-  const host = await listen(server);
-  const downloadUrl = `${scheme}://${await listen(downloads)}`;
+  const host = `127.0.0.1:${await listen(server)}`;
+  const downloadUrl = `${scheme}://127.0.0.1:${await listen(downloads)}`;
   return {
     host,
     url: `${scheme}://${host}`,
@@ -110,51 +113,41 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loca
       switches = { ...switches, ...changes };
     },
     get openUploads() {
-      return context.uploads.size;
+      return uploads.size;
     },
     revokeTokens: () => {
       if (guard instanceof DistributionGuard) guard.revokeTokens();
     },
     close: async () => {
-      await Promise.all([stop(server), stop(downloads)]);
+      await Promise.all([closed(server), closed(downloads)]);
     },
   };
 }
-
-/** Lets everything pass. */
-const OPEN_GUARD: Guard = { check: () => undefined, tokens: undefined };
 
 function createGuard(
   options: RegistryOptions,
   switches: () => RegistrySwitches,
   clock: () => number,
-): Guard {
-  if (options.dialect === 'artifact-registry') {
-    return options.google === undefined
-      ? OPEN_GUARD
-      : new GoogleGuard(options.google, switches, clock);
-  }
-  return options.auth === undefined ? OPEN_GUARD : new DistributionGuard(options.auth, clock);
+): Guard | undefined {
+  const { dialect, google, auth } = options;
+  if (dialect === 'artifact-registry') return google && new GoogleGuard(google, switches, clock);
+  return auth && new DistributionGuard(auth, clock);
 }
 
 /** Latency first, so that faults take their time too; then faults, limits, credentials. */
 function decorate(
   router: Handler,
-  parts: {
-    readonly guard: Guard;
-    readonly faults: FaultRules;
-    readonly switches: () => RegistrySwitches;
-  },
+  guard: Guard | undefined,
+  faults: FaultRules,
+  switches: () => RegistrySwitches,
 ): Handler {
-  const { guard, faults, switches } = parts;
-  async function guarded(request: Parameters<Handler>[0]): ReturnType<Handler> {
-    if (guard.tokens !== undefined && requestKind(request.path) === 'token') {
-      return guard.tokens(request);
-    }
-    if (guard instanceof GoogleGuard && requestKind(request.path) === 'api') {
+  async function guarded(request: RegistryRequest): Promise<Answer> {
+    const kind = requestKind(request.path);
+    if (guard !== undefined && kind === 'token') return guard.tokens(request);
+    if (guard instanceof GoogleGuard && kind === 'api') {
       return guard.apiRefusal(request) ?? router(request);
     }
-    guard.check(request);
+    guard?.check(request);
     return router(request);
   }
   const limited = withPullLimit(guarded, switches);
@@ -178,22 +171,4 @@ function createHttpServer(tls: RegistryOptions['tls']): Server {
   // An upload may take longer than Node's 300 s for a whole request.
   server.requestTimeout = 0;
   return server;
-}
-
-/** Listens on a free port of loopback; answers with `127.0.0.1:PORT`. */
-async function listen(server: Server): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-async function stop(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => {
-      resolve();
-    });
-    server.closeAllConnections();
-  });
 }

@@ -1,20 +1,14 @@
 import { readUploadPath, requireImageName } from './artifact-registry/images.ts';
 import { restTags } from './artifact-registry/rest-tags.ts';
 import { listTagsWithMap } from './artifact-registry/tags-map.ts';
-import type { RegistryContext } from './context.ts';
+import type { Call } from './call.ts';
 import { blobs, downloads } from './endpoints/blobs.ts';
 import { manifests } from './endpoints/manifests.ts';
 import { referrers } from './endpoints/referrers.ts';
 import { listTags } from './endpoints/tags.ts';
 import { beginUpload, continueUpload } from './endpoints/uploads.ts';
-import {
-  jsonAnswer,
-  noSuchPage,
-  type Answer,
-  type Handler,
-  type RegistryRequest,
-} from './exchange.ts';
-import { RegistryRefusal } from './refusal.ts';
+import { jsonAnswer, noSuchPage, type Answer } from './exchange.ts';
+import { requireReading } from './refusal.ts';
 import { requestKind } from './request-kind.ts';
 
 /** `/v2/<name>/<family>/<rest>`; the name may hold the families' words, so the last ones count. */
@@ -25,54 +19,46 @@ const ENDPOINT =
 const REPOSITORY =
   /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 
-/** The handler of all endpoints, without credentials, faults or latency. */
-export function createRouter(context: RegistryContext): Handler {
-  return async (request) => {
-    switch (requestKind(request.path)) {
-      case 'ping':
-        return jsonAnswer(200, {}, { 'docker-distribution-api-version': 'registry/2.0' });
-      case 'download':
-        return downloads(context, request);
-      case 'api':
-        return restTags(context, request);
-      case 'upload': {
-        const place = readUploadPath(request.path);
-        if (place !== undefined) return continueUpload(context, request, place);
-        break;
-      }
-      default:
+/** The answer of all endpoints, without credentials, faults or latency. */
+export async function route(call: Call): Promise<Answer> {
+  const { path } = call.request;
+  switch (requestKind(path)) {
+    case 'ping':
+      return jsonAnswer(200, {}, { 'docker-distribution-api-version': 'registry/2.0' });
+    case 'download':
+      return downloads(call);
+    case 'api':
+      return restTags(call);
+    case 'upload': {
+      const place = readUploadPath(path);
+      if (place !== undefined) return continueUpload(call, place);
+      break;
     }
-    return repositoryEndpoint(context, request);
-  };
+    default:
+  }
+  return repositoryEndpoint(call);
 }
 
-async function repositoryEndpoint(
-  context: RegistryContext,
-  request: RegistryRequest,
-): Promise<Answer> {
+async function repositoryEndpoint(call: Call): Promise<Answer> {
+  const { request, dialect, repositories, store } = call;
   const [, name = '', family, rest = ''] = ENDPOINT.exec(request.path) ?? [];
   if (family === undefined || name.length > 255 || !REPOSITORY.test(name)) return noSuchPage();
-  const google = context.dialect === 'artifact-registry';
-  if (google) requireImageName(context, name);
+  const google = dialect === 'artifact-registry';
+  if (google) requireImageName(name, repositories);
   switch (family) {
     case 'tags/list':
-      requireReading(request);
-      return google ? listTagsWithMap(context, request, name) : listTags(context, request, name);
+      requireReading(request, 'list');
+      return google ? listTagsWithMap(call, name) : listTags(call, name);
     case 'manifests':
-      return manifests(context, request, name, decodeURIComponent(rest));
+      return manifests(call, name, decodeURIComponent(rest));
     case 'blobs':
-      return blobs(context, request, name, decodeURIComponent(rest));
+      return blobs(call, name, decodeURIComponent(rest));
     case 'referrers':
-      requireReading(request);
-      return referrers(context, request, name, decodeURIComponent(rest));
+      requireReading(request, 'list');
+      return referrers(call, name, decodeURIComponent(rest));
     default:
       return rest === ''
-        ? beginUpload(context, request, name)
-        : continueUpload(context, request, { id: rest, pool: context.store.poolOf(name) });
+        ? beginUpload(call, name)
+        : continueUpload(call, { id: rest, pool: store.poolOf(name) });
   }
-}
-
-function requireReading(request: RegistryRequest): void {
-  if (request.method === 'GET' || request.method === 'HEAD') return;
-  throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a list`);
 }

@@ -6,21 +6,15 @@ interface Expiring {
   readonly expiresMs: number;
 }
 
-/** Signs small JSON claims into opaque texts and reads them back; processes that share the secret agree. */
+/** Signs small JSON claims into opaque texts and reads them back, by a secret that lives as it does. */
 export class TokenSigner<Claims extends Expiring> {
-  readonly #secret: string | Buffer;
+  readonly #secret = randomBytes(32);
   readonly #prefix: string;
   readonly #clock: () => number;
 
-  /** @param secret absent: one of its own, valid while the object lives */
-  constructor(options: {
-    readonly prefix: string;
-    readonly clock: () => number;
-    readonly secret?: string | undefined;
-  }) {
-    this.#prefix = options.prefix;
-    this.#secret = options.secret ?? randomBytes(32);
-    this.#clock = options.clock;
+  constructor(prefix: string, clock: () => number) {
+    this.#prefix = prefix;
+    this.#clock = clock;
   }
 
   /** The token of these claims: prefix, claims, signature; URL-safe. */

@@ -130,15 +130,11 @@ export class RegistryStore {
   putBlob(repository: string, content: Content | Buffer, digest?: string): string {
     const kept = Buffer.isBuffer(content) ? memoryContent(content) : content;
     const name = digest ?? digestOf(kept.read(0, kept.sizeBytes));
-    this.putBlobInPool(this.#poolOf(repository), kept, name);
-    return name;
-  }
-
-  /** Files a blob in a pool. */
-  putBlobInPool(pool: string, content: Content, digest: string): void {
+    const pool = this.#poolOf(repository);
     const blobs = this.#pools.get(pool) ?? new Map<string, Content>();
     this.#pools.set(pool, blobs);
-    blobs.set(digest, content);
+    blobs.set(name, kept);
+    return name;
   }
 
   /** Whether there was such a blob to remove. */

@@ -18,8 +18,9 @@ export class UploadSession {
   readonly repository: string;
   readonly #chunks: Buffer[] | undefined;
   readonly #hashes = new Map<DigestAlgorithm, Hash>([['sha256', createHash('sha256')]]);
+  /** PATCHes received so far. */
+  patches = 0;
   #sizeBytes = 0;
-  #patches = 0;
 
   constructor(repository: string, keepBytes: boolean) {
     this.repository = repository;
@@ -29,16 +30,6 @@ export class UploadSession {
   /** Bytes received so far. */
   get sizeBytes(): number {
     return this.#sizeBytes;
-  }
-
-  /** PATCHes received so far. */
-  get patches(): number {
-    return this.#patches;
-  }
-
-  /** Counts a PATCH. */
-  countPatch(): void {
-    this.#patches++;
   }
 
   /** Hashes with this algorithm too; without effect once bytes came. */
@@ -72,37 +63,5 @@ export class UploadSession {
     if (hash !== undefined) return finishDigest(hash.copy(), algorithm);
     if (this.#chunks !== undefined) return digestOf(this.#chunks, algorithm);
     throw new RegistryRefusal(400, 'DIGEST_INVALID', 'the upload was hashed with sha256 alone');
-  }
-}
-
-/** The uploads that are under way. */
-export class UploadSessions {
-  readonly #sessions = new Map<string, UploadSession>();
-  readonly #keepBytes: boolean;
-
-  constructor(keepBytes: boolean) {
-    this.#keepBytes = keepBytes;
-  }
-
-  /** Begins an upload to a repository. */
-  begin(repository: string): UploadSession {
-    const session = new UploadSession(repository, this.#keepBytes);
-    this.#sessions.set(session.id, session);
-    return session;
-  }
-
-  /** The upload with this id. */
-  get(id: string): UploadSession | undefined {
-    return this.#sessions.get(id);
-  }
-
-  /** Whether there was such an upload to forget. */
-  end(id: string): boolean {
-    return this.#sessions.delete(id);
-  }
-
-  /** How many uploads are under way: also those that interrupted clients left behind. */
-  get size(): number {
-    return this.#sessions.size;
   }
 }

@@ -1,4 +1,6 @@
-import { exchange, textOf } from './http-exchange.ts';
+import { text } from 'node:stream/consumers';
+
+import { exchange } from '../http.ts';
 
 /**
  * Provides the value of `Authorization`; undefined: none. Asked for before a request, and again with
@@ -7,14 +9,7 @@ import { exchange, textOf } from './http-exchange.ts';
 export type Authorization = (
   repository: string,
   challenge: string | undefined,
-) => Promise<string | undefined>;
-
-/** The same header for every request, asked for anew each time: an access token that is renewed. */
-export function fixedAuthorization(
-  header: () => string | undefined | Promise<string | undefined>,
-): Authorization {
-  return async () => header();
-}
+) => string | undefined | Promise<string | undefined>;
 
 /**
  * Answers a Bearer challenge as anonymous readers do, with a token of the named realm for pulling
@@ -41,11 +36,11 @@ async function fetchToken(challenge: string, scope: string): Promise<string> {
   if (service !== undefined) url.searchParams.set('service', service);
   url.searchParams.set('scope', scope);
   const response = await exchange(url, { method: 'GET' });
-  const text = await textOf(response);
+  const body = await text(response);
   if (response.statusCode !== 200) {
-    throw new Error(`the token endpoint answered ${response.statusCode ?? 0}: ${text}`);
+    throw new Error(`the token endpoint answered ${response.statusCode ?? 0}: ${body}`);
   }
-  const { token, access_token: accessToken } = JSON.parse(text) as {
+  const { token, access_token: accessToken } = JSON.parse(body) as {
     readonly token?: string;
     readonly access_token?: string;
   };

@@ -1,3 +1,5 @@
+import { MANIFEST_TYPES } from '../registry/media-types.ts';
+
 /** What a manifest points at. */
 export interface Part {
   readonly digest: string;
@@ -25,16 +27,6 @@ interface ManifestJson {
   readonly fsLayers?: readonly { readonly blobSum?: string }[];
 }
 
-/** Media types under which something is a manifest (OCI Image 1.1; Docker V2, Schema 1 and 2). */
-export const ACCEPTED_TYPES: readonly string[] = [
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v1+prettyjws',
-  'application/vnd.docker.distribution.manifest.v1+json',
-];
-
 /**
  * Reads what a manifest points at. Non-distributable layers are left out; blobs that an index lists
  * (BuildKit's cache) are blobs.
@@ -49,9 +41,9 @@ export function partsOf(bytes: Buffer): ManifestParts {
   const config = document.config === undefined ? [] : [toPart(document.config)];
   const old = (document.fsLayers ?? []).map(({ blobSum }) => toPart({ digest: blobSum ?? '' }));
   return {
-    manifests: listed.filter(({ mediaType }) => ACCEPTED_TYPES.includes(mediaType)),
+    manifests: listed.filter(({ mediaType }) => MANIFEST_TYPES.includes(mediaType)),
     blobs: [
-      ...listed.filter(({ mediaType }) => !ACCEPTED_TYPES.includes(mediaType)),
+      ...listed.filter(({ mediaType }) => !MANIFEST_TYPES.includes(mediaType)),
       ...config,
       ...layers,
       ...old,

@@ -1,7 +1,7 @@
 import { Agent, type IncomingMessage } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Authorization } from './authorization.ts';
-import { exchange } from './http-exchange.ts';
+import { exchange } from '../http.ts';
 
 /** Where a registry is and how it is asked. */
 export interface RegistryClientOptions {
@@ -91,13 +91,8 @@ export class RegistryClient {
     body: Buffer | undefined,
     headers: Readonly<Record<string, string>>,
   ): Promise<IncomingMessage> {
-    const own = this.#options.url;
-    return exchange(url, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body }),
-      ...(url.protocol === new URL(own).protocol ? { agent: this.#agent } : {}),
-    });
+    const own = url.protocol === new URL(this.#options.url).protocol;
+    return exchange(url, { method, headers, agent: own ? this.#agent : undefined }, body);
   }
 }
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import { buffer, text } from 'node:stream/consumers';
 import { algorithmOf, finishDigest } from '../registry/digest.ts';
 import { manifestDigest } from '../registry/manifest.ts';
-import { ACCEPTED_TYPES, partsOf, type Part } from './manifest-parts.ts';
-import { bytesOf, textOf } from './http-exchange.ts';
+import { MANIFEST_TYPES } from '../registry/media-types.ts';
+import { partsOf, type Part } from './manifest-parts.ts';
 import { RegistryClient, type RegistryClientOptions } from './registry-client.ts';
 
 /** What a tag leads to, read and hashed. */
@@ -69,7 +70,9 @@ export async function verifyRepository(options: VerifyOptions): Promise<Reposito
       tags: reports,
       blobs,
       bytes,
-      problems: reports.flatMap(({ tag, problems }) => problems.map((text) => `${tag}: ${text}`)),
+      problems: reports.flatMap(({ tag, problems }) =>
+        problems.map((problem) => `${tag}: ${problem}`),
+      ),
     };
   } finally {
     client.close();
@@ -88,12 +91,12 @@ export async function listTags(
   let path: string | undefined = 'tags/list';
   while (path !== undefined) {
     const response = await client.send({ method: 'GET', repository, path });
-    const text = await textOf(response);
+    const body = await text(response);
     if (response.statusCode === 404) return tags;
     if (response.statusCode !== 200) {
-      throw new Error(`listing ${repository} was answered ${response.statusCode ?? 0}: ${text}`);
+      throw new Error(`listing ${repository} was answered ${response.statusCode ?? 0}: ${body}`);
     }
-    tags.push(...((JSON.parse(text) as { readonly tags: readonly string[] | null }).tags ?? []));
+    tags.push(...((JSON.parse(body) as { readonly tags: readonly string[] | null }).tags ?? []));
     path = /<([^>]+)>; *rel="?next"?/.exec(String(response.headers['link'] ?? ''))?.[1];
   }
   return tags;
@@ -166,9 +169,9 @@ class RepositoryReader {
       method: 'GET',
       repository: this.#repository,
       path: `manifests/${reference}`,
-      headers: { accept: ACCEPTED_TYPES.join(', ') },
+      headers: { accept: MANIFEST_TYPES.join(', ') },
     });
-    const bytes = await bytesOf(response);
+    const bytes = await buffer(response);
     if (response.statusCode !== 200) {
       problems.push(`manifest ${reference} was answered ${response.statusCode ?? 0}`);
       return undefined;

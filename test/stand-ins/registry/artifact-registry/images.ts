@@ -1,4 +1,4 @@
-import type { RegistryContext } from '../context.ts';
+import type { Call } from '../call.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { UploadSession } from '../upload-session.ts';
 
@@ -12,7 +12,7 @@ export function repositoryOf(image: string): string {
  * repository must have been created before.
  * @throws RegistryRefusal `NAME_INVALID`, `NAME_UNKNOWN`
  */
-export function requireImageName(context: RegistryContext, image: string): void {
+export function requireImageName(image: string, repositories: Call['repositories']): void {
   if (image.split('/').length < 3) {
     throw new RegistryRefusal(
       400,
@@ -21,7 +21,7 @@ export function requireImageName(context: RegistryContext, image: string): void 
     );
   }
   const repository = repositoryOf(image);
-  if (context.repositories?.includes(repository) === false) {
+  if (repositories?.includes(repository) === false) {
     throw new RegistryRefusal(
       404,
       'NAME_UNKNOWN',

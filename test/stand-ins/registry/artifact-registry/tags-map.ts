@@ -1,6 +1,6 @@
-import type { RegistryContext } from '../context.ts';
+import type { Call } from '../call.ts';
 import { nameUnknown, page } from '../endpoints/tags.ts';
-import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import { jsonAnswer, type Answer } from '../exchange.ts';
 import type { RegistryStore, StoredManifest } from '../store.ts';
 
 /** "incomplete list if a repository has more than 10,000 images or tags" (Artifact Registry, list tags). */
@@ -22,12 +22,7 @@ interface MapEntry {
  * being on the last page; where tags and manifests exceed the product's own limit, the list is cut
  * without a word about it.
  */
-export function listTagsWithMap(
-  context: RegistryContext,
-  request: RegistryRequest,
-  image: string,
-): Answer {
-  const { store } = context;
+export function listTagsWithMap({ request, store }: Call, image: string): Answer {
   const child = childrenOf(store.repositories(), image);
   if (store.manifests(image).length === 0 && child.length === 0) throw nameUnknown(image);
   const limits = { maxTagsPage: 0, defaultTagsPage: 0 };

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Answer, RegistryRequest } from '../exchange.ts';
+import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { requestKind } from '../request-kind.ts';
 
 /** Decides about credentials before an endpoint is reached. */
@@ -9,8 +9,8 @@ export interface Guard {
    * @throws RegistryRefusal `UNAUTHORIZED` with a challenge, `DENIED`
    */
   check(request: RegistryRequest): void;
-  /** Answers the token endpoint, where there is one. */
-  readonly tokens: ((request: RegistryRequest) => Answer) | undefined;
+  /** Answers the token endpoint. */
+  tokens(request: RegistryRequest): Answer;
 }
 
 /** What an `Authorization` header holds. */
@@ -55,11 +55,36 @@ export function accessOf(request: RegistryRequest): readonly Access[] {
   return from === null ? [own] : [own, { repository: from, actions: ['pull'] }];
 }
 
-/** `repository:NAME:pull,push` for each access, as a challenge and a token request write it. */
-export function scopeText(access: readonly Access[]): string {
+/** `repository:NAME:pull,push` for each access, as a challenge writes it. */
+function scopeText(access: readonly Access[]): string {
   return access
     .map(({ repository, actions }) => `repository:${repository}:${actions.join(',')}`)
     .join(' ');
+}
+
+/** The challenge that sends a caller to this registry's token endpoint. */
+export function bearerChallenge(
+  request: RegistryRequest,
+  endpoint: string,
+  error?: string,
+): string {
+  const scope = scopeText(accessOf(request));
+  const parameters = [
+    `realm="${request.origin}${endpoint}"`,
+    `service="${request.headers.host ?? ''}"`,
+    ...(scope === '' ? [] : [`scope="${scope}"`]),
+    ...(error === undefined ? [] : [`error="${error}"`]),
+  ];
+  return `Bearer ${parameters.join(',')}`;
+}
+
+/** The token endpoint's answer. */
+export function tokenAnswer(token: string, lifetimeSeconds: number, issuedMs: number): Answer {
+  return jsonAnswer(200, {
+    token,
+    expires_in: lifetimeSeconds,
+    issued_at: new Date(issuedMs).toISOString(),
+  });
 }
 
 /** The repository scopes of a token request; others are not granted and hence left out. */

@@ -1,13 +1,14 @@
-import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import type { Answer, RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import { requestKind } from '../request-kind.ts';
 import { TokenSigner } from '../signed-token.ts';
 import {
   accessOf,
+  bearerChallenge,
   covers,
   readAuthorization,
   readScopes,
-  scopeText,
+  tokenAnswer,
   type Access,
   type Action,
   type Guard,
@@ -46,7 +47,7 @@ export class DistributionGuard implements Guard {
   constructor(auth: DistributionAuth, clock: () => number) {
     this.#auth = auth;
     this.#clock = clock;
-    this.#signer = new TokenSigner<TokenClaims>({ prefix: 'local-', clock });
+    this.#signer = new TokenSigner('local-', clock);
   }
 
   /** Makes all tokens issued until now invalid. */
@@ -60,7 +61,7 @@ export class DistributionGuard implements Guard {
     else this.#checkBearer(request);
   }
 
-  readonly tokens = (request: RegistryRequest): Answer => {
+  tokens(request: RegistryRequest): Answer {
     const given = readAuthorization(request.headers);
     if (given.scheme === 'basic' && !this.#knows(given.user, given.password)) {
       throw new RegistryRefusal(401, 'UNAUTHORIZED', 'incorrect username or password');
@@ -72,12 +73,9 @@ export class DistributionGuard implements Guard {
     }));
     const issuedMs = this.#clock();
     const expiresMs = issuedMs + TOKEN_LIFETIME_SECONDS * 1000;
-    return jsonAnswer(200, {
-      token: this.#signer.sign({ user, access, expiresMs, issuedMs }),
-      expires_in: TOKEN_LIFETIME_SECONDS,
-      issued_at: new Date(issuedMs).toISOString(),
-    });
-  };
+    const token = this.#signer.sign({ user, access, expiresMs, issuedMs });
+    return tokenAnswer(token, TOKEN_LIFETIME_SECONDS, issuedMs);
+  }
 
   #checkBasic(request: RegistryRequest): void {
     const given = readAuthorization(request.headers);
@@ -114,20 +112,12 @@ export class DistributionGuard implements Guard {
   }
 
   #unauthorized(request: RegistryRequest, error?: string): RegistryRefusal {
-    const service = request.headers.host ?? 'registry';
-    const scope = scopeText(accessOf(request));
-    const parameters = [
-      `realm="${request.origin}/token"`,
-      `service="${service}"`,
-      ...(scope === '' ? [] : [`scope="${scope}"`]),
-      ...(error === undefined ? [] : [`error="${error}"`]),
-    ];
     return new RegistryRefusal(401, 'UNAUTHORIZED', 'authentication required', {
       headers: {
         'www-authenticate':
           this.#auth.scheme === 'basic'
-            ? `Basic realm="${service}"`
-            : `Bearer ${parameters.join(',')}`,
+            ? `Basic realm="${request.headers.host ?? ''}"`
+            : bearerChallenge(request, '/token', error),
         'docker-distribution-api-version': 'registry/2.0',
       },
     });

@@ -1,15 +1,16 @@
 import { apiError } from '../artifact-registry/rest-tags.ts';
-import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
+import type { Answer, RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import { requestKind } from '../request-kind.ts';
 import { TokenSigner } from '../signed-token.ts';
 import type { RegistrySwitches } from '../dialect.ts';
 import {
   accessOf,
+  bearerChallenge,
   covers,
   readAuthorization,
   readScopes,
-  scopeText,
+  tokenAnswer,
   type Access,
   type Guard,
 } from './access.ts';
@@ -46,7 +47,7 @@ export class GoogleGuard implements Guard {
     this.#auth = auth;
     this.#switches = switches;
     this.#clock = clock;
-    this.#signer = new TokenSigner<RegistryTokenClaims>({ prefix: 'AJAD', clock });
+    this.#signer = new TokenSigner('AJAD', clock);
   }
 
   check(request: RegistryRequest): void {
@@ -64,20 +65,15 @@ export class GoogleGuard implements Guard {
     if (!covers(granted, needed)) throw denied(needed);
   }
 
-  readonly tokens = (request: RegistryRequest): Answer => {
+  tokens(request: RegistryRequest): Answer {
     const given = readAuthorization(request.headers);
     const scopes = readScopes(request.query.getAll('scope'));
     if (given.scheme !== 'basic' || !this.#knows(given)) throw denied(scopes);
-    const token = this.#signer.sign({
-      access: scopes,
-      expiresMs: this.#clock() + TOKEN_LIFETIME_SECONDS * 1000,
-    });
-    return jsonAnswer(200, {
-      token,
-      expires_in: TOKEN_LIFETIME_SECONDS,
-      issued_at: new Date(this.#clock()).toISOString(),
-    });
-  };
+    const issuedMs = this.#clock();
+    const expiresMs = issuedMs + TOKEN_LIFETIME_SECONDS * 1000;
+    const token = this.#signer.sign({ access: scopes, expiresMs });
+    return tokenAnswer(token, TOKEN_LIFETIME_SECONDS, issuedMs);
+  }
 
   /** Credentials of the Artifact Registry API: an access token as Bearer, nothing else. */
   apiRefusal(request: RegistryRequest): Answer | undefined {
@@ -105,17 +101,11 @@ export class GoogleGuard implements Guard {
   }
 
   #unauthorized(request: RegistryRequest): RegistryRefusal {
-    const scope = scopeText(accessOf(request));
-    const challenge = [
-      `realm="${request.origin}/v2/token"`,
-      `service="${request.headers.host ?? ''}"`,
-      ...(scope === '' ? [] : [`scope="${scope}"`]),
-    ];
     return new RegistryRefusal(
       401,
       'UNAUTHORIZED',
       'authentication failed: the request needs a valid access token',
-      { headers: { 'www-authenticate': `Bearer ${challenge.join(',')}` } },
+      { headers: { 'www-authenticate': bearerChallenge(request, '/v2/token') } },
     );
   }
 }

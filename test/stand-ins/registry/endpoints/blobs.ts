@@ -1,42 +1,29 @@
 import type { Content } from '../content.ts';
-import { TICKET_LIFETIME_MS, type RegistryContext } from '../context.ts';
+import type { Call } from '../call.ts';
 import { isDigest } from '../digest.ts';
 import { emptyAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
-import { RegistryRefusal } from '../refusal.ts';
+import { RegistryRefusal, requireReading } from '../refusal.ts';
 
-/** GET, HEAD and DELETE of `/v2/<name>/blobs/<digest>` (OCI Distribution 1.1, "Pulling blobs"). */
-export function blobs(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-  digest: string,
-): Answer {
+/** Life of a ticket: storage services sign addresses for minutes. */
+const TICKET_LIFETIME_MS = 10 * 60_000;
+
+/** GET and HEAD of `/v2/<name>/blobs/<digest>` (OCI Distribution 1.1, "Pulling blobs"). */
+export function blobs(call: Call, repository: string, digest: string): Answer {
+  const { request, store, switches } = call;
   if (!isDigest(digest)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'no digest');
-  const content = context.store.blob(repository, digest);
+  const content = store.blob(repository, digest);
   if (content === undefined) throw blobUnknown(digest);
-  switch (request.method) {
-    case 'GET':
-      if (context.switches().blobRedirect !== 'none') {
-        return redirect(context, request, repository, digest);
-      }
-      return blobAnswer(context, request, content, digest);
-    case 'HEAD':
-      return blobAnswer(context, request, content, digest);
-    default:
-      throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a blob`);
-  }
+  requireReading(request, 'blob');
+  return request.method === 'GET' && switches.blobRedirect !== 'none'
+    ? redirect(call, repository, digest)
+    : blobAnswer(call, content, digest);
 }
 
 /** The bytes of a blob, or the part that `Range` asks for (RFC 9110, section 14). */
-function blobAnswer(
-  context: RegistryContext,
-  request: RegistryRequest,
-  content: Content,
-  digest: string,
-): Answer {
-  const { range: manner, contentDigest } = context.switches();
+function blobAnswer({ request, store, switches }: Call, content: Content, digest: string): Answer {
+  const { range: manner, contentDigest } = switches;
   requireKept(request, content);
-  const canonical = context.store.canonicalOf(digest);
+  const canonical = store.canonicalOf(digest);
   const headers = {
     'content-type': 'application/octet-stream',
     etag: `"${canonical}"`,
@@ -75,28 +62,23 @@ function blobUnknown(digest: string): RegistryRefusal {
   return new RegistryRefusal(404, 'BLOB_UNKNOWN', 'blob unknown to registry', { detail: digest });
 }
 
-function redirect(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-  digest: string,
-): Answer {
-  const pool = context.store.poolOf(repository);
-  const ticket = context.tickets.sign({
-    pool,
+function redirect(call: Call, repository: string, digest: string): Answer {
+  const { request, store, tickets, switches } = call;
+  const ticket = tickets.sign({
+    pool: store.poolOf(repository),
     digest,
-    expiresMs: context.clock() + TICKET_LIFETIME_MS,
+    expiresMs: call.clock() + TICKET_LIFETIME_MS,
   });
-  const google = context.dialect === 'artifact-registry';
+  const google = call.dialect === 'artifact-registry';
   const [project = '', name = ''] = repository.split('/');
   const path = google
     ? `/artifacts-downloads/namespaces/${project}/repositories/${name}/downloads/${ticket}`
     : `/blob-downloads/${ticket}`;
-  const manner = context.switches().blobRedirect;
-  const origin = manner === 'same-host' ? request.origin : context.downloadOrigin();
+  const manner = switches.blobRedirect;
+  const origin = manner === 'same-host' ? request.origin : call.downloadOrigin;
   const query =
     manner === 'signed-other-host'
-      ? `?X-Amz-Expires=600&X-Amz-Signature=${context.tickets.signature(path)}`
+      ? `?X-Amz-Expires=600&X-Amz-Signature=${tickets.signature(path)}`
       : '';
   return emptyAnswer(google ? 302 : 307, { location: `${origin}${path}${query}` });
 }
@@ -131,24 +113,23 @@ function slice(content: Content, start: number, end: number): Content {
 }
 
 /** The far end of a blob's redirect: the ticket in the path is all the permission it needs. */
-export function downloads(context: RegistryContext, request: RegistryRequest): Answer {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a download`);
-  }
-  if (context.switches().blobRedirect === 'signed-other-host') requireSigned(context, request);
-  const ticket = context.tickets.read(request.path.split('/').at(-1) ?? '');
+export function downloads(call: Call): Answer {
+  const { request, store, tickets, switches } = call;
+  requireReading(request, 'download');
+  if (switches.blobRedirect === 'signed-other-host') requireSigned(call);
+  const ticket = tickets.read(request.path.split('/').at(-1) ?? '');
   if (ticket === undefined) throw new RegistryRefusal(403, 'DENIED', 'the address has expired');
-  const content = context.store.blobOfPool(ticket.pool, ticket.digest);
+  const content = store.blobOfPool(ticket.pool, ticket.digest);
   if (content === undefined) throw blobUnknown(ticket.digest);
-  return blobAnswer(context, request, content, ticket.digest);
+  return blobAnswer(call, content, ticket.digest);
 }
 
 /** Storage services refuse a signed request that bears a second credential. */
-function requireSigned(context: RegistryContext, request: RegistryRequest): void {
+function requireSigned({ request, tickets }: Call): void {
   if (request.headers.authorization !== undefined) {
     throw new RegistryRefusal(400, 'UNSUPPORTED', 'Only one auth mechanism allowed');
   }
-  if (request.query.get('X-Amz-Signature') !== context.tickets.signature(request.path)) {
+  if (request.query.get('X-Amz-Signature') !== tickets.signature(request.path)) {
     throw new RegistryRefusal(403, 'DENIED', 'The request signature does not match');
   }
 }

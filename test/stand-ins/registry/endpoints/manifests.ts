@@ -1,12 +1,10 @@
-import { immutableTag, missingParts } from '../artifact-registry/refusals.ts';
-import type { RegistryContext } from '../context.ts';
+import { readBody } from '../../http.ts';
+import type { Call } from '../call.ts';
 import { algorithmOf, isDigest } from '../digest.ts';
 import {
   bytesAnswer,
   emptyAnswer,
-  MAX_MANIFEST_BYTES,
   noSuchPage,
-  readBody,
   type Answer,
   type RegistryRequest,
 } from '../exchange.ts';
@@ -18,42 +16,40 @@ import type { StoredManifest } from '../store.ts';
 /** OCI Distribution 1.1, "Pulling manifests": grammar of a tag. */
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
+/** Documents above this are refused: 4 MiB (OCI Distribution 1.1, "Pushing Manifests"). */
+const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
 /** GET, HEAD and PUT of `/v2/<name>/manifests/<reference>`. */
 export async function manifests(
-  context: RegistryContext,
-  request: RegistryRequest,
+  call: Call,
   repository: string,
   reference: string,
 ): Promise<Answer> {
+  const { method } = call.request;
   if (!isDigest(reference) && !TAG.test(reference)) return noSuchPage();
-  switch (request.method) {
+  switch (method) {
     case 'GET':
     case 'HEAD':
-      return getManifest(context, request, repository, reference);
+      return getManifest(call, repository, reference);
     case 'PUT':
-      return putManifest(context, request, repository, reference);
+      return putManifest(call, repository, reference);
     default:
-      throw new RegistryRefusal(405, 'UNSUPPORTED', `${request.method} of a manifest`);
+      throw new RegistryRefusal(405, 'UNSUPPORTED', `${method} of a manifest`);
   }
 }
 
 /** OCI Distribution 1.1, "Pulling manifests". */
-function getManifest(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-  reference: string,
-): Answer {
-  const found = context.store.manifest(repository, reference);
+function getManifest(call: Call, repository: string, reference: string): Answer {
+  const found = call.store.manifest(repository, reference);
   if (found === undefined) {
     throw new RegistryRefusal(404, 'MANIFEST_UNKNOWN', 'manifest unknown', {
       detail: { unknown: reference },
     });
   }
-  const shown = isDigest(reference) ? found : platformOf(context, request, repository, found);
-  requireAcceptable(shown, request);
+  const shown = isDigest(reference) ? found : platformOf(call, repository, found);
+  requireAcceptable(shown, call.request);
   return bytesAnswer(200, shown.mediaType, shown.bytes, {
-    ...contentDigest(context, shown.digest),
+    ...contentDigest(call, shown.digest),
     etag: `"${shown.digest}"`,
   });
 }
@@ -63,8 +59,7 @@ function getManifest(
  * tag then seems to have another digest.
  */
 function platformOf(
-  context: RegistryContext,
-  request: RegistryRequest,
+  { request, store }: Call,
   repository: string,
   found: StoredManifest,
 ): StoredManifest {
@@ -72,7 +67,7 @@ function platformOf(
   const child = found.contents.children.find(
     ({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64',
   );
-  return context.store.manifest(repository, child?.digest ?? found.digest) ?? found;
+  return store.manifest(repository, child?.digest ?? found.digest) ?? found;
 }
 
 /** A manifest of a type that the reader does not name is as good as unknown; wildcards do not name it. */
@@ -91,37 +86,38 @@ function accepts(request: RegistryRequest, mediaType: string): boolean {
 }
 
 /** OCI Distribution 1.1, "Pushing Manifests" and "Pushing Manifests with Subject". */
-async function putManifest(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-  reference: string,
-): Promise<Answer> {
+async function putManifest(call: Call, repository: string, reference: string): Promise<Answer> {
+  const { request, dialect, store, switches } = call;
   const mediaType = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
   if (!MANIFEST_TYPES.includes(mediaType)) {
     throw new RegistryRefusal(400, 'MANIFEST_INVALID', `'${mediaType}' is no manifest's type`);
   }
-  const bytes = await readBody(request, MAX_MANIFEST_BYTES);
+  const bytes = await readBody(
+    request.body,
+    MAX_MANIFEST_BYTES,
+    () => new RegistryRefusal(413, 'SIZE_INVALID', `more than ${MAX_MANIFEST_BYTES} bytes`),
+  );
   const byDigest = isDigest(reference);
   const digest = manifestDigest(mediaType, bytes, byDigest ? algorithmOf(reference) : 'sha256');
   if (byDigest && digest !== reference) {
     throw new RegistryRefusal(400, 'DIGEST_INVALID', 'provided digest did not match the content');
   }
   const contents = readManifest(mediaType, bytes);
-  requireParts(context, repository, contents);
-  const before = context.store.digestOfTag(repository, reference);
-  if (context.switches().immutableTags && before !== undefined && before !== digest) {
-    throw immutableTag(reference);
+  requireParts(call, repository, contents);
+  const before = store.digestOfTag(repository, reference);
+  if (switches.immutableTags && before !== undefined && before !== digest) {
+    throw new RegistryRefusal(
+      400,
+      'FAILED_PRECONDITION',
+      `The repository has enabled tag immutability: tag '${reference}' already exists and cannot be updated`,
+    );
   }
-  context.store.putManifest(
-    repository,
-    { mediaType, bytes, digest },
-    byDigest ? undefined : reference,
-  );
+  const tag = byDigest ? undefined : reference;
+  store.putManifest(repository, { mediaType, bytes, digest }, tag);
   return emptyAnswer(201, {
     location: `${request.origin}/v2/${repository}/manifests/${digest}`,
-    ...contentDigest(context, digest),
-    ...(contents.subject !== undefined && context.dialect === 'distribution'
+    ...contentDigest(call, digest),
+    ...(contents.subject !== undefined && dialect === 'distribution'
       ? { 'oci-subject': contents.subject.digest }
       : {}),
   });
@@ -129,13 +125,12 @@ async function putManifest(
 
 /** Refuses a manifest whose children or blobs the registry does not have. */
 function requireParts(
-  context: RegistryContext,
+  { dialect, store, switches }: Call,
   repository: string,
   contents: ManifestContents,
 ): void {
-  const { store } = context;
-  if (context.switches().manifestParts === 'unchecked') return;
-  const google = context.dialect === 'artifact-registry';
+  if (switches.manifestParts === 'unchecked') return;
+  const google = dialect === 'artifact-registry';
   const hasBlob = (digest: string): boolean => store.blob(repository, digest) !== undefined;
   const hasManifest = (digest: string): boolean => store.manifest(repository, digest) !== undefined;
   const children = contents.children
@@ -143,7 +138,11 @@ function requireParts(
     .filter((digest) => !hasManifest(digest) && (google || !hasBlob(digest)));
   const blobs = contents.blobs.map(({ digest }) => digest).filter((digest) => !hasBlob(digest));
   if (children.length + blobs.length === 0) return;
-  if (google) throw missingParts({ children, blobs, isBlob: hasBlob });
+  if (google && children.some(hasBlob)) {
+    const message = 'Manifest list must reference manifests only.';
+    throw new RegistryRefusal(400, 'MANIFEST_INVALID', message);
+  }
+  if (google) throw googleMissing(children, blobs);
   // Docker's distribution names every missing part.
   const message = 'blob unknown to registry';
   throw new RegistryRefusal(400, 'MANIFEST_BLOB_UNKNOWN', message, {
@@ -155,6 +154,19 @@ function requireParts(
   });
 }
 
-function contentDigest(context: RegistryContext, digest: string): Record<string, string> {
-  return context.switches().contentDigest ? { 'docker-content-digest': digest } : {};
+/**
+ * Artifact Registry's refusal of an incomplete manifest: the digests stand in the message, and the
+ * code is not the one that the specification has for it.
+ */
+function googleMissing(children: readonly string[], blobs: readonly string[]): RegistryRefusal {
+  const [code, message] = (
+    blobs.length > 0
+      ? ['BLOB_UNKNOWN', `Manifest references unknown blob(s): ${blobs.join(', ')}`]
+      : ['MANIFEST_UNKNOWN', `Manifest list references unknown manifest(s): ${children.join(', ')}`]
+  ) as readonly [string, string];
+  return new RegistryRefusal(404, code, message);
+}
+
+function contentDigest({ switches }: Call, digest: string): Record<string, string> {
+  return switches.contentDigest ? { 'docker-content-digest': digest } : {};
 }

@@ -1,6 +1,6 @@
-import type { RegistryContext } from '../context.ts';
+import type { Call } from '../call.ts';
 import { isDigest } from '../digest.ts';
-import { bytesAnswer, noSuchPage, type Answer, type RegistryRequest } from '../exchange.ts';
+import { bytesAnswer, noSuchPage, type Answer } from '../exchange.ts';
 import type { DescriptorDocument } from '../manifest.ts';
 import { OCI_INDEX } from '../media-types.ts';
 import { RegistryRefusal } from '../refusal.ts';
@@ -8,20 +8,15 @@ import type { StoredManifest } from '../store.ts';
 import { NO_INDEX } from '../dialect.ts';
 
 /** `GET /v2/<name>/referrers/<digest>` (OCI Distribution 1.1, "Listing Referrers"). */
-export function referrers(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-  subject: string,
-): Answer {
-  const { referrers: manner } = context.switches();
-  if (manner === 'absent') return noSuchPage();
-  if (manner === 'lying') {
+export function referrers(call: Call, repository: string, subject: string): Answer {
+  const { request, store, switches } = call;
+  if (switches.referrers === 'absent') return noSuchPage();
+  if (switches.referrers === 'lying') {
     return bytesAnswer(200, NO_INDEX.contentType, Buffer.from(NO_INDEX.body));
   }
   if (!isDigest(subject)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'no digest');
   const artifactType = request.query.get('artifactType');
-  const found = context.store
+  const found = store
     .manifests(repository)
     .filter(({ contents }) => contents.subject?.digest === subject)
     .filter(({ contents }) => artifactType === null || contents.artifactType === artifactType);

@@ -1,6 +1,9 @@
-import type { RegistryContext } from '../context.ts';
+import type { Call } from '../call.ts';
+import type { RegistrySwitches } from '../dialect.ts';
 import { jsonAnswer, type Answer, type RegistryRequest } from '../exchange.ts';
 import { RegistryRefusal } from '../refusal.ts';
+
+type PageLimits = Pick<RegistrySwitches, 'maxTagsPage' | 'defaultTagsPage'>;
 
 /** One page of sorted names. */
 export interface Page {
@@ -10,14 +13,10 @@ export interface Page {
 }
 
 /** `GET /v2/<name>/tags/list` (OCI Distribution 1.1, "Listing Tags"). */
-export function listTags(
-  context: RegistryContext,
-  request: RegistryRequest,
-  repository: string,
-): Answer {
-  const tags = context.store.tags(repository);
+export function listTags({ request, store, switches }: Call, repository: string): Answer {
+  const tags = store.tags(repository);
   if (tags.length === 0) throw nameUnknown(repository);
-  const { names, link } = page(request, tags, context.switches());
+  const { names, link } = page(request, tags, switches);
   return jsonAnswer(200, { name: repository, tags: names }, link === undefined ? {} : { link });
 }
 
@@ -25,11 +24,7 @@ export function listTags(
  * The page that `n` and `last` ask for.
  * @throws RegistryRefusal `PAGINATION_NUMBER_INVALID`
  */
-export function page(
-  request: RegistryRequest,
-  names: readonly string[],
-  limits: { readonly maxTagsPage: number; readonly defaultTagsPage: number },
-): Page {
+export function page(request: RegistryRequest, names: readonly string[], limits: PageLimits): Page {
   const wanted = pageSize(request.query.get('n'), limits);
   const last = request.query.get('last');
   const rest = last === null ? names : names.filter((name) => name > last);
@@ -40,10 +35,7 @@ export function page(
   return { names: shown, link: more ? `<${next}>; rel="next"` : undefined };
 }
 
-function pageSize(
-  n: string | null,
-  limits: { readonly maxTagsPage: number; readonly defaultTagsPage: number },
-): number {
+function pageSize(n: string | null, limits: PageLimits): number {
   if (n === null) return limits.defaultTagsPage === 0 ? Infinity : limits.defaultTagsPage;
   const wanted = Number(n);
   if (!/^\d+$/.test(n) || (limits.maxTagsPage > 0 && wanted > limits.maxTagsPage)) {

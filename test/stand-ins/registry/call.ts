@@ -1,7 +1,8 @@
 import type { Dialect, RegistrySwitches } from './dialect.ts';
+import type { RegistryRequest } from './exchange.ts';
 import type { TokenSigner } from './signed-token.ts';
 import type { RegistryStore } from './store.ts';
-import type { UploadSessions } from './upload-session.ts';
+import type { UploadSession } from './upload-session.ts';
 
 /** The capability by which a redirected blob is fetched without credentials. */
 export interface DownloadTicket {
@@ -10,20 +11,21 @@ export interface DownloadTicket {
   readonly expiresMs: number;
 }
 
-/** Life of a ticket: storage services sign addresses for minutes. */
-export const TICKET_LIFETIME_MS = 10 * 60_000;
-
-/** What the endpoints share. */
-export interface RegistryContext {
+/** A request, and what the endpoints answer it from. */
+export interface Call {
+  readonly request: RegistryRequest;
   readonly dialect: Dialect;
+  /** As they were when the request came. */
+  readonly switches: RegistrySwitches;
   readonly store: RegistryStore;
-  readonly uploads: UploadSessions;
+  /** The uploads under way by id, also those that interrupted clients left behind. */
+  readonly uploads: Map<string, UploadSession>;
+  /** Whether more than size and digest of uploaded blobs is kept. */
+  readonly keepsBlobs: boolean;
   readonly tickets: TokenSigner<DownloadTicket>;
-  /** The switches as they are now. */
-  readonly switches: () => RegistrySwitches;
   /** Artifact Registry: `PROJECT/REPOSITORY` that exist; undefined: any. */
   readonly repositories: readonly string[] | undefined;
-  /** Where redirects to another host lead: an origin. */
-  readonly downloadOrigin: () => string;
+  /** Where redirects to another host lead. */
+  readonly downloadOrigin: string;
   readonly clock: () => number;
 }
