@@ -1,6 +1,6 @@
 import { MirrorError, toMirrorError, type ErrorCode } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { backoff, sleep, type BackoffRange } from './backoff.ts';
+import { backoff, isAborted, sleep, type BackoffRange } from './backoff.ts';
 
 /** How long something is tried, and who hears of it. */
 export interface AttemptOptions {
@@ -84,9 +84,4 @@ function endOf(what: string, signal: AbortSignal, last: MirrorError): MirrorErro
   return new MirrorError('TIMEOUT', `${what} did not come in time`, {
     operation: `wait for ${what}`,
   });
-}
-
-/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }

@@ -41,3 +41,8 @@ export function backoff(range: BackoffRange = {}): Backoff {
 export async function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
   await sleepOrFail(SYSTEM_TIMING, delayMs, signal).catch(() => undefined);
 }
+
+/** An abort happens while others are awaited; a export function keeps the compiler from thinking it known. */
+export function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}

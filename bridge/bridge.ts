@@ -25,8 +25,6 @@ export interface BridgeParts {
   readonly logger: Logger;
   /** Default: see the watcher. */
   readonly silenceMs?: number;
-  /** Default: see the watcher. */
-  readonly livedMs?: number;
   /** Waits after failures of the watch and of publishing. Default: see {@link BackoffRange}. */
   readonly backoff?: BackoffRange;
 }

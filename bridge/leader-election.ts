@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { toMirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { LeaseRecord, LeaseStore } from './kubernetes/leases.ts';
-import { sleep } from './backoff.ts';
+import { isAborted, sleep } from './backoff.ts';
 
 /** The bridge's name among controllers. */
 export const CONTROLLER_NAME = 'imagerepo-mirror';
@@ -232,11 +232,6 @@ class LeaseCompetition implements LeaderElection {
     if (this.#leadingSinceMs === undefined) return retryPeriodMs * (1 + Math.random() * JITTER);
     return Math.max(1, Math.min(retryPeriodMs, this.#renewedAtMs + renewDeadlineMs - now()));
   }
-}
-
-/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
 
 function sameRecord(left: LeaseRecord, right: LeaseRecord): boolean {

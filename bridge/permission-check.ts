@@ -1,6 +1,6 @@
 import { toMirrorError } from '../functions/errors.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
-import { backoff, sleep, type BackoffRange } from './backoff.ts';
+import { backoff, isAborted, sleep, type BackoffRange } from './backoff.ts';
 import type { EventPublisher } from './publisher.ts';
 
 /** Whether the credentials are there and may publish, asked from the start until they may. */
@@ -37,9 +37,4 @@ export function checkPermissions(
   }
   void ask();
   return { missing: () => missing };
-}
-
-/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }

@@ -1,5 +1,6 @@
 import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
 import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
+import { asFields, isFields, type Fields } from '../../functions/contract/fields.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import type { LogFields } from '../../functions/telemetry/logger.ts';
 import { readAnnotations, type ObjectSettings } from './annotations.ts';
@@ -43,8 +44,6 @@ export interface ImageRepository {
    */
   readonly readySinceMs: number | undefined;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** RFC 3339 as Kubernetes writes times (`metav1.Time`, `metav1.MicroTime`). */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
@@ -218,14 +217,8 @@ function optionalFields(fields: Fields, name: string, at: string): Fields {
 
 function fieldsAt(fields: Fields, name: string, at: string): Fields {
   const value = fields[name];
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed(at === '' ? name : `${at}.${name}`);
-  }
-  return value as Fields;
-}
-
-function asFields(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+  if (!isFields(value)) throw malformed(at === '' ? name : `${at}.${name}`);
+  return value;
 }
 
 function isSet(value: unknown): boolean {

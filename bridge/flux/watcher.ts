@@ -6,7 +6,7 @@ import {
   toMirrorError,
   type ErrorCode,
 } from '../../functions/errors.ts';
-import { backoff, sleep, type Backoff, type BackoffRange } from '../backoff.ts';
+import { backoff, isAborted, sleep, type Backoff, type BackoffRange } from '../backoff.ts';
 import { answerError, connectionError } from '../kubernetes/api-server.ts';
 import { readLines } from '../kubernetes/json-stream.ts';
 import { uidOf, type ImageRepository } from './image-repository.ts';
@@ -104,7 +104,7 @@ export async function watchImageRepositories(
       }
       options.onState(hearing.mute ?? { phase: 'watching' });
       const ended = await watch(options, resourceVersion, hearing, signal);
-      if (aborted(signal)) return;
+      if (isAborted(signal)) return;
       resourceVersion = ended.resourceVersion;
       if (!ended.said && isOutOfHearing(hearing, options)) {
         // What happened meanwhile is not known, and the next watch may be as mute.
@@ -114,7 +114,7 @@ export async function watchImageRepositories(
       options.onRestart(ended.cause);
       await sleep(pauseMs(ended, wait, options), signal);
     } catch (error) {
-      if (aborted(signal)) return;
+      if (isAborted(signal)) return;
       const fault = toMirrorError(error, 'watch ImageRepositories');
       options.onRestart('Failed');
       options.onState({ phase: 'waiting', fault });
@@ -215,11 +215,6 @@ function isPassing(fault: MirrorError): boolean {
   return PASSING_CODES.includes(fault.code) || PASSING.includes(fault.status ?? 0);
 }
 
-/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
-function aborted(signal: AbortSignal): boolean {
-  return signal.aborted;
-}
-
 /** Lists everything. */
 async function list(options: WatcherOptions, signal: AbortSignal): Promise<Listing> {
   const listing = await listImageRepositories(
@@ -281,7 +276,7 @@ async function watch(
     }
     return end('Closed');
   } catch (error) {
-    if (aborted(signal)) return end('Closed');
+    if (isAborted(signal)) return end('Closed');
     if (quiet.signal.aborted) return end('Silent');
     if (isMirrorError(error) && error.status === EXPIRED) return end('Expired');
     // A connection that breaks while it is read goes on where it was.

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 import { SYSTEM_TIMING } from '../concurrency.ts';
+import { isFields, type Fields } from '../contract/fields.ts';
 import { canonicalHost } from '../contract/host.ts';
 import { MirrorError, printable } from '../errors.ts';
 
@@ -23,8 +24,6 @@ const DOCKER_HUB = new Set(['index.docker.io', 'docker.io', 'registry-1.docker.i
 
 /** By host, or by host and the prefix of a path. */
 type DockerAuths = ReadonlyMap<string, DockerCredential>;
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Reads `auths` of a docker config (docker/cli, "config.json"; containers-auth.json(5)). Keys are `host`,
@@ -212,10 +211,6 @@ function canonical(host: string): string {
 function isPresent(value: unknown): boolean {
   if (isFields(value)) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== '';
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Names the field, never its value. */

@@ -63,14 +63,10 @@ function hostOf(text: string): string | undefined {
 
 /**
  * Checks the registry that images are mirrored into: `HOST[:PORT][/PATH]`, on Artifact Registry
- * `LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`.
+ * `LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`. The path is empty where images lie directly below the host.
  * @throws MirrorError `REFERENCE_INVALID` saying what is wrong
  */
-export function parseDestinationRegistry(registry: string): {
-  readonly host: string;
-  /** Empty where images lie directly below the host. */
-  readonly path: string;
-} {
+export function parseDestinationRegistry(registry: string): RepositoryName {
   const refuse = (reason: string): never => {
     throw new MirrorError('REFERENCE_INVALID', reason, { operation: 'parse destination registry' });
   };

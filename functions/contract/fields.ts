@@ -3,9 +3,19 @@ import { MirrorError, printable } from '../errors.ts';
 /** An object of unknown shape. */
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** Whether a value is an object: neither a list nor null. */
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The value as an object, an empty one where it is none. */
+export function asFields(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
 /** The value as an object. @throws MirrorError `EVENT_INVALID`; `EVENT_UNDECODABLE` for the data itself */
 export function objectAt(value: unknown, path: string): Fields {
-  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Fields;
+  if (isFields(value)) return value;
   if (path === 'data') {
     throw new MirrorError('EVENT_UNDECODABLE', `data is ${typed(value)}, not an object`, {
       operation: 'decode event',

@@ -73,6 +73,14 @@ export interface MountSource {
   readonly origin?: string;
 }
 
+/** How a blob is made to be there. */
+export interface UploadOptions {
+  readonly mountFrom?: MountSource | undefined;
+  /** Send the bytes whatever a probe would say: the registry named this blob as missing. */
+  readonly force?: boolean;
+  readonly onBytes?: (count: number) => void;
+}
+
 /** A source repository. Methods throw `MirrorError`s with side `source`; undefined means: it is not there (404). */
 export interface SourceRepository {
   /** `registry/repository`, for logs and errors. */
@@ -161,12 +169,7 @@ export interface DestinationRepository {
   uploadBlob(
     blob: Descriptor,
     open: OpenBlob,
-    options: {
-      readonly mountFrom?: MountSource | undefined;
-      /** Send the bytes whatever a probe would say: the registry named this blob as missing. */
-      readonly force?: boolean;
-      readonly onBytes?: (count: number) => void;
-    },
+    options: UploadOptions,
     signal: AbortSignal,
   ): Promise<BlobArrival>;
   /**

@@ -1,3 +1,5 @@
+import { isFields, type Fields } from '../contract/fields.ts';
+import type { ManifestMap } from '../mirror/ports.ts';
 import { isDigest } from '../oci/digest.ts';
 import { isTag } from '../oci/reference.ts';
 
@@ -7,15 +9,6 @@ import { isTag } from '../oci/reference.ts';
  */
 const INCOMPLETE_FROM = 10_000;
 
-/** The map of one page. */
-export interface ReadMap {
-  readonly digestOfTag: ReadonlyMap<string, string>;
-  readonly manifests: ReadonlyMap<string, number | undefined>;
-  readonly complete: boolean;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
 /**
  * Reads Artifact Registry's `manifest` map out of a `tags/list` answer. It is recognised by its
  * content, not by the host: an object of digests, each with its list of tags. Anything else is no
@@ -23,7 +16,11 @@ type Fields = Readonly<Record<string, unknown>>;
  * @param tagCount tags of the same page
  * @param hasNext the answer names a next page
  */
-export function manifestMap(page: Fields, tagCount: number, hasNext: boolean): ReadMap | undefined {
+export function manifestMap(
+  page: Fields,
+  tagCount: number,
+  hasNext: boolean,
+): ManifestMap | undefined {
   const manifest = page['manifest'];
   if (!isFields(manifest)) return undefined;
   const digestOfTag = new Map<string, string>();
@@ -47,8 +44,4 @@ export function manifestMap(page: Fields, tagCount: number, hasNext: boolean): R
 function readTime(value: unknown): number | undefined {
   const ms = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
   return typeof ms === 'number' && Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

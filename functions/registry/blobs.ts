@@ -1,5 +1,5 @@
 import { isMirrorError } from '../errors.ts';
-import { failure, type Answer, type Asked, type OpenAnswer } from './failure.ts';
+import { asked, failure, type Answer, type OpenAnswer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
 import { redactUrl } from './redact.ts';
@@ -86,8 +86,4 @@ function blobPath(target: Target, digest: string): string {
 /** Where a blob is, for faults without an answer; redacted. */
 export function blobUrl(target: Target, digest: string): string {
   return redactUrl(new URL(blobPath(target, digest), target.client.registry));
-}
-
-function asked(target: Target, operation: string): Asked {
-  return { operation, side: target.client.side };
 }

@@ -40,6 +40,14 @@ export interface Asked {
   readonly side: Side;
 }
 
+/** A request to the repository of a client. */
+export function asked(
+  { client }: { readonly client: Pick<Asked, 'side'> },
+  operation: string,
+): Asked {
+  return { operation, side: client.side };
+}
+
 /** Codes of the body that decide before the status does (OCI Distribution 1.1, "Error Codes"). */
 const BY_CODE: Readonly<Record<string, ErrorCode>> = {
   TOOMANYREQUESTS: 'RATE_LIMITED',

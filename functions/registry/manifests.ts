@@ -12,7 +12,7 @@ import {
 import { essence, MANIFEST_ACCEPT, manifestKind } from '../oci/media-types.ts';
 import { requireReference } from '../oci/reference.ts';
 import { isRegistryWord, rememberForm, requireAbsence } from './absence.ts';
-import { failure, isRefusal, judged, type Answer, type Asked } from './failure.ts';
+import { asked, failure, isRefusal, judged, type Answer } from './failure.ts';
 import {
   announcedDigest,
   announcesOther,
@@ -346,8 +346,4 @@ function tooLarge(fault: MirrorError): MirrorError {
     side: fault.side,
     url: fault.url,
   });
-}
-
-function asked(target: Target, operation: string): Asked {
-  return { operation, side: target.client.side };
 }

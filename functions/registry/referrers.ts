@@ -6,7 +6,7 @@ import { parseErrorBody } from '../oci/error-body.ts';
 import { MAX_MANIFEST_BYTES, parseReferrers, type ReferrersPage } from '../oci/manifest.ts';
 import { essence, OCI_INDEX } from '../oci/media-types.ts';
 import { requireAbsence } from './absence.ts';
-import { failure, judged, type Answer, type Asked } from './failure.ts';
+import { asked, failure, judged, type Answer } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import { pages } from './pagination.ts';
 import { hasRegistryForm, isBarePage, isPage } from './registry-form.ts';
@@ -78,7 +78,7 @@ export async function listReferrers(
     const page =
       answer === 'refused'
         ? answer
-        : judged(answer, asked(target), () => readPage(target, answer, now()));
+        : judged(answer, asked(target, 'list referrers'), () => readPage(target, answer, now()));
     if (answer === 'refused' || page === 'refused') {
       remember(memory.referrersRefusedUntilMs, path, now() + REFUSED_MS);
       return 'refused';
@@ -87,7 +87,7 @@ export async function listReferrers(
     for (const place of [path, WHOLE_HOST]) memory.referrersFailures.delete(place);
     if (page.unread > 0) onUnread?.(page.unread);
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
-    next = judged(answer, asked(target), () => {
+    next = judged(answer, asked(target, 'list referrers'), () => {
       // guard: referrer-count
       if (found.size > MAX_REFERRERS)
         throw new MirrorError('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);
@@ -125,7 +125,7 @@ async function askPage(
   signal: AbortSignal,
 ): Promise<Answer | 'refused'> {
   const { client, scope, memory } = target;
-  const about = asked(target);
+  const about = asked(target, 'list referrers');
   const ask = (): Promise<Answer> =>
     client.ask(
       {
@@ -220,10 +220,6 @@ function readPage(
     remember(memory.referrersUnsupportedUntilMs, place, nowMs + unsupportedMs);
   }
   return 'unsupported';
-}
-
-function asked({ client }: Target): Asked {
-  return { operation: 'list referrers', side: client.side };
 }
 
 function remember<T>(places: Map<string, T>, place: string, what: T): void {

@@ -1,6 +1,5 @@
 import { MirrorError } from '../errors.ts';
-import type { TagListing } from '../mirror/ports.ts';
-import type { ReadMap } from './artifact-registry.ts';
+import type { ManifestMap, TagListing } from '../mirror/ports.ts';
 
 /** Most tags of one list; with names of 20 characters they take 69 MiB. */
 export const MAX_TAGS = 1_000_000;
@@ -40,7 +39,7 @@ export interface TagPage {
   readonly tags: readonly string[];
   /** Names that break the grammar, as they can be shown. */
   readonly invalidTags: readonly string[];
-  readonly map: ReadMap | undefined;
+  readonly map: ManifestMap | undefined;
   /** Size of the page as it came. */
   readonly sizeBytes: number;
 }
@@ -143,7 +142,7 @@ export class TagList {
     };
   }
 
-  #addMap({ digestOfTag, manifests, complete }: ReadMap): void {
+  #addMap({ digestOfTag, manifests, complete }: ManifestMap): void {
     this.#maps += 1;
     this.#complete = complete;
     for (const [digest, uploadedAtMs] of manifests) {

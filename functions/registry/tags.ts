@@ -4,7 +4,7 @@ import type { ListPart, TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
 import { requireAbsence } from './absence.ts';
 import { manifestMap } from './artifact-registry.ts';
-import { failure, located, type Answer, type Asked } from './failure.ts';
+import { asked, failure, located, type Answer } from './failure.ts';
 import { pages } from './pagination.ts';
 import type { Target } from './repository.ts';
 import { TagList, type TagPage } from './tag-list.ts';
@@ -58,15 +58,15 @@ export async function listTags(
     }
     if (answer.status === 404) {
       // Within a list nothing can be absent: what came so far is not all.
-      if (!first) throw failure(answer, asked(list), 'RESPONSE_INVALID');
+      if (!first) throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
       const again = (): Promise<Answer> =>
         askPage(list, listPath(list.path, list.pageSize), signal);
-      await requireAbsence(list, answer, asked(list), again, signal);
+      await requireAbsence(list, answer, asked(list, 'list tags'), again, signal);
       return undefined;
     }
     // "Not implemented" refuses the list for good, as 405 does.
-    if (answer.status === 501) throw failure(answer, asked(list), 'REQUEST_REFUSED');
-    if (answer.status !== 200) throw failure(answer, asked(list));
+    if (answer.status === 501) throw failure(answer, asked(list, 'list tags'), 'REQUEST_REFUSED');
+    if (answer.status !== 200) throw failure(answer, asked(list, 'list tags'));
     try {
       const page = readPage(answer, list);
       const isNew = found.add(page);
@@ -77,7 +77,7 @@ export async function listTags(
         break;
       }
     } catch (error) {
-      throw located(toMirrorError(error, 'list tags'), asked(list), answer.url);
+      throw located(toMirrorError(error, 'list tags'), asked(list, 'list tags'), answer.url);
     }
   }
   return found.listing();
@@ -126,12 +126,12 @@ function readPage(answer: Answer, list: ListTags): Page {
   try {
     parsed = JSON.parse(answer.body.toString('utf8'));
   } catch {
-    throw failure(answer, asked(list), 'RESPONSE_INVALID');
+    throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
   }
   const fields = parsed as Readonly<Record<string, unknown>> | null;
   const tags = listIn(fields);
   if (fields === null || !Array.isArray(tags))
-    throw failure(answer, asked(list), 'RESPONSE_INVALID');
+    throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
   const isNamed = (tag: unknown): tag is string => typeof tag === 'string' && isTag(tag);
   const named = tags.filter(isNamed); // guard: listed-tag, without: const named = tags;
   const invalid = tags.filter((tag) => !isNamed(tag));
@@ -169,7 +169,3 @@ function requireFewValues(body: Buffer): void {
 }
 
 const [COMMA, OPEN_BRACKET, OPEN_BRACE] = Buffer.from(',[{');
-
-function asked({ client }: ListTags): Asked {
-  return { operation: 'list tags', side: client.side };
-}

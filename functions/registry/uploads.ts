@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 
 import { MirrorError, isMirrorError, type ErrorCode } from '../errors.ts';
-import type { BlobArrival, MountSource, OpenBlob } from '../mirror/ports.ts';
+import type { BlobArrival, MountSource, OpenBlob, UploadOptions } from '../mirror/ports.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hasDigest, requireDigest } from '../oci/digest.ts';
 import { parseErrorBody } from '../oci/error-body.ts';
 import type { StreamBody } from './blob-stream.ts';
 import { blobUrl, headBlob, isHeadRefused } from './blobs.ts';
-import { failure, isRefusal, judged, type Answer, type Asked } from './failure.ts';
+import { asked, failure, isRefusal, judged, type Answer } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
 import { redactUrl } from './redact.ts';
@@ -47,12 +47,6 @@ const MAY_PASS_PLAINLY = [
 ] satisfies readonly ErrorCode[];
 
 const BLOB_HEADERS = { 'content-type': 'application/octet-stream' } as const;
-
-interface UploadOptions {
-  readonly mountFrom?: MountSource | undefined;
-  readonly force?: boolean;
-  readonly onBytes?: (count: number) => void;
-}
 
 /**
  * Makes one blob be there, with as few requests as its host allows: a mount, or an upload of the bytes that
@@ -517,8 +511,4 @@ function refusalCode(answer: Answer): ErrorCode | undefined {
   // The session is gone or in another state: a new one helps.
   const lost = answer.status === 404 || answer.status === 416 || answer.status === 409;
   return lost || codes.includes('BLOB_UPLOAD_UNKNOWN') ? 'SERVER_ERROR' : undefined;
-}
-
-function asked(target: Target, operation: string): Asked {
-  return { operation, side: target.client.side };
 }

@@ -1,6 +1,11 @@
 import { defined } from '../contract/fields.ts';
 import type { MirrorError, ErrorCode } from '../errors.ts';
-import { OUTCOMES, type OutcomeCounts, type TagRecord } from '../mirror/outcome.ts';
+import {
+  OUTCOMES,
+  type BlobCounts,
+  type OutcomeCounts,
+  type TagRecord,
+} from '../mirror/outcome.ts';
 import type { MirrorReport } from '../mirror/report.ts';
 import { faultFields, type ErrorFields } from '../telemetry/error-fields.ts';
 
@@ -61,11 +66,7 @@ interface RepositoryDocument {
   readonly leftAside?: number;
   readonly bytesUploaded?: number;
   readonly platformsLeftOut?: number;
-  readonly blobs?: {
-    readonly uploaded: number;
-    readonly mounted: number;
-    readonly present: number;
-  };
+  readonly blobs?: BlobCounts;
   readonly tags?: readonly TagDocument[];
   readonly error?: ErrorFields;
   readonly durationSeconds: number;

@@ -1,5 +1,6 @@
 import { decodeEvent, type ReceivedEvent } from '../contract/codec.ts';
 import type { MirrorEvent } from '../contract/event.ts';
+import { asFields } from '../contract/fields.ts';
 import { doesWorkOf, type Compares } from '../contract/newest.ts';
 import { MirrorError, isMirrorError, printable } from '../errors.ts';
 
@@ -168,14 +169,14 @@ function coversTags(
 }
 
 function executionsOf(body: unknown): readonly Execution[] {
-  const list = fieldsOf(body)['executions'];
+  const list = asFields(body)['executions'];
   if (!Array.isArray(list)) return [];
   return list.map((entry: unknown) => {
-    const execution = fieldsOf(entry);
-    const [container] = arrayOf(fieldsOf(execution['template'])['containers']);
-    const { args, env } = fieldsOf(container);
+    const execution = asFields(entry);
+    const [container] = arrayOf(asFields(execution['template'])['containers']);
+    const { args, env } = asFields(container);
     const variable = arrayOf(env)
-      .map(fieldsOf)
+      .map(asFields)
       .find(({ name }) => name === EVENT_VARIABLE);
     return {
       createTime: textOf(execution['createTime']) ?? '',
@@ -188,17 +189,11 @@ function executionsOf(body: unknown): readonly Execution[] {
 
 /** A refusal by the API, its message made fit for a log (google.rpc.Status). */
 function refusal(operation: string, status: number, body: unknown): MirrorError {
-  const message = textOf(fieldsOf(fieldsOf(body)['error'])['message']) ?? 'no message';
+  const message = textOf(asFields(asFields(body)['error'])['message']) ?? 'no message';
   return new MirrorError('HAND_OFF_FAILED', `${operation}: ${status} ${printable(message)}`, {
     operation,
     status,
   });
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : {};
 }
 
 function arrayOf(value: unknown): readonly unknown[] {

@@ -1,6 +1,6 @@
 import { decodeEvent, receivedEvent, type ReceivedEvent } from '../contract/codec.ts';
 import { MAX_ACCEPTED_BYTES, type MirrorEvent } from '../contract/event.ts';
-import { defined } from '../contract/fields.ts';
+import { asFields, defined, isFields, type Fields } from '../contract/fields.ts';
 import { heartbeatOf } from '../contract/heartbeat.ts';
 import { MirrorError } from '../errors.ts';
 import { readFluxEvent } from './flux-event.ts';
@@ -143,18 +143,6 @@ function bytesOf(data: unknown): Buffer {
   if (Buffer.isBuffer(data)) return data;
   if (data === undefined || data === null) return Buffer.alloc(0);
   return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data));
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function isFields(value: unknown): value is Fields {
-  return (
-    value !== null && typeof value === 'object' && !Array.isArray(value) && !Buffer.isBuffer(value)
-  );
-}
-
-function asFields(value: unknown): Fields {
-  return isFields(value) ? value : {};
 }
 
 function textOf(value: unknown): string | undefined {
