@@ -9,8 +9,12 @@ import {
 } from '../stand-ins/images/image.ts';
 import { seedImages, type SeededRepository } from '../stand-ins/images/seed.ts';
 import { httpTarget, type ImageTarget } from '../stand-ins/images/target.ts';
-import { OCI_CONFIG, OCI_INDEX, OCI_MANIFEST } from '../stand-ins/registry/media-types.ts';
-import { ACCEPTED_TYPES } from '../stand-ins/verifier/manifest-parts.ts';
+import {
+  MANIFEST_TYPES,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from '../stand-ins/registry/media-types.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { runEntry, type Ended } from '../flow/entry.ts';
 import {
@@ -129,7 +133,7 @@ for (const [name, from, to] of pairs) {
           for (const version of versions) {
             const { headers } = await fetch(`${source.url}/v2/${repository}/manifests/${version}`, {
               method: 'HEAD',
-              headers: { accept: ACCEPTED_TYPES.join(', ') },
+              headers: { accept: MANIFEST_TYPES.join(', ') },
             });
             const path = `mirror/${source.host.replace(':', '_')}/${repository}`;
             for (const name of [`${source.host}/${repository}`, `${destination.host}/${path}`]) {
