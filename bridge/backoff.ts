@@ -42,7 +42,7 @@ export async function sleep(delayMs: number, signal: AbortSignal): Promise<void>
   await sleepOrFail(SYSTEM_TIMING, delayMs, signal).catch(() => undefined);
 }
 
-/** An abort happens while others are awaited; a export function keeps the compiler from thinking it known. */
+/** An abort happens while others are awaited; a function keeps the compiler from thinking it known. */
 export function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
