@@ -10,6 +10,7 @@ import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
 import { queueClient } from '../../functions/pubsub/client.ts';
+import { answering } from './registry/setting.ts';
 import { startRegistries, tagsOf, type Registries } from './registries.ts';
 import { keptLines, sampleEvent } from './subscriber/samples.ts';
 import { rejection, thrown } from '../faults.ts';
@@ -55,9 +56,10 @@ describe('engine', () => {
   async function withEngine<T>(
     env: Record<string, string>,
     work: (engine: Engine, lines: Record<string, unknown>[]) => Promise<T>,
+    options: Parameters<typeof composeEngine>[2] = {},
   ): Promise<T> {
     const { logger, lines } = keptLines();
-    const engine = composeEngine(config(env), logger);
+    const engine = composeEngine(config(env), logger, options);
     try {
       return await work(engine, lines);
     } finally {
@@ -72,12 +74,16 @@ describe('engine', () => {
     return file;
   }
 
-  it('uses the credentials of the docker config for allowed sources', async () => {
-    const env = {
+  /** The docker config, for the sources of the seed. */
+  function allowed(): Record<string, string> {
+    return {
       DOCKER_CONFIG_FILE: dockerConfig(),
       ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
     };
-    const report = await withEngine(env, async (engine) => mirror(engine, 'demo/api'));
+  }
+
+  it('uses the credentials of the docker config for allowed sources', async () => {
+    const report = await withEngine(allowed(), async (engine) => mirror(engine, 'demo/api'));
     assert.equal(report.counts.copied, 3);
     assert.deepEqual(
       tagsOf(registries.destination, 'mirror/demo/api'),
@@ -86,17 +92,9 @@ describe('engine', () => {
   });
 
   it('uses them for no other', async () => {
-    assert.equal(
-      (
-        await rejection(
-          withEngine({ DOCKER_CONFIG_FILE: dockerConfig() }, async (engine) =>
-            mirror(engine, 'demo/api'),
-          ),
-          'UNAUTHORIZED',
-        )
-      ).side,
-      'source',
-    );
+    const env = { DOCKER_CONFIG_FILE: dockerConfig() };
+    const mirrored = withEngine(env, async (engine) => mirror(engine, 'demo/api'));
+    assert.equal((await rejection(mirrored, 'UNAUTHORIZED')).side, 'source');
   });
 
   it('refuses loopback sources that nobody allowed', async () => {
@@ -107,27 +105,14 @@ describe('engine', () => {
   });
 
   it('changes nothing in a dry run', async () => {
-    const { logger } = keptLines();
-    const env = {
-      DOCKER_CONFIG_FILE: dockerConfig(),
-      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
-    };
-    const engine = composeEngine(config(env), logger, { dryRun: true });
-    try {
-      const report = await mirror(engine, 'demo/web');
-      assert.equal(report.counts['would-copy'], 3);
-      assert.deepEqual(tagsOf(registries.destination, 'mirror/demo/web'), {});
-    } finally {
-      await engine.close();
-    }
+    const work = async (engine: Engine): Promise<MirrorReport> => mirror(engine, 'demo/web');
+    const report = await withEngine(allowed(), work, { dryRun: true });
+    assert.equal(report.counts['would-copy'], 3);
+    assert.deepEqual(tagsOf(registries.destination, 'mirror/demo/web'), {});
   });
 
   it('counts requests, and writes the counts at the end', async () => {
-    const env = {
-      DOCKER_CONFIG_FILE: dockerConfig(),
-      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
-    };
-    const lines = await withEngine(env, async (engine, written) => {
+    const lines = await withEngine(allowed(), async (engine, written) => {
       await mirror(engine, 'demo/legacy');
       return written;
     });
@@ -138,20 +123,12 @@ describe('engine', () => {
   });
 
   it('tells of a host that takes whole indexes only', async () => {
-    const env = {
-      DOCKER_CONFIG_FILE: dockerConfig(),
-      ALLOWED_SOURCES: `${registries.source.host}/demo/*`,
-      PLATFORMS: 'linux/amd64',
-    };
+    const env = { ...allowed(), PLATFORMS: 'linux/amd64' };
+    const effect = answering(404, 'MANIFEST_BLOB_UNKNOWN');
     registries.destination.faults.add({
       path: /demo\/web\/manifests\/\d/,
       method: 'PUT',
-      times: 1,
-      effect: {
-        kind: 'answer',
-        status: 404,
-        errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', message: 'x' }],
-      },
+      effect,
     });
     await withEngine(env, async (engine, lines) => {
       assert.equal((await mirror(engine, 'demo/web')).counts.copied, 3);
@@ -183,13 +160,8 @@ describe('engine', () => {
       const file = join(folder, 'option');
       rmSync(file, { force: true });
       if (text !== undefined) writeFileSync(file, text);
-      assert.equal(
-        thrown(
-          () => composeEngine(config({ [option]: file }), keptLines().logger),
-          'OPTION_INVALID',
-        ).field,
-        option,
-      );
+      const compose = (): Engine => composeEngine(config({ [option]: file }), keptLines().logger);
+      assert.equal(thrown(compose, 'OPTION_INVALID').field, option);
     });
   }
 });

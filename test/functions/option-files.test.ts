@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { readCertificates, requireDockerConfig } from '../../functions/option-files.ts';
+import { requireDockerConfig } from '../../functions/option-files.ts';
 import { keptLines } from './subscriber/samples.ts';
 import { thrown } from '../faults.ts';
 
@@ -50,14 +50,5 @@ describe('docker config at the start', () => {
     const text = JSON.stringify({ auths: { 'ghcr.io': { auth } } });
     requireDockerConfig(file(text), { deployed: false }, logger);
     assert.equal(lines.length, 0);
-  });
-});
-
-describe('certificates', () => {
-  it('are refused where there are none', () => {
-    assert.equal(
-      thrown(() => readCertificates(file('')), 'OPTION_INVALID').field,
-      'SOURCE_CA_FILE',
-    );
   });
 });

@@ -168,24 +168,14 @@ describe('Google’s token', () => {
     const rules = { destinationHost: 'gcr.io' };
     const { of } = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io') });
     assert.equal(await presented(of, 'destination', 'gcr.io'), 'token-1');
-    const one = await of('destination', { host: 'gcr.io', path: 'org/app' }).credentialFor(
-      'gcr.io',
-      'org/app',
-    );
+    const known = of('destination', { host: 'gcr.io', path: 'org/app' });
+    const one = await known.credentialFor('gcr.io', 'org/app');
     assert.ok(one?.kind === 'google');
-    assert.match(
-      one.advice ?? '',
-      /entry for the whole gcr\.io .*under gcr\.io\/PROJECT\/REPOSITORY/,
-    );
+    const advice = /entry for the whole gcr\.io .*under gcr\.io\/PROJECT\/REPOSITORY/;
+    assert.match(one.advice ?? '', advice);
     const own = opened({ ...rules, dockerConfigFile: dockerConfig('gcr.io', 'gcr.io/org') });
     assert.equal(await presented(own.of, 'destination', 'gcr.io'), 'gcr.io/org');
-    const without = opened({
-      ...rules,
-      dockerConfigFile: dockerConfig('gcr.io'),
-      googleTokens: {
-        accessToken: () => Promise.reject(new MirrorError('CREDENTIALS_UNAVAILABLE', 'none')),
-      },
-    });
+    const without = lateIdentity({ dockerConfigFile: dockerConfig('gcr.io') });
     assert.equal(await presented(without.of, 'destination', 'gcr.io'), 'gcr.io');
   });
 
@@ -294,6 +284,12 @@ describe('a token realm', () => {
     requireTrustedRealm(readRealm(realm, registry), registry, ACCOUNT, atRealm);
   };
 
+  const distrust = (...question: Parameters<typeof trust>): void => {
+    refused(() => {
+      trust(...question);
+    });
+  };
+
   it('is trusted with a credential on the registry’s host, at a known partner, or where it has the same', () => {
     const hub = new URL('https://index.docker.io');
     trust('https://r.example.com/token');
@@ -312,16 +308,11 @@ describe('a token realm', () => {
       'https://example.com/token',
       'https://sub.r.example.com/',
     ]) {
-      refused(() => {
-        trust(realm);
-      });
+      distrust(realm);
     }
-    refused(() => {
-      trust('https://auth.docker.io:444/token', new URL('https://index.docker.io'));
-    });
-    refused(() => {
-      trust('https://auth.example.com/', REGISTRY, { ...ACCOUNT, password: 'other' });
-    });
+    const [hub, other] = [new URL('https://index.docker.io'), { ...ACCOUNT, password: 'other' }];
+    distrust('https://auth.docker.io:444/token', hub);
+    distrust('https://auth.example.com/', REGISTRY, other);
   });
 
   it('guard token-realm-https: is asked over TLS, except by a registry that has none, on its host', () => {
@@ -340,10 +331,8 @@ describe('a token realm', () => {
   });
 
   it('guard token-realm-userinfo: has no user in its URL', () => {
-    refused(() => readRealm('https://user:pass@r.example.com/token', REGISTRY));
-    refused(() => readRealm('https://:pass@r.example.com/token', REGISTRY));
-    refused(() => readRealm('https://user@r.example.com/token', REGISTRY));
-    refused(() => readRealm('https://:pass@r.example.com/token', REGISTRY));
+    for (const user of ['user:pass', ':pass', 'user'])
+      refused(() => readRealm(`https://${user}@r.example.com/token`, REGISTRY));
   });
 
   it('is a URL', () => {

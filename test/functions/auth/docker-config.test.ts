@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it, type TestContext } from 'node:test';
+import { after, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
@@ -23,25 +23,22 @@ function config(auths: unknown, rest: object = {}): string {
   return JSON.stringify({ auths, ...rest });
 }
 
-async function file(t: TestContext, text: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'docker-config-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'config.json');
-  await writeFile(path, text);
-  return path;
-}
-
 const folder = mkdtempSync(join(tmpdir(), 'docker-config-'));
 after(() => {
   rmSync(folder, { recursive: true });
 });
 let files = 0;
 
-/** A file of this text, opened. */
-async function opened(text: string): Promise<DockerConfig> {
+/** The path of a file of this text. */
+async function file(text: string): Promise<string> {
   const path = join(folder, `${(files += 1)}.json`);
   await writeFile(path, text);
-  return openDockerConfig({ path });
+  return path;
+}
+
+/** A file of this text, opened. */
+async function opened(text: string): Promise<DockerConfig> {
+  return openDockerConfig({ path: await file(text) });
 }
 
 /** What the first question to a file of this text does. */
@@ -201,8 +198,8 @@ describe('docker config', () => {
     );
   });
 
-  it('guard docker-config-age: reads the file again after 5 minutes', async (t) => {
-    const path = await file(t, config({ 'a.io': { auth: auth('old', 'p') } }));
+  it('guard docker-config-age: reads the file again after 5 minutes', async () => {
+    const path = await file(config({ 'a.io': { auth: auth('old', 'p') } }));
     let now = 0;
     const credentials = openDockerConfig({ path, now: () => now });
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('old', 'p'));
@@ -213,8 +210,8 @@ describe('docker config', () => {
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('new', 'p'));
   });
 
-  it('guard docker-config-refused: reads the file again after a refusal', async (t) => {
-    const path = await file(t, config({ 'a.io': { auth: auth('old', 'p') } }));
+  it('guard docker-config-refused: reads the file again after a refusal', async () => {
+    const path = await file(config({ 'a.io': { auth: auth('old', 'p') } }));
     const credentials = openDockerConfig({ path, now: () => 0 });
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('old', 'p'));
     await writeFile(path, config({ 'a.io': { auth: auth('new', 'p') } }));
@@ -222,8 +219,8 @@ describe('docker config', () => {
     assert.deepEqual(await credentials.credentialFor('a.io'), basic('new', 'p'));
   });
 
-  it('tells that the file is missing, and finds it when it is there', async (t) => {
-    const path = await file(t, '');
+  it('tells that the file is missing, and finds it when it is there', async () => {
+    const path = await file('');
     await rm(path);
     const credentials = openDockerConfig({ path });
     await rejection(credentials.credentialFor('a.io'), 'DOCKER_CONFIG_INVALID');
@@ -231,8 +228,8 @@ describe('docker config', () => {
     assert.equal(await credentials.credentialFor('a.io'), undefined);
   });
 
-  it('tells so too where another request is refused meanwhile', async (t) => {
-    const path = await file(t, '');
+  it('tells so too where another request is refused meanwhile', async () => {
+    const path = await file('');
     await rm(path);
     const credentials = openDockerConfig({ path });
     const early = credentials.credentialFor('a.io');

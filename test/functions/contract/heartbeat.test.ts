@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeHeartbeat, heartbeatOf } from '../../../functions/contract/heartbeat.ts';
-import { MirrorError } from '../../../functions/errors.ts';
+import { thrown } from '../../faults.ts';
 
 const HEARTBEAT = 'io.imagerepo-mirror.bridge.alive.v1';
 
@@ -34,10 +34,7 @@ describe("a bridge's sign of life", () => {
   ] as const) {
     it(`is refused with ${name} ${JSON.stringify(value).slice(0, 12)}`, () => {
       const { attributes } = encodeHeartbeat(alive, TIME);
-      assert.throws(
-        () => heartbeatOf({ ...attributes, [name]: value }),
-        (error: unknown) => error instanceof MirrorError && error.code === 'EVENT_INVALID',
-      );
+      thrown(() => heartbeatOf({ ...attributes, [name]: value }), 'EVENT_INVALID');
     });
   }
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { MirrorError } from '../../../functions/errors.ts';
+import type { MirrorError } from '../../../functions/errors.ts';
 import {
   choice,
   duration,
@@ -32,14 +32,7 @@ const table = {
 };
 
 function refused(argv: readonly string[], env: Record<string, string> = {}): MirrorError {
-  try {
-    parseOptions(table, argv, env);
-  } catch (error) {
-    assert.ok(error instanceof MirrorError);
-    assert.equal(error.code, 'OPTION_INVALID');
-    return error;
-  }
-  return assert.fail('nothing was refused');
+  return thrown(() => parseOptions(table, argv, env), 'OPTION_INVALID');
 }
 
 describe('parseOptions', () => {
@@ -142,12 +135,7 @@ describe('a duration', () => {
 
 describe('refuseOption', () => {
   it('throws in the form of the parser', () => {
-    assert.throws(
-      () => refuseOption('--workers', 'is too many'),
-      (error) =>
-        error instanceof MirrorError &&
-        error.code === 'OPTION_INVALID' &&
-        error.field === '--workers',
-    );
+    const refuse = (): never => refuseOption('--workers', 'is too many');
+    assert.equal(thrown(refuse, 'OPTION_INVALID').field, '--workers');
   });
 });
