@@ -23,6 +23,13 @@ function ask(limiter: AdaptiveLimiter, count: number): Permit[] {
   return granted;
 }
 
+/** As {@link ask}, once all have been granted that are granted at once. */
+async function asked(limiter: AdaptiveLimiter, count: number): Promise<Permit[]> {
+  const granted = ask(limiter, count);
+  await settle();
+  return granted;
+}
+
 function end(permit: Permit | undefined, load: Load): void {
   permit?.free();
   permit?.learn(load);
@@ -61,8 +68,7 @@ describe('adaptive limiter', () => {
 
   it('lets 8 pass at the start, and the next when one is done', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    const granted = ask(limiter, 10);
-    await settle();
+    const granted = await asked(limiter, 10);
     assert.equal(granted.length, 8);
     end(granted[0], 'aborted');
     end(granted[0], 'aborted');
@@ -73,29 +79,21 @@ describe('adaptive limiter', () => {
   it('grows by one per answer up to 32, and by one per window after a congestion', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
     await answer(limiter, 3);
-    const granted = ask(limiter, 40);
-    await settle();
-    assert.equal(granted.length, 8 + 3);
+    assert.equal((await asked(limiter, 40)).length, 8 + 3);
     const wide = new AdaptiveLimiter({ timing: fakeTiming() });
     await answer(wide, 100);
-    const most = ask(wide, 40);
-    await settle();
-    assert.equal(most.length, 32);
+    assert.equal((await asked(wide, 40)).length, 32);
     const burnt = new AdaptiveLimiter({ timing: fakeTiming() });
     end(await burnt.acquire(undefined, NEVER), 'congested');
     await answer(burnt, 5);
-    const few = ask(burnt, 40);
-    await settle();
-    assert.equal(few.length, 5);
+    assert.equal((await asked(burnt, 40)).length, 5);
   });
 
   it('halves once per congestion, and again at the next', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    const burst = ask(limiter, 8);
-    await settle();
+    const burst = await asked(limiter, 8);
     for (const slot of burst) end(slot, 'congested');
-    const half = ask(limiter, 20);
-    await settle();
+    const half = await asked(limiter, 20);
     assert.equal(half.length, 4);
     for (const slot of half) end(slot, 'congested');
     await settle();
@@ -107,9 +105,7 @@ describe('adaptive limiter', () => {
     for (let times = 0; times < 10; times++) {
       end(await limiter.acquire(undefined, NEVER), 'congested');
     }
-    const granted = ask(limiter, 2);
-    await settle();
-    assert.equal(granted.length, 1);
+    assert.equal((await asked(limiter, 2)).length, 1);
   });
 
   it('halves at a refusal that comes long after the place was given back', async () => {
@@ -144,9 +140,7 @@ describe('adaptive limiter', () => {
 
   it('lets a blob start among manifests without end', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    await limiter.acquire(undefined, NEVER).then((permit) => {
-      end(permit, 'congested');
-    });
+    end(await limiter.acquire(undefined, NEVER), 'congested');
     const names: string[] = [];
     const start = (name: string): void => {
       void limiter.acquire(undefined, PATIENT, name === 'manifest').then((permit) => {
@@ -164,8 +158,7 @@ describe('adaptive limiter', () => {
 
   it('lets manifests start before blobs, each in the order of coming', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    const held = ask(limiter, 8);
-    await settle();
+    const held = await asked(limiter, 8);
     const started: string[] = [];
     for (const name of ['blob 1', 'manifest 1', 'blob 2', 'manifest 2']) {
       void limiter.acquire(undefined, NEVER, name.startsWith('manifest')).then((permit) => {
@@ -202,9 +195,7 @@ describe('adaptive limiter', () => {
     await timing.pass(10 * 60_000 - 1);
     await rejection(limiter.acquire(undefined, NEVER), 'RATE_LIMITED');
     await timing.pass(1);
-    const granted = ask(limiter, 1);
-    await settle();
-    assert.equal(granted.length, 1);
+    assert.equal((await asked(limiter, 1)).length, 1);
   });
 
   it('tells at once who would wait beyond his deadline, before and after', async () => {
@@ -218,8 +209,7 @@ describe('adaptive limiter', () => {
     await timing.pass(60_000);
     (await last).free();
     const busy = new AdaptiveLimiter({ timing });
-    const held = ask(busy, 8);
-    await settle();
+    const held = await asked(busy, 8);
     const waiting = busy.acquire(deadlineAtMs, NEVER);
     busy.close(60_000);
     await rejection(waiting, 'RATE_LIMITED');
@@ -232,8 +222,7 @@ describe('adaptive limiter', () => {
       timing,
       bucket: new TokenBucket({ perSecond: 10, burst: 2 }),
     });
-    const granted = ask(limiter, 4);
-    await settle();
+    const granted = await asked(limiter, 4);
     assert.equal(granted.length, 2);
     await timing.pass(100);
     assert.equal(granted.length, 3);
@@ -243,8 +232,7 @@ describe('adaptive limiter', () => {
 
   it('forgets who aborts, and lets the next pass', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    const held = ask(limiter, 8);
-    await settle();
+    const held = await asked(limiter, 8);
     const controller = new AbortController();
     const leaving = limiter.acquire(undefined, controller.signal);
     const next = ask(limiter, 1);
