@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 
 import type { RegistryStore } from '../registry/store.ts';
@@ -72,10 +73,7 @@ async function pushBlob(
     headers: { 'content-type': 'application/octet-stream' },
     body: blob.bytes,
   });
-  const answer = await text(put);
-  if (put.statusCode !== 201) {
-    throw new Error(`${blob.digest} was refused: ${put.statusCode ?? 0} ${answer}`);
-  }
+  await requireCreated(put, blob.digest);
 }
 
 async function pushManifest(
@@ -91,10 +89,11 @@ async function pushManifest(
     headers: { 'content-type': manifest.mediaType },
     body: manifest.bytes,
   });
+  await requireCreated(put, `${repository}:${tag ?? manifest.digest}`);
+}
+
+async function requireCreated(put: IncomingMessage, what: string): Promise<void> {
   const answer = await text(put);
-  if (put.statusCode !== 201) {
-    throw new Error(
-      `${repository}:${tag ?? manifest.digest} was refused: ${put.statusCode ?? 0} ${answer}`,
-    );
-  }
+  if (put.statusCode !== 201)
+    throw new Error(`${what} was refused: ${put.statusCode ?? 0} ${answer}`);
 }

@@ -1,9 +1,14 @@
+import { readFileSync } from 'node:fs';
+
+import { parse } from 'yaml';
+
 import { eventSchema, eventViolations } from './event.ts';
-import { imageRepositorySchema } from './image-repository.ts';
 import { leaseSchema, leaseViolations } from './lease.ts';
 import type { JsonObject } from './object.ts';
 import type { Cause, Named } from './refusal.ts';
 import type { Schema } from './schema.ts';
+
+const crdFile = new URL('../../../infra/kubernetes/crd/imagerepositories.yaml', import.meta.url);
 
 /** A kind of object that the stand-in serves, in version v1. */
 export interface Resource extends Named {
@@ -43,7 +48,7 @@ export const imageRepositories: Resource = {
   hasStatus: true,
   custom: true,
   collection: 'imagerepositories',
-  schema: imageRepositorySchema,
+  schema: imageRepositorySchema(),
 };
 
 /** Leases, by which leaders are elected. */
@@ -93,4 +98,19 @@ export const resources: readonly Resource[] = [namespaces, events, leases, image
 /** `v1` or `group/v1`. */
 export function groupVersion({ group }: Pick<Resource, 'group'>): string {
   return group === '' ? 'v1' : `${group}/v1`;
+}
+
+/** Schema of an ImageRepository of `image.toolkit.fluxcd.io/v1`: that of the definition that clusters without Flux are given. */
+function imageRepositorySchema(): Schema {
+  const definition = parse(readFileSync(crdFile, 'utf8')) as {
+    readonly spec: {
+      readonly versions: readonly {
+        readonly name: string;
+        readonly schema: { readonly openAPIV3Schema: Schema };
+      }[];
+    };
+  };
+  const version = definition.spec.versions.find(({ name }) => name === 'v1');
+  if (version === undefined) throw new Error(`${crdFile.pathname} has no version v1`);
+  return version.schema.openAPIV3Schema;
 }

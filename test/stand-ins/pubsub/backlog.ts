@@ -1,17 +1,12 @@
 import type { DeliveryHabits } from './delivery.ts';
 import type { Message } from './message.ts';
 
-/** A message in a subscription. */
+/** A message in a subscription; only the backlog changes where it stands. */
 export interface Entry {
   readonly message: Message;
   /** `waiting` for its time, `ready` to be delivered, `outstanding` with a subscriber, or `acknowledged`. */
-  readonly state: 'waiting' | 'ready' | 'outstanding' | 'acknowledged';
+  state: 'waiting' | 'ready' | 'outstanding' | 'acknowledged';
   /** Deliveries that ended in a nack or an expired deadline. */
-  readonly failures: number;
-}
-
-interface MutableEntry extends Entry {
-  state: Entry['state'];
   failures: number;
   timer: NodeJS.Timeout | undefined;
 }
@@ -21,8 +16,8 @@ export class Backlog {
   readonly #habits: DeliveryHabits;
   readonly #onReady: () => void;
   /** By message id. */
-  readonly #entries = new Map<string, MutableEntry>();
-  #ready: MutableEntry[] = [];
+  readonly #entries = new Map<string, Entry>();
+  #ready: Entry[] = [];
   #outstanding = 0;
 
   /** `onReady` is called when a message became ready by itself. */
@@ -43,7 +38,7 @@ export class Backlog {
 
   /** Takes in a published message; it becomes ready after `delayMs` (0: at once). */
   add(message: Message, delayMs: number): void {
-    const entry: MutableEntry = { message, state: 'waiting', failures: 0, timer: undefined };
+    const entry: Entry = { message, state: 'waiting', failures: 0, timer: undefined };
     this.#entries.set(message.messageId, entry);
     this.#schedule(entry, delayMs);
   }
@@ -65,27 +60,21 @@ export class Backlog {
     return entry;
   }
 
-  /** Counts a failed delivery of an outstanding message. */
-  fail(entry: Entry): void {
-    (entry as MutableEntry).failures += 1;
-  }
-
   /** Gives an outstanding message back; it becomes ready after `delayMs` (0: at once). */
   release(entry: Entry, delayMs: number): void {
     if (entry.state !== 'outstanding') return;
     this.#outstanding -= 1;
-    this.#schedule(entry as MutableEntry, delayMs);
+    this.#schedule(entry, delayMs);
   }
 
   /** Forgets a message, wherever it stands. */
   acknowledge(entry: Entry): void {
     if (entry.state === 'acknowledged') return;
-    const mutable = entry as MutableEntry;
-    clearTimeout(mutable.timer);
-    if (mutable.state === 'outstanding') this.#outstanding -= 1;
-    if (mutable.state === 'ready') this.#ready = this.#ready.filter((other) => other !== mutable);
-    mutable.state = 'acknowledged';
-    this.#entries.delete(mutable.message.messageId);
+    clearTimeout(entry.timer);
+    if (entry.state === 'outstanding') this.#outstanding -= 1;
+    if (entry.state === 'ready') this.#ready = this.#ready.filter((other) => other !== entry);
+    entry.state = 'acknowledged';
+    this.#entries.delete(entry.message.messageId);
   }
 
   /** The messages not acknowledged, oldest first. */
@@ -114,7 +103,7 @@ export class Backlog {
     for (const entry of [...this.#entries.values()]) this.acknowledge(entry);
   }
 
-  #schedule(entry: MutableEntry, delayMs: number): void {
+  #schedule(entry: Entry, delayMs: number): void {
     if (delayMs <= 0) {
       this.#becomeReady(entry);
       return;
@@ -126,7 +115,7 @@ export class Backlog {
     }, delayMs / this.#habits.speed);
   }
 
-  #becomeReady(entry: MutableEntry): void {
+  #becomeReady(entry: Entry): void {
     entry.state = 'ready';
     this.#ready.push(entry);
   }

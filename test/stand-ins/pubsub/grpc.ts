@@ -197,7 +197,8 @@ function unary(
     call.on('cancelled', () => {
       abort.abort();
     });
-    answer(method, call.request, abort.signal).then(
+    const answer = async (): Promise<object> => method(call.request as never, abort.signal);
+    answer().then(
       (response) => {
         callback(null, response);
       },
@@ -206,8 +207,4 @@ function unary(
       },
     );
   };
-}
-
-async function answer(method: Method, request: object, signal: AbortSignal): Promise<object> {
-  return method(request as never, signal);
 }

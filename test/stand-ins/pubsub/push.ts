@@ -88,19 +88,15 @@ class Push implements Consumer {
     else if (how !== 'withdrawn') this.#failed();
   }
 
-  dismiss(): void {
-    this.stop();
-  }
-
   /** Takes no more messages; requests under way go on. */
-  stop(): void {
+  dismiss(): void {
     this.#stopped = true;
     clearTimeout(this.#pause);
   }
 
   /** Ends all requests. */
   close(): void {
-    this.stop();
+    this.dismiss();
     for (const request of this.#open) request.destroy();
   }
 
@@ -117,7 +113,8 @@ class Push implements Consumer {
       if (ACKNOWLEDGING_STATUSES.has(statusCode)) this.#subscription.acknowledge(ackId);
     });
     request.on('response', (response: IncomingMessage) => {
-      response.on('error', ignore);
+      // The status has decided; how the body ends does not matter.
+      response.on('error', () => undefined);
       response.resume();
       decide(response.statusCode ?? 0);
     });
@@ -160,7 +157,7 @@ export class Pushes {
     const { name, push } = subscription.config;
     const before = this.#bySubscription.get(name) ?? [];
     for (const one of before) {
-      one.stop();
+      one.dismiss();
       subscription.detach(one);
     }
     const busy = before.filter(({ idle }) => !idle);
@@ -178,8 +175,4 @@ export class Pushes {
     for (const push of this.#bySubscription.get(name) ?? []) push.close();
     this.#bySubscription.delete(name);
   }
-}
-
-function ignore(): void {
-  // The status has decided; how the body ends does not matter.
 }

@@ -5,9 +5,8 @@ import { Random } from '../../random.ts';
 import type { DeliveryHabits } from './delivery.ts';
 import { implementation, listen, loadServices, newServer, shutDown, streaming } from './grpc.ts';
 import { Interceptors, type Faults, type Permissions } from './interceptors.ts';
-import { publisherMethods } from './publisher-service.ts';
 import { StreamingPull, type WireStreamingPullResponse } from './streaming-pull.ts';
-import { subscriberMethods } from './subscriber-service.ts';
+import { publisherMethods, subscriberMethods } from './methods.ts';
 import { PubsubView } from './view.ts';
 import type { WireStreamingPullRequest } from './wire.ts';
 

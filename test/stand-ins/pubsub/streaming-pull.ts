@@ -4,7 +4,7 @@ import type { StreamPeer } from './grpc.ts';
 import { sizeOf } from './message.ts';
 import { requireArgument, type Refusal } from './refusal.ts';
 import { readAckDeadline } from './subscription-config.ts';
-import { modifyAckDeadline, pullable, received, requireAckIds } from './subscriber-service.ts';
+import { modifyAckDeadline, pullable, received, requireAckIds } from './methods.ts';
 import type { Subscription } from './subscription.ts';
 import type { WireReceivedMessage, WireStreamingPullRequest } from './wire.ts';
 

@@ -197,7 +197,7 @@ export class Subscription {
   }
 
   #retry(entry: Entry): void {
-    this.#backlog.fail(entry);
+    entry.failures += 1;
     const { deadLetter, retry } = this.config;
     if (
       deadLetter !== undefined &&

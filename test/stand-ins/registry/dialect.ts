@@ -1,5 +1,3 @@
-import { OCI_INDEX } from './media-types.ts';
-
 /** Which product the registry stands in for. */
 export type Dialect = 'distribution' | 'artifact-registry';
 
@@ -72,6 +70,3 @@ export const DEFAULT_SWITCHES: Readonly<Record<Dialect, RegistrySwitches>> = {
   distribution: DISTRIBUTION,
   'artifact-registry': ARTIFACT_REGISTRY,
 };
-
-/** Body of a lying referrers answer: valid JSON of the right media type, but no index. */
-export const NO_INDEX = { contentType: OCI_INDEX, body: '{"referrers":[]}\n' } as const;

@@ -1,5 +1,4 @@
-import type { Answer, Handler, RegistryRequest } from './exchange.ts';
-import { refusalAnswer } from './exchange.ts';
+import { refusalAnswer, type Handler } from './exchange.ts';
 import { RegistryRefusal } from './refusal.ts';
 import { requestKind } from './request-kind.ts';
 
@@ -14,21 +13,18 @@ export function withPullLimit(
   let pulls = 0;
   return async (request) => {
     const limit = limits().pullLimit;
-    if (limit === 0 || requestKind(request.path) !== 'manifest' || !isPull(request)) {
-      return handler(request);
-    }
+    const reads = request.method === 'GET' || request.method === 'HEAD';
+    if (limit === 0 || !reads || requestKind(request.path) !== 'manifest') return handler(request);
     if (request.method === 'GET') pulls++;
     const answer = pulls > limit ? refusalAnswer(tooManyPulls()) : await handler(request);
-    return withHeaders(answer, {
+    const headers = {
+      ...answer.headers,
       'ratelimit-limit': `${limit};w=${PULL_WINDOW_SECONDS}`,
       'ratelimit-remaining': `${Math.max(limit - pulls, 0)};w=${PULL_WINDOW_SECONDS}`,
       'docker-ratelimit-source': '192.0.2.1',
-    });
+    };
+    return { ...answer, headers };
   };
-}
-
-function isPull(request: RegistryRequest): boolean {
-  return request.method === 'GET' || request.method === 'HEAD';
 }
 
 function tooManyPulls(): RegistryRefusal {
@@ -37,8 +33,4 @@ function tooManyPulls(): RegistryRefusal {
     'TOOMANYREQUESTS',
     'You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit',
   );
-}
-
-function withHeaders(answer: Answer, headers: Readonly<Record<string, string>>): Answer {
-  return { ...answer, headers: { ...answer.headers, ...headers } };
 }

@@ -1,13 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** What any signed token says beside its own claims. */
-interface Expiring {
-  /** Milliseconds since 1970. */
-  readonly expiresMs: number;
-}
-
-/** Signs small JSON claims into opaque texts and reads them back, by a secret that lives as it does. */
-export class TokenSigner<Claims extends Expiring> {
+/** Signs small JSON claims into opaque texts and reads them back until they expire, by a secret that lives as it does. */
+export class TokenSigner<Claims extends { readonly expiresMs: number }> {
   readonly #secret = randomBytes(32);
   readonly #prefix: string;
   readonly #clock: () => number;

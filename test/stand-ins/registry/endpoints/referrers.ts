@@ -5,14 +5,14 @@ import type { DescriptorDocument } from '../manifest.ts';
 import { OCI_INDEX } from '../media-types.ts';
 import { RegistryRefusal } from '../refusal.ts';
 import type { StoredManifest } from '../store.ts';
-import { NO_INDEX } from '../dialect.ts';
 
 /** `GET /v2/<name>/referrers/<digest>` (OCI Distribution 1.1, "Listing Referrers"). */
 export function referrers(call: Call, repository: string, subject: string): Answer {
   const { request, store, switches } = call;
   if (switches.referrers === 'absent') return noSuchPage();
   if (switches.referrers === 'lying') {
-    return bytesAnswer(200, NO_INDEX.contentType, Buffer.from(NO_INDEX.body));
+    // Valid JSON of the right media type, but no index.
+    return bytesAnswer(200, OCI_INDEX, Buffer.from('{"referrers":[]}\n'));
   }
   if (!isDigest(subject)) throw new RegistryRefusal(400, 'DIGEST_INVALID', 'no digest');
   const artifactType = request.query.get('artifactType');

@@ -6,12 +6,15 @@ import { Pull } from './pull.ts';
 import { Refusal, requireArgument } from './refusal.ts';
 import { readPushConfig, readSubscription } from './subscription-config.ts';
 import type { Subscription } from './subscription.ts';
+import { Topic } from './topic.ts';
 import {
   millisecondsOf,
   type WireDuration,
+  type WireMessage,
   type WirePushConfig,
   type WireReceivedMessage,
   type WireSubscription,
+  type WireTopic,
 } from './wire.ts';
 
 /** How long a pull waits for a first message: the product says "a bounded amount of time". */
@@ -43,6 +46,36 @@ interface SeekRequest extends SubscriptionRequest {
   readonly snapshot?: string;
   /** Which of the two is set. */
   readonly target?: 'time' | 'snapshot';
+}
+
+interface TopicRequest {
+  readonly topic: string;
+}
+
+interface PublishRequest extends TopicRequest {
+  readonly messages: readonly WireMessage[];
+}
+
+/** The methods of google.pubsub.v1.Publisher; what is missing answers UNIMPLEMENTED. */
+export function publisherMethods(broker: Broker): Methods {
+  return {
+    CreateTopic: (request: WireTopic) => {
+      const topic = new Topic(request);
+      broker.addTopic(topic);
+      return topic.wire;
+    },
+
+    GetTopic: ({ topic }: TopicRequest) => broker.topic(topic).wire,
+
+    DeleteTopic: ({ topic }: TopicRequest) => {
+      broker.deleteTopic(topic);
+      return {};
+    },
+
+    Publish: ({ topic, messages }: PublishRequest) => ({
+      messageIds: broker.publish(topic, messages),
+    }),
+  };
 }
 
 /** The unary methods of google.pubsub.v1.Subscriber; what is missing answers UNIMPLEMENTED. */
