@@ -90,7 +90,6 @@ function doubledKey(text: string): string | undefined {
       case '}':
       case ']':
         nesting.close();
-        expectsKey = false;
         break;
       case ',':
         expectsKey = nesting.comma();

@@ -12,6 +12,7 @@ import {
   mayHaveDigest,
   MAX_MANIFEST_BYTES,
   parseManifest,
+  parseReferrers,
 } from '../../../functions/oci/manifest.ts';
 import { DOCKER_SCHEMA1, OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
 import { thrown } from '../../faults.ts';
@@ -234,6 +235,22 @@ describe('manifest', () => {
     }
   });
 
+  it('reads an empty part, and a type as long as there are', () => {
+    const layer = { ...LAYER, size: 0, mediaType: `a/${'b'.repeat(253)}` };
+    const manifest = parseManifest(bytesOf({ ...IMAGE, layers: [layer] }), OCI_MANIFEST);
+    assert.deepEqual(manifest.layers, [read(layer)]);
+  });
+
+  it('reads a list of referrers without those whose digest nobody can read, which it counts', () => {
+    const list = (manifests: unknown): Buffer => bytesOf({ ...INDEX, manifests });
+    const odd = { ...CHILD, digest: 'blake3:00' };
+    const page = { referrers: [read(CHILD)], unread: 2 };
+    assert.deepEqual(parseReferrers(list([odd, CHILD, odd])), page);
+    assert.deepEqual(parseReferrers(list(null)), { referrers: [], unread: 0 });
+    for (const entry of [1, { ...CHILD, digest: 7 }])
+      thrown(() => parseReferrers(list([entry])), 'MANIFEST_INVALID');
+  });
+
   it('takes a subject for none that names no digest, and for one whatever else it says', () => {
     const others = { mediaType: 7, size: 'x', platform: 1 };
     for (const [subject, digest] of [
@@ -298,7 +315,11 @@ describe('manifest', () => {
             platform: { os: 'unknown', architecture: 'unknown' },
             annotations: { 'vnd.docker.reference.digest': twice.digest },
           },
-          { ...none, platform: { os: 7 }, annotations: { 'vnd.docker.reference.digest': 'x' } },
+          {
+            ...none,
+            platform: { os: 'linux' },
+            annotations: { 'vnd.docker.reference.digest': 'x' },
+          },
         ],
       }),
       OCI_INDEX,
@@ -342,6 +363,7 @@ describe('manifest', () => {
   it('guard manifest-type: refuses what neither header nor document calls a manifest', () => {
     const bare = { schemaVersion: 2, config: CONFIG, layers: [] };
     refuses('MANIFEST_UNSUPPORTED', { schemaVersion: 2 }, 'application/json');
+    refuses('MANIFEST_UNSUPPORTED', { ...bare, schemaVersion: 3 }, 'text/plain');
     refuses('MANIFEST_UNSUPPORTED', { errors: [] }, undefined);
     refuses('MANIFEST_UNSUPPORTED', { ...bare, mediaType: 'text/html' }, 'text/html');
   });
@@ -407,6 +429,12 @@ describe('manifest', () => {
     ['no config', { ...IMAGE, config: undefined }, OCI_MANIFEST],
     ['layers that are no list', { ...IMAGE, layers: {} }, OCI_MANIFEST],
     ['a type that is no text', { ...IMAGE, layers: [{ ...LAYER, mediaType: 1 }] }, OCI_MANIFEST],
+    [
+      'a type longer than there are',
+      { ...IMAGE, layers: [{ ...LAYER, mediaType: `a/${'b'.repeat(254)}` }] },
+      OCI_MANIFEST,
+    ],
+    ['another schema version of schema 1', { schemaVersion: 2, fsLayers: [] }, DOCKER_SCHEMA1],
     ['another schema version', { ...IMAGE, schemaVersion: 1 }, OCI_MANIFEST],
     ['another schema version as text', { ...IMAGE, schemaVersion: '1' }, OCI_MANIFEST],
     ['another schema version of an index', { ...INDEX, schemaVersion: 1 }, OCI_INDEX],

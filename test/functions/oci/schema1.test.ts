@@ -5,7 +5,7 @@ import fc from 'fast-check';
 
 import { UNKNOWN_SIZE } from '../../../functions/oci/descriptor.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
-import { manifestDigest, parseManifest } from '../../../functions/oci/manifest.ts';
+import { manifestDigest, mayHaveDigest, parseManifest } from '../../../functions/oci/manifest.ts';
 import { DOCKER_SCHEMA1_SIGNED } from '../../../functions/oci/media-types.ts';
 import { schema1Payload } from '../../../functions/oci/schema1.ts';
 import { thrown } from '../../faults.ts';
@@ -45,6 +45,12 @@ describe('schema 1', () => {
     assert.equal(schema1Payload(bytes, JSON.parse(bytes.toString())).toString(), PAYLOAD);
     assert.equal(manifestDigest(bytes, DOCKER_SCHEMA1_SIGNED), digestOf(Buffer.from(PAYLOAD)));
     assert.notEqual(manifestDigest(bytes, DOCKER_SCHEMA1_SIGNED), digestOf(bytes));
+    const other = PAYLOAD.replace('"schemaVersion": 1', '"schemaVersion": 2');
+    for (const [payload, may] of [
+      [PAYLOAD, true],
+      [other, false],
+    ] as const)
+      assert.equal(mayHaveDigest(signed(payload), digestOf(Buffer.from(payload))), may);
   });
 
   it('gives each layer once and without a size', () => {
@@ -76,11 +82,20 @@ describe('schema 1', () => {
     );
   });
 
+  it('takes any length within the document', () => {
+    const bytes = Buffer.from('{}');
+    for (const formatLength of [0, 2]) {
+      const signatures = [signature(formatLength, 'AAAA')];
+      assert.equal(schema1Payload(bytes, { signatures }).length, formatLength + 3);
+    }
+  });
+
   const broken: readonly (readonly [string, unknown])[] = [
     ['no signature', []],
     ['no list', {}],
     ['no protected header', [{}]],
     ['a header that is no JSON', [{ protected: 'AAAA' }]],
+    ['a header that is null', [{ protected: Buffer.from('null').toString('base64url') }]],
     ['a length beyond the document', [signature(1e9, '')]],
     ['a negative length', [signature(-1, '')]],
     ['no tail', [signature(1)]],

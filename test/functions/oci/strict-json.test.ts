@@ -52,6 +52,7 @@ describe('strict JSON', () => {
 
   it('leaves keys alone that decide nothing, and the same key in different objects', () => {
     refuseDoubledKeys('{"annotations":{"a":1,"a":2}}');
+    refuseDoubledKeys('{"annotations":{"x":{},"size":1,"size":2}}');
     refuseDoubledKeys(
       '{"layers":[{"annotations":{"Size":"1","size":"2","x":{"digest":1,"digest":2}}}]}',
     );
