@@ -9,7 +9,7 @@ import { missingBytes } from '../../../functions/mirror/missing-bytes.ts';
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
 import { NEVER as never } from '../../faults.ts';
 import { failing } from './fakes.ts';
-import { blobOf, imageOf, imageWith, indexOf } from './images.ts';
+import { blobOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
 import { Rig } from './rig.ts';
 
 const MIB = 1024 * 1024;
@@ -40,12 +40,18 @@ async function missing(rig: Rig, thresholdBytes = Number.MAX_SAFE_INTEGER): Prom
   return missingBytes([...rig.source.tags.keys()], thresholdBytes, await contextOf(rig), 4);
 }
 
+/** An image below so many indexes. */
+function nested(levels: number, image: Image): Image {
+  return levels === 0 ? image : indexOf([nested(levels - 1, image)]);
+}
+
 describe('missingBytes', () => {
   it('adds up distinct bytes over tags and platforms', async () => {
     const base = blobOf('base', 1000);
     const rig = new Rig({
       v1: imageOf('v1', [base, blobOf('a', 100)]),
       v2: indexOf([imageOf('amd64', [base, blobOf('b', 10)]), imageOf('arm64', [base])]),
+      'too deep': nested(5, imageOf('deepest', [blobOf('deepest', 1)])),
     });
     assert.equal(await missing(rig), 1000 + 100 + 10 + 3 * 64);
   });
@@ -78,6 +84,7 @@ describe('missingBytes', () => {
     assert.equal(bytes, 13 * MIB + 64);
     const largest = layers[1]!.descriptor.digest;
     assert.equal(rig.destination.calls[1], `destination hasBlob ${largest}`);
+    assert.ok(rig.presence.hasBlob(rig.destination, largest));
   });
 
   it('looks up blobs of 4 MiB, and none of less', async () => {
@@ -86,18 +93,23 @@ describe('missingBytes', () => {
     rig.destination.add(imageOf('older', layers));
     assert.equal(await missing(rig, 1), 4 * MIB - 1 + 64);
     assert.equal(rig.destination.count('destination hasBlob'), 1);
+    const failed = new Rig({ v1: imageOf('v1', layers) });
+    failed.destination.add(imageOf('older', layers));
+    failed.destination.before.push(failing('destination hasBlob', 'NETWORK'));
+    assert.equal(await missing(failed, 1), 8 * MIB - 1 + 64);
   });
 
-  it('asks nothing where the bytes stay below the threshold', async () => {
+  it('asks nothing where the bytes do not exceed the threshold', async () => {
     const rig = new Rig({ v1: imageWith('v1', 2, 4 * MIB) });
-    await missing(rig);
+    await missing(rig, 8 * MIB + 64);
     assert.equal(rig.destination.count('destination hasBlob'), 0);
   });
 
   it('takes a third of a delivery at most', async () => {
     const rig = new Rig();
     for (let tag = 0; tag < 100; tag += 1) {
-      rig.source.tag(`v${tag}`, indexOf([imageWith(`v${tag} a`, 1), imageWith(`v${tag} b`, 1)]));
+      const children = ['a', 'b', 'c', 'd'].map((name) => imageWith(`v${tag} ${name}`, 1));
+      rig.source.tag(`v${tag}`, indexOf(children));
     }
     let nowMs = 0;
     rig.source.before.push((call) => {
@@ -110,7 +122,7 @@ describe('missingBytes', () => {
     };
     await missingBytes([...rig.source.tags.keys()], 1, context, 4);
     const read = rig.source.count('source getManifest');
-    // Those under way: four tags with two children each.
+    // Those under way: of four tags two children each.
     assert.ok(read >= 100 && read <= 100 + 4 * 2, `${read} manifests were read`);
     const rest = rig.source.calls.length;
     nowMs = context.deadline.earlyUntilMs;

@@ -49,6 +49,7 @@ describe('UploadScheduler', () => {
     asking.ask('small', wish({}, { sizeBytes: SMALL_BLOB_BYTES - 1 }));
     await settled();
     assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'small']);
+    assert.equal(scheduler.load, 4);
     await asking.end('a');
     assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'c', 'small']);
     for (const name of ['b', 'c', 'small']) await asking.end(name);
