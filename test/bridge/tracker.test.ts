@@ -22,6 +22,7 @@ class Bench {
   isLeading = false;
   readonly queue = new PublishQueue();
   readonly refusals = new Map<string, Refusal>();
+  readonly metrics = idleMetrics();
   readonly tracker: Tracker;
 
   constructor(options: Partial<TrackerOptions> = {}) {
@@ -32,7 +33,7 @@ class Bench {
         mended: (uid) => this.refusals.delete(uid.replace('uid-of-flux-system-', '')),
       },
       logger: createLogger({ write: () => undefined }),
-      metrics: idleMetrics(),
+      metrics: this.metrics,
       destinationLayout: 'host-path',
       resyncIntervalMs: 0,
       followUpMs: 0,
@@ -220,7 +221,7 @@ describe('Tracker', () => {
   it('forgets what is deleted, waiting events included', () => {
     const bench = new Bench();
     bench.list(['a']);
-    bench.tracker.deleted('uid-of-flux-system-a');
+    for (const _time of [1, 2]) bench.tracker.deleted('uid-of-flux-system-a');
     assert.equal(bench.tracker.size, 0);
     assert.deepEqual(bench.reasons(), []);
     bench.see('a');
@@ -351,6 +352,21 @@ describe('Tracker, requestedAt', () => {
     assert.deepEqual(bench.reasons(), []);
     bench.see('a', { annotations: { requestedAt: '1' } });
     assert.deepEqual(bench.reasons(), ['a:requested']);
+  });
+
+  it('asks for nothing again that was done, not taken at first, or before the object was refused', () => {
+    const bench = new Bench();
+    const annotations = { requestedAt: '1' };
+    bench.published(['a']);
+    bench.see('a', { annotations });
+    bench.refuse(bench.takeOne(), new MirrorError('PUBLISH_FAILED', 'away'));
+    assert.deepEqual(bench.reasons(), ['a:requested']);
+    bench.see('a', { annotations });
+    assert.deepEqual(bench.reasons(), []);
+    bench.see('a', { revision: '2', annotations });
+    bench.see('a', { revision: '2', annotations: { ...annotations, include: '(' } });
+    bench.see('a', { revision: '2', annotations });
+    assert.deepEqual(bench.reasons(), ['a:changed']);
   });
 });
 
@@ -671,7 +687,7 @@ describe('Tracker, resync and follow-up', () => {
     assert.notEqual(one.id, two.id);
   });
 
-  it('is due once, however far the clock is set forward, and not when it is set back', () => {
+  it('is due once, however far the clock is set forward, and not when it is set back', async () => {
     const bench = new Bench({ resyncIntervalMs: HOUR_MS });
     bench.published(['a']);
     bench.wallMs += 10 * HOUR_MS;
@@ -681,6 +697,12 @@ describe('Tracker, resync and follow-up', () => {
     bench.tracker.tick();
     bench.pass(1000);
     assert.deepEqual(bench.reasons(), []);
+    // A list in between is no tick.
+    bench.wallMs += HOUR_MS;
+    bench.list(['a']);
+    bench.tracker.tick();
+    assert.deepEqual(bench.reasons(), ['a:resync']);
+    assert.match(await bench.metrics.text(), /decisions_total\{cause="Resync"\} 2/);
   });
 
   it('publishes once more some time after a change', () => {
