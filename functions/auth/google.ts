@@ -20,6 +20,9 @@ export interface GoogleTokens {
  */
 const TOKEN_TIMEOUT_MS = 20_000;
 
+/** No token is of a project; where none is named the library asks for it, and starts `gcloud` to find it. */
+const NO_PROJECT = 'none';
+
 /**
  * Tokens by google-auth-library, which is loaded at the first question only.
  * @param timeoutMs longest wait for one. Default: 20,000
@@ -30,7 +33,7 @@ export function googleTokens(timeoutMs = TOKEN_TIMEOUT_MS): GoogleTokens {
     async accessToken() {
       client ??= import('./library.ts').then(({ GoogleAuth, gcpMetadata }) => {
         gcpMetadata.resetIsAvailableCache();
-        return new GoogleAuth({ scopes: [SCOPE] });
+        return new GoogleAuth({ scopes: [SCOPE], projectId: NO_PROJECT });
       });
       const asked = client;
       const limit = timeLimit(SYSTEM_TIMING, timeoutMs);

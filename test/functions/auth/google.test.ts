@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { googleHosts, googleTokens } from '../../../functions/auth/google.ts';
@@ -31,6 +34,20 @@ describe('Google’s hosts and tokens', () => {
     const token = await tokens.accessToken();
     assert.notEqual(metadata.issuer.verify(token), undefined);
     assert.equal(await tokens.accessToken(), token);
+  });
+
+  it('starts no gcloud to find a project that no token is of', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-gcloud-'));
+    t.after(() => {
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const started = join(folder, 'started');
+    writeFileSync(join(folder, 'gcloud'), `#!/bin/sh\necho >${started}\n`, { mode: 0o755 });
+    const { host } = await serve(t, answerMetadata);
+    withMetadata(t, host);
+    withEnvironment(t, { PATH: `${folder}:${process.env['PATH'] ?? ''}` });
+    assert.equal(await googleTokens().accessToken(), 'late');
+    assert.equal(existsSync(started), false);
   });
 
   it('tells without secrets that no token is to be had', async (t) => {
