@@ -1,15 +1,12 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 
-import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
-import { eventOf } from '../../functions/contract/event.ts';
-import { freePort } from '../stand-ins/child.ts';
+import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { bundleInto } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { peakBytesOf } from './measurement.ts';
+import { deliver, eventAbout } from './service.ts';
 import {
   startRegistryProcess,
   type RegistryProcess,
@@ -73,16 +70,13 @@ async function peakOf(
   source: RegistryProcess,
   destination: RegistryProcess,
 ): Promise<number> {
-  const port = await freePort();
-  const child = spawn(process.execPath, [entry], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const instance = await startInstanceProcess({
+    command: [entry],
     env: {
-      PATH: process.env['PATH'],
       // As in the image.
       NODE_ENV: 'production',
       NODE_OPTIONS: '--max-semi-space-size=1',
       METADATA_SERVER_DETECTION: 'none',
-      PORT: String(port),
       LOCAL: 'true',
       DESTINATION_REGISTRY: `${destination.host}/mirror`,
       TAG_WORKERS: String(TAG_WORKERS),
@@ -91,52 +85,16 @@ async function peakOf(
     },
   });
   try {
-    await new Promise<void>((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        if (line.includes('listening')) resolve();
-      });
-      child.once('exit', (code) => {
-        reject(new Error(`the service ended with ${String(code)}`));
-      });
-    });
-    const deliveries = Array.from({ length: WORKERS }, async (_, repository) =>
-      deliver(port, eventFor(`${source.host}/bench/app-${repository}`)),
+    await Promise.all(
+      Array.from({ length: WORKERS }, async (_, repository) => {
+        const more = { tagCount: TAG_WORKERS, insecure: true };
+        await deliver(instance.url, eventAbout(`${source.host}/bench/app-${repository}`, more));
+      }),
     );
-    const statuses = await Promise.all(deliveries);
-    const refused = statuses.find((status) => status !== 204);
-    if (refused !== undefined) throw new Error(`a delivery was answered ${refused}`);
     const { uploadedBytes } = await destination.figures();
     if (uploadedBytes < WORKERS * TAG_WORKERS * LAYER_BYTES) throw new Error('not all was copied');
-    return peakBytesOf(child.pid ?? 0);
+    return peakBytesOf(instance.pid);
   } finally {
-    child.kill('SIGTERM');
+    await instance.stop();
   }
-}
-
-function eventFor(image: string): EncodedEvent {
-  const time = new Date();
-  return encodeEvent(
-    eventOf(
-      {
-        imageRepository: { namespace: 'bench', name: image.split('/').at(-1) ?? '', uid: image },
-        image,
-        revision: '1',
-        tagCount: TAG_WORKERS,
-        scanTime: time.toISOString(),
-        exclusionList: [],
-        reason: 'changed',
-        insecure: true,
-      },
-      { clusterName: 'bench', time },
-    ),
-  );
-}
-
-async function deliver(port: number, event: EncodedEvent): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${port}/`, {
-    method: 'POST',
-    headers: event.attributes,
-    body: new Uint8Array(event.data),
-  });
-  return response.status;
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 
-import { encodeEvent } from '../../functions/contract/codec.ts';
-import { eventOf } from '../../functions/contract/event.ts';
+import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
+import type { MirrorRequest } from '../../functions/contract/event.ts';
+import { sampleEvent } from '../functions/subscriber/samples.ts';
 import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import type { BundledImage } from './bundle.ts';
 import { PARALLEL, type Contender, type Route } from './contenders.ts';
@@ -38,26 +39,29 @@ export function ourService({ folder, env }: BundledImage): Contender {
 }
 
 async function timedEvent({ url, pid }: InstanceProcess, { source }: Route): Promise<Timed> {
-  const time = new Date();
-  const { attributes, data } = encodeEvent(
-    eventOf(
-      {
-        imageRepository: { namespace: 'bench', name: 'bench', uid: source },
-        image: source,
-        revision: '1',
-        tagCount: 1,
-        scanTime: time.toISOString(),
-        exclusionList: [],
-        reason: 'requested',
-      },
-      { clusterName: 'bench', time },
-    ),
-  );
+  const event = eventAbout(source, { reason: 'requested' });
   const cpuBefore = cpuSecondsOf(pid);
   const startedMs = performance.now();
-  const body = new Uint8Array(data);
-  const { status } = await fetch(url, { method: 'POST', headers: { ...attributes }, body });
+  await deliver(url, event);
   const wallSeconds = (performance.now() - startedMs) / 1000;
-  if (status !== 204) throw new Error(`the event was answered ${status}`);
   return { wallSeconds, cpuSeconds: cpuSecondsOf(pid) - cpuBefore, peakBytes: peakBytesOf(pid) };
+}
+
+/** An event about an image's repository, of now. */
+export function eventAbout(image: string, more: Partial<MirrorRequest> = {}): EncodedEvent {
+  const time = new Date().toISOString();
+  const imageRepository = { namespace: 'bench', name: 'bench', uid: image };
+  return encodeEvent(
+    sampleEvent({ imageRepository, image, tagCount: 1, scanTime: time, ...more }, time),
+  );
+}
+
+/** Pushes an event to a service. @throws Error where it is not acknowledged */
+export async function deliver(url: string, { attributes, data }: EncodedEvent): Promise<void> {
+  const { status } = await fetch(url, {
+    method: 'POST',
+    headers: attributes,
+    body: new Uint8Array(data),
+  });
+  if (status !== 204) throw new Error(`the event was answered ${status}`);
 }

@@ -8,8 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { PubSub } from '@google-cloud/pubsub';
 
-import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
-import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
+import type { EncodedEvent } from '../../functions/contract/codec.ts';
 import { freePort } from '../stand-ins/child.ts';
 import { startPubsub } from '../stand-ins/pubsub/server.ts';
 import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
@@ -21,6 +20,7 @@ import { startRunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { bundleBare, bundleInto, compileInto, removeCompiled } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
+import { deliver, eventAbout } from './service.ts';
 import { ratioOf, spreadOf } from './statistics.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -106,7 +106,7 @@ async function coldStart(folder: string, runs: number): Promise<readonly Line[]>
     const serve = join(folder, 'serve.js');
     const installed = join(root, 'test/bench/bare-function.mjs');
     const bare = await bundleBare(folder);
-    const message = messageOf(eventAbout(source, 'bench/cold'));
+    const message = eventAbout(`${source.host}/bench/cold`);
     const env = serviceEnv(destination);
     const image = { ...env, NODE_COMPILE_CACHE: cache };
     const production = { NODE_ENV: 'production' };
@@ -158,7 +158,7 @@ async function coldStart(folder: string, runs: number): Promise<readonly Line[]>
 async function firstAnswerMs(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
-  { attributes, data }: EncodedEvent,
+  event: EncodedEvent,
   signal: NodeJS.Signals = 'SIGKILL',
 ): Promise<number> {
   const port = await freePort();
@@ -171,12 +171,7 @@ async function firstAnswerMs(
   const ended = once(child, 'exit');
   try {
     await listening(port, child);
-    const { status } = await fetch(`http://127.0.0.1:${port}/`, {
-      method: 'POST',
-      headers: attributes,
-      body: new Uint8Array(data),
-    });
-    if (status !== 204) throw new Error(`${command.join(' ')} answered ${status}`);
+    await deliver(`http://127.0.0.1:${port}/`, event);
     return performance.now() - startedMs;
   } finally {
     child.kill(signal);
@@ -219,16 +214,9 @@ async function unchangedEvents(serve: string): Promise<readonly Line[]> {
         const layers = [{ seed: `${repository}:${tag}`, sizeBytes: KIB }];
         await source.putSyntheticImage({ repository, tag, layers });
       }
-      messages.push(messageOf(eventAbout(source, repository)));
+      messages.push(eventAbout(`${source.host}/${repository}`));
     }
-    const post = async ({ attributes, data }: EncodedEvent): Promise<void> => {
-      const { status } = await fetch(instance.url, {
-        method: 'POST',
-        headers: attributes,
-        body: new Uint8Array(data),
-      });
-      if (status !== 204) throw new Error(`an event was answered ${status}`);
-    };
+    const post = (event: EncodedEvent): Promise<void> => deliver(instance.url, event);
     await inTurns(messages, 8, post);
     const lines: Line[] = [];
     for (const concurrency of [4, 16]) {
@@ -365,15 +353,18 @@ async function sharedBy(
         }),
       );
     };
-    const small = messageOf(eventAbout(source, 'bench/warm-up'));
+    const publish = async (topic: string, { attributes, data }: EncodedEvent): Promise<void> => {
+      await admin.topic(topic).publishMessage({ attributes: { ...attributes }, data });
+    };
+    const small = eventAbout(`${source.host}/bench/warm-up`);
     for (const topic of [TOPICS.events, TOPICS.bulk]) {
-      for (let n = 0; n < WARM_UP_EVENTS; n++) await admin.topic(topic).publishMessage(small);
+      for (let n = 0; n < WARM_UP_EVENTS; n++) await publish(topic, small);
     }
     await quiet();
     for (const registry of [source, destination]) await registry.reset();
     const coresBefore = cpus();
     const startedMs = performance.now();
-    await admin.topic(TOPICS.events).publishMessage(messageOf(eventAbout(source, 'bench/shared')));
+    await publish(TOPICS.events, eventAbout(`${source.host}/bench/shared`));
     await quiet();
     const wallMs = performance.now() - startedMs;
     const after = await Promise.all([source.figures(), destination.figures()]);
@@ -414,25 +405,4 @@ function serviceEnv(destination: RegistryProcess): Readonly<Record<string, strin
     DESTINATION_REGISTRY: `${destination.host}/bench/mirror`,
     DESTINATION_LAYOUT: 'path',
   };
-}
-
-function eventAbout(source: RegistryProcess, repository: string): MirrorEvent {
-  const time = new Date();
-  return eventOf(
-    {
-      imageRepository: { namespace: 'bench', name: 'bench', uid: repository },
-      image: `${source.host}/${repository}`,
-      revision: '1',
-      tagCount: 1,
-      scanTime: time.toISOString(),
-      exclusionList: [],
-      reason: 'changed',
-    },
-    { clusterName: 'bench', time },
-  );
-}
-
-function messageOf(event: MirrorEvent): { attributes: Record<string, string>; data: Buffer } {
-  const { attributes, data } = encodeEvent(event);
-  return { attributes: { ...attributes }, data };
 }
