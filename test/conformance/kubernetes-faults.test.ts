@@ -1,34 +1,19 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
+import { imageRepository } from '../bridge/objects.ts';
 import {
   askKubeApi,
   watchKubeApi,
+  type KubeAccess,
   type KubeAnswer,
   type WatchEvent,
 } from '../stand-ins/kubernetes/client.ts';
 import { startKubernetes, type LocalKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
-import type { KubeObject } from '../stand-ins/kubernetes/object.ts';
 import { leases } from '../stand-ins/kubernetes/resource.ts';
 import { until } from '../until.ts';
 
 const collection = '/apis/image.toolkit.fluxcd.io/v1/namespaces/flux-system/imagerepositories';
-
-/** An ImageRepository as the store keeps it. */
-function stored(name: string): KubeObject {
-  return {
-    apiVersion: 'image.toolkit.fluxcd.io/v1',
-    kind: 'ImageRepository',
-    metadata: {
-      name,
-      namespace: 'flux-system',
-      uid: `uid-${name}`,
-      resourceVersion: '1',
-      creationTimestamp: '2026-01-01T00:00:00Z',
-    },
-    spec: { image: `ghcr.io/org/${name}`, interval: '1m' },
-  };
-}
 
 async function nextOf(events: AsyncGenerator<WatchEvent, void>): Promise<WatchEvent | undefined> {
   return (await events.next()).value ?? undefined;
@@ -41,16 +26,17 @@ describe('what can be done to the Kubernetes stand-in', () => {
   });
   afterEach(() => kubernetes.close());
 
-  function list(token = kubernetes.adminToken): Promise<KubeAnswer> {
-    return askKubeApi({ url: kubernetes.url, token }, 'GET', collection);
+  const access = (token = kubernetes.adminToken): KubeAccess => ({ url: kubernetes.url, token });
+
+  function list(token?: string): Promise<KubeAnswer> {
+    return askKubeApi(access(token), 'GET', collection);
   }
 
   /** A watch that is open, from now on unless the query says otherwise. */
   async function watch(query?: string): Promise<AsyncGenerator<WatchEvent, void>> {
     const open = kubernetes.openWatches;
     const from = query ?? `resourceVersion=${kubernetes.resourceVersion}`;
-    const access = { url: kubernetes.url, token: kubernetes.adminToken };
-    const events = watchKubeApi(access, `${collection}?watch=1&${from}`);
+    const events = watchKubeApi(access(), `${collection}?watch=1&${from}`);
     // A generator asks when it is first read.
     const first = events.next();
     first.catch(() => undefined);
@@ -81,7 +67,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
     const silent = typesOf(await watch());
     kubernetes.faults.silenceWatches();
     const talking = await watch();
-    kubernetes.put(stored('a'));
+    kubernetes.put(imageRepository('a'));
     assert.equal((await nextOf(talking))?.type, 'ADDED');
     assert.equal(kubernetes.openWatches, 2);
     kubernetes.faults.dropWatches('end');
@@ -106,7 +92,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
     const events = await watch(
       `allowWatchBookmarks=true&resourceVersion=${kubernetes.resourceVersion}`,
     );
-    kubernetes.put(stored('lease'), leases);
+    kubernetes.put(imageRepository('lease'), leases);
     const bookmark = await nextOf(events);
     assert.equal(bookmark?.type, 'BOOKMARK');
     assert.equal(bookmark.object.metadata?.resourceVersion, String(kubernetes.resourceVersion));
@@ -114,7 +100,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
   });
 
   it('takes the CustomResourceDefinition away and brings it back', async () => {
-    kubernetes.put(stored('a'));
+    kubernetes.put(imageRepository('a'));
     const events = typesOf(await watch());
     kubernetes.faults.setCrd(false);
     assert.deepEqual(await events, ['DELETED']);
@@ -153,7 +139,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
 
   it('restarts on the same port with its objects, with or without the history', async () => {
     const since = `resourceVersion=${kubernetes.resourceVersion}`;
-    kubernetes.put(stored('a'));
+    kubernetes.put(imageRepository('a'));
     for (const [history, type] of [
       ['keep', 'ADDED'],
       ['forget', 'ERROR'],
@@ -163,8 +149,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
       await assert.rejects(cut, { code: 'ECONNRESET' });
       await assert.rejects(list(), { code: 'ECONNREFUSED' });
       await kubernetes.faults.resume(history);
-      const access = { url: kubernetes.url, token: kubernetes.adminToken };
-      const again = watchKubeApi(access, `${collection}?watch=1&${since}`);
+      const again = watchKubeApi(access(), `${collection}?watch=1&${since}`);
       assert.equal((await nextOf(again))?.type, type);
       await again.return(undefined);
       await until(() => kubernetes.openWatches === 0);
@@ -193,7 +178,7 @@ describe('what can be done to the Kubernetes stand-in', () => {
   });
 
   it('takes merge patches alone', async () => {
-    kubernetes.put(stored('a'));
+    kubernetes.put(imageRepository('a'));
     for (const [type, status] of [
       ['application/merge-patch+json; charset=utf-8', 200],
       ['application/json-patch+json', 415],
@@ -208,11 +193,11 @@ describe('what can be done to the Kubernetes stand-in', () => {
   });
 
   it('keeps up with many changes for several watchers', async () => {
-    for (let index = 0; index < 2000; index += 1) kubernetes.put(stored(`object-${index}`));
+    for (let index = 0; index < 2000; index += 1)
+      kubernetes.put(imageRepository(`object-${index}`));
     const watches = [await watch(), await watch(), await watch()];
     for (let index = 0; index < 200; index += 1) {
-      const object = stored(`object-${index}`);
-      kubernetes.put({ ...object, metadata: { ...object.metadata, labels: { moved: 'yes' } } });
+      kubernetes.put(imageRepository(`object-${index}`, { labels: { moved: 'yes' } }));
     }
     kubernetes.faults.dropWatches('end');
     const seen = await Promise.all(watches.map(typesOf));

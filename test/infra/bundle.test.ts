@@ -17,10 +17,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { eventOf } from '../../functions/contract/event.ts';
+import { imageRepository } from '../bridge/objects.ts';
+import { sampleEvent } from '../functions/subscriber/samples.ts';
 import { freePort } from '../stand-ins/child.ts';
 import { seedImages } from '../stand-ins/images/seed.ts';
 import { storeTarget } from '../stand-ins/images/target.ts';
@@ -28,8 +28,8 @@ import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 import { createLanes } from '../stand-ins/pubsub/lanes.ts';
 import { startRegistry } from '../stand-ins/registry/registry.ts';
+import { ROOT as root, scratchFolder } from './scratch.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const PROJECT = 'local-project';
 
 /** Bundles a fresh folder with nothing else in it; what they run in has no `node_modules` above it. */
@@ -126,20 +126,7 @@ function deadLetterCode(pubsub: LocalPubsub): string | undefined {
 }
 
 /** A message whose event names a source that is not allowed. */
-const forbidden = encodeEvent(
-  eventOf(
-    {
-      imageRepository: { namespace: 'flux-system', name: 'app', uid: 'uid-1' },
-      image: 'ghcr.io/elsewhere/app',
-      revision: '1234',
-      tagCount: 1,
-      scanTime: '2026-11-22T12:00:00Z',
-      exclusionList: [],
-      reason: 'changed',
-    },
-    { clusterName: 'local', time: new Date('2026-11-22T12:00:01Z') },
-  ),
-);
+const forbidden = encodeEvent(sampleEvent({ image: 'ghcr.io/elsewhere/app' }));
 
 async function deliver(port: number): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${port}/`, {
@@ -233,30 +220,9 @@ describe('the bundles', () => {
     const pubsub = await startLanes(t);
     const kubernetes = await startKubernetes();
     t.after(async () => kubernetes.close());
-    const home = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-kubeconfig-'));
-    t.after(() => {
-      rmSync(home, { recursive: true, force: true });
-    });
-    const kubeconfig = join(home, 'config');
+    const kubeconfig = join(scratchFolder(t), 'config');
     await kubernetes.kubeconfig(kubeconfig);
-    const object = kubernetes.create({
-      apiVersion: 'image.toolkit.fluxcd.io/v1',
-      kind: 'ImageRepository',
-      metadata: { name: 'app', namespace: 'flux-system' },
-      spec: { image: 'ghcr.io/my-org/app', interval: '1m' },
-    });
-    kubernetes.put({
-      ...object,
-      status: {
-        canonicalImageName: 'ghcr.io/my-org/app',
-        lastScanResult: {
-          revision: '1234',
-          scanTime: '2026-11-22T12:00:00Z',
-          tagCount: 1,
-          latestTags: ['v1'],
-        },
-      },
-    });
+    kubernetes.put(imageRepository('app', { image: 'ghcr.io/my-org/app', revision: '1234' }));
     const { code, output } = await run(['bridge.js', '--once', `--kubeconfig=${kubeconfig}`], {
       PUBSUB_EMULATOR_HOST: pubsub.host,
       GOOGLE_CLOUD_PROJECT: PROJECT,
@@ -290,10 +256,7 @@ describe('a deployment from source', () => {
   });
 
   it("the framework's own command line serves the function `mirror`", async (t) => {
-    const app = mkdtempSync(join(tmpdir(), 'imagerepo-mirror-source-'));
-    t.after(() => {
-      rmSync(app, { recursive: true, force: true });
-    });
+    const app = scratchFolder(t);
     mkdirSync(join(app, 'dist'));
     mkdirSync(join(app, 'node_modules/@google-cloud'), { recursive: true });
     const own = /^(index|library|auth|pubsub)\b/;

@@ -6,12 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PubSub } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
-import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
+import type { MirrorEvent, MirrorRequest } from '../../functions/contract/event.ts';
 import type { LogLine } from '../stand-ins/child.ts';
 import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
 import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
+import { sampleEvent } from '../functions/subscriber/samples.ts';
 import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';
 import type { PubsubEmulator } from './servers/pubsub-emulator.ts';
 
@@ -132,18 +133,15 @@ export async function startEmulatedSubscriber(
           Object.entries(fields).every(([name, value]) => line[name] === value),
       ),
     event: (repository, data = {}, time = new Date()) =>
-      eventOf(
+      sampleEvent(
         {
           imageRepository: { namespace: 'n', name: 'x', uid: repository },
           image: imageOf(repository),
-          revision: '1',
           tagCount: 1,
           scanTime: time.toISOString(),
-          exclusionList: [],
-          reason: 'changed',
           ...data,
         },
-        { clusterName: 'c', time },
+        time.toISOString(),
       ),
     publish: async (message, topic = TOPICS.events) => {
       const { attributes, data } = 'attributes' in message ? message : encodeEvent(message);

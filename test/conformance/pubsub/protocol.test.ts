@@ -108,6 +108,34 @@ for (const { name, emulated, skip, start } of servers) {
       return pulled;
     };
 
+    /** A topic and a subscription of it. */
+    const pair = async (options: object = {}): Promise<readonly [string, string]> => {
+      const topicName = await topic();
+      return [topicName, await subscription(topicName, options)];
+    };
+    const acknowledge = (
+      subscriptionName: string,
+      ...pulled: readonly Pulled[]
+    ): Promise<unknown> => {
+      const ackIds = pulled.map(({ ackId }) => ackId);
+      return subject.subscriber.acknowledge({ subscription: subscriptionName, ackIds });
+    };
+    /** Gives a pulled message so many seconds; 0: gives it back. */
+    const extend = (
+      name: string,
+      { ackId }: Pulled,
+      ackDeadlineSeconds: number,
+    ): Promise<unknown> =>
+      subject.subscriber.modifyAckDeadline({
+        subscription: name,
+        ackIds: [ackId],
+        ackDeadlineSeconds,
+      });
+    const pullOne = async (subscriptionName: string): Promise<Pulled> => {
+      const [pulled] = await pull(subscriptionName, 1);
+      return pulled ?? assert.fail('nothing was pulled');
+    };
+
     before(async () => {
       subject = await connect(await start());
     });
@@ -115,8 +143,7 @@ for (const { name, emulated, skip, start } of servers) {
 
     it('answers with these statuses', async () => {
       const { publisher, subscriber } = subject;
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       const snapshot = fresh('snapshots');
       await subscriber.createSnapshot({ name: snapshot, subscription: subscriptionName });
       const elsewhere = await subscription(await topic());
@@ -243,8 +270,7 @@ for (const { name, emulated, skip, start } of servers) {
 
     it('pushes unwrapped, with attributes and metadata as headers', async (t) => {
       const endpoint = await startEndpoint(t);
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
+      const [topicName, subscriptionName] = await pair({
         pushConfig: { pushEndpoint: endpoint.url, noWrapper: { writeMetadata: true } },
       });
       const messageId = await publish(topicName, '{"a":1}', {
@@ -265,8 +291,7 @@ for (const { name, emulated, skip, start } of servers) {
 
     it('pushes wrapped, with names in both cases', async (t) => {
       const endpoint = await startEndpoint(t);
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
+      const [topicName, subscriptionName] = await pair({
         pushConfig: { pushEndpoint: endpoint.url },
       });
       const messageId = await publish(topicName, 'hello', { attributes: { a: 'b' } });
@@ -303,8 +328,7 @@ for (const { name, emulated, skip, start } of servers) {
       const endpoint = await startEndpoint(t, () => 500);
       const deadName = await topic();
       const letters = await subscription(deadName);
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
+      const [topicName, subscriptionName] = await pair({
         pushConfig: { pushEndpoint: endpoint.url },
         retryPolicy: { minimumBackoff: { nanos: 1e8 }, maximumBackoff: { nanos: 1e8 } },
         deadLetterPolicy: { deadLetterTopic: deadName, maxDeliveryAttempts: 5 },
@@ -325,19 +349,14 @@ for (const { name, emulated, skip, start } of servers) {
     });
 
     it('counts the attempts of a pulled message', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
+      const [topicName, subscriptionName] = await pair({
         deadLetterPolicy: { deadLetterTopic: await topic(), maxDeliveryAttempts: 5 },
       });
       await publish(topicName, 'x');
       for (const attempt of [1, 2, 3]) {
-        const [pulled] = await pull(subscriptionName, 1);
-        assert.equal(pulled?.attempt, attempt);
-        await subject.subscriber.modifyAckDeadline({
-          subscription: subscriptionName,
-          ackIds: [pulled.ackId],
-          ackDeadlineSeconds: 0,
-        });
+        const pulled = await pullOne(subscriptionName);
+        assert.equal(pulled.attempt, attempt);
+        await extend(subscriptionName, pulled, 0);
       }
     });
 
@@ -348,9 +367,7 @@ for (const { name, emulated, skip, start } of servers) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       const time = Date.now();
       await publish(topicName, 'new');
-      for (const { ackId } of await pull(subscriptionName, 2)) {
-        await subject.subscriber.acknowledge({ subscription: subscriptionName, ackIds: [ackId] });
-      }
+      await acknowledge(subscriptionName, ...(await pull(subscriptionName, 2)));
       await subject.subscriber.seek({
         subscription: subscriptionName,
         time: { seconds: Math.floor(time / 1_000), nanos: (time % 1_000) * 1e6 },
@@ -359,27 +376,20 @@ for (const { name, emulated, skip, start } of servers) {
     });
 
     it('seeks to a snapshot', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       await publish(topicName, 'before');
-      const [first] = await pull(subscriptionName, 1);
-      await subject.subscriber.acknowledge({
-        subscription: subscriptionName,
-        ackIds: [first?.ackId ?? ''],
-      });
+      await acknowledge(subscriptionName, await pullOne(subscriptionName));
       await publish(topicName, 'in');
       const snapshot = fresh('snapshots');
       await subject.subscriber.createSnapshot({ name: snapshot, subscription: subscriptionName });
       await publish(topicName, 'after');
-      const ackIds = (await pull(subscriptionName, 2)).map(({ ackId }) => ackId);
-      await subject.subscriber.acknowledge({ subscription: subscriptionName, ackIds });
+      await acknowledge(subscriptionName, ...(await pull(subscriptionName, 2)));
       await subject.subscriber.seek({ subscription: subscriptionName, snapshot });
       assert.deepEqual([...textsOf(await pull(subscriptionName, 2))].sort(), ['after', 'in']);
     });
 
     it('leaves a subscription what it has when its topic is deleted', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       await publish(topicName, 'left');
       await subject.publisher.deleteTopic({ topic: topicName });
       const [{ topic: left }] = await subject.subscriber.getSubscription({
@@ -390,37 +400,26 @@ for (const { name, emulated, skip, start } of servers) {
     });
 
     it('brings a pulled message again once its deadline has passed', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       await publish(topicName, 'late');
-      const [first] = await pull(subscriptionName, 1);
-      await subject.subscriber.modifyAckDeadline({
-        subscription: subscriptionName,
-        ackIds: [first?.ackId ?? ''],
-        ackDeadlineSeconds: 1,
-      });
-      const [second] = await pull(subscriptionName, 1);
-      assert.equal(second?.text, 'late');
-      assert.notEqual(second.ackId, first?.ackId);
+      const first = await pullOne(subscriptionName);
+      await extend(subscriptionName, first, 1);
+      const second = await pullOne(subscriptionName);
+      assert.equal(second.text, 'late');
+      assert.notEqual(second.ackId, first.ackId);
     });
 
     it('forgets what is acknowledged', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       await publish(topicName, 'first');
-      const [first] = await pull(subscriptionName, 1);
-      await subject.subscriber.acknowledge({
-        subscription: subscriptionName,
-        ackIds: [first?.ackId ?? ''],
-      });
+      await acknowledge(subscriptionName, await pullOne(subscriptionName));
       // What would come again would come before a later message, or beside it.
       await publish(topicName, 'second');
       assert.deepEqual(textsOf(await pull(subscriptionName, 1)), ['second']);
     });
 
     it('streams no more than the flow control lets pass', documented, async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       for (const text of ['1', '2', '3']) await publish(topicName, text);
       const stream = subject.subscriber.streamingPull();
       const inbox = inboxOf(stream);
@@ -439,8 +438,7 @@ for (const { name, emulated, skip, start } of servers) {
     });
 
     it('streams messages, takes their acknowledgements and brings again what is given back', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       for (const text of ['acknowledged', 'given back']) await publish(topicName, text);
       const stream = subject.subscriber.streamingPull();
       const inbox = inboxOf(stream);
@@ -489,8 +487,7 @@ for (const { name, emulated, skip, start } of servers) {
     }
 
     it('ends the streams of a subscription that is deleted', async () => {
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName);
+      const [topicName, subscriptionName] = await pair();
       await publish(topicName, 'x');
       const stream = subject.subscriber.streamingPull();
       const ended = once(stream, 'error') as Promise<[{ readonly code: number }]>;
@@ -521,8 +518,7 @@ for (const { name, emulated, skip, start } of servers) {
 
     it('pushes to another endpoint, and is pulled, when told to', async (t) => {
       const endpoint = await startEndpoint(t);
-      const topicName = await topic();
-      const subscriptionName = await subscription(topicName, {
+      const [topicName, subscriptionName] = await pair({
         pushConfig: { pushEndpoint: nowhere },
         retryPolicy: { minimumBackoff: { nanos: 1e8 }, maximumBackoff: { nanos: 1e8 } },
       });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { eventOf } from '../../../functions/contract/event.ts';
 import { differences, verifyAll, type Ends } from '../../../infra/local/convergence.ts';
+import { sampleEvent } from '../../functions/subscriber/samples.ts';
 import { buildRelease, putRelease } from '../../stand-ins/images/release.ts';
 import { storeTarget } from '../../stand-ins/images/target.ts';
 import type { ImageProgress } from '../../../infra/local/progress.ts';
@@ -36,21 +36,9 @@ async function mirrored(
   for (const version of atDestination)
     await putRelease(storeTarget(destination.store), at, version, 's');
   const image = `${source.host}/${repository}`;
-  const event = eventOf(
-    {
-      imageRepository: { namespace: 'flux-system', name: 'app', uid: repository },
-      image,
-      revision: '1',
-      tagCount: 1,
-      scanTime: '2026-08-10T09:05:02Z',
-      exclusionList,
-      reason: 'initial',
-    },
-    { clusterName: 'local', time: new Date() },
-  );
   return {
     image,
-    event,
+    event: sampleEvent({ image, exclusionList }),
     lastOutcome: '',
     destination: `${destination.host}/${repository}`,
     sourceTags: undefined,

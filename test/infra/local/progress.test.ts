@@ -2,28 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
-import { eventOf, type MirrorRequest } from '../../../functions/contract/event.ts';
 import { Progress } from '../../../infra/local/progress.ts';
+import { sampleEvent } from '../../functions/subscriber/samples.ts';
 
-const request: MirrorRequest = {
-  imageRepository: { namespace: 'flux-system', name: 'app', uid: 'u' },
-  image: 'ghcr.io/org/app',
-  revision: '1',
-  tagCount: 4,
-  scanTime: '2026-08-10T09:05:02Z',
-  exclusionList: [],
-  reason: 'initial',
-};
+const image = 'ghcr.io/org/app';
 
 function message(revision: string, at: string): ReturnType<typeof encodeEvent> {
-  return encodeEvent(
-    eventOf({ ...request, revision }, { clusterName: 'local', time: new Date(at) }),
-  );
+  return encodeEvent(sampleEvent({ image, revision, tagCount: 4 }, at));
 }
 
 const delivered = {
   entry: 'event',
-  image: request.image,
+  image,
   decision: 'acknowledge',
   decisionReason: 'Finished',
   destination: 'localhost:5000/mirror/ghcr.io/org/app',
@@ -38,9 +28,9 @@ const delivered = {
 describe('Progress', () => {
   it('shows an image from its first event on, with what Flux counted', () => {
     const progress = new Progress();
-    assert.equal(progress.published(message('1', '2026-08-10T09:00:00Z')), request.image);
-    assert.deepEqual(progress.row(request.image), {
-      image: request.image,
+    assert.equal(progress.published(message('1', '2026-08-10T09:00:00Z')), image);
+    assert.deepEqual(progress.row(image), {
+      image,
       revision: '1',
       sourceTags: 4,
       destinationTags: undefined,
@@ -55,7 +45,7 @@ describe('Progress', () => {
     progress.published(message('1', '2026-08-10T09:00:00Z'));
     progress.logged(delivered);
     progress.logged(delivered);
-    const row = progress.row(request.image);
+    const row = progress.row(image);
     assert.equal(row?.lastOutcome, '1 copied, 3 skipped');
     assert.equal(row.movedBytes, 200);
     assert.equal(row.destinationTags, 4);
@@ -66,7 +56,7 @@ describe('Progress', () => {
     const progress = new Progress();
     progress.published(message('2', '2026-08-10T09:01:00Z'));
     assert.equal(progress.published(message('1', '2026-08-10T09:00:00Z')), undefined);
-    assert.equal(progress.row(request.image)?.revision, '2');
+    assert.equal(progress.row(image)?.revision, '2');
   });
 
   it('says what becomes of a delivery that is not acknowledged, and remembers failures', () => {
@@ -79,12 +69,12 @@ describe('Progress', () => {
       failed: 2,
     });
     assert.equal(
-      progress.row(request.image)?.lastOutcome,
+      progress.row(image)?.lastOutcome,
       '1 copied, 3 skipped, 2 failed, retry: TransientFailures',
     );
-    assert.equal(progress.images.get(request.image)?.failures.length, 1);
+    assert.equal(progress.images.get(image)?.failures.length, 1);
     progress.logged(delivered);
-    assert.equal(progress.images.get(request.image)?.failures.length, 0);
+    assert.equal(progress.images.get(image)?.failures.length, 0);
   });
 
   it('ignores lines about other things and messages that nobody can read', () => {
