@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
 
 import { ANONYMOUS } from '../../functions/auth/credentials.ts';
 import type { Timing } from '../../functions/concurrency.ts';
@@ -126,10 +127,10 @@ export async function startService(
   const underWay = new Set<Promise<void>>();
   let deliveries = 0;
   const server = createServer((request, response) => {
-    const handled = bodyOf(request)
+    const handled = json(request)
       .then(async (body) => {
         deliveries += 1;
-        await subscriber.handle(JSON.parse(body), { arrivedAtMs: timing.now() });
+        await subscriber.handle(body, { arrivedAtMs: timing.now() });
       })
       .then(
         () => void response.writeHead(204).end(),
@@ -152,10 +153,4 @@ export async function startService(
       instance.close();
     },
   };
-}
-
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -2,6 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { spawn } from 'node:child_process';
 
 import { makeScratch } from './servers/scratch.ts';
@@ -45,9 +46,7 @@ export async function startProgramShell(programs: Programs): Promise<ProgramShel
   const calls: string[] = [];
   const server = createServer((request, response) => {
     void (async () => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-      const [name = '', ...args] = JSON.parse(Buffer.concat(chunks).toString()) as string[];
+      const [name = '', ...args] = (await json(request)) as string[];
       calls.push([name, ...args].join(' '));
       let ended: ProgramEnded;
       try {

@@ -6,7 +6,12 @@ import { digestOf } from '../../stand-ins/registry/digest.ts';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import { ask, pushBlob, start, storeImage } from './loopback.ts';
 
-const BASIC = { authorization: `Basic ${Buffer.from('robot:secret').toString('base64')}` };
+function basic(user: string, password: string): Record<string, string> {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+}
+
+const BASIC = basic('robot', 'secret');
+const WRONG = basic('robot', 'guess');
 const BEARER: DistributionAuth = { scheme: 'bearer', users: { robot: 'secret' } };
 
 async function token(
@@ -86,8 +91,7 @@ describe('bearer tokens', () => {
 
   it('are refused to wrong passwords', async (t) => {
     const registry = await start(t, { auth: BEARER });
-    const wrong = { authorization: `Basic ${Buffer.from('robot:guess').toString('base64')}` };
-    assert.equal((await ask(registry.url, 'GET', '/token', { headers: wrong })).status, 401);
+    assert.equal((await ask(registry.url, 'GET', '/token', { headers: WRONG })).status, 401);
   });
 });
 
@@ -114,9 +118,8 @@ describe('basic credentials', () => {
         allows: (_user, _repository, action) => action === 'pull',
       },
     });
-    const wrong = { authorization: `Basic ${Buffer.from('robot:guess').toString('base64')}` };
     const path = '/v2/a/tags/list';
-    assert.equal((await ask(registry.url, 'GET', path, { headers: wrong })).status, 401);
+    assert.equal((await ask(registry.url, 'GET', path, { headers: WRONG })).status, 401);
     const post = await ask(registry.url, 'POST', '/v2/a/blobs/uploads/', {
       headers: BASIC,
       body: '',
@@ -139,10 +142,6 @@ async function startGoogle(t: TestContext, issuer: TokenIssuer): Promise<LocalRe
 
 function bearer(token: string): Record<string, string> {
   return { authorization: `Bearer ${token}` };
-}
-
-function basic(user: string, password: string): Record<string, string> {
-  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
 }
 
 describe('Google credentials', () => {

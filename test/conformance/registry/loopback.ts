@@ -1,4 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { buffer } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { digestOf } from '../../stand-ins/registry/digest.ts';
 import { OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from '../../stand-ins/registry/media-types.ts';
@@ -45,13 +46,9 @@ export function ask(
       new URL(path, base),
       { method, agent: false, headers: { ...headers, ...length } },
       (message) => {
-        const chunks: Buffer[] = [];
-        message.on('data', (chunk: Buffer) => chunks.push(chunk));
-        message.on('error', reject);
-        message.on('end', () => {
-          const bytes = Buffer.concat(chunks);
+        buffer(message).then((bytes) => {
           resolve(answered(message.statusCode ?? 0, message.headers, bytes));
-        });
+        }, reject);
       },
     );
     outgoing.on('error', reject);
