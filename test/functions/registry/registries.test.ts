@@ -45,10 +45,9 @@ async function plain(t: TestContext, options: RegistryOptions = {}): Promise<Loc
 
 /** What was asked with an account. */
 function askedByBasic({ counter }: LocalRegistry): readonly string[] {
-  const asked = counter.records.filter(({ headers }) =>
-    /^Basic /.test(headers.authorization ?? ''),
-  );
-  return asked.map(({ kind }) => kind);
+  return counter.records
+    .filter(({ headers }) => headers.authorization?.startsWith('Basic') === true)
+    .map(({ kind }) => kind);
 }
 
 /** What a HEAD of a manifest is answered with. */
