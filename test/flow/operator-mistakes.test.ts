@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { startRegistries, type Registries } from '../functions/registries.ts';
-import { runEntry } from './entry.ts';
+import { runEntry, type Ended } from './entry.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 const FOREVER = Number.POSITIVE_INFINITY;
@@ -67,13 +67,17 @@ async function ownName(): Promise<string | undefined> {
 const NEVER_SAID =
   /tried again|next delivery|sent again|service account|SSL routines|error:[0-9A-F]{8}|\.ts:\d|node:internal/i;
 
+/** Side, paths, status and code of the error. */
+type Refusal = readonly ['source' | 'destination', path: RegExp, status: number, code?: string];
+
 interface Mistake {
   readonly name: string;
   readonly argv: () => readonly string[];
-  /** Prepares the registries. */
-  readonly given?: () => void;
+  /** What a registry answers. */
+  readonly refused?: Refusal;
   readonly env?: () => Readonly<Record<string, string>>;
-  readonly code: 1 | 2;
+  /** Exit code. Default 1. */
+  readonly code?: 2;
   /** What the one line on standard error says. */
   readonly says: RegExp;
 }
@@ -120,153 +124,115 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
     writeFileSync(path, text);
     return path;
   };
-  const refuses = (
-    side: 'source' | 'destination',
-    path: RegExp,
-    status: number,
-    code?: string,
-  ): void => {
-    registries[side].faults.add({
-      path,
-      times: FOREVER,
-      effect: {
-        kind: 'answer',
-        status,
-        ...(code === undefined ? {} : { errors: [{ code, message: 'refused' }] }),
-      },
-    });
+  const refuse = (...[side, path, status, code]: Refusal): void => {
+    const errors = code === undefined ? {} : { errors: [{ code, message: 'refused' }] };
+    const effect = { kind: 'answer', status, ...errors } as const;
+    registries[side].faults.add({ path, times: FOREVER, effect });
   };
+  const run = async (
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Ended> =>
+    runEntry('functions/job.ts', argv, { METADATA_SERVER_DETECTION: 'none', HOME: folder, ...env });
 
   const mistakes: readonly Mistake[] = [
     {
       name: 'the wrong port of the source',
       argv: () => copy(`localhost:${CLOSED_PORT}/demo/api`, into('a')),
-      code: 1,
       says: /^NETWORK at the source .*--image/m,
     },
     {
       name: 'a typo in the host of the source',
       argv: () => copy('registry.invalid/demo/api', into('a')),
-      code: 1,
       says: /^NETWORK at the source .*--image/m,
     },
     {
       name: 'the wrong port of the destination',
       argv: () => copy(source(), `localhost:${CLOSED_PORT}/m`),
-      code: 1,
       says: /^NETWORK at the destination .*--destination-registry/m,
     },
     {
       name: 'a typo in the host of the destination',
       argv: () => copy(source(), 'registry.invalid/m'),
-      code: 1,
       says: /^NETWORK at the destination .*--destination-registry/m,
     },
     {
       name: 'loopback that speaks TLS',
       argv: () => copy(`localhost:${secure.port}/demo/api`, into('a')),
-      code: 1,
       says: /^NETWORK at the source .*--image.* plain http/m,
     },
     {
       name: 'a page in place of a registry',
       argv: () => copy(`localhost:${page.port}/demo/api`, into('a')),
-      code: 1,
       says: /^RESPONSE_INVALID at the source .*--image/m,
     },
     {
       name: 'a repository that is not there',
       argv: () => copy(source('demo/absent'), into('a')),
-      code: 1,
       says: /^no such repository .*--image/m,
     },
     {
       name: 'a tag that is not there',
       argv: () => copy(source(), into('b'), '--tag', 'absent'),
-      code: 1,
       says: /^no such tag .*--tag/m,
     },
     {
       name: 'a private source, asked anonymously',
-      given: () => {
-        refuses('source', /demo\/web\//, 401, 'UNAUTHORIZED');
-      },
+      refused: ['source', /demo\/web\//, 401, 'UNAUTHORIZED'],
       argv: () => copy(source('demo/web'), into('a')),
-      code: 1,
       says: /^UNAUTHORIZED at the source .*--docker-config/m,
     },
     {
       name: 'a source that these credentials may not pull',
-      given: () => {
-        refuses('source', /demo\/legacy\//, 403, 'DENIED');
-      },
+      refused: ['source', /demo\/legacy\//, 403, 'DENIED'],
       argv: () => copy(source('demo/legacy'), into('a')),
-      code: 1,
       says: /^FORBIDDEN at the source .*--docker-config/m,
     },
     {
       name: 'a source that may be neither listed nor pulled, with --tag',
-      given: () => {
-        refuses('source', /demo\/ledger\//, 403, 'DENIED');
-      },
+      refused: ['source', /demo\/ledger\//, 403, 'DENIED'],
       argv: () => copy(source('demo/ledger'), into('a'), '--tag', '1.0.0'),
-      code: 1,
       says: /^FORBIDDEN at the source .*--docker-config/m,
     },
     {
       name: 'a source that fails',
-      given: () => {
-        refuses('source', /demo\/chart\//, 503);
-      },
+      refused: ['source', /demo\/chart\//, 503],
       argv: () => copy(source('demo/chart'), into('a')),
-      code: 1,
       says: /^SERVER_ERROR at the source .*Run the command again later/m,
     },
     {
       name: 'a destination without credentials',
-      given: () => {
-        refuses('destination', /\/anonymous\//, 401, 'UNAUTHORIZED');
-      },
+      refused: ['destination', /\/anonymous\//, 401, 'UNAUTHORIZED'],
       argv: () => copy(source(), into('anonymous')),
-      code: 1,
       says: /^UNAUTHORIZED at the destination .*--docker-config/m,
     },
     {
       name: 'a destination that these credentials may not push to',
-      given: () => {
-        refuses('destination', /\/readonly\/.*uploads/, 403, 'DENIED');
-      },
+      refused: ['destination', /\/readonly\/.*uploads/, 403, 'DENIED'],
       argv: () => copy(source(), into('readonly')),
-      code: 1,
       says: /^FORBIDDEN at the destination .*--destination-registry/m,
     },
     {
       name: 'a destination repository that is not there',
-      given: () => {
-        refuses('destination', /\/absent\/.*uploads/, 404, 'NAME_UNKNOWN');
-      },
+      refused: ['destination', /\/absent\/.*uploads/, 404, 'NAME_UNKNOWN'],
       argv: () => copy(source(), into('absent')),
-      code: 1,
       says: /^NOT_FOUND at the destination .*--destination-registry/m,
     },
     {
       name: 'a token service without TLS elsewhere',
       argv: () => copy(`localhost:${asking.port}/demo/api`, into('a')),
-      code: 1,
       says: /^REALM_REFUSED.*--docker-config/m,
     },
     {
       name: 'a destination of Google without any login',
       env: () => ({ GOOGLE_REGISTRY_HOSTS: registries.destination.host }),
       argv: () => copy(source(), into('google')),
-      code: 1,
       says: /^CREDENTIALS_UNAVAILABLE.*gcloud auth application-default login/m,
     },
     {
       name: 'a subscription of a broker that is not there',
       env: () => ({ PUBSUB_EMULATOR_HOST: `127.0.0.1:${CLOSED_PORT}`, GOOGLE_CLOUD_PROJECT: 'p' }),
       argv: () => ['--drain', 'absent', '--destination-registry', into('a')],
-      code: 1,
       says: /^pull absent: /m,
     },
     ...(name === undefined
@@ -275,25 +241,21 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
           {
             name: 'a source without TLS',
             argv: () => copy(`${name}:${plain.port}/demo/api`, into('a')),
-            code: 1,
             says: /^TLS_REFUSED at the source .*--insecure-source/m,
           },
           {
             name: 'a destination without TLS',
             argv: () => copy(source(), `${name}:${plain.port}/m`),
-            code: 1,
             says: /^TLS_REFUSED at the destination .*--insecure-destination/m,
           },
           {
             name: 'a source with a certificate of its own',
             argv: () => copy(`${name}:${secure.port}/demo/api`, into('a')),
-            code: 1,
             says: /^CERTIFICATE_REFUSED at the source .*--source-ca-file/m,
           },
           {
             name: 'a destination with a certificate of its own',
             argv: () => copy(source(), `${name}:${secure.port}/m`),
-            code: 1,
             says: /^CERTIFICATE_REFUSED at the destination .*NODE_EXTRA_CA_CERTS/m,
           },
         ] satisfies readonly Mistake[])),
@@ -364,25 +326,17 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
     'copies a named tag of a source that may not be listed, and says what stays behind',
     TIMEOUT,
     async () => {
-      refuses('source', /demo\/ledger\/tags/, 403, 'DENIED');
-      const argv = copy(source('demo/ledger'), into('unlisted'), '--tag', '1.0.0');
-      const ended = await runEntry('functions/job.ts', argv, {
-        METADATA_SERVER_DETECTION: 'none',
-        HOME: folder,
-      });
+      refuse('source', /demo\/ledger\/tags/, 403, 'DENIED');
+      const ended = await run(copy(source('demo/ledger'), into('unlisted'), '--tag', '1.0.0'));
       assert.equal(ended.code, 0, ended.stderr);
       assert.match(ended.stdout, /no signatures by tag: the source's list is FORBIDDEN/);
     },
   );
 
-  for (const { name: what, argv, given, env, code, says } of mistakes) {
+  for (const { name: what, argv, refused, env, code = 1, says } of mistakes) {
     it(`answers ${what} with one line that says what to do`, TIMEOUT, async () => {
-      given?.();
-      const ended = await runEntry('functions/job.ts', argv(), {
-        METADATA_SERVER_DETECTION: 'none',
-        HOME: folder,
-        ...env?.(),
-      });
+      if (refused !== undefined) refuse(...refused);
+      const ended = await run(argv(), env?.());
       const all = `${ended.stdout}\n${ended.stderr}`;
       assert.equal(ended.code, code, all);
       assert.match(ended.stderr, says);
@@ -394,15 +348,8 @@ describe('mistakes of an operator', { concurrency: 3 }, () => {
   }
 
   it("reads Google's public images anonymously, without any login", TIMEOUT, async () => {
-    const { code, stdout, stderr } = await runEntry(
-      'functions/job.ts',
-      copy(source(), into('public')),
-      {
-        METADATA_SERVER_DETECTION: 'none',
-        HOME: folder,
-        GOOGLE_REGISTRY_HOSTS: registries.source.host,
-      },
-    );
+    const env = { GOOGLE_REGISTRY_HOSTS: registries.source.host };
+    const { code, stdout, stderr } = await run(copy(source(), into('public')), env);
     assert.equal(code, 0, stdout + stderr);
   });
 });

@@ -60,7 +60,7 @@ describe('log of the service', () => {
             },
           },
         },
-        async ({ registries, publish, event, settled, requireMirrored, output, eventLines }) => {
+        async ({ registries, publish, event, settled, output, eventLines, mirror }) => {
           const { source } = registries;
           const auths = { [source.host]: { auth: basic } };
           await writeFile(file, JSON.stringify({ auths }));
@@ -85,9 +85,7 @@ describe('log of the service', () => {
           await settled();
           source.revokeTokens();
           await registries.push('org/app', '1.3');
-          await publish(event('org/app'));
-          await settled();
-          await requireMirrored('org/app');
+          await mirror('org/app');
 
           const again = ['retry', 'continue'].flatMap((decision) => eventLines({ decision }));
           assert.ok(again.length > 0);
@@ -111,11 +109,9 @@ describe('metrics by OTLP', () => {
     try {
       await withDeployment(
         { env: { OTEL_EXPORTER_OTLP_ENDPOINT: url } },
-        async ({ registries, publish, event, settled, requireMirrored, events, eventLines }) => {
+        async ({ registries, events, eventLines, mirror }) => {
           await registries.push('org/app', '1.0');
-          await publish(event('org/app'));
-          await settled();
-          await requireMirrored('org/app');
+          await mirror('org/app');
           assert.equal(eventLines({ decision: 'acknowledge' }).length, 1);
           assert.deepEqual(Object.fromEntries(events.answers), { 204: 1 });
         },

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { it } from 'node:test';
 
 import { PubSub } from '@google-cloud/pubsub';
 
 import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.ts';
-import { eventOf, type MirrorEvent, type MirrorRequest } from '../../functions/contract/event.ts';
+import type { MirrorEvent, MirrorRequest } from '../../functions/contract/event.ts';
 import { freePort, type LogLine } from '../stand-ins/child.ts';
 import { startPubsub, type LocalPubsub } from '../stand-ins/pubsub/server.ts';
 import { createLanes, TOPICS } from '../stand-ins/pubsub/lanes.ts';
@@ -11,6 +12,7 @@ import { startRunFront, type RunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
 import { verifyRepository } from '../stand-ins/verifier/verifier.ts';
 import { startRegistries, tagsOf, type Registries } from '../functions/registries.ts';
+import { sampleEvent } from '../functions/subscriber/samples.ts';
 
 // Nothing of Google is meant to be found on this machine.
 process.env['METADATA_SERVER_DETECTION'] = 'none';
@@ -71,6 +73,8 @@ export interface Deployment {
   }[];
   /** Event about a repository of the source. */
   readonly event: (repository: string, data?: Partial<MirrorRequest>, time?: Date) => MirrorEvent;
+  /** Publishes an event about a repository, and waits until it is mirrored. */
+  readonly mirror: (repository: string) => Promise<void>;
   /** Fails unless the destination has exactly the source's tags and every byte can be read. */
   readonly requireMirrored: (repository: string) => Promise<void>;
   /** Lines of entry `event`, with these fields. */
@@ -126,6 +130,34 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
   });
   const admin = new PubSub({ apiEndpoint: pubsub.host, projectId: PROJECT, emulatorMode: true });
   const { source, destination } = registries;
+  const publish: Deployment['publish'] = async (message, topic = TOPICS.events) => {
+    const { attributes, data } = 'attributes' in message ? message : encodeEvent(message);
+    await admin.topic(topic).publishMessage({ attributes: { ...attributes }, data });
+  };
+  const settled = async (): Promise<void> => {
+    await pubsub.view.until((view) =>
+      [TOPICS.events, TOPICS.bulk].every((name) => {
+        const lane = view.subscription(`projects/${PROJECT}/subscriptions/${name}`);
+        return lane !== undefined && lane.undelivered + lane.outstanding === 0;
+      }),
+    );
+  };
+  const event: Deployment['event'] = (repository, data = {}, time = new Date()) =>
+    sampleEvent(
+      {
+        imageRepository: { namespace: 'flux-system', name: 'x', uid: `uid ${repository}` },
+        image: `${source.host}/${repository}`,
+        tagCount: 1,
+        scanTime: time.toISOString(),
+        ...data,
+      },
+      time.toISOString(),
+    );
+  const requireMirrored = async (repository: string): Promise<void> => {
+    assert.deepEqual(tagsOf(destination, `m/${repository}`), tagsOf(source, repository));
+    const read = await verifyRepository({ url: destination.url, repository: `m/${repository}` });
+    assert.deepEqual(read.problems, []);
+  };
   return {
     pubsub,
     registries,
@@ -134,41 +166,16 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
     lines,
     output,
     admin,
-    publish: async (message, topic = TOPICS.events) => {
-      const { attributes, data } = 'attributes' in message ? message : encodeEvent(message);
-      await admin.topic(topic).publishMessage({ attributes: { ...attributes }, data });
-    },
-    settled: async () => {
-      await pubsub.view.until((view) =>
-        [TOPICS.events, TOPICS.bulk].every((name) => {
-          const lane = view.subscription(`projects/${PROJECT}/subscriptions/${name}`);
-          return lane !== undefined && lane.undelivered + lane.outstanding === 0;
-        }),
-      );
-    },
+    publish,
+    settled,
     deadLetters: () => pubsub.view.messages(`projects/${PROJECT}/topics/${TOPICS.deadLetter}`),
-    event: (repository, data = {}, time = new Date()) =>
-      eventOf(
-        {
-          imageRepository: { namespace: 'flux-system', name: 'x', uid: `uid ${repository}` },
-          image: `${source.host}/${repository}`,
-          revision: '1',
-          tagCount: 1,
-          scanTime: time.toISOString(),
-          exclusionList: [],
-          reason: 'changed',
-          ...data,
-        },
-        { clusterName: 'flow', time },
-      ),
-    requireMirrored: async (repository) => {
-      assert.deepEqual(tagsOf(destination, `m/${repository}`), tagsOf(source, repository));
-      const read = await verifyRepository({
-        url: destination.url,
-        repository: `m/${repository}`,
-      });
-      assert.deepEqual(read.problems, []);
+    event,
+    mirror: async (repository) => {
+      await publish(event(repository));
+      await settled();
+      await requireMirrored(repository);
     },
+    requireMirrored,
     eventLines: (fields = {}) =>
       lines.filter(
         (line) =>
@@ -185,7 +192,27 @@ export async function deploy(options: DeploymentOptions = {}): Promise<Deploymen
   };
 }
 
-/** Runs a test on a deployment of its own. */
+/** Variables of a job beside the service. */
+export function jobEnvOf({ registries, pubsub }: Deployment): Readonly<Record<string, string>> {
+  return {
+    CLOUD_RUN_JOB: 'mirror',
+    LOCAL: 'true',
+    DESTINATION_REGISTRY: `${registries.destination.host}/m`,
+    DESTINATION_LAYOUT: 'path',
+    DEAD_LETTER_TOPIC: TOPICS.deadLetter,
+    GOOGLE_CLOUD_PROJECT: PROJECT,
+    PUBSUB_EMULATOR_HOST: pubsub.host,
+    METADATA_SERVER_DETECTION: 'none',
+  };
+}
+
+/** Messages of a subscription that are not acknowledged. */
+export function left({ pubsub }: Deployment, name: string): number | undefined {
+  const subscription = pubsub.view.subscription(`projects/${PROJECT}/subscriptions/${name}`);
+  return subscription && subscription.undelivered + subscription.outstanding;
+}
+
+/** Works with a deployment of its own. */
 export async function withDeployment(
   options: DeploymentOptions,
   work: (deployment: Deployment) => Promise<void>,
@@ -196,4 +223,14 @@ export async function withDeployment(
   } finally {
     await deployment.close();
   }
+}
+
+/** A test on a deployment of its own. */
+export function deployed(
+  name: string,
+  options: DeploymentOptions,
+  work: (deployment: Deployment) => Promise<void>,
+  timeout = 90_000,
+): void {
+  it(name, { timeout }, async () => withDeployment(options, work));
 }

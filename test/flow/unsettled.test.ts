@@ -3,11 +3,12 @@ import { createInterface } from 'node:readline';
 import { describe, it, type TestContext } from 'node:test';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { eventOf, type MirrorEvent } from '../../functions/contract/event.ts';
+import type { MirrorEvent } from '../../functions/contract/event.ts';
 import { eventVariable } from '../../functions/subscriber/cloud-run-job.ts';
 import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
 import { imageWith } from '../functions/mirror/images.ts';
 import { registry } from '../functions/registry/setting.ts';
+import { sampleEvent } from '../functions/subscriber/samples.ts';
 import { runEntry, startEntry } from './entry.ts';
 
 const NEVER_SETTLING = new URL('never-settling.ts', import.meta.url).href;
@@ -35,21 +36,8 @@ async function setting(t: TestContext): Promise<Setting> {
     JOB_THRESHOLD_BYTES: '-1',
     PORT: '0',
   };
-  const time = new Date();
-  const event = eventOf(
-    {
-      imageRepository: { namespace: 'flux', name: 'app', uid: 'uid' },
-      image: `${source.host}/org/app`,
-      revision: 'r1',
-      tagCount: 1,
-      scanTime: time.toISOString(),
-      exclusionList: [],
-      reason: 'requested',
-      insecure: true,
-    },
-    { clusterName: 'test', time },
-  );
-  return { source, env, event };
+  const image = `${source.host}/org/app`;
+  return { source, env, event: sampleEvent({ image, reason: 'requested', insecure: true }) };
 }
 
 describe('work that never settles', { timeout: 120_000 }, () => {
