@@ -6,7 +6,7 @@ import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import type { Outcome } from '../../../functions/mirror/outcome.ts';
 import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { until } from '../../until.ts';
-import { failing, holding } from './fakes.ts';
+import { failing } from './fakes.ts';
 import { imageWith, referrerOf, type Image } from './images.ts';
 import { has, recordOf, Rig } from './rig.ts';
 
@@ -276,8 +276,7 @@ describe('two events on one tag of a process', () => {
       second = rig.mirror();
     });
     // The first push waits for the second event to have read the tag.
-    const put = holding('destination putManifest v1', 1);
-    rig.destination.before.push(put.before);
+    const put = rig.destination.hold('destination putManifest v1', 1);
     const first = rig.mirror();
     await until(() => rig.source.count('source getManifest v1') >= 2);
     put.release();

@@ -35,26 +35,11 @@ export function failing(prefix: string, code: ErrorCode, times = Number.POSITIVE
   };
 }
 
-/** Holds the first `times` calls that begin with `prefix` until they are released. */
-export function holding(
-  prefix: string,
-  times = Number.POSITIVE_INFINITY,
-): { readonly before: Before; readonly release: () => void; readonly reached: Promise<unknown> } {
-  const gate = Promise.withResolvers<undefined>();
-  const reached = Promise.withResolvers<undefined>();
-  let left = times;
-  return {
-    before: async (call) => {
-      if (!call.startsWith(prefix) || left <= 0) return;
-      left -= 1;
-      reached.resolve(undefined);
-      await gate.promise;
-    },
-    release: () => {
-      gate.resolve(undefined);
-    },
-    reached: reached.promise,
-  };
+/** Calls that wait until they are released. */
+interface Hold {
+  /** Resolves as the first of them waits. */
+  readonly reached: Promise<unknown>;
+  readonly release: () => void;
 }
 
 /** Everything that a fake records. */
@@ -67,6 +52,25 @@ class Recorder {
   /** The calls that begin with `prefix`. */
   count(prefix: string): number {
     return this.calls.filter((call) => call.startsWith(prefix)).length;
+  }
+
+  /** Holds the first `times` calls that begin with `prefix` until they are released. */
+  hold(prefix: string, times = Number.POSITIVE_INFINITY): Hold {
+    const gate = Promise.withResolvers<undefined>();
+    const reached = Promise.withResolvers<undefined>();
+    let left = times;
+    this.before.push(async (call) => {
+      if (!call.startsWith(prefix) || left <= 0) return;
+      left -= 1;
+      reached.resolve(undefined);
+      await gate.promise;
+    });
+    return {
+      reached: reached.promise,
+      release: () => {
+        gate.resolve(undefined);
+      },
+    };
   }
 
   async call<T>(call: Call, signal: AbortSignal, answer: () => T | Promise<T>): Promise<T> {

@@ -40,6 +40,17 @@ export function manifestOf(document: object, mediaType: string): ManifestBytes {
   return { mediaType, bytes, digest: digestOf(bytes) };
 }
 
+/** An image of a manifest whose fields a test writes itself. */
+export function writtenImage(
+  fields: object,
+  blobs: readonly Blob[] = [],
+  mediaType = OCI_MANIFEST,
+  children: readonly Image[] = [],
+): Image {
+  const manifest = manifestOf({ schemaVersion: 2, mediaType, ...fields }, mediaType);
+  return { manifest, blobs, children };
+}
+
 /** As a document has it. */
 export function entryOf({ mediaType, digest, sizeBytes }: Descriptor): object {
   return { mediaType, digest, size: sizeBytes };
@@ -57,18 +68,13 @@ export function imageOf(
   } = {},
 ): Image {
   const config = blobOf(`config of ${seed}`, 64, OCI_CONFIG);
-  const manifest = manifestOf(
-    {
-      schemaVersion: 2,
-      mediaType: OCI_MANIFEST,
-      ...(more.artifactType === undefined ? {} : { artifactType: more.artifactType }),
-      config: entryOf(config.descriptor),
-      layers: layers.map(({ descriptor }) => ({ ...entryOf(descriptor), urls: more.urls })),
-      ...(more.subject === undefined ? {} : { subject: entryOf(descriptorOf(more.subject)) }),
-    },
-    OCI_MANIFEST,
-  );
-  return { manifest, blobs: [config, ...layers], children: [] };
+  const fields = {
+    artifactType: more.artifactType,
+    config: entryOf(config.descriptor),
+    layers: layers.map(({ descriptor }) => ({ ...entryOf(descriptor), urls: more.urls })),
+    subject: more.subject && entryOf(descriptorOf(more.subject)),
+  };
+  return writtenImage(fields, [config, ...layers]);
 }
 
 /** What refers to an image, with a layer of its own. */
@@ -89,18 +95,11 @@ export function imageWith(seed: string, layerCount: number, layerBytes = 100): I
 
 /** An index of these images. */
 export function indexOf(children: readonly Image[], blobs: readonly Blob[] = []): Image {
-  const manifest = manifestOf(
-    {
-      schemaVersion: 2,
-      mediaType: OCI_INDEX,
-      manifests: [
-        ...children.map((child) => entryOf(descriptorOf(child.manifest))),
-        ...blobs.map(({ descriptor }) => entryOf(descriptor)),
-      ],
-    },
-    OCI_INDEX,
-  );
-  return { manifest, blobs, children };
+  const manifests = [
+    ...children.map((child) => entryOf(descriptorOf(child.manifest))),
+    ...blobs.map(({ descriptor }) => entryOf(descriptor)),
+  ];
+  return writtenImage({ manifests }, blobs, OCI_INDEX, children);
 }
 
 /** A child of an index with what the index says of it. */
@@ -114,30 +113,24 @@ export interface Entry {
 
 /** An index that tells the platforms of its children. */
 export function platformIndex(entries: readonly Entry[]): Image {
-  const manifest = manifestOf(
-    {
-      schemaVersion: 2,
-      mediaType: OCI_INDEX,
-      manifests: entries.map(({ image, platform, describes }) => {
-        const [os, architecture, variant] = (platform ?? '').split('/');
-        return {
-          ...entryOf(descriptorOf(image.manifest)),
-          ...(platform === undefined ? {} : { platform: { os, architecture, variant } }),
-          ...(describes === undefined
-            ? {}
-            : {
-                platform: { os: 'unknown', architecture: 'unknown' },
-                annotations: {
-                  'vnd.docker.reference.type': 'attestation-manifest',
-                  'vnd.docker.reference.digest': describes.manifest.digest,
-                },
-              }),
-        };
-      }),
-    },
-    OCI_INDEX,
-  );
-  return { manifest, blobs: [], children: entries.map(({ image }) => image) };
+  const manifests = entries.map(({ image, platform, describes }) => {
+    const [os, architecture, variant] = (platform ?? '').split('/');
+    return {
+      ...entryOf(descriptorOf(image.manifest)),
+      ...(platform === undefined ? {} : { platform: { os, architecture, variant } }),
+      ...(describes === undefined
+        ? {}
+        : {
+            platform: { os: 'unknown', architecture: 'unknown' },
+            annotations: {
+              'vnd.docker.reference.type': 'attestation-manifest',
+              'vnd.docker.reference.digest': describes.manifest.digest,
+            },
+          }),
+    };
+  });
+  const children = entries.map(({ image }) => image);
+  return writtenImage({ manifests }, [], OCI_INDEX, children);
 }
 
 export function descriptorOf({ mediaType, digest, bytes }: ManifestBytes): Descriptor {

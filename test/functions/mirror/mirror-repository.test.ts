@@ -665,20 +665,14 @@ describe('events of one process', () => {
     const image = imageWith('image', 1, 500_000);
     const rig = new Rig({ v1: image });
     const end = new AbortController();
-    const reached = Promise.withResolvers<undefined>();
-    const release = Promise.withResolvers<undefined>();
-    rig.source.before.push(async (call) => {
-      if (!call.startsWith('source openBlob')) return;
-      reached.resolve(undefined);
-      await release.promise;
-    });
+    const open = rig.source.hold('source openBlob');
     const first = rig.mirror({}, { signal: end.signal });
-    await reached.promise;
+    await open.reached;
     const second = rig.mirror();
     await new Promise((resolve) => setTimeout(resolve, 20));
     end.abort();
     assert.equal((await first).interrupted, true);
-    release.resolve(undefined);
+    open.release();
     assert.deepEqual(outcomes(await second), { v1: 'copied' });
     assert.equal(rig.source.count('source openBlob'), 2);
   });

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
-import { failing, FakeDestination, FakeHost, holding } from './fakes.ts';
+import { failing, FakeDestination, FakeHost } from './fakes.ts';
 import { blobOf, imageOf, imageWith, indexOf, referrerOf, type Image } from './images.ts';
 import { fallbackOf, has, outcomes, recordOf, Rig } from './rig.ts';
 
@@ -551,8 +551,7 @@ describe('the fallback index at a destination that keeps no list', () => {
 
   it('keeps what two events of a process add at the same time', async () => {
     const rig = referred(sbom);
-    const put = holding('destination putManifest sha256-', 1);
-    rig.destination.before.push(put.before);
+    const put = rig.destination.hold('destination putManifest sha256-', 1);
     const one = rig.mirror({}, ON);
     await put.reached;
     rig.source.refer(image, sbom, scan);

@@ -62,15 +62,12 @@ describe('carrying out', () => {
 
   it('reads as many tags ahead and pushes as many behind, and no more', async () => {
     const rig = new Rig();
-    const held = Promise.withResolvers<undefined>();
-    rig.destination.before.push(async (call) => {
-      if (call.startsWith('destination uploadBlob')) await held.promise;
-    });
+    const upload = rig.destination.hold('destination uploadBlob');
     for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
     const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
     for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
     assert.equal(rig.source.count('source getManifest'), 6);
-    held.resolve(undefined);
+    upload.release();
     assert.equal(Object.values(outcomes(await mirrored)).length, 12);
   });
 
