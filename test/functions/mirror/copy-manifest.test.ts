@@ -11,6 +11,7 @@ import {
   indexOf,
   manifestOf,
   platformIndex,
+  writtenImage,
   OCI_CONFIG,
   OCI_INDEX,
   OCI_MANIFEST,
@@ -99,20 +100,9 @@ describe('an attestation that names its image', () => {
 describe('formats', () => {
   it('copies images without layers, with the empty config and with empty blobs', async () => {
     const empty = blobOf('empty', 0);
-    const bare = manifestOf(
-      {
-        schemaVersion: 2,
-        mediaType: OCI_MANIFEST,
-        artifactType: 'application/x.artifact',
-        config: entryOf(empty.descriptor),
-        layers: [],
-      },
-      OCI_MANIFEST,
-    );
-    assert.equal(
-      await copied(new Rig(), { manifest: bare, blobs: [empty], children: [] }),
-      'copied',
-    );
+    const artifactType = 'application/x.artifact';
+    const fields = { artifactType, config: entryOf(empty.descriptor), layers: [] };
+    assert.equal(await copied(new Rig(), writtenImage(fields, [empty])), 'copied');
     assert.equal(await copied(new Rig(), imageOf('zero', [blobOf('zero', 0)])), 'copied');
   });
 
@@ -129,20 +119,9 @@ describe('formats', () => {
 
   it('copies 1,000 manifests below a tag, and no more', async () => {
     const config = blobOf('config', 2, OCI_CONFIG);
-    const child = (number: number): Image => ({
-      manifest: manifestOf(
-        {
-          schemaVersion: 2,
-          mediaType: OCI_MANIFEST,
-          config: entryOf(config.descriptor),
-          layers: [],
-          annotations: { number: String(number) },
-        },
-        OCI_MANIFEST,
-      ),
-      blobs: [config],
-      children: [],
-    });
+    const fields = { config: entryOf(config.descriptor), layers: [] };
+    const child = (number: number): Image =>
+      writtenImage({ ...fields, annotations: { number: String(number) } }, [config]);
     const many = (from: number, count: number): readonly Image[] =>
       Array.from({ length: count }, (_none, index) => child(from + index));
     const rig = new Rig();
@@ -199,15 +178,8 @@ describe('formats', () => {
   it('takes embedded content for a blob that the source lacks, where it is that blob', async () => {
     const config = Buffer.from('{}');
     const descriptor = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(config) };
-    const embedding = (data: string, size: unknown = 2): Image => {
-      const document = {
-        schemaVersion: 2,
-        mediaType: OCI_MANIFEST,
-        config: { ...descriptor, size, data },
-        layers: [],
-      };
-      return { manifest: manifestOf(document, OCI_MANIFEST), blobs: [], children: [] };
-    };
+    const embedding = (data: string, size: unknown = 2): Image =>
+      writtenImage({ config: { ...descriptor, size, data }, layers: [] });
     for (const size of [2, undefined]) {
       const rig = new Rig();
       assert.equal(await copied(rig, embedding(config.toString('base64'), size)), 'copied');
@@ -277,17 +249,9 @@ describe('formats', () => {
 
   it('fails only the tag whose digest breaks the grammar', async () => {
     const layer = { ...blobOf('layer').descriptor, digest: 'sha256:../../etc/passwd' };
-    const manifest = manifestOf(
-      {
-        schemaVersion: 2,
-        mediaType: OCI_MANIFEST,
-        config: entryOf(blobOf('config').descriptor),
-        layers: [entryOf(layer)],
-      },
-      OCI_MANIFEST,
-    );
-    const rig = new Rig({ v1: { manifest, blobs: [], children: [] }, v2: imageWith('fine', 1) });
-    rig.source.tags.set('not/a tag', manifest);
+    const config = entryOf(blobOf('config').descriptor);
+    const odd = writtenImage({ config, layers: [entryOf(layer)] });
+    const rig = new Rig({ v1: odd, v2: imageWith('fine', 1), 'not/a tag': odd });
     const report = await rig.mirror();
     assert.equal(recordOf(report, 'v1').fault?.code, 'DIGEST_INVALID');
     assert.equal(recordOf(report, 'not/a tag').fault?.code, 'TAG_INVALID');
@@ -295,14 +259,8 @@ describe('formats', () => {
   });
 
   it('refuses an ambiguous manifest', async () => {
-    const manifest = manifestOf(
-      { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [{}], layers: [{}] },
-      OCI_INDEX,
-    );
-    assert.equal(
-      await copied(new Rig(), { manifest, blobs: [], children: [] }),
-      'MANIFEST_INVALID',
-    );
+    const ambiguous = writtenImage({ manifests: [{}], layers: [{}] }, [], OCI_INDEX);
+    assert.equal(await copied(new Rig(), ambiguous), 'MANIFEST_INVALID');
   });
 
   it('stops sending the blobs of an image that can never be complete', async () => {

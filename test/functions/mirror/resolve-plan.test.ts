@@ -5,6 +5,7 @@ import { MirrorError } from '../../../functions/errors.ts';
 import {
   previewPlan,
   resolvePlan,
+  type DecidedStep,
   type PlanContext,
 } from '../../../functions/mirror/resolve-plan.ts';
 import {
@@ -13,11 +14,18 @@ import {
   unlistedSource,
 } from '../../../functions/mirror/inventory.ts';
 import { NEVER as never } from '../../faults.ts';
-import { failing, FakeDestination, FakeSource } from './fakes.ts';
+import { failing, type FakeDestination, type FakeSource } from './fakes.ts';
 import { imageWith } from './images.ts';
+import { Rig } from './rig.ts';
 
 const one = imageWith('one', 1);
 const two = imageWith('two', 1);
+
+/** So many tags that both sides have. */
+function manyUnchanged(count: number): Rig {
+  const tags = Object.fromEntries(Array.from({ length: count }, (_none, tag) => [`v${tag}`, one]));
+  return new Rig(tags, tags);
+}
 
 async function inquire(
   source: FakeSource,
@@ -48,21 +56,23 @@ async function actions(
   destination: FakeDestination,
 ): Promise<readonly string[]> {
   const { steps } = await resolvePlan([...source.tags.keys()], await inquire(source, destination));
+  return actionsOf(steps);
+}
+
+function actionsOf(steps: readonly DecidedStep[]): readonly string[] {
   return steps.map(({ tag, action }) => `${tag} ${action}`);
 }
 
 describe('resolvePlan', () => {
   it('asks the source for every verified tag, once', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two);
-    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    const { source, destination } = new Rig({ a: one, b: two }, { a: one, b: one });
     assert.deepEqual(await actions(source, destination), ['a skip', 'b overwrite']);
     assert.equal(source.count('source headManifest'), 2);
     assert.equal(destination.count('destination headManifest'), 0);
   });
 
   it('asks both sides where the destination tells no digests', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two);
-    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    const { source, destination } = new Rig({ a: one, b: two }, { a: one, b: one });
     destination.map = 'none';
     assert.deepEqual(await actions(source, destination), ['a skip', 'b overwrite']);
     assert.equal(source.count('source headManifest'), 2);
@@ -70,8 +80,7 @@ describe('resolvePlan', () => {
   });
 
   it('tells the digests that it found', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two);
-    const destination = new FakeDestination().tag('a', one).tag('b', one);
+    const { source, destination } = new Rig({ a: one, b: two }, { a: one, b: one });
     destination.map = 'none';
     const present: string[] = [];
     await resolvePlan(['a', 'b'], await inquire(source, destination, present));
@@ -79,9 +88,8 @@ describe('resolvePlan', () => {
   });
 
   it('completes a cut list by the list of tags where there is one', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two);
+    const { source, destination } = new Rig({ a: one, b: two, c: two }, { a: one, b: two });
     source.tellsDigests = true;
-    const destination = new FakeDestination().tag('a', one).tag('b', two);
     destination.map = 1;
     destination.tagDigests = true;
     assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c retag']);
@@ -90,64 +98,44 @@ describe('resolvePlan', () => {
   });
 
   it('completes a cut list by HEADs where there is none', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two);
+    const { source, destination } = new Rig({ a: one, b: two, c: two }, { a: one, b: two });
     source.tellsDigests = true;
-    const destination = new FakeDestination().tag('a', one).tag('b', two);
     destination.map = 1;
     assert.deepEqual(await actions(source, destination), ['a skip', 'b skip', 'c copy']);
     assert.equal(destination.count('destination headManifest'), 2);
   });
 
   it('loses a tag that is gone when it is verified', async () => {
-    const source = new FakeSource().tag('a', one);
-    const destination = new FakeDestination().tag('a', one);
+    const { source, destination } = new Rig({ a: one }, { a: one });
     const inquiry = await inquire(source, destination);
     source.tags.delete('a');
     const { steps } = await resolvePlan(['a'], inquiry);
-    assert.deepEqual(
-      steps.map(({ action }) => action),
-      ['lost'],
-    );
+    assert.deepEqual(actionsOf(steps), ['a lost']);
   });
 
   it('copies a tag that proves to be gone at the destination', async () => {
-    const source = new FakeSource().tag('a', one);
-    const destination = new FakeDestination().tag('a', one);
+    const { source, destination } = new Rig({ a: one }, { a: one });
     destination.map = 'none';
     const inquiry = await inquire(source, destination);
     destination.tags.delete('a');
     const { steps } = await resolvePlan(['a'], inquiry);
-    assert.deepEqual(
-      steps.map(({ action }) => action),
-      ['copy'],
-    );
+    assert.deepEqual(actionsOf(steps), ['a copy']);
   });
 
   it('fails the tag whose question failed, and no other', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two);
+    const { source, destination } = new Rig({ a: one, b: two }, { a: one, b: two });
     source.before.push(failing('source headManifest a', 'SERVER_ERROR'));
-    const destination = new FakeDestination().tag('a', one).tag('b', two);
     assert.deepEqual(await actions(source, destination), ['a fail', 'b skip']);
   });
 
   it('asks many tags at once', async () => {
-    const source = new FakeSource();
-    const destination = new FakeDestination();
-    for (let tag = 0; tag < 40; tag += 1) {
-      source.tag(`v${tag}`, one);
-      destination.tag(`v${tag}`, one);
-    }
+    const { source, destination } = manyUnchanged(40);
     await actions(source, destination);
     assert.equal(source.mostActive, 16);
   });
 
   it('asks nothing from the deadline on, and keeps one fault for all that is left', async () => {
-    const source = new FakeSource();
-    const destination = new FakeDestination();
-    for (let tag = 0; tag < 1000; tag += 1) {
-      source.tag(`v${tag}`, one);
-      destination.tag(`v${tag}`, one);
-    }
+    const { source, destination } = manyUnchanged(1000);
     const end = new AbortController();
     source.before.push((call) => {
       if (!call.startsWith('source headManifest')) return;
@@ -171,12 +159,7 @@ describe('resolvePlan', () => {
 
 describe('a source that wants no request for an hour', () => {
   it('is asked no more, and keeps one fault for all that is left', async () => {
-    const source = new FakeSource();
-    const destination = new FakeDestination();
-    for (let tag = 0; tag < 2500; tag += 1) {
-      source.tag(`v${tag}`, one);
-      destination.tag(`v${tag}`, one);
-    }
+    const { source, destination } = manyUnchanged(2500);
     source.before.push((call) => {
       if (!call.startsWith('source headManifest')) return;
       // No status: the limiter refuses what would have to wait too long, unasked.
@@ -200,16 +183,12 @@ describe('a source that wants no request for an hour', () => {
 
 describe('previewPlan', () => {
   it('tells copies from retags and losses', async () => {
-    const source = new FakeSource().tag('a', one).tag('b', two).tag('c', two).tag('d', two);
-    const destination = new FakeDestination().tag('x', one);
+    const { source, destination } = new Rig({ a: one, b: two, c: two, d: two }, { x: one });
     const inquiry = await inquire(source, destination);
     const { steps } = await resolvePlan(['a', 'b', 'c', 'd'], inquiry);
     source.tags.delete('c');
     source.before.push(failing('source headManifest d', 'NETWORK'));
     const seen = await previewPlan(steps, inquiry);
-    assert.deepEqual(
-      seen.map(({ tag, action }) => `${tag} ${action}`),
-      ['a retag', 'b copy', 'c lost', 'd fail'],
-    );
+    assert.deepEqual(actionsOf(seen), ['a retag', 'b copy', 'c lost', 'd fail']);
   });
 });

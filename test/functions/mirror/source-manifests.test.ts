@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
 import { failing, FakeSource } from './fakes.ts';
-import { descriptorOf, imageWith, manifestOf, OCI_MANIFEST } from './images.ts';
+import { descriptorOf, imageWith, writtenImage } from './images.ts';
 import { NEVER as never, rejection } from '../../faults.ts';
 
 const image = imageWith('image', 1);
@@ -60,11 +60,7 @@ describe('SourceManifests', () => {
   });
 
   it('refuses what is no manifest', async () => {
-    const source = new FakeSource().tag('v1', {
-      manifest: manifestOf({ schemaVersion: 2 }, OCI_MANIFEST),
-      blobs: [],
-      children: [],
-    });
+    const source = new FakeSource().tag('v1', writtenImage({}));
     const read = new SourceManifests(source, () => 0);
     await rejection(read.takeTag('v1', never), 'MANIFEST_INVALID');
   });
@@ -73,14 +69,8 @@ describe('SourceManifests', () => {
     const source = new FakeSource();
     const padding = 'x'.repeat(3 * 1024 * 1024);
     for (let tag = 0; tag < 12; tag += 1) {
-      const manifest = manifestOf(
-        {
-          ...(JSON.parse(image.manifest.bytes.toString()) as object),
-          annotations: { tag, padding },
-        },
-        OCI_MANIFEST,
-      );
-      source.tag(`v${tag}`, { ...image, manifest });
+      const fields = JSON.parse(image.manifest.bytes.toString()) as object;
+      source.tag(`v${tag}`, writtenImage({ ...fields, annotations: { tag, padding } }));
     }
     const read = new SourceManifests(source, () => 0);
     for (const tag of source.tags.keys()) await read.readAhead(tag, never);
