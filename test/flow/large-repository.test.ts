@@ -72,12 +72,12 @@ describe('a repository of very many tags', { timeout: 3_000_000, skip: ON_LINUX 
   /** Starts the bundled service as the image does, delivers one event within the bound and ends it. */
   async function deliver(
     name: string,
-    lists: { readonly here: ManyTags; readonly there: ManyTags | undefined },
+    list: ManyTags,
     env: Readonly<Record<string, string>> = {},
-    batches: readonly (readonly string[] | undefined)[] = [undefined],
+    { isThere = true, batches = [undefined] as readonly (readonly string[] | undefined)[] } = {},
   ): Promise<Delivered> {
-    source.repositories.set(name, lists.here);
-    if (lists.there !== undefined) destination.repositories.set(`m/${name}`, lists.there);
+    source.repositories.set(name, list);
+    if (isThere) destination.repositories.set(`m/${name}`, list);
     const lines: Line[] = [];
     const child = spawn(process.execPath, [serve], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -114,10 +114,7 @@ describe('a repository of very many tags', { timeout: 3_000_000, skip: ON_LINUX 
     PATIENT,
     async () => {
       const list = { tagCount: TAGS, map: true };
-      const lists = { here: list, there: list };
-      const { lines, event } = await deliver('app/digests', lists, {
-        LOG_LEVEL: 'debug',
-      });
+      const { lines, event } = await deliver('app/digests', list, { LOG_LEVEL: 'debug' });
       assert.equal(event['skipped'], TAGS);
       assert.equal(lines.filter(({ entry }) => entry === 'tag').length, 20);
       assert.equal(lines.find(({ entry }) => entry === 'tag-kind')?.['count'], TAGS);
@@ -125,11 +122,9 @@ describe('a repository of very many tags', { timeout: 3_000_000, skip: ON_LINUX 
   );
 
   it(`holds all but one of ${TAGS} in ${BOUND_MIB} MiB`, PATIENT, async () => {
-    const { lines, event } = await deliver(
-      'app/held',
-      { here: { tagCount: TAGS, map: false }, there: undefined },
-      { MAX_MISSING_TAGS: '1' },
-    );
+    const list = { tagCount: TAGS, map: false };
+    const env = { MAX_MISSING_TAGS: '1' };
+    const { lines, event } = await deliver('app/held', list, env, { isThere: false });
     assert.equal(event['held'], TAGS - 1);
     assert.equal(lines.filter(({ outcome }) => outcome === 'held').length, 20 + 1);
   });
@@ -139,21 +134,18 @@ describe('a repository of very many tags', { timeout: 3_000_000, skip: ON_LINUX 
     const batches = [0, 1, 2, 3].map((batch) =>
       Array.from({ length: 100 }, (_none, index) => tagOf(batch * 1000 + index)),
     );
-    const lists = { here: list, there: list };
-    const { event } = await deliver('app/batches', lists, {}, batches);
+    const { event } = await deliver('app/batches', list, {}, { batches });
     // The registries have lists alone: what is asked for by name is not there.
     assert.equal(event['lost'], 100);
   });
 
   it(`mirrors a million tags without digests in ${BOUND_MIB} MiB`, PATIENT, async () => {
-    const list = { tagCount: MILLION, map: false };
-    const { event } = await deliver('app/million', { here: list, there: list });
+    const { event } = await deliver('app/million', { tagCount: MILLION, map: false });
     assert.equal(event['skipped'], MILLION);
   });
 
   it(`refuses a million tags with digests in ${BOUND_MIB} MiB`, PATIENT, async () => {
-    const list = { tagCount: MILLION, map: true };
-    const { event } = await deliver('app/refused', { here: list, there: list });
+    const { event } = await deliver('app/refused', { tagCount: MILLION, map: true });
     assert.equal(event['code'], 'LIST_TOO_LARGE');
   });
 });

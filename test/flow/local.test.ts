@@ -2,19 +2,30 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 
 import { seedImages } from '../stand-ins/images/seed.ts';
 import { storeTarget } from '../stand-ins/images/target.ts';
 import { startKubernetes } from '../stand-ins/kubernetes/kubernetes.ts';
-import { startRegistry } from '../stand-ins/registry/registry.ts';
-import { runEntry, startEntry } from './entry.ts';
+import { registry } from '../functions/registry/setting.ts';
+import { runEntry, startEntry, type Ended } from './entry.ts';
 
 const entry = 'infra/local/main.ts';
 
+/** Runs the demo until everything is mirrored, or the time is over. */
+const once = async (...args: readonly string[]): Promise<Ended> =>
+  runEntry(entry, ['--once', ...args]);
+
+/** A file of the test's own, which is not there yet. */
+async function ownFile(t: TestContext, name: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-test-'));
+  t.after(async () => rm(folder, { recursive: true, force: true }));
+  return join(folder, name);
+}
+
 describe('npm start', () => {
   it('mirrors what is there and what comes, reads all of it back and exits 0', async () => {
-    const { code, stdout, stderr } = await runEntry(entry, ['--once', '--timeout=120s']);
+    const { code, stdout, stderr } = await once('--timeout=120s');
     assert.equal(code, 0, stdout + stderr);
     assert.equal(stderr, '');
     assert.equal(stdout.match(/^new tag {2}/gm)?.length, 6);
@@ -48,77 +59,42 @@ describe('npm start', () => {
     assert.doesNotMatch(stdout, /ended with exit code/);
   });
 
-  it('mirrors into a registry that an option names', async () => {
-    const registry = await startRegistry();
-    try {
-      const { code, stdout, stderr } = await runEntry(entry, [
-        '--once',
-        '--new-tag-interval=0',
-        '--timeout=120s',
-        `--destination-registry=${registry.host}/team`,
-      ]);
-      assert.equal(code, 0, stdout + stderr);
-      assert.equal(
-        registry.store.repositories().filter((name) => name.startsWith('team/')).length,
-        6,
-      );
-    } finally {
-      await registry.close();
-    }
+  it('mirrors into a registry that an option names', async (t) => {
+    const { host, store } = await registry(t);
+    const named = `--destination-registry=${host}/team`;
+    const { code, stdout, stderr } = await once('--new-tag-interval=0', '--timeout=120s', named);
+    assert.equal(code, 0, stdout + stderr);
+    assert.equal(store.repositories().filter((name) => name.startsWith('team/')).length, 6);
   });
 
-  it('mirrors a source that an option names, scanned by the local scanner', async () => {
-    const source = await startRegistry({ auth: { scheme: 'bearer' } });
+  it('mirrors a source that an option names, scanned by the local scanner', async (t) => {
+    const source = await registry(t, { auth: { scheme: 'bearer' } });
     await seedImages(storeTarget(source.store), {
       lines: [{ repository: 'org/app', kind: 'multi-platform' }],
     });
-    try {
-      const { code, stdout, stderr } = await runEntry(entry, [
-        '--once',
-        '--timeout=120s',
-        `--source=${source.host}/org/app`,
-      ]);
-      assert.equal(code, 0, stdout + stderr);
-      assert.match(stdout, /\/org\/app: 3 tags/);
-    } finally {
-      await source.close();
-    }
+    const named = `--source=${source.host}/org/app`;
+    const { code, stdout, stderr } = await once('--timeout=120s', named);
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /\/org\/app: 3 tags/);
   });
 
-  it('says what did not converge and exits 1', async () => {
-    const source = await startRegistry();
-    try {
-      const { code, stdout } = await runEntry(entry, [
-        '--once',
-        '--timeout=3s',
-        `--source=${source.host}/org/absent`,
-      ]);
-      assert.equal(code, 1);
-      assert.match(stdout, /org\/absent was not published/);
-    } finally {
-      await source.close();
-    }
+  it('says what did not converge and exits 1', async (t) => {
+    const source = await registry(t);
+    const { code, stdout } = await once('--timeout=3s', `--source=${source.host}/org/absent`);
+    assert.equal(code, 1);
+    assert.match(stdout, /org\/absent was not published/);
   });
 
-  it('takes no empty cluster for a mirrored one', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-test-'));
+  it('takes no empty cluster for a mirrored one', async (t) => {
     const kubernetes = await startKubernetes();
-    const kubeconfig = join(folder, 'kubeconfig');
+    t.after(async () => kubernetes.close());
+    const kubeconfig = await ownFile(t, 'kubeconfig');
     await kubernetes.kubeconfig(kubeconfig);
-    try {
-      const { code, stdout } = await runEntry(entry, [
-        '--once',
-        // Longer than the quiet after which a cluster's events have all come.
-        '--timeout=9s',
-        `--kubeconfig=${kubeconfig}`,
-      ]);
-      assert.equal(code, 1, stdout);
-      assert.match(stdout, /none of 0 ImageRepositories was published/);
-      assert.doesNotMatch(stdout, /Everything is mirrored/);
-    } finally {
-      await kubernetes.close();
-      await rm(folder, { recursive: true, force: true });
-    }
+    // Longer than the quiet after which a cluster's events have all come.
+    const { code, stdout } = await once('--timeout=9s', `--kubeconfig=${kubeconfig}`);
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, /none of 0 ImageRepositories was published/);
+    assert.doesNotMatch(stdout, /Everything is mirrored/);
   });
 
   it('prints its options with --help', async () => {
@@ -156,17 +132,12 @@ describe('npm start', () => {
     });
   }
 
-  it('refuses a kubeconfig that is none', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'imagerepo-mirror-test-'));
-    const file = join(folder, 'kubeconfig');
+  it('refuses a kubeconfig that is none', async (t) => {
+    const file = await ownFile(t, 'kubeconfig');
     await writeFile(file, 'not: [a kubeconfig');
-    try {
-      const { code, stdout, stderr } = await runEntry(entry, ['--once', `--kubeconfig=${file}`]);
-      assert.equal(code, 2, stdout + stderr);
-      assert.equal(stderr.trimEnd().split('\n').length, 1);
-      assert.ok(stderr.includes(file), stderr);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    const { code, stdout, stderr } = await once(`--kubeconfig=${file}`);
+    assert.equal(code, 2, stdout + stderr);
+    assert.equal(stderr.trimEnd().split('\n').length, 1);
+    assert.ok(stderr.includes(file), stderr);
   });
 });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 
 import type { LocalRegistry } from '../stand-ins/registry/registry.ts';
-import { withDeployment } from './subscriber-rig.ts';
+import { deployed, withDeployment } from './subscriber-rig.ts';
 
 const TIMEOUT = { timeout: 90_000 };
 const PASSWORD = 'reader-password';
@@ -37,70 +37,69 @@ async function startSilence(): Promise<{ readonly url: string; readonly server: 
 }
 
 describe('log of the service', () => {
-  it('tells no token, signed URL or password, whatever fails', TIMEOUT, async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'subscriber-logs-'));
-    const file = join(folder, 'config.json');
-    const basic = Buffer.from(`reader:${PASSWORD}`).toString('base64');
-    try {
-      await withDeployment(
-        {
-          env: {
-            DOCKER_CONFIG_FILE: file,
-            ALLOWED_SOURCES: '127.0.0.1:*/org/*',
-            LOG_LEVEL: 'debug',
-          },
-          registries: {
-            source: {
-              auth: {
-                scheme: 'bearer',
-                users: { reader: PASSWORD },
-                allows: (user) => user === 'reader',
-              },
-              switches: { blobRedirect: 'signed-other-host' },
-            },
-          },
-        },
-        async ({ registries, publish, event, settled, output, eventLines, mirror }) => {
-          const { source } = registries;
-          const auths = { [source.host]: { auth: basic } };
-          await writeFile(file, JSON.stringify({ auths }));
-          for (const tag of ['1.0', '1.1', '1.2']) await registries.push('org/app', tag);
-          source.faults.add({
-            path: /X-Amz-Signature/,
-            times: 9,
-            effect: { kind: 'reset', at: 'head' },
-          });
-          source.faults.add({
-            path: /manifests\/1\.1/,
-            times: 5,
-            effect: { kind: 'answer', status: 503 },
-          });
-          source.faults.add({
-            path: /\/token/,
-            skip: 1,
-            times: 5,
-            effect: { kind: 'answer', status: 500 },
-          });
-          await publish(event('org/app'));
-          await settled();
-          source.revokeTokens();
-          await registries.push('org/app', '1.3');
-          await mirror('org/app');
-
-          const again = ['retry', 'continue'].flatMap((decision) => eventLines({ decision }));
-          assert.ok(again.length > 0);
-          const [credentials = [], signatures = []] = secretsOf(source);
-          assert.ok(credentials.length > 1 && signatures.length > 1);
-          const secrets = [...credentials, ...signatures, PASSWORD, basic];
-          const text = output.join('\n');
-          for (const secret of secrets) assert.equal(text.includes(secret), false, secret);
-          assert.doesNotMatch(text, /authorization|X-Amz-Signature=(?!REDACTED)/i);
-        },
-      );
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+  const folder = mkdtempSync(join(tmpdir(), 'subscriber-logs-'));
+  after(() => {
+    rmSync(folder, { recursive: true });
   });
+  const file = join(folder, 'config.json');
+  const basic = Buffer.from(`reader:${PASSWORD}`).toString('base64');
+
+  deployed(
+    'tells no token, signed URL or password, whatever fails',
+    {
+      env: {
+        DOCKER_CONFIG_FILE: file,
+        ALLOWED_SOURCES: '127.0.0.1:*/org/*',
+        LOG_LEVEL: 'debug',
+      },
+      registries: {
+        source: {
+          auth: {
+            scheme: 'bearer',
+            users: { reader: PASSWORD },
+            allows: (user) => user === 'reader',
+          },
+          switches: { blobRedirect: 'signed-other-host' },
+        },
+      },
+    },
+    async ({ registries, publish, event, settled, output, eventLines, mirror }) => {
+      const { source } = registries;
+      const auths = { [source.host]: { auth: basic } };
+      writeFileSync(file, JSON.stringify({ auths }));
+      for (const tag of ['1.0', '1.1', '1.2']) await registries.push('org/app', tag);
+      source.faults.add({
+        path: /X-Amz-Signature/,
+        times: 9,
+        effect: { kind: 'reset', at: 'head' },
+      });
+      source.faults.add({
+        path: /manifests\/1\.1/,
+        times: 5,
+        effect: { kind: 'answer', status: 503 },
+      });
+      source.faults.add({
+        path: /\/token/,
+        skip: 1,
+        times: 5,
+        effect: { kind: 'answer', status: 500 },
+      });
+      await publish(event('org/app'));
+      await settled();
+      source.revokeTokens();
+      await registries.push('org/app', '1.3');
+      await mirror('org/app');
+
+      const again = ['retry', 'continue'].flatMap((decision) => eventLines({ decision }));
+      assert.ok(again.length > 0);
+      const [credentials = [], signatures = []] = secretsOf(source);
+      assert.ok(credentials.length > 1 && signatures.length > 1);
+      const secrets = [...credentials, ...signatures, PASSWORD, basic];
+      const text = output.join('\n');
+      for (const secret of secrets) assert.equal(text.includes(secret), false, secret);
+      assert.doesNotMatch(text, /authorization|X-Amz-Signature=(?!REDACTED)/i);
+    },
+  );
 });
 
 describe('metrics by OTLP', () => {

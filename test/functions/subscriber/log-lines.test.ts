@@ -222,29 +222,20 @@ describe('line of an event', () => {
     );
   });
 
-  const withoutLag: readonly [name: string, line: () => Record<string, unknown>][] = [
-    [
-      'nothing was copied',
-      () => eventLine({ report: sampleReport([sampleRecord({ outcome: 'skipped' })]) }),
-    ],
-    [
-      'something is left',
-      () => eventLine({ report: sampleReport([sampleRecord()], { unfinished: ['2.0'] }) }),
-    ],
-    [
-      'the rest was divided into batches',
-      () => eventLine({ report: sampleReport([sampleRecord()], { ending: 'fanned-out' }) }),
-    ],
-    [
-      'it is a resync',
-      () =>
-        eventLine({ report: sampleReport([sampleRecord()]) }, sampleEvent({ reason: 'resync' })),
-    ],
-    ['it was shared', () => eventLine({ report: sampleReport([sampleRecord()]), shared: true })],
-  ];
-  for (const [name, line] of withoutLag) {
+  const copied = sampleReport([sampleRecord()]);
+  for (const [name, report, reason, shared] of [
+    ['nothing was copied', sampleReport([sampleRecord({ outcome: 'skipped' })])],
+    ['something is left', { ...copied, unfinished: ['2.0'] }],
+    ['the rest was divided into batches', { ...copied, ending: 'fanned-out' }],
+    ['it is a resync', copied, 'resync'],
+    ['it was shared', copied, 'changed', true],
+  ] as const) {
     it(`tells no lag where ${name}`, () => {
-      assert.equal(line()['lagSeconds'], undefined);
+      const line = eventLine(
+        { report, shared: shared === true },
+        sampleEvent({ reason: reason ?? 'changed' }),
+      );
+      assert.equal(line['lagSeconds'], undefined);
     });
   }
 
