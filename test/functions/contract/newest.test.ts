@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { defined } from '../../../functions/contract/fields.ts';
-import { newestOf, objectKey, type Arrival } from '../../../functions/contract/newest.ts';
+import {
+  doesWorkOf,
+  newestOf,
+  objectKey,
+  type Arrival,
+} from '../../../functions/contract/newest.ts';
 import {
   REASONS,
   VERIFY,
@@ -51,12 +56,12 @@ describe('newest of an object', () => {
     ],
     [
       'is not one of the far future that came last',
-      [arrival('genuine', 1), arrival('forged', 60, 2)],
+      [arrival('genuine', 1), arrival('forged', 7.001, 2)],
       'genuine',
     ],
     [
-      'may be of a clock that is minutes ahead',
-      [arrival('old', 1, 1), arrival('ahead', 6, 2)],
+      'may be of a clock that is five minutes ahead',
+      [arrival('old', 1, 1), arrival('ahead', 7, 2)],
       'ahead',
     ],
     [
@@ -113,6 +118,21 @@ describe('newest of an object', () => {
       assert.equal(event.data.verify, verify);
     });
   }
+});
+
+describe('the work of one event', () => {
+  for (const [what, one, other, does] of [
+    ['is that of an equal one', {}, {}, true],
+    ['is that of one with a weaker reason', { reason: 'requested' }, {}, true],
+    ['is not that of one with a stronger reason', {}, { reason: 'requested' }, false],
+    ['is not that of one that compares more', { reason: 'resync' }, {}, false],
+    ['is not that of another configuration', { destination: 'x' }, {}, false],
+  ] as const)
+    it(what, () => {
+      const by = comparesBy({ verifyTags: 'all', resyncVerify: 'none' });
+      const [left, right] = [sampleEvent(one).data, sampleEvent(other).data];
+      assert.equal(doesWorkOf(left, right, by), does);
+    });
 });
 
 describe('what stands for two events of an object', () => {

@@ -6,6 +6,7 @@ import { rcompare } from 'semver';
 import {
   newestFirst,
   requirePatterns,
+  requireRange,
   selectTags,
   type Selection,
 } from '../../../functions/contract/selection.ts';
@@ -113,6 +114,7 @@ describe('selectTags', () => {
 
   it('gives other work its turn, the more often the more a tag costs', async () => {
     assert.ok((await turnsDuring([COSTLY])) > 20 * (await turnsDuring(['^v'])));
+    assert.ok((await turnsDuring([])) < 20);
   });
 
   it('ends when it is told to', async () => {
@@ -122,11 +124,12 @@ describe('selectTags', () => {
 });
 
 describe('requirePatterns', () => {
-  const refused = (patterns: readonly string[], field: string): void => {
-    const require = (): void => {
+  const refused = (patterns: readonly string[], field: string): string => {
+    const fault = thrown(() => {
       requirePatterns(patterns, 'MIRROR_INCLUDE');
-    };
-    assert.equal(thrown(require, 'EVENT_INVALID').field, field);
+    }, 'EVENT_INVALID');
+    assert.equal(fault.field, field);
+    return fault.message;
   };
 
   it('takes 25 patterns, long ones, and those of 70 instructions each', () => {
@@ -143,8 +146,31 @@ describe('requirePatterns', () => {
   });
 
   it('guard pattern-cost: refuses repetitions that compile to too much, alone or together', () => {
-    refused(['(.{0,30}.{0,30}){0,30}$'], 'MIRROR_INCLUDE[0]');
-    refused([COSTLY, 'a{150}', 'b{150}', 'c'], 'MIRROR_INCLUDE[2]');
+    const alone = refused(['(.{0,30}.{0,30}){0,30}$'], 'MIRROR_INCLUDE[0]');
+    const together = refused([COSTLY, 'a{150}', 'b{150}', 'c'], 'MIRROR_INCLUDE[2]');
+    assert.deepEqual(
+      [alone, together].map((message) => message.includes('with those before it')),
+      [false, true],
+    );
+    // 500 instructions each, and one more.
+    const most = new Array<string>(4).fill('x'.repeat(498));
+    requirePatterns(most);
+    refused([...most.slice(1), 'x'.repeat(499)], 'MIRROR_INCLUDE[3]');
+  });
+});
+
+describe('requireRange', () => {
+  it('takes a range of 512 characters, and refuses a longer one and what is none', () => {
+    requireRange('1.x'.padEnd(512));
+    for (const [text, why] of [
+      ['1.x'.padEnd(513), /^SEMVER is longer than 512 characters/],
+      ['newer', /^SEMVER is no semver range/],
+    ] as const) {
+      const refuse = (): void => {
+        requireRange(text, 'SEMVER');
+      };
+      assert.match(thrown(refuse, 'EVENT_INVALID').message, why);
+    }
   });
 });
 

@@ -60,6 +60,8 @@ describe('event of Flux', () => {
     assert.equal(event?.type, TAGS_REQUESTED);
     assert.equal(event.data.image, 'index.docker.io/stefanprodan/podinfo');
     assert.deepEqual(event.data.tags, ['6.2.1']);
+    const source = read({ ...policy, metadata: undefined })?.source;
+    assert.equal(source, '//flux/namespaces/flux-system/imagerepositories/podinfo');
   });
 
   for (const [name, message, tag] of [
@@ -80,6 +82,8 @@ describe('event of Flux', () => {
 
   for (const [name, change] of [
     ['a failed scan', { severity: 'error', reason: 'ReadOperationFailed', message: 'scan failed' }],
+    ['a failure alone', { severity: 'error' }],
+    ['another reason', { reason: 'Progressing' }],
     ['another message', { message: 'no new tags found' }],
     ['another controller', { reportingController: 'kustomize-controller' }],
     ['another kind', { involvedObject: { ...scan.involvedObject, kind: 'GitRepository' } }],
