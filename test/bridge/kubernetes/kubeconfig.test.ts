@@ -64,16 +64,27 @@ describe('loadKubeAccess', () => {
     assert.equal(config.getCurrentUser()?.token, 'second');
     assert.equal(config.getContextObject('x')?.namespace, 'team');
     assert.equal(config.getCurrentContext(), 'x');
+    const files = ['one', 'other'].map((name) => written(name, whole({ tokenFile: `/${name}` })));
+    const both = (await Promise.all(files)).join(delimiter);
+    assert.equal(loadKubeAccess(both, {}).credentials.tokenFile, '/one');
+  });
+
+  it('takes plain http for that, and verifies all else', async () => {
+    for (const scheme of ['http', 'https']) {
+      const cluster = ['c', `${scheme}://c.example`] as const;
+      const file = await written(scheme, { ...whole({ token: 't' }), cluster });
+      const isUnverified = loadKubeAccess(file, {}).config.getCurrentCluster()?.skipTLSVerify;
+      assert.equal(isUnverified === true, scheme === 'http');
+    }
   });
 
   it('passes over files that are not there, as long as one is', async () => {
     const there = await written('there', whole({ token: 't' }));
     const list = [join(folder, 'absent'), '', there].join(delimiter);
     assert.equal(loadKubeAccess(list, {}).config.getCurrentUser()?.token, 't');
-    thrown(
-      () => loadKubeAccess([join(folder, 'absent'), join(folder, 'gone')].join(delimiter), {}),
-      'KUBECONFIG_INVALID',
-    );
+    const neither = [join(folder, 'absent'), join(folder, 'gone')].join(delimiter);
+    const { message } = thrown(() => loadKubeAccess(neither, {}), 'KUBECONFIG_INVALID');
+    assert.match(message, /absent'/);
   });
 
   it('takes a file whose name has a colon for one file', async () => {
