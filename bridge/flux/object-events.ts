@@ -41,7 +41,6 @@ interface Standing {
   /** Name of the Event written, to be counted up. */
   eventName: string | undefined;
   writtenAtMs: number;
-  firstAt: string;
   count: number;
 }
 
@@ -68,7 +67,6 @@ export class ObjectEvents {
       warning,
       eventName: undefined,
       writtenAtMs: 0,
-      firstAt: '',
       count: 0,
     });
     this.tick();
@@ -152,7 +150,7 @@ export class ObjectEvents {
     const event = this.#eventOf(standing, eventName, at);
     const answer = settled(await apiServer.send('POST', path, event, { signal }), what);
     if (answer.status === 201) {
-      Object.assign(standing, { eventName, firstAt: at, count: 1 });
+      Object.assign(standing, { eventName, count: 1 });
     } else {
       logger.warning('a Kubernetes Event was refused', {
         namespace,
