@@ -353,7 +353,13 @@ class Exchange {
       this.#fail(new MirrorError('RESPONSE_TOO_LARGE', `response head of ${headBytes} bytes`));
     const oddity = this.#isOdd ? oddityOf(response) : undefined;
     if (oddity !== undefined) this.#fail(new MirrorError('RESPONSE_INVALID', oddity));
-    const early = this.#sender?.gaveAll === false && (response.statusCode ?? 0) < 400;
+    const isRefusal = (response.statusCode ?? 0) >= 400;
+    // Whether the server reads the rest of an upload that it refuses, which the kernel has taken by then, nobody
+    // knows: what is asked next would wait behind it.
+    if (isRefusal && this.#sender !== undefined && this.#stream instanceof ClientRequest) {
+      this.#stream.shouldKeepAlive = false;
+    }
+    const early = this.#sender?.gaveAll === false && !isRefusal;
     // guard: early-success
     if (early)
       this.#fail(new MirrorError('RESPONSE_INVALID', 'answered well before it had all bytes'));
