@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { TokenBucket } from '../../../functions/concurrency.ts';
+import { TokenBucket, type Timing } from '../../../functions/concurrency.ts';
 import {
   AdaptiveLimiter,
   ARTIFACT_REGISTRY_RATE,
@@ -242,6 +242,27 @@ describe('adaptive limiter', () => {
     end(held[0], 'ok');
     await settle();
     assert.equal(next.length, 1);
+  });
+
+  it('waits for no end of a pause once nobody waits', async () => {
+    const timing = fakeTiming();
+    let timers = 0;
+    const setTimer: Timing['setTimer'] = (delayMs, action) => {
+      timers += 1;
+      const stop = timing.setTimer(delayMs, action);
+      return () => {
+        timers -= 1;
+        stop();
+      };
+    };
+    const limiter = new AdaptiveLimiter({ timing: { ...timing, setTimer } });
+    limiter.close(1000);
+    const controller = new AbortController();
+    const leaving = limiter.acquire(undefined, controller.signal);
+    assert.equal(timers, 1);
+    controller.abort();
+    await rejection(leaving, 'ABORTED');
+    assert.equal(timers, 0);
   });
 
   it('stays below what Artifact Registry grants', () => {
