@@ -131,7 +131,7 @@ async function verdictOn(mutant: Mutant, copy: string): Promise<Verdict> {
   for (const test of testsFor(file)) {
     const { passes: isSound, runs, tookMs } = await inUnchanged(test, copy);
     if (!isSound || !doesRun(runs, file, place)) continue;
-    const limitMs = Math.max(MUTANT_LIMIT_MS, MUTANT_LIMIT_RUNS * tookMs);
+    const limitMs = Math.max(MUTANT_LIMIT_MS, Math.ceil(MUTANT_LIMIT_RUNS * tookMs));
     writeFileSync(path, mutated(text, mutant));
     try {
       if (!(await passes(test, copy, limitMs))) return { noticedBy: test };
