@@ -38,6 +38,24 @@ function read(flux: unknown): ReturnType<typeof decodeDelivery> {
   });
 }
 
+/** The scan, with texts of these lengths in its fields. */
+function withTexts(lengths: Readonly<Record<string, number>>): unknown {
+  const texts = Object.entries(lengths).map(([name, length]) => ({
+    name,
+    text: 'x'.repeat(length),
+  }));
+  const of = (names: readonly string[]): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      texts.filter(({ name }) => names.includes(name)).map(({ name, text }) => [name, text]),
+    );
+  return {
+    ...scan,
+    ...of(['message']),
+    involvedObject: { ...scan.involvedObject, ...of(['namespace', 'name', 'uid']) },
+    metadata: { ...scan.metadata, ...of(['cluster', 'image']) },
+  };
+}
+
 describe('event of Flux', () => {
   it('asks for the repository after a scan', () => {
     const event = read(scan);
@@ -98,11 +116,25 @@ describe('event of Flux', () => {
     ['a malformed image', { ...scan, metadata: { image: 'A B' } }, 'metadata.image'],
     ['no object', { ...scan, involvedObject: 7 }, 'involvedObject'],
     ['a malformed time', { ...scan, timestamp: 'yesterday' }, 'timestamp'],
+    ['a namespace too long', withTexts({ namespace: 254 }), 'involvedObject.namespace'],
+    ['a name too long', withTexts({ name: 254 }), 'involvedObject.name'],
+    ['a uid too long', withTexts({ uid: 129 }), 'involvedObject.uid'],
+    ['a cluster too long', withTexts({ cluster: 254 }), 'metadata.cluster'],
+    ['an image too long', withTexts({ image: 513 }), 'metadata.image'],
+    ['a message too long', withTexts({ message: 39_001 }), 'message'],
   ] as const) {
     it(`refuses ${name}`, () => {
       assert.equal(thrown(() => read(flux), 'EVENT_INVALID').field, field);
     });
   }
+
+  it('takes texts as long as they may be', () => {
+    const event = read(withTexts({ namespace: 253, name: 253, uid: 128, cluster: 253 }));
+    const { namespace = '', name = '', uid = '' } = event?.data.imageRepository ?? {};
+    assert.deepEqual([namespace.length, name.length, uid.length], [253, 253, 128]);
+    assert.equal(event?.source.split('/')[2]?.length, 253);
+    assert.equal(read(withTexts({ message: 39_000 })), undefined);
+  });
 
   it('is refused unless accepted', () => {
     const data = Buffer.from(JSON.stringify(scan)).toString('base64');
