@@ -106,11 +106,14 @@ describe('referrers', () => {
   for (const [name, status, type, body] of without) {
     it(`takes ${name} for a host without the API, and asks it no more`, async (t) => {
       const at = await answers(t, status, type, body);
-      const registries = open(t, [at.host]);
+      const timing = fakeTiming();
+      const registries = open(t, [at.host], { timing });
       const one = sourceOf(registries, at.host);
       assert.equal(one.mayHaveReferrersApi, true);
       assert.equal(await one.listReferrers(SUBJECT, NEVER), 'unsupported');
       assert.equal(one.mayHaveReferrersApi, false);
+      // Longer than after a page.
+      await timing.pass(6 * 60_000);
       assert.equal(
         await sourceOf(registries, at.host, 'org/other').listReferrers(SUBJECT, NEVER),
         'unsupported',
