@@ -25,6 +25,7 @@ import type { AnswerFault } from '../../stand-ins/registry/fault-rule.ts';
 import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
+import { serve } from '../registry/setting.ts';
 import { rejection } from '../../faults.ts';
 
 /** A docker config that is in effect, for no host that is asked here. */
@@ -265,6 +266,17 @@ describe('run of an event', () => {
         .filter((entry) => entry !== 'requests'),
       ['tag', 'event'],
     );
+  });
+
+  it('gives its figures away after the event, and when it ends', async (t) => {
+    const paths: (string | undefined)[] = [];
+    const collector = await serve(t, (request, response) => {
+      paths.push(request.url);
+      request.resume().on('end', () => response.end());
+    });
+    const event = sampleEvent({ image: `${registries.source.host}/demo/api` });
+    await runJob([], { ...env(eventVariable(event)), OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+    assert.deepEqual(paths, ['/v1/metrics', '/v1/metrics']);
   });
 
   it('does not have Cloud Run repeat what was acknowledged', async () => {
