@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { abortError } from '../../../functions/concurrency.ts';
+import { abortError, type Timing } from '../../../functions/concurrency.ts';
 import { deliveryDeadline, processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
 import { fakeTiming } from '../registry/setting.ts';
 
@@ -69,6 +69,25 @@ describe('delivery deadline', () => {
     assert.equal(deadline.passed(), true);
     assert.equal(deadline.earlyUntilMs, Number.NEGATIVE_INFINITY);
     await timing.pass(END_GRACE_MS);
+    assert.equal(deadline.signal.aborted, true);
+    deadline.release();
+  });
+
+  it('waits on where a timer is shorter than what is left', async () => {
+    const timing = fakeTiming();
+    const brief: Timing = {
+      ...timing,
+      setTimer: (delayMs, action) => timing.setTimer(Math.min(delayMs, 1000), action),
+    };
+    const end = processEnd(() => timing.now());
+    const deadline = deliveryDeadline(timing.now(), 9000, end, brief);
+    for (let second = 0; second < 8; second += 1) {
+      assert.equal(deadline.passed(), false);
+      await timing.pass(1000);
+    }
+    assert.equal(deadline.lastStart.aborted, true);
+    assert.equal(deadline.signal.aborted, false);
+    await timing.pass(1000);
     assert.equal(deadline.signal.aborted, true);
     deadline.release();
   });
