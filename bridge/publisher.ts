@@ -1,7 +1,12 @@
 import { encodeEvent, type EncodedEvent } from '../functions/contract/codec.ts';
 import type { MirrorEvent } from '../functions/contract/event.ts';
 import { MirrorError, isMirrorError } from '../functions/errors.ts';
-import { codeOf, queueClient, type QueueClientOptions } from '../functions/pubsub/client.ts';
+import {
+  codeOf,
+  projectOf,
+  queueClient,
+  type QueueClientOptions,
+} from '../functions/pubsub/client.ts';
 import { MAX_BATCH, topicPublisher } from '../functions/pubsub/publisher.ts';
 import type { Logger } from '../functions/telemetry/logger.ts';
 import type { Lane } from './publish-queue.ts';
@@ -50,7 +55,7 @@ const NOT_FOUND = 5;
  * of the one named, else of that of the events topic's full name, else of that of the credentials.
  */
 export function createPublisher(options: PublisherOptions): EventPublisher {
-  const named = options.project ?? /^projects\/([^/]+)\//.exec(options.topic)?.[1];
+  const named = options.project ?? projectOf(options.topic);
   const client = queueClient(named, options);
   const names: Readonly<Record<Lane, string>> = { events: options.topic, bulk: options.bulkTopic };
   // There is one layer of repeating, the queue's.

@@ -9,6 +9,7 @@ import { jobOptions } from './job-options.ts';
 import { subscriberOptions, type mirrorOptions } from './option-tables.ts';
 import { refuseOption, type OptionValues } from './options/option.ts';
 import { givenOptions, parseOptions, refuseWithoutEffect } from './options/parser.ts';
+import { projectOf } from './pubsub/client.ts';
 import { liesWithin, matchesImage, overlaps } from './subscriber/image-pattern.ts';
 
 /** Variables of a process, as `process.env` is. */
@@ -96,8 +97,7 @@ export function readJobConfig(argv: readonly string[], env: Environment): JobCon
   const { verifyTags, drain = '' } = values;
   return {
     ...values,
-    // The client asks for a project even where the full name has it; a login alone has none.
-    projectId: values.projectId ?? /^projects\/([^/]+)\//.exec(drain)?.[1],
+    projectId: values.projectId ?? projectOf(drain),
     images,
     verify: verifyTags,
     verifyTags: verifyTags ?? 'mutable',

@@ -176,6 +176,14 @@ export function queueClient(
   };
 }
 
+/**
+ * The project that a full name says (`projects/PROJECT/…/ID`): the client asks for one even where the name has it,
+ * and a login alone has none. Undefined for an id.
+ */
+export function projectOf(name: string): string | undefined {
+  return /^projects\/([^/]+)\//.exec(name)?.[1];
+}
+
 async function load(
   projectId: string | undefined,
   keepaliveMs: number,

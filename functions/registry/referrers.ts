@@ -67,6 +67,7 @@ export async function listReferrers(
   onUnread?: (count: number) => void,
 ): Promise<ReferrersAnswer> {
   const { memory, path } = target;
+  const about = asked(target, 'list referrers');
   if (!mayHaveReferrers(target, now())) return 'unsupported';
   if (now() < (memory.referrersRefusedUntilMs.get(path) ?? 0)) return 'refused';
   if (hasFailed(target, now())) return 'refused';
@@ -76,9 +77,7 @@ export async function listReferrers(
   while (next !== undefined) {
     const answer = await askPage(target, next, now, signal);
     const page =
-      answer === 'refused'
-        ? answer
-        : judged(answer, asked(target, 'list referrers'), () => readPage(target, answer, now()));
+      answer === 'refused' ? answer : judged(answer, about, () => readPage(target, answer, now()));
     if (answer === 'refused' || page === 'refused') {
       remember(memory.referrersRefusedUntilMs, path, now() + REFUSED_MS);
       return 'refused';
@@ -87,7 +86,7 @@ export async function listReferrers(
     for (const place of [path, WHOLE_HOST]) memory.referrersFailures.delete(place);
     if (page.unread > 0) onUnread?.(page.unread);
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
-    next = judged(answer, asked(target, 'list referrers'), () => {
+    next = judged(answer, about, () => {
       // guard: referrer-count
       if (found.size > MAX_REFERRERS)
         throw new MirrorError('GRAPH_TOO_LARGE', `more than ${MAX_REFERRERS} referrers`);

@@ -4,7 +4,7 @@ import type { ListPart, TagListing } from '../mirror/ports.ts';
 import { isTag } from '../oci/reference.ts';
 import { requireAbsence } from './absence.ts';
 import { manifestMap } from './artifact-registry.ts';
-import { asked, failure, located, type Answer } from './failure.ts';
+import { asked, failure, located, type Answer, type Asked } from './failure.ts';
 import { pages } from './pagination.ts';
 import type { Target } from './repository.ts';
 import { TagList, type TagPage } from './tag-list.ts';
@@ -46,6 +46,7 @@ export async function listTags(
   signal: AbortSignal,
 ): Promise<TagListing | undefined> {
   const { isWanted, maxKeptBytes } = list.part ?? {};
+  const about = asked(list, 'list tags');
   const found = new TagList(defined({ keptBytes: maxKeptBytes }), isWanted);
   const walk = pages();
   let stalePages = 0;
@@ -58,17 +59,17 @@ export async function listTags(
     }
     if (answer.status === 404) {
       // Within a list nothing can be absent: what came so far is not all.
-      if (!first) throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
+      if (!first) throw failure(answer, about, 'RESPONSE_INVALID');
       const again = (): Promise<Answer> =>
         askPage(list, listPath(list.path, list.pageSize), signal);
-      await requireAbsence(list, answer, asked(list, 'list tags'), again, signal);
+      await requireAbsence(list, answer, about, again, signal);
       return undefined;
     }
     // "Not implemented" refuses the list for good, as 405 does.
-    if (answer.status === 501) throw failure(answer, asked(list, 'list tags'), 'REQUEST_REFUSED');
-    if (answer.status !== 200) throw failure(answer, asked(list, 'list tags'));
+    if (answer.status === 501) throw failure(answer, about, 'REQUEST_REFUSED');
+    if (answer.status !== 200) throw failure(answer, about);
     try {
-      const page = readPage(answer, list);
+      const page = readPage(answer, about);
       const isNew = found.add(page);
       target = walk.next(answer.url, answer.header('link'));
       stalePages = isNew ? 0 : stalePages + 1;
@@ -77,7 +78,7 @@ export async function listTags(
         break;
       }
     } catch (error) {
-      throw located(toMirrorError(error, 'list tags'), asked(list, 'list tags'), answer.url);
+      throw located(toMirrorError(error, 'list tags'), about, answer.url);
     }
   }
   return found.listing();
@@ -120,18 +121,17 @@ interface Page extends TagPage {
   readonly tagCount: number;
 }
 
-function readPage(answer: Answer, list: ListTags): Page {
+function readPage(answer: Answer, about: Asked): Page {
   requireFewValues(answer.body);
   let parsed: unknown;
   try {
     parsed = JSON.parse(answer.body.toString('utf8'));
   } catch {
-    throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
+    throw failure(answer, about, 'RESPONSE_INVALID');
   }
   const fields = parsed as Readonly<Record<string, unknown>> | null;
   const tags = listIn(fields);
-  if (fields === null || !Array.isArray(tags))
-    throw failure(answer, asked(list, 'list tags'), 'RESPONSE_INVALID');
+  if (fields === null || !Array.isArray(tags)) throw failure(answer, about, 'RESPONSE_INVALID');
   const isNamed = (tag: unknown): tag is string => typeof tag === 'string' && isTag(tag);
   const named = tags.filter(isNamed); // guard: listed-tag, without: const named = tags;
   const invalid = tags.filter((tag) => !isNamed(tag));

@@ -8,19 +8,7 @@ import {
   summaryLines,
   tagLine,
 } from '../../../functions/report/report-lines.ts';
-import { sampleRecord, sampleReport } from '../subscriber/samples.ts';
-
-/** What is skipped and yet not at the destination. */
-const LEFT_ASIDE = [
-  'TagInvalid',
-  'SubjectUnchanged',
-  'SubjectNotMirrored',
-  'NotAsked',
-  'ReferrersRefused',
-  'ReferrersTagRefused',
-  'ForeignLayers',
-  'BackupTag',
-] as const;
+import { LEFT_ASIDE, sampleRecord, sampleReport } from '../subscriber/samples.ts';
 
 describe('line of a tag', () => {
   it('begins with the outcome in one column', () => {
