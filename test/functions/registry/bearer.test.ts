@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
 import type { Credential } from '../../../functions/auth/credentials.ts';
@@ -9,7 +10,7 @@ import {
   type TokenQuestion,
 } from '../../../functions/registry/bearer.ts';
 import { rejection } from '../../faults.ts';
-import { fakeTiming, NEVER } from './setting.ts';
+import { fakeTiming, NEVER, settle } from './setting.ts';
 
 const BASIC: Credential = { kind: 'basic', username: 'u', password: 'pä' };
 const QUESTION: TokenQuestion = {
@@ -56,18 +57,17 @@ describe('bearer tokens', () => {
 
   it('goes anonymously without a credential', async () => {
     const { asked, ask } = realm();
-    await bearerTokens(fakeTiming()).token(QUESTION, ask, NEVER);
-    assert.equal(asked[0]?.headers['authorization'], undefined);
+    await bearerTokens(fakeTiming()).token({ ...QUESTION, service: undefined }, ask, NEVER);
+    const [{ url, headers } = assert.fail('not asked')] = asked;
+    assert.equal(headers['authorization'], undefined);
+    assert.equal(url.search, '?x=1&scope=repository%3Aa%3Apull');
   });
 
   it('exchanges an identity token by POST', async () => {
     const { asked, ask } = realm(() => ({ access_token: 't', expires_in: 60 }));
     const credential: Credential = { kind: 'identity', token: 'refresh' };
-    const { token } = await bearerTokens(fakeTiming()).token(
-      { ...QUESTION, credential },
-      ask,
-      NEVER,
-    );
+    const tokens = bearerTokens(fakeTiming());
+    const { token } = await tokens.token({ ...QUESTION, credential }, ask, NEVER);
     assert.equal(token, 't');
     const [{ method, headers, body } = assert.fail('not asked')] = asked;
     assert.equal(method, 'POST');
@@ -77,6 +77,8 @@ describe('bearer tokens', () => {
     assert.equal(form.get('refresh_token'), 'refresh');
     assert.equal(form.get('scope'), 'repository:a:pull');
     assert.equal(form.get('service'), 'r.example.com');
+    await tokens.token({ ...QUESTION, service: undefined, credential }, ask, NEVER);
+    assert.equal(new URLSearchParams(String(asked[1]?.body)).get('service'), 'auth.example.com');
   });
 
   it('tells what a realm says that gives no token, and where', async () => {
@@ -103,6 +105,16 @@ describe('bearer tokens', () => {
     );
     assert.match(fault.message, /requested access is denied/);
     assert.deepEqual(fault.registryCodes, ['DENIED']);
+    for (const [credential, words] of [
+      [BASIC, ''],
+      [{ kind: 'google', token: 'ya29', advice: 'grant a role' }, '; grant a role'],
+    ] as const) {
+      const silent: AskRealm = ({ url }) =>
+        Promise.resolve({ status: 401, header: () => undefined, body: Buffer.alloc(0), url });
+      const asking = bearerTokens(fakeTiming()).token({ ...QUESTION, credential }, silent, NEVER);
+      const { message } = await rejection(asking, 'UNAUTHORIZED');
+      assert.equal(message, `the token realm answers 401${words}`);
+    }
   });
 
   it('guard token-words: repeats no secret that the realm repeats', async () => {
@@ -123,6 +135,15 @@ describe('bearer tokens', () => {
       NEVER,
     );
     assert.doesNotMatch((await rejection(refused, 'UNAUTHORIZED')).message, /refresh-token/);
+    for (const [password, said] of [
+      ['pass', 'bad REDACTED for it'],
+      ['for', 'bad pass for it'],
+    ] as const) {
+      const { ask } = realm(() => 'bad pass for it', 401);
+      const question = { ...QUESTION, credential: { ...credential, password } };
+      const asking = bearerTokens(fakeTiming()).token(question, ask, NEVER);
+      assert.ok((await rejection(asking, 'UNAUTHORIZED')).message.includes(said), password);
+    }
   });
 
   it('guard text-length: cuts what a token realm says', async () => {
@@ -166,18 +187,26 @@ describe('bearer tokens', () => {
     assert.equal(asked.length, 2);
   });
 
-  it('takes a token without a life for 60 s', async () => {
-    const timing = fakeTiming();
-    const { asked, ask } = realm((n) => ({ token: `t${n}` }));
-    const tokens = bearerTokens(timing);
-    await tokens.token(QUESTION, ask, NEVER);
-    await timing.pass(29_999);
-    await tokens.token(QUESTION, ask, NEVER);
-    assert.equal(asked.length, 1);
-    await timing.pass(1);
-    await tokens.token(QUESTION, ask, NEVER);
-    assert.equal(asked.length, 2);
-  });
+  for (const [life, keptMs] of [
+    [undefined, 30_000],
+    [0, 30_000],
+    [-1, 30_000],
+    ['300', 30_000],
+    [1, 500],
+  ] as const) {
+    it(`keeps a token whose life is told as ${life} for ${keptMs} ms`, async () => {
+      const timing = fakeTiming();
+      const { asked, ask } = realm((n) => ({ token: `t${n}`, expires_in: life }));
+      const tokens = bearerTokens(timing);
+      await tokens.token(QUESTION, ask, NEVER);
+      await timing.pass(keptMs - 1);
+      await tokens.token(QUESTION, ask, NEVER);
+      assert.equal(asked.length, 1);
+      await timing.pass(1);
+      await tokens.token(QUESTION, ask, NEVER);
+      assert.equal(asked.length, 2);
+    });
+  }
 
   it('asks once for many, and goes on when the first of them aborts', async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
@@ -241,6 +270,46 @@ describe('bearer tokens', () => {
     tokens.forget('unknown');
     assert.equal((await tokens.token(other, ask, NEVER)).token, 't2');
     assert.equal((await tokens.token(QUESTION, ask, NEVER)).token, 't3');
+  });
+
+  it('keeps 10,000 tokens, and drops the oldest beyond them', async () => {
+    const { asked, ask } = realm();
+    const tokens = bearerTokens(fakeTiming());
+    const get = async (n: number): Promise<string> =>
+      (await tokens.token({ ...QUESTION, service: String(n) }, ask, NEVER)).token;
+    for (let n = 1; n <= 10_000; n += 1) await get(n);
+    assert.equal(await get(1), 't1');
+    await get(10_001);
+    assert.equal(await get(2), 't2');
+    assert.equal(await get(1), 't10002');
+    assert.equal(asked.length, 10_002);
+  });
+
+  it('waits a minute for a realm, and leaves no timer behind', async () => {
+    const timing = fakeTiming();
+    let timers = 0;
+    const tokens = bearerTokens({
+      ...timing,
+      setTimer(delayMs, action) {
+        const clear = timing.setTimer(delayMs, action);
+        timers += 1;
+        return () => {
+          timers -= 1;
+          clear();
+        };
+      },
+    });
+    const silent: AskRealm = async (_request, signal) => {
+      await once(signal, 'abort');
+      throw signal.reason;
+    };
+    const asking = rejection(tokens.token(QUESTION, silent, NEVER), 'TIMEOUT');
+    await settle();
+    await timing.pass(59_999);
+    assert.equal(timers, 1);
+    await timing.pass(1);
+    assert.equal(timers, 0);
+    await asking;
   });
 
   it('keeps no failure', async () => {

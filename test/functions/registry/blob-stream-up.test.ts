@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { request as httpRequest, type ClientRequest } from 'node:http';
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
-import { streamSender, type StreamBody } from '../../../functions/registry/blob-stream.ts';
+import { batches, streamSender, type StreamBody } from '../../../functions/registry/blob-stream.ts';
 import { until } from '../../until.ts';
 import { localTransport, NEVER, serve } from './setting.ts';
 
 interface Rig {
   readonly request: ClientRequest;
-  readonly idle: IdleTimer & { readonly last: () => string };
+  readonly idle: IdleTimer & { readonly last: () => string; readonly movedBytes: () => number };
   readonly received: () => number;
   readonly ended: () => boolean;
 }
@@ -36,13 +36,15 @@ async function rig(t: TestContext, sizeBytes: number, reads = true): Promise<Rig
   request.on('error', () => undefined);
   t.after(() => request.destroy());
   let last = '';
+  let movedBytes = 0;
   return {
     request,
     idle: {
       last: () => last,
       wait: () => (last = 'wait'),
       rest: () => (last = 'rest'),
-      moved: () => undefined,
+      moved: (count) => (movedBytes += count),
+      movedBytes: () => movedBytes,
       restart: (longerMs) => (last = `wait ${longerMs} ms longer`),
       stop: () => undefined,
     },
@@ -117,6 +119,23 @@ describe('a blob on its way', () => {
   });
 });
 
+describe('batches', () => {
+  it('take no more from the connection while one lies ready', async () => {
+    const response = new Readable({ read: () => undefined });
+    const body = batches(Object.assign(response, { headers: {} }) as unknown as IncomingMessage);
+    const first = body.next();
+    response.push(Buffer.alloc(256 * 1024));
+    assert.equal((await first).value?.length, 256 * 1024);
+    assert.equal(response.isPaused(), true);
+    const second = body.next();
+    assert.equal(response.isPaused(), false);
+    response.push(Buffer.alloc(5));
+    assert.equal((await second).value?.length, 5);
+    assert.equal(response.isPaused(), false);
+    await body.return();
+  });
+});
+
 describe('stream sender', () => {
   it('sends all bytes and then waits for the answer, longer for more of them', async (t) => {
     const { request, idle, received, ended } = await rig(t, 1_048_576);
@@ -126,9 +145,11 @@ describe('stream sender', () => {
       sizeBytes: 1_048_576,
       onBytes: (n: number) => (told += n),
     };
-    assert.equal(await sendStream(request, body, idle), true);
+    let flows = 0;
+    const sender = streamSender(request, body, idle, () => (flows += 1));
+    assert.equal(await sender.send(), true);
     assert.equal(idle.last(), 'wait 100 ms longer');
-    assert.equal(told, 1_048_576);
+    assert.deepEqual([told, idle.movedBytes(), flows], [1_048_576, 1_048_576, 1]);
     const [response] = (await once(request, 'response')) as [Readable];
     response.resume();
     await once(response, 'end');
@@ -148,6 +169,17 @@ describe('stream sender', () => {
     const body = { stream: Readable.from(slow()), sizeBytes: 20 };
     assert.equal(await sendStream(request, body, idle), true);
     assert.equal(atFirst, 'rest');
+  });
+
+  it('waits for a deaf connection to take the last bytes too', async (t) => {
+    const sizeBytes = 64 * 1024 * 1024;
+    const { request, idle } = await rig(t, sizeBytes, false);
+    const sender = streamSender(request, { stream: chunks(1, sizeBytes), sizeBytes }, idle);
+    const sent = sender.send();
+    await until(() => idle.last() === 'wait');
+    assert.equal(sender.gaveAll, true);
+    sender.stop();
+    assert.equal(await sent, false);
   });
 
   it('gives a deaf connection little ahead, and stops when it is over', async (t) => {

@@ -51,6 +51,10 @@ describe('WWW-Authenticate', () => {
     ]);
   });
 
+  it('leaves out what follows something unreadable', () => {
+    assert.deepEqual(read('Basic realm="a" Bearer realm="https://r/t"'), [['basic', {}]]);
+  });
+
   it('reads no more than 16 KiB', () => {
     const long = `Basic realm="${'x'.repeat(16 * 1024 - 15)}",`;
     assert.deepEqual(

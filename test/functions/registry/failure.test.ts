@@ -5,6 +5,7 @@ import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import {
   codeOfStatus,
   failure,
+  isRefusal,
   located,
   type Answer,
 } from '../../../functions/registry/failure.ts';
@@ -57,6 +58,12 @@ describe('failure', () => {
       assert.equal(failure(answer(status), ASKED).code, code);
     });
   }
+
+  it('knows the statuses that refuse a question as such', () => {
+    for (const status of [400, 401, 403, 404, 499, 501]) assert.ok(isRefusal(status), `${status}`);
+    for (const status of [200, 202, 399, 408, 429, 500, 502, 503])
+      assert.ok(!isRefusal(status), `${status}`);
+  });
 
   it('lets the code of the body beat the status, but not make a server error permanent', () => {
     assert.equal(failure(answer(403, [{ code: 'TOOMANYREQUESTS' }]), ASKED).code, 'RATE_LIMITED');

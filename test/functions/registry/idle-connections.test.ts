@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { Agent } from 'node:http';
+import { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 
 import { readBody } from '../../../functions/registry/body.ts';
+import { idleConnections } from '../../../functions/registry/idle-connections.ts';
 import type { TransportOptions } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
 import { localTransport, NEVER, tcp } from './setting.ts';
@@ -67,6 +69,23 @@ describe('idle connections', () => {
     assert.equal(asked.length, 2, 'one silent connection is asked, then a new one');
     assert.equal(await ask(url), 'ok');
     assert.equal(sockets.length, 4);
+  });
+
+  it('are dropped by host and port, the protocol’s own where the URL names none', () => {
+    const agent = new Agent();
+    const idle = idleConnections([agent], () => 0);
+    for (const [url, port] of [
+      ['https://r.example.com/', 443],
+      ['http://r.example.com/', 80],
+      ['https://r.example.com:5000/', 5000],
+    ] as const) {
+      const sockets = [80, 443, 444, 5000].map((of) => ({ of, socket: new Socket() }));
+      for (const { of, socket } of sockets)
+        Object.assign(agent.freeSockets, { [`r.example.com:${of}:`]: [socket] });
+      idle.dropAllOf(new URL(url));
+      const dropped = sockets.filter(({ socket }) => socket.destroyed).map(({ of }) => of);
+      assert.deepEqual(dropped, [port], url);
+    }
   });
 
   it('may answer late: a kept connection has as long as a new one', async (t) => {

@@ -74,6 +74,25 @@ describe('idle timer', () => {
     assert.equal(idle(), 1);
   });
 
+  it('forgives what was waited before, and waits longer where it is told to', (t) => {
+    const { timer, idle, pass } = rig(t);
+    timer.wait();
+    pass(60);
+    timer.rest();
+    timer.moved(MIN_MOVED_BYTES);
+    pass(1000);
+    assert.equal(idle(), 0);
+    timer.wait();
+    pass(60);
+    timer.rest();
+    pass(1000);
+    timer.restart(50);
+    pass(149);
+    assert.equal(idle(), 0);
+    pass(1);
+    assert.equal(idle(), 1);
+  });
+
   it('ends for good', (t) => {
     const { timer, idle, pass } = rig(t);
     timer.wait();

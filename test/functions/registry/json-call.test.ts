@@ -13,6 +13,8 @@ describe('JSON call', () => {
       request.on('end', () => {
         if (request.url === '/html') response.writeHead(502).end('<html>');
         else if (request.url === '/away') response.writeHead(302, { location: '/html' }).end();
+        else if (request.url === '/most') response.end(`{}${' '.repeat(4 * 1024 * 1024 - 2)}`);
+        else if (request.url === '/more') response.end(`{}${' '.repeat(4 * 1024 * 1024 - 1)}`);
         else if (request.url === '/long') response.writeHead(400).end('x'.repeat(5 * 1024 * 1024));
         else response.writeHead(409).end('{"error":1}');
       });
@@ -35,7 +37,11 @@ describe('JSON call', () => {
     });
     assert.equal((await call({ method: 'GET', url: `${server.url}/away` }, NEVER)).status, 302);
     assert.equal((await call({ method: 'GET', url: `${server.url}/long` }, NEVER)).status, 400);
-    assert.equal(server.seen.length, 4);
+    const most = await call({ method: 'GET', url: `${server.url}/most` }, NEVER);
+    assert.deepEqual(most, { status: 200, body: {} });
+    const more = call({ method: 'GET', url: `${server.url}/more` }, NEVER);
+    await rejection(more, 'RESPONSE_TOO_LARGE');
+    assert.equal(server.seen.length, 6);
   });
 
   it('speaks to no private address on its own', async (t) => {

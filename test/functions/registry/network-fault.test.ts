@@ -61,8 +61,11 @@ describe('network fault', () => {
   });
 
   it('takes anything that is thrown', () => {
-    assert.equal(networkError('text').code, 'NETWORK');
-    assert.equal(networkError(undefined).code, 'NETWORK');
+    for (const thrown of ['text', undefined]) {
+      const { code, message } = networkError(thrown);
+      assert.deepEqual([code, message], ['NETWORK', 'the connection failed']);
+    }
+    assert.match(networkError(failed('HPE_X')).message, /be read: it cannot be parsed \(HPE_X\); /);
     const coded = (code: string, cause?: Error): Error =>
       Object.assign(new Error('outer', { cause }), { code });
     assert.equal(errorCode(coded('ERR_GOT_REQUEST_ERROR')), '');

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import {
   isRedirect,
+  keepsMethod,
   nextHop,
   uploadLocation,
 } from '../../../functions/registry/redirect-policy.ts';
@@ -143,6 +144,7 @@ describe('redirect policy', () => {
       [200, 300, 301, 302, 303, 304, 307, 308].filter(isRedirect),
       [301, 302, 303, 307, 308],
     );
+    assert.deepEqual([301, 302, 303, 307, 308, 309].filter(keepsMethod), [307, 308]);
   });
 });
 
