@@ -125,6 +125,26 @@ describe('docker config', () => {
     }
   });
 
+  it('prefers the plain host to a URL of it, whichever comes first', async () => {
+    const entries = ['a.io', 'https://a.io'].map((key) => [key, { auth: auth(key, 'p') }] as const);
+    for (const auths of [entries, entries.toReversed()]) {
+      const one = await opened(config(Object.fromEntries(auths)));
+      assert.deepEqual(await one.credentialFor('a.io'), basic('a.io', 'p'));
+    }
+  });
+
+  it('takes a version for a part of a path where more follows it', async () => {
+    const auths = await opened(config({ 'a.io/v1/app': { auth: auth('u', 'p') } }));
+    assert.deepEqual(await auths.credentialFor('a.io', 'v1/app'), basic('u', 'p'));
+    assert.equal(await auths.credentialFor('a.io', 'other'), undefined);
+  });
+
+  it('reads a file of 1 MiB, and none that is larger', async () => {
+    const text = config({}).padEnd(1024 * 1024);
+    assert.equal(await asked(text), undefined);
+    await rejection(asked(`${text} `), 'DOCKER_CONFIG_INVALID');
+  });
+
   it('guard docker-hub-names: gives what is for Docker Hub to no other host', async () => {
     const auths = await opened(config({ 'docker.io': { auth: auth('hub', 'p') } }));
     assert.deepEqual(await auths.credentialFor('index.docker.io'), basic('hub', 'p'));
@@ -142,7 +162,8 @@ describe('docker config', () => {
     for (const rest of helpers) {
       await rejection(asked(JSON.stringify(rest)), 'DOCKER_CONFIG_INVALID');
     }
-    await asked(JSON.stringify({ credsStore: '', credHelpers: {} }));
+    for (const none of ['', null])
+      await asked(JSON.stringify({ credsStore: none, credHelpers: {} }));
   });
 
   const malformed: readonly (readonly [string, string])[] = [

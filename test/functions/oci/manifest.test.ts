@@ -14,7 +14,12 @@ import {
   parseManifest,
   parseReferrers,
 } from '../../../functions/oci/manifest.ts';
-import { DOCKER_SCHEMA1, OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
+import {
+  DOCKER_SCHEMA1,
+  DOCKER_SCHEMA1_SIGNED,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from '../../../functions/oci/media-types.ts';
 import { thrown } from '../../faults.ts';
 
 const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
@@ -186,6 +191,7 @@ describe('manifest', () => {
     ['Docker’s name for OCI’s image', IMAGE, DOCKER_MANIFEST, OCI_MANIFEST],
     ['OCI’s name for Docker’s index', { ...INDEX, mediaType: DOCKER_LIST }, OCI_INDEX, DOCKER_LIST],
     ['a schema 1 document that nothing names', schema1, 'application/octet-stream', DOCKER_SCHEMA1],
+    ['a signed one', { ...schema1, signatures: [{}] }, undefined, DOCKER_SCHEMA1_SIGNED],
   ];
   for (const [name, document, contentType, mediaType] of liberal) {
     it(`reads ${name}`, () => {

@@ -96,16 +96,18 @@ describe('Artifact Registry’s API', () => {
   });
 
   it('asks no more of a repository where it is closed to us, and again where it only failed', async () => {
-    const closed = newHostMemory();
-    const one = api([
-      { status: 403, body: undefined },
-      { status: 200, body: {} },
-    ]);
-    assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
-    assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
-    assert.equal(one.asked.length, 1);
-    const other = { ...NAME, path: 'p/opened/org/app' };
-    assert.equal((await listTagDigests(one, other, 'europe', closed, NEVER))?.size, 0);
+    for (const status of [403, 404]) {
+      const closed = newHostMemory();
+      const one = api([
+        { status, body: undefined },
+        { status: 200, body: {} },
+      ]);
+      assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
+      assert.equal(await listTagDigests(one, NAME, 'europe', closed, NEVER), undefined);
+      assert.equal(one.asked.length, 1);
+      const other = { ...NAME, path: 'p/opened/org/app' };
+      assert.equal((await listTagDigests(one, other, 'europe', closed, NEVER))?.size, 0);
+    }
     const failed = newHostMemory();
     const broken = api([]);
     await listTagDigests(broken, NAME, 'europe', failed, NEVER);

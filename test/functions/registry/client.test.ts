@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 
+import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
@@ -13,6 +14,7 @@ import {
   INDEX,
   NEVER,
   open,
+  QUICK,
   registry,
   serve,
   settle,
@@ -20,6 +22,19 @@ import {
   sourceOf,
   wantToken,
 } from './setting.ts';
+
+/** Time that passes as soon as somebody waits for it. */
+function hurriedTiming(): Timing {
+  let nowMs = 1_000_000;
+  return {
+    now: () => nowMs,
+    setTimer: (delayMs, action) =>
+      SYSTEM_TIMING.setTimer(0, () => {
+        nowMs += delayMs;
+        action();
+      }),
+  };
+}
 
 const BASIC = { kind: 'basic', username: 'robot', password: 'top-secret' } as const;
 
@@ -57,6 +72,36 @@ describe('client', () => {
     const fault = await rejection(one.listTags(NEVER), 'SERVER_ERROR');
     assert.equal(fault.retryAfterMs, 100_000);
     assert.equal(at.counter.total, 1);
+    // One that ends with it is waited for.
+    const hurried = hurriedTiming();
+    const name = { host: at.host, path: 'org/app' };
+    const within = { insecure: true, deadlineAtMs: hurried.now() + 100_000 };
+    const patient = open(t, [at.host], { timing: hurried }).source(name, within);
+    await rejection(patient.listTags(NEVER), 'SERVER_ERROR');
+    assert.equal(at.counter.total, 3);
+  });
+
+  it('tells of the pauses that a host asked for, and of no wait of its own', async (t) => {
+    const timing = hurriedTiming();
+    const answers = [[503, '30'], [503], [429, '600']] as const;
+    let asked = 0;
+    const at = await serve(t, (_request, response) => {
+      const [status, pause] = answers[asked++] ?? [200];
+      response.writeHead(status, pause === undefined ? {} : { 'retry-after': pause });
+      response.end('{"tags":[]}');
+    });
+    const told: unknown[] = [];
+    const one = sourceAt(t, at.host, {
+      timing,
+      onPause: ({ side, host, untilMs }) => told.push([side, host, untilMs - timing.now()]),
+    });
+    await one.listTags(NEVER);
+    // A 429 closes the host before its body has said for how long.
+    const pausesMs = [30_000, QUICK.baseMs, 600_000];
+    assert.deepEqual(
+      told,
+      pausesMs.map((pauseMs) => ['source', at.host, pauseMs]),
+    );
   });
 
   it('ends a wait when the signal aborts', async (t) => {

@@ -81,6 +81,18 @@ describe('manifests', () => {
     );
   });
 
+  it('tells of a HEAD its size, and no type that is no manifest’s', async (t) => {
+    for (const [length, sizeBytes] of [
+      ['120', 120],
+      ['1'.repeat(16), undefined],
+    ] as const) {
+      const headers = { 'content-type': 'text/plain', 'content-length': length };
+      const at = await replies(t, { headers: { ...headers, 'docker-content-digest': DIGEST } });
+      const head = await sourceAt(t, at.host).headManifest('v1', NEVER);
+      assert.deepEqual(head, { digest: DIGEST, mediaType: undefined, sizeBytes });
+    }
+  });
+
   it('reads a digest that is announced twice as one, and two as none', async (t) => {
     const twice = (digest: string): Promise<Served> =>
       replies(t, { headers: { 'docker-content-digest': [digest, digest] } });
@@ -161,6 +173,23 @@ describe('manifests', () => {
         for (const tag of ['v1', 'v2'])
           assert.equal((await one.headManifest(tag, NEVER))?.digest, DIGEST, said);
       assert.deepEqual(methodsOf(at), methods, said);
+    }
+  });
+
+  it('takes a HEAD that fails or is refused for no word on what a GET denies', async (t) => {
+    for (const status of [405, 505]) {
+      let isThere = false;
+      const at = await serve(t, ({ method }, response) => {
+        if (method === 'HEAD') response.writeHead(isThere ? 404 : status).end();
+        else if (isThere) response.writeHead(200, { 'content-type': OCI_INDEX }).end(BYTES);
+        else response.writeHead(404).end('{"errors":[{"code":"MANIFEST_UNKNOWN"}]}');
+      });
+      const one = destinationAt(t, at.host);
+      assert.equal(await one.headManifest('v1', NEVER), undefined);
+      assert.deepEqual(belowRoot(at), ['HEAD', 'GET']);
+      isThere = true;
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
+      assert.deepEqual(belowRoot(at), ['HEAD', 'GET', 'HEAD', 'GET'], `${status}`);
     }
   });
 
@@ -321,9 +350,10 @@ describe('manifests', () => {
         response.writeHead(isAbsent ? 404 : 200, headers).end(isAbsent ? absent : BYTES);
       });
       const one = sourceAt(t, at.host);
+      assert.equal((await one.headManifest('v1', NEVER))?.digest, announced);
       assert.deepEqual(await one.getManifest('v1', NEVER), MANIFEST);
       assert.equal((await one.headManifest('v1', NEVER))?.digest, DIGEST);
-      assert.ok(at.seen.every(({ method }) => method === 'GET'));
+      assert.deepEqual(new Set(methodsOf(at).slice(1)), new Set(['GET']));
     }
   });
 
@@ -448,6 +478,14 @@ describe('manifests', () => {
     ['413 UNSUPPORTED', said(413, 'UNSUPPORTED'), 'MANIFEST_REFUSED'],
     ['415 UNSUPPORTED', said(415, 'UNSUPPORTED'), 'MANIFEST_REFUSED'],
     ['422 UNKNOWN', said(422, 'UNKNOWN'), 'MANIFEST_REFUSED'],
+    ['422 DENIED', said(422, 'DENIED'), 'FORBIDDEN'],
+    ['400 UNKNOWN', said(400, 'UNKNOWN'), 'REQUEST_REFUSED'],
+    ['a verdict on a page', { ...said(400, 'MANIFEST_INVALID'), headers: HTML }, 'REQUEST_REFUSED'],
+    [
+      'the name of an immutable repository',
+      refusal(404, { code: 'NAME_UNKNOWN', message: 'no immutable/app' }),
+      'NOT_FOUND',
+    ],
     ['403 DENIED', said(403, 'DENIED'), 'FORBIDDEN'],
     ['400 DENIED', said(400, 'DENIED'), 'FORBIDDEN'],
     ['400 UNAUTHORIZED', said(400, 'UNAUTHORIZED'), 'UNAUTHORIZED'],
@@ -493,5 +531,10 @@ describe('manifests', () => {
       body: JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [], layers: [{}] }),
     });
     await rejection(sourceAt(t, at.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
+    // What says that it is a manifest is one, if a bad one.
+    for (const document of [{ schemaVersion: 2 }, { mediaType: OCI_INDEX }]) {
+      const bad = await replies(t, { body: JSON.stringify(document) });
+      await rejection(sourceAt(t, bad.host).getManifest('v1', NEVER), 'MANIFEST_INVALID');
+    }
   });
 });

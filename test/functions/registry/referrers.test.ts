@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 
+import type { ErrorCode } from '../../../functions/errors.ts';
 import type { SourceRepository } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../../functions/oci/media-types.ts';
@@ -72,7 +73,8 @@ describe('referrers', () => {
     for (const { bytes } of blobs) at.store.putBlob('org/app', bytes);
     const { digest } = at.store.putManifest('org/app', manifest);
     const one = sourceAt(t, at.host);
-    const found = await one.listReferrers(subject.digest, NEVER);
+    const unread = (): never => assert.fail('each can be read');
+    const found = await one.listReferrers(subject.digest, NEVER, unread);
     assert.ok(typeof found !== 'string');
     assert.deepEqual(
       found.map((entry) => entry.digest),
@@ -99,6 +101,7 @@ describe('referrers', () => {
   const without: readonly (readonly [string, number, string, string])[] = [
     ['404', 404, 'application/json', '{}'],
     ['405', 405, 'application/json', ''],
+    ['501', 501, 'application/json', ''],
     ['something else', 200, 'text/plain', 'ok'],
     ['an index under another type', 200, 'application/json', index([])],
     ['something under the type of an index', 200, OCI_INDEX, '{"referrers":[]}'],
@@ -176,6 +179,36 @@ describe('referrers', () => {
     }
   });
 
+  it('takes a bare 410 for a word on its repository alone', async (t) => {
+    const { of } = rig(t, await answers(t, 410, 'text/plain', 'gone'));
+    assert.equal(await of().listReferrers(SUBJECT, NEVER), 'unsupported');
+    assert.equal(of().mayHaveReferrersApi, false);
+    assert.equal(of('org/other').mayHaveReferrersApi, true);
+  });
+
+  const afterList: readonly (readonly [number, string, string, ErrorCode | 'refused'])[] = [
+    [401, 'application/json', '{}', 'refused'],
+    [403, 'text/html', '', 'refused'],
+    [200, 'text/html', '<html>', 'refused'],
+    [200, 'text/plain', 'ok', 'RESPONSE_INVALID'],
+    [200, OCI_INDEX, '{"referrers":[]}', 'MANIFEST_INVALID'],
+  ];
+  for (const [status, type, body, expected] of afterList) {
+    it(`takes ${status} '${body}' of a host that gave a list as ${expected}`, async (t) => {
+      let isFirst = true;
+      const at = await serve(t, (_request, response) => {
+        if (isFirst) answerNone(response);
+        else response.writeHead(status, { 'content-type': type }).end(body);
+        isFirst = false;
+      });
+      const one = rig(t, at).of();
+      await one.listReferrers(SUBJECT, NEVER);
+      const second = one.listReferrers(SUBJECT, NEVER);
+      if (expected === 'refused') assert.equal(await second, 'refused');
+      else await rejection(second, expected);
+    });
+  }
+
   it('believes a host with the API that denies a subject without its form, and says it again', async (t) => {
     const at = await serve(t, (request, response) => {
       if (request.url === '/v2/') response.writeHead(200).end();
@@ -235,27 +268,29 @@ describe('referrers', () => {
     });
   }
 
-  it('passes a server error on, and asks that repository no more for 5 minutes', async (t) => {
-    const at = await answers(t, 500, 'text/plain', 'oops');
-    const { timing, of } = rig(t, at);
-    const one = of();
-    const both = [SUBJECT, SUBJECT].map((subject) => one.listReferrers(subject, NEVER));
-    for (const asked of both) await rejection(asked, 'SERVER_ERROR');
-    const askedAtOnce = at.seen.length;
-    await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
-    assert.equal(at.seen.length, askedAtOnce);
-    const other = of('org/other');
-    await rejection(other.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
-    assert.equal(at.seen.length, askedAtOnce + 1);
-    await timing.pass(5 * 60_000);
-    await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
-    assert.equal(at.seen.length, askedAtOnce + 2);
-    // For the third time in a row: it does not answer.
-    await timing.pass(5 * 60_000);
-    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
-    assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
-    assert.equal(at.seen.length, askedAtOnce + 3);
-  });
+  for (const status of [500, 505]) {
+    it(`passes ${status} on, and asks that repository no more for 5 minutes`, async (t) => {
+      const at = await answers(t, status, 'text/plain', 'oops');
+      const { timing, of } = rig(t, at);
+      const one = of();
+      const both = [SUBJECT, SUBJECT].map((subject) => one.listReferrers(subject, NEVER));
+      for (const asked of both) await rejection(asked, 'SERVER_ERROR');
+      const askedAtOnce = at.seen.length;
+      await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+      assert.equal(at.seen.length, askedAtOnce);
+      const other = of('org/other');
+      await rejection(other.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+      assert.equal(at.seen.length, askedAtOnce + 1);
+      await timing.pass(5 * 60_000);
+      await rejection(one.listReferrers(SUBJECT, NEVER), 'SERVER_ERROR');
+      assert.equal(at.seen.length, askedAtOnce + 2);
+      // For the third time in a row: it does not answer.
+      await timing.pass(5 * 60_000);
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+      assert.equal(await one.listReferrers(SUBJECT, NEVER), 'refused');
+      assert.equal(at.seen.length, askedAtOnce + 3);
+    });
+  }
 
   it('asks a host that lets the question wait no more for 5 minutes, and counts anew once it answers', async (t) => {
     let hangs = true;
@@ -289,8 +324,10 @@ describe('referrers', () => {
       const answer = await of(path).listReferrers(SUBJECT, NEVER);
       assert.equal(answer, 'refused', path);
     }
+    await timing.pass(60 * 60_000 - 1);
+    assert.equal(await of().listReferrers(SUBJECT, NEVER), 'refused');
     assert.equal(at.seen.length, 3);
-    await timing.pass(60 * 60_000);
+    await timing.pass(1);
     assert.equal(await of('a/fifth').listReferrers(SUBJECT, NEVER), 'refused');
     assert.equal(at.seen.length, 4);
   });
@@ -369,10 +406,24 @@ describe('referrers', () => {
     await rejection(sourceAt(t, at.host).listReferrers(SUBJECT, NEVER), 'GRAPH_TOO_LARGE');
     assert.equal(page, 2);
     const atOnce = Array.from({ length: 1_001 }, (_, n) => referrer(`${n}`));
+    const at1000 = await answers(t, 200, OCI_INDEX, index(atOnce.slice(1)));
+    const most = await sourceAt(t, at1000.host).listReferrers(SUBJECT, NEVER);
+    assert.equal(most.length, 1000);
     const at1001 = await answers(t, 200, OCI_INDEX, index(atOnce));
     const one = sourceAt(t, at1001.host);
     await rejection(one.listReferrers(SUBJECT, NEVER), 'GRAPH_TOO_LARGE');
     assert.equal(one.mayHaveReferrersApi, true);
+  });
+
+  it('ends a list after a hundred pages', async (t) => {
+    let page = 0;
+    const at = await serve(t, (_request, response) => {
+      const link = `<?page=${(page += 1)}>; rel="next"`;
+      response.writeHead(200, { 'content-type': OCI_INDEX, link }).end(index([]));
+    });
+    const listing = sourceAt(t, at.host).listReferrers(SUBJECT, NEVER);
+    await rejection(listing, 'PAGINATION_REFUSED');
+    assert.equal(page, 100);
   });
 
   it('puts no digest into a URL that is none', async (t) => {

@@ -28,6 +28,26 @@ describe('source repository', () => {
     await rejection(next.getManifest('v1', NEVER), 'RATE_LIMITED');
   });
 
+  it('stops with the last pull, and says how many are left and for how long', async (t) => {
+    for (const [left, isLast] of [
+      [1, false],
+      [0, true],
+    ] as const) {
+      const at = await serve(t, (_request, response) => {
+        response.setHeader('ratelimit-remaining', `${left};w=21600`);
+        response.setHeader('docker-content-digest', INDEX.digest).end();
+      });
+      const one = sourceAt(t, at.host);
+      await one.headManifest('v1', NEVER);
+      const fault = await rejection(one.getManifest('v1', NEVER), 'RATE_LIMITED');
+      assert.match(fault.message, new RegExp(`${left} pulls left of its 6 h`));
+      assert.equal(fault.retryAfterMs, isLast ? 21_600_000 : undefined);
+      if (isLast) await rejection(one.headManifest('v1', NEVER), 'RATE_LIMITED');
+      else await one.headManifest('v1', NEVER);
+      assert.equal(at.seen.length, isLast ? 1 : 2);
+    }
+  });
+
   it('gives a blob from any byte on, the last one too', async (t) => {
     const at = await registry(t);
     const bytes = Buffer.from('0123456789');

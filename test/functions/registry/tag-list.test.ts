@@ -70,7 +70,7 @@ describe('list of tags', () => {
   });
 
   it('guard list-read-bytes: refuses pages without end', () => {
-    const list = new TagList({ ...WIDE, readBytes: 250 });
+    const list = new TagList({ ...WIDE, readBytes: 200 });
     list.add(page([]));
     list.add(page([]));
     refused(() => {
@@ -87,6 +87,53 @@ describe('list of tags', () => {
     const digests = Array.from({ length: 8 }, (_, n) => `sha256:${`${n}`.repeat(64)}`);
     refused(() => {
       manifests.add(page([], Object.fromEntries(digests.map((digest) => [digest, {}]))));
+    });
+  });
+
+  it('counts 52 bytes and its name for a tag, and 150 for a manifest, each once', () => {
+    const invalid = { ...page([]), invalidTags: ['a b'] };
+    const tags = page(['v1', 'v22']);
+    const mapped = page(['v1'], { [ONE]: { tag: ['v1', 'v22'] }, [TWO]: {} });
+    for (const [pages, keptBytes] of [
+      [[tags, tags], 54 + 55],
+      [[invalid, invalid], 55],
+      [[mapped, mapped], 54 + 55 + 2 * 150],
+    ] as const) {
+      const fill = (limits: Partial<typeof WIDE>): void => {
+        const list = new TagList({ ...WIDE, ...limits });
+        for (const one of pages) list.add(one);
+      };
+      fill({ keptBytes });
+      refused(() => {
+        fill({ keptBytes: keptBytes - 1 });
+      });
+    }
+  });
+
+  it('keeps the digest of a tag that comes again without one', () => {
+    for (const isWanted of [undefined, () => true]) {
+      const list = new TagList(WIDE, isWanted);
+      list.add(page(['v1', 'v2'], { [ONE]: { tag: ['v1'] } }));
+      list.add(page(['v1'], {}));
+      assert.deepEqual(list.listing().map?.digestOfTag, new Map([['v1', ONE]]));
+    }
+  });
+
+  it('tells of each page whether a name of it is new, of a part by its first', () => {
+    const invalid = { ...page([]), invalidTags: ['a b'] };
+    for (const isWanted of [undefined, () => false]) {
+      const list = new TagList(WIDE, isWanted);
+      const pages = [page(['v1']), page(['v1']), invalid, invalid, page([])];
+      const news = pages.map((one) => list.add(one));
+      assert.deepEqual(news, [true, false, true, false, false]);
+    }
+  });
+
+  it('guard tag-count: counts of a part what it leaves out too', () => {
+    const list = new TagList({ ...WIDE, tags: 3 }, () => false);
+    list.add({ ...page(['v1', 'v2']), invalidTags: ['a b'] });
+    refused(() => {
+      list.add(page(['v3']));
     });
   });
 

@@ -59,6 +59,18 @@ describe('tags', () => {
     assert.equal(at.counter.total, 7);
   });
 
+  it('asks no third time where the list is refused without a page size too, nor anew within it', async (t) => {
+    const bad = await serve(t, (_request, response) => response.writeHead(400).end());
+    await rejection(sourceAt(t, bad.host).listTags(NEVER), 'REQUEST_REFUSED');
+    assert.equal(bad.seen.length, 2);
+    const second = await serve(t, ({ url }, response) => {
+      if (url?.includes('last=a') === true) response.writeHead(400).end();
+      else response.writeHead(200, { link: '<?last=a>; rel="next"' }).end('{"tags":["a"]}');
+    });
+    await rejection(sourceAt(t, second.host).listTags(NEVER), 'REQUEST_REFUSED');
+    assert.equal(second.seen.length, 2);
+  });
+
   it('asks Google for 10,000 and takes the map', async (t) => {
     const at = await artifactRegistry(t);
     const { digest } = at.store.putManifest('p/r/app', INDEX);
@@ -268,8 +280,10 @@ describe('tags', () => {
   });
 
   it('guard page-values: refuses a page of millions of values before it is parsed', async (t) => {
-    const at = await paged(t, [{ body: `{"tags":[[]${',[]'.repeat(1_100_000)}]}` }]);
-    await rejection(sourceAt(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
+    for (const value of ['[]', '{}']) {
+      const at = await paged(t, [{ body: `{"tags":[1${`,${value}`.repeat(1_100_000)}]}` }]);
+      await rejection(sourceAt(t, at.host).listTags(NEVER), 'LIST_TOO_LARGE');
+    }
   });
 
   it('keeps at most 1 KiB a tag', async (t) => {
