@@ -107,16 +107,16 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
 
   it('gets no backup where it is a signature that has grown, asked for by name too', async () => {
     const tag = `${old.manifest.digest.replace(':', '-')}.sig`;
-    const rig = new Rig(
-      { '1.0.0': old, [tag]: imageWith('grown', 1) },
-      { '1.0.0': old, [tag]: imageWith('signature', 1) },
-    );
     const options = { ...OPTIONS.options, referrers: true };
-    assert.equal(
-      recordOf(await rig.mirror({ tags: [tag] }, { options }), tag).outcome,
-      'overwritten',
-    );
-    assert.deepEqual([...rig.destination.tags.keys()].sort(), ['1.0.0', tag]);
+    for (const wish of [{ reason: 'requested' }, { tags: [tag] }] as const) {
+      const rig = new Rig(
+        { '1.0.0': old, [tag]: imageWith('grown', 1) },
+        { '1.0.0': old, [tag]: imageWith('signature', 1) },
+      );
+      const report = await rig.mirror(wish, { options });
+      assert.equal(recordOf(report, tag).outcome, 'overwritten');
+      assert.deepEqual([...rig.destination.tags.keys()].sort(), ['1.0.0', tag]);
+    }
   });
 
   it('moves where what it pointed at lacks parts, and says that nothing keeps it', async () => {

@@ -366,8 +366,10 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
     reference: string,
     manifest: ManifestBytes,
     signal: AbortSignal,
+    mayStart?: () => boolean,
   ): Promise<PutAnswer> {
     return this.call(`destination putManifest ${reference}`, signal, () => {
+      requireTurn(mayStart);
       const parsed = parseManifest(manifest.bytes, manifest.mediaType);
       const missing = [
         ...blobsOf(parsed).filter(({ digest }) => !this.blobs.has(digest)),
@@ -396,6 +398,10 @@ export class FakeDestination extends FakeRepository implements DestinationReposi
       };
     });
   }
+}
+
+function requireTurn(mayStart: () => boolean = () => true): void {
+  if (!mayStart()) throw new MirrorError('ABORTED', 'its turn came too late');
 }
 
 function refuse(code: ErrorCode, digests?: readonly string[]): never {

@@ -4,7 +4,6 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
 import { MIRROR_OPTIONS } from '../../mirror-options.ts';
-import type { DestinationRepository, PutAnswer } from '../../../functions/mirror/ports.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import {
   chooseChildren,
@@ -266,17 +265,7 @@ describe('a host that takes whole indexes only', () => {
   }
 
   it('is learnt where the missing parts took so long that the push came too late', async () => {
-    /** Asks whether a push may still start, as the client does in its turn. */
-    class Asking extends FakeDestination {
-      override async putManifest(
-        ...[reference, manifest, signal, mayStart]: Parameters<DestinationRepository['putManifest']>
-      ): Promise<PutAnswer> {
-        if (mayStart?.() === false) throw new MirrorError('ABORTED', 'its turn came too late');
-        return super.putManifest(reference, manifest, signal);
-      }
-    }
     const rig = new Rig();
-    rig.use(rig.source, new Asking());
     const [amd64, arm64] = [imageWith('amd64', 1), imageWith('arm64', 1)];
     rig.source.tag(
       'v1',

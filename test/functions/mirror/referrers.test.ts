@@ -4,8 +4,20 @@ import { describe, it } from 'node:test';
 import { MirrorError } from '../../../functions/errors.ts';
 import { referrersTag } from '../../../functions/oci/referrer-tags.ts';
 import { entriesOf } from '../../../functions/mirror/fallback-index.ts';
+import { FRESH_MS } from '../../../functions/mirror/tag-turns.ts';
 import { failing, FakeDestination, FakeHost } from './fakes.ts';
-import { blobOf, imageOf, imageWith, indexOf, referrerOf, type Image } from './images.ts';
+import {
+  blobOf,
+  descriptorOf,
+  entryOf,
+  imageOf,
+  imageWith,
+  indexOf,
+  OCI_INDEX,
+  referrerOf,
+  writtenImage,
+  type Image,
+} from './images.ts';
 import { fallbackOf, has, outcomes, recordOf, Rig } from './rig.ts';
 
 const ON = { options: { referrers: true } } as const;
@@ -77,6 +89,8 @@ describe('signature tags', () => {
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'skipped' });
     assert.equal(rig.destination.digestOf(sig), imageWith('grown', 1).manifest.digest);
+    // The verified tag, two signatures and the subject's list.
+    assert.equal(report.answered, 4);
   });
 
   it('are found for a child that stays as it is', async () => {
@@ -99,6 +113,23 @@ describe('signature tags', () => {
     const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(outcomes(report), { v1: 'skipped', [sig]: 'overwritten', [att]: 'copied' });
   });
+
+  for (const [where, isListed, onDrift] of [
+    ['its list has them', true, 'overwrite'],
+    ['nothing may be moved', false, 'report'],
+  ] as const) {
+    it(`are left to another delivery where the destination answers 403 and ${where}`, async () => {
+      const rig = new Rig({ v1: image, [sig]: imageWith('grown', 1) }, { v1: image });
+      rig.destination.plain();
+      if (isListed) rig.destination.tag(sig, imageWith('sig', 1));
+      else rig.destination.before.push(failing('destination listTags', 'REQUEST_REFUSED'));
+      rig.destination.before.push(failing(`destination headManifest ${sig}`, 'FORBIDDEN'));
+      const options = { ...ON.options, onDrift };
+      const report = await rig.mirror({ reason: 'requested' }, { options });
+      assert.equal(recordOf(report, sig).fault?.code, 'FORBIDDEN');
+      assert.deepEqual(report.unfinished, [sig]);
+    });
+  }
 
   it('that are gone by then are lost', async () => {
     const rig = new Rig(
@@ -263,6 +294,31 @@ describe('referrers', () => {
     assert.equal(rig.source.count(`source listReferrers ${other.manifest.digest}`), 1);
   });
 
+  it('of referrers are asked for where a fallback tag alone names the subject', async () => {
+    const both = { v1: imageWith('other', 1), [LIST]: indexOf([sbom]) };
+    const rig = acknowledging(new Rig(both, both));
+    for (const side of [rig.source, rig.destination]) side.add(image);
+    const signature = referrerOf(sbom, 'signature');
+    rig.source.refer(sbom, signature);
+    await rig.mirror({ reason: 'requested' }, ON);
+    assert.equal(has(rig, signature), true);
+    assert.equal(rig.source.count(`source listReferrers ${digest}`), 0);
+  });
+
+  it('guard index-depth: are looked for 4 levels deep below what is unchanged', async () => {
+    for (const [levels, code] of [
+      [4, undefined],
+      [5, 'INDEX_TOO_DEEP'],
+    ] as const) {
+      let index = image;
+      for (let level = 0; level < levels; level += 1) index = indexOf([index]);
+      const rig = acknowledging(new Rig({ v1: index }, { v1: index }));
+      rig.source.refer(image, sbom);
+      const report = await rig.mirror({ reason: 'requested' }, ON);
+      assert.equal(report.records.find(({ fault }) => fault !== undefined)?.reason, code);
+    }
+  });
+
   it('of all children are asked for: one question each', async () => {
     const children = Array.from({ length: 69 }, (_none, number) => imageWith(`${number}`, 1));
     const rig = acknowledging(new Rig({ v1: indexOf([...children, image]) }));
@@ -318,6 +374,14 @@ describe('referrers', () => {
     }
   });
 
+  it('that are all missing are listed nowhere: no list is read for nothing', async () => {
+    const rig = new Rig({ v1: image, [LIST]: indexOf([sbom]) });
+    rig.source.manifests.delete(sbom.manifest.digest);
+    const report = await rig.mirror({}, ON);
+    assert.equal(recordOf(report, LIST).fault?.code, 'SOURCE_INCOMPLETE');
+    assert.equal(rig.destination.count(`destination getManifest ${LIST}`), 0);
+  });
+
   it('leave no work behind where their list fails at once', async () => {
     const rig = referred(sbom);
     const signature = referrerOf(sbom, 'signature');
@@ -352,6 +416,11 @@ describe('referrers', () => {
     const list = recordOf(report, LIST);
     assert.deepEqual([list.outcome, list.reason], ['skipped', 'ReferrersRefused']);
     assert.deepEqual(report.unfinished, []);
+    // What its fallback tag lists comes all the same; there may be more.
+    rig.source.tag('v2', image).tag(LIST, indexOf([sbom]));
+    const more = await rig.mirror({}, ON);
+    assert.equal(recordOf(more, LIST).reason, 'ReferrersRefused');
+    assert.equal(has(rig, sbom), true);
   });
 
   it('are left for another delivery where the source lets the question wait', async () => {
@@ -441,6 +510,39 @@ describe('the fallback index at a destination that keeps no list', () => {
     assert.deepEqual(fallbackOf(digest, rig), [own.manifest.digest, sbom.manifest.digest]);
   });
 
+  it('is the source’s own, byte for byte, where that has all of them, and a new one otherwise', async () => {
+    for (const [own, told] of [
+      [true, [sbom]],
+      [false, [sbom, scan]],
+    ] as const) {
+      const rig = referred(...told);
+      const manifests = [entryOf(descriptorOf(sbom.manifest))];
+      const theirs = writtenImage({ manifests, note: 'theirs' }, [], OCI_INDEX);
+      rig.source.tag(LIST, theirs);
+      await rig.mirror({}, ON);
+      assert.equal(rig.destination.digestOf(LIST) === theirs.manifest.digest, own);
+      assert.equal(fallbackOf(digest, rig).length, told.length);
+    }
+  });
+
+  for (const [slowMs, reads] of [
+    [FRESH_MS, 2],
+    [FRESH_MS + 1, 3],
+  ] as const) {
+    it(`is read ${reads} times where its push has to wait ${slowMs} ms for its turn`, async () => {
+      const rig = referred(sbom);
+      let isSlow = true;
+      rig.destination.before.push((call) => {
+        if (!isSlow || call !== `destination putManifest ${LIST}`) return;
+        isSlow = false;
+        rig.nowMs += slowMs;
+      });
+      await rig.mirror({}, ON);
+      assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
+      assert.equal(rig.destination.count(`destination getManifest ${LIST}`), reads);
+    });
+  }
+
   it('is left alone when it has everything', async () => {
     const rig = referred(sbom);
     await rig.mirror({}, ON);
@@ -479,8 +581,9 @@ describe('the fallback index at a destination that keeps no list', () => {
   it('is completed where a process ended between referrer and list', async () => {
     const rig = referred(sbom);
     rig.destination.tag('v1', image).add(sbom);
-    await rig.mirror({ reason: 'requested' }, ON);
+    const report = await rig.mirror({ reason: 'requested' }, ON);
     assert.deepEqual(fallbackOf(digest, rig), [sbom.manifest.digest]);
+    assert.equal(recordOf(report, LIST).outcome, 'copied');
   });
 
   it('is not needed where the destination keeps the list, as one push tells', async () => {
@@ -570,10 +673,16 @@ describe('the fallback index at a destination that keeps no list', () => {
     assert.equal(rig.destination.digestOf(LIST), digest);
   });
 
-  it('is not copied where the fallback tag names no index: that follows as a signature does', async () => {
-    const bundle = imageWith('bundle', 1);
-    const rig = new Rig({ v1: image, [LIST]: bundle });
-    await rig.mirror({}, ON);
-    assert.equal(rig.destination.digestOf(LIST), bundle.manifest.digest);
+  it('is not copied where the fallback tag names no list: that follows as a signature does', async () => {
+    const index = indexOf([image]);
+    const own = referrersTag(index.manifest.digest);
+    for (const [subject, tag, bundle] of [
+      [image, LIST, imageWith('bundle', 1)],
+      [index, own, index],
+    ] as const) {
+      const rig = new Rig({ v1: subject, [tag]: bundle });
+      await rig.mirror({}, ON);
+      assert.equal(rig.destination.digestOf(tag), bundle.manifest.digest);
+    }
   });
 });
