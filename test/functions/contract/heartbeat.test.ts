@@ -24,6 +24,16 @@ describe("a bridge's sign of life", () => {
     assert.equal(heartbeatOf({ 'ce-type': 'io.imagerepo-mirror.revision.changed.v1' }), undefined);
   });
 
+  it('takes the longest name and the largest count', () => {
+    const most = { cluster: 'x'.repeat(100), watched: 999_999_999, refused: 0 };
+    assert.deepEqual(heartbeatOf(encodeHeartbeat(most, TIME).attributes), most);
+  });
+
+  it('is refused with the attribute that it lacks', () => {
+    const { 'ce-cluster': _cluster, ...attributes } = encodeHeartbeat(alive, TIME).attributes;
+    assert.equal(thrown(() => heartbeatOf(attributes), 'EVENT_INVALID').field, 'ce-cluster');
+  });
+
   for (const [name, value] of [
     ['ce-cluster', ''],
     ['ce-cluster', 'a b'],

@@ -39,6 +39,7 @@ describe('progress', () => {
     mock.timers.tick(200);
     assert.deepEqual(drawn, ['\r\u001b[2K0 tags, 9007.2 TB sent, 9007199.3 TB/s']);
     progress.end();
+    assert.equal(drawn.at(-1), '\r\u001b[2K');
   });
 
   it('is logged now and then where there is no terminal', ({ mock }) => {

@@ -143,4 +143,8 @@ describe('failed repository', () => {
       assert.equal(isFailed({ image: 'x', durationMs: 1, report }), expected);
     });
   }
+
+  it('is one that nothing was planned for', () => {
+    assert.equal(isFailed({ image: 'x', durationMs: 1 }), true);
+  });
 });

@@ -63,6 +63,14 @@ describe('line of a repository', () => {
     );
   });
 
+  it('tells time in minutes from one on, and never has 60 seconds beside them', () => {
+    const times = [1700, 60_000, 119_600, 7_205_000].map(
+      (durationMs) =>
+        repositoryLine({ image: 'x', durationMs, report: sampleReport([]) }).split(' in ')[1],
+    );
+    assert.deepEqual(times, ['1.7 s', '1 min 0 s', '2 min 0 s', '120 min 5 s']);
+  });
+
   it('tells a lost source, a fault and the brake', () => {
     const line = (facts: Parameters<typeof sampleReport>[1]): string =>
       repositoryLine({ image: 'x', durationMs: 1, report: sampleReport([], facts) });

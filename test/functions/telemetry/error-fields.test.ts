@@ -48,6 +48,13 @@ describe('fault fields', () => {
     });
   }
 
+  it("tells a system's error by its code, where that is a text", () => {
+    const messages = ['ECONNRESET', 5].map(
+      (code) => faultFields(Object.assign(new Error('gone'), { code })).message,
+    );
+    assert.deepEqual(messages, ['Error ECONNRESET: gone', 'Error: gone']);
+  });
+
   const secrets: readonly (readonly [guard: string, text: string, shown: string])[] = [
     ['log-user', 'GET https://user:hidden@r.example/x failed', 'GET https://r.example/x failed'],
     ['log-query', 'GET https://r.example/x?sig=hidden failed', 'GET https://r.example/x?… failed'],

@@ -72,7 +72,7 @@ describe('logger', () => {
   });
 
   it('writes a fault as its parts, with advice and causes', () => {
-    const { options, written } = lines();
+    const { options, written } = lines({ service: { name: 'mirror', version: 'mirror-7' } });
     const cause = new Error('getaddrinfo ENOTFOUND ghcr.io');
     createLogger(options).warning('tag failed', {
       error: new MirrorError('NETWORK', 'get manifest: connection failed', {
@@ -94,6 +94,7 @@ describe('logger', () => {
       causes: ['Error: getaddrinfo ENOTFOUND ghcr.io'],
     });
     assert.equal(line['stack_trace'], undefined);
+    assert.equal(line['serviceContext'], undefined);
   });
 
   it('gives errors a stack trace and the service for Error Reporting', () => {

@@ -52,26 +52,36 @@ async function exported(
   return { metrics, received, lines, pass: (ms) => void (nowMs += ms) };
 }
 
-describe('otlpMetrics whose libraries come late or never', () => {
+/** Metrics of these libraries, and what they log. */
+function opened(libraries: Promise<OtlpInstruments>): {
+  readonly metrics: OtlpMetrics;
+  readonly lines: readonly Record<string, unknown>[];
+} {
+  const { logger, lines } = keptLines();
+  const options = {
+    endpoint: 'http://127.0.0.1:1',
+    accessToken: () => Promise.resolve(''),
+    projectId: undefined,
+    serviceName: 'mirror-events',
+    logger,
+    clock: () => 0,
+  };
+  return { metrics: otlpMetrics(options, libraries), lines };
+}
+
+const SENT: OtlpInstruments = {
+  record: () => undefined,
+  forceFlush: () => Promise.resolve(),
+  shutdown: () => Promise.resolve(),
+};
+
+describe('otlpMetrics whose libraries come late or fail', () => {
   it('counts the lines of before, up to 10,000, and tells how many are lost', async () => {
-    const { logger, lines } = keptLines();
     const libraries = Promise.withResolvers<OtlpInstruments>();
-    const options = {
-      endpoint: 'http://127.0.0.1:1',
-      accessToken: () => Promise.resolve(''),
-      projectId: undefined,
-      serviceName: 'mirror-events',
-      logger,
-      clock: () => 0,
-    };
-    const metrics = otlpMetrics(options, libraries.promise);
+    const { metrics, lines } = opened(libraries.promise);
     let recorded = 0;
     for (let line = 0; line < 10_003; line += 1) metrics.record({ entry: 'tag' });
-    libraries.resolve({
-      record: () => (recorded += 1),
-      forceFlush: () => Promise.resolve(),
-      shutdown: () => Promise.resolve(),
-    });
+    libraries.resolve({ ...SENT, record: () => (recorded += 1) });
     await metrics.flush();
     assert.equal(recorded, 10_000);
     assert.deepEqual(
@@ -82,6 +92,34 @@ describe('otlpMetrics whose libraries come late or never', () => {
     assert.equal(recorded, 10_001);
     await metrics.close();
     assert.equal(lines.length, 1);
+  });
+
+  it('tells what failed, and what is not done within 3 s', async ({ mock }) => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const whyOf = async (libraries: Promise<OtlpInstruments>, passMs = 0): Promise<unknown> => {
+      const { metrics, lines } = opened(libraries);
+      const flushed = metrics.flush();
+      mock.timers.tick(passMs);
+      await flushed;
+      return lines.map(({ message, error }) => [message, (error as Error).message]);
+    };
+    const told = (why: string): unknown => [['metrics could not be exported', `Error: ${why}`]];
+    const never = { ...SENT, forceFlush: () => new Promise<void>(() => undefined) };
+    assert.deepEqual(await whyOf(Promise.reject(new Error('absent'))), told('absent'));
+    assert.deepEqual(await whyOf(Promise.resolve(never), 3000), told('not done within 3000 ms'));
+  });
+
+  it('sends, then ends, and leaves no timer behind', async ({ mock }) => {
+    const timers = (): number =>
+      process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const shutdown = mock.fn(SENT.shutdown);
+    const { metrics } = opened(Promise.resolve({ ...SENT, shutdown }));
+    const before = timers();
+    await metrics.flush();
+    assert.equal(shutdown.mock.callCount(), 0);
+    await metrics.close();
+    assert.equal(shutdown.mock.callCount(), 1);
+    assert.ok(timers() <= before);
   });
 });
 
@@ -120,6 +158,8 @@ describe('OTLP metrics', () => {
     ]) {
       assert.ok(text.includes(part), part);
     }
+    for (const absent of ['imagerepo_mirror/tag_failures', 'imagerepo_mirror/lag'])
+      assert.ok(!text.includes(absent), absent);
     await metrics.close();
   });
 
@@ -139,6 +179,7 @@ describe('OTLP metrics', () => {
   });
 
   it('are sent at most every 10 s, and at the end', async (t) => {
+    const intervals = t.mock.method(globalThis, 'setInterval');
     const { metrics, received, pass } = await exported(t);
     const record = (): void => {
       metrics.record({ entry: 'tag', outcome: 'copied' });
@@ -155,6 +196,9 @@ describe('OTLP metrics', () => {
     record();
     await metrics.close();
     assert.equal(received.length, 3);
+    // Never by themselves: what is longer than a timer takes would fire at once.
+    const delays = intervals.mock.calls.map(({ arguments: [, ms] }) => ms);
+    assert.deepEqual(delays, [2 ** 31 - 1]);
   });
 
   it('never fail and never hold an event for more than 3 s', async (t) => {
