@@ -128,8 +128,7 @@ export class AdaptiveLimiter {
         return;
       }
       const leave = (): void => {
-        const at = this.#queue.indexOf(waiter);
-        if (at !== -1) this.#queue.splice(at, 1);
+        this.#queue.splice(this.#queue.indexOf(waiter), 1);
         reject(abortError(signal));
         this.#pump();
       };

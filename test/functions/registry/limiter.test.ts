@@ -89,6 +89,15 @@ describe('adaptive limiter', () => {
     assert.equal((await asked(burnt, 40)).length, 5);
   });
 
+  it('lets the next pass as soon as it has grown, and counts who holds and who waits', async () => {
+    const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
+    const granted = await asked(limiter, 10);
+    assert.equal(limiter.load, 10);
+    granted[0]?.learn('ok');
+    await settle();
+    assert.equal(granted.length, 9);
+  });
+
   it('halves once per congestion, and again at the next', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
     const burst = await asked(limiter, 8);
@@ -187,6 +196,7 @@ describe('adaptive limiter', () => {
     const told: number[] = [];
     const limiter = new AdaptiveLimiter({ timing, onPause: (untilMs) => told.push(untilMs) });
     limiter.close(2);
+    limiter.close(2);
     limiter.close(1);
     assert.deepEqual(told, [timing.now() + 2]);
     limiter.close(1e12);
@@ -232,8 +242,10 @@ describe('adaptive limiter', () => {
 
   it('forgets who aborts, and lets the next pass', async () => {
     const limiter = new AdaptiveLimiter({ timing: fakeTiming() });
-    const held = await asked(limiter, 8);
     const controller = new AbortController();
+    // Who has got his place is nobody that leaves.
+    await limiter.acquire(undefined, controller.signal);
+    const held = await asked(limiter, 7);
     const leaving = limiter.acquire(undefined, controller.signal);
     const next = ask(limiter, 1);
     controller.abort();
