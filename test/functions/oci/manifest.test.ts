@@ -306,8 +306,9 @@ describe('manifest', () => {
       { os: 'linux', architecture: 'arm64', variant: 'v8' },
       { os: 'linux', architecture: 'arm' },
     ];
-    const others = ['a', 'b', 'c', 'd'].map((text) => written(text, OCI_MANIFEST));
-    const [twice, once, described, none] = others as [Written, Written, Written, Written];
+    const named = (text: string): Written => written(text, OCI_MANIFEST);
+    const [twice, once, before] = [named('a'), named('b'), named('c')];
+    const [described, none] = [named('d'), named('e')];
     const { children } = parseManifest(
       bytesOf({
         ...INDEX,
@@ -316,6 +317,8 @@ describe('manifest', () => {
           { ...twice, platform: arm },
           { ...once, platform: arm },
           once,
+          before,
+          { ...before, platform: arm },
           {
             ...described,
             platform: { os: 'unknown', architecture: 'unknown' },
@@ -334,6 +337,7 @@ describe('manifest', () => {
       { ...read(twice), platforms: [arm64, arm] },
       // Named without a platform too: it is for all.
       read(once),
+      read(before),
       { ...read(described), describes: twice.digest },
       read(none),
     ]);

@@ -98,6 +98,8 @@ describe('schema 1', () => {
     ['a header that is null', [{ protected: Buffer.from('null').toString('base64url') }]],
     ['a length beyond the document', [signature(1e9, '')]],
     ['a negative length', [signature(-1, '')]],
+    ['a length that is no whole number', [signature(1.5, '')]],
+    ['a signature that is null', [null]],
     ['no tail', [signature(1)]],
     ['signatures over different bytes', [signature(1, 'AAAA'), signature(2, 'AAAA')]],
   ];

@@ -165,13 +165,25 @@ describe('a 404', () => {
     }
   });
 
-  it('is not believed of a host whose root says something that is no JSON', async (t) => {
-    const at = await serve(t, (request, response) => {
-      if (request.url === '/v2/') response.writeHead(200, { 'content-type': BARE[0] }).end('works');
-      else notFound(request, response, BARE);
+  for (const [status, headers, body, isBelieved] of [
+    [200, { 'content-type': BARE[0] }, 'works', false],
+    [200, { 'docker-distribution-api-version': 'registry/2.0' }, 'works', true],
+    [200, {}, '', true],
+    [200, { 'content-type': PAGE[0] }, '', false],
+    [401, {}, '', false],
+    [405, {}, '', false],
+  ] as const) {
+    const word = isBelieved ? 'is' : 'is not';
+    it(`${word} believed of a host whose root says ${status} '${body}' ${JSON.stringify(headers)}`, async (t) => {
+      const at = await serve(t, (request, response) => {
+        if (request.url === '/v2/') response.writeHead(status, headers).end(body);
+        else notFound(request, response, BARE);
+      });
+      const listing = sourceAt(t, at.host).listTags(NEVER);
+      if (isBelieved) assert.equal(await listing, undefined);
+      else await rejection(listing, 'RESPONSE_INVALID');
     });
-    await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
-  });
+  }
 
   it('to a blob is looked at without a wait: its reader holds a stream that others wait for', async (t) => {
     const at = await serve(t, (request, response) => {
@@ -195,6 +207,11 @@ describe('a 404', () => {
     });
     await rejection(sourceAt(t, at.host).listTags(NEVER), 'RESPONSE_INVALID');
     assert.deepEqual((await sourceAt(t, at.host).listTags(NEVER))?.tags, ['v1']);
+    const another = await serve(t, (request, response) => {
+      if (request.url === '/v2/') response.writeHead(200).end('{}');
+      else notFound(request, response, lists++ % 2 === 0 ? DEFAULT_BACKEND : BARE);
+    });
+    await rejection(sourceAt(t, another.host).listTags(NEVER), 'RESPONSE_INVALID');
   });
 
   it('is believed where the root asks for credentials, as a registry does', async (t) => {

@@ -35,6 +35,22 @@ describe('manifest map', () => {
     assert.equal(map?.complete, true);
   });
 
+  it('reads a time as text or number, and none that is no time', () => {
+    for (const [timeUploadedMs, expected] of [
+      ['7', 7],
+      [7, 7],
+      [1, 1],
+      ['0', undefined],
+      [-1, undefined],
+      [1.5, undefined],
+      ['1'.repeat(16), undefined],
+      [null, undefined],
+    ] as const) {
+      const map = manifestMap({ manifest: { [ONE]: { timeUploadedMs } } }, 0, false);
+      assert.equal(map?.manifests.get(ONE), expected, JSON.stringify(timeUploadedMs));
+    }
+  });
+
   it('is incomplete from 10,000 tags and manifests on, and with a next page', () => {
     const manifest = { [ONE]: ENTRY };
     assert.equal(manifestMap({ manifest }, 9_998, false)?.complete, true);

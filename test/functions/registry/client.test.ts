@@ -8,6 +8,7 @@ import { rejection } from '../../faults.ts';
 import { until } from '../../until.ts';
 import {
   answering,
+  bytesOf,
   credentials,
   destinationAt,
   fakeTiming,
@@ -161,6 +162,15 @@ describe('client', () => {
     assert.match(fault.message, /asked again in 3 days/);
     assert.equal(fault.retryAfterMs, 259_200_000);
     assert.equal(at.counter.total, 1);
+  });
+
+  it('opens a blob at the second try where no pause is asked for', async (t) => {
+    const at = await registry(t);
+    const digest = at.store.putBlob('org/app', Buffer.from('x'));
+    at.faults.add({ kind: 'blob', effect: { kind: 'answer', status: 503 } });
+    const blob = { mediaType: 'x', digest, sizeBytes: 1 };
+    assert.equal(String(await bytesOf(await sourceAt(t, at.host).openBlob(blob, 0, NEVER))), 'x');
+    assert.deepEqual(at.counter.summary, { 'GET blob 503': 1, 'GET blob 200': 1 });
   });
 
   it('sends a manifest and an upload’s beginning again', async (t) => {

@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import type { LocalRegistry } from '../../stand-ins/registry/registry.ts';
 import {
   artifactRegistry,
+  destinationAt,
   destinationOf,
   INDEX,
   NEVER,
@@ -52,11 +53,14 @@ describe('tags', () => {
   it('asks once without a page size where the registry refuses one, and remembers that', async (t) => {
     const at = await registry(t, { switches: { maxTagsPage: 100, defaultTagsPage: 100 } });
     seed(at, 'org/app', 250);
-    const one = sourceAt(t, at.host);
-    assert.equal((await one.listTags(NEVER))?.tags.length, 250);
-    assert.equal(at.counter.total, 4);
-    await one.listTags(NEVER);
-    assert.equal(at.counter.total, 7);
+    for (const side of [sourceAt, destinationAt]) {
+      at.counter.reset();
+      const one = side(t, at.host);
+      assert.equal((await one.listTags(NEVER))?.tags.length, 250);
+      assert.equal(at.counter.total, 4);
+      await one.listTags(NEVER);
+      assert.equal(at.counter.total, 7);
+    }
   });
 
   it('asks no third time where the list is refused without a page size too, nor anew within it', async (t) => {
