@@ -230,9 +230,8 @@ function otlpOf(
 }
 
 function handOffOf(config: SubscriberConfig, api: JsonApi): CloudRunJob | undefined {
-  const { job, jobThresholdBytes, runApiEndpoint } = config;
-  if (job === undefined || jobThresholdBytes < 0) return undefined;
-  return cloudRunJob(api, runApiEndpoint, job, comparesBy(config));
+  const { job, runApiEndpoint } = config;
+  return job === undefined ? undefined : cloudRunJob(api, runApiEndpoint, job, comparesBy(config));
 }
 
 function registriesOf(

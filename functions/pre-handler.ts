@@ -68,7 +68,6 @@ function refuseMethod(request: IncomingMessage, response: ServerResponse, logger
   const { method = '' } = request;
   const reads = method === 'GET' || method === 'HEAD';
   logger.info(`${method} answered without the function`, { method });
-  request.resume();
   response.writeHead(reads ? 200 : 405, {
     'content-type': 'text/plain; charset=utf-8',
     ...(reads ? {} : { allow: 'GET, HEAD, POST' }),

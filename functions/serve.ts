@@ -60,7 +60,6 @@ server.on(
 // Node reads it when a connection comes; the framework has no option for it.
 (server as typeof server & { maxHeaderSize: number }).maxHeaderSize = MAX_HEAD_BYTES;
 // A delivery may take as long as Cloud Run lets it; the deadline is our own.
-server.setTimeout(0);
 server.requestTimeout = 0;
 
 endOnSignals(process, async () => {

@@ -2,18 +2,38 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 
-import { composeEngine, publisherOf, type Engine } from '../../functions/compose.ts';
+import {
+  composeEngine,
+  composeService,
+  publisherOf,
+  type Engine,
+} from '../../functions/compose.ts';
 import { readSubscriberConfig, type SubscriberConfig } from '../../functions/config.ts';
+import { encodeEvent } from '../../functions/contract/codec.ts';
+import { MirrorError } from '../../functions/errors.ts';
 import { NO_DEADLINE } from '../../functions/mirror/deadline.ts';
 import type { MirrorReport } from '../../functions/mirror/report.ts';
 import { admit } from '../../functions/subscriber/admission.ts';
+import { processEnd } from '../../functions/subscriber/delivery-deadline.ts';
 import { queueClient } from '../../functions/pubsub/client.ts';
-import { answering } from './registry/setting.ts';
+import type { Transport } from '../../functions/registry/transport.ts';
+import { answering, serve } from './registry/setting.ts';
 import { startRegistries, tagsOf, type Registries } from './registries.ts';
 import { keptLines, sampleEvent } from './subscriber/samples.ts';
 import { rejection, thrown } from '../faults.ts';
+import { until } from '../until.ts';
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** Requests to a host by the lines that were written. */
+function counted(lines: readonly Line[], host: string): number {
+  return lines
+    .filter((line) => line['entry'] === 'requests' && line['host'] === host)
+    .reduce((sum, { count }) => sum + Number(count), 0);
+}
 
 describe('engine', () => {
   let registries: Registries;
@@ -44,9 +64,18 @@ describe('engine', () => {
   }
 
   async function mirror(engine: Engine, repository: string): Promise<MirrorReport> {
-    const event = sampleEvent({ image: `${registries.source.host}/${repository}` });
+    return mirrorImage(engine, `${registries.source.host}/${repository}`);
+  }
+
+  async function mirrorImage(
+    engine: Engine,
+    image: string,
+    onBytes: (count: number) => void = () => undefined,
+  ): Promise<MirrorReport> {
+    const event = sampleEvent({ image });
     return engine.doWork({
       event,
+      observer: { onBytes },
       admission: admit(event, engine.rules),
       deadline: NO_DEADLINE,
       signal: new AbortController().signal,
@@ -111,16 +140,84 @@ describe('engine', () => {
     assert.deepEqual(tagsOf(registries.destination, 'mirror/demo/web'), {});
   });
 
-  it('counts requests, and writes the counts at the end', async () => {
-    const lines = await withEngine(allowed(), async (engine, written) => {
+  it('counts requests, and writes the counts after an event and at the end', async () => {
+    const hosts = [registries.source, registries.destination];
+    for (const { counter } of hosts) counter.reset();
+    const work = async (engine: Engine, lines: readonly Line[]): Promise<readonly Line[]> => {
       await mirror(engine, 'demo/legacy');
-      return written;
-    });
-    const hosts = new Set(
-      lines.filter(({ entry }) => entry === 'requests').map(({ host }) => host),
-    );
-    assert.deepEqual(hosts, new Set([registries.source.host, registries.destination.host]));
+      await engine.flush();
+      for (const { host } of hosts) assert.ok(counted(lines, host) > 0);
+      for (const { counter } of hosts) before.push(counter.total);
+      await mirror(engine, 'demo/legacy');
+      assert.deepEqual(engine.openWork(), []);
+      return lines;
+    };
+    const before: number[] = [];
+    const written = await withEngine(allowed(), work);
+    for (const { host } of hosts) assert.ok(counted(written, host) > (before.shift() ?? 0));
   });
+
+  it('writes no counts where it is not to', async () => {
+    const work = async (engine: Engine, lines: readonly Line[]): Promise<readonly Line[]> => {
+      await mirror(engine, 'demo/legacy');
+      return lines;
+    };
+    const written = await withEngine(allowed(), work, { countRequests: false });
+    assert.equal(counted(written, registries.source.host), 0);
+  });
+
+  it('sends what it counted to an OTLP endpoint too, after an event and at the end', async (t) => {
+    const received: Promise<string>[] = [];
+    const { url } = await serve(t, (request, response) => {
+      received.push(text(request));
+      response.end();
+    });
+    const env = { ...allowed(), OTEL_EXPORTER_OTLP_ENDPOINT: url };
+    await withEngine(env, async (engine) => {
+      await mirror(engine, 'demo/legacy');
+      await engine.flush();
+      await until(() => received.length === 1);
+    });
+    await until(() => received.length === 2);
+    assert.match((await received[0]) ?? '', /imagerepo_mirror\/requests/);
+  });
+
+  it('tells the bytes that it sends', async () => {
+    await registries.push('demo/told', '1.0');
+    let bytes = 0;
+    const report = await withEngine(allowed(), async (engine) =>
+      mirrorImage(engine, `${registries.source.host}/demo/told`, (count) => (bytes += count)),
+    );
+    assert.ok(report.bytesUploaded > 0);
+    assert.ok(bytes >= report.bytesUploaded);
+  });
+
+  for (const [env, source, destination] of [
+    [{}, 'https://r.example', 'https://d.example'],
+    [{ INSECURE_DESTINATION: 'true' }, 'https://r.example', 'http://d.example'],
+  ] as const) {
+    it(`asks ${destination} and ${source}, and ends its connections`, async () => {
+      const asked = new Set<string>();
+      let open = 0;
+      const openTransport = (): Transport => {
+        open += 1;
+        return {
+          send: async ({ url }) => {
+            asked.add(url.origin);
+            return Promise.reject(new MirrorError('ADDRESS_REFUSED', 'x'));
+          },
+          close: () => (open -= 1),
+        };
+      };
+      const work = async (engine: Engine): Promise<unknown> => {
+        assert.ok(open > 0);
+        return mirrorImage(engine, 'r.example/org/app').catch(() => undefined);
+      };
+      await withEngine({ DESTINATION_REGISTRY: 'd.example/m', ...env }, work, { openTransport });
+      assert.deepEqual(asked, new Set([source, destination]));
+      assert.equal(open, 0);
+    });
+  }
 
   it('tells of a host that takes whole indexes only', async () => {
     const env = { ...allowed(), PLATFORMS: 'linux/amd64' };
@@ -140,7 +237,7 @@ describe('engine', () => {
     });
   });
 
-  for (const [option, name, text] of [
+  for (const [option, name, content] of [
     ['SOURCE_CA_FILE', 'that is absent', undefined],
     ['SOURCE_CA_FILE', 'that is empty', ''],
     ['SOURCE_CA_FILE', 'without a certificate', '-----BEGIN PRIVATE KEY-----\nx\n'],
@@ -159,11 +256,33 @@ describe('engine', () => {
     it(`refuses a file of ${option} ${name}, at the start`, () => {
       const file = join(folder, 'option');
       rmSync(file, { force: true });
-      if (text !== undefined) writeFileSync(file, text);
+      if (content !== undefined) writeFileSync(file, content);
       const compose = (): Engine => composeEngine(config({ [option]: file }), keptLines().logger);
       assert.equal(thrown(compose, 'OPTION_INVALID').field, option);
     });
   }
+});
+
+describe('service', () => {
+  it('writes what is still counted when it is closed', async () => {
+    const registries = await startRegistries({ seeded: false });
+    const { source, destination } = registries;
+    const env = { DESTINATION_REGISTRY: `${destination.host}/m`, LOCAL: 'true' };
+    const { logger, lines } = keptLines();
+    const end = processEnd(() => 0);
+    const service = composeService(readSubscriberConfig([], env), logger, end, 'mirror');
+    let before = 0;
+    for (const repository of ['org/first', 'org/second']) {
+      await registries.push(repository, '1.0');
+      before = source.counter.total;
+      const event = encodeEvent(sampleEvent({ image: `${source.host}/${repository}` }));
+      const message = { attributes: event.attributes, data: event.data.toString('base64') };
+      await service.subscriber.handle({ message }, { arrivedAtMs: Date.now() });
+    }
+    await service.close();
+    assert.ok(counted(lines, source.host) > before);
+    await registries.close();
+  });
 });
 
 describe('publisher of a topic', () => {

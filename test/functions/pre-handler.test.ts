@@ -13,6 +13,9 @@ interface Seen {
   readonly request: PushRequest | undefined;
 }
 
+/** What tells that a body follows, and of what size. */
+const FRAMING = ['content-length', 'transfer-encoding'];
+
 describe('pre-handler', () => {
   const seen: Seen[] = [];
   const handled: unknown[] = [];
@@ -58,6 +61,7 @@ describe('pre-handler', () => {
     method: string,
     headers: Record<string, string>,
     body?: string,
+    isFramed = true,
   ): Promise<{ status: number; allow: string | undefined; text: string }> {
     return new Promise((resolve, reject) => {
       const request = httpRequest({ port, host: '127.0.0.1', method, headers }, (response) => {
@@ -72,6 +76,7 @@ describe('pre-handler', () => {
         });
       });
       request.on('error', reject);
+      if (!isFramed) for (const name of FRAMING) request.removeHeader(name);
       request.end(body);
     });
   }
@@ -85,6 +90,8 @@ describe('pre-handler', () => {
       assert.equal(last.headers['ce-id'], '1');
       assert.equal(last.body, '{"a":1}');
     }
+    await send('POST', { 'transfer-encoding': 'chunked' }, '{"b":2}');
+    assert.equal(seen.at(-1)?.body, '{"b":2}');
   });
 
   it('tells the function its arrival, execution, trace and message', async () => {
@@ -109,6 +116,8 @@ describe('pre-handler', () => {
     const google = { 'x-cloud-trace-context': `${traceId}/67667974448284343;o=1` };
     await send('POST', google, 'x');
     assert.equal(seen.at(-1)?.request?.traceparent, `00-${traceId}-00f067aa0ba902b7-01`);
+    await send('POST', { ...google, traceparent: '' }, 'x');
+    assert.match(seen.at(-1)?.request?.traceparent ?? '', new RegExp(traceId));
     await send('POST', { ...google, traceparent: '00-t' }, 'x');
     assert.equal(seen.at(-1)?.request?.traceparent, '00-t');
   });
@@ -116,7 +125,8 @@ describe('pre-handler', () => {
   it('answers GET and HEAD without the function, with one log line each', async () => {
     const count = seen.length;
     const written = lines.length;
-    assert.equal((await send('GET', {})).status, 200);
+    const { status, text } = await send('GET', {});
+    assert.deepEqual([status, text], [200, 'imagerepo-mirror takes CloudEvents by POST.\n']);
     assert.deepEqual(await send('HEAD', {}), { status: 200, allow: undefined, text: '' });
     assert.equal(seen.length, count);
     assert.deepEqual(
@@ -130,9 +140,16 @@ describe('pre-handler', () => {
 
   it('refuses other methods', async () => {
     for (const method of ['PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
-      const { status, allow } = await send(method, { 'content-length': '1' }, 'x');
-      assert.deepEqual([status, allow], [405, 'GET, HEAD, POST']);
+      const answered = await send(method, { 'content-length': '1' }, 'x');
+      assert.deepEqual(answered, { status: 405, allow: 'GET, HEAD, POST', text: '' });
     }
+  });
+
+  it('guard body-size: refuses a body that says it is larger than any push, with a log line', async () => {
+    const count = seen.length;
+    assert.equal((await send('POST', { 'content-length': '14000001' }, 'x')).status, 413);
+    const { severity, messageBytes } = lines.at(-1) ?? {};
+    assert.deepEqual([severity, messageBytes, seen.length], ['WARNING', 14_000_001, count]);
   });
 
   it('executes a message without a body by itself, with its attributes', async () => {
@@ -143,6 +160,8 @@ describe('pre-handler', () => {
     });
     await send('POST', { 'content-length': '0' });
     assert.deepEqual(handled.at(-1), { message: { attributes: {}, data: '' } });
+    await send('POST', { 'ce-id': '8' }, undefined, false);
+    assert.deepEqual(handled.at(-1), { message: { attributes: { 'ce-id': '8' }, data: '' } });
     refuses = true;
     assert.equal((await send('POST', { 'content-length': '0' })).status, 500);
     refuses = false;

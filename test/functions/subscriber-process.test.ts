@@ -3,9 +3,14 @@ import { after, before, describe, it } from 'node:test';
 
 import { readSubscriberConfig } from '../../functions/config.ts';
 import { encodeEvent } from '../../functions/contract/codec.ts';
-import { openSubscriberProcess } from '../../functions/subscriber-process.ts';
+import {
+  openSubscriberProcess,
+  type SubscriberProcess,
+} from '../../functions/subscriber-process.ts';
 import { startRegistries, tagsOf, type Registries } from './registries.ts';
+import { serve } from './registry/setting.ts';
 import { sampleEvent } from './subscriber/samples.ts';
+import { until } from '../until.ts';
 
 describe('subscriber process', () => {
   let registries: Registries;
@@ -14,12 +19,13 @@ describe('subscriber process', () => {
   });
   after(async () => registries.close());
 
-  function open(): ReturnType<typeof openSubscriberProcess> {
+  function open(more: Readonly<Record<string, string>> = {}): SubscriberProcess {
     const env = {
       DESTINATION_REGISTRY: `${registries.destination.host}/m`,
       DESTINATION_LAYOUT: 'path',
       LOCAL: 'true',
       LOG_LEVEL: 'error',
+      ...more,
     };
     return openSubscriberProcess(readSubscriberConfig([], env), env);
   }
@@ -39,6 +45,18 @@ describe('subscriber process', () => {
       tagsOf(registries.source, 'demo/api'),
     );
     await running.shutDown();
+  });
+
+  it('sends what it counted when it is shut down', async (t) => {
+    const { url, seen } = await serve(t, (request, response) => {
+      request.resume();
+      response.end();
+    });
+    const running = open({ OTEL_EXPORTER_OTLP_ENDPOINT: url });
+    await running.handle(message('demo/api'), { arrivedAtMs: Date.now() });
+    await until(() => seen.length === 1);
+    await running.shutDown();
+    await until(() => seen.length === 2);
   });
 
   it('finishes what is under way when it is shut down', async () => {
