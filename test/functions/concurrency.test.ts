@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
@@ -16,6 +17,7 @@ import {
   SYSTEM_TIMING,
   timeLimit,
   TokenBucket,
+  type Timing,
 } from '../../functions/concurrency.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { rejection } from '../faults.ts';
@@ -89,6 +91,53 @@ describe('timing', () => {
     stop();
     await sleep(SYSTEM_TIMING, 5, NEVER);
     assert.ok(SYSTEM_TIMING.now() > 1_700_000_000_000);
+  });
+
+  it('waits no longer than a timer of Node can: it would fire at once', ({ mock }) => {
+    const timeouts = mock.method(globalThis, 'setTimeout');
+    SYSTEM_TIMING.setTimer(2 ** 40, () => undefined)();
+    assert.equal(timeouts.mock.calls[0]?.arguments[1], 2 ** 31 - 1);
+  });
+
+  it('leaves neither a listener nor a timer behind, however a wait ends', async () => {
+    for (const aborts of [false, true]) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const timers = new Set<() => void>();
+      const timing: Timing = {
+        now: () => 0,
+        setTimer: (_delayMs, action) => {
+          const timer = (): void => {
+            timers.delete(timer);
+            action();
+          };
+          timers.add(timer);
+          return () => timers.delete(timer);
+        },
+      };
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      const place = new Semaphore(1);
+      const release = await place.acquire(signal);
+      const waits = [
+        sleep(timing, 1, signal),
+        raceSignal(promise, signal),
+        settledWithin(timing, promise, 1, signal),
+        new SingleFlight<undefined>().run('key', signal, async () => promise),
+        place.acquire(signal),
+      ];
+      assert.equal(getEventListeners(signal, 'abort').length, waits.length + 1);
+      if (aborts) controller.abort();
+      else {
+        resolve(undefined);
+        release();
+        const [first] = timers;
+        first?.();
+      }
+      await Promise.allSettled(waits);
+      await settle();
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      assert.equal(timers.size, 0);
+    }
   });
 });
 
@@ -216,6 +265,23 @@ describe('single flight', () => {
     assert.equal(flights.has('key'), false);
     const next = await flights.run('key', NEVER, async () => Promise.resolve('anew'));
     assert.deepEqual(next, { value: 'anew', first: true });
+  });
+
+  it('is not forgotten when the one before it, which all have left, ends', async () => {
+    const flights = new SingleFlight<string>();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const leaving = new AbortController();
+    const left = flights.run('key', leaving.signal, async () => promise);
+    await settle();
+    leaving.abort();
+    await rejection(left, 'ABORTED');
+    const { work, finish } = held();
+    const next = flights.run('key', NEVER, work);
+    resolve('too late');
+    await settle();
+    assert.equal(flights.has('key'), true);
+    finish('anew');
+    assert.deepEqual(await next, { value: 'anew', first: true });
   });
 
   it('does not begin what everybody has left in the same turn', async () => {

@@ -26,6 +26,9 @@ describe('subscriber configuration', () => {
     assert.equal(config.onDrift, 'overwrite');
     assert.equal(config.referrers, true);
     assert.equal(config.acceptFluxEvents, false);
+    assert.equal(config.insecureDestination, false);
+    assert.equal(config.local, false);
+    assert.equal(config.deployed, false);
     assert.deepEqual(config.selection, {});
     assert.deepEqual(config.platforms, []);
     assert.deepEqual(config.namedHosts, []);
@@ -96,6 +99,7 @@ describe('subscriber configuration', () => {
     ['a job that is no resource', { JOB: 'mirror' }, /^JOB$/],
     ['a topic that is none', { BULK_TOPIC: 'a b' }, /^BULK_TOPIC$/],
     ['an API that is no URL', { RUN_API_ENDPOINT: 'run' }, /^RUN_API_ENDPOINT$/],
+    ['an API of no host', { RUN_API_ENDPOINT: 'https://[' }, /^RUN_API_ENDPOINT$/],
     ['an API without scheme', { RUN_API_ENDPOINT: 'localhost:80' }, /^RUN_API_ENDPOINT$/],
     [
       'a collector without scheme',
@@ -217,6 +221,7 @@ describe('options that do nothing, or do not go together', () => {
       [[...one, '--semver=>1']],
       [[...one, '--verify=mutable', '--mutable-tags=x']],
       [[...one, '--insecure-source=index.docker.io/*']],
+      [[...one, '--docker-config=/dev/null']],
       [['--drain=sub', '--insecure-source=ghcr.io/*', '--mutable-tags=x']],
       // One set of variables for all ways in which a job is executed.
       [one, { CLOUD_RUN_JOB: 'mirror', TASK_MAX_RETRIES: '3' }],
@@ -317,6 +322,7 @@ describe('job configuration', () => {
     assert.deepEqual(config.images, ['index.docker.io/library/alpine', 'localhost:5000/app']);
     assert.deepEqual(config.namedHosts, ['index.docker.io', 'localhost:5000']);
     assert.equal(config.workers, 4);
+    assert.equal(config.dryRun, false);
   });
 
   it('needs no destination to republish', () => {

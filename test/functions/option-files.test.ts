@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { after, describe, it } from 'node:test';
 
-import { requireDockerConfig } from '../../functions/option-files.ts';
+import { readCertificates, requireDockerConfig } from '../../functions/option-files.ts';
 import { keptLines } from './subscriber/samples.ts';
 import { thrown } from '../faults.ts';
 
@@ -50,5 +51,22 @@ describe('docker config at the start', () => {
     const text = JSON.stringify({ auths: { 'ghcr.io': { auth } } });
     requireDockerConfig(file(text), { deployed: false }, logger);
     assert.equal(lines.length, 0);
+  });
+});
+
+describe('certificates of a file', () => {
+  const [good = ''] = rootCertificates;
+
+  it('are its text', () => {
+    assert.equal(readCertificates(file(`${good}\n${good}\n`)), `${good}\n${good}\n`);
+  });
+
+  it('are refused by the place of the one that cannot be read', () => {
+    const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+    const path = file(`${good}\n${broken}`);
+    assert.equal(
+      thrown(() => readCertificates(path), 'OPTION_INVALID').message,
+      `SOURCE_CA_FILE (--source-ca-file): ${path} holds no readable certificate at place 2`,
+    );
   });
 });
