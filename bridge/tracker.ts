@@ -147,7 +147,6 @@ export class Tracker implements WatchHandler, PublishObserver {
    */
   tick(): void {
     const { now, wallNow } = this.#options;
-    if (!this.#syncedOnce) return;
     const beforeMs = this.#tickedAtMs;
     this.#tickedAtMs = wallNow();
     for (const tracked of this.#tracked.values()) {
@@ -244,7 +243,6 @@ export class Tracker implements WatchHandler, PublishObserver {
   #weakenOldRequest({ object, requestSeenAtMs }: Tracked): void {
     const { queue, now } = this.#options;
     if (requestSeenAtMs === undefined) return;
-    if (queue.waiting(object.uid)?.reason !== 'requested') return;
     if (now() - requestSeenAtMs >= RECENT_REQUEST_MS) queue.weaken(object.uid);
   }
 
@@ -387,8 +385,7 @@ export class Tracker implements WatchHandler, PublishObserver {
   }
 
   #repeat(tracked: Tracked, reason: keyof typeof REPEATS, slot: number | undefined): void {
-    if (tracked.publishable === undefined || tracked.refusal !== undefined) return;
-    if (tracked.object.suspended) return;
+    if (tracked.publishable === undefined || tracked.object.suspended) return;
     this.#options.metrics.decisions.inc({ cause: REPEATS[reason] });
     this.#offer(tracked, reason, { resyncSlot: slot });
   }

@@ -22,6 +22,8 @@ class Bench {
   isLeading = false;
   readonly queue = new PublishQueue();
   readonly refusals = new Map<string, Refusal>();
+  /** How often a refusal was told. */
+  told = 0;
   readonly metrics = idleMetrics();
   readonly tracker: Tracker;
 
@@ -29,7 +31,10 @@ class Bench {
     this.tracker = new Tracker({
       queue: this.queue,
       refusals: {
-        refused: ({ name }, refusal) => this.refusals.set(name, refusal),
+        refused: ({ name }, refusal) => {
+          this.told += 1;
+          this.refusals.set(name, refusal);
+        },
         mended: (uid) => this.refusals.delete(uid.replace('uid-of-flux-system-', '')),
       },
       logger: createLogger({ write: () => undefined }),
@@ -121,6 +126,14 @@ class Bench {
     return this.publish().map(({ data }) => `${data.imageRepository.name}:${data.reason}`);
   }
 
+  /** How often something was decided, by cause. */
+  async decisions(): Promise<Readonly<Record<string, number>>> {
+    const found = (await this.metrics.text()).matchAll(/decisions_total\{cause="(.*)"\} (.*)/g);
+    return Object.fromEntries(
+      [...found].map(([, cause = '', count]) => [cause, Number(count)] as const),
+    );
+  }
+
   /** Revisions of what is published now. */
   revisions(): readonly string[] {
     return this.publish().map(({ data }) => data.revision);
@@ -136,10 +149,12 @@ describe('Tracker', () => {
   it('replays every scanned object once, as initial', () => {
     const bench = new Bench();
     bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
-    assert.equal(bench.tracker.size, 3);
+    assert.deepEqual([bench.tracker.size, bench.offers], [3, 2]);
     assert.deepEqual(bench.reasons(), ['a:initial', 'b:initial']);
     bench.list(['a'], ['b'], ['unscanned', { revision: '' }]);
     assert.deepEqual(bench.reasons(), []);
+    bench.see('unscanned');
+    assert.deepEqual(bench.reasons(), ['unscanned:changed']);
   });
 
   it('takes the first list for published without replay, and later changes for changes', () => {
@@ -176,7 +191,8 @@ describe('Tracker', () => {
     bench.list();
     bench.see('a', { revision: '' });
     for (const revision of ['1', '2', '3']) bench.see('a', { revision });
-    assert.deepEqual(bench.revisions(), ['3']);
+    const [event, ...more] = bench.publish();
+    assert.deepEqual([event?.data.revision, event?.data.reason, more], ['3', 'changed', []]);
   });
 
   it('publishes nothing twice that is being published', () => {
@@ -222,7 +238,7 @@ describe('Tracker', () => {
     const bench = new Bench();
     bench.list(['a']);
     for (const _time of [1, 2]) bench.tracker.deleted('uid-of-flux-system-a');
-    assert.equal(bench.tracker.size, 0);
+    assert.deepEqual([bench.tracker.size, bench.queue.depth('replay')], [0, 0]);
     assert.deepEqual(bench.reasons(), []);
     bench.see('a');
     assert.deepEqual(bench.reasons(), ['a:initial']);
@@ -270,7 +286,7 @@ describe('Tracker, suspended and disabled objects', () => {
     assert.deepEqual(bench.reasons(), ['a:initial']);
   });
 
-  it('publishes nothing of a disabled object until it is enabled', () => {
+  it('publishes nothing of a disabled object until it is enabled', async () => {
     const bench = new Bench();
     const disabled = { annotations: { enabled: 'false' } };
     bench.list(['a', disabled], ['b']);
@@ -280,6 +296,8 @@ describe('Tracker, suspended and disabled objects', () => {
     bench.see('a');
     bench.see('b', { revision: '2' });
     assert.deepEqual(bench.reasons(), ['b:changed', 'a:initial']);
+    const counts = { Disabled: 2, FirstSeen: 1, Released: 1, RevisionChanged: 1 };
+    assert.deepEqual(await bench.decisions(), counts);
   });
 
   it('drops what waits of an object that is disabled meanwhile', () => {
@@ -411,14 +429,18 @@ describe('Tracker, configuration and refusal', () => {
     assert.deepEqual(event.data.selection, { semver: '>=2' });
   });
 
-  it('refuses an invalid object alone until it is mended, and tells once', () => {
+  it('refuses an invalid object alone until it is mended, and tells once', async () => {
     const bench = new Bench();
-    bench.list(['a', { annotations: { latest: 'x' } }], ['b']);
+    const unscanned = { revision: '', annotations: { latest: 'x' } };
+    bench.list(['a', { annotations: { latest: 'x' } }], ['b'], ['unscanned', unscanned]);
     assert.deepEqual(bench.reasons(), ['b:initial']);
     assert.equal(bench.refusals.get('a')?.reason, 'AnnotationInvalid');
-    assert.equal(bench.tracker.refusedCounts().AnnotationInvalid, 1);
+    assert.equal(bench.tracker.refusedCounts().AnnotationInvalid, 2);
+    bench.tracker.deleted('uid-of-flux-system-unscanned');
     bench.see('a', { revision: '2', annotations: { latest: 'x' } });
     assert.deepEqual(bench.reasons(), []);
+    assert.equal(bench.told, 2);
+    assert.deepEqual(await bench.decisions(), { AnnotationInvalid: 3, FirstSeen: 1 });
     bench.see('a', { revision: '2', annotations: { latest: '5' } });
     assert.equal(bench.refusals.size, 0);
     assert.deepEqual(bench.reasons(), ['a:changed']);
@@ -585,8 +607,9 @@ describe('Tracker, configuration and refusal', () => {
     assert.deepEqual(verified(bench), []);
   });
 
-  for (const how of ['is taken late', 'fails late'] as const) {
-    it(`has them compared again where an event of the one before ${how}`, () => {
+  for (const how of ['is taken late', 'fails late', 'is too large'] as const) {
+    const isAgain = how !== 'is too large';
+    it(`has them compared again: ${isAgain}, where an event of the one before ${how}`, () => {
       const bench = new Bench({ destinationLayout: 'name' });
       bench.list(['old', old]);
       const late = bench.takeOne();
@@ -596,8 +619,8 @@ describe('Tracker, configuration and refusal', () => {
       bench.see('young', young);
       assert.deepEqual(verified(bench), []);
       if (how === 'is taken late') bench.accept(late);
-      else bench.refuse(late, new MirrorError('NETWORK', 'cut'));
-      assert.deepEqual(verified(bench), [['young', 'all']]);
+      else bench.refuse(late, new MirrorError(isAgain ? 'NETWORK' : 'EVENT_TOO_LARGE', how));
+      assert.deepEqual(verified(bench), isAgain ? [['young', 'all']] : []);
       bench.see('young', young);
       assert.deepEqual(verified(bench), []);
     });
@@ -645,6 +668,7 @@ describe('Tracker, configuration and refusal', () => {
     bench.list(['a']);
     const taken = bench.takeOne();
     bench.refuse(taken, new MirrorError('EVENT_TOO_LARGE', 'too large'));
+    assert.equal(bench.told, 1);
     bench.see('a', { scanTime: '2026-08-10T10:00:00Z' });
     assert.deepEqual(bench.reasons(), []);
     assert.equal(bench.refusals.get('a')?.reason, 'EventTooLarge');
@@ -771,7 +795,7 @@ describe('Tracker, resync and follow-up', () => {
       ['deleting', { deleting: true }],
     );
     bench.pass(5 * MINUTE_MS);
-    assert.deepEqual(bench.reasons(), []);
+    assert.equal(bench.queue.oldestSinceMs(), undefined);
   });
 
   it('gives up a resync that waits when the object is suspended', () => {
@@ -791,12 +815,13 @@ describe('Tracker, resync and follow-up', () => {
 });
 
 describe('Tracker, when this replica takes over', () => {
-  it('publishes what changed while it stood by as changes, and all else as on a first start', () => {
+  it('publishes what changed while it stood by as changes, and all else as on a first start', async () => {
     const bench = new Bench();
     bench.list(['a'], ['b'], ['c']);
     bench.see('b', { revision: '2' });
     bench.tracker.takeOver();
     assert.deepEqual(bench.reasons(), ['b:changed', 'a:initial', 'c:initial']);
+    assert.deepEqual(await bench.decisions(), { FirstSeen: 3, RevisionChanged: 1 });
   });
 
   it('publishes what it published itself in an earlier term again', () => {
@@ -831,6 +856,7 @@ describe('Tracker, when this replica takes over', () => {
     bench.list(['a'], ['b']);
     bench.see('a', { annotations: { requestedAt: '1' } });
     bench.nowMs += HOUR_MS;
+    bench.see('a', { annotations: { requestedAt: '1' }, scanTime: '2026-08-10T10:00:00Z' });
     bench.see('b', { annotations: { requestedAt: '1' } });
     bench.tracker.takeOver();
     assert.deepEqual(bench.reasons(), ['a:changed', 'b:requested']);
