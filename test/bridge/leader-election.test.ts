@@ -6,6 +6,7 @@ import {
   createLeaderElection,
   leaseName,
   type LeaderElection,
+  type LeaderElectionOptions,
 } from '../../bridge/leader-election.ts';
 import { MirrorError } from '../../functions/errors.ts';
 import { createLogger } from '../../functions/telemetry/logger.ts';
@@ -69,7 +70,7 @@ class Replica {
   readonly election: LeaderElection;
   running: Promise<void> = Promise.resolve();
 
-  constructor(lease: MemoryLease, identity: string, skewMs = 0, releaseOnCancel = true) {
+  constructor(lease: MemoryLease, identity: string, options: Partial<LeaderElectionOptions> = {}) {
     this.election = createLeaderElection({
       store: lease.store(() => {
         this.looks += 1;
@@ -79,7 +80,7 @@ class Replica {
       leaseDurationMs: 1000,
       renewDeadlineMs: 400,
       retryPeriodMs: 20,
-      releaseOnCancel,
+      releaseOnCancel: true,
       logger: createLogger({ write: (line) => this.lines.push(line) }),
       hasSeenAll: () => this.seenAll,
       onStarted: () => {
@@ -90,7 +91,8 @@ class Replica {
         this.heldAtStop = lease.record?.holderIdentity;
       },
       now: () => performance.now(),
-      wallNow: () => new Date(Date.now() + skewMs),
+      wallNow: () => new Date(),
+      ...options,
     });
   }
 
@@ -172,7 +174,7 @@ describe('createLeaderElection', () => {
 
   it('keeps the Lease at shutdown where it is not to be released', async () => {
     const lease = new MemoryLease();
-    const one = new Replica(lease, 'one', 0, false).start();
+    const one = new Replica(lease, 'one', { releaseOnCancel: false }).start();
     await eventually('one leads', () => one.leads);
     await one.stop();
     assert.equal(lease.held().holderIdentity, 'one');
@@ -192,10 +194,90 @@ describe('createLeaderElection', () => {
     await two.stop();
   });
 
+  it('leads, stands by and takes over by its own clock, to the millisecond', async () => {
+    const lease = new MemoryLease();
+    let nowMs = 0;
+    const now = (): number => nowMs;
+    const one = new Replica(lease, 'one', { now }).start();
+    await eventually('one leads', () => one.leads);
+    const two = new Replica(lease, 'two', { now }).start();
+    const blind = new Replica(lease, 'blind', { now });
+    blind.seenAll = false;
+    blind.start();
+    for (nowMs of [300, 600, 900, 1200]) {
+      await one.looksAgain();
+      await two.looksAgain();
+    }
+    assert.equal(two.started, 0);
+    await one.kill();
+    // They see its last renewal.
+    await two.looksAgain();
+    await blind.looksAgain();
+    nowMs += 399;
+    assert.deepEqual([one.leads, one.election.leadingSinceMs()], [true, 0]);
+    nowMs += 1;
+    assert.deepEqual([one.leads, one.election.leadingSinceMs()], [false, undefined]);
+    nowMs = 2199;
+    await two.looksAgain();
+    assert.equal(two.leads, false);
+    await two.kill();
+    nowMs = 2200;
+    await blind.looksAgain();
+    nowMs = 4199;
+    await blind.looksAgain();
+    assert.equal(blind.leads, false);
+    nowMs = 4200;
+    await eventually('the blind one leads', () => blind.leads);
+    nowMs += 399;
+    await blind.looksAgain();
+    assert.equal(blind.stopped, 0);
+    nowMs += 1;
+    await eventually('it stopped, as it renewed nothing', () => blind.stopped === 1);
+    await blind.stop();
+    assert.deepEqual(
+      blind.lines.map((line) => /left to others|became leader|lost the Lease/.exec(line)?.[0]),
+      ['left to others', 'became leader', 'lost the Lease'],
+    );
+  });
+
+  it('looks once a period, and in time to step down', async () => {
+    const lease = new MemoryLease();
+    const hourMs = 3_600_000;
+    const seldom = { leaseDurationMs: hourMs, retryPeriodMs: hourMs };
+    const lasting = { ...seldom, renewDeadlineMs: hourMs };
+    const leader = new Replica(lease, 'leader', lasting).start();
+    await eventually('it leads', () => leader.leads);
+    const standby = new Replica(lease, 'standby', lasting).start();
+    const often = new Replica(lease, 'often').start();
+    for (let more = 0; more < 3; more += 1) await often.looksAgain();
+    // The leader has read the Lease and written it.
+    assert.deepEqual([leader.looks, standby.looks], [2, 1]);
+    for (const each of [standby, often, leader]) await each.stop();
+    const brief = new Replica(lease, 'brief', seldom).start();
+    await eventually('it leads', () => brief.leads);
+    brief.cut = true;
+    await eventually('it stepped down', () => brief.stopped === 1);
+    await brief.stop();
+  });
+
+  it('ends while it waits for the Lease, without a word', async () => {
+    const read = (signal?: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => {
+        signal?.addEventListener('abort', () => {
+          reject(new MirrorError('ABORTED', 'ended'));
+        });
+      });
+    const store: LeaseStore = { read, write: () => Promise.resolve(undefined) };
+    const one = new Replica(new MemoryLease(), 'one', { store }).start();
+    await one.stop();
+    assert.deepEqual(one.said, []);
+  });
+
   it('does not trust other clocks: an hour’s skew neither hastens nor hinders a takeover', async () => {
     for (const skewMs of [-3_600_000, 3_600_000]) {
       const lease = new MemoryLease();
-      const one = new Replica(lease, 'one', skewMs).start();
+      const wallNow = (): Date => new Date(Date.now() + skewMs);
+      const one = new Replica(lease, 'one', { wallNow }).start();
       await eventually('one leads', () => one.leads);
       const two = new Replica(lease, 'two').start();
       await two.looksAgain();
@@ -212,10 +294,11 @@ describe('createLeaderElection', () => {
     blind.seenAll = false;
     blind.start();
     await eventually('it said so', () => blind.lines.some((line) => line.includes('left to')));
+    await blind.looksAgain();
     assert.equal(lease.record, undefined);
     const seeing = new Replica(lease, 'seeing').start();
     await eventually('the other leads', () => seeing.leads);
-    assert.equal(blind.started, 0);
+    assert.deepEqual([blind.started, blind.lines.length], [0, 1]);
     await seeing.stop();
     blind.seenAll = true;
     await eventually('it leads when it has seen all', () => blind.leads);
@@ -293,6 +376,8 @@ describe('createLeaderElection', () => {
     lease.conflicts = 1;
     await one.looksAgain();
     assert.deepEqual([lease.conflicts, one.leads, one.started, one.stopped], [0, true, 1, 0]);
+    lease.conflicts = Infinity;
+    await eventually('it renews no longer', () => one.stopped === 1);
     await one.stop();
   });
 
@@ -309,6 +394,16 @@ describe('createLeaderElection', () => {
     await eventually('it stepped down', () => one.stopped === 1);
     assert.equal(one.leads, false);
     await one.stop();
+    assert.deepEqual([lease.held().holderIdentity, one.stopped], ['thief', 1]);
+  });
+
+  it('gives up no Lease that somebody else has taken unnoticed', async () => {
+    const lease = new MemoryLease();
+    const one = new Replica(lease, 'one').start();
+    await eventually('one leads', () => one.leads);
+    await one.kill();
+    lease.record = { ...lease.held(), holderIdentity: 'thief' };
+    await one.election.release();
     assert.equal(lease.held().holderIdentity, 'thief');
   });
 
