@@ -86,4 +86,24 @@ describe('listImageRepositories', () => {
     );
     assert.equal((await rejection(listing, 'WATCH_FAILED')).status, 410);
   });
+
+  /** Lists where every request is answered with this. */
+  function answered(body: unknown): ReturnType<typeof listImageRepositories> {
+    const send: ApiServer['send'] = () => Promise.resolve({ status: 200, body });
+    const own = { ...options(), apiServer: { ...apiServer, send } };
+    return listImageRepositories(own, () => undefined, new AbortController().signal);
+  }
+
+  it('fails at an answer that is no list', async () => {
+    const metadata = { resourceVersion: '1' };
+    for (const body of ['words', null, {}, { items: [] }, { items: {}, metadata }]) {
+      await rejection(answered(body), 'RESPONSE_INVALID');
+    }
+  });
+
+  it('ends with an empty continue token, and names what is no object as far as it can', async () => {
+    const metadata = { resourceVersion: '7', continue: '' };
+    const { malformed, resourceVersion } = await answered({ items: [null, {}], metadata });
+    assert.deepEqual([malformed, resourceVersion], [['?/?', '?/?'], '7']);
+  });
 });

@@ -10,6 +10,7 @@ import { startStandIns, type StandIns } from '../stand-ins.ts';
 
 interface EventList {
   readonly items: readonly {
+    readonly metadata: { readonly name: string };
     readonly involvedObject: Readonly<Record<string, string>>;
     readonly type: string;
     readonly reason: string;
@@ -40,7 +41,11 @@ describe('ObjectEvents', () => {
     await standIns.close();
   });
 
-  function objectEvents(apiServer = admin, mayWrite = () => true): ObjectEvents {
+  function objectEvents(
+    apiServer = admin,
+    mayWrite = () => true,
+    { signal } = new AbortController(),
+  ): ObjectEvents {
     lines = [];
     return new ObjectEvents({
       apiServer,
@@ -48,7 +53,7 @@ describe('ObjectEvents', () => {
       mayWrite,
       instance: 'bridge-0',
       now: () => new Date(nowMs),
-      signal: new AbortController().signal,
+      signal,
     });
   }
 
@@ -67,6 +72,7 @@ describe('ObjectEvents', () => {
   it('writes one Warning about the object, as kubectl describe reads it', async () => {
     const events = objectEvents();
     events.warn(app, warning);
+    events.tick();
     await events.idle();
     await pass(events);
     const [event, ...others] = await written('flux-system');
@@ -98,6 +104,8 @@ describe('ObjectEvents', () => {
     const [event] = await written('team');
     assert.equal(event?.count, 2);
     assert.notEqual(event.firstTimestamp, event.lastTimestamp);
+    await pass(events, HOUR_MS);
+    assert.equal((await written('team'))[0]?.count, 3);
     standIns.kubernetes.faults.request({ resource: 'events', verbs: ['patch'], answer: 404 });
     await pass(events, HOUR_MS);
     assert.equal((await written('team')).length, 2);
@@ -118,6 +126,45 @@ describe('ObjectEvents', () => {
       ({ involvedObject }) => involvedObject['name'],
     );
     assert.deepEqual(names.slice(before), ['other']);
+  });
+
+  it('writes nothing more once it no longer leads', async () => {
+    let asked = 0;
+    const events = objectEvents(admin, () => (asked += 1) < 3);
+    const before = (await written('flux-system')).length;
+    for (const name of ['one', 'two']) events.warn({ ...app, uid: name, name }, warning);
+    await events.idle();
+    assert.equal((await written('flux-system')).length, before + 1);
+  });
+
+  it('keeps to the longest name and message that Kubernetes takes', async () => {
+    const events = objectEvents();
+    const long = { ...app, namespace: 'team', uid: 'long', name: 'n'.repeat(253) };
+    events.warn(long, { ...warning, message: 'm'.repeat(1025) });
+    await events.idle();
+    const { metadata, message } = (await written('team')).at(-1) ?? assert.fail('no Event');
+    assert.deepEqual([metadata.name.length, message.length], [253, 1024]);
+  });
+
+  it('writes nothing of what is mended while its Event fails', async () => {
+    const events = objectEvents();
+    const before = (await written('flux-system')).length;
+    standIns.kubernetes.faults.request({ resource: 'events', answer: 500 });
+    events.warn(app, warning);
+    events.clear(app.uid);
+    await events.idle();
+    assert.equal(lines.length, 1);
+    await pass(events, 800);
+    assert.equal((await written('flux-system')).length, before);
+  });
+
+  it('ends what it writes at its signal, without a word', async () => {
+    const ending = new AbortController();
+    const events = objectEvents(admin, () => true, ending);
+    events.warn(app, warning);
+    ending.abort();
+    await events.idle();
+    assert.deepEqual(lines, []);
   });
 
   it('logs a refusal, and goes on', async () => {
@@ -191,5 +238,11 @@ describe('ObjectEvents', () => {
     await pass(events, 801);
     assert.equal(lines.length, 2);
     assert.equal((await written('flux-system')).length, before + 1);
+    // What was written ends their growth.
+    standIns.kubernetes.faults.request({ resource: 'events', answer: 'reset' });
+    events.warn({ ...app, uid: 'later', name: 'later' }, warning);
+    await events.idle();
+    await pass(events, 800);
+    assert.equal((await written('flux-system')).length, before + 2);
   });
 });

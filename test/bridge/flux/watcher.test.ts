@@ -136,7 +136,10 @@ describe('watchImageRepositories', () => {
       'changed b:2',
       'deleted uid-of-flux-system-b',
     ]);
-    assert.equal(watching.state.phase, 'watching');
+    assert.deepEqual(
+      watching.states.map(({ phase }) => phase),
+      ['listing', 'watching'],
+    );
   });
 
   it('opens a closed watch where it ended, and misses nothing', async () => {
@@ -232,7 +235,10 @@ describe('watchImageRepositories', () => {
   it('waits for the CRD and says that it does', async () => {
     standIns.kubernetes.faults.setCrd(false);
     watching = new Watching(standIns.kubeconfig);
-    assert.equal((await watching.waits()).code, 'NOT_FOUND');
+    const { code, message } = await watching.waits();
+    assert.equal(code, 'NOT_FOUND');
+    assert.match(message, /install the image-reflector-controller of Flux/);
+    assert.equal(watching.restarts[0], 'Failed');
     standIns.kubernetes.faults.setCrd(true);
     await watching.until('synced 0');
     put('b');
@@ -295,6 +301,7 @@ describe('watchImageRepositories', () => {
   it('ends at once when it is aborted, while it waits, lists or watches', async () => {
     await watched();
     await watching.stop();
+    assert.deepEqual(watching.restarts, []);
     standIns.kubernetes.faults.request({ verbs: ['list'], answer: 500 });
     watching = new Watching(standIns.kubeconfig, { backoff: { minMs: 60_000, maxMs: 60_000 } });
     await watching.waits();
@@ -306,15 +313,16 @@ describe('watchImageRepositories', () => {
 type Answer = (response: ServerResponse) => void;
 
 const EMPTY_LIST = JSON.stringify({ metadata: { resourceVersion: '1' }, items: [] });
-const EXPIRED = JSON.stringify({
-  type: 'ERROR',
-  object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' },
-});
+const errorOf = (code: number): string =>
+  JSON.stringify({ type: 'ERROR', object: { kind: 'Status', code, message: 'too old' } });
+const EXPIRED = errorOf(410);
 /** Longer than any test: what is waited for with it does not come. */
 const NEVER = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0 } as const;
 
 describe('watchImageRepositories, at a server of its own', () => {
   const requests: string[] = [];
+  /** For how long each watch was asked for, s. */
+  const seconds: number[] = [];
   let answers: { list: Answer; watch: Answer };
   let kubeconfig: string;
   let standIns: StandIns;
@@ -322,6 +330,8 @@ describe('watchImageRepositories, at a server of its own', () => {
   const server = createServer((request, response) => {
     const verb = (request.url ?? '').includes('watch=1') ? 'watch' : 'list';
     requests.push(verb);
+    const { searchParams } = new URL(request.url ?? '', 'http://x');
+    if (verb === 'watch') seconds.push(Number(searchParams.get('timeoutSeconds')));
     answers[verb](response);
   });
   before(async () => {
@@ -368,6 +378,48 @@ describe('watchImageRepositories, at a server of its own', () => {
     assert.deepEqual(watching.restarts, ['Expired']);
   });
 
+  /** Waits of 0.1 s, 0.2 s and so on. */
+  const growing = { minMs: 100, maxMs: 3_600_000, random: () => 0 } as const;
+  for (const [what, answer] of [
+    ['list is refused', { list: (response) => response.writeHead(500).end() }],
+    ['watch is told 410', { watch: (response) => response.end(`${EXPIRED}\n`) }],
+  ] as const satisfies readonly (readonly [string, Partial<typeof answers>])[]) {
+    it(`waits longer each time that a ${what}`, async () => {
+      Object.assign(answers, answer);
+      watching = new Watching(kubeconfig, { backoff: growing });
+      await eventually('three times', () => watching.lines.length >= 3);
+      const waits = watching.lines.slice(0, 3).map((line) => line['retrySeconds']);
+      assert.deepEqual(waits, [0.1, 0.2, 0.4]);
+    });
+  }
+
+  it('waits no longer each time where watches end that have told of something', async () => {
+    answers.watch = (response) => {
+      const object = versioned(imageRepository('a', { revision: '1' }), '2');
+      response.end(`${JSON.stringify({ type: 'MODIFIED', object })}\n`);
+    };
+    watching = new Watching(kubeconfig, { backoff: growing });
+    // Minutes, if the waits grew.
+    await watching.until('changed a:1', 12);
+    assert.deepEqual(watching.lines, []);
+  });
+
+  it('lists anew after an error in the middle of a watch', async () => {
+    answers.watch = (response) => {
+      response.write(`${errorOf(500)}\n`);
+    };
+    watching = new Watching(kubeconfig);
+    const fault = await watching.waits();
+    assert.deepEqual([fault.code, fault.status], ['WATCH_FAILED', undefined]);
+    await watching.until('synced 0', 2);
+  });
+
+  it('lists anew where no watch could be opened for longer than one may be silent', async () => {
+    answers.watch = (response) => response.writeHead(503).end();
+    watching = new Watching(kubeconfig, { silenceMs: 50 });
+    await watching.until('synced 0', 3);
+  });
+
   it('opens a watch at once that lived and was ended without a word', async () => {
     answers.watch = (response) => {
       response.flushHeaders();
@@ -378,6 +430,10 @@ describe('watchImageRepositories, at a server of its own', () => {
     await eventually('ten watches', () => requests.length > 10);
     assert.equal(requests.filter((verb) => verb === 'list').length, 1);
     assert.ok(watching.states.every(({ phase }) => phase !== 'waiting'));
+    assert.ok(
+      seconds.every((asked) => asked >= 300 && asked <= 600),
+      seconds.join(),
+    );
   });
 
   it('waits before it opens one again that ended at once, and says so', async () => {
@@ -445,7 +501,7 @@ describe('watchImageRepositories, at a server of its own', () => {
     const startedMs = performance.now();
     await eventually('long', () => performance.now() - startedMs > 2500 && requests.length > 20);
     assert.equal(requests.filter((verb) => verb === 'list').length, 1);
-    assert.equal(said('bookmark'), undefined);
+    assert.deepEqual(watching.lines, []);
   });
 
   it('waits as long as the server asks it to', async () => {
@@ -465,5 +521,6 @@ describe('watchImageRepositories, at a server of its own', () => {
     watching = new Watching(kubeconfig);
     await eventually('it lists', () => requests.length === 1);
     await watching.stop();
+    assert.deepEqual(watching.lines, []);
   });
 });
