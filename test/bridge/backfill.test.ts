@@ -32,8 +32,9 @@ describe('backfill', () => {
     args: readonly string[] = [],
     signal = new AbortController().signal,
     waits: Pick<BackfillParts, 'tellMs' | 'progressMs'> = {},
+    env: Readonly<Record<string, string>> = {},
   ): Promise<number> {
-    const config = readConfig(['--once', '--project', 'test-project', ...args], {});
+    const config = readConfig(['--once', '--project', 'test-project', ...args], env);
     const apiServer = connectApiServer(standIns.kubeconfig);
     const logger = createLogger({ write: (line) => lines.push(JSON.parse(line) as Line) });
     const publisher = config.dryRun ? dryRunPublisher(logger) : createPublisher(config);
@@ -135,6 +136,12 @@ describe('backfill', () => {
     assert.deepEqual(names(), ['team-app']);
   });
 
+  it('keeps to the namespace it runs in where it is to', async () => {
+    const env = { RUNTIME_NAMESPACE: 'team' };
+    assert.equal(await run(['--watch-all-namespaces=false'], undefined, {}, env), 0);
+    assert.deepEqual(names(), ['team-app']);
+  });
+
   it('fails for an invalid object and for one that collides', async () => {
     put('bad', { annotations: { semver: '(' } });
     put('other', { image: 'quay.io/org/app', createdAt: '2027-01-01T00:00:00Z' });
@@ -181,6 +188,15 @@ describe('backfill', () => {
     assert.equal(await run(['--timeout', '300ms', '--replay-rate', '0']), 1);
     const { published, failed, untried } = summary();
     assert.deepEqual([published, failed, untried], [0, 100, 22]);
+    assert.match(String(summary()['message']), / 100 failed, 22 not tried$/);
+  });
+
+  it('fails for what is too large alone, and publishes all the others', async () => {
+    for (let index = 0; index < 120; index += 1) put(`many-${index}`);
+    put('a-large', { exclusionList: Array.from({ length: 25 }, () => 'x'.repeat(12_000)) });
+    assert.equal(await run(['--replay-rate', '0']), 1);
+    const { published, failed, untried } = summary();
+    assert.deepEqual([published, failed, untried], [122, 1, 0]);
   });
 
   for (const answer of [429, 503, 410, 'reset'] as const) {
@@ -212,6 +228,7 @@ describe('backfill', () => {
       controller.abort();
     }, 300);
     assert.equal(await running, 1);
+    assert.deepEqual(lines, []);
   });
 
   it('refuses to run where it cannot tell which namespace it is to list', async () => {
@@ -233,6 +250,7 @@ describe('backfill', () => {
     assert.equal(await run(['--dry-run']), 0);
     assert.equal(standIns.events('bulk').length, 0);
     assert.equal(lines.filter(({ reason }) => reason === 'requested').length, 2);
+    assert.equal(summary()['message'], 'would publish 2 events; 4 skipped, 0 failed');
   });
 
   it('keeps to its rate, and ends with 1 when it is interrupted', async () => {

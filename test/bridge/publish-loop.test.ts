@@ -24,6 +24,7 @@ class Bench {
   readonly accepted: string[] = [];
   readonly refused: string[] = [];
   readonly metrics = idleMetrics();
+  readonly lines: string[] = [];
   /** What becomes of an event; default it is accepted. */
   answer: (lane: Lane, name: string) => MirrorError | undefined = () => undefined;
   /** Requests wait for this before they are answered. */
@@ -49,7 +50,7 @@ class Bench {
       wallNow: () => Date.now(),
       concurrent: 4,
       replayRate: 0,
-      logger: createLogger({ write: () => undefined }),
+      logger: createLogger({ write: (line) => this.lines.push(line) }),
       metrics: this.metrics,
       leadingSinceMs: () => (this.mayPublish ? 0 : undefined),
       now: () => performance.now(),
@@ -84,6 +85,7 @@ describe('PublishLoop', () => {
       { lane: 'events', names: ['a', 'b'] },
       { lane: 'bulk', names: ['c', 'd'] },
     ]);
+    assert.deepEqual(bench.lines, []);
   });
 
   it('sends changes first, then follow-ups, resyncs and the replay', async () => {
@@ -170,6 +172,21 @@ describe('PublishLoop', () => {
     assert.equal(bench.loop.failingSinceMs(), undefined);
   });
 
+  it('waits longer each time until something is taken, and says when it is', async () => {
+    const bench = new Bench({ backoff: { minMs: 100, random: () => 0 } });
+    const outcomes = [away, away, undefined, away];
+    bench.answer = () => outcomes.shift();
+    for (const name of ['a', 'b']) {
+      bench.offer(name, 'changed');
+      await eventually(`${name} is accepted`, () => bench.accepted.includes(name));
+    }
+    const told = bench.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      told.map(({ retrySeconds, message }) => retrySeconds ?? message),
+      [0.1, 0.2, 'publishing again', 0.1, 'publishing again'],
+    );
+  });
+
   it('gives back only what was not taken', async () => {
     const bench = new Bench();
     let tries = 0;
@@ -238,6 +255,31 @@ describe('PublishLoop', () => {
     assert.match(text, /publish_duration_seconds_count\{lane="events"\} 1/);
     assert.match(text, /detection_to_publish_seconds_count 1/);
   });
+
+  it('measures what changed from when it was seen, or from when it led', async () => {
+    let [nowMs, leadingSinceMs]: [number, number | undefined] = [6000, 2000];
+    const bench = new Bench({ now: () => nowMs, leadingSinceMs: () => leadingSinceMs });
+    bench.answer = (_lane, name) => {
+      nowMs += 3000;
+      if (name === 'c') leadingSinceMs = undefined;
+      return undefined;
+    };
+    const sums: (string | undefined)[] = [];
+    for (const [uid, reason, seenMs] of [
+      ['a', 'changed', 1000],
+      ['b', 'changed', 8000],
+      ['c', 'changed', 10_000],
+    ] as const) {
+      bench.queue.offer({ subject: subject(uid), reason, nowMs: seenMs });
+      bench.loop.wake();
+      await eventually(`${uid} is accepted`, () => bench.accepted.includes(uid));
+      const text = await bench.metrics.text();
+      for (const name of ['detection_to_publish', 'publish_duration']) {
+        sums.push(new RegExp(`${name}_seconds_sum.* (.*)`).exec(text)?.[1]);
+      }
+    }
+    assert.deepEqual(sums, ['7', '3', '11', '6', '16', '9']);
+  });
 });
 
 describe('PublishLoop.drain', () => {
@@ -256,6 +298,13 @@ describe('PublishLoop.drain', () => {
     bench.offer('d', 'changed');
     await aWhile(50);
     assert.deepEqual(bench.accepted, ['a', 'b']);
+  });
+
+  it('sends what was offered just before', async () => {
+    const bench = new Bench();
+    bench.offer('a', 'changed');
+    await bench.loop.drain(60_000);
+    assert.deepEqual(bench.accepted, ['a']);
   });
 
   it('does not wait for a lane that fails', async () => {

@@ -47,6 +47,32 @@ describe('leaseStore', () => {
     assert.equal((await store.read())?.holderIdentity, 'host_2');
   });
 
+  it('takes one that was deleted since for a faster writer, and no missing namespace', async () => {
+    const store = leaseStore(apiServer, 'flux-system', 'two', 5000);
+    const read = (await store.read()) ?? assert.fail('no Lease');
+    for (const verb of ['update', 'create']) {
+      standIns.kubernetes.faults.request({ resource: 'leases', verbs: [verb], answer: 404 });
+    }
+    assert.equal(await store.write(read), undefined);
+    await rejection(store.write(fresh), 'NOT_FOUND');
+  });
+
+  it('reads a Lease that says nothing for one that nobody holds', async () => {
+    const folder = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
+    const bare = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'bare' },
+    };
+    assert.equal((await apiServer.send('POST', folder, bare)).status, 201);
+    const read = await leaseStore(apiServer, 'flux-system', 'bare', 5000).read();
+    const { lease: _lease, ...words } = read ?? assert.fail('no Lease');
+    const times = { acquireTime: '', renewTime: '' };
+    assert.deepEqual(words, {
+      ...{ holderIdentity: '', leaseDurationSeconds: 0, ...times, leaseTransitions: 0 },
+    });
+  });
+
   it('keeps what it does not know of a foreign Lease when it takes it over', async () => {
     const folder = '/apis/coordination.k8s.io/v1/namespaces/flux-system/leases';
     const foreign = {
@@ -82,7 +108,13 @@ describe('leaseStore', () => {
     const store = leaseStore(poor, 'flux-system', 'one', 5000);
     const read = await rejection(store.read(), 'ACCESS_DENIED');
     assert.match(read.message, /nobody.*leases/);
-    await rejection(store.write(fresh), 'ACCESS_DENIED');
+    for (const [record, verb] of [
+      [fresh, 'create'],
+      [{ ...fresh, lease: {} }, 'update'],
+    ] as const) {
+      const { message } = await rejection(store.write(record), 'ACCESS_DENIED');
+      assert.ok(message.startsWith(`${verb} Lease flux-system/one was answered 403`), message);
+    }
     poor.close();
   });
 

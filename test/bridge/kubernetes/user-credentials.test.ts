@@ -106,6 +106,7 @@ describe('CredentialSource', () => {
       ['killed', "process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000);", /SIGTERM/],
       ['flooding', "console.log('secret-token'.repeat(100_000));", / failed: .*MAXBUFFER;/],
       ['talking', "console.log('secret-token');", /wrote no JSON/],
+      ['null', 'console.log(null);', /gave no credential/],
       ['empty', credential({}), /gave no credential/],
       ['null', credential({ token: null, clientCertificateData: '' }), /gave no credential/],
     ];
