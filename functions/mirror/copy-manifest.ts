@@ -176,12 +176,12 @@ export class ManifestCopy {
         .catch(async (error: unknown) => {
           const missed = missedPlatforms(node, leftOut, error, there);
           if (missed.length === 0 && !isMirrorError(error, 'DESTINATION_INCOMPLETE')) throw error;
-          const { digests } = toMirrorError(error, 'put manifest');
-          if (isMirrorError(error)) refuseForeignLayers(node, error);
+          const fault = toMirrorError(error, 'put manifest');
+          refuseForeignLayers(node, fault);
           const healing = new TransferStats();
           await this.#heal(
             node,
-            [...new Set([...digests, ...missed])],
+            [...new Set([...fault.digests, ...missed])],
             version,
             walk,
             healing,

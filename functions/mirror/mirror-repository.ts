@@ -39,7 +39,6 @@ import type { MirrorReport } from './report.ts';
 import { SourceManifests } from './source-manifests.ts';
 import { unchangedSubjects } from './subjects.ts';
 import type { TagTurns } from './tag-turns.ts';
-import { TransferStats } from './transfer-stats.ts';
 import { verificationOf, verifiedTags } from './verification.ts';
 import { ManifestLimit } from './graph-limits.ts';
 import { carryOut, inOrder, isWork, type WorkContext } from './work.ts';
@@ -257,7 +256,7 @@ class Mirroring {
     });
     for (const left of leftAside) this.#ledger.record(leftAsideRecord(left));
     for (const { tag, fault } of unanswered) {
-      this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
+      this.#ledger.record(failedRecord(tag, fault));
     }
     return own;
   }
@@ -277,7 +276,7 @@ class Mirroring {
       ({ steps } = await this.#plan(tags, here, there));
     } catch (error) {
       const fault = toMirrorError(error, 'plan tags');
-      for (const tag of tags) this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
+      for (const tag of tags) this.#ledger.record(failedRecord(tag, fault));
       return [];
     }
     const work = this.#recordUntouched(steps);
@@ -446,7 +445,7 @@ class Mirroring {
     });
     this.#ledger.answer(answered);
     for (const { tag, fault } of unanswered) {
-      this.#ledger.record(failedRecord(tag, fault, new TransferStats(), 0));
+      this.#ledger.record(failedRecord(tag, fault));
     }
     // Tagged ones first, to their end: of what only a signature tag names the API is not asked, and it
     // may be a child of theirs, of which it is.
@@ -460,7 +459,7 @@ class Mirroring {
           await referrers.follow({ digest, tagged, children, budget: new ManifestLimit() });
         },
         ({ digest }, fault) => {
-          this.#ledger.record(failedRecord(referrersTag(digest), fault, new TransferStats(), 0));
+          this.#ledger.record(failedRecord(referrersTag(digest), fault));
         },
         this.#options.tagWorkers,
       );
@@ -481,14 +480,7 @@ class Mirroring {
       const index = parseManifest(manifest.bytes, manifest.mediaType);
       return chooseChildren(index, { platforms: this.#platforms, destination, pool }).chosen;
     } catch (error) {
-      this.#ledger.record(
-        failedRecord(
-          referrersTag(digest),
-          toMirrorError(error, 'get manifest'),
-          new TransferStats(),
-          0,
-        ),
-      );
+      this.#ledger.record(failedRecord(referrersTag(digest), toMirrorError(error, 'get manifest')));
       return [];
     }
   }

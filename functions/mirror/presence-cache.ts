@@ -163,7 +163,6 @@ export class PresenceCache {
   /** A repository answered as it should under a referrers tag: whatever else it or its host answers will pass. */
   setAnswersReferrersTags({ host, name }: DestinationRepository): void {
     for (const place of [host, name]) this.#answeringTags.set(place, true);
-    this.#brokenTags.delete(host);
   }
 
   /**

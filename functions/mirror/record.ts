@@ -5,7 +5,7 @@ import type { DecidedStep } from './resolve-plan.ts';
 import { NO_BLOBS, type LeftAsideReason, type Outcome, type TagRecord } from './outcome.ts';
 import type { PlatformFields } from './platforms.ts';
 import type { Follower } from './referrers.ts';
-import type { TransferStats } from './transfer-stats.ts';
+import { TransferStats } from './transfer-stats.ts';
 
 /** Something that stays behind, and why. */
 export interface LeftAside {
@@ -96,12 +96,12 @@ export function tagRecord(
   };
 }
 
-/** Record of a tag whose work failed. */
+/** Record of a tag whose work failed; of one that was not begun without the last two. */
 export function failedRecord(
   tag: string,
   fault: MirrorError,
-  stats: TransferStats,
-  durationMs: number,
+  stats = new TransferStats(),
+  durationMs = 0,
 ): TagRecord {
   return {
     tag,

@@ -133,6 +133,9 @@ describe('records of work', () => {
   it('tell nothing of what there is none of', () => {
     const copied = { outcome: 'copied', reason: 'Missing' } as const;
     assert.deepEqual(tagRecord(tag, copied, new TransferStats(), 0), { ...NOTHING, ...copied });
+    const fault = new MirrorError('NETWORK', '');
+    const failed = { outcome: 'failed', reason: 'NETWORK', fault } as const;
+    assert.deepEqual(failedRecord(tag, fault), { ...NOTHING, ...failed });
     const backup = { outcome: 'skipped', reason: 'BackupTag' } as const;
     assert.deepEqual(backupRecord(tag), { ...NOTHING, ...backup });
     const aside = { tag, reason: 'SubjectUnchanged' } as const;
