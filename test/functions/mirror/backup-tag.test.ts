@@ -89,7 +89,13 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
 
   it('is left alone where its backup cannot be pushed', async () => {
     const rig = new Rig({ latest: fresh }, { latest: old });
-    for (const code of ['SERVER_ERROR', 'TAG_IMMUTABLE'] as const) {
+    for (const [code, operation] of [
+      ['SERVER_ERROR', 'back up tag'],
+      ['TAG_IMMUTABLE', 'back up tag'],
+      // The end of the delivery says nothing of the old image.
+      ['ABORTED', undefined],
+      ['DEADLINE_EXCEEDED', undefined],
+    ] as const) {
       rig.destination.before.splice(
         0,
         Infinity,
@@ -99,7 +105,7 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
       const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
       assert.deepEqual(
         [record.outcome, record.fault?.code, record.fault?.operation],
-        ['failed', code, 'back up tag'],
+        ['failed', code, operation],
       );
       assert.equal(rig.destination.digestOf('latest'), old.manifest.digest);
     }
@@ -130,6 +136,28 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
       ['overwritten', undefined, true],
     );
     assert.equal(rig.destination.digestOf('latest'), fresh.manifest.digest);
+  });
+
+  it('is left alone where the old image has no digest any more', async () => {
+    const rig = new Rig({ latest: fresh }, { latest: old });
+    rig.destination.manifests.delete(old.manifest.digest);
+    const { fault } = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+    assert.deepEqual([fault?.code, fault?.operation], ['TAG_MOVING', 'back up tag']);
+  });
+
+  it('needs no new backup where an immutable one keeps the same image', async () => {
+    for (const [kept, outcome] of [
+      [old, 'overwritten'],
+      [fresh, 'failed'],
+    ] as const) {
+      const rig = new Rig({ latest: fresh }, { latest: old, [OLD_BACKUP]: kept });
+      rig.destination.before.push(
+        failing(`destination putManifest ${OLD_BACKUP}`, 'TAG_IMMUTABLE'),
+      );
+      const record = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+      assert.equal(record.outcome, outcome);
+      assert.equal(record.backupTag, kept === old ? OLD_BACKUP : undefined);
+    }
   });
 
   it('keeps its backup in a repository in which another tag is immutable', async () => {

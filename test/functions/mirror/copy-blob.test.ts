@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
@@ -96,6 +97,7 @@ describe('BlobCopier', () => {
     assert.deepEqual(rig.two.calls, [
       `destination uploadBlob ${rig.blob.descriptor.digest} from p/r/one`,
     ]);
+    assert.equal(rig.presence.mounts(rig.source, rig.two), false);
   });
 
   it('mounts it from its source where that is on the same host, and remembers that this works', async () => {
@@ -124,11 +126,23 @@ describe('BlobCopier', () => {
       arrivals.push((await rig.copy({ source, blob: descriptor })).arrival);
     }
     assert.deepEqual(arrivals, ['mounted', 'uploaded']);
+    assert.equal(rig.presence.mounts(source, rig.one), true);
     // What the host is known to hold is asked for there first.
     await rig.copy({ source, blob: other.descriptor, destination: rig.two });
     assert.deepEqual(rig.two.calls, [
       `destination uploadBlob ${other.descriptor.digest} from p/r/one`,
     ]);
+  });
+
+  it('mounts nothing where only one of the two registries is Google’s', async () => {
+    for (const isGoogle of [true, false]) {
+      const rig = new CopierRig();
+      rig.source.google = isGoogle;
+      const destination = new FakeDestination('p/r/app', 'registry.example');
+      destination.google = !isGoogle;
+      assert.equal((await rig.copy({ destination })).arrival, 'uploaded');
+      assert.deepEqual(destination.calls, [`destination uploadBlob ${rig.blob.descriptor.digest}`]);
+    }
   });
 
   it('mounts nothing of unknown size from its source', async () => {
@@ -182,6 +196,37 @@ describe('BlobCopier', () => {
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(rig.one.blobs.size, 0);
     assert.equal((await rig.copy()).arrival, 'uploaded');
+  });
+
+  it('tells who joins that it is under way, and who leads when its bytes flow', async () => {
+    const rig = new CopierRig();
+    const asking = rig.one.hold('destination uploadBlob');
+    const told: string[] = [];
+    const copies = ['leads', 'joins'].map(async (name) =>
+      rig.copy({ onUnderWay: () => told.push(name) }),
+    );
+    await asking.reached;
+    assert.deepEqual(told, ['joins']);
+    asking.release();
+    await Promise.all(copies);
+    assert.deepEqual(told, ['joins', 'leads', 'joins']);
+  });
+
+  it('takes the third fault of its leaders for its own, where each may be the leader’s alone', async () => {
+    const rig = new CopierRig();
+    rig.source.before.push(failing('source openBlob', 'RATE_LIMITED'));
+    const told = await endings(Array.from({ length: 6 }, async () => rig.copy()));
+    assert.deepEqual(told, Array(6).fill('RATE_LIMITED'));
+    assert.equal(rig.source.count('source openBlob'), 3);
+  });
+
+  it('leaves nothing at the signals of a delivery', async () => {
+    const rig = new CopierRig();
+    const [end, lastStart] = [new AbortController(), new AbortController()];
+    await rig.copy({ deadline: { ...NO_DEADLINE, lastStart: lastStart.signal } }, end.signal);
+    for (const { signal } of [end, lastStart]) {
+      assert.deepEqual(getEventListeners(signal, 'abort'), []);
+    }
   });
 
   it('tells all who share a transfer how it failed, and lets the next try again', async () => {
@@ -326,6 +371,7 @@ describe('BlobCopier', () => {
   it('tells apart what began early and was cut by the deadline, by the fact alone', async () => {
     for (const [reason, earlyUntilMs, code] of [
       ['DEADLINE_EXCEEDED', 1, 'DELIVERY_TOO_SHORT'],
+      ['DEADLINE_EXCEEDED', 0, 'DELIVERY_TOO_SHORT'],
       ['DEADLINE_EXCEEDED', -1, 'DEADLINE_EXCEEDED'],
       // The process was told to end: the next delivery has all its time.
       ['ABORTED', 1, 'ABORTED'],
@@ -511,11 +557,12 @@ describe('a place for a body', () => {
 
   it('is not waited for again where the pause is longer than there is time, or comes too often', async () => {
     for (const [endsAtMs, retryAfterMs, opens] of [
-      [60_000, 60_001, 1],
+      [70_000, 60_001, 1],
       [Infinity, 10 * 60_000 + 1, 1],
       [Infinity, 1000, 7],
     ] as const) {
       const rig = new CopierRig();
+      rig.nowMs = 10_000;
       rig.source.before.push(pausing('source openBlob', retryAfterMs, Infinity));
       const copied = rig.copy({ deadline: { ...NO_DEADLINE, endsAtMs } });
       const failed = rejection(copied, 'RATE_LIMITED');
@@ -524,6 +571,20 @@ describe('a place for a body', () => {
       assert.equal(rig.source.count('source openBlob'), opens);
       assert.equal(rig.one.count('destination uploadBlob'), 1);
     }
+  });
+
+  it('is taken again as often as it takes where the host was only found closed', async () => {
+    const rig = new CopierRig();
+    let left = 10;
+    rig.source.before.push((call) => {
+      if (!call.startsWith('source openBlob') || left === 0) return;
+      left -= 1;
+      // No status: nothing was asked.
+      throw new MirrorError('RATE_LIMITED', 'closed', { side: 'source', retryAfterMs: 1000 });
+    });
+    const copied = rig.copy();
+    for (let second = 0; second < 12; second += 1) await rig.timing.pass(1000);
+    assert.equal((await copied).arrival, 'uploaded');
   });
 
   it('is taken anew by an upload whose download came to a pause', async () => {

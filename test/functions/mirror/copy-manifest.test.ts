@@ -274,6 +274,17 @@ describe('formats', () => {
   });
 });
 
+describe('an image of which one blob fails for now', () => {
+  it('gets all others, for the next delivery to go on with', async () => {
+    const image = imageWith('image', 30);
+    const rig = new Rig({ v1: image });
+    const { digest } = image.blobs[1]!.descriptor;
+    rig.source.before.push(failing(`source openBlob ${digest}`, 'NETWORK'));
+    assert.equal(recordOf(await rig.mirror(), 'v1').fault?.code, 'NETWORK');
+    assert.equal(rig.destination.blobs.size, 30);
+  });
+});
+
 describe('what tags share', () => {
   it('reads and pushes a child of two indexes once', async () => {
     const base = imageWith('base', 1);
@@ -377,6 +388,14 @@ describe('self-healing', () => {
     assert.equal(await copied(rig, image), 'copied');
     assert.equal(rig.destination.count('destination uploadBlob'), 6);
     assert.equal(rig.destination.bytesReceived, 264);
+  });
+
+  it('brings the children of an index again where the registry names nothing', async () => {
+    const rig = new Rig();
+    const child = imageWith('child', 1);
+    rig.destination.before.push(failing('destination putManifest v1', 'DESTINATION_INCOMPLETE', 1));
+    assert.equal(await copied(rig, indexOf([child])), 'copied');
+    assert.equal(rig.destination.count(`destination putManifest ${child.manifest.digest}`), 2);
   });
 
   it('fails transiently where healing does not help', async () => {

@@ -361,6 +361,7 @@ describe('a destination without a map', () => {
     rig.destination.plain();
     await rig.mirror();
     rig.source.tag('v2', fresh);
+    rig.nowMs += 1;
     const record = recordOf(await rig.mirror(), 'v2');
     assert.equal(record.outcome, 'retagged');
     assert.equal(record.bytesUploaded, 0);

@@ -72,6 +72,22 @@ describe('DestinationManifests', () => {
     assert.equal(another.isKnown(digest), true);
   });
 
+  it('asks again, or believes the map, where what was pushed is long ago', async () => {
+    for (const isMapped of [true, false]) {
+      let nowMs = 0;
+      const destination = new FakeDestination();
+      if (isMapped) destination.tag('v1', one);
+      else destination.plain();
+      const there = await manifests(destination, new PresenceCache(() => nowMs));
+      if (isMapped) there.forget(digest);
+      assert.equal(await there.has(digest, never), false);
+      destination.tag('v1', one);
+      there.add(digest);
+      nowMs = 15 * 60_000;
+      assert.equal(await there.has(digest, never), true);
+    }
+  });
+
   it('does not believe the map about what proved to be missing', async () => {
     const there = await manifests(new FakeDestination().tag('v1', one));
     there.forget(digest);

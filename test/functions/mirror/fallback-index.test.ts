@@ -58,6 +58,10 @@ describe('indexOf', () => {
 });
 
 describe('entriesOf', () => {
+  it('takes null for none: Go writes an empty list so', () => {
+    assert.deepEqual(entriesOf(manifestOf({ manifests: null }, OCI_INDEX)), []);
+  });
+
   it('refuses what is no index', () => {
     thrown(() => entriesOf(subject), 'MANIFEST_INVALID');
     thrown(() => entriesOf(manifestOf({ manifests: 1 }, OCI_INDEX)), 'MANIFEST_INVALID');

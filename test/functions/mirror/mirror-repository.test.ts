@@ -231,12 +231,14 @@ describe('the brake', () => {
 
 describe('a source that is not there', () => {
   it('is lost as a whole', async () => {
-    const rig = new Rig();
+    const rig = new Rig({}, { old: imageWith('old', 0) });
     rig.source.missing = true;
-    const report = await rig.mirror();
+    const report = await rig.mirror({}, { options: { maxMissingTags: 7 } });
     assert.equal(report.ending, 'source-lost');
-    assert.deepEqual(report.records, []);
-    assert.equal(rig.destination.tags.size, 0);
+    assert.deepEqual([report.records, report.delegated], [[], []]);
+    const { sourceTagCount, selectedTagCount, destinationTagCount } = report;
+    assert.deepEqual([sourceTagCount, selectedTagCount, destinationTagCount], [0, 0, 1]);
+    assert.deepEqual(report.brake, { engaged: false, missing: 0, maxMissingTags: 7, held: 0 });
   });
 
   it('loses every requested tag', async () => {
@@ -337,6 +339,17 @@ describe('tags that are asked for by name', () => {
       assert.equal(report.counts.lost, 1);
       rig.destination.tags.clear();
     }
+  });
+});
+
+describe('a destination that lost everything', () => {
+  it('is believed by its map, whatever this process has brought', async () => {
+    const rig = new Rig({ v1: imageWith('image', 1) });
+    await rig.mirror();
+    for (const kept of ['tags', 'manifests', 'blobs'] as const) rig.destination[kept].clear();
+    rig.destination.tag('v0', imageWith('other', 1));
+    rig.nowMs += 1;
+    assert.equal(recordOf(await rig.mirror(), 'v1').outcome, 'copied');
   });
 });
 

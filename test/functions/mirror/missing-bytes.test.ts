@@ -8,7 +8,7 @@ import { takeDestination } from '../../../functions/mirror/inventory.ts';
 import { missingBytes } from '../../../functions/mirror/missing-bytes.ts';
 import { SourceManifests } from '../../../functions/mirror/source-manifests.ts';
 import { NEVER as never } from '../../faults.ts';
-import { failing } from './fakes.ts';
+import { failing, FakeDestination } from './fakes.ts';
 import { blobOf, imageOf, imageWith, indexOf, type Image } from './images.ts';
 import { Rig } from './rig.ts';
 
@@ -66,13 +66,15 @@ describe('missingBytes', () => {
   it('leaves out what is known to be there', async () => {
     const rig = new Rig();
     const [whole, child] = [imageWith('whole', 1, 1000), imageWith('child', 1, 1000)];
-    const known = blobOf('known', 1000);
+    const [known, mountable] = [blobOf('known', 1000), blobOf('mountable', 1000)];
     rig.destination.tag('v0', whole).add(child);
     rig.presence.addBlob(rig.destination, known.descriptor.digest);
+    const neighbour = new FakeDestination('p/r/other', rig.destination.host);
+    rig.presence.addBlob(neighbour, mountable.descriptor.digest);
     rig.source
       .tag('v1', whole)
       .tag('v2', indexOf([child]))
-      .tag('v3', imageOf('v3', [known]));
+      .tag('v3', imageOf('v3', [known, mountable]));
     assert.equal(await missing(rig), 64);
   });
 

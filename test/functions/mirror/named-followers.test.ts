@@ -61,6 +61,17 @@ describe('a list of referrers that is asked for by name', () => {
   });
 });
 
+describe('a tag named after a digest that is asked for without a list of the source', () => {
+  it('stays behind where its subject is at the source and not here', async () => {
+    const rig = new Rig({ v1: image, [FALLBACK]: imageWith('own', 1) });
+    rig.source.mayHaveReferrersApi = false;
+    rig.source.before.push(failing('source listTags', 'REQUEST_REFUSED'));
+    const report = await rig.mirror({ tags: [FALLBACK] }, FOLLOWS);
+    assert.equal(recordOf(report, FALLBACK).reason, 'SubjectNotMirrored');
+    assert.deepEqual([...rig.destination.tags.keys()], []);
+  });
+});
+
 describe('a named tag whose HEAD fails at the destination', () => {
   for (const count of [2, 20]) {
     it(`fails alone among ${count}`, async () => {

@@ -52,6 +52,21 @@ describe('offload', () => {
     assert.equal(report.counts.copied, 3);
   });
 
+  it('gives nothing away in a delivery whose questions took all its time', async () => {
+    const there = imageWith('there', 1);
+    for (const jobThresholdBytes of [-1, 0]) {
+      const rig = new Rig({ v1: there, v2: FAIR, v3: BIG }, { v1: there });
+      const end = new AbortController();
+      rig.source.before.push((call) => {
+        if (call === 'source headManifest v1') end.abort();
+      });
+      const { asked, ...more } = offloading({ jobThresholdBytes, batchTags: 1 });
+      const options = { verifyTags: 'all' } as const;
+      const report = await rig.mirror({}, { ...more, options, signal: end.signal });
+      assert.deepEqual([asked, report.unfinished.length], [[], 3]);
+    }
+  });
+
   it('copies everything where nobody takes it', async () => {
     const { asked, ...more } = offloading(
       { jobThresholdBytes: 0, batchTags: 1 },

@@ -195,6 +195,7 @@ describe('ownTags', () => {
   const search = async (
     tags: readonly string[],
     more: Partial<OwnTagSearch> = {},
+    isThere = false,
   ): Promise<FoundOwnTags & { readonly calls: number }> => {
     const { source, destination } = plain();
     const found = await ownTags({
@@ -213,7 +214,7 @@ describe('ownTags', () => {
       context: {
         source,
         destination,
-        there: { isSeen: () => Promise.resolve(false), isKnown: () => false } as never,
+        there: { isSeen: () => Promise.resolve(isThere), isKnown: () => isThere } as never,
         signal: new AbortController().signal,
       },
       ...more,
@@ -236,12 +237,17 @@ describe('ownTags', () => {
   });
 
   it('asks nothing about signatures that are not to follow, or whose platform is left out', async () => {
-    for (const [more, reason] of [
-      [{ followsSubjects: false }, 'ReferrersOff'],
-      [{ leavesPlatformsOut: true }, 'PlatformLeftOut'],
+    const sig = `${ELSEWHERE}.sig`;
+    for (const [tag, more, isThere, reason, asked] of [
+      [sig, { followsSubjects: false }, false, 'ReferrersOff', 0],
+      [sig, { leavesPlatformsOut: true }, false, 'PlatformLeftOut', 0],
+      [sig, { leavesPlatformsOut: true }, true, 'SubjectUnchanged', 0],
+      // A tag that may spell its own digest.
+      [ELSEWHERE, { followsSubjects: false }, true, 'ReferrersOff', 1],
+      [ELSEWHERE, {}, true, 'SubjectUnchanged', 1],
     ] as const) {
-      const { own, leftAside, calls } = await search([`${ELSEWHERE}.sig`], more);
-      assert.deepEqual([own, leftAside.map((one) => one.reason), calls], [[], [reason], 0]);
+      const { own, leftAside, calls } = await search([tag], more, isThere);
+      assert.deepEqual([own, leftAside.map((one) => one.reason), calls], [[], [reason], asked]);
     }
   });
 });

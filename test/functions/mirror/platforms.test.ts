@@ -54,6 +54,7 @@ describe('chooseChildren', () => {
       ['linux/arm64'],
       ['linux/arm64/v8'],
     ],
+    ['a usual one is lower', ['linux/amd64', 'linux/arm64'], ['linux/arm64/v8.1'], ['linux/arm64']],
     ['Arm has no variant', ['linux/arm/v7', 'linux/arm/v6'], ['linux/arm'], ['linux/arm/v7']],
     [
       'a lower one runs',
@@ -183,6 +184,7 @@ describe('PLATFORMS', () => {
     const report = await rig.mirror({}, TWO);
     assert.equal(report.counts.copied, 2);
     assert.equal(report.platformsLeftOut, 0);
+    assert.equal(recordOf(report, 'plain').noPlatformMatched, undefined);
     assert.equal(arrived(rig, plain), 2);
   });
 
@@ -344,8 +346,11 @@ describe('a change of PLATFORMS', () => {
       const rig = sparseRig();
       rig.destination.map = map;
       const index = platformIndex(childrenFor(TEN));
+      // Another tag of the same index takes no question more.
+      rig.source.tag('same', index);
       const report = await widened(rig, index, 'requested', ...AMD64_ARM64);
       assert.deepEqual(came(report), ['copied', 'PlatformsMissing', 8]);
+      assert.deepEqual(came(report, 'same'), came(report));
       assert.equal(arrived(rig, index), 2);
       assert.equal(rig.destination.count('destination putManifest'), 1);
       assert.equal(rig.destination.count('destination getManifest'), 1);
@@ -436,6 +441,32 @@ describe('a change of PLATFORMS', () => {
     );
     assert.equal(recordOf(report, 'v1').reason, 'PlatformsMissing');
     assert.equal(arrived(rig, inner), 2);
+  });
+
+  it('brings a tag again whose index went after the list', async () => {
+    const index = platformIndex(childrenFor(TEN));
+    const rig = sparseRig(index);
+    await rig.mirror({}, options('linux/amd64'));
+    const { destination } = rig;
+    destination.before.push((call) => {
+      if (call !== `destination getManifest ${index.manifest.digest}`) return;
+      destination.tags.clear();
+      destination.manifests.clear();
+    });
+    await sparseLater(rig).mirror({ reason: 'requested' }, TWO);
+    assert.equal(destination.digestOf('v1'), index.manifest.digest);
+  });
+
+  it('guard index-depth: looks 4 levels deep for what is missing', async () => {
+    for (const [levels, outcome] of [
+      [4, 'skipped'],
+      [5, 'failed'],
+    ] as const) {
+      let index = imageWith('deep', 1);
+      for (let level = 0; level < levels; level += 1) index = indexOf([index]);
+      const rig = new Rig({ v1: index }, { v1: index });
+      assert.equal(recordOf(await rig.mirror({ reason: 'requested' }, TWO), 'v1').outcome, outcome);
+    }
   });
 
   it('tells a dry run', async () => {

@@ -84,6 +84,9 @@ describe('PresenceCache', () => {
       ['blob 1', 'blob 2', 'blob 4', 'blob 5'].map((digest) => presence.hasBlob(one, digest)),
       [true, false, false, true],
     );
+    presence.addManifest(one.name, DIGEST);
+    assert.equal(presence.hasBlob(one, 'blob 5'), false);
+    assert.equal(presence.hasManifest(one.name, DIGEST), true);
   });
 
   it('bounds manifests too', () => {

@@ -13,6 +13,7 @@ describe('ReferrersSupport', () => {
     const first = new ReferrersSupport();
     const answers = await Promise.all(digests.map((digest) => first.ask(source, digest, never)));
     assert.deepEqual(answers, ['unsupported', 'unsupported', 'unsupported']);
+    assert.equal(await first.ask(source, 'sha256:d', never), 'unsupported');
     assert.equal(source.count('source listReferrers'), 1);
   });
 
@@ -24,6 +25,8 @@ describe('ReferrersSupport', () => {
     assert.deepEqual(answers, [[], [], []]);
     assert.equal(source.count('source listReferrers'), 3);
     assert.equal(source.mostActive, 2);
+    await Promise.all(digests.map((digest) => first.ask(source, digest, never)));
+    assert.equal(source.mostActive, 3);
   });
 
   it('lets the others ask, and together, when the first question failed', async () => {

@@ -48,6 +48,7 @@ describe('signature tags', () => {
     const report = await rig.mirror({ exclusionList: [String.raw`^.*\.sig$`] }, ON);
     assert.deepEqual(outcomes(report), { v1: 'copied', [sig]: 'copied', [att]: 'copied' });
     assert.equal(recordOf(report, sig).subject, digest);
+    assert.equal(report.bytesUploaded, rig.destination.bytesReceived);
     const { calls } = rig.destination;
     assert.ok(
       calls.indexOf('destination putManifest v1') < calls.indexOf(`destination putManifest ${sig}`),

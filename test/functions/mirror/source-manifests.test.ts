@@ -74,8 +74,13 @@ describe('SourceManifests', () => {
     }
     const read = new SourceManifests(source, () => 0);
     for (const tag of source.tags.keys()) await read.readAhead(tag, never);
+    source.add(image);
+    for (const twice of [1, 2]) {
+      await read.child(child, never);
+      assert.equal(source.count(`source getManifest ${child.digest}`), twice);
+    }
     for (const tag of source.tags.keys()) await read.takeTag(tag, never);
     // Eleven of 3 MiB pass 32 MiB; the twelfth is read again.
-    assert.equal(source.count('source getManifest'), 13);
+    assert.equal(source.count('source getManifest v'), 13);
   });
 });

@@ -64,6 +64,17 @@ describe('unchanged subjects', () => {
     assert.equal(rig.source.count('source listReferrers'), 3);
   });
 
+  it('are no longer there where their tag went after the list: nothing fails', async () => {
+    const rig = plain();
+    rig.source.referrersApi = true;
+    rig.destination.before.push((call) => {
+      if (call === 'destination headManifest v1') rig.destination.tags.delete('v1');
+    });
+    const report = await rig.mirror({ reason: 'resync' }, { options: ON });
+    assert.equal(report.counts.failed, 0);
+    assert.equal(rig.source.count('source listReferrers'), 2);
+  });
+
   it('are not asked for where the source is known to have no API', async () => {
     const rig = plain();
     rig.source.mayHaveReferrersApi = false;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import { UploadScheduler, type StreamWish } from '../../../functions/mirror/upload-scheduler.ts';
@@ -114,8 +115,10 @@ describe('UploadScheduler', () => {
     await rejection(left, 'ABORTED');
     await rejection(scheduler.acquire(wish({}), leaving.signal), 'ABORTED');
     end();
-    (await scheduler.acquire(wish({}), never))();
+    const staying = new AbortController();
+    (await scheduler.acquire(wish({}), staying.signal))();
     assert.equal(scheduler.load, 0);
+    assert.deepEqual(getEventListeners(staying.signal, 'abort'), []);
   });
 
   it('tells an observer who waits, holds and frees', async () => {
