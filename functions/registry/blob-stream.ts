@@ -424,6 +424,7 @@ function batchBytesOf({ headers }: IncomingMessage): number {
 /** Bytes of one blob on their way up; read once. */
 export interface StreamBody {
   readonly stream: Readable;
+  /** At least 1. */
   readonly sizeBytes: number;
   /** Told the bytes that the connection took, as it takes them. */
   readonly onBytes?: ((count: number) => void) | undefined;
@@ -472,7 +473,6 @@ class Sender implements StreamSender {
   readonly #idle: IdleTimer;
   readonly #onFlow: () => void;
   #flows = false;
-  #pendingBytes = 0;
   #stopped = false;
   #gaveAll = false;
   #wake: () => void = () => undefined;
@@ -496,7 +496,6 @@ class Sender implements StreamSender {
   async send(): Promise<boolean> {
     const { stream, sizeBytes } = this.#body;
     let givenBytes = 0;
-    if (sizeBytes === 0) return this.#end(undefined);
     this.#idle.rest();
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       if (this.#stopped) return false;
@@ -507,14 +506,13 @@ class Sender implements StreamSender {
       if (givenBytes === sizeBytes) return this.#end(chunk);
       this.#give(chunk);
       // One at a time: the kernel holds enough for the connection meanwhile, and TLS would copy several into one.
-      if (this.#pendingBytes > 0) await this.#room();
+      await this.#room();
     }
     throw wrongLength(givenBytes, sizeBytes);
   }
 
   #give(chunk: Buffer): void {
     this.#idle.wait();
-    this.#pendingBytes += chunk.length;
     this.#request.write(chunk, (error) => {
       if (error !== null && error !== undefined) return;
       recycle(chunk);
@@ -523,10 +521,8 @@ class Sender implements StreamSender {
   }
 
   #taken(count: number): void {
-    this.#pendingBytes -= count;
     this.#flow(count);
-    if (this.#pendingBytes > 0) this.#idle.wait();
-    else this.#idle.rest();
+    this.#idle.rest();
     this.#wake();
   }
 
@@ -546,20 +542,19 @@ class Sender implements StreamSender {
   }
 
   /** From the last byte on we wait for the answer. */
-  #end(lastChunk: Buffer | undefined): Promise<boolean> {
+  #end(lastChunk: Buffer): Promise<boolean> {
     this.#gaveAll = true;
     return new Promise((resolve) => {
       this.#wake = () => {
         if (this.#stopped) resolve(false);
       };
       const done = (): void => {
-        this.#flow(lastChunk?.length ?? 0);
+        this.#flow(lastChunk.length);
         this.#idle.restart(this.#body.sizeBytes / COMMIT_BYTES_PER_MS);
         resolve(true);
       };
       this.#idle.wait();
-      if (lastChunk === undefined) this.#request.end(done);
-      else this.#request.end(lastChunk, done);
+      this.#request.end(lastChunk, done);
     });
   }
 }

@@ -201,7 +201,6 @@ function open(
         receivedBytes += chunk.length;
         yield chunk;
       }
-      end('ok');
     } catch (error) {
       end(loadOf(error));
       throw error;

@@ -323,7 +323,6 @@ class Exchange {
         clearTimeout(slow);
       };
       socket.once(connected, done);
-      socket.once('close', done);
       this.#cleanups.push(done);
     });
   }
@@ -339,7 +338,6 @@ class Exchange {
   }
 
   #onResponse(response: IncomingMessage, resolve: (response: TransportResponse) => void): void {
-    if (this.#responded) return;
     this.#responded = true;
     this.#sender?.stop();
     this.#idle.stop();

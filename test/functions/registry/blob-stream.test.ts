@@ -500,6 +500,31 @@ describe('blob reader', () => {
     assert.equal(opened(), 2);
   });
 
+  it('lets go of an answer that comes when nobody wants it any more', async () => {
+    for (const later of [[206], [416, 200]]) {
+      const wish = new AbortController();
+      const { options } = breaking(fakeTiming(), () => Promise.resolve());
+      const statuses = [200, ...later];
+      let discarded = 0;
+      const stream = await readBlob(
+        {
+          ...options,
+          open: async (...asked) => {
+            const answer = (await options.open(...asked)) as OpenAnswer;
+            const { url, header } = answer;
+            const status = statuses.shift();
+            if (status === 416) return { status, url, header, body: Buffer.alloc(0) };
+            if (statuses.length === 0) wish.abort();
+            return { ...answer, discard: () => (discarded += 1) };
+          },
+        },
+        wish.signal,
+      );
+      const fault: unknown = await bytesOf(stream).catch((error: unknown) => error);
+      assert.deepEqual([codeOf(fault), discarded], ['ABORTED', 1]);
+    }
+  });
+
   it('waits for no pause when it opens, and when it resumes for what is left of the 30 s', async () => {
     const timing = fakeTiming();
     const { options } = breaking(timing, () => timing.pass(12_000));

@@ -95,8 +95,8 @@ describe('idle connections', () => {
       sockets.push(socket);
       socket.on('data', () => setTimeout(() => socket.write(ANSWER), lateMs));
     });
-    const ask = opened(t, { idleMs: 5000 });
-    for (lateMs of [0, 400, 400]) assert.equal(await ask(url), 'ok');
+    const ask = opened(t, { idleMs: 5000, connectMs: 1000 });
+    for (lateMs of [1200, 1200]) assert.equal(await ask(url), 'ok');
     assert.equal(sockets.length, 1);
   });
 

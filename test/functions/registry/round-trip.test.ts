@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
+import { MirrorError } from '../../../functions/errors.ts';
 import type { Authorizer } from '../../../functions/registry/authorizer.ts';
 import type { ExchangeReport } from '../../../functions/registry/exchange.ts';
 import { isOpen } from '../../../functions/registry/failure.ts';
@@ -25,9 +26,11 @@ type Told = Load | number | 'acquire' | 'free';
 /** A limiter that writes down what it is told, and lets everybody start. */
 class ToldLimiter extends AdaptiveLimiter {
   readonly told: Told[] = [];
+  readonly asked: Parameters<AdaptiveLimiter['acquire']>[] = [];
 
-  override acquire(): Promise<Permit> {
+  override acquire(...asked: Parameters<AdaptiveLimiter['acquire']>): Promise<Permit> {
     this.told.push('acquire');
+    this.asked.push(asked);
     let held = true;
     return Promise.resolve({
       free: () => {
@@ -49,6 +52,7 @@ function parts(
   url: string,
 ): ClientParts & {
   readonly told: Told[];
+  readonly asked: ToldLimiter['asked'];
   readonly reports: ExchangeReport[];
 } {
   const reports: ExchangeReport[] = [];
@@ -56,6 +60,7 @@ function parts(
   const limiter = new ToldLimiter({ timing });
   return {
     told: limiter.told,
+    asked: limiter.asked,
     reports,
     side: 'source',
     registry: new URL(url),
@@ -174,6 +179,68 @@ describe('round trip', () => {
     );
   });
 
+  it('waits for its turn as long as its deadline and its patience say, a manifest before others', async (t) => {
+    const server = await serve(t, (_request, response) => response.end());
+    const nowMs = fakeTiming(Date.parse('2026-05-04T10:00:20Z')).now();
+    for (const [deadlineAtMs, patienceMs, kind, latestAtMs] of [
+      [undefined, undefined, 'manifest', Infinity],
+      [nowMs + 5000, 7000, 'blob', nowMs + 5000],
+      [nowMs + 5000, 3000, 'tags', nowMs + 3000],
+    ] as const) {
+      const one = { ...parts(t, server.url), deadlineAtMs };
+      await exchangeOnce(one, { ...REQUEST, kind, patienceMs }, hop(server.url), NEVER);
+      assert.deepEqual(one.asked, [[latestAtMs, NEVER, kind === 'manifest']]);
+    }
+  });
+
+  it('sends nothing where its turn comes too late, and holds no place', async (t) => {
+    const server = await serve(t, (_request, response) => response.end());
+    const one = parts(t, server.url);
+    const late: RegistryRequest = { ...REQUEST, mayStart: () => false };
+    await rejection(exchangeOnce(one, late, hop(server.url), NEVER), 'ABORTED');
+    assert.deepEqual([one.told, server.seen.length], [['acquire', 'free'], 0]);
+  });
+
+  it('gives all but the bytes of blobs two minutes', async (t) => {
+    const budgets: unknown[] = [];
+    const url = 'https://r.example.com/';
+    const one: ClientParts = {
+      ...parts(t, url),
+      transport: {
+        send({ budgetMs }) {
+          budgets.push(budgetMs);
+          return Promise.reject(new MirrorError('NETWORK', 'no'));
+        },
+        close: () => undefined,
+      },
+    };
+    const stream = { stream: Readable.from([]), sizeBytes: 1 };
+    for (const [body, keepOpen] of [
+      [undefined, false],
+      [Buffer.alloc(1), false],
+      [undefined, true],
+      [stream, false],
+    ] as const)
+      await rejection(
+        exchangeOnce(one, { ...REQUEST, body }, hop(url, keepOpen), NEVER),
+        'NETWORK',
+      );
+    assert.deepEqual(budgets, [120_000, 120_000, undefined, undefined]);
+  });
+
+  it('reads 64 KiB of an answer, and the beginning of a refusal', async (t) => {
+    const server = await serve(t, ({ url }, response) => {
+      const [, status = 200, sizeBytes = 0] = (url ?? '').split('/').map(Number);
+      response.writeHead(status).end(Buffer.alloc(sizeBytes));
+    });
+    const one = parts(t, server.url);
+    const answer = (path: string): ReturnType<typeof exchangeOnce> =>
+      exchangeOnce(one, REQUEST, hop(`${server.url}${path}`), NEVER);
+    assert.equal((await answer('/200/65536')).status, 200);
+    assert.equal((await answer('/400/65537')).status, 400);
+    await rejection(answer('/200/65537'), 'RESPONSE_TOO_LARGE');
+  });
+
   it('counts the bytes of a body that was taken', async (t) => {
     const stream = { stream: Readable.from([Buffer.alloc(7)]), sizeBytes: 7 };
     for (const [status, body, sentBytes] of [
@@ -186,7 +253,19 @@ describe('round trip', () => {
       });
       const one = parts(t, server.url);
       await exchangeOnce(one, { ...REQUEST, method: 'PUT', body }, hop(server.url), NEVER);
-      assert.equal(one.reports[0]?.sentBytes, sentBytes);
+      assert.deepEqual(one.reports, [
+        {
+          side: 'source',
+          host: server.host,
+          kind: 'manifest',
+          method: 'PUT',
+          status,
+          hop: 0,
+          receivedBytes: 0,
+          sentBytes,
+          durationMs: 0,
+        },
+      ]);
     }
   });
 
@@ -242,7 +321,8 @@ describe('round trip', () => {
       else response.writeHead(200, { 'content-length': '10' }).write('some');
     });
     const one = parts(t, server.url);
-    await rejection(exchangeOnce(one, REQUEST, hop(`${server.url}/break`), NEVER), 'NETWORK');
+    const put: RegistryRequest = { ...REQUEST, method: 'PUT', body: Buffer.from('{}') };
+    await rejection(exchangeOnce(one, put, hop(`${server.url}/break`), NEVER), 'NETWORK');
     const controller = new AbortController();
     const sent = exchangeOnce(one, REQUEST, hop(server.url), controller.signal);
     await until(() => one.told.filter((told) => told === 'free').length >= 2);
@@ -250,8 +330,11 @@ describe('round trip', () => {
     await rejection(sent, 'ABORTED');
     assert.deepEqual(one.told, ['acquire', 'congested', 'free', 'acquire', 'free', 'aborted']);
     assert.deepEqual(
-      one.reports.map(({ status }) => status),
-      [0, 200],
+      one.reports.map(({ status, sentBytes, receivedBytes }) => [status, sentBytes, receivedBytes]),
+      [
+        [0, 0, 0],
+        [200, 0, 0],
+      ],
     );
   });
 });

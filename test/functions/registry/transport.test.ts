@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
@@ -8,6 +9,7 @@ import { readBody } from '../../../functions/registry/body.ts';
 import { wasSentInFull } from '../../../functions/registry/sent-in-full.ts';
 import type { Transport, TransportRequest } from '../../../functions/registry/transport.ts';
 import { rejection } from '../../faults.ts';
+import { until } from '../../until.ts';
 import { withEnvironment } from '../environment.ts';
 import { bytesOf, localTransport, NEVER, serve, tcp } from './setting.ts';
 
@@ -39,14 +41,16 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) =>
         response.setHeader('x-a', '1').end('body'),
       );
+      const { signal } = new AbortController();
       const response = await localTransport(t).send(
         get(`${server.url}/a%20b~c(d)?x=a%20b~c(d)`),
-        NEVER,
+        signal,
       );
       assert.equal(response.status, 200);
       assert.equal(response.header('x-a'), '1');
       assert.equal(response.header('x-b'), undefined);
       assert.equal(String(await readBody(response, 10)), 'body');
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
       const [seen] = server.seen;
       assert.equal(seen?.url, '/a%20b~c(d)?x=a%20b~c(d)');
       assert.equal(seen.headers['accept-encoding'], 'identity');
@@ -168,7 +172,7 @@ for (const [kind, ofKind] of [
 
     it('stops an upload that is answered before its end, although the server reads on', async (t) => {
       const server = await serve(t, (_request, response) => {
-        response.writeHead(401, { 'www-authenticate': 'Bearer realm="x"' }).end('{"errors":[]}');
+        response.writeHead(400).end('{"errors":[]}');
       });
       let destroyed = false;
       const endless = new Readable({
@@ -181,7 +185,7 @@ for (const [kind, ofKind] of [
         },
       });
       const response = await localTransport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
-      assert.equal(response.status, 401);
+      assert.equal(response.status, 400);
       assert.equal(String(await readBody(response, 100)), '{"errors":[]}');
       assert.equal(destroyed, true);
     });
@@ -232,17 +236,20 @@ for (const [kind, ofKind] of [
 
     it('ends a wait for the head, for the body and for room to send', async (t) => {
       const silent = await tcp(t, (socket) => socket.resume());
-      const stuck = await tcp(t, (socket) => {
-        socket.resume();
-        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome');
-      });
+      const stuckAfter = (body: string): Promise<string> =>
+        tcp(t, (socket) => {
+          socket.resume();
+          socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n${body}`);
+        });
       const deaf = await tcp(t, (socket) => socket.pause());
       const door = localTransport(t, { idleMs: 500, bodyIdleMs: 300 });
       await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
       const whole = Readable.from([Buffer.alloc(10)]);
       await rejection(door.send(upload(silent, whole, 10), NEVER), 'TIMEOUT');
-      const response = await door.send(get(stuck), NEVER);
-      await rejection(bytesOf(response.chunks), 'TIMEOUT');
+      for (const body of ['', 'some']) {
+        const response = await door.send(get(await stuckAfter(body)), NEVER);
+        await rejection(bytesOf(response.chunks), 'TIMEOUT');
+      }
       const much = Readable.from(
         (function* () {
           for (;;) yield Buffer.alloc(1024 * 1024);
@@ -266,6 +273,18 @@ for (const [kind, ofKind] of [
       assert.equal(bytes, 2 * 1024 * 1024);
     });
 
+    it('gives up no answer whose bytes come slowly', async (t) => {
+      const url = await tcp(t, (socket) => {
+        socket.resume().write('HTTP/1.1 200 OK\r\ncontent-length: 40000\r\n\r\n');
+        const timer = setInterval(() => socket.write(Buffer.alloc(5000)), 150);
+        socket.on('close', () => {
+          clearInterval(timer);
+        });
+      });
+      const response = await localTransport(t, { bodyIdleMs: 1000 }).send(get(url), NEVER);
+      assert.equal((await bytesOf(response.chunks)).length, 40_000);
+    });
+
     it('counts no time in which the bytes to send are not there', async (t) => {
       const server = await serve(t, (request, response) => {
         request.resume().on('end', () => response.writeHead(201).end());
@@ -279,6 +298,31 @@ for (const [kind, ofKind] of [
       const response = await door.send(upload(server.url, Readable.from(slow()), 20), NEVER);
       await readBody(response, 10);
       assert.equal(response.status, 201);
+    });
+
+    it('gives up a connection that is not made in time, TLS included', async (t) => {
+      const url = await tcp(t, (socket) => socket.resume());
+      const door = localTransport(t, { connectMs: 200 });
+      const sent = door.send(get(url.replace('http:', 'https:')), NEVER);
+      assert.match((await rejection(sent, 'TIMEOUT')).message, /^no connection in time/);
+    });
+
+    it('breaks what runs and keeps no connection when it is closed', async (t) => {
+      let connections = 0;
+      const url = await tcp(t, (socket) => {
+        connections += 1;
+        socket.on('close', () => (connections -= 1));
+        socket.on('data', (data) => {
+          if (data.includes('GET')) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        });
+      });
+      const door = localTransport(t);
+      await readBody(await door.send(get(url), NEVER), 10);
+      const handshake = door.send(get(url.replace('http:', 'https:')), NEVER);
+      await until(() => connections === 2);
+      door.close();
+      await rejection(handshake, 'NETWORK');
+      await until(() => connections === 0);
     });
 
     it('ends with its budget, also within the body', async (t) => {
@@ -460,6 +504,8 @@ for (const [kind, ofKind] of [
         const answer = await door.send(get(server.url, put), NEVER);
         await readBody(answer, 1000);
         assert.equal(answer.status, 200);
+        const length = bytes.includes('chunked') ? undefined : String(BODY.length);
+        assert.equal(answer.header('content-length'), length);
         // Once more the first time, and never two exchanges on one connection.
         assert.equal(server.requests.length, 3);
         assert.equal(server.connections, 3);
@@ -482,7 +528,11 @@ for (const [kind, ofKind] of [
       const once = get(server.url, { mayRepeat: () => false });
       await rejection(door.send(once, NEVER), 'NETWORK');
       assert.equal(server.requests.length, 1);
-      const stream = upload(server.url, Readable.from([Buffer.from('x')]), 1);
+      const bytes = (): Readable => Readable.from([Buffer.from('x')]);
+      const other = await raw(t, `HTTP/1.1 201 Created\ncontent-length: 0\n\n`);
+      await rejection(door.send(upload(other.url, bytes(), 1), NEVER), 'NETWORK');
+      assert.equal(other.requests.length, 1);
+      const stream = upload(server.url, bytes(), 1);
       const answer = await door.send(stream, NEVER);
       await readBody(answer, 1000);
       assert.equal(answer.status, 201);
