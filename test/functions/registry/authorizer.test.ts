@@ -101,7 +101,12 @@ describe('authorizer', () => {
     const second = await authorizer.authorize(PULL, NEVER);
     assert.deepEqual([second.header, second.way], [undefined, 'open']);
     assert.equal(await authorizer.refused(second, PULL, CHALLENGE), true);
+    // What was asked before and is answered late unlearns nothing.
+    authorizer.accepted(second);
     assert.equal((await authorizer.authorize(PULL, NEVER)).header, 'Bearer t1');
+    // One repository that changed its way says nothing against a guess.
+    const other = { path: 'org/other', actions: 'pull' } as const;
+    assert.equal((await authorizer.authorize(other, NEVER)).header, 'Bearer t2');
   });
 
   it('asks for a token per repository, and no second 401', async () => {
@@ -140,13 +145,63 @@ describe('authorizer', () => {
       await one.authorizer.authorize(PULL, NEVER);
       assert.deepEqual(one.asked, [[asked]]);
     }
-    const several = rig();
-    const scope = 'repository:org/app:metadata_read registry:catalog:*';
-    await challenged(several, CHALLENGE.replace('repository:org/app:pull', scope));
-    await several.authorizer.authorize(PULL, NEVER);
-    assert.deepEqual(several.asked, [
-      ['registry:catalog:*', 'repository:org/app:pull,metadata_read'],
-    ]);
+    const push = { path: 'org/app', actions: 'pull,push' } as const;
+    for (const [scope, ...asked] of [
+      [
+        'repository:org/app:metadata_read registry:catalog:*',
+        'registry:catalog:*',
+        'repository:org/app:pull,push,metadata_read',
+      ],
+      ['registry:catalog:*', 'registry:catalog:*', 'repository:org/app:pull,push'],
+      [
+        'repository:org/base:pull repository:org/app:pull',
+        'repository:org/app:pull,push',
+        'repository:org/base:pull',
+      ],
+    ] as const) {
+      const several = rig();
+      await challenged(several, CHALLENGE.replace('repository:org/app:pull', scope));
+      await several.authorizer.authorize(push, NEVER);
+      assert.deepEqual(several.asked, [asked]);
+    }
+  });
+
+  it('asks for what a mount reads with the mount alone', async () => {
+    const one = rig();
+    const push = { path: 'org/app', actions: 'pull,push' } as const;
+    const mount = { ...push, mountFrom: 'org/dev' };
+    const used = await one.authorizer.authorize(mount, NEVER);
+    const scope = 'repository:org/app:pull,push repository:org/dev:pull';
+    const challenge = CHALLENGE.replace('repository:org/app:pull', scope);
+    assert.equal(await one.authorizer.refused(used, mount, challenge), true);
+    used.settled();
+    await one.authorizer.authorize(push, NEVER);
+    await one.authorizer.authorize(mount, NEVER);
+    const [own] = scope.split(' ');
+    assert.deepEqual(one.asked, [[own], scope.split(' ')]);
+  });
+
+  it('learns 10,000 repositories, and the oldest anew beyond them', async () => {
+    const { authorizer } = rig();
+    const accept = (path: string): void => {
+      const known = { kind: 'open' } as const;
+      authorizer.accepted({
+        header: undefined,
+        path,
+        way: 'open',
+        known,
+        settled: () => undefined,
+      });
+    };
+    const used = await authorizer.authorize(PULL, NEVER);
+    await authorizer.refused(used, PULL, CHALLENGE);
+    used.settled();
+    for (let n = 1; n < 10_000; n += 1) accept(`p${n}`);
+    accept('p1');
+    assert.equal((await authorizer.authorize(PULL, NEVER)).way, 'bearer');
+    accept('p10000');
+    assert.equal((await authorizer.authorize(PULL, NEVER)).way, 'unknown');
+    assert.equal((await authorizer.authorize({ ...PULL, path: 'p1' }, NEVER)).way, 'open');
   });
 
   it('asks again where a known way wants more: lists of Azure’s scope maps want metadata_read', async () => {
@@ -159,6 +214,14 @@ describe('authorizer', () => {
     assert.deepEqual(one.asked.at(-1), ['repository:org/app:pull,metadata_read']);
     const again = await one.authorizer.authorize(PULL, NEVER);
     assert.equal(again.mayHaveEnded?.(), true);
+    // A challenge that names no scope takes nothing back.
+    const bare = CHALLENGE.replace(/,scope=.*/, '');
+    assert.equal(await one.authorizer.refused(again, PULL, bare), true);
+    const fresh = await one.authorizer.authorize(PULL, NEVER);
+    assert.deepEqual(one.asked.at(-1), ['repository:org/app:pull,metadata_read']);
+    assert.equal(await one.authorizer.refused(fresh, PULL, bare), false);
+    const service = bare.replace('service="r"', 'service="s"');
+    assert.equal(await one.authorizer.refused(fresh, PULL, service), true);
   });
 
   it('keeps what a repository has taught to itself', async () => {
@@ -257,7 +320,9 @@ describe('authorizer', () => {
   it('has no credential read again where the realm fails', async () => {
     const one = rig({ 'r.example.com': BASIC }, () => 503);
     await challenged(one);
-    await rejection(one.authorizer.authorize(PULL, NEVER), 'SERVER_ERROR');
+    const other = { path: 'org/other', actions: 'pull' } as const;
+    for (const scope of [PULL, other])
+      await rejection(one.authorizer.authorize(scope, NEVER), 'SERVER_ERROR');
     assert.deepEqual(one.credentials.refusals, []);
   });
 
@@ -287,6 +352,21 @@ describe('authorizer', () => {
     const kept = await one.authorizer.authorize(PULL, NEVER);
     assert.equal(kept.header, 'Bearer ya29');
     assert.equal(await one.authorizer.refused(kept, PULL, CHALLENGE), false);
+  });
+
+  it('presents nothing of another kind unasked once Google’s token is gone, and a late one', async () => {
+    const google: Credential = { kind: 'google', token: 'ya29' };
+    const byHost: Record<string, Credential> = { 'r.example.com': google };
+    const gone = rig(byHost);
+    gone.authorizer.accepted(await gone.authorizer.authorize(PULL, NEVER));
+    byHost['r.example.com'] = BASIC;
+    const other = { path: 'org/other', actions: 'pull' } as const;
+    assert.equal((await gone.authorizer.authorize(other, NEVER)).way, 'unknown');
+    const later: Record<string, Credential> = {};
+    const late = rig(later);
+    await challenged(late);
+    later['r.example.com'] = google;
+    assert.equal((await late.authorizer.authorize(other, NEVER)).header, 'Bearer ya29');
   });
 
   it('presents a registry token of a docker config unasked', async () => {
@@ -323,9 +403,9 @@ describe('authorizer', () => {
   });
 
   /** Asks about a repository that shows its list to anybody and answers a push by 403. */
-  async function hidden(one: Rig): Promise<boolean> {
+  async function hidden(one: Rig, shows?: boolean): Promise<boolean> {
     const used = await one.authorizer.authorize(PULL, NEVER);
-    one.authorizer.accepted(used);
+    one.authorizer.accepted(used, shows);
     used.settled();
     return one.authorizer.hidden(used, PULL, CHALLENGE, NEVER);
   }
@@ -342,6 +422,24 @@ describe('authorizer', () => {
     const one = rig({}, () => 401);
     assert.deepEqual([await hidden(one), await hidden(one)], [false, false]);
     assert.equal(one.asked.length, 1);
+  });
+
+  it('believes what it is shown while the realm fails, and asks that again', async () => {
+    const failing = rig({}, () => 503);
+    assert.deepEqual([await hidden(failing), await hidden(failing)], [false, false]);
+    assert.equal(failing.asked.length, 2);
+    await rejection(hidden(rig({}, () => 429)), 'RATE_LIMITED');
+    for (const [status, code] of [
+      [401, 'UNAUTHORIZED'],
+      [503, 'SERVER_ERROR'],
+    ] as const)
+      await rejection(
+        hidden(
+          rig({}, () => status),
+          false,
+        ),
+        code,
+      );
   });
 
   it('tries a changed credential once where the realm refuses the old one', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
@@ -13,6 +14,7 @@ import {
   ACCESS_TOKEN,
   answering,
   artifactRegistry,
+  credentials,
   destinationAt,
   destinationOf,
   INDEX,
@@ -111,6 +113,22 @@ describe('destination repository', () => {
     });
   }
 
+  it('uploads nothing of a source that had ended before it was asked', async (t) => {
+    const { one } = await google(t);
+    for (const [fault, code] of [
+      [undefined, 'ABORTED'],
+      [new MirrorError('TIMEOUT', 'x'), 'TIMEOUT'],
+    ] as const) {
+      const stream = new Readable({ read: () => undefined }).on('error', () => undefined);
+      const closed = once(stream.destroy(fault), 'close').catch(() => undefined);
+      const source = async (): Promise<Readable> => {
+        await closed;
+        return stream;
+      };
+      await anyRejection(one.uploadBlob(blob('layer', LARGE), source, {}, NEVER), code);
+    }
+  });
+
   it('uploads a blob by one POST and one PUT, with its length', async (t) => {
     const { to, one } = await google(t);
     const wanted = blob('layer', 300);
@@ -165,6 +183,7 @@ describe('destination repository', () => {
     to.store.putBlob('p/r/app', wanted.content);
     assert.equal(await ask(one, wanted), 'present');
     assert.match(to.counter.records[0]?.url ?? '', /&from=p%2Fr%2Fapp$/);
+    assert.equal(await ask(one, wanted, { mountFrom: { path: 'p/r/app' } }), 'present');
     to.counter.reset();
     const large = blob('large', LARGE);
     await send(one, large);
@@ -278,6 +297,9 @@ describe('destination repository', () => {
     to.faults.add({ path: /mount=/, times: 4, effect: answering(500) });
     await rejection(ask(one, blob('wanted')), 'SERVER_ERROR');
     assert.equal(await ask(one, there), 'present');
+    const known = await google(t);
+    known.to.faults.add({ path: /mount=/, times: 4, effect: answering(500) });
+    await rejection(ask(known.one, blob('wanted')), 'SERVER_ERROR');
   });
 
   it('uploads where the realm refuses the right to read what is mounted', async (t) => {
@@ -303,6 +325,9 @@ describe('destination repository', () => {
       /\?mount=sha256:[0-9a-f]{64}&from=p%2Fdev%2Fapp&origin=us-docker\.pkg\.dev$/,
     );
     assert.deepEqual(to.counter.summary, { 'POST upload 202': 1, 'PUT upload 201': 1 });
+    to.counter.reset();
+    await send(one, blob('other'), { mountFrom: { path: 'p/r/app', origin: 'us-docker.pkg.dev' } });
+    assert.match(to.counter.records[0]?.url ?? '', /&from=p%2Fr%2Fapp&origin=us-docker\.pkg\.dev$/);
   });
 
   describe('a small blob where no mount is asked for', () => {
@@ -382,6 +407,19 @@ describe('destination repository', () => {
         assert.equal(counter.count({ method: 'PUT', status: 201 }), 2);
       });
     }
+
+    it('goes plainly where another one was refused while it was read', async (t) => {
+      const { to, one } = await mountless(t, { singlePost: 'honoured' });
+      to.faults.add({ path: SINGLE_POST, times: Infinity, effect: answering(400, 'UNSUPPORTED') });
+      const first = send(one, blob('one'));
+      const late = blob('two');
+      const source: OpenBlob = async (signal) => {
+        await first;
+        return opening(late).open(signal);
+      };
+      assert.equal(await one.uploadBlob(late, source, {}, NEVER), 'uploaded');
+      assert.equal(to.counter.count({ path: SINGLE_POST, method: 'POST' }), 1);
+    });
 
     it('waits as long as a throttling registry asks, and is sent so again', async (t) => {
       const { to, one } = await mountless(t, { singlePost: 'honoured' });
@@ -490,12 +528,37 @@ describe('destination repository', () => {
 
   it('presents nothing at Google’s upload sessions, which are capabilities', async (t) => {
     const { to, one } = await google(t, { uploadBearer: 'refused' });
+    const effect = answering(503, undefined, { afterRequestBytes: Infinity });
+    to.faults.add({ method: 'PUT', effect });
+    await rejection(send(one, blob('lost')), 'SERVER_ERROR');
+    to.counter.reset();
     assert.equal(await send(one, blob('layer')), 'uploaded');
     assert.deepEqual(
       to.counter.records.map(({ headers }) => headers.authorization),
       [`Bearer ${ACCESS_TOKEN}`, undefined],
     );
   });
+
+  for (const [where, isGoogle, location, status] of [
+    ['at Google’s API', true, '/v2/p/r/app/blobs/uploads/1', 201],
+    ['at any session of another registry', false, '/uploads/1', 204],
+    ['at the API of another registry', false, '/v2/p/r/app/blobs/uploads/1', 200],
+  ] as const) {
+    it(`presents its authorization ${where}, and takes ${status} for stored`, async (t) => {
+      const server = await serve(t, ({ method }, response) => {
+        if (method === 'POST') response.writeHead(202, { location }).end();
+        else response.writeHead(status).end();
+      });
+      const token = { kind: 'registry', token: ACCESS_TOKEN } as const;
+      const one = destinationAt(t, server.host, {
+        google: isGoogle ? [server.host] : [],
+        credentials: () => credentials({ [server.host]: token }),
+      });
+      assert.equal(await send(one, blob('layer')), 'uploaded');
+      const presented = server.seen.map(({ authorization }) => authorization);
+      assert.deepEqual(presented, [`Bearer ${ACCESS_TOKEN}`, `Bearer ${ACCESS_TOKEN}`]);
+    });
+  }
 
   it('presents its authorization there after that was refused', async (t) => {
     const server = await serve(t, (request, response) => {
