@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import { encodeEvent } from '../../../functions/contract/codec.ts';
@@ -19,6 +20,11 @@ async function isLate(publisher: TopicPublisher): Promise<void> {
   assert.equal((await rejection(publisher.publish(message), 'PUBLISH_FAILED')).status, 4);
 }
 
+/** An error as gRPC and Node give them. */
+function coded(code: number | string): Error {
+  return Object.assign(new Error('x'), { code });
+}
+
 describe('queue client', () => {
   it('is made once', async (t) => {
     const { client } = await proxied(t, 'events', {});
@@ -29,6 +35,32 @@ describe('queue client', () => {
   it('closes without having been used', async () => {
     await queueClient(undefined).close();
   });
+
+  it('closes its connections, those of streams too', async (t) => {
+    const { client } = await proxied(t, 'events', {});
+    const [call, stream] = [await client.open(), await client.openStream()];
+    await client.close();
+    assert.deepEqual([call.pubsub.isOpen, stream.pubsub.isOpen], [false, false]);
+  });
+
+  for (const [name, error, isKept] of [
+    ['a call that ended well', undefined, true],
+    ['an error of Pub/Sub', coded(5), true],
+    ['credentials that are refused', coded(16), false],
+    ['an error of its own', new Error('x'), false],
+    ['an error of the network', coded('ECONNREFUSED'), false],
+  ] as const) {
+    it(`is ${isKept ? 'kept' : 'made anew once'} after ${name}`, async (t) => {
+      const { client } = await proxied(t, 'events', {});
+      const [first, second] = [await client.open(), await client.open()];
+      first.ended(error);
+      const { pubsub } = await client.open();
+      assert.equal(pubsub === first.pubsub, isKept);
+      second.ended(error);
+      assert.equal((await client.open()).pubsub, pubsub);
+      await until(() => first.pubsub.isOpen === isKept);
+    });
+  }
 
   it('is made anew, with a connection of its own, when two calls had no answer', async (t) => {
     const { proxy, client } = await proxied(t, 'events', { timeoutMs: 2000 });
@@ -128,6 +160,7 @@ describe('queue client, its credentials', () => {
       const { message } = await rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
       assert.match(message, /\/nowhere\/key\.json/);
     }
+    await rejection(topicPublisher(client, 'x').publish(message), 'CREDENTIALS_UNAVAILABLE');
   });
 
   it('are waited for no longer than the signal says', { timeout: 20_000 }, async (t) => {
@@ -139,6 +172,17 @@ describe('queue client, its credentials', () => {
     await until(() => metadata.seen.length > 0);
     controller.abort();
     assert.match((await opened).message, /gcloud auth .*: the run ended before they came/);
+    await rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
     await client.close();
+  });
+
+  it('are had after the signal where they came before it', async (t) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { client } = await proxied(t, 'events', { signal });
+    await client.open();
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+    controller.abort();
+    await topicPublisher(client, 'events').publish(message);
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { encodeEvent } from '../../../functions/contract/codec.ts';
+import { encodeEvent, type EncodedEvent } from '../../../functions/contract/codec.ts';
 import { publishAll, topicPublisher } from '../../../functions/pubsub/publisher.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { PROJECT, startBroker, type Broker } from './broker.ts';
@@ -34,6 +34,27 @@ describe('topic publisher', () => {
   it('survives a passing trouble', async () => {
     broker.pubsub.faults.add({ kind: 'refused', status: 'UNAVAILABLE', method: 'Publish' });
     await topicPublisher(broker.client, 'bulk').publish(encodeEvent(sampleEvent()));
+  });
+
+  it('repeats nothing where the caller does', async () => {
+    broker.pubsub.faults.add({ kind: 'refused', status: 'UNAVAILABLE', method: 'Publish' });
+    const publisher = topicPublisher(broker.client, 'bulk', { repeats: false });
+    const message = encodeEvent(sampleEvent());
+    assert.equal((await rejection(publisher.publish(message), 'PUBLISH_FAILED')).status, 14);
+    await publisher.publish(message);
+  });
+
+  it('sends many in one request for each 100, and tells the outcome of each', async () => {
+    const before = broker.pubsub.requests('Publish');
+    const messages = Array<EncodedEvent>(101).fill(encodeEvent(sampleEvent()));
+    const outcomes = await topicPublisher(broker.client, 'bulk').publishEach(messages);
+    assert.deepEqual([...new Set(outcomes), outcomes.length], [undefined, 101]);
+    assert.equal(broker.pubsub.requests('Publish') - before, 2);
+    const refused = await topicPublisher(broker.client, 'absent').publishEach(messages.slice(99));
+    assert.deepEqual(
+      refused.map((fault) => fault?.code),
+      ['PUBLISH_FAILED', 'PUBLISH_FAILED'],
+    );
   });
 
   it('fails where the topic is not there', async () => {

@@ -82,6 +82,22 @@ describe('puller', () => {
     );
   });
 
+  it('is full while as much is leased as may be', async (t) => {
+    const broker = await brokerOf(t, 'drain');
+    await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
+    let received: PulledMessage | undefined;
+    const puller = await pull(broker.client, (message) => (received = message), 1);
+    for (const settle of ['nack', 'ack'] as const) {
+      await until(() => received !== undefined);
+      assert.equal(puller.full, true);
+      const message = received;
+      received = undefined;
+      message?.[settle]();
+      assert.equal(puller.full, false);
+    }
+    await puller.close();
+  });
+
   it('opens its stream anew where the server accepts the connection and says nothing', async (t) => {
     const { broker, proxy, client } = await proxied(t, 'drain', { timeoutMs: 500 });
     await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));

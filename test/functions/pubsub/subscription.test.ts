@@ -48,6 +48,13 @@ describe('subscription', () => {
     });
     const { comesBackMs, longestBackoffMs } = await readSubscription(broker.client, 'slow', NEVER);
     assert.deepEqual([comesBackMs, longestBackoffMs], [430_000, 300_000]);
+    await broker.admin.createSubscription('one', 'default', { retryPolicy: {} });
+    const { signal } = new AbortController();
+    assert.equal(
+      (await readSubscription(broker.client, 'default', signal)).longestBackoffMs,
+      600_000,
+    );
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
   it('takes a refusal to be read for an answer', async () => {
@@ -82,6 +89,8 @@ describe('subscription', () => {
     // Twice: what was looked at comes back, when the broker likes.
     for (let looks = 0; looks < 2; looks += 1) {
       while (!(await hasMessage(broker.client, 'waiting', NEVER)));
+      const waiting = `projects/${PROJECT}/subscriptions/waiting`;
+      assert.equal(broker.pubsub.view.subscription(waiting)?.outstanding, 0);
     }
   });
 });
@@ -89,13 +98,19 @@ describe('subscription', () => {
 describe('broker that is not there', () => {
   it('is none that accepts connections and says nothing', async (t) => {
     const client = clientOf(t, new URL(await tcp(t, () => undefined)).host);
-    await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
+    const { pubsub: first } = await client.open();
+    for (let call = 0; call < 2; call += 1)
+      await rejection(readSubscription(client, 'one', NEVER), 'PULL_FAILED');
+    const { pubsub } = await client.open();
+    assert.notEqual(pubsub, first);
     await rejection(readSubscription(client, 'one', AbortSignal.abort()), 'ABORTED');
     const end = new AbortController();
     const ended = rejection(readSubscription(client, 'one', end.signal), 'ABORTED');
     await until(() => getEventListeners(end.signal, 'abort').length > 0);
     end.abort();
     assert.match((await ended).message, /^Pub\/Sub had not answered when the run ended/);
+    // A run that ends says nothing of the client.
+    assert.equal((await client.open()).pubsub, pubsub);
   });
 
   it('is none that refuses connections', async (t) => {
