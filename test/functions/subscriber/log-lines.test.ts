@@ -134,6 +134,7 @@ describe('lines of tags', () => {
         ['held', 'INFO', undefined, 'held 50 tags of ghcr.io/x/y (BrakeEngaged), 20 of them told'],
       ],
     );
+    assert.equal(tagLines(records.slice(0, 3 * 20)).length, 60);
   });
 
   it('and what they leave out add up to all tags but the skipped ones', () => {
@@ -298,6 +299,17 @@ describe('line of an event', () => {
   const told: readonly [severity: string, words: string, outcome: Partial<EventOutcome>][] = [
     ['INFO', none, { report }],
     [
+      'INFO',
+      `mirrored 3 of 3 tags of ${NAME} in 4.1 s, 1 platforms left out`,
+      {
+        report: sampleReport([
+          sampleRecord({ platformsLeftOut: 1 }),
+          sampleRecord({ outcome: 'retagged' }),
+          sampleRecord({ outcome: 'overwritten' }),
+        ]),
+      },
+    ],
+    [
       'WARNING',
       `could not mirror ${NAME}: TransientFailures in 4.1 s`,
       { decision: { action: 'retry', reason: 'TransientFailures' } },
@@ -328,11 +340,11 @@ describe('line of an event', () => {
     ],
     [
       'WARNING',
-      `${none}, 1000 held: 2000 are missing, more than MAX_MISSING_TAGS 1000 (request a run, narrow the selection or raise the limit)`,
+      `${none}, 1 held: 2000 are missing, more than MAX_MISSING_TAGS 1000 (request a run, narrow the selection or raise the limit)`,
       {
         report: sampleReport([], {
-          brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 1000 },
-          counts: { ...sampleReport().counts, held: 1000 },
+          brake: { engaged: true, missing: 2000, maxMissingTags: 1000, held: 1 },
+          counts: { ...sampleReport().counts, held: 1 },
         }),
       },
     ],

@@ -9,6 +9,7 @@ import {
 } from '../../../functions/contract/codec.ts';
 import { SYSTEM_TIMING, type Timing } from '../../../functions/concurrency.ts';
 import type { MirrorEvent, MirrorRequest } from '../../../functions/contract/event.ts';
+import { encodeHeartbeat } from '../../../functions/contract/heartbeat.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import type { MirrorReport } from '../../../functions/mirror/report.ts';
 import { processEnd } from '../../../functions/subscriber/delivery-deadline.ts';
@@ -96,8 +97,9 @@ const failing = failedRecord('SERVER_ERROR');
 
 describe('subscriber', () => {
   it('does the work of an admitted event and acknowledges', async () => {
-    const { push, works, eventLine } = rig(() => sampleReport([sampleRecord()]));
+    const { push, works, eventLine, lines } = rig(() => sampleReport([sampleRecord()]));
     assert.equal(await push(sampleEvent()), 'ack');
+    assert.equal(lines.length, 1);
     assert.equal(works[0]?.admission.destinationPath, 'm/ghcr.io/stefanprodan/podinfo');
     const { decision, messageId } = eventLine();
     assert.deepEqual([decision, messageId], ['acknowledge', 'm-1']);
@@ -107,6 +109,15 @@ describe('subscriber', () => {
     const { push, eventLine } = rig(() => sampleReport([failing]));
     assert.equal(await push(sampleEvent()), 'redeliver');
     assert.equal(eventLine()['decision'], 'retry');
+  });
+
+  it('gives its figures away after the line of every event, of a redelivered one too', async () => {
+    const entries: unknown[] = [];
+    const { push, lines } = rig(() => sampleReport([failing]), {
+      flush: async () => Promise.resolve(void entries.push(lines.at(-1)?.['entry'])),
+    });
+    assert.equal(await push(sampleEvent()), 'redeliver');
+    assert.deepEqual(entries, ['event']);
   });
 
   it('publishes a continuation where the deadline cut work that moved on', async () => {
@@ -123,7 +134,8 @@ describe('subscriber', () => {
       bulk: { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
     });
     assert.equal(await push(sampleEvent()), 'redeliver');
-    assert.equal(eventLine()['code'], 'PUBLISH_FAILED');
+    const { code, decisionReason } = eventLine();
+    assert.deepEqual([code, decisionReason], ['PUBLISH_FAILED', 'PublishFailed']);
   });
 
   it('puts the event aside instead of a 51st continuation, as it was at first', async () => {
@@ -184,22 +196,35 @@ describe('subscriber', () => {
       assert.equal(letters[0]?.attributes['error-code'], code);
       assert.equal(letters[0].attributes['error-field'], field);
       assert.deepEqual(works, []);
-      assert.equal(eventLine()['decision'], 'dead-letter');
+      const { decision, decisionReason, eventId } = eventLine();
+      assert.deepEqual([decision, decisionReason], ['dead-letter', 'NeverSucceeds']);
+      assert.equal(typeof eventId === 'string', name.startsWith('a '));
     });
 
     it(`asks for redelivery of ${name} where there is no dead-letter topic, or it fails`, async () => {
-      for (const deadLetters of [
-        undefined,
-        { publish: async () => Promise.reject(new MirrorError('PUBLISH_FAILED', 'x')) },
-      ]) {
-        const { subscriber } = rig(() => sampleReport(), { ...strict, deadLetters });
+      const publish = async (): Promise<never> =>
+        Promise.reject(new MirrorError('PUBLISH_FAILED', 'x'));
+      for (const [deadLetters, reason] of [
+        [undefined, 'NoDeadLetterTopic'],
+        [{ publish }, 'PublishFailed'],
+      ] as const) {
+        const { subscriber, eventLine } = rig(() => sampleReport(), { ...strict, deadLetters });
         await assert.rejects(
           subscriber.handle(incoming, { arrivedAtMs: Date.now() }),
           (error) => error instanceof Redelivery,
         );
+        assert.equal(eventLine()['decisionReason'], reason);
       }
     });
   }
+
+  it('puts an event aside as it came, with what others wrote beside it', async () => {
+    const { subscriber, letters } = rig(() => sampleReport(), strict);
+    const { attributes, data } = encodeEvent(sampleEvent({ image: 'evil.example/x' }));
+    const message = { attributes: { ...attributes, team: 'a' }, data: data.toString('base64') };
+    await subscriber.handle({ message }, { arrivedAtMs: Date.now() });
+    assert.equal(letters[0]?.attributes['team'], 'a');
+  });
 
   it('retries a fault of the whole event by its disposition', async () => {
     for (const [code, answer] of [
@@ -245,7 +270,7 @@ describe('subscriber', () => {
 
   it('executes one whole-repository event at a time, and shares it among waiting ones', async () => {
     const gates: (() => void)[] = [];
-    const { push, works } = rig(async () => {
+    const { push, works, lines } = rig(async () => {
       await new Promise<void>((resolve) => gates.push(resolve));
       return sampleReport();
     });
@@ -262,6 +287,10 @@ describe('subscriber', () => {
     assert.deepEqual(
       works.map(({ event }) => event.data.reason),
       ['changed', 'resync'],
+    );
+    assert.deepEqual(
+      lines.map(({ decisionReason }) => decisionReason),
+      ['Finished', 'Finished', 'Shared'],
     );
   });
 
@@ -289,7 +318,7 @@ describe('subscriber', () => {
 
   it('executes batches side by side', async () => {
     let [running, most] = [0, 0];
-    const { push } = rig(async () => {
+    const { push, eventLine } = rig(async () => {
       most = Math.max(most, ++running);
       await new Promise(setImmediate);
       running -= 1;
@@ -297,6 +326,7 @@ describe('subscriber', () => {
     });
     await Promise.all([push(sampleEvent({ tags: ['a'] })), push(sampleEvent({ tags: ['b'] }))]);
     assert.equal(most, 2);
+    assert.equal(eventLine()['decisionReason'], 'Finished');
   });
 
   it('gives the delivery a deadline that counts from the arrival, and takes it back', async () => {
@@ -312,7 +342,7 @@ describe('subscriber', () => {
         };
       },
     };
-    const { subscriber } = rig(
+    const { subscriber, eventLine } = rig(
       ({ deadline }) => {
         ({ earlyUntilMs } = deadline);
         most = timers;
@@ -325,6 +355,8 @@ describe('subscriber', () => {
     assert.equal(earlyUntilMs, arrivedAtMs + 20_000);
     assert.ok(most > 0);
     assert.equal(timers, 0);
+    const durationSeconds = Number(eventLine()['durationSeconds']);
+    assert.ok(durationSeconds >= 50 && durationSeconds < 1000, String(durationSeconds));
   });
 
   it('links its lines to the trace and the execution', async () => {
@@ -351,6 +383,18 @@ describe('subscriber', () => {
     assert.deepEqual(
       lines.filter(({ entry }) => entry === 'event').map(({ messageId }) => messageId),
       ['m-2', 'm-1'],
+    );
+  });
+
+  it('acknowledges the sign of life of a bridge, and tells it', async () => {
+    const { subscriber, lines } = rig(() => sampleReport());
+    const alive = { cluster: 'prod', watched: 7, refused: 1 };
+    const { attributes, data } = encodeHeartbeat(alive, new Date());
+    const message = { attributes, data: data.toString('base64') };
+    await subscriber.handle({ message }, { arrivedAtMs: Date.now() });
+    assert.deepEqual(
+      lines.map(({ entry, cluster }) => [entry, cluster]),
+      [['heartbeat', 'prod']],
     );
   });
 
