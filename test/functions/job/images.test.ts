@@ -65,12 +65,19 @@ describe('images of the command line', () => {
   });
 
   it('are told as they go', async () => {
-    const { told } = await mirror(['--image', 'ghcr.io/a/b'], (work) => {
-      work.observer?.onBytes?.(7);
-      work.observer?.onRecord?.(sampleRecord());
-      return sampleReport();
-    });
+    const { told, result, works } = await mirror(
+      ['--image', 'ghcr.io/a/b', '-o', 'json'],
+      (work) => {
+        work.observer?.onBytes?.(7);
+        work.observer?.onRecord?.(sampleRecord());
+        return sampleReport();
+      },
+    );
     assert.deepEqual(told, ['7 bytes', 'ghcr.io/a/b:1.0', 'ghcr.io/a/b']);
+    const [{ records, durationMs } = assert.fail()] = result.repositories;
+    assert.deepEqual(records, [sampleRecord()]);
+    assert.ok(durationMs >= 0 && durationMs < 60_000, String(durationMs));
+    assert.equal(works[0]?.deadline.endsAtMs, Infinity);
   });
 
   it('fail one by one', async () => {

@@ -27,7 +27,7 @@ interface Call {
 
 /** An API with these executions that remembers its calls. */
 function api(
-  executions: readonly unknown[],
+  executions: readonly unknown[] | undefined,
   answer: { status: number; body?: unknown } = { status: 200 },
 ): { readonly port: JsonApi; readonly calls: Call[] } {
   const calls: Call[] = [];
@@ -57,9 +57,16 @@ function execution(event: MirrorEvent, fields: Record<string, unknown> = {}): un
   };
 }
 
+/** An event whose variable has so many bytes. */
+function ofBytes(count: number): MirrorEvent {
+  const event = { ...sampleEvent(), later: '' };
+  return { ...event, later: 'x'.repeat(count - eventVariable(event).length) } as MirrorEvent;
+}
+
 describe('hand-off', () => {
   it('starts the job with the event in a variable', async () => {
-    const { port, calls } = api([]);
+    // The API names no list that is empty.
+    const { port, calls } = api(undefined);
     const event = sampleEvent({ tags: ['1.0'] });
     assert.equal(await start(port, event), 'started');
     assert.deepEqual(
@@ -85,8 +92,8 @@ describe('hand-off', () => {
   }
 
   /** The container of an execution of the event with arguments of its own. */
-  function template(args: readonly string[]): unknown {
-    return { containers: [{ args, env: [{ name: 'EVENT', value: eventVariable(event) }] }] };
+  function template(args: readonly string[], value = eventVariable(event)): unknown {
+    return { containers: [{ args, env: [{ name: 'EVENT', value }] }] };
   }
 
   const covering: readonly [name: string, executions: readonly unknown[], covered: boolean][] = [
@@ -97,7 +104,10 @@ describe('hand-off', () => {
     ['the same event of a clock that is ahead', [created('09:00:00', '09:00:03')], true],
     ['an older event', [created('08:50:02', '08:50:00')], false],
     ['an older event, begun soon after by another clock', [created('09:01:00', '08:50:00')], false],
-    ['an older event, begun minutes after', [created('09:06:00', '08:50:00')], true],
+    ['an older event, begun five minutes after', [created('09:05:03', '08:50:00')], false],
+    ['an older event, begun later than that', [created('09:05:03.001', '08:50:00')], true],
+    ['an event of a clock that is five minutes ahead', [created('09:00:00', '09:05:00')], true],
+    ['one of a clock further ahead', [created('09:00:00', '09:05:00.001')], false],
     ['a newer event', [created('09:00:30', '09:00:20')], true],
     ["another cluster's event, begun soon after", [created('09:01:00', '09:00:50', 'x')], false],
     ['an event that claims to come from the future', [created('08:59:00', '23:00:00')], false],
@@ -109,6 +119,7 @@ describe('hand-off', () => {
     ['its wish to compare less', [execution(sampleEvent({ verify: 'mutable' }))], false],
     ['a run with no arguments', [execution(event, { template: template([]) })], true],
     ['a dry run', [execution(event, { template: template(['--dry-run']) })], false],
+    ['an event that is no JSON', [execution(event, { template: template([], '{') })], false],
     ['a malformed event', [execution(event, { template: {} }), { createTime: 7 }], false],
   ];
   for (const [name, executions, covered] of covering) {
@@ -134,12 +145,17 @@ describe('hand-off', () => {
     assert.ok(eventVariable(large).length > MAX_EVENT_BYTES);
     assert.equal(await start(port, large), 'too-large');
     assert.deepEqual(calls, []);
+    assert.equal(await start(port, ofBytes(MAX_EVENT_BYTES + 1)), 'too-large');
+    assert.equal(await start(port, ofBytes(MAX_EVENT_BYTES)), 'started');
   });
 
   it('fails where the API refuses or cannot be reached', async () => {
     const refusing = api([], { status: 403, body: { error: { message: 'no permission' } } });
     const { status } = await rejection(start(refusing.port, event), 'HAND_OFF_FAILED');
     assert.equal(status, 403);
+    const unlisted: JsonApi = { call: async () => Promise.resolve({ status: 403, body: {} }) };
+    const { message } = await rejection(start(unlisted, event), 'HAND_OFF_FAILED');
+    assert.equal(message, 'list executions: 403 no message');
     const unreachable: JsonApi = {
       call: async () => Promise.reject(new MirrorError('NETWORK', 'gone')),
     };
@@ -164,8 +180,9 @@ describe('event variable', () => {
   }
 
   it('guard event-variable: refuses a variable over 16 KiB', () => {
-    const event = { ...sampleEvent({}), later: 'x'.repeat(MAX_EVENT_BYTES) };
-    thrown(() => readEventVariable(eventVariable(event)), 'EVENT_TOO_LARGE');
+    const text = eventVariable(ofBytes(MAX_EVENT_BYTES));
+    assert.deepEqual(readEventVariable(text), sampleEvent());
+    thrown(() => readEventVariable(`${text} `), 'EVENT_TOO_LARGE');
   });
 
   for (const [guard, data, code] of [

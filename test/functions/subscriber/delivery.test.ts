@@ -48,6 +48,12 @@ describe('delivery', () => {
         data: { message: { '@type': 'x', ...pushed.message } },
       },
     ],
+    ['a structured CloudEvent as the bytes of a body', Buffer.from(JSON.stringify(binary))],
+    ['a wrapped push as the text of a body', JSON.stringify(pushed)],
+    [
+      'a messagePublished whose data is a text',
+      { type: MESSAGE_PUBLISHED, data: JSON.stringify(pushed) },
+    ],
     [
       "Eventarc's messagePublished",
       {
@@ -106,11 +112,16 @@ describe('delivery', () => {
 
   it('keeps extensions, and takes nothing of the request for an attribute', () => {
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-    const extended = { ...binary, partitionkey: 'p', datacontenttype: 'x/y', traceparent };
+    const extended = {
+      ...{ ...binary, partitionkey: 'p', datacontenttype: 'x/y', traceparent },
+      ...{ nothing: '', figure: 7 },
+    };
     assert.deepEqual(readDelivery(extended).attributes, {
       ...encoded.attributes,
       'ce-partitionkey': 'p',
     });
+    assert.equal(readDelivery({ specversion: '1.0', id: 'i' }).attributes['ce-id'], 'i');
+    assert.equal(readDelivery({ type: 't' }).attributes['ce-type'], 't');
   });
 
   it('keeps the message of a wrapped push and what its envelope tells', () => {
@@ -120,6 +131,12 @@ describe('delivery', () => {
     assert.equal(delivery.messageId, '136969346945');
     assert.equal(delivery.subscription, 'projects/p/subscriptions/s');
     assert.equal(delivery.deliveryAttempt, 3);
+    const odd = {
+      message: { attributes: { a: 'b', n: 7 }, message_id: '8' },
+      deliveryAttempt: '3',
+    };
+    const { attributes, messageId, deliveryAttempt } = readDelivery(odd);
+    assert.deepEqual([attributes, messageId, deliveryAttempt], [{ a: 'b' }, '8', undefined]);
   });
 
   it('takes the trace along', () => {

@@ -134,6 +134,16 @@ describe('event of Flux', () => {
     assert.deepEqual([namespace.length, name.length, uid.length], [253, 253, 128]);
     assert.equal(event?.source.split('/')[2]?.length, 253);
     assert.equal(read(withTexts({ message: 39_000 })), undefined);
+    const short = read(withTexts({ namespace: 1, name: 1, uid: 1, cluster: 1 }));
+    assert.equal(short?.source, '//x/namespaces/x/imagerepositories/x');
+    assert.equal(read(withTexts({ message: 0 })), undefined);
+    assert.equal(read({ ...scan, message: 'successful scan: found 0 tags' })?.data.tagCount, 0);
+  });
+
+  it('makes up the uid that an object may lack', () => {
+    const object = { ...scan.involvedObject, name: 'x'.repeat(253), uid: undefined };
+    const { uid } = read({ ...scan, involvedObject: object })?.data.imageRepository ?? {};
+    assert.equal(uid, `ImageRepository/flux-system/${'x'.repeat(100)}`);
   });
 
   it('is refused unless accepted', () => {

@@ -11,13 +11,14 @@ import { rejection } from '../../faults.ts';
 
 const limits = { batchTags: 2, jobThresholdBytes: 100 };
 const signal = new AbortController().signal;
+const { logger, lines } = keptLines();
 
 function offload(
   targets: OffloadTargets & { readonly timing?: Timing },
   within = signal,
 ): ReturnType<typeof offloadOf> {
   const parts = { timing: SYSTEM_TIMING, ...targets, limits };
-  return offloadOf(sampleEvent(), parts, keptLines().logger, within);
+  return offloadOf(sampleEvent(), parts, logger, within);
 }
 
 describe('offload', () => {
@@ -38,6 +39,7 @@ describe('offload', () => {
       bulk.messages.map((message) => decodeEvent(receivedEvent(message)).data.tags),
       [['a', 'b'], ['c']],
     );
+    assert.deepEqual([lines.at(-1)?.['batches'], lines.at(-1)?.['delegatedTags']], [2, 3]);
   });
 
   it('fails with a batch that could not be published', async () => {
@@ -63,6 +65,13 @@ describe('offload', () => {
     assert.deepEqual(
       started.map(({ data }) => data.tags),
       [undefined, ['big']],
+    );
+    assert.deepEqual(
+      lines.slice(-2).map(({ handOffReason, handOff }) => [handOffReason, handOff]),
+      [
+        ['TooManyBytes', 'started'],
+        ['BlobTooSlow', 'started'],
+      ],
     );
   });
 
@@ -103,13 +112,13 @@ describe('offload', () => {
 
   it('begins that time once, however often the job is started', async () => {
     const limitsMs: number[] = [];
-    let nowMs = 0;
+    let [nowMs, released] = [0, 0];
     const timing: Timing = {
       ...SYSTEM_TIMING,
       now: () => nowMs,
       setTimer: (delayMs) => {
         limitsMs.push(delayMs);
-        return () => undefined;
+        return () => (released += 1);
       },
     };
     const handOff = {
@@ -120,7 +129,7 @@ describe('offload', () => {
     };
     const given = offload({ handOff, timing }, AbortSignal.abort());
     for (const tag of ['a', 'b', 'c']) await given.handOff('BlobTooSlow', [tag]);
-    assert.deepEqual(limitsMs, [20_000, 5000, 0]);
+    assert.deepEqual([limitsMs, released], [[20_000, 5000, 0], 3]);
   });
 
   it('gives the job more tags than its variable holds in halves', async () => {
