@@ -11,7 +11,7 @@ import { readJobConfig, type Environment } from '../../../functions/config.ts';
 import { encodeEvent } from '../../../functions/contract/codec.ts';
 import { MirrorError, type ErrorCode } from '../../../functions/errors.ts';
 import { run } from '../../../functions/job/run.ts';
-import { deadlineOf } from '../../../functions/job/session.ts';
+import { deadlineOf, logOf, type RunParts } from '../../../functions/job/session.ts';
 import type { ReportDocument } from '../../../functions/report/report-document.ts';
 import { deadLetter } from '../../../functions/subscriber/dead-letter.ts';
 import {
@@ -26,6 +26,7 @@ import { startRegistries, tagsOf, type Registries } from '../registries.ts';
 import { PROJECT, startBroker, type Broker } from '../pubsub/broker.ts';
 import { sampleEvent } from '../subscriber/samples.ts';
 import { serve } from '../registry/setting.ts';
+import { withMetadata } from '../auth/metadata.ts';
 import { rejection } from '../../faults.ts';
 
 /** A docker config that is in effect, for no host that is asked here. */
@@ -181,14 +182,28 @@ describe('run of images', () => {
     assert.equal(document.summary.counts.copied, 3);
   });
 
-  it('tries again what fails in passing, as long as it takes', async () => {
-    registries.source.faults.add({
-      path: /demo\/web\/tags\/list/,
-      times: 1,
-      ...answers(503, 'UNAVAILABLE'),
+  it('tries again what fails in passing, as long as it takes or may take', async () => {
+    for (const argv of [[], ['--timeout', '1h']]) {
+      registries.source.faults.add({
+        path: /demo\/web\/tags\/list/,
+        times: 1,
+        ...answers(503, 'UNAVAILABLE'),
+      });
+      const { code, stdout } = await runJob([...image('demo/web'), ...into('again'), ...argv]);
+      assert.equal(code, 0, stdout);
+    }
+  });
+
+  it('exits 1 where tags fail, and advises once for all of them', async () => {
+    const refused = registries.destination.faults.add({
+      path: /\/blobs\/uploads/,
+      times: Number.POSITIVE_INFINITY,
+      ...answers(404, 'NAME_UNKNOWN'),
     });
-    const { code, stdout } = await runJob([...image('demo/web'), ...into('again')]);
-    assert.equal(code, 0, stdout);
+    const { code, stderr } = await runJob([...image('demo/api'), ...into('refused')]);
+    refused.remove();
+    assert.equal(code, 1);
+    assert.match(stderr, /^NOT_FOUND at the destination \(3\): Create the repository/m);
   });
 
   it('exits 1 where a repository is not there, and mirrors the others', async () => {
@@ -343,6 +358,31 @@ describe('deadlineOf', () => {
   }
 });
 
+describe('logOf', () => {
+  for (const [output, isTerminal, expected] of [
+    ['text', false, 'stdout json'],
+    ['text', true, 'stdout console'],
+    ['json', false, 'stderr json'],
+    ['json', true, 'stderr console'],
+  ] as const) {
+    it(`writes ${expected} beside ${output} ${isTerminal ? 'at' : 'without'} a terminal`, () => {
+      const env = { EVENT: '{}', LOCAL: 'true' };
+      const argv = ['-o', output, '--destination-registry', 'r.example/m'];
+      const config = readJobConfig(argv, env);
+      const written: string[] = [];
+      const to = (name: string): RunParts['streams']['stderr'] => ({
+        isTTY: isTerminal,
+        write: (line) => written.push(`${name} ${line.startsWith('{') ? 'json' : 'console'}`),
+      });
+      const streams = { stdout: to('stdout'), stderr: to('stderr') };
+      const { logger, progress } = logOf({ config, env, end: processEnd(Date.now), streams });
+      logger.info('said');
+      progress.end();
+      assert.deepEqual(written, [expected]);
+    });
+  }
+});
+
 describe('run that must wait', () => {
   async function against(listener: RequestListener, ...argv: string[]): Promise<Ran> {
     const server = createServer(listener).listen(0, '127.0.0.1');
@@ -369,6 +409,18 @@ describe('run that must wait', () => {
     assert.match(stderr, /^RATE_LIMITED at the \w+ \(1\): /m);
     assert.match(stderr, /127\.0\.0\.1:\d+ \(\w+\) asks for a pause of 300 s, until \d{4}-/);
   });
+
+  for (const argv of [[], ['--republish', 'again']]) {
+    it(`waits for credentials no longer than it may, ${argv[0] ?? '--drain'}`, async (t) => {
+      const metadata = await serve(t, () => undefined);
+      withMetadata(t, metadata.host);
+      const drained = { LOCAL: 'true', DESTINATION_REGISTRY: 'r.example/m' };
+      const env = { ...REPUBLISHER, ...(argv.length === 0 ? drained : {}) };
+      const ran = runJob(['--drain', 'bulk', '--timeout', '300ms', ...argv], env);
+      const { message } = await rejection(ran, 'CREDENTIALS_UNAVAILABLE');
+      assert.match(message, /the run ended before they came/);
+    });
+  }
 
   it('ends with DEADLINE_EXCEEDED where nothing throttles', async () => {
     const { code, stdout, stderr } = await against(() => undefined, '--timeout', '200ms');
@@ -431,9 +483,13 @@ describe('drain', () => {
       await bulk.publish(encodeEvent(sampleEvent(data)));
     }
     await bulk.publish({ attributes: { team: 'a' }, data: Buffer.from('{') });
-    const { code, stdout, said } = await drain('bulk', env());
-    const { received, executed, deadLettered, handedBack } = said;
-    assert.deepEqual([received, executed, deadLettered, handedBack], [4, 3, 1, 0], stdout);
+    await bulk.publish(encodeEvent(sampleEvent({ destination: 'not/granted' })));
+    const { code, said } = await drain('bulk', env());
+    assert.equal(
+      said['message'],
+      'drained 5 messages: 3 events executed, 0 replaced by newer ones, 2 put aside, 0 handed back',
+    );
+    assert.equal(said['failedEvents'], 1);
     assert.equal(code, 0);
     for (const repository of ['demo/api', 'demo/web', 'demo/legacy']) {
       assert.deepEqual(
@@ -465,14 +521,14 @@ describe('drain', () => {
         ALLOWED_SOURCES: `${registries.source.host}/*`,
       };
       const { code, said } = await drain('letters', lane, '--docker-config', config);
-      return [code, said['executed'], said['handedBack'], left()];
+      return [code, said['executed'], said['handedBack'], said['failedEvents'], left()];
     };
-    assert.deepEqual(await drained(), [1, 0, 1, 0]);
+    assert.deepEqual(await drained(), [1, 0, 1, 1, 0]);
     refused.remove();
     writeFileSync(config, '{"credsStore": "desktop"}');
     await rejection(drained(), 'OPTION_INVALID');
     writeFileSync(config, FILLED);
-    assert.deepEqual(await drained(), [0, 1, 0, 1]);
+    assert.deepEqual(await drained(), [0, 1, 0, 0, 1]);
   });
 
   it('changes nothing in a dry run, of a drain and of a republication', async (t) => {
@@ -488,10 +544,15 @@ describe('drain', () => {
       CLOUD_RUN_JOB: 'mirror',
     };
     const drained = await drain('dry', lane, '--dry-run');
-    const { executed, deadLettered, handedBack } = drained.said;
-    assert.deepEqual([drained.code, executed, deadLettered, handedBack], [0, 1, 1, 2]);
+    assert.equal(drained.code, 0);
+    assert.equal(
+      drained.said['message'],
+      'looked at 2 messages: 1 events would be executed, 0 would be replaced by newer ones, ' +
+        '1 would be put aside, 2 handed back',
+    );
     const { code, said } = await drain('dry', lane, '--dry-run', '--republish', 'target');
-    assert.deepEqual([code, said['republished'], said['handedBack']], [0, 2, 2]);
+    assert.equal(code, 0);
+    assert.equal(said['message'], 'would republish 2 of 2 messages to target, 2 handed back');
     assert.deepEqual(tagsOf(registries.destination, 'dry/demo/api'), {});
     assert.deepEqual(own.pubsub.view.messages(`projects/${PROJECT}/topics/target`), []);
     const left = own.pubsub.view.subscription(`projects/${PROJECT}/subscriptions/dry`);
@@ -518,7 +579,9 @@ describe('drain', () => {
     await dead.publish(deadLetter(message, { code: 'SOURCE_FORBIDDEN', field: 'data.image' }));
     await dead.publish(deadLetter(message, { code: 'EVENT_INVALID', field: 'x' }));
     const argv = ['--republish', 'again', '--filter', 'code=SOURCE_FORBIDDEN'];
-    assert.equal((await drain('dead', REPUBLISHER, ...argv)).code, 0);
+    const { code, said } = await drain('dead', REPUBLISHER, ...argv);
+    assert.equal(code, 0);
+    assert.equal(said['message'], 'republished 1 of 4 messages to again, 3 handed back');
     const again = broker.pubsub.view.messages(`projects/${PROJECT}/topics/again`);
     assert.deepEqual(
       again.map(({ attributes }) => ({ ...attributes })),
@@ -526,8 +589,10 @@ describe('drain', () => {
     );
     const name = `projects/${PROJECT}/subscriptions/dead`;
     await broker.pubsub.view.until((view) => view.subscription(name)?.outstanding === 0);
-    // The other, and the message that the drain before put aside.
-    assert.equal(broker.pubsub.view.subscription(name)?.undelivered, 2);
+    // The other, and the messages that the drain before put aside.
+    assert.equal(broker.pubsub.view.subscription(name)?.undelivered, 3);
+    const failed = await drain('dead', REPUBLISHER, '--republish', 'absent');
+    assert.deepEqual([failed.code, failed.said['failed'], failed.said['handedBack']], [1, 3, 3]);
   });
 
   it('finds the dead letters of a code behind thousands of others', async (t) => {
