@@ -459,7 +459,7 @@ describe('watchImageRepositories, at a server of its own', () => {
         if (line !== '') response.write(line);
         else if (!isHeldBack) setTimeout(() => response.end(), 20);
       };
-      watching = new Watching(kubeconfig, { silenceMs: 200, livedMs: 0 });
+      watching = new Watching(kubeconfig, { silenceMs: isHeldBack ? 200 : 1000, livedMs: 0 });
       await watching.until('listed a:1');
       revision = '2';
       await watching.until('listed a:2');
