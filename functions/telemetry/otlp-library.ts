@@ -1,4 +1,5 @@
 // Loaded where OTLP is opted in, and nowhere else.
+export { diag, DiagLogLevel } from '@opentelemetry/api';
 export { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
 export {
   defaultResource,

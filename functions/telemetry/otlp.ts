@@ -46,6 +46,9 @@ const BOUNDARIES = {
   '1': [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000],
 } as const;
 
+const none = (): void => undefined;
+const SILENT = { error: none, warn: none, info: none, debug: none, verbose: none };
+
 /** What records and sends, once the libraries are loaded. */
 export interface OtlpInstruments {
   readonly record: (fields: LogFields) => void;
@@ -112,6 +115,33 @@ export function otlpMetrics(
 
 async function open(options: OtlpOptions): Promise<OtlpInstruments> {
   const library = await import('./otlp-library.ts');
+  const exporter = new library.OTLPMetricExporter({
+    url: `${options.endpoint.replace(/\/$/, '')}/v1/metrics`,
+    headers: async () => exportHeaders(options),
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+  });
+  // The reader tells nobody what became of an export, and of points that were taken and refused it warns.
+  let exported: Promise<unknown> = Promise.resolve();
+  const send = exporter.export.bind(exporter);
+  exporter.export = (metrics, told) => {
+    exported = new Promise((resolve, reject) => {
+      send(metrics, (result) => {
+        if (result.error === undefined) resolve(result.code);
+        else reject(result.error);
+        told(result);
+      });
+    });
+    exported.catch(() => undefined);
+  };
+  library.diag.setLogger(
+    {
+      ...SILENT,
+      warn: (...words) => {
+        options.logger.warning(words.join(' '));
+      },
+    },
+    { logLevel: library.DiagLogLevel.WARN, suppressOverrideMessage: true },
+  );
   const provider = new library.MeterProvider({
     resource: library
       .defaultResource()
@@ -119,11 +149,7 @@ async function open(options: OtlpOptions): Promise<OtlpInstruments> {
       .merge(library.resourceFromAttributes(resourceAttributes(options))),
     readers: [
       new library.PeriodicExportingMetricReader({
-        exporter: new library.OTLPMetricExporter({
-          url: `${options.endpoint.replace(/\/$/, '')}/v1/metrics`,
-          headers: async () => exportHeaders(options),
-          timeoutMillis: EXPORT_TIMEOUT_MS,
-        }),
+        exporter,
         exportIntervalMillis: NEVER_MS,
         exportTimeoutMillis: EXPORT_TIMEOUT_MS,
       }),
@@ -148,8 +174,14 @@ async function open(options: OtlpOptions): Promise<OtlpInstruments> {
     record: (fields) => {
       for (const { metric, instrument } of instruments) count(metric, instrument, fields);
     },
-    forceFlush: async () => provider.forceFlush(),
-    shutdown: async () => provider.shutdown(),
+    forceFlush: async () => {
+      await provider.forceFlush();
+      await exported;
+    },
+    shutdown: async () => {
+      await provider.shutdown();
+      await exported;
+    },
   };
 }
 
