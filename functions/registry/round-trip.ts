@@ -189,11 +189,11 @@ function open(
 ): Pick<OpenAnswer, 'chunks' | 'discard'> {
   let receivedBytes = 0;
   let over = false;
-  function end(load: Load): void {
+  function end(fault?: unknown): void {
     if (over) return;
     over = true;
     count(response.status, receivedBytes);
-    if (load === 'congested') permit.learn(load);
+    if (isCongestion(fault)) permit.learn('congested');
   }
   async function* chunks(): AsyncGenerator<Buffer, void, undefined> {
     try {
@@ -202,24 +202,26 @@ function open(
         yield chunk;
       }
     } catch (error) {
-      end(loadOf(error));
+      end(error);
       throw error;
     } finally {
-      end('aborted');
+      end();
     }
   }
   return {
     chunks: chunks(),
     discard() {
       response.discard();
-      end('aborted');
+      end();
     },
   };
 }
 
 /** Broken connections at high concurrency are a registry's way to say that it is too much. */
+function isCongestion(error: unknown): boolean {
+  return error instanceof MirrorError && (error.code === 'NETWORK' || error.code === 'TIMEOUT');
+}
+
 function loadOf(error: unknown): Load {
-  return error instanceof MirrorError && (error.code === 'NETWORK' || error.code === 'TIMEOUT')
-    ? 'congested'
-    : 'aborted';
+  return isCongestion(error) ? 'congested' : 'aborted';
 }
