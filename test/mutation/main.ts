@@ -31,7 +31,7 @@ const MAX_TEST_FILES = 30;
 /** Test files that are looked at for these. */
 const MAX_LOOKED_AT = 60;
 /** Tests of whole processes, which start what they test and import nothing of it. */
-const WHOLE = ['test/flow', 'test/bridge'];
+const WHOLE = ['test/flow', 'test/bridge', 'test/functions/start'];
 
 const { values } = parseArgs({
   options: {
