@@ -323,6 +323,16 @@ describe('an immutable destination', () => {
     });
   }
 
+  it('may refuse a tag that is right already', async () => {
+    const rig = new Rig({ v1: fresh });
+    rig.destination.before.push(failing('destination putManifest v1', 'TAG_IMMUTABLE'));
+    const there = { ...fresh.manifest, sizeBytes: undefined };
+    rig.destination.headManifest = async (_tag, _signal, isListed = false) =>
+      Promise.resolve(isListed ? there : undefined);
+    const { outcome, reason } = recordOf(await rig.mirror(), 'v1');
+    assert.deepEqual([outcome, reason], ['skipped', 'Identical']);
+  });
+
   for (const [word, outcome, code] of [
     ['its HEAD', 'drifted', undefined],
     ['all of it', 'failed', undefined],
