@@ -170,25 +170,29 @@ for (const [kind, ofKind] of [
       assert.equal(ended, false);
     });
 
-    it('stops an upload that is answered before its end, although the server reads on', async (t) => {
-      const server = await serve(t, (_request, response) => {
-        response.writeHead(400).end('{"errors":[]}');
+    for (const source of ['goes on', 'has stopped']) {
+      it(`stops an upload that is answered before its end, where its source ${source}`, async (t) => {
+        const server = await serve(t, (request, response) => {
+          request.once('data', () => response.writeHead(400).end('{"errors":[]}'));
+        });
+        let destroyed = false;
+        let given = 0;
+        const endless = new Readable({
+          read() {
+            given += 1;
+            if (given === 1 || source === 'goes on') this.push(Buffer.alloc(65_536));
+          },
+          destroy(error, callback) {
+            destroyed = true;
+            callback(error);
+          },
+        });
+        const response = await localTransport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
+        assert.equal(response.status, 400);
+        assert.equal(String(await readBody(response, 100)), '{"errors":[]}');
+        assert.equal(destroyed, true);
       });
-      let destroyed = false;
-      const endless = new Readable({
-        read() {
-          this.push(Buffer.alloc(65_536));
-        },
-        destroy(error, callback) {
-          destroyed = true;
-          callback(error);
-        },
-      });
-      const response = await localTransport(t).send(upload(server.url, endless, 2 ** 40), NEVER);
-      assert.equal(response.status, 400);
-      assert.equal(String(await readBody(response, 100)), '{"errors":[]}');
-      assert.equal(destroyed, true);
-    });
+    }
 
     it('guard early-success: believes no success that comes before the bytes', async (t) => {
       const server = await serve(t, (request, response) => {
