@@ -171,7 +171,7 @@ describe('backfill', () => {
     assert.deepEqual(names(), ['app', 'team-app']);
     standIns.pubsub.faults.add({ ...refusal, times: Infinity });
     const refused = standIns.pubsub.requests('Publish');
-    assert.equal(await run(['--timeout', '500ms']), 1);
+    assert.equal(await run(['--timeout', '5s']), 1);
     // Once the first batch has waited in vain the rest is not tried.
     assert.equal(Number(summary()['failed']) + Number(summary()['untried']), 2);
     assert.ok(standIns.pubsub.requests('Publish') - refused > 1);

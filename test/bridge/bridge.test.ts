@@ -54,7 +54,7 @@ describe('the bridge', () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
       if (PUBLISHING_SCENARIOS.includes(name)) expected += copies;
-      await standIns.until(expected, 'events', 60_000);
+      await standIns.until(expected, 'events', 150_000);
     }
     await eventually('all are forgotten', async () => {
       const { body } = await running.page('/metrics');

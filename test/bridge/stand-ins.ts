@@ -95,7 +95,7 @@ export async function startBroker(): Promise<Broker> {
   return {
     pubsub,
     events,
-    async until(count, lane = 'events', timeoutMs = 20_000) {
+    async until(count, lane = 'events', timeoutMs = 120_000) {
       await pubsub.view.until(() => messages(lane).length >= count, AbortSignal.timeout(timeoutMs));
       return events(lane);
     },
@@ -129,7 +129,7 @@ export async function startStandIns(options: KubernetesOptions = {}): Promise<St
       for (const revision of ['', '1']) {
         kubernetes.put(imageRepository(`fence-${fences}`, { revision }));
       }
-      const ended = AbortSignal.timeout(60_000);
+      const ended = AbortSignal.timeout(120_000);
       await broker.pubsub.view.until(() => broker.events().some(isFence), ended);
     },
     async start(args = [], parts = {}) {

@@ -202,7 +202,7 @@ describe('the scanner', () => {
 describe('listing tags', () => {
   function list(host: string): Promise<readonly string[]> {
     const image = parseImage(`${host}/org/app`);
-    return listTags(image, false, AbortSignal.timeout(20_000));
+    return listTags(image, false, AbortSignal.timeout(120_000));
   }
 
   /** A registry for one test, which answers the ping itself. */

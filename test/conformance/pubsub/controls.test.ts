@@ -15,7 +15,7 @@ process.env['METADATA_SERVER_DETECTION'] = 'none';
 const TOPIC = 'projects/test-project/topics/topic';
 const SUBSCRIPTION = 'projects/test-project/subscriptions/pushed';
 /** The longest that a test waits for something; a healthy one waits milliseconds. */
-const patience = (): AbortSignal => AbortSignal.timeout(20_000);
+const patience = (): AbortSignal => AbortSignal.timeout(120_000);
 
 // What a test tells the stand-in and sees of it, which no product has.
 describe('the Pub/Sub stand-in', () => {
