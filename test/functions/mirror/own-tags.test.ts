@@ -75,6 +75,15 @@ describe('tags named after a digest', () => {
     }
   });
 
+  it('ask the source about no subject where every other tag is there already', async () => {
+    const signature = `${ELSEWHERE}.sig`;
+    const rig = new Rig({ v1: image, [signature]: imageWith('signature', 1) }, { v1: image });
+    rig.source.mayHaveReferrersApi = false;
+    const report = await rig.mirror({ reason: 'requested' }, ON);
+    assert.deepEqual(outcomes(report), { v1: 'skipped', [signature]: 'copied' });
+    assert.equal(rig.source.count(`source headManifest sha256:${'e'.repeat(64)}`), 0);
+  });
+
   it('wait for a subject that failed, that is given away, or whose platform is left out', async () => {
     const other = imageWith('other', 1);
     const index = platformIndex([
