@@ -120,7 +120,7 @@ async function open(options: OtlpOptions): Promise<OtlpInstruments> {
     headers: async () => exportHeaders(options),
     timeoutMillis: EXPORT_TIMEOUT_MS,
   });
-  // The reader tells nobody what became of an export, and of points that were taken and refused it warns.
+  // The reader tells nobody what became of an export.
   let exported: Promise<unknown> = Promise.resolve();
   const send = exporter.export.bind(exporter);
   exporter.export = (metrics, told) => {
@@ -133,6 +133,7 @@ async function open(options: OtlpOptions): Promise<OtlpInstruments> {
     });
     exported.catch(() => undefined);
   };
+  // Of points that the endpoint took and refused the exporter only warns.
   library.diag.setLogger(
     {
       ...SILENT,
