@@ -147,6 +147,23 @@ describe('the scanner', () => {
     });
   }
 
+  it('tries again by itself, with back-off, until a scan succeeds', async (t) => {
+    let failures = 0;
+    const recovering = await serve((_request, response) => {
+      if (failures < 6) {
+        failures += 1;
+        response.statusCode = 500;
+      }
+      response.end(JSON.stringify({ tags: ['1.0.0'] }));
+    });
+    t.after(() => recovering.close());
+    await startFor(t, { minRetryMs: 20 });
+    create('recovering', { image: `${recovering.host}/org/recovering` });
+    await until(() => statusOf('recovering')?.lastScanResult?.tagCount === 1);
+    assert.equal(failures, 6);
+    assert.deepEqual(conditionsOf('recovering'), ['Ready True Succeeded']);
+  });
+
   it('fails who waits for a scan when it is closed', async () => {
     const silent = await serve((request, response) => {
       if (request.url === '/v2/') response.end('{}');
