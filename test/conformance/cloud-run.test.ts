@@ -92,9 +92,9 @@ describe('Cloud Run front', () => {
   it('answers 504 when it takes too long, and the container goes on', async () => {
     const { front, containers } = await rig({ concurrency: 1, timeoutMs: 30 });
     assert.equal(await post(front), 504);
-    assert.equal(containers[0]?.waiting.length, 1);
+    await until(() => containers[0]?.waiting.length === 1);
     assert.equal(await post(front), 429);
-    containers[0].respond();
+    containers[0]?.respond();
     await until(() => containers[0]?.waiting.length === 0);
   });
 

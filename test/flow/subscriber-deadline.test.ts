@@ -27,7 +27,7 @@ describe('deadline', () => {
 
   deployed(
     'asks for redelivery where nothing moved',
-    { env: { DEADLINE_SECONDS: '1' } },
+    { env: { DEADLINE_SECONDS: '5' } },
     async ({ registries, eventLines, mirror }) => {
       await registries.push('org/app', '1.0');
       registries.source.faults.add({
@@ -43,7 +43,7 @@ describe('deadline', () => {
 
   deployed(
     'answers in its own time, not in that of the platform',
-    { env: { DEADLINE_SECONDS: '1' }, timeoutMs: 5000 },
+    { env: { DEADLINE_SECONDS: '5' }, timeoutMs: 60_000 },
     async ({ registries, events, mirror }) => {
       await registries.push('org/app', '1.0');
       registries.source.faults.add({

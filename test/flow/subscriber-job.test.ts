@@ -213,7 +213,7 @@ describe('hand-off to the job', () => {
       await requireMirrored('org/app');
       assert.equal(left(deployment, TOPICS.deadLetter), 0);
     },
-    { taskTimeoutSeconds: 4 },
+    { taskTimeoutSeconds: 15 },
   );
 
   withJob(

@@ -63,7 +63,7 @@ describe('queue client', () => {
   }
 
   it('is made anew, with a connection of its own, when two calls had no answer', async (t) => {
-    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 2000 });
+    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 3000 });
     const publisher = topicPublisher(client, 'events', { repeats: false });
     await publisher.publish(message);
     const { pubsub } = await client.open();
@@ -77,7 +77,7 @@ describe('queue client', () => {
   });
 
   it('shares no connection with another that a silent server has accepted', async (t) => {
-    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 500 });
+    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 3000 });
     const other = queueClient(PROJECT, { timeoutMs: 60_000 });
     proxy.silenceNew(true);
     const waiting = topicPublisher(other, 'events', { repeats: false }).publish(message);
@@ -91,12 +91,12 @@ describe('queue client', () => {
   });
 
   it('is kept where an answer comes between two calls without one', async (t) => {
-    const { broker, client } = await proxied(t, 'events', { timeoutMs: 500 });
+    const { broker, client } = await proxied(t, 'events', { timeoutMs: 3000 });
     const publisher = topicPublisher(client, 'events', { repeats: false });
     await publisher.publish(message);
     const { pubsub } = await client.open();
     for (let round = 0; round < 2; round += 1) {
-      broker.pubsub.faults.add({ kind: 'slow', method: 'Publish', delayMs: 5000, times: 1 });
+      broker.pubsub.faults.add({ kind: 'slow', method: 'Publish', delayMs: 60_000, times: 1 });
       await isLate(publisher);
       await publisher.publish(message);
     }
@@ -104,7 +104,7 @@ describe('queue client', () => {
   });
 
   it('keeps the client of its streams when calls get no answer', async (t) => {
-    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 500 });
+    const { proxy, client } = await proxied(t, 'events', { timeoutMs: 3000 });
     const { pubsub: stream } = await client.openStream();
     const publisher = topicPublisher(client, 'events', { repeats: false });
     await publisher.publish(message);

@@ -99,7 +99,7 @@ describe('puller', () => {
   });
 
   it('opens its stream anew where the server accepts the connection and says nothing', async (t) => {
-    const { broker, proxy, client } = await proxied(t, 'drain', { timeoutMs: 500 });
+    const { broker, proxy, client } = await proxied(t, 'drain', { timeoutMs: 3000 });
     await topicPublisher(broker.client, 'drain').publish(encodeEvent(sampleEvent()));
     proxy.silenceNew(true);
     const { promise: came, resolve } = Promise.withResolvers<PulledMessage>();

@@ -771,7 +771,7 @@ describe('destination repository', () => {
         }
       });
       const arrival = await send(
-        destinationAt(t, server.host, { timing: fast, idleMs: 300 }),
+        destinationAt(t, server.host, { timing: fast, idleMs: 3000 }),
         bytes,
       );
       assert.equal(arrival, 'uploaded', lateAnswer);

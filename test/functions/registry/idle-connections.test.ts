@@ -58,7 +58,7 @@ describe('idle connections', () => {
         if (!silent.has(socket)) socket.write(ANSWER);
       });
     });
-    const ask = opened(t, { idleMs: 300 });
+    const ask = opened(t, { idleMs: 3000 });
     await Promise.all([ask(url), ask(url), ask(url)]);
     assert.equal(sockets.length, 3);
     // A thawed instance: its connections are there, and lead nowhere.
@@ -95,8 +95,8 @@ describe('idle connections', () => {
       sockets.push(socket);
       socket.on('data', () => setTimeout(() => socket.write(ANSWER), lateMs));
     });
-    const ask = opened(t, { idleMs: 5000, connectMs: 1000 });
-    for (lateMs of [1200, 1200]) assert.equal(await ask(url), 'ok');
+    const ask = opened(t, { idleMs: 30_000, connectMs: 3000 });
+    for (lateMs of [3500, 3500]) assert.equal(await ask(url), 'ok');
     assert.equal(sockets.length, 1);
   });
 

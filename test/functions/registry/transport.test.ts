@@ -246,7 +246,7 @@ for (const [kind, ofKind] of [
           socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n${body}`);
         });
       const deaf = await tcp(t, (socket) => socket.pause());
-      const door = localTransport(t, { idleMs: 500, bodyIdleMs: 300 });
+      const door = localTransport(t, { idleMs: 3000, bodyIdleMs: 300 });
       await rejection(door.send(get(silent), NEVER), 'TIMEOUT');
       const whole = Readable.from([Buffer.alloc(10)]);
       await rejection(door.send(upload(silent, whole, 10), NEVER), 'TIMEOUT');
@@ -266,12 +266,12 @@ for (const [kind, ofKind] of [
       const server = await serve(t, (_request, response) =>
         response.end(Buffer.alloc(2 * 1024 * 1024)),
       );
-      const response = await localTransport(t, { idleMs: 1000 }).send(get(server.url), NEVER);
+      const response = await localTransport(t, { idleMs: 3000 }).send(get(server.url), NEVER);
       let bytes = 0;
       let paused = false;
       for await (const chunk of response.chunks) {
         bytes += chunk.length;
-        if (!paused) await new Promise((resolve) => setTimeout(resolve, 2500));
+        if (!paused) await new Promise((resolve) => setTimeout(resolve, 5000));
         paused = true;
       }
       assert.equal(bytes, 2 * 1024 * 1024);
@@ -280,12 +280,12 @@ for (const [kind, ofKind] of [
     it('gives up no answer whose bytes come slowly', async (t) => {
       const url = await tcp(t, (socket) => {
         socket.resume().write('HTTP/1.1 200 OK\r\ncontent-length: 40000\r\n\r\n');
-        const timer = setInterval(() => socket.write(Buffer.alloc(5000)), 150);
+        const timer = setInterval(() => socket.write(Buffer.alloc(5000)), 500);
         socket.on('close', () => {
           clearInterval(timer);
         });
       });
-      const response = await localTransport(t, { bodyIdleMs: 1000 }).send(get(url), NEVER);
+      const response = await localTransport(t, { bodyIdleMs: 3000 }).send(get(url), NEVER);
       assert.equal((await bytesOf(response.chunks)).length, 40_000);
     });
 
@@ -295,10 +295,10 @@ for (const [kind, ofKind] of [
       });
       async function* slow(): AsyncGenerator<Buffer> {
         yield Buffer.alloc(10);
-        await new Promise((resolve) => setTimeout(resolve, 2500));
+        await new Promise((resolve) => setTimeout(resolve, 5000));
         yield Buffer.alloc(10);
       }
-      const door = localTransport(t, { idleMs: 1000 });
+      const door = localTransport(t, { idleMs: 3000 });
       const response = await door.send(upload(server.url, Readable.from(slow()), 20), NEVER);
       await readBody(response, 10);
       assert.equal(response.status, 201);
