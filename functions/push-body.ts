@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
  * Largest body of a push, in bytes: Pub/Sub's 10 MB (10,000,000 bytes, "Resource limits") in the
  * base64 of a wrapped push, and 600,000 for the JSON around it with all 100 attributes.
  */
-const MAX_BODY_BYTES = 14_000_000;
+export const MAX_BODY_BYTES = 14_000_000;
 
 /**
  * Largest head of a push, in bytes: 100 attributes of 1,280 bytes ("Resource limits") as headers make
@@ -19,7 +19,7 @@ export function saysTooLarge(headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * Bounds what is read of a body. A compressed one is left as it is, whatever reads it: Pub/Sub never
+ * Bounds what a framework reads of a body. A compressed one is left as it is, whatever reads it: Pub/Sub never
  * compresses, and 1 MB can become 1 GB. It then is no JSON, and ends as a dead letter. A body
  * that tells no size is cut off once it has more than {@link MAX_BODY_BYTES}.
  */

@@ -27,7 +27,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   got: ['functions/registry/'],
   'p-map': ['functions/mirror/', 'functions/job'],
   'google-auth-library': ['functions/auth/'],
-  '@google-cloud/functions-framework': ['functions/index.ts', 'functions/serve'],
+  '@google-cloud/functions-framework': ['functions/index.ts'],
   '@google-cloud/pubsub': ['functions/pubsub/', 'test/stand-ins/pubsub/'],
   '@kubernetes/client-node': ['bridge/'],
   '@opentelemetry/api': ['functions/telemetry/otlp'],

@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 
 import { RE2JS, RE2JSSyntaxException } from 're2js';
-import { Range, SemVer } from 'semver';
+import Range from 'semver/classes/range.js';
+import SemVer from 'semver/classes/semver.js';
 
 import { MirrorError, printable } from '../errors.ts';
 import {

@@ -1,3 +1,5 @@
+import { steadyMs } from '../concurrency.ts';
+
 /** A timer that runs only while we wait for the other side. */
 export interface IdleTimer {
   /** We wait from now on. */
@@ -28,7 +30,7 @@ const MIN_MOVED_BYTES = 4096;
 export function idleTimer(
   limitMs: number,
   onIdle: () => void,
-  now: () => number = () => performance.now(),
+  now: () => number = steadyMs,
 ): IdleTimer {
   let waitingSinceMs: number | undefined;
   let waitedMs = 0;
