@@ -44,6 +44,12 @@ const banner = [
 /** Modules of Node that a cold start seldom needs: they are loaded when something of them is first used. */
 const LAZY_BUILTINS = ['fs/promises', 'http2', 'zlib'];
 
+/** The same for what reads it, only that it is loaded then. A name that cannot be listed is there too (`zlib.Z_SYNC_FLUSH`). */
+function lazily(path, load) {
+  const names = Object.getOwnPropertyNames(process.getBuiltinModule(`node:${path}`));
+  return `{ ${names.map((name) => `get ${name}() { return ${load}.${name}; }`).join(', ')} }`;
+}
+
 /**
  * Takes Node's own modules as CommonJS does. Importing `node:http` into an ES module reads all of
  * its exports, also those that are made when first read, and so loads undici: a quarter of the
@@ -52,16 +58,18 @@ const LAZY_BUILTINS = ['fs/promises', 'http2', 'zlib'];
 const builtins = {
   name: 'builtins',
   setup(plugin) {
-    plugin.onResolve({ filter: /^[a-z]/ }, ({ path }) =>
-      isBuiltin(path) ? { path: path.replace(/^node:/, ''), namespace: 'builtin' } : undefined,
-    );
+    plugin.onResolve({ filter: /^[a-z]/ }, ({ kind, path }) => {
+      if (!isBuiltin(path)) return undefined;
+      const name = path.replace(/^node:/, '');
+      // What is taken apart when it is first needed (`const { Agent } = await import('http')`) is Node's own
+      // module: of one that is bundled as CommonJS there would be a default export alone.
+      if (kind === 'dynamic-import') return { path: `node:${name}`, external: true };
+      return { path: name, namespace: 'builtin' };
+    });
     plugin.onLoad({ filter: /./, namespace: 'builtin' }, ({ path }) => {
       const load = `process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`;
-      const names = Object.keys(process.getBuiltinModule(`node:${path}`));
-      const getters = names.map((name) => `get ${name}() { return ${load}.${name}; }`);
-      const lazy = `{ ${getters.join(', ')} }`;
-      const contents = `module.exports = ${LAZY_BUILTINS.includes(path) ? lazy : load};`;
-      return { contents, loader: 'js' };
+      const exported = LAZY_BUILTINS.includes(path) ? lazily(path, load) : load;
+      return { contents: `module.exports = ${exported};`, loader: 'js' };
     });
   },
 };
@@ -138,8 +146,9 @@ const kubernetesClient = {
 
 /** What got has for options that no request here sets, by the file that it is in. */
 const unusedByGot = new Map([
-  ['got/dist/source/core/utils/http2-client.js', 'HTTP/2'],
+  ['got/dist/source/core/utils/decompress-response.js', 'decompression'],
   ['got/dist/source/core/utils/dns-cache.js', 'its DNS cache'],
+  ['got/dist/source/core/utils/http2-client.js', 'HTTP/2'],
   ['cacheable-request/dist/index.js', 'its cache of answers'],
 ]);
 

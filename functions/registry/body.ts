@@ -7,7 +7,6 @@ import type { TransportResponse } from './transport.ts';
 /** Largest error body that is read; the rest says nothing new. ggcr caps at the same. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-const gunzipped = promisify(gunzip);
 /** First bytes of every gzip stream (RFC 1952 §2.3.1). */
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const GZIP_NAMES = new Set(['gzip', 'x-gzip']);
@@ -44,7 +43,7 @@ export async function readBody(response: TransportResponse, maxBytes: number): P
 
 async function unpack(body: Buffer, maxBytes: number): Promise<Buffer> {
   try {
-    return await gunzipped(body, { maxOutputLength: maxBytes }); // guard: unpacked-size, without: return await gunzipped(body);
+    return await promisify(gunzip)(body, { maxOutputLength: maxBytes }); // guard: unpacked-size, without: return await promisify(gunzip)(body);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
       throw new MirrorError('RESPONSE_TOO_LARGE', `more than ${maxBytes} bytes when unpacked`);

@@ -216,6 +216,56 @@ describe('the bundles', () => {
     assert.equal((await gone).code, 0);
   });
 
+  it('serve.js exports its metrics to a collector', async (t) => {
+    const exported: (string | undefined)[] = [];
+    const collector = createServer((request, response) => {
+      exported.push(request.url);
+      request.resume().once('end', () => {
+        response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
+      });
+    });
+    await new Promise<void>((resolve) => {
+      collector.listen(0, '127.0.0.1', resolve);
+    });
+    t.after(() => {
+      collector.closeAllConnections();
+      collector.close();
+    });
+    const pubsub = await startLanes(t);
+    const port = await freePort();
+    const child = start(['serve.js'], {
+      ...subscriberEnv(port, pubsub.host),
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+    });
+    t.after(() => child.kill('SIGKILL'));
+    const gone = ended(child);
+    await written(child, 'listening');
+    assert.equal(await deliver(port), 204);
+    child.kill('SIGTERM');
+    const { code, output } = await gone;
+    assert.equal(code, 0, output);
+    assert.deepEqual([...new Set(exported)], ['/v1/metrics'], output);
+    assert.doesNotMatch(output, /could not be exported/);
+  });
+
+  it('load nothing at their start that is left for later', async (t) => {
+    const pubsub = await startLanes(t);
+    const port = await freePort();
+    const tell = `process.on('exit', () => console.log('loaded', process.moduleLoadList.join(',')));`;
+    const preload = join(scratchFolder(t), 'tell.cjs');
+    writeFileSync(preload, tell);
+    const child = start(['--require', preload, 'serve.js'], subscriberEnv(port, pubsub.host));
+    t.after(() => child.kill('SIGKILL'));
+    const gone = ended(child);
+    await written(child, 'listening');
+    child.kill('SIGTERM');
+    const [, list = ''] = /loaded (.*)/.exec((await gone).output) ?? [];
+    const loaded = new Set(list.split(','));
+    assert.ok(loaded.has('NativeModule http'));
+    for (const name of ['http2', 'zlib', 'fs/promises', 'perf_hooks'])
+      assert.ok(!loaded.has(`NativeModule ${name}`), name);
+  });
+
   it('bridge.js publishes what a cluster has from an empty folder', async (t) => {
     const pubsub = await startLanes(t);
     const kubernetes = await startKubernetes();
