@@ -34,33 +34,17 @@ export function pushHandler({ handle, logger }: Behind): RequestListener {
       refuseMethod(request, response, logger);
       return;
     }
-    answer(request, response, logger, async (body) =>
-      handle(incomingOf(request.headers, body), push),
-    ).catch((error: unknown) => {
-      // Nobody is there any more to be answered; Pub/Sub delivers it again.
-      logger.warning('a push was cut before its body was whole', { error });
-    });
+    bodyOf(request).then(
+      (body) => {
+        if (typeof body === 'number') refuseBody(body, response, logger);
+        else answer(handle(incomingOf(request.headers, body), push), response);
+      },
+      () => {
+        // Nobody is there any more to be answered; Pub/Sub delivers it again.
+        logger.warning('a push was cut before its body was whole');
+      },
+    );
   };
-}
-
-async function answer(
-  request: IncomingMessage,
-  response: ServerResponse,
-  logger: Logger,
-  handle: (body: Buffer) => Promise<void>,
-): Promise<void> {
-  const body = await bodyOf(request);
-  if (typeof body === 'number') {
-    logger.warning(`a body of ${body} bytes or more is refused`, { messageBytes: body });
-    // What is left of it is not read.
-    response.writeHead(413, { connection: 'close' }).end();
-    return;
-  }
-  const status = await handle(body).then(
-    () => 204,
-    () => 500,
-  );
-  response.writeHead(status).end();
 }
 
 /**
@@ -105,6 +89,23 @@ function refuseMethod(request: IncomingMessage, response: ServerResponse, logger
   response.end(method === 'GET' ? 'imagerepo-mirror takes CloudEvents by POST.\n' : undefined);
 }
 
+/** No push of Pub/Sub: what is left of it is not read. */
+function refuseBody(messageBytes: number, response: ServerResponse, logger: Logger): void {
+  logger.warning(`a body of ${messageBytes} bytes or more is refused`, { messageBytes });
+  response.writeHead(413, { connection: 'close' }).end();
+}
+
+function answer(handled: Promise<void>, response: ServerResponse): void {
+  handled.then(
+    () => {
+      response.writeHead(204).end();
+    },
+    () => {
+      response.writeHead(500).end();
+    },
+  );
+}
+
 /** Attributes that make a request a CloudEvent in binary content mode (CloudEvents HTTP binding, 3.1). */
 const REQUIRED_ATTRIBUTES = ['ce-type', 'ce-specversion', 'ce-source', 'ce-id'];
 
@@ -122,7 +123,9 @@ function incomingOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
   }
   if (!REQUIRED_ATTRIBUTES.every((name) => Boolean(headers[name]))) return body;
   const context = attributes.map(([name, value]) => [name.slice('ce-'.length), value]);
-  return { ...Object.fromEntries(context), data: body };
+  // The request's own trace is that of this delivery.
+  const { traceparent } = headers;
+  return { ...Object.fromEntries(context), ...(traceparent && { traceparent }), data: body };
 }
 
 function headerOf({ headers }: IncomingMessage, name: string): string | undefined {

@@ -6,7 +6,7 @@ import { helpText } from './options/help.ts';
 import { subscriberOptions } from './option-tables.ts';
 import { MAX_HEAD_BYTES } from './push-body.ts';
 import { pushHandler } from './push-handler.ts';
-import { endOnSignals } from './signals.ts';
+import { endAtDefects, endOnSignals } from './signals.ts';
 import { configured } from './start.ts';
 import { openSubscriberProcess } from './subscriber-process.ts';
 import { watchdog } from './watchdog.ts';
@@ -39,17 +39,23 @@ const server = createServer(
   }),
 );
 
-endOnSignals(process, async () => {
-  logger.notice('told to end');
+async function shutDown(): Promise<void> {
   server.close();
   server.closeIdleConnections();
   await subscriberProcess.shutDown();
-});
+}
 
-process.on('unhandledRejection', (error) => {
-  logger.error('a rejection was not handled', { error });
-  process.kill(process.pid, 'SIGTERM');
+endOnSignals(process, async () => {
+  logger.notice('told to end');
+  await shutDown();
 });
+endAtDefects(
+  process,
+  (error) => {
+    logger.error('the service ends at a defect', { error });
+  },
+  shutDown,
+);
 
 server.listen(config.port, () => {
   const { port } = server.address() as AddressInfo;

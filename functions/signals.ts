@@ -25,12 +25,33 @@ export function takeOverSignals(target: NodeJS.Process, shutDown: () => Promise<
 /** Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0. */
 export function endOnSignals(target: NodeJS.Process, shutDown: () => Promise<void>): void {
   const end = (): void => {
-    shutDown()
-      .then(async () => delay(ANSWER_MS))
-      .then(
-        () => target.exit(0),
-        () => target.exit(1),
-      );
+    endWith(0, target, shutDown);
   };
   for (const signal of ENDING) target.once(signal, end);
+}
+
+/**
+ * Ends the process in order with exit code 1 at an error that nothing caught: `tell`, then `shutDown`. What
+ * is under way is finished or handed back, where it still can be.
+ */
+export function endAtDefects(
+  target: NodeJS.Process,
+  tell: (error: unknown) => void,
+  shutDown: () => Promise<void>,
+): void {
+  const end = (error: unknown): void => {
+    tell(error);
+    endWith(1, target, shutDown);
+  };
+  target.on('uncaughtException', end);
+  target.on('unhandledRejection', end);
+}
+
+function endWith(code: number, target: NodeJS.Process, shutDown: () => Promise<void>): void {
+  shutDown()
+    .then(async () => delay(ANSWER_MS))
+    .then(
+      () => target.exit(code),
+      () => target.exit(1),
+    );
 }

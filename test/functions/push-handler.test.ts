@@ -94,6 +94,15 @@ describe('push handler', () => {
     assert.deepEqual(seen.at(-1)?.incoming, Buffer.from('{"c":3}'));
   });
 
+  it('links a delivery to the trace of its request, whatever its event says', async () => {
+    const headers = { ...BINARY, 'ce-traceparent': '00-event', traceparent: '00-request' };
+    await send('POST', headers, '{}');
+    const { traceparent } = seen.at(-1)?.incoming as { readonly traceparent?: string };
+    assert.equal(traceparent, '00-request');
+    await send('POST', { ...BINARY, 'ce-traceparent': '00-event' }, '{}');
+    assert.equal((seen.at(-1)?.incoming as { traceparent?: string }).traceparent, '00-event');
+  });
+
   it('does not decompress', async () => {
     const compressed = gzipSync('{}');
     await send('POST', { 'content-encoding': 'gzip' }, compressed);
@@ -173,7 +182,8 @@ describe('push handler', () => {
     const socket = connect(port, '127.0.0.1');
     socket.end('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf');
     await until(() => lines.length > written);
-    assert.match(String(lines[written]?.['message']), /^a push was cut before its body was whole/);
+    const { severity, message } = lines[written] ?? {};
+    assert.deepEqual([severity, message], ['WARNING', 'a push was cut before its body was whole']);
     assert.equal(seen.length, count);
     socket.destroy();
   });

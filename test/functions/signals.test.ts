@@ -58,6 +58,26 @@ describe('signals', () => {
     });
   }
 
+  for (const [name, defect] of [
+    ['an exception', "setImmediate(() => { throw new Error('unforeseen'); });"],
+    ['an error event', "new EventEmitter().emit('error', new Error('unforeseen'));"],
+    ['a rejection', "Promise.reject(new Error('unforeseen'));"],
+  ] as const) {
+    it(`are not needed where ${name} is caught by nothing: it is told, and ends the process with 1`, async () => {
+      const { code, output } = await signalled(
+        `${head}
+        import { endAtDefects } from './functions/signals.ts';
+        import { EventEmitter } from 'node:events';
+        endAtDefects(process, (error) => { console.log('told', error.message); },
+          async () => { await delay(50); console.log('shut down'); });
+        setImmediate(() => { ${defect} });`,
+        'SIGTERM',
+      );
+      assert.equal(code, 1);
+      assert.match(output, /^told unforeseen\nshut down\n$/);
+    });
+  }
+
   it('end with 1 where the shut-down fails', async () => {
     const { code } = await signalled(
       `${head}
