@@ -26,7 +26,7 @@ function election(leaseDuration: string, renewDeadline: string): readonly string
 /** A leader that keeps its Lease, however busy the machine is. */
 const ELECTION = election('120s', '100s');
 /** One whose Lease expires while a test waits for it. */
-const BRIEF = election('5s', '4s');
+const BRIEF = election('10s', '8s');
 
 interface LeaseSpec {
   readonly holderIdentity: string;
@@ -101,7 +101,7 @@ describe('two bridges', () => {
     put('app', { revision: '2' });
     await eventually('the leader tries', () => standIns.pubsub.requests('Publish') > before + 2);
     // Longer than the lease duration.
-    await aWhile(6000);
+    await aWhile(11_000);
     await leader.stop();
     standIns.pubsub.faults.clear();
     await eventually('the second leads', () => standby.leads());
