@@ -99,10 +99,11 @@ function aborted(signal: AbortSignal): Promise<void> {
 function endAtDefects(running: Running): void {
   let ending = false;
   const end = (error: unknown): void => {
-    tellDefect(error, running);
+    // Errors that follow are no news; telling the first may bring them, where its stream is closed.
     if (ending) return;
     ending = true;
     setTimeout(() => process.exit(1), DEFECT_END_MS);
+    tellDefect(error, running);
     const stopped = running.bridge?.stop(0) ?? Promise.resolve();
     stopped.then(
       () => process.exit(1),

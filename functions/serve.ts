@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { readSubscriberConfig } from './config.ts';
+import { oneLine } from './errors.ts';
 import { helpText } from './options/help.ts';
 import { subscriberOptions } from './option-tables.ts';
 import { MAX_HEAD_BYTES } from './push-body.ts';
@@ -57,6 +58,10 @@ endAtDefects(
   shutDown,
 );
 
+server.once('error', ({ message }) => {
+  process.stderr.write(`cannot serve on port ${config.port} (PORT): ${oneLine(message)}\n`);
+  process.exit(1);
+});
 server.listen(config.port, () => {
   const { port } = server.address() as AddressInfo;
   logger.info(`listening on port ${port}`, { port });

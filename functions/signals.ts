@@ -3,6 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Signals that end a process: Cloud Run's, and a terminal's. */
 const ENDING = ['SIGTERM', 'SIGINT'] as const;
 
+/** Longest end at a defect, in milliseconds: the 9 s of a shut-down, and a second for the answers. */
+const DEFECT_END_MS = 10_000;
+
 /** Time for the framework to write the answers of what was handed back, in milliseconds. */
 const ANSWER_MS = 200;
 
@@ -31,16 +34,28 @@ export function endOnSignals(target: NodeJS.Process, shutDown: () => Promise<voi
 }
 
 /**
- * Ends the process in order with exit code 1 at an error that nothing caught: `tell`, then `shutDown`. What
- * is under way is finished or handed back, where it still can be.
+ * Ends the process in order with exit code 1 at the first error that nothing caught: `tell`, then `shutDown`.
+ * What is under way is finished or handed back, where it still can be. What throws again and again, or
+ * in `tell` itself (its stream may be closed), neither hinders the end nor is told.
+ * @param limitMs the end comes then at the latest. Default: 10 s
  */
 export function endAtDefects(
   target: NodeJS.Process,
   tell: (error: unknown) => void,
   shutDown: () => Promise<void>,
+  limitMs = DEFECT_END_MS,
 ): void {
+  let ending = false;
   const end = (error: unknown): void => {
-    tell(error);
+    if (ending) return;
+    ending = true;
+    // By a timer's own call: errors without end leave no turn to promises.
+    setTimeout(() => target.exit(1), limitMs);
+    try {
+      tell(error);
+    } catch {
+      target.stderr.write('the process ends at a defect that cannot be told\n');
+    }
     endWith(1, target, shutDown);
   };
   target.on('uncaughtException', end);

@@ -78,6 +78,44 @@ describe('signals', () => {
     });
   }
 
+  for (const [name, script] of [
+    [
+      'errors without end',
+      `const again = () => { process.nextTick(again); throw new Error('unforeseen'); };
+       endAtDefects(process, () => console.log('told'), () => delay(60_000), 300);
+       setImmediate(again);`,
+    ],
+    [
+      'an error of telling it',
+      `endAtDefects(process, () => { console.log('told'); throw new Error('deaf'); }, () => delay(20));
+       setImmediate(() => { throw new Error('unforeseen'); });`,
+    ],
+    [
+      'a stream that nobody reads any more',
+      `endAtDefects(process, () => {
+         console.log('told');
+         process.stderr.emit('error', new Error('EPIPE'));
+         setImmediate(() => process.stderr.emit('error', new Error('EPIPE')));
+       }, () => delay(20));
+       setImmediate(() => { throw new Error('unforeseen'); });`,
+    ],
+    [
+      'a shut-down that hangs',
+      `endAtDefects(process, () => console.log('told'), () => new Promise(() => undefined), 300);
+       setImmediate(() => { throw new Error('unforeseen'); });`,
+    ],
+  ] as const) {
+    it(`are not needed where a defect meets ${name}: it is told once, and ends the process with 1`, async () => {
+      const { code, output } = await signalled(
+        `${head}
+        import { endAtDefects } from './functions/signals.ts';
+        ${script}`,
+        'SIGTERM',
+      );
+      assert.deepEqual([code, output], [1, 'told\n']);
+    });
+  }
+
   it('end with 1 where the shut-down fails', async () => {
     const { code } = await signalled(
       `${head}

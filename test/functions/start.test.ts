@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../functions/errors.ts';
@@ -23,6 +25,20 @@ describe('start', () => {
         }),
       TypeError,
     );
+  });
+
+  it('says in one line which port another program has', async (t) => {
+    const other = createServer().listen(0);
+    t.after(() => other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const { status, stderr } = spawnSync(process.execPath, ['functions/serve.ts'], {
+      env: { ...env, PORT: String(port), DESTINATION_REGISTRY: 'r.example/m', LOCAL: 'true' },
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1, stderr);
+    assert.equal(stderr.trim().split('\n').length, 1, stderr);
+    assert.ok(stderr.startsWith(`cannot serve on port ${port} (PORT): listen EADDRINUSE`), stderr);
   });
 
   it('has exit code 2 for bad usage and 1 for what failed', () => {
