@@ -17,6 +17,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
 
 import { encodeEvent } from '../../functions/contract/codec.ts';
 import { imageRepository } from '../bridge/objects.ts';
@@ -246,6 +247,31 @@ describe('the bundles', () => {
     assert.equal(code, 0, output);
     assert.deepEqual([...new Set(exported)], ['/v1/metrics'], output);
     assert.doesNotMatch(output, /could not be exported/);
+  });
+
+  it('have every name that is asked of what is loaded later', async () => {
+    // A CommonJS package that is split off has a default export alone, whatever it has from source.
+    const asked = [
+      /\{(?<names>[^{}]+)\}=await import\("(?<file>\.\/[^"]+)"\)/g,
+      /\(await import\("(?<file>\.\/[^"]+)"\)\)\.(?<names>[\w$]+)/g,
+      /import\("(?<file>\.\/[^"]+)"\)\.then\(\(\{(?<names>[^{}]+)\}/g,
+    ];
+    const missing: string[] = [];
+    let count = 0;
+    for (const name of readdirSync(folder).filter((file) => file.endsWith('.js'))) {
+      const text = readFileSync(join(folder, name), 'utf8');
+      for (const { groups } of asked.flatMap((pattern) => [...text.matchAll(pattern)])) {
+        const { file = '', names = '' } = groups ?? {};
+        const exported = (await import(pathToFileURL(join(folder, file)).href)) as object;
+        for (const each of names.split(',').map((one) => one.split(':')[0]?.trim() ?? '')) {
+          count += 1;
+          if (!(each in exported)) missing.push(each);
+        }
+      }
+    }
+    assert.ok(count > 10, String(count));
+    // Of gaxios, for a proxy, which nothing here goes through.
+    assert.deepEqual([...new Set(missing)], ['HttpsProxyAgent']);
   });
 
   it('load nothing at their start that is left for later', async (t) => {
