@@ -142,7 +142,7 @@ describe('queue client', () => {
 describe('queue client, its credentials', () => {
   it('come from a metadata server that comes late, with the project', async (t) => {
     const metadata = await lateMetadata(t);
-    const client = queueClient(undefined, { timeoutMs: 15_000 });
+    const client = queueClient(undefined, { timeoutMs: 80_000 });
     t.after(() => client.close());
     await rejection(client.open(), 'CREDENTIALS_UNAVAILABLE');
     await metadata.come();
