@@ -24,8 +24,7 @@ export interface Behind {
  * is taken as bytes, whatever its content type says, so that one that is no JSON becomes a dead letter
  * and not a delivery without end. Other methods, and bodies larger than any push, are answered here.
  *
- * An image needs no framework for this: loading functions-framework takes as long as all the rest of
- * a cold start.
+ * An image needs no framework for this: loading functions-framework took a third of a cold start.
  */
 export function pushHandler({ handle, logger }: Behind): RequestListener {
   return (request, response) => {
