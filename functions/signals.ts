@@ -6,7 +6,7 @@ const ENDING = ['SIGTERM', 'SIGINT'] as const;
 /** Longest end at a defect, in milliseconds: the 9 s of a shut-down, and a second for the answers. */
 const DEFECT_END_MS = 10_000;
 
-/** Time for the framework to write the answers of what was handed back, in milliseconds. */
+/** Time for the answers of what was handed back to be written, in milliseconds. */
 const ANSWER_MS = 200;
 
 /**

@@ -44,7 +44,10 @@ const banner = [
 /** Modules of Node that a cold start seldom needs: they are loaded when something of them is first used. */
 const LAZY_BUILTINS = ['fs/promises', 'http2', 'zlib'];
 
-/** The same for what reads it, only that it is loaded then. A name that cannot be listed is there too (`zlib.Z_SYNC_FLUSH`). */
+/**
+ * An object with the names of a module of Node, which is loaded when one of them is read. Also those are there
+ * that a loop does not show (`zlib.Z_SYNC_FLUSH`).
+ */
 function lazily(path, load) {
   const names = Object.getOwnPropertyNames(process.getBuiltinModule(`node:${path}`));
   return `{ ${names.map((name) => `get ${name}() { return ${load}.${name}; }`).join(', ')} }`;

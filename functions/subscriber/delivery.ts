@@ -24,7 +24,7 @@ export interface Delivery {
 }
 
 /**
- * Finds the message in whatever the framework hands to a CloudEvent function: a binary or
+ * Finds the message in whatever a push is handed on as, by us or by the framework: a binary or
  * structured CloudEvent, a wrapped push or Eventarc's `messagePublished` (converted by the framework
  * or bare), a body without any envelope, bytes, or nothing. Never throws: what is wrong with the
  * content is said by {@link decodeDelivery}.
@@ -78,7 +78,7 @@ export function decodeDelivery(
   return decodeEvent(received);
 }
 
-/** A body that the framework did not read: perhaps a structured CloudEvent or a wrapped push. */
+/** A body that nobody has read yet: perhaps a structured CloudEvent or a wrapped push. */
 function bareBody(body: Buffer | string): Delivery {
   const data = Buffer.from(body);
   try {

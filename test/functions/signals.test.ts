@@ -21,7 +21,7 @@ async function signalled(
 }
 
 const head = `
-  import { takeOverSignals, endOnSignals } from './functions/signals.ts';
+  import { endAtDefects, endOnSignals, takeOverSignals } from './functions/signals.ts';
   import { setTimeout as delay } from 'node:timers/promises';
   setInterval(() => undefined, 1000);
 `;
@@ -66,7 +66,6 @@ describe('signals', () => {
     it(`are not needed where ${name} is caught by nothing: it is told, and ends the process with 1`, async () => {
       const { code, output } = await signalled(
         `${head}
-        import { endAtDefects } from './functions/signals.ts';
         import { EventEmitter } from 'node:events';
         endAtDefects(process, (error) => { console.log('told', error.message); },
           async () => { await delay(50); console.log('shut down'); });
@@ -108,7 +107,6 @@ describe('signals', () => {
     it(`are not needed where a defect meets ${name}: it is told once, and ends the process with 1`, async () => {
       const { code, output } = await signalled(
         `${head}
-        import { endAtDefects } from './functions/signals.ts';
         ${script}`,
         'SIGTERM',
       );

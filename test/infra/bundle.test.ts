@@ -94,11 +94,16 @@ async function written(child: ChildProcess, text: string): Promise<void> {
   await promise;
 }
 
-/** A Pub/Sub with both lanes pushed to a server that takes everything; both end with the test. */
-async function startLanes(t: TestContext): Promise<LocalPubsub> {
+/** A server that answers every request alike once it has read it, and tells its path; it ends with the test. */
+async function startSink(
+  t: TestContext,
+  status: number,
+  onRequest: (path: string | undefined) => void = () => undefined,
+): Promise<string> {
   const sink = createServer((request, response) => {
+    onRequest(request.url);
     request.resume().once('end', () => {
-      response.writeHead(204).end();
+      response.writeHead(status).end();
     });
   });
   await new Promise<void>((resolve) => {
@@ -108,7 +113,12 @@ async function startLanes(t: TestContext): Promise<LocalPubsub> {
     sink.closeAllConnections();
     sink.close();
   });
-  const endpoint = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
+  return `http://127.0.0.1:${(sink.address() as AddressInfo).port}`;
+}
+
+/** A Pub/Sub with both lanes pushed to a server that takes everything; both end with the test. */
+async function startLanes(t: TestContext): Promise<LocalPubsub> {
+  const endpoint = `${await startSink(t, 204)}/`;
   const pubsub = await startPubsub();
   t.after(async () => pubsub.close());
   await createLanes({
@@ -219,24 +229,12 @@ describe('the bundles', () => {
 
   it('serve.js exports its metrics to a collector', async (t) => {
     const exported: (string | undefined)[] = [];
-    const collector = createServer((request, response) => {
-      exported.push(request.url);
-      request.resume().once('end', () => {
-        response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
-      });
-    });
-    await new Promise<void>((resolve) => {
-      collector.listen(0, '127.0.0.1', resolve);
-    });
-    t.after(() => {
-      collector.closeAllConnections();
-      collector.close();
-    });
+    const collector = await startSink(t, 200, (path) => exported.push(path));
     const pubsub = await startLanes(t);
     const port = await freePort();
     const child = start(['serve.js'], {
       ...subscriberEnv(port, pubsub.host),
-      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector,
     });
     t.after(() => child.kill('SIGKILL'));
     const gone = ended(child);
