@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 
 import { isMirrorError, oneLine, toMirrorError } from '../functions/errors.ts';
 import { ignoreProxyVariables } from '../functions/options/proxy-variables.ts';
+import { endAtDefects } from '../functions/signals.ts';
 import { createLogger, type Logger } from '../functions/telemetry/logger.ts';
 import { watchdog } from '../functions/watchdog.ts';
 import type { Bridge } from './bridge.ts';
@@ -22,7 +23,7 @@ const V8_FLAGS = [
   '--no-concurrent-sparkplug',
 ];
 
-/** How long the Lease is waited for that is given up at a defect. */
+/** How long at a defect the Lease's giving up is waited for, in milliseconds. */
 const DEFECT_END_MS = 5000;
 
 /** What a defect finds: where it is told, and what is to be ended in order. */
@@ -95,25 +96,6 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What nobody has caught ends the process: one line, the Lease given up, exit code 1. */
-function endAtDefects(running: Running): void {
-  let ending = false;
-  const end = (error: unknown): void => {
-    // Errors that follow are no news; telling the first may bring them, where its stream is closed.
-    if (ending) return;
-    ending = true;
-    setTimeout(() => process.exit(1), DEFECT_END_MS);
-    tellDefect(error, running);
-    const stopped = running.bridge?.stop(0) ?? Promise.resolve();
-    stopped.then(
-      () => process.exit(1),
-      () => process.exit(1),
-    );
-  };
-  process.on('uncaughtException', end);
-  process.on('unhandledRejection', end);
-}
-
 function tellDefect(error: unknown, { logger }: Running): void {
   const fault = toMirrorError(error, 'run the bridge');
   const teller = logger ?? createLogger({ fluxKeys: true });
@@ -121,7 +103,14 @@ function tellDefect(error: unknown, { logger }: Running): void {
 }
 
 const running: Running = {};
-endAtDefects(running);
+endAtDefects(
+  process,
+  (error) => {
+    tellDefect(error, running);
+  },
+  async () => running.bridge?.stop(0),
+  DEFECT_END_MS,
+);
 main(process.argv.slice(2), running).then(
   // What still waits for an answer that nobody needs any more must not hold the process.
   (code) => process.exit(code),

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Signals that end a process: Cloud Run's, and a terminal's. */
 const ENDING = ['SIGTERM', 'SIGINT'] as const;
 
-/** Longest end at a defect, in milliseconds: the 9 s of a shut-down, and a second for the answers. */
+/** Longest end at a defect, in milliseconds: the service's 9 s of a shut-down, and a second for the answers. */
 const DEFECT_END_MS = 10_000;
 
 /** Time for the answers of what was handed back to be written, in milliseconds. */
