@@ -35,13 +35,18 @@ export function comparesBy(settings: VerificationSettings): Compares {
 }
 
 /**
- * The test for tags that are asked at the source although the destination has them.
- * @param mutableTags RE2 pattern; empty: no tag is mutable
- * @throws MirrorError `EVENT_INVALID` naming `mutableTags` where that is no RE2 pattern
+ * The test for tags that are asked at the source although the destination has them. The pattern is
+ * compiled for the first of them: where the destination has none, nobody needs it.
+ * @param mutableTags RE2 pattern; empty: no tag is mutable. The test throws MirrorError `EVENT_INVALID` naming
+ *   `mutableTags` where that is no RE2 pattern
  */
 export function verifiedTags(verify: Verify, mutableTags: string): TagTest {
   if (verify === 'all') return () => true;
   // An empty pattern would match every tag.
   if (verify === 'none' || mutableTags === '') return () => false;
-  return anyMatches([mutableTags], 'mutableTags');
+  let isMutable: TagTest | undefined;
+  return (tag) => {
+    isMutable ??= anyMatches([mutableTags], 'mutableTags');
+    return isMutable(tag);
+  };
 }

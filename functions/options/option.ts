@@ -44,7 +44,8 @@ export function text<const D extends string | undefined = undefined>(
     ...shape(words, words.default),
     read: (texts) => {
       const value = texts[0];
-      if (value !== undefined) words.check?.(value);
+      // A default is right, and to check it may cost a part of the start.
+      if (value !== undefined && value !== words.default) words.check?.(value);
       return value as D extends string ? string : string | undefined;
     },
   };

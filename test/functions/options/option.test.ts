@@ -30,6 +30,19 @@ describe('text', () => {
   });
 });
 
+describe('a check', () => {
+  it('is not run for the default, which is right', () => {
+    const checked: string[] = [];
+    const check = (value: string): void => {
+      checked.push(value);
+    };
+    const table = { tags: text({ flag: '--tags', default: 'a', check, sentence: 'S.' }) };
+    assert.equal(parseOptions(table, [], {}).tags, 'a');
+    assert.equal(parseOptions(table, ['--tags=b'], {}).tags, 'b');
+    assert.deepEqual(checked, ['b']);
+  });
+});
+
 describe('short', () => {
   const table = { output: text({ flag: '--output', short: '-o', sentence: 'S.' }) };
 
