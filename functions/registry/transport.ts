@@ -17,6 +17,7 @@ import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
 import { batches, streamSender, type StreamBody, type StreamSender } from './blob-stream.ts';
 import { errorCode, isReadableOddity, networkError } from './network-fault.ts';
+import { readIntoOneBuffer } from './read-buffer.ts';
 import { markSentInFull } from './sent-in-full.ts';
 import { abortError, SYSTEM_TIMING } from '../concurrency.ts';
 
@@ -114,15 +115,20 @@ export function openTransport(options: TransportOptions): Transport {
     options.caCertificates === undefined
       ? undefined
       : [...getCACertificates('default'), options.caCertificates];
-  const agentsOf = (kind: AgentOptions): Door['agents'] => ({
-    http: new HttpAgent(kind),
-    // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
-    https: new HttpsAgent({
-      ...kind,
-      rejectUnauthorized: true, // guard: tls-verification, without: rejectUnauthorized: false,
-      ca,
-    }),
-  });
+  const agentsOf = (kind: AgentOptions): Door['agents'] => {
+    const made = {
+      http: new HttpAgent(kind),
+      // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
+      https: new HttpsAgent({
+        ...kind,
+        rejectUnauthorized: true, // guard: tls-verification, without: rejectUnauthorized: false,
+        ca,
+      }),
+    };
+    readIntoOneBuffer(made.http);
+    readIntoOneBuffer(made.https);
+    return made;
+  };
   const agents = agentsOf(keepAlive);
   const small = got.extend({
     headers: HEADERS,

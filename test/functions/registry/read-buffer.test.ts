@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
+
+import { readIntoOneBuffer } from '../../../functions/registry/read-buffer.ts';
+import { until } from '../../until.ts';
+import { TEST_TLS } from './certificate.ts';
+
+/** A connection of an agent, and the server's end of it. */
+async function connected(
+  t: TestContext,
+  server: Server,
+  agent: HttpAgent,
+): Promise<{ readonly ours: Socket; readonly theirs: Socket }> {
+  readIntoOneBuffer(agent);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const accepted = once(server, agent instanceof HttpsAgent ? 'secureConnection' : 'connection');
+  const at = { host: '127.0.0.1', port, ca: TEST_TLS.cert };
+  const ours = agent.createConnection(at) as Socket;
+  const [theirs] = (await accepted) as [Socket];
+  t.after(() => {
+    ours.destroy();
+    theirs.destroy();
+    server.close();
+  });
+  return { ours, theirs };
+}
+
+const KINDS = [
+  ['http', () => createServer(), () => new HttpAgent()],
+  [
+    'https',
+    () => createTlsServer({ key: TEST_TLS.key, cert: TEST_TLS.cert }),
+    () => new HttpsAgent(),
+  ],
+] as const;
+
+for (const [scheme, serverOf, agentOf] of KINDS) {
+  describe(`a connection over ${scheme}`, () => {
+    it('reads into the same memory again', async (t) => {
+      const { ours, theirs } = await connected(t, serverOf(), agentOf());
+      const texts: string[] = [];
+      const memories = new Set<ArrayBufferLike>();
+      ours.on('data', (chunk: Buffer) => {
+        texts.push(String(chunk));
+        memories.add(chunk.buffer);
+      });
+      for (const text of ['one', 'two', 'three']) {
+        theirs.write(text);
+        await until(() => texts.at(-1) === text);
+      }
+      assert.deepEqual([texts, memories.size], [['one', 'two', 'three'], 1]);
+    });
+
+    it('leaves alone what nobody has taken yet', async (t) => {
+      const { ours, theirs } = await connected(t, serverOf(), agentOf());
+      ours.pause();
+      for (const text of ['one', 'two', 'three']) {
+        const before = ours.readableLength;
+        theirs.write(text);
+        // Begins to read, and takes nothing.
+        ours.read(0);
+        await until(() => ours.readableLength === before + text.length);
+      }
+      assert.equal(String(ours.read()), 'onetwothree');
+    });
+
+    it('ends with what came before the end', async (t) => {
+      const { ours, theirs } = await connected(t, serverOf(), agentOf());
+      const whole = Buffer.alloc(1024 * 1024, 'abcdefg');
+      theirs.end(whole);
+      const chunks: Buffer[] = [];
+      ours.on('data', (chunk: Buffer) => {
+        chunks.push(Buffer.from(chunk));
+      });
+      await once(ours, 'end');
+      assert.ok(Buffer.concat(chunks).equals(whole));
+    });
+  });
+}
