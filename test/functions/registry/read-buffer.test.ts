@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { Agent as HttpAgent } from 'node:http';
+import {
+  Agent as HttpAgent,
+  createServer as createHttpServer,
+  get,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
@@ -84,3 +90,33 @@ for (const [scheme, serverOf, agentOf] of KINDS) {
     });
   });
 }
+
+describe('a body', () => {
+  it('is the reader’s own: the parser gives no piece of the buffer away', async (t) => {
+    const parts = ['one', 'two', 'three'].map((text) => Buffer.alloc(8192, text));
+    const server = createHttpServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const agent = new HttpAgent();
+    readIntoOneBuffer(agent);
+    const asked = get({ agent, port: (server.address() as AddressInfo).port });
+    const [, answer] = (await once(server, 'request')) as [unknown, ServerResponse];
+    answer.writeHead(200, { 'content-length': 3 * 8192 });
+    answer.flushHeaders();
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+    });
+    const sizeBytes = (): number => chunks.reduce((sum, { length }) => sum + length, 0);
+    for (const [n, part] of parts.entries()) {
+      answer.write(part);
+      await until(() => sizeBytes() === (n + 1) * 8192);
+    }
+    assert.ok(Buffer.concat(chunks).equals(Buffer.concat(parts)));
+  });
+});
