@@ -77,6 +77,21 @@ for (const [scheme, serverOf, agentOf] of KINDS) {
       assert.equal(String(ours.read()), 'onetwothree');
     });
 
+    it('keeps of what waits its own size alone', async (t) => {
+      const { ours, theirs } = await connected(t, serverOf(), agentOf());
+      ours.pause();
+      const before = process.memoryUsage().arrayBuffers;
+      // Each is a read of its own.
+      for (let n = 1; n <= 1000; n++) {
+        theirs.write('a');
+        ours.read(0);
+        await until(() => ours.readableLength === n);
+      }
+      const grownBytes = process.memoryUsage().arrayBuffers - before;
+      // A thousand buffers of 64 KiB would be 64 MB.
+      assert.ok(grownBytes < 32_000_000, `${grownBytes} bytes`);
+    });
+
     it('ends with what came before the end', async (t) => {
       const { ours, theirs } = await connected(t, serverOf(), agentOf());
       const whole = Buffer.alloc(1024 * 1024, 'abcdefg');
