@@ -108,7 +108,11 @@ endAtDefects(
   (error) => {
     tellDefect(error, running);
   },
-  async () => running.bridge?.stop(0),
+  async () => {
+    await running.bridge?.stop(0);
+    // At once: no answer is still to be written, and what goes on must not end it with another code.
+    process.exit(1);
+  },
   DEFECT_END_MS,
 );
 main(process.argv.slice(2), running).then(

@@ -191,6 +191,22 @@ describe('the bridge’s program', () => {
     assert.equal(holder(), '');
   });
 
+  it('ends with 1 where a rejection that nobody handles comes shortly before the end of --once', async () => {
+    const trigger = `${standIns.folder}/reject-late.mjs`;
+    // From its first connection on: the rest takes less time than a service gives its last answers.
+    await writeFile(
+      trigger,
+      `import { subscribe } from 'node:diagnostics_channel';
+      subscribe('net.client.socket', () => { Promise.reject(new Error('nobody handles this')); });`,
+    );
+    const program = start(['--once', '--kubeconfig', standIns.kubeconfig], {
+      GOOGLE_CLOUD_PROJECT: 'test-project',
+      NODE_OPTIONS: `--import=${trigger}`,
+    });
+    assert.equal(await program.ended, 1, program.stdout());
+    assert.match(program.stdout(), /the bridge ends at a defect/);
+  });
+
   it('takes the project of a topic’s full name', async () => {
     const count = standIns.events('bulk').length;
     const program = start([
