@@ -15,7 +15,7 @@ import { MirrorError, isMirrorError, printable } from '../errors.ts';
 import { checkConnected, checkLiteral, guardedLookup, type AddressRules } from './address-guard.ts';
 import { idleConnections } from './idle-connections.ts';
 import { idleTimer, type IdleTimer } from './idle-timer.ts';
-import { batches, streamSender, type StreamBody, type StreamSender } from './blob-stream.ts';
+import { bodyBatches, streamSender, type StreamBody, type StreamSender } from './blob-stream.ts';
 import { errorCode, isReadableOddity, networkError } from './network-fault.ts';
 import { readIntoOneBuffer } from './read-buffer.ts';
 import { markSentInFull } from './sent-in-full.ts';
@@ -377,18 +377,25 @@ class Exchange {
         const value = response.headers[name];
         return Array.isArray(value) ? value.join(', ') : value;
       },
-      chunks: this.#chunks(response),
+      chunks: this.#chunks(this.#bodyOf(response)),
       discard: () => {
         this.#end();
       },
     });
   }
 
-  async *#chunks(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+  #bodyOf(response: IncomingMessage): AsyncIterable<Buffer> {
+    if (!isOfBlob(this.#request)) return response;
+    // The connection is broken off after the last byte, and breaks nothing then.
+    return bodyBatches(response, () => {
+      this.#rest = Buffer.alloc(0);
+    });
+  }
+
+  async *#chunks(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
     try {
       this.#bodyIdle.wait();
-      const body = isOfBlob(this.#request) ? batches(response) : response;
-      for await (const chunk of body as AsyncIterable<Buffer>) {
+      for await (const chunk of body) {
         this.#bodyIdle.rest();
         this.#bodyIdle.moved(chunk.length);
         yield chunk;

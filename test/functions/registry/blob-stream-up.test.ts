@@ -6,7 +6,11 @@ import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
 import type { IdleTimer } from '../../../functions/registry/idle-timer.ts';
-import { batches, streamSender, type StreamBody } from '../../../functions/registry/blob-stream.ts';
+import {
+  bodyBatches,
+  streamSender,
+  type StreamBody,
+} from '../../../functions/registry/blob-stream.ts';
 import { until } from '../../until.ts';
 import { localTransport, NEVER, serve } from './setting.ts';
 
@@ -68,7 +72,7 @@ function pattern(seed: number, sizeBytes: number): Buffer {
 
 describe('a blob on its way', () => {
   it('arrives as it was, many at once through memory that is used again', async (t) => {
-    const sizes = [1, 5_000, 262_143, 262_144, 262_145, 1_000_000, 3_000_000];
+    const sizes = [1, 5_000, 524_287, 524_288, 524_289, 1_000_000, 3_000_000];
     const source = await serve(t, (incoming, response) => {
       const [, seed = 0, size = 0] = (incoming.url ?? '').split('/').map(Number);
       const bytes = pattern(seed, size);
@@ -122,10 +126,11 @@ describe('a blob on its way', () => {
 describe('batches', () => {
   it('take no more from the connection while one lies ready', async () => {
     const response = new Readable({ read: () => undefined });
-    const body = batches(Object.assign(response, { headers: {} }) as unknown as IncomingMessage);
+    const answer = Object.assign(response, { headers: {} }) as unknown as IncomingMessage;
+    const body = bodyBatches(answer, () => undefined);
     const first = body.next();
-    response.push(Buffer.alloc(256 * 1024));
-    assert.equal((await first).value?.length, 256 * 1024);
+    response.push(Buffer.alloc(512 * 1024));
+    assert.equal((await first).value?.length, 512 * 1024);
     assert.equal(response.isPaused(), true);
     const second = body.next();
     assert.equal(response.isPaused(), false);

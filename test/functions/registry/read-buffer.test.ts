@@ -12,7 +12,11 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { describe, it, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 
-import { readIntoOneBuffer } from '../../../functions/registry/read-buffer.ts';
+import {
+  readDirectly,
+  readIntoOneBuffer,
+  type DirectReader,
+} from '../../../functions/registry/read-buffer.ts';
 import { until } from '../../until.ts';
 import { TEST_TLS } from './certificate.ts';
 
@@ -90,6 +94,34 @@ for (const [scheme, serverOf, agentOf] of KINDS) {
       const grownBytes = process.memoryUsage().arrayBuffers - before;
       // A thousand buffers of 64 KiB would be 64 MB.
       assert.ok(grownBytes < 32_000_000, `${grownBytes} bytes`);
+    });
+
+    it('gives what comes to another reader, from within its listener alone', async (t) => {
+      const { ours, theirs } = await connected(t, serverOf(), agentOf());
+      const memory = Buffer.alloc(8);
+      const reader: DirectReader & { leftBytes: number } = {
+        leftBytes: memory.length,
+        room: () => memory.subarray(-reader.leftBytes),
+        took: (sizeBytes) => (reader.leftBytes -= sizeBytes) > 0,
+      };
+      const heard: string[] = [];
+      const handed: boolean[] = [];
+      ours.on('data', (chunk: Buffer) => {
+        heard.push(String(chunk));
+        if (heard.length === 2) handed.push(readDirectly(ours, reader));
+      });
+      handed.push(readDirectly(ours, reader));
+      theirs.write('one');
+      await until(() => heard.length === 1);
+      handed.push(readDirectly(ours, reader));
+      theirs.write('two');
+      await until(() => heard.length === 2);
+      theirs.write('12345678three');
+      await until(() => reader.leftBytes === 0);
+      ours.resume();
+      await until(() => heard.length === 3);
+      assert.deepEqual([handed, String(memory)], [[false, false, true], '12345678']);
+      assert.deepEqual(heard, ['one', 'two', 'three']);
     });
 
     it('ends with what came before the end', async (t) => {
