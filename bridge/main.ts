@@ -108,16 +108,12 @@ endAtDefects(
   (error) => {
     tellDefect(error, running);
   },
-  async () => {
-    await running.bridge?.stop(0);
-    // At once: no answer is still to be written, and what goes on must not end it with another code.
-    process.exit(1);
-  },
+  async () => running.bridge?.stop(0),
   DEFECT_END_MS,
 );
 main(process.argv.slice(2), running).then(
-  // What still waits for an answer that nobody needs any more must not hold the process.
-  (code) => process.exit(code),
+  // What still waits for an answer that nobody needs any more must not hold the process. A defect's code stands.
+  (code) => process.exit(process.exitCode ?? code),
   (error: unknown) => {
     if (!isMirrorError(error, 'OPTION_INVALID', 'KUBECONFIG_INVALID')) {
       tellDefect(error, running);

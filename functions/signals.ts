@@ -1,13 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 /** Signals that end a process: Cloud Run's, and a terminal's. */
 const ENDING = ['SIGTERM', 'SIGINT'] as const;
 
 /** Longest end at a defect, in milliseconds: the service's 9 s of a shut-down, and a second for the answers. */
 const DEFECT_END_MS = 10_000;
-
-/** Time for the answers of what was handed back to be written, in milliseconds. */
-const ANSWER_MS = 200;
 
 /**
  * Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0.
@@ -49,6 +44,8 @@ export function endAtDefects(
   const end = (error: unknown): void => {
     if (ending) return;
     ending = true;
+    // Who comes to its own end meanwhile takes it from here.
+    target.exitCode = 1;
     // By a timer's own call: errors without end leave no turn to promises.
     setTimeout(() => target.exit(1), limitMs);
     try {
@@ -63,10 +60,8 @@ export function endAtDefects(
 }
 
 function endWith(code: number, target: NodeJS.Process, shutDown: () => Promise<void>): void {
-  shutDown()
-    .then(async () => delay(ANSWER_MS))
-    .then(
-      () => target.exit(code),
-      () => target.exit(1),
-    );
+  shutDown().then(
+    () => target.exit(code),
+    () => target.exit(1),
+  );
 }

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { SYSTEM_TIMING } from './concurrency.ts';
 import { composeService } from './compose.ts';
 import type { Environment, SubscriberConfig } from './config.ts';
@@ -13,14 +15,16 @@ export interface SubscriberProcess {
   /** Executes one message. @throws Redelivery where it is to be delivered again */
   handle(incoming: unknown, request: PushRequest): Promise<void>;
   /**
-   * Finishes or hands back what is under way, then sends what is still held. Resolves within
-   * {@link SHUTDOWN_MS}, whatever hangs; a second call waits for the first.
+   * Finishes or hands back what is under way, then sends what is still held, within {@link SHUTDOWN_MS},
+   * whatever hangs; the answers of what was handed back have a moment after it. A second call waits for the first.
    */
   shutDown(): Promise<void>;
 }
 
 /** Cloud Run kills 10 s after SIGTERM; a second is left for the answers and the exit itself. */
 export const SHUTDOWN_MS = 9_000;
+/** For the answers to be written. */
+const ANSWER_MS = 200;
 
 /** Opens the process's service: everything but the way in which messages come. */
 export function openSubscriberProcess(
@@ -54,8 +58,9 @@ export function openSubscriberProcess(
       }
     },
     shutDown: async () => {
-      ending ??= withinMs(SHUTDOWN_MS, finish()).then(() => {
+      ending ??= withinMs(SHUTDOWN_MS, finish()).then(async () => {
         if (underWay.size > 0) watchdog.tellUnsettled(logger);
+        await delay(ANSWER_MS);
       });
       return ending;
     },
