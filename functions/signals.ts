@@ -20,7 +20,7 @@ export function takeOverSignals(target: NodeJS.Process, shutDown: () => Promise<
   endOnSignals(target, shutDown);
 }
 
-/** Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0. */
+/** Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0, or the code of a defect meanwhile. */
 export function endOnSignals(target: NodeJS.Process, shutDown: () => Promise<void>): void {
   const end = (): void => {
     endWith(0, target, shutDown);
@@ -44,7 +44,7 @@ export function endAtDefects(
   const end = (error: unknown): void => {
     if (ending) return;
     ending = true;
-    // Who comes to its own end meanwhile takes it from here.
+    // An end that is under way, or comes of itself, takes it from here.
     target.exitCode = 1;
     // By a timer's own call: errors without end leave no turn to promises.
     setTimeout(() => target.exit(1), limitMs);
@@ -61,7 +61,7 @@ export function endAtDefects(
 
 function endWith(code: number, target: NodeJS.Process, shutDown: () => Promise<void>): void {
   shutDown().then(
-    () => target.exit(code),
+    () => target.exit(target.exitCode ?? code),
     () => target.exit(1),
   );
 }

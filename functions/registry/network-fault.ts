@@ -47,7 +47,7 @@ export function networkError(error: unknown): MirrorError {
     // OpenSSL's text names files and lines of its own.
     return NO_TLS.test(`${code} ${reason}`)
       ? new MirrorError('TLS_REFUSED', `what answers speaks no TLS (${code})`)
-      : new MirrorError('NETWORK', `the TLS handshake failed (${code})`);
+      : new MirrorError('NETWORK', `TLS failed (${code})`);
   }
   const said = WORDS[code] ?? reason;
   return new MirrorError('NETWORK', code === '' ? said : `${said} (${code})`); // guard: raw-error, without: return new MirrorError('NETWORK', `${said} (${code})`, { cause: error });

@@ -385,7 +385,7 @@ class Exchange {
   }
 
   #bodyOf(response: IncomingMessage): AsyncIterable<Buffer> {
-    if (!isOfBlob(this.#request)) return response;
+    if (!isOfBlob(this.#request) || this.#request.method !== 'GET') return response;
     // The connection is broken off after the last byte, and breaks nothing then.
     return bodyBatches(response, () => {
       this.#rest = Buffer.alloc(0);

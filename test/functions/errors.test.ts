@@ -98,6 +98,15 @@ describe('fault', () => {
     assert.ok(wrapped.cause instanceof TypeError);
     assert.equal(wrapped.message, 'boom');
     assert.equal(toMirrorError('text', 'copy').message, 'text');
+    for (const [thrown, text] of [
+      [Object.create(null), 'a thrown object'],
+      [{ toString: 'no text' }, 'a thrown object'],
+      ['a text', 'a text'],
+      [undefined, 'undefined'],
+      [null, 'null'],
+    ] as const) {
+      assert.equal(toMirrorError(thrown, 'push').message, text);
+    }
   });
 });
 

@@ -114,6 +114,21 @@ describe('signals', () => {
     });
   }
 
+  it('end with 1 where a defect comes while they do', async () => {
+    const { code, output } = await signalled(
+      `${head}
+      const shutDown = async () => { await delay(50); console.log('shut down'); };
+      endOnSignals(process, shutDown);
+      endAtDefects(process, (error) => { console.log('told', error.message); },
+        () => new Promise(() => undefined));
+      process.once('SIGTERM', () => { Promise.reject(new Error('unforeseen')); });
+      console.log('ready');`,
+      'SIGTERM',
+    );
+    assert.equal(code, 1);
+    assert.match(output, /told unforeseen\nshut down\n$/);
+  });
+
   it('end with 1 where the shut-down fails', async () => {
     const { code } = await signalled(
       `${head}

@@ -229,6 +229,16 @@ for (const [scheme, serverOf] of KINDS) {
       assert.equal(at.connections.length, 2);
     });
 
+    it('is not waited for after a HEAD', async (t) => {
+      const at = await start(t, (connection) => {
+        connection.write(head());
+      });
+      const asked = { method: 'HEAD', url: at.url, headers: {} } as const;
+      const response = await at.transport.send(asked, NEVER);
+      assert.equal(response.header('content-length'), String(LARGE));
+      assert.equal(await shaOf(response), sha256(Buffer.alloc(0)));
+    });
+
     it('is waited for only where the status has one', async (t) => {
       const at = await start(t, (connection) => {
         connection.write(head('', '304 Not Modified'));
