@@ -67,7 +67,8 @@ function compileCache(entry) {
 
 const [entry, ...args] = process.argv.slice(2);
 // npm sets this to the running Node; whatever the entry starts must find Node 24 instead.
-const child = spawn(node24(), [join(root, entry), ...args], {
+// A young generation of 8 MiB from the beginning: a start collects less, and takes a tenth less time.
+const child = spawn(node24(), ['--min-semi-space-size=8', join(root, entry), ...args], {
   stdio: 'inherit',
   env: { ...process.env, NODE: node24(), ...compileCache(entry) },
 });

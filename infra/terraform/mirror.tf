@@ -8,6 +8,9 @@ locals {
   job_timeout_seconds = 86400
   job_max_retries     = 3
 
+  # As the image's own command: a young generation of 8 MiB from the beginning, so that a start collects less.
+  node = ["/nodejs/bin/node", "--max-semi-space-size=8", "--min-semi-space-size=8"]
+
   # What every entry is told. A null is left out, so that the default of the code holds.
   mirror_env = {
     DESTINATION_REGISTRY = var.destination_registry
@@ -101,7 +104,7 @@ resource "google_cloud_run_v2_service" "mirror" {
 
     containers {
       image   = local.image
-      command = ["/nodejs/bin/node"]
+      command = local.node
       args    = ["/app/serve.js"]
 
       ports {
@@ -227,7 +230,7 @@ resource "google_cloud_run_v2_job" "mirror" {
       containers {
         image = local.image
         # Not in args: an execution's --args then are options of ours, and nothing else.
-        command = ["/nodejs/bin/node", "/app/job.js"]
+        command = concat(local.node, ["/app/job.js"])
 
         resources {
           limits = {

@@ -13,6 +13,9 @@ export function bundleInto(folder: string, ...entries: readonly Entry[]): string
   return join(folder, `${entries[0]}.js`);
 }
 
+/** What Node is given in the image besides the service's or the job's entry. */
+export const IMAGE_FLAGS = ['--max-semi-space-size=8', '--min-semi-space-size=8'] as const;
+
 /** What the image has: the entries, and the environment that it starts them with. */
 export interface BundledImage {
   readonly folder: string;
@@ -23,7 +26,7 @@ export interface BundledImage {
 export function imageInto(folder: string): BundledImage {
   bundleInto(folder, 'serve', 'job');
   const cache = join(folder, 'compile-cache');
-  // Young objects are few and short-lived, a small nursery saves memory; V8 takes a cache of the same flags only.
+  // V8 takes a cache of the same flags only, sizes left out.
   const options = { NODE_ENV: 'production', NODE_OPTIONS: '--max-semi-space-size=1' };
   compileInto(cache, folder, options);
   return { folder, env: { ...options, NODE_COMPILE_CACHE: cache } };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { RegistryProcess } from '../stand-ins/registry/registry-process.ts';
 import { isFound } from '../real/servers/found.ts';
 import { findCrane, findRegsync, findSkopeo } from '../real/servers/tools.ts';
-import type { BundledImage } from './bundle.ts';
+import { IMAGE_FLAGS, type BundledImage } from './bundle.ts';
 import { measure, type Command, type Measurement } from './measurement.ts';
 
 /** A repository at both sides, spoken to over http. */
@@ -57,6 +57,7 @@ export function ourselves(
     'env',
     ...Object.entries(env).map(([variable, value]) => `${variable}=${value}`),
     process.execPath,
+    ...IMAGE_FLAGS,
     join(folder, 'job.js'),
     ...ourFlags(route),
     ...flags,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
-import { bundleInto } from './bundle.ts';
+import { bundleInto, IMAGE_FLAGS } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { peakBytesOf } from './measurement.ts';
 import { deliver, eventAbout } from './service.ts';
@@ -71,7 +71,7 @@ async function peakOf(
   destination: RegistryProcess,
 ): Promise<number> {
   const instance = await startInstanceProcess({
-    command: [entry],
+    command: [...IMAGE_FLAGS, entry],
     env: {
       // As in the image.
       NODE_ENV: 'production',

@@ -4,7 +4,7 @@ import { encodeEvent, type EncodedEvent } from '../../functions/contract/codec.t
 import type { MirrorRequest } from '../../functions/contract/event.ts';
 import { sampleEvent } from '../functions/subscriber/samples.ts';
 import { startInstanceProcess, type InstanceProcess } from '../stand-ins/cloud-run/instance.ts';
-import type { BundledImage } from './bundle.ts';
+import { IMAGE_FLAGS, type BundledImage } from './bundle.ts';
 import { PARALLEL, type Contender, type Route } from './contenders.ts';
 import { cpuSecondsOf, measureWork, peakBytesOf, type Timed } from './measurement.ts';
 
@@ -17,7 +17,7 @@ export function ourService({ folder, env }: BundledImage): Contender {
     version: 'this checkout',
     run: async (route, registries) => {
       const instance = await startInstanceProcess({
-        command: [join(folder, 'serve.js')],
+        command: [...IMAGE_FLAGS, join(folder, 'serve.js')],
         env: {
           ...env,
           LOCAL: 'true',

@@ -18,7 +18,7 @@ import {
 } from '../stand-ins/registry/registry-process.ts';
 import { startRunFront } from '../stand-ins/cloud-run/front.ts';
 import { startInstanceProcess } from '../stand-ins/cloud-run/instance.ts';
-import { bundleBare, bundleInto, compileInto, removeCompiled } from './bundle.ts';
+import { bundleBare, bundleInto, compileInto, IMAGE_FLAGS, removeCompiled } from './bundle.ts';
 import type { BenchOptions } from './main.ts';
 import { deliver, eventAbout } from './service.ts';
 import { ratioOf, spreadOf } from './statistics.ts';
@@ -112,7 +112,7 @@ async function coldStart(folder: string, runs: number): Promise<readonly Line[]>
     const production = { NODE_ENV: 'production' };
     const compiled = { ...production, NODE_COMPILE_CACHE: bareCache };
     // The repository is mirrored before: the first event then finds nothing to do.
-    await firstAnswerMs([serve], env, message);
+    await firstAnswerMs([...IMAGE_FLAGS, serve], env, message);
     await firstAnswerMs([bare], compiled, message, 'SIGTERM');
     const times: Record<'ours' | 'uncached' | 'installed' | 'bare' | 'bareCompiled', number[]> = {
       ours: [],
@@ -122,10 +122,10 @@ async function coldStart(folder: string, runs: number): Promise<readonly Line[]>
       bareCompiled: [],
     };
     for (let run = 0; run < runs; run++) {
-      times.ours.push(await firstAnswerMs([serve], image, message));
+      times.ours.push(await firstAnswerMs([...IMAGE_FLAGS, serve], image, message));
       times.installed.push(await firstAnswerMs([installed], production, message));
       times.bare.push(await firstAnswerMs([bare], production, message));
-      times.uncached.push(await firstAnswerMs([serve], env, message));
+      times.uncached.push(await firstAnswerMs([...IMAGE_FLAGS, serve], env, message));
       times.bareCompiled.push(await firstAnswerMs([bare], compiled, message));
     }
     const medianMs = (name: keyof typeof times): string =>
@@ -203,7 +203,7 @@ async function unchangedEvents(serve: string): Promise<readonly Line[]> {
   const source = await startRegistryProcess();
   const destination = await startRegistryProcess({ dialect: 'artifact-registry' });
   const instance = await startInstanceProcess({
-    command: [serve],
+    command: [...IMAGE_FLAGS, serve],
     env: serviceEnv(destination),
   });
   try {
@@ -330,7 +330,7 @@ async function sharedBy(
     METADATA_SERVER_DETECTION: 'none',
   };
   const front = await startRunFront({
-    start: async () => startInstanceProcess({ command: [serve], env }),
+    start: async () => startInstanceProcess({ command: [...IMAGE_FLAGS, serve], env }),
     maxInstances: processes,
     concurrency: 4,
   });

@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, readdirSync, statSync, symlinkSync } 
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
+import { IMAGE_FLAGS } from '../bench/bundle.ts';
 import { MODULE } from './terraform/configuration.ts';
 import { namesIn } from './names.ts';
 import { ROOT, scratchFolder } from './scratch.ts';
@@ -65,7 +66,8 @@ describe('the Dockerfile', () => {
 
   it('starts Node itself, so that SIGTERM reaches it', () => {
     assert.deepEqual(of(final, 'ENTRYPOINT'), ['["/nodejs/bin/node"]']);
-    assert.deepEqual(of(final, 'CMD'), ['["/app/serve.js"]']);
+    const command = [...IMAGE_FLAGS, '/app/serve.js'].map((word) => JSON.stringify(word));
+    assert.deepEqual(of(final, 'CMD'), [`[${command.join(', ')}]`]);
   });
 
   it('lets its context hold what it copies, and nothing else', () => {
@@ -157,5 +159,7 @@ describe('the Dockerfile', () => {
     const text = readFileSync(join(MODULE, 'mirror.tf'), 'utf8');
     const started = namesIn(text, /\/app\/(\w+\.js)/g);
     assert.deepEqual([...started].sort(), ['job.js', 'serve.js']);
+    const node = ['/nodejs/bin/node', ...IMAGE_FLAGS].map((word) => JSON.stringify(word));
+    assert.ok(text.includes(`node = [${node.join(', ')}]`));
   });
 });
