@@ -236,9 +236,7 @@ export function isMirrorError(
 /** What an error says, without its name, and without its fields, which may be secret. */
 export function errorText(error: unknown): string {
   if (error instanceof Error) return error.message;
-  // Some objects have no text, and of the others it says nothing.
-  const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
-  return isObject ? `a thrown ${typeof error}` : String(error);
+  return Object(error) === error ? `a thrown ${typeof error}` : String(error);
 }
 
 /** `error` itself where it is a fault, else an `INTERNAL` fault with it as its cause. */
