@@ -23,7 +23,7 @@ export function takeOverSignals(target: NodeJS.Process, shutDown: () => Promise<
 /** Ends the process in order at SIGTERM or SIGINT: `shutDown`, then exit 0, or the code of a defect meanwhile. */
 export function endOnSignals(target: NodeJS.Process, shutDown: () => Promise<void>): void {
   const end = (): void => {
-    endWith(0, target, shutDown);
+    endAfter(target, shutDown);
   };
   for (const signal of ENDING) target.once(signal, end);
 }
@@ -53,15 +53,16 @@ export function endAtDefects(
     } catch {
       target.stderr.write('the process ends at a defect that cannot be told\n');
     }
-    endWith(1, target, shutDown);
+    endAfter(target, shutDown);
   };
   target.on('uncaughtException', end);
   target.on('unhandledRejection', end);
 }
 
-function endWith(code: number, target: NodeJS.Process, shutDown: () => Promise<void>): void {
+function endAfter(target: NodeJS.Process, shutDown: () => Promise<void>): void {
   shutDown().then(
-    () => target.exit(target.exitCode ?? code),
+    // With the exit code that is set, else 0.
+    () => target.exit(),
     () => target.exit(1),
   );
 }
