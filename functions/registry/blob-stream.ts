@@ -430,11 +430,10 @@ class BodyBatches implements DirectReader {
     this.#filledBytes += sizeBytes;
     this.#leftBytes -= sizeBytes;
     if (this.#filledBytes === this.#batch?.length) this.#close();
-    if (this.#isDirect && this.#leftBytes === 0) {
+    if (this.#leftBytes === 0) {
       this.#onWhole();
       this.#end();
-    }
-    this.#tell();
+    } else this.#tell();
     return this.#full.length === 0;
   }
 
