@@ -44,7 +44,8 @@ export const mirrorOptions = {
     default: 4,
     min: 1,
     max: 64,
-    sentence: 'Tags of one ImageRepository whose blobs are begun at once; as many are read ahead.',
+    sentence:
+      'Tags of one ImageRepository whose blobs wait for streams at once; three times as many are under way in all.',
   }),
   allowedSources: list({
     flag: '--allowed-source',

@@ -5,7 +5,10 @@ import type { Platforms } from './platforms.ts';
 
 /** How repositories are mirrored, for all events of a process. */
 export interface MirrorOptions {
-  /** `TAG_WORKERS`: tags of one repository whose blobs are begun at once, 1 or more. Default 4. */
+  /**
+   * `TAG_WORKERS`: tags of one repository whose blobs wait for streams at once, 1 or more; three times as many are
+   * under way in all. Default 4.
+   */
   readonly tagWorkers: number;
   /** Tells what would be done; nothing is changed. Default false. */
   readonly dryRun: boolean;

@@ -44,12 +44,12 @@ export interface WorkContext {
 /** Tags that are done before the event loop has a turn. */
 const TAGS_AT_ONCE = 1000;
 
-/** Tags for each whose blobs are begun: one is read ahead of it, one has its blobs on their way. */
+/** Tags for each whose blobs wait for streams: one is read ahead of it, one has its blobs on their way. */
 const STAGES = 3;
 
 /**
- * Copies tags, begins the blobs of `tagWorkers` at once, and lets signatures and referrers follow
- * each. What fails fails its own tag.
+ * Copies tags, lets the blobs of `tagWorkers` wait for streams at once, and signatures and referrers
+ * follow each. What fails fails its own tag.
  * @returns the records of the tags that no delivery is long enough for; all others are in the ledger
  */
 export async function carryOut(

@@ -454,7 +454,7 @@ variable "workers" {
 }
 
 variable "tag_workers" {
-  description = "Tags of one ImageRepository whose blobs are begun at once; as many are read ahead."
+  description = "Tags of one ImageRepository whose blobs wait for streams at once; three times as many are under way in all."
   type        = number
   default     = 4
   nullable    = false

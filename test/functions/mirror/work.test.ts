@@ -50,14 +50,27 @@ describe('inOrder', () => {
 });
 
 describe('carrying out', () => {
-  it('brings the parts of as many tags at once as there are workers', async () => {
+  it('begins the blobs of as many tags at once as there are workers, where they wait for streams', async () => {
     for (const tagWorkers of [1, 3]) {
       const rig = new Rig();
       const uploads = watch(rig.destination.before, 'destination uploadBlob');
-      for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 0));
+      for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 19));
       await rig.mirror({}, { options: { tagWorkers } });
-      assert.equal(uploads.most, tagWorkers);
+      assert.equal(uploads.most, 20 * tagWorkers);
     }
+  });
+
+  it('begins further tags while the 16 streams of a process suffice for their blobs', async () => {
+    const rig = new Rig();
+    const upload = rig.destination.hold('destination uploadBlob');
+    for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 5));
+    const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
+    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    // Two of six blobs each leave a stream for the third, which waits for two; the fourth waits as well.
+    assert.equal(rig.destination.count('destination uploadBlob'), 24);
+    upload.release();
+    assert.equal(Object.values(outcomes(await mirrored)).length, 12);
+    assert.deepEqual(rig.pool.openWork(), []);
   });
 
   it('reads as many tags ahead and pushes as many behind, and no more', async () => {
