@@ -275,7 +275,9 @@ describe('the bundles', () => {
   it('load nothing at their start that is left for later', async (t) => {
     const pubsub = await startLanes(t);
     const port = await freePort();
-    const tell = `process.on('exit', () => console.log('loaded', process.moduleLoadList.join(',')));`;
+    const tell = `
+      process.on('exit', () => console.log('loaded', process.moduleLoadList.join(',')));
+      Intl.ListFormat = function () { console.log('formats lists'); };`;
     const preload = join(scratchFolder(t), 'tell.cjs');
     writeFileSync(preload, tell);
     const child = start(['--require', preload, 'serve.js'], subscriberEnv(port, pubsub.host));
@@ -283,11 +285,20 @@ describe('the bundles', () => {
     const gone = ended(child);
     await written(child, 'listening');
     child.kill('SIGTERM');
-    const [, list = ''] = /loaded (.*)/.exec((await gone).output) ?? [];
+    const { output } = await gone;
+    const [, list = ''] = /loaded (.*)/.exec(output) ?? [];
     const loaded = new Set(list.split(','));
     assert.ok(loaded.has('NativeModule http'));
-    for (const name of ['http2', 'zlib', 'fs/promises', 'perf_hooks'])
+    for (const name of [
+      'http2',
+      'zlib',
+      'fs/promises',
+      'perf_hooks',
+      'worker_threads',
+      'internal/util/diff',
+    ])
       assert.ok(!loaded.has(`NativeModule ${name}`), name);
+    assert.ok(!output.includes('formats lists'), output);
   });
 
   it('bridge.js publishes what a cluster has from an empty folder', async (t) => {
