@@ -22,7 +22,7 @@ import type {
   SourceRepository,
 } from './ports.ts';
 import { mayRestart, pauseMsOf, RESTART_BACKOFF } from './restart.ts';
-import { UploadScheduler, type StreamLimits } from './upload-scheduler.ts';
+import { UploadScheduler, type LaneWidths } from './upload-scheduler.ts';
 
 /** A blob that is to be at a destination. */
 export interface BlobWish {
@@ -58,8 +58,8 @@ export interface BlobResult {
 export interface BlobCopierOptions {
   readonly presence: PresenceCache;
   readonly timing: Timing;
-  /** Default: 16 streams, of large blobs 12. */
-  readonly streams?: StreamLimits | undefined;
+  /** Default: 8 small and 8 large streams. */
+  readonly lanes?: LaneWidths | undefined;
   /** 0 … 1, for jitter. Default: `Math.random`. */
   readonly random?: (() => number) | undefined;
   /** Is told of the places that transfers wait for and hold. Default: nobody. */
@@ -105,17 +105,15 @@ export class BlobCopier {
   readonly #flows = new Map<string, Upload>();
   /** By host and digest, in the order of beginning. */
   readonly #leads = new Map<string, Set<Lead>>();
-  /** Uploads of which the destination has not said yet whether it wants the bytes. */
-  #asked = 0;
   /** Wishes that are not fulfilled yet, by transfer. */
   readonly #wishes = new Map<string, Set<BlobWish>>();
 
-  constructor({ presence, timing, streams, random, placeObserver }: BlobCopierOptions) {
+  constructor({ presence, timing, lanes, random, placeObserver }: BlobCopierOptions) {
     this.presence = presence;
     this.#timing = timing;
     this.#random = random ?? Math.random;
     this.#observer = placeObserver;
-    this.#scheduler = new UploadScheduler(streams, placeObserver);
+    this.#scheduler = new UploadScheduler(lanes, placeObserver);
   }
 
   /** What is under way or waits, in words; empty where nothing is. */
@@ -307,12 +305,13 @@ export class BlobCopier {
     const force = wish.missedAtVersion !== undefined;
     const mountFrom = this.#mountSource(wish);
     const isOfSource = source.host === destination.host || mountFrom?.origin !== undefined;
-    const answered = this.#asks(key);
+    const expected = this.#scheduler.expect(blob);
+    if (expected.hasPlace) this.#isUnderWay(key);
     try {
       const arrival = await destination.uploadBlob(
         blob,
         async (inner) => {
-          answered();
+          expected.end();
           return this.#open(key, wish, upload, lead, mountFrom, inner);
         },
         {
@@ -334,20 +333,9 @@ export class BlobCopier {
       }
       return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
     } finally {
-      answered();
+      expected.end();
       this.#endFlow(key, upload);
     }
-  }
-
-  /** The destination is asked about a blob; the answer says that it has told. */
-  #asks(key: string): () => void {
-    let waits = true;
-    if (this.#asked < this.#scheduler.free) this.#isUnderWay(key);
-    this.#asked += 1;
-    return () => {
-      if (waits) this.#asked -= 1;
-      waits = false;
-    };
   }
 
   #isUnderWay(key: string): void {

@@ -41,8 +41,8 @@ export interface RunOptions {
  * longest back-off (8 s) with what a step may be late.
  */
 const STALL_MS = 75_000;
-/** Blobs whose bytes a process has on their way at once. */
-const STREAMS = 16;
+/** Small blobs whose bytes a process has on their way at once. */
+const SMALL_PLACES = 8;
 /** Bytes that may be sent for one that is needed, beside those that were cut from outside. */
 const MAX_WASTE = 1.2;
 /** Processes that do all of the work once more at the end. */
@@ -419,7 +419,7 @@ class Run implements Cloud {
 
   /**
    * A host that was seen to take no blobs with their POSTs is sent no more of them, but for those that were
-   * under way then: as many as there are streams of blobs in a process.
+   * under way then: as many as there are places for small blobs.
    */
   #judgeSinglePosts(): void {
     const untaken = new Map<string, number>();
@@ -431,7 +431,7 @@ class Run implements Cloud {
       const key = `${process} at ${host}`;
       const count = (untaken.get(key) ?? 0) + 1;
       untaken.set(key, count);
-      if (count === STREAMS + 1) {
+      if (count === SMALL_PLACES + 1) {
         this.judge.find(`${key} goes on to send blobs with POSTs that are not taken`);
       }
     }

@@ -7,7 +7,7 @@ import { MirrorError } from '../../../functions/errors.ts';
 import { BlobCopier, type BlobWish } from '../../../functions/mirror/copy-blob.ts';
 import { NO_DEADLINE, type Deadline } from '../../../functions/mirror/deadline.ts';
 import { PresenceCache } from '../../../functions/mirror/presence-cache.ts';
-import type { StreamLimits } from '../../../functions/mirror/upload-scheduler.ts';
+import type { LaneWidths } from '../../../functions/mirror/upload-scheduler.ts';
 import { until } from '../../until.ts';
 import { failing, FakeDestination, FakeHost, FakeSource } from './fakes.ts';
 import { fakeTiming, settle } from '../registry/setting.ts';
@@ -17,9 +17,6 @@ import { NEVER as never, rejection } from '../../faults.ts';
 
 /** A delivery in which no blob may start any more. */
 const LATE: Deadline = { ...NO_DEADLINE, lastStart: AbortSignal.abort(), earlyUntilMs: 0 };
-
-/** What streams are counted as. */
-const KINDS = ['all', 'large'] as const;
 
 class CopierRig {
   /** Added to the time of {@link timing}. */
@@ -34,12 +31,12 @@ class CopierRig {
   readonly source = new FakeSource();
   readonly blob: Blob;
 
-  constructor(blob: Blob = blobOf('blob'), streams?: StreamLimits) {
+  constructor(blob: Blob = blobOf('blob'), lanes?: LaneWidths) {
     this.blob = blob;
     this.blobs = new BlobCopier({
       presence: this.presence,
       timing: { now: this.clock, setTimer: (delayMs, action) => this.#timer(delayMs, action) },
-      streams,
+      lanes,
       random: () => 0,
     });
     this.source.add(imageOf('image', [blob]));
@@ -205,7 +202,8 @@ describe('BlobCopier', () => {
   });
 
   it('tells who joins that it is under way, and who leads when its bytes flow', async () => {
-    const rig = new CopierRig(blobOf('blob'), { all: 1, large: 1 });
+    // Two of the three are left for other hosts.
+    const rig = new CopierRig(blobOf('blob'), { small: 3, large: 3 });
     const asking = rig.one.hold('destination uploadBlob');
     const told: string[] = [];
     const other = blobOf('other');
@@ -221,19 +219,24 @@ describe('BlobCopier', () => {
     assert.deepEqual(told, ['joins', 'first', 'first', 'leads', 'joins']);
   });
 
-  it('keeps no stream for what needs none', async () => {
-    const rig = new CopierRig(blobOf('blob'), { all: 1, large: 1 });
+  it('expects no stream any more for a blob that has one, or needs none', async () => {
+    const rig = new CopierRig(blobOf('blob'), { small: 4, large: 3 });
     rig.one.before.push(failing('destination uploadBlob', 'MANIFEST_REFUSED', 1));
     await rejection(rig.copy(), 'MANIFEST_REFUSED');
-    for (const destination of [rig.one, rig.two]) {
-      const told: string[] = [];
-      const asking = destination.hold('destination uploadBlob', 1);
-      const copy = rig.copy({ destination, onUnderWay: () => told.push('leads') });
-      await asking.reached;
-      assert.deepEqual(told, ['leads'], `nothing else needs the stream to ${destination.name}`);
-      asking.release();
-      await copy;
-    }
+    const flows = Promise.withResolvers<undefined>();
+    rig.one.onChunk = async () => flows.promise;
+    const first = rig.copy();
+    await settle();
+    const other = blobOf('other');
+    rig.source.add(imageOf('other', [other]));
+    const told: string[] = [];
+    const asking = rig.one.hold('destination uploadBlob', 1);
+    const copy = rig.copy({ blob: other.descriptor, onUnderWay: () => told.push('second') });
+    await asking.reached;
+    assert.deepEqual(told, ['second'], 'the first counts once, as one that flows');
+    asking.release();
+    flows.resolve(undefined);
+    await Promise.all([first, copy]);
   });
 
   it('takes the third fault of its leaders for its own, where each may be the leader’s alone', async () => {
@@ -333,43 +336,37 @@ describe('BlobCopier', () => {
     await rejection(rig.copy({ blob: gone }), 'SOURCE_INCOMPLETE');
   });
 
-  it('runs at most 16 streams, of large blobs 12, and keeps two places of each from a single source', async () => {
+  it('runs at most 8 small and 8 large streams, two places of each kept from a single source', async () => {
     const rig = new CopierRig();
     const other = new FakeSource('quay.io/org/app');
-    const blobs = Array.from({ length: 60 }, (_none, index) =>
-      blobOf(`blob ${index}`, index < 30 ? 1024 * 1024 : 10),
-    );
-    const large = new Set(
-      blobs.flatMap(({ descriptor: { digest, sizeBytes } }) => (sizeBytes > 10 ? [digest] : [])),
-    );
-    const streams = { all: 0, large: 0 };
-    const most = { all: 0, large: 0 };
+    let streams = 0;
+    let most = 0;
     const watch = async (call: string): Promise<void> => {
       if (!call.startsWith('source openBlob')) return;
-      const kinds = call.split(' ').some((word) => large.has(word)) ? KINDS : KINDS.slice(0, 1);
-      for (const kind of kinds) {
-        streams[kind] += 1;
-        most[kind] = Math.max(most[kind], streams[kind]);
-      }
+      streams += 1;
+      most = Math.max(most, streams);
       for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-      for (const kind of kinds) streams[kind] -= 1;
+      streams -= 1;
     };
     for (const source of [rig.source, other]) source.before.push(watch);
+    const blobs = Array.from({ length: 40 }, (_none, index) =>
+      blobOf(`blob ${index}`, index % 2 === 0 ? 10 : 1024 * 1024),
+    );
     for (const source of [rig.source, other]) source.add(imageOf('many', blobs));
     const copyAll = async (sources: readonly FakeSource[]): Promise<void> => {
       await Promise.all(
         blobs.map(async ({ descriptor }, index) => {
-          const source = sources[index % sources.length]!;
+          const source = sources[Math.floor(index / 2) % sources.length]!;
           await rig.copy({ source, blob: descriptor });
         }),
       );
     };
     await copyAll([rig.source]);
-    assert.deepEqual(most, { all: 14, large: 10 });
+    assert.equal(most, 12);
     rig.nowMs += 16 * 60_000;
     rig.one.blobs.clear();
     await copyAll([rig.source, other]);
-    assert.deepEqual(most, { all: 15, large: 11 });
+    assert.equal(most, 14);
   });
 
   it('starts no blob when it is too late, and asks nothing', async () => {

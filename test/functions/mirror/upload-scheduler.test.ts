@@ -5,10 +5,10 @@ import { describe, it } from 'node:test';
 import { UploadScheduler, type StreamWish } from '../../../functions/mirror/upload-scheduler.ts';
 import { NEVER as never, rejection } from '../../faults.ts';
 
-const LARGE_BLOB_BYTES = 1024 * 1024;
+const SMALL_BLOB_BYTES = 1024 * 1024;
 
 function wish(event: object, more: Partial<StreamWish> = {}): StreamWish {
-  return { event, sourceHost: 'ghcr.io', sizeBytes: LARGE_BLOB_BYTES, ...more };
+  return { event, sourceHost: 'ghcr.io', sizeBytes: SMALL_BLOB_BYTES, ...more };
 }
 
 /** Lets everything that is ready go on. */
@@ -43,11 +43,11 @@ class Asking {
 }
 
 describe('UploadScheduler', () => {
-  it('runs at most so many streams, and of large blobs fewer', async () => {
-    const scheduler = new UploadScheduler({ all: 5, large: 4 });
+  it('runs at most so many streams of each lane', async () => {
+    const scheduler = new UploadScheduler({ small: 1, large: 4 });
     const asking = new Asking(scheduler);
     for (const name of ['a', 'b', 'c']) asking.ask(name, wish({}));
-    asking.ask('small', wish({}, { sizeBytes: LARGE_BLOB_BYTES - 1 }));
+    asking.ask('small', wish({}, { sizeBytes: SMALL_BLOB_BYTES - 1 }));
     await settled();
     assert.deepEqual(asking.held.toSorted(), ['a', 'b', 'small']);
     assert.equal(scheduler.load, 4);
@@ -61,7 +61,7 @@ describe('UploadScheduler', () => {
   });
 
   it('lets events take turns', async () => {
-    const scheduler = new UploadScheduler({ all: 1, large: 1 });
+    const scheduler = new UploadScheduler({ small: 1, large: 1 });
     const asking = new Asking(scheduler);
     const [busy, other] = [{}, {}];
     asking.ask('busy 1', wish(busy));
@@ -76,7 +76,7 @@ describe('UploadScheduler', () => {
   });
 
   it('gives a place to the source with the fewest', async () => {
-    const asking = new Asking(new UploadScheduler({ all: 4, large: 4 }));
+    const asking = new Asking(new UploadScheduler({ small: 1, large: 4 }));
     const event = {};
     const slow = { sourceHost: 'slow.example' };
     for (const name of ['slow 1', 'slow 2', 'slow 3']) asking.ask(name, wish(event, slow));
@@ -91,11 +91,10 @@ describe('UploadScheduler', () => {
     assert.equal(asking.held.at(-1), 'fast 2');
   });
 
-  it('leaves a place to a third source while two of them never end, and four to small blobs', async () => {
-    // Of the 16 of a process, for blobs of 1 MiB and more.
-    const large = 12;
-    const scheduler = new UploadScheduler();
-    const asking = new Asking(scheduler);
+  it('leaves a place to a third source while two of them never end', async () => {
+    // Half of the 16 of a process.
+    const large = 8;
+    const asking = new Asking(new UploadScheduler());
     const hosts = ['trickles.example', 'crawls.example', 'third.example'];
     for (const sourceHost of hosts) {
       for (let count = 1; count <= large; count += 1) {
@@ -105,27 +104,55 @@ describe('UploadScheduler', () => {
     }
     assert.equal(asking.held.filter((host) => host === 'trickles.example').length, large - 2);
     assert.deepEqual(asking.held.slice(large - 2), ['crawls.example', 'third.example']);
-    const sourceHost = 'trickles.example';
-    for (const name of ['1', '2', '3', '4', '5']) {
-      asking.ask(`small ${name}`, wish({}, { sourceHost, sizeBytes: LARGE_BLOB_BYTES - 1 }));
-    }
-    await settled();
-    assert.deepEqual(asking.held.slice(large), ['small 1', 'small 2', 'small 3', 'small 4']);
   });
 
-  it('tells how many places nobody holds or waits for', async () => {
-    const scheduler = new UploadScheduler({ all: 2, large: 2 });
-    assert.equal(scheduler.free, 2);
+  it('expects as many of a lane as one host may have, beside who holds and who waits', async () => {
+    const scheduler = new UploadScheduler();
+    const [small, large] = [{ sizeBytes: 1 }, { sizeBytes: SMALL_BLOB_BYTES }];
     const end = await scheduler.acquire(wish({}), never);
-    const waiting = [scheduler.acquire(wish({}), never), scheduler.acquire(wish({}), never)];
-    assert.equal(scheduler.free, -1);
+    const expected = Array.from({ length: 6 }, () => scheduler.expect(large));
+    assert.deepEqual(
+      expected.map(({ hasPlace }) => hasPlace),
+      [true, true, true, true, true, false],
+    );
+    assert.ok(scheduler.expect(small).hasPlace);
+    for (const one of expected) {
+      one.end();
+      one.end();
+    }
     end();
-    for (const place of waiting) (await place)();
-    assert.equal(scheduler.free, 2);
+    assert.deepEqual(
+      Array.from({ length: 7 }, () => scheduler.expect(large).hasPlace),
+      [true, true, true, true, true, true, false],
+    );
+  });
+
+  it('lets small blobs that trickle take no place of a layer, nor layers one of a config', async () => {
+    const asking = new Asking(new UploadScheduler());
+    const slow = { sourceHost: 'trickles.example' };
+    for (let count = 1; count <= 14; count += 1) {
+      asking.ask('slow small', wish({}, { ...slow, sizeBytes: 1 }));
+      asking.ask('slow large', wish({}, slow));
+    }
+    await settled();
+    assert.equal(asking.held.length, 12);
+    asking.ask('layer', wish({}));
+    asking.ask('config', wish({}, { sizeBytes: 1 }));
+    await settled();
+    assert.deepEqual(asking.held.slice(12), ['layer', 'config']);
+  });
+
+  it('gives no more places than there are, however many hosts ask', async () => {
+    const asking = new Asking(new UploadScheduler({ small: 1, large: 4 }));
+    for (let host = 1; host <= 6; host += 1) {
+      asking.ask(`host ${host}`, wish({}, { sourceHost: `host-${host}.example` }));
+    }
+    await settled();
+    assert.equal(asking.held.length, 4);
   });
 
   it('lets who waits leave, and lets nobody in whose signal is aborted', async () => {
-    const scheduler = new UploadScheduler({ all: 1, large: 1 });
+    const scheduler = new UploadScheduler({ small: 1, large: 1 });
     const end = await scheduler.acquire(wish({}), never);
     const leaving = new AbortController();
     const left = scheduler.acquire(wish({}), leaving.signal);

@@ -60,14 +60,14 @@ describe('carrying out', () => {
     }
   });
 
-  it('begins further tags while the 16 streams of a process suffice for their blobs', async () => {
+  it('begins further tags while the streams that one host may have suffice for their blobs', async () => {
     const rig = new Rig();
     const upload = rig.destination.hold('destination uploadBlob');
-    for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 5));
+    for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
     const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
     for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
-    // Two of six blobs each leave a stream for the third, which waits for two; the fourth waits as well.
-    assert.equal(rig.destination.count('destination uploadBlob'), 24);
+    // Three of two small blobs each have the six; the fourth and the fifth wait, and the sixth is not begun.
+    assert.equal(rig.destination.count('destination uploadBlob'), 10);
     upload.release();
     assert.equal(Object.values(outcomes(await mirrored)).length, 12);
     assert.deepEqual(rig.pool.openWork(), []);
@@ -95,6 +95,23 @@ describe('carrying out', () => {
     held.resolve(undefined);
     const all = { v0: 'copied', v1: 'copied', v2: 'copied' };
     assert.deepEqual(outcomes(await mirrored), all);
+  });
+
+  it('brings layers of a seventh of what a delivery carries, on a link that all streams share', async () => {
+    const rig = new Rig();
+    const layerBytes = 1024 * 1024;
+    for (let tag = 0; tag < 20; tag += 1) {
+      rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1, layerBytes));
+    }
+    const wholeMs = 540_000;
+    rig.slowLink((7 * layerBytes * 1000) / wholeMs);
+    const unfinished: number[] = [];
+    for (let count = 1; count <= 5; count += 1) {
+      const report = await rig.mirror({}, rig.delivery(wholeMs));
+      assert.ok(report.records.every(({ fault }) => fault?.code !== 'DELIVERY_TOO_SHORT'));
+      unfinished.push(report.unfinished.length);
+    }
+    assert.equal(unfinished.at(-1), 0, unfinished.join(' '));
   });
 
   it('begins no tag that needs blobs in the last ninth, but retags', async () => {
