@@ -52,17 +52,21 @@ function loadOf(path) {
   return `process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`;
 }
 
+/** Also those that a loop does not show (`zlib.Z_SYNC_FLUSH`). */
+function namesOf(path) {
+  return Object.getOwnPropertyNames(process.getBuiltinModule(`node:${path}`));
+}
+
 /**
  * A module of Node as an ES module, of whose names those are read that something imports: esbuild would
  * copy all of a CommonJS module's, once for each file that imports it.
  */
 function byName(path) {
-  const names = Object.getOwnPropertyNames(process.getBuiltinModule(`node:${path}`));
   return [
     `const all = ${loadOf(path)};`,
     'export default all;',
     'const named = (name) => all[name];',
-    ...names
+    ...namesOf(path)
       .filter((name) => name !== 'default')
       .flatMap((name, index) => [
         `const export${index} = /* @__PURE__ */ named(${JSON.stringify(name)});`,
@@ -71,14 +75,12 @@ function byName(path) {
   ].join('\n');
 }
 
-/**
- * An object with the names of a module of Node, which is loaded when one of them is read. Also those are there
- * that a loop does not show (`zlib.Z_SYNC_FLUSH`).
- */
+/** An object with the names of a module of Node, which is loaded when one of them is read. */
 function lazily(path) {
   const load = loadOf(path);
-  const names = Object.getOwnPropertyNames(process.getBuiltinModule(`node:${path}`));
-  return `{ ${names.map((name) => `get ${name}() { return ${load}.${name}; }`).join(', ')} }`;
+  return `{ ${namesOf(path)
+    .map((name) => `get ${name}() { return ${load}.${name}; }`)
+    .join(', ')} }`;
 }
 
 /**
@@ -227,7 +229,7 @@ const settings = {
   target: 'node24',
   format: 'esm',
   banner: { js: banner },
-  // Names of classes and functions stay: stacks in Error Reporting are read by people.
+  // Identifiers are not minified: stacks in Error Reporting are read by people.
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',

@@ -306,7 +306,7 @@ export class BlobCopier {
     const mountFrom = this.#mountSource(wish);
     const isOfSource = source.host === destination.host || mountFrom?.origin !== undefined;
     const expected = this.#scheduler.expect(blob);
-    if (expected.hasPlace) this.#isUnderWay(key);
+    if (expected.hasPlace) this.#tellUnderWay(key);
     try {
       const arrival = await destination.uploadBlob(
         blob,
@@ -338,7 +338,7 @@ export class BlobCopier {
     }
   }
 
-  #isUnderWay(key: string): void {
+  #tellUnderWay(key: string): void {
     for (const { onUnderWay } of this.#wishes.get(key) ?? []) onUnderWay?.();
   }
 
@@ -381,7 +381,7 @@ export class BlobCopier {
       upload.flowsSinceMs = this.#timing.now();
       lead.movedAtMs = upload.flowsSinceMs;
       this.#flows.set(key, upload);
-      this.#isUnderWay(key);
+      this.#tellUnderWay(key);
       try {
         lead.bytes = await open(source, blob, signal);
         return lead.bytes;

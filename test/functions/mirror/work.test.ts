@@ -8,6 +8,11 @@ import type { Before } from './fakes.ts';
 import { imageWith } from './images.ts';
 import { outcomes, recordOf, Rig } from './rig.ts';
 
+/** Gives everything else so many turns. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((go) => setImmediate(go));
+}
+
 /** Counts how many calls that begin with `prefix` are under way; each takes a few turns. */
 function watch(before: Before[], prefix: string): { readonly most: number } {
   const seen = { running: 0, most: 0 };
@@ -15,7 +20,7 @@ function watch(before: Before[], prefix: string): { readonly most: number } {
     if (!call.startsWith(prefix)) return;
     seen.running += 1;
     seen.most = Math.max(seen.most, seen.running);
-    for (let turn = 0; turn < 5; turn += 1) await new Promise((go) => setImmediate(go));
+    await turns(5);
     seen.running -= 1;
   });
   return seen;
@@ -65,7 +70,7 @@ describe('carrying out', () => {
     const upload = rig.destination.hold('destination uploadBlob');
     for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
     const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
-    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    await turns(200);
     // Three of two small blobs each have the six; the fourth and the fifth wait, and the sixth is not begun.
     assert.equal(rig.destination.count('destination uploadBlob'), 10);
     upload.release();
@@ -78,7 +83,7 @@ describe('carrying out', () => {
     const upload = rig.destination.hold('destination uploadBlob');
     for (let tag = 0; tag < 12; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
     const mirrored = rig.mirror({}, { options: { tagWorkers: 2 } });
-    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    await turns(200);
     assert.equal(rig.source.count('source getManifest'), 6);
     upload.release();
     assert.equal(Object.values(outcomes(await mirrored)).length, 12);
@@ -90,7 +95,7 @@ describe('carrying out', () => {
     rig.destination.onChunk = async () => held.promise;
     for (let tag = 0; tag < 3; tag += 1) rig.source.tag(`v${tag}`, imageWith(`${tag}`, 1));
     const mirrored = rig.mirror({}, { options: { tagWorkers: 1 } });
-    for (let turn = 0; turn < 200; turn += 1) await new Promise((go) => setImmediate(go));
+    await turns(200);
     assert.equal(rig.destination.mostUploads, 6);
     held.resolve(undefined);
     const all = { v0: 'copied', v1: 'copied', v2: 'copied' };
