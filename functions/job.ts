@@ -60,5 +60,8 @@ async function main(): Promise<number> {
 /** Time for the last lines to be written before a handle that a library left open is overruled. */
 const LINGER_MS = 2000;
 
-process.exitCode = await main();
-setTimeout(() => process.exit(), LINGER_MS).unref();
+// No top-level await: the image's file is a CommonJS module, which starts sooner.
+void main().then((code) => {
+  process.exitCode = code;
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+});

@@ -146,12 +146,14 @@ export function list<T = string>(
  */
 function parseDurationMs(value: string): number {
   if (value === '0') return 0;
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(value)) {
+  if (!/^(\d+(\.\d+)?(ns|[u\u00b5\u03bc]s|ms|s|m|h))+$/.test(value)) {
     throw new Error(`wants a duration such as 90s, 10m or 12h, not '${value}'`);
   }
-  const unitMs = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const unitMs = { ns: 1e-6, us: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   let totalMs = 0;
-  for (const [, amount, unit] of value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
+  // Go takes the micro sign and the Greek letter; as escapes, since Node reads a file of ASCII alone faster.
+  const parts = value.replace(/[\u00b5\u03bc]/g, 'u').matchAll(/(\d+(?:\.\d+)?)([a-z]+)/g);
+  for (const [, amount, unit] of parts) {
     totalMs += Number(amount) * unitMs[unit as keyof typeof unitMs];
   }
   // To the nanosecond, where Go ends, so that 1.1h is no more than that.

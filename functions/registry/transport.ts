@@ -8,7 +8,7 @@ import https, { Agent as HttpsAgent, type RequestOptions } from 'node:https';
 import type { LookupFunction, Socket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 
-import got, { type Got, type Request, type RequestFunction } from 'got';
+import got, { type Request, type RequestFunction } from 'got';
 
 import { defined } from '../contract/fields.ts';
 import { MirrorError, isMirrorError, printable } from '../errors.ts';
@@ -94,12 +94,24 @@ const MAX_ODD_ORIGINS = 1000;
 const MAX_FREE_SOCKETS = 32;
 const HEADERS = { 'user-agent': 'imagerepo-mirror', 'accept-encoding': 'identity' };
 
-/** What exchanges go through. */
-interface Door {
-  readonly agents: { readonly http: HttpAgent; readonly https: HttpsAgent };
-  /** For small requests. */
-  readonly got: Got;
+/** The connections that exchanges go through. */
+interface Agents {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
 }
+
+/** Sends small requests; one for the process. */
+const small = got.extend({
+  headers: HEADERS,
+  maxHeaderSize: PARSER_HEAD_BYTES,
+  retry: { limit: 0 },
+  throwHttpErrors: false,
+  followRedirect: false,
+  decompress: false,
+  // The response is read past got's own stream, which therefore counts no bytes.
+  strictContentLength: false,
+  http2: false,
+});
 
 /**
  * The one way to the network, each side of a copy its own: small requests over got, the bytes of blobs
@@ -115,7 +127,7 @@ export function openTransport(options: TransportOptions): Transport {
     options.caCertificates === undefined
       ? undefined
       : [...getCACertificates('default'), options.caCertificates];
-  const agentsOf = (kind: AgentOptions): Door['agents'] => {
+  const agentsOf = (kind: AgentOptions): Agents => {
     const made = {
       http: new HttpAgent(kind),
       // Said outright: NODE_TLS_REJECT_UNAUTHORIZED would switch the check off where it is not.
@@ -130,23 +142,9 @@ export function openTransport(options: TransportOptions): Transport {
     return made;
   };
   const agents = agentsOf(keepAlive);
-  const small = got.extend({
-    headers: HEADERS,
-    agent: agents,
-    maxHeaderSize: PARSER_HEAD_BYTES,
-    retry: { limit: 0 },
-    throwHttpErrors: false,
-    followRedirect: false,
-    decompress: false,
-    // The response is read past got's own stream, which therefore counts no bytes.
-    strictContentLength: false,
-    http2: false,
-  });
-  const door: Door = { agents, got: small };
   const idle = idleConnections([agents.http, agents.https], options.clock ?? SYSTEM_TIMING.now);
   // A connection for each exchange: where its framing can be read in two ways, no other answer is at stake.
   const oddAgents = agentsOf({ keepAlive: false });
-  const oddDoor: Door = { agents: oddAgents, got: small.extend({ agent: oddAgents }) };
   /** Origins whose answers the strict parser refuses and others read. */
   const odd = new Set<string>();
   return {
@@ -154,8 +152,8 @@ export function openTransport(options: TransportOptions): Transport {
       checkLiteral(request.url, options.addresses);
       idle.dropOld();
       const { origin } = request.url;
-      if (odd.has(origin)) return new Exchange(request, oddDoor, options, signal, true).response;
-      const first = new Exchange(request, door, options, signal, false, () => {
+      if (odd.has(origin)) return new Exchange(request, oddAgents, options, signal, true).response;
+      const first = new Exchange(request, agents, options, signal, false, () => {
         if (odd.size >= MAX_ODD_ORIGINS) odd.clear();
         odd.add(origin);
       });
@@ -163,12 +161,12 @@ export function openTransport(options: TransportOptions): Transport {
         return await first.response;
       } catch (error) {
         if (odd.has(origin) && first.isReplayable && request.mayRepeat?.() !== false)
-          return await new Exchange(request, oddDoor, options, signal, true).response;
+          return await new Exchange(request, oddAgents, options, signal, true).response;
         // Whoever says nothing on one kept connection is not there on the others either.
         if (first.wasSilent(error)) idle.dropAllOf(request.url);
         // A server may close an idle connection in the moment in which it is used again: RFC 9112 §9.3.1.
         if (!first.wasStale(error) || request.mayRepeat?.() === false) throw error;
-        return await new Exchange(request, door, options, signal, false).response;
+        return await new Exchange(request, agents, options, signal, false).response;
       }
     },
     close() {
@@ -205,7 +203,7 @@ class Exchange {
 
   constructor(
     request: TransportRequest,
-    door: Door,
+    agents: Agents,
     options: TransportOptions,
     signal: AbortSignal,
     isOdd: boolean,
@@ -227,8 +225,8 @@ class Exchange {
     this.#reject = reject;
     const lookup = guardedLookup(request.url.host, options.addresses);
     this.#stream = isOfBlob(request)
-      ? blobRequest(request, door, lookup, isOdd)
-      : smallRequest(request, door, lookup, isOdd);
+      ? blobRequest(request, agents, lookup, isOdd)
+      : smallRequest(request, agents, lookup, isOdd);
     this.#watch(resolve);
   }
 
@@ -461,7 +459,7 @@ function isOfBlob({ body, budgetMs }: TransportRequest): boolean {
 /** @throws MirrorError for a header or path that cannot be sent; got tells it as an error of the exchange */
 function blobRequest(
   { method, url, rawPath, headers }: TransportRequest,
-  { agents }: Door,
+  agents: Agents,
   lookup: LookupFunction,
   isOdd: boolean,
 ): ClientRequest {
@@ -483,7 +481,7 @@ function blobRequest(
 
 function smallRequest(
   { method, url, rawPath, headers, body }: TransportRequest,
-  { got: small }: Door,
+  agents: Agents,
   lookup: LookupFunction,
   isOdd: boolean,
 ): Request {
@@ -493,6 +491,7 @@ function smallRequest(
       ? { 'content-length': String(body.length), ...headers }
       : headers,
     ...(isOdd || rawPath !== undefined ? { request: requestWith({ path: rawPath, isOdd }) } : {}),
+    agent: agents,
     dnsLookup: lookup,
   });
 }

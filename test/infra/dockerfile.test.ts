@@ -99,15 +99,14 @@ describe('the Dockerfile', () => {
     const [, ...args] = command?.split(' ') ?? [];
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    // What an entry loads later stands beside it, under its name, and what all load under a library's.
-    const later = /^(bridge|job|library|serve)-[A-Z0-9]{8}\.js$/;
-    const first = readdirSync(join(folder, 'dist')).filter((file) => !later.test(file));
+    const shared = /^library-[A-Z0-9]{8}\.mjs$/;
+    const first = readdirSync(join(folder, 'dist')).filter((file) => !shared.test(file));
     assert.deepEqual(first.sort(), [
-      'auth.js',
+      'auth.mjs',
       'bridge.js',
       'job.js',
       'package.json',
-      'pubsub.js',
+      'pubsub.mjs',
       'serve.js',
     ]);
   });
@@ -151,7 +150,7 @@ describe('the Dockerfile', () => {
         NODE_COMPILE_CACHE: cache,
         NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
       });
-      assert.match(said, new RegExp(`V8 code cache for ESM \\S*/${entry}\\.js was accepted`));
+      assert.match(said, new RegExp(`V8 code cache for CommonJS \\S*/${entry}\\.js was accepted`));
     }
   });
 

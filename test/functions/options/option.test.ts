@@ -70,7 +70,8 @@ describe('numbers and times', () => {
   });
 
   it('are whole milliseconds, rounded up: what is short is not none', () => {
-    assert.deepEqual(read('--time=2s3ms4us5µs6ns'), [1, 2004]);
+    assert.deepEqual(read('--time=2s3ms4us5\u00b5s6ns'), [1, 2004]);
+    assert.deepEqual(read('--time=2s3ms990us5\u03bcs6ns'), [1, 2004]);
     assert.deepEqual(read('--time=0.01h'), [1, 36_000]);
     const free = { time: duration({ flag: '--time', default: '0', sentence: 'S.' }) };
     for (const [written, ms] of [
