@@ -78,8 +78,8 @@ interface Lead {
   readonly source: string;
   readonly ended: Promise<void>;
   /**
-   * When a byte last moved; before that, when its turn began. Undefined: the destination is asked, which
-   * whoever waits would have to wait for as well.
+   * When a byte last moved; before that, when the source answered, or its turn began. Undefined: the
+   * destination is asked, which whoever waits would have to wait for as well.
    */
   movedAtMs: number | undefined;
   /** What the source has given; while bytes of it lie ready, the destination is what is waited for. */
@@ -384,6 +384,8 @@ export class BlobCopier {
       this.#tellUnderWay(key);
       try {
         lead.bytes = await open(source, blob, signal);
+        // It may have waited long for the source; now it has an answer.
+        lead.movedAtMs = this.#timing.now();
         return lead.bytes;
       } catch (error) {
         this.#endFlow(key, upload);

@@ -513,6 +513,32 @@ describe('a blob that other sources bring to the host', () => {
     });
   }
 
+  it('is waited for where the first source has just answered, however long that took', async () => {
+    const rig = new CopierRig();
+    const other = rig.otherSource();
+    const opening = rig.source.hold('source openBlob');
+    const flowing = Promise.withResolvers<undefined>();
+    const openBlob = rig.source.openBlob.bind(rig.source);
+    rig.source.openBlob = async (...what) => {
+      const body = await openBlob(...what);
+      async function* late(): AsyncGenerator<Buffer> {
+        await flowing.promise;
+        yield* body as AsyncIterable<Buffer>;
+      }
+      return Readable.from(late());
+    };
+    const first = rig.copy();
+    await opening.reached;
+    await rig.timing.pass(20_000);
+    opening.release();
+    await settle();
+    const second = rig.copy({ source: other, destination: rig.two });
+    await settle();
+    flowing.resolve(undefined);
+    assert.deepEqual(await endings([first, second]), ['uploaded', 'mounted']);
+    assert.equal(other.count('source openBlob'), 0);
+  });
+
   it('tells nobody the fault of another source', async () => {
     const rig = new CopierRig();
     const lacking = ['a', 'b', 'c'].map((name) => new FakeSource(`${name}.io/org/app`));
