@@ -91,6 +91,26 @@ describe('UploadScheduler', () => {
     assert.equal(asking.held.at(-1), 'fast 2');
   });
 
+  it('gives a place to the source with the fewest before an event that was never served', async () => {
+    const asking = new Asking(new UploadScheduler());
+    const few = {};
+    for (const [sourceHost, count] of [
+      ['many.example', 5],
+      ['few.example', 1],
+      ['other.example', 2],
+    ] as const) {
+      for (let each = 1; each <= count; each += 1) {
+        asking.ask(sourceHost, wish(few, { sourceHost }));
+      }
+    }
+    await settled();
+    assert.equal(asking.held.length, 8);
+    asking.ask('never served', wish({}, { sourceHost: 'many.example' }));
+    asking.ask('fewest', wish(few, { sourceHost: 'few.example' }));
+    await asking.end('other.example');
+    assert.deepEqual(asking.held.slice(8), ['fewest']);
+  });
+
   it('leaves a place to a third source while two of them never end', async () => {
     // Half of the 16 of a process.
     const large = 8;
