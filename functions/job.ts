@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { SYSTEM_TIMING } from './concurrency.ts';
 import { readJobConfig } from './config.ts';
 import { jobOptions } from './job-options.ts';
@@ -61,7 +63,13 @@ async function main(): Promise<number> {
 const LINGER_MS = 2000;
 
 // No top-level await: the image's file is a CommonJS module, which starts sooner.
-void main().then((code) => {
-  process.exitCode = code;
-  setTimeout(() => process.exit(), LINGER_MS).unref();
-});
+void main()
+  .catch((error: unknown) => {
+    // A defect ends it with another code than 0 whatever else listens for it.
+    process.stderr.write(`${inspect(error)}\n`);
+    return 1;
+  })
+  .then((code) => {
+    process.exitCode = code;
+    setTimeout(() => process.exit(), LINGER_MS).unref();
+  });

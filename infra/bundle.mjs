@@ -3,8 +3,16 @@
 // loaded when they are first needed, stand in files of their own beside them, once for all entries: a cold
 // start of the service would else parse megabytes for nothing.
 //   node infra/bundle.mjs [--report] [--out=FOLDER] [ENTRY…]
-// No ENTRY: all of them. FOLDER is dist/ unless told. --report prints what is in each bundle.
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+// No ENTRY: all of them. FOLDER is dist/ unless told, and may hold nothing but bundles, which are replaced. --report prints what is in each bundle.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isBuiltin } from 'node:module';
@@ -316,6 +324,13 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const folder = resolve(root, out ?? 'dist');
+const others = existsSync(folder)
+  ? readdirSync(folder).filter((file) => !/^([\w-]+\.m?js|package\.json)$/.test(file))
+  : [];
+if (others.length > 0) {
+  console.error(`${folder} is replaced as a whole, and holds more than bundles: ${others[0]} …`);
+  process.exit(2);
+}
 const { sizes, reports } = await bundle(folder, names.length > 0 ? names : Object.keys(entries));
 for (const [name, size] of Object.entries(sizes)) {
   console.log(`${name}.js`.padEnd(10), `${(size / 1024).toFixed(0).padStart(6)} KiB`);

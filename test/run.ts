@@ -32,8 +32,8 @@ const child = spawn(
   process.execPath,
   [
     '--test',
-    // Most tests wait for loopback servers, so more run at once than there are processors.
-    '--test-concurrency=4',
+    // Most tests wait for loopback servers: six at once keep two processors busy.
+    '--test-concurrency=6',
     // A test that hangs names itself instead of stopping the whole run.
     '--test-timeout=180000',
     ...(args.some((argument) => argument.startsWith('--test-reporter')) ? [] : reporters),

@@ -58,7 +58,7 @@ async function withRetries(
         ownMs === undefined ? undefined : Math.max(ownMs, realmPauseMs(fault, request));
       const tooLong = (fault.retryAfterMs ?? 0) > (request.patienceMs ?? Infinity);
       const hopeless = delayMs === undefined || tooLong || timing.now() + delayMs > deadlineAtMs;
-      if (hopeless || signal.aborted) throw fault;
+      if (hopeless || signal.aborted || request.mayRetry?.(fault) === false) throw fault;
       if (delayMs > 0 && fault.retryAfterMs !== undefined) {
         const { host } = parts.registry;
         parts.onPause?.({ side: parts.side, host, untilMs: timing.now() + delayMs });

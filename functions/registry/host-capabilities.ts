@@ -20,8 +20,11 @@ export interface HostCapabilities {
   mountProven: boolean;
   /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
   mountRefused: boolean;
-  /** Pairs of repositories between which it refuses to be asked for mounts; of one with itself, for want of a right. */
-  readonly mountsRefused: RecentMap<string, true>;
+  /**
+   * Until when, ms since 1970, it is not asked for mounts between two repositories: for ever where it refuses to
+   * be asked (of a repository with itself, for want of a right), for a time where it failed at them.
+   */
+  readonly noMountsUntilMs: RecentMap<string, number>;
   /** A small blob that came with its POST was not taken: from then on it is a POST and a PUT. */
   singlePostRefused: boolean;
   /** Upload sessions outside `/v2/` are no capabilities here: they want the registry's authorization. */
@@ -61,7 +64,7 @@ export function newHostMemory(): HostCapabilities {
   return {
     mountProven: false,
     mountRefused: false,
-    mountsRefused: new RecentMap(MAX_REFUSED_PAIRS),
+    noMountsUntilMs: new RecentMap(MAX_REFUSED_PAIRS),
     singlePostRefused: false,
     sessionNeedsAuthorization: false,
     headUseless: false,

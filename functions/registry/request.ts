@@ -1,4 +1,4 @@
-import type { Side } from '../errors.ts';
+import type { MirrorError, Side } from '../errors.ts';
 import type { AccessScope, Authorizer } from './authorizer.ts';
 import type { ExchangeKind, OnExchange } from './exchange.ts';
 import type { Answer } from './failure.ts';
@@ -28,6 +28,8 @@ export interface RegistryRequest {
    * however long it waited.
    */
   readonly mayStart?: (() => boolean) | undefined;
+  /** Asked before it is sent again after a fault that may pass: false ends it with that one. Default: it is. */
+  readonly mayRetry?: ((fault: MirrorError) => boolean) | undefined;
   /**
    * Longest pause that the other side asks for and that is waited for, milliseconds: a longer one ends
    * the request as a fault that names it. Whoever holds what others wait for gives it back and comes

@@ -11,6 +11,7 @@ import { blobUrl, headBlob, isHeadRefused } from './blobs.ts';
 import { asked, failure, isRefusal, judged, type Answer } from './failure.ts';
 import type { HostCapabilities } from './host-capabilities.ts';
 import type { Target } from './manifests.ts';
+import type { RegistryRequest } from './request.ts';
 import { redactUrl } from './redact.ts';
 import { announcesOther, requireNoPage } from './registry-form.ts';
 import { uploadLocation, type NextHop } from './redirect-policy.ts';
@@ -36,6 +37,9 @@ const COMMIT_PATIENCE_MS = 5 * 60_000;
 /** Pauses between looks: from a second, doubled, to half a minute. */
 const LOOK_MS = 1_000;
 const MAX_LOOK_MS = 30_000;
+
+/** After a mount that failed, the pair's blobs are sent for so long: longer than a delivery, which pays for one try. */
+const MOUNT_AGAIN_MS = 10 * 60_000;
 
 /** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
 const SINGLE_POST_BYTES = 64 * 1024;
@@ -104,7 +108,7 @@ class BlobUpload {
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
     if (other === undefined && memory.mountRefused) return false;
-    return !memory.mountsRefused.has(this.#pair(other));
+    return (memory.noMountsUntilMs.get(this.#pair(other)) ?? 0) <= this.#parts.timing.now();
   }
 
   /** Where to mount from; undefined: nowhere else than the repository itself. */
@@ -119,16 +123,26 @@ class BlobUpload {
     return `${from?.origin ?? ''} ${from?.path ?? own} ${own}`;
   }
 
-  /** Asks for a mount; a pair of repositories that is refused is asked plainly, from then on. */
+  /**
+   * Asks for a mount. Where that is refused, or fails though a plain upload begins, the pair of repositories is
+   * asked plainly from then on, also for blobs whose turn to ask has not come.
+   */
   async #mount(): Promise<BlobArrival | NextHop> {
     const { target, memory, google } = this.#parts;
     const other = this.#otherSource();
     // Google looks without `from`; others want one, and their own repository makes it a probe.
     const from = other?.path ?? (google ? undefined : target.path);
     const mount = { digest: this.#blob.digest, from, other };
-    const started = await startMount(target, mount, this.#signal).catch((error: unknown) => {
-      const isKnownToMount = other === undefined && (memory.mountProven || google);
-      if (isKnownToMount || this.#signal.aborted) throw error;
+    const isKnownToMount = (): boolean => other === undefined && (memory.mountProven || google);
+    const started = await startMount(target, mount, this.#signal, {
+      mayStart: () => this.#mayMount(),
+      // Silence is waited for once: the plain upload tells whether it is the host's.
+      mayRetry: ({ code }) => isKnownToMount() || code !== 'TIMEOUT',
+    }).catch((error: unknown) => {
+      if (this.#signal.aborted) throw error;
+      // Another blob's was refused or failed before this one's turn came.
+      if (isMirrorError(error, 'ABORTED')) return { kind: 'mount-left' } as const;
+      if (isKnownToMount()) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
       if (other !== undefined && isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN'))
         return { kind: 'mount-denied' } as const;
@@ -144,11 +158,34 @@ class BlobUpload {
     }
     if (await this.#isThere()) return 'present';
     if (started.kind === 'session') return started.location;
-    const location = await this.#startSession();
-    const isOfHost = other === undefined && started.kind !== 'mount-denied';
-    if (isOfHost) memory.mountRefused = true;
-    else if (started.kind !== 'mount-failed') memory.mountsRefused.set(this.#pair(other), true);
-    return location;
+    if (started.kind === 'mount-left') return this.#startSession();
+    // At once: those whose turn to ask comes next would wait for the same.
+    const askAgain = this.#leaveMounts(started.kind, other);
+    return this.#startSession().catch((error: unknown) => {
+      // It was not the mount.
+      askAgain();
+      throw error;
+    });
+  }
+
+  /** From now on the pair is asked plainly. @returns takes that back */
+  #leaveMounts(
+    why: 'mount-refused' | 'mount-denied' | 'mount-failed',
+    other: MountSource | undefined,
+  ): () => void {
+    const { memory, timing } = this.#parts;
+    if (other === undefined && why !== 'mount-denied') {
+      memory.mountRefused = true;
+      return () => {
+        memory.mountRefused = false;
+      };
+    }
+    const pair = this.#pair(other);
+    const untilMs = why === 'mount-failed' ? timing.now() + MOUNT_AGAIN_MS : Infinity;
+    memory.noMountsUntilMs.set(pair, untilMs);
+    return () => {
+      memory.noMountsUntilMs.delete(pair);
+    };
   }
 
   /** Where the mount proves nothing, a large blob is worth a HEAD; that it is refused does not keep the blob away. */
@@ -362,6 +399,7 @@ async function startMount(
   target: Target,
   { digest, from, other }: Mount,
   signal: AbortSignal,
+  may: Pick<RegistryRequest, 'mayStart' | 'mayRetry'>,
 ): Promise<MountAnswer> {
   const origin = other?.origin;
   const query = [
@@ -370,7 +408,7 @@ async function startMount(
     ...(origin === undefined ? [] : [`&origin=${encodeURIComponent(origin)}`]),
   ].join('');
   const mountFrom = origin === undefined ? other?.path : undefined;
-  const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal);
+  const answer = await postUpload(target, query, { ...target.scope, mountFrom }, signal, may);
   if (answer.status === 201) return { kind: 'mounted' };
   if (answer.status === 401 || answer.status === 403) return { kind: 'mount-denied' };
   if (isRefusal(answer.status)) return { kind: 'mount-refused' };
@@ -385,16 +423,16 @@ function postUpload(
   query: string,
   scope: Target['scope'],
   signal: AbortSignal,
-  bytes?: Buffer,
+  more: Partial<RegistryRequest> = {},
 ): Promise<Answer> {
   return client.ask(
     {
       kind: 'upload',
-      operation: bytes === undefined ? 'start upload' : 'put blob',
+      operation: 'start upload',
       method: 'POST',
       target: `/v2/${path}/blobs/uploads/${query}`,
-      ...(bytes && { headers: BLOB_HEADERS, body: bytes }),
       scope,
+      ...more,
     },
     signal,
   );
@@ -461,13 +499,11 @@ async function postBlob(
   bytes: Buffer,
   signal: AbortSignal,
 ): Promise<'stored' | NextHop | undefined> {
-  const answer = await postUpload(
-    target,
-    appendDigest('', blob.digest),
-    target.scope,
-    signal,
-    bytes,
-  );
+  const answer = await postUpload(target, appendDigest('', blob.digest), target.scope, signal, {
+    operation: 'put blob',
+    headers: BLOB_HEADERS,
+    body: bytes,
+  });
   if (answer.status === 201) {
     requireStored(target, blob, answer);
     return 'stored';

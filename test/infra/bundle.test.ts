@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -216,6 +217,34 @@ describe('the bundles', () => {
     ] as const) {
       assert.ok(statSync(join(folder, name)).size < mebibytes * 1024 ** 2, name);
     }
+  });
+
+  it('take the place of bundles alone', async (t) => {
+    const precious = scratchFolder(t);
+    writeFileSync(join(precious, 'precious.ts'), '');
+    const { code, output } = await run([
+      join(root, 'infra/bundle.mjs'),
+      `--out=${precious}`,
+      'job',
+    ]);
+    assert.equal(code, 2, output);
+    assert.ok(existsSync(join(precious, 'precious.ts')));
+  });
+
+  it('job.js ends at a defect with a code of its own, whoever listens for it', async (t) => {
+    const preload = join(scratchFolder(t), 'agent.cjs');
+    // An agent that is loaded first, and a defect: something of Node that the job needs is not there.
+    writeFileSync(
+      preload,
+      `process.on('unhandledRejection', () => undefined);
+      process.once = () => { throw new TypeError('a defect'); };`,
+    );
+    const { code, output } = await run([
+      ...['--require', preload, 'job.js'],
+      ...['--image=localhost:1/app', '--destination-registry=localhost:1/mirror'],
+    ]);
+    assert.equal(code, 1, output);
+    assert.match(output, /^TypeError: a defect\n {4}at /m);
   });
 
   it('job.js mirrors an image from an empty folder', async (t) => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 
+import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { MirrorError } from '../../../functions/errors.ts';
 import type { DestinationRepository, OpenBlob } from '../../../functions/mirror/ports.ts';
 import { digestOf } from '../../../functions/oci/digest.ts';
@@ -272,14 +273,40 @@ describe('destination repository', () => {
     });
   }
 
-  it('uploads where a registry fails at a mount, and asks for the next one all the same', async (t) => {
-    const { to, one } = await plain(t);
+  it('uploads where a registry fails at a mount, and asks for none between the two for ten minutes', async (t) => {
+    const to = await registry(t);
+    let passedMs = 0;
+    const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
+    const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
     to.faults.add({ path: /from=p%2Fr%2Fdev/, times: 4, effect: answering(500, 'UNKNOWN') });
     const options = { mountFrom: { path: 'p/r/dev' } };
-    const next = blob('two');
-    assert.equal(await send(one, blob('one'), options), 'uploaded');
+    const next = blob('next');
     to.store.putBlob('p/r/dev', next.content);
+    for (const text of ['one', 'two'])
+      assert.equal(await send(one, blob(text), options), 'uploaded');
+    assert.equal(to.counter.count({ path: /from=p%2Fr%2Fdev/ }), 4);
+    const other = blob('other');
+    to.store.putBlob('p/r/other', other.content);
+    assert.equal(await ask(one, other, { mountFrom: { path: 'p/r/other' } }), 'mounted');
+    passedMs = 10 * 60_000;
     assert.equal(await ask(one, next, options), 'mounted');
+  });
+
+  it('waits once for a registry that says nothing to a mount, and only for those that were asked', async (t) => {
+    const to = await registry(t);
+    const one = destinationOf(open(t, [to.host], { idleMs: 3000 }), to.host, 'p/r/app');
+    to.faults.add({
+      path: /from=p%2Fr%2Fdev/,
+      times: Infinity,
+      effect: { kind: 'stall', at: 'head' },
+    });
+    const options = { mountFrom: { path: 'p/r/dev' } };
+    const blobs = Array.from({ length: 60 }, (_none, index) => blob(`blob ${index}`));
+    const arrivals = await Promise.all(blobs.map(async (each) => send(one, each, options)));
+    assert.deepEqual(new Set(arrivals), new Set(['uploaded']));
+    const asked = to.counter.count({ path: /from=p%2Fr%2Fdev/ });
+    assert.ok(asked < blobs.length, `${asked} mounts`);
+    assert.equal(to.counter.count({ method: 'POST' }), asked + blobs.length);
   });
 
   it('uploads where a registry fails at a mount from the repository itself, and asks for no more of them', async (t) => {
