@@ -56,9 +56,8 @@ async function withRetries(
       const ownMs = retryDelayMs(policy, attempt, fault, random());
       const delayMs =
         ownMs === undefined ? undefined : Math.max(ownMs, realmPauseMs(fault, request));
-      const tooLong = (fault.retryAfterMs ?? 0) > (request.patienceMs ?? Infinity);
-      const hopeless = delayMs === undefined || tooLong || timing.now() + delayMs > deadlineAtMs;
-      if (hopeless || signal.aborted || request.mayRetry?.(fault) === false) throw fault;
+      const tooLate = delayMs === undefined || timing.now() + delayMs > deadlineAtMs;
+      if (tooLate || signal.aborted || isEndedBy(fault, request)) throw fault;
       if (delayMs > 0 && fault.retryAfterMs !== undefined) {
         const { host } = parts.registry;
         parts.onPause?.({ side: parts.side, host, untilMs: timing.now() + delayMs });
@@ -66,6 +65,14 @@ async function withRetries(
       await sleep(timing, delayMs, signal);
     }
   }
+}
+
+/** Whether who asks wants no other try after this fault. */
+function isEndedBy(
+  fault: MirrorError,
+  { mayRetry, patienceMs = Infinity }: RegistryRequest,
+): boolean {
+  return (fault.retryAfterMs ?? 0) > patienceMs || mayRetry?.(fault) === false;
 }
 
 /** The pause that the realm of a token asked for: the starts of the registry itself are not closed for it. */
