@@ -325,8 +325,12 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const folder = resolve(root, out ?? 'dist');
+const bundles =
+  /^((index|serve|job|bridge)(-[A-Z0-9]{8})?\.js|(auth|pubsub|library-[A-Z0-9]{8})\.m?js|package\.json)$/;
 const others = existsSync(folder)
-  ? readdirSync(folder).filter((file) => !/^([\w-]+\.m?js|package\.json)$/.test(file))
+  ? readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => !entry.isFile() || !bundles.test(entry.name))
+      .map(({ name }) => name)
   : [];
 if (others.length > 0) {
   console.error(`${folder} is replaced as a whole, and holds more than bundles: ${others[0]} …`);

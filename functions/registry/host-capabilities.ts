@@ -18,8 +18,11 @@ const MAX_KNOWN_REPOSITORIES = 10_000;
 export interface HostCapabilities {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
   mountProven: boolean;
-  /** The host refuses to be asked whether a repository has a blob by a mount from itself; plain uploads pass. */
-  mountRefused: boolean;
+  /**
+   * Until when, ms since 1970, it is not asked whether a repository has a blob by a mount from itself: for ever
+   * where the host refuses that, for a time where it failed, and plain uploads pass.
+   */
+  noProbesUntilMs: number;
   /**
    * Until when, ms since 1970, it is not asked for mounts between two repositories: for ever where it refuses to
    * be asked (of a repository with itself, for want of a right), for a time where it failed at them.
@@ -63,7 +66,7 @@ export interface HostCapabilities {
 export function newHostMemory(): HostCapabilities {
   return {
     mountProven: false,
-    mountRefused: false,
+    noProbesUntilMs: 0,
     noMountsUntilMs: new RecentMap(MAX_REFUSED_PAIRS),
     singlePostRefused: false,
     sessionNeedsAuthorization: false,

@@ -107,8 +107,9 @@ class BlobUpload {
     const { memory } = this.#parts;
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
-    if (other === undefined && memory.mountRefused) return false;
-    return (memory.noMountsUntilMs.get(this.#pair(other)) ?? 0) <= this.#parts.timing.now();
+    const hostUntilMs = other === undefined ? memory.noProbesUntilMs : 0;
+    const pairUntilMs = memory.noMountsUntilMs.get(this.#pair(other)) ?? 0;
+    return Math.max(hostUntilMs, pairUntilMs) <= this.#parts.timing.now();
   }
 
   /** Where to mount from; undefined: nowhere else than the repository itself. */
@@ -136,7 +137,7 @@ class BlobUpload {
     const isKnownToMount = (): boolean => other === undefined && (memory.mountProven || google);
     const started = await startMount(target, mount, this.#signal, {
       mayStart: () => this.#mayMount(),
-      // Silence is waited for once: the plain upload tells whether it is the host's.
+      // Silence is waited for once, on a kept connection once more: the plain upload tells whether it is the host's.
       mayRetry: ({ code }) => isKnownToMount() || code !== 'TIMEOUT',
     }).catch((error: unknown) => {
       if (this.#signal.aborted) throw error;
@@ -162,8 +163,8 @@ class BlobUpload {
     // At once: those whose turn to ask comes next would wait for the same.
     const askAgain = this.#leaveMounts(started.kind, other);
     return this.#startSession().catch((error: unknown) => {
-      // It was not the mount.
-      askAgain();
+      // It was not the mount; who was interrupted knows nothing of that.
+      if (!this.#signal.aborted) askAgain();
       throw error;
     });
   }
@@ -174,17 +175,19 @@ class BlobUpload {
     other: MountSource | undefined,
   ): () => void {
     const { memory, timing } = this.#parts;
+    const untilMs = why === 'mount-failed' ? timing.now() + MOUNT_AGAIN_MS : Infinity;
     if (other === undefined && why !== 'mount-denied') {
-      memory.mountRefused = true;
+      const before = memory.noProbesUntilMs;
+      memory.noProbesUntilMs = Math.max(before, untilMs);
       return () => {
-        memory.mountRefused = false;
+        memory.noProbesUntilMs = before;
       };
     }
     const pair = this.#pair(other);
-    const untilMs = why === 'mount-failed' ? timing.now() + MOUNT_AGAIN_MS : Infinity;
-    memory.noMountsUntilMs.set(pair, untilMs);
+    const before = memory.noMountsUntilMs.get(pair) ?? 0;
+    memory.noMountsUntilMs.set(pair, Math.max(before, untilMs));
     return () => {
-      memory.noMountsUntilMs.delete(pair);
+      memory.noMountsUntilMs.set(pair, before);
     };
   }
 

@@ -221,14 +221,14 @@ describe('the bundles', () => {
 
   it('take the place of bundles alone', async (t) => {
     const precious = scratchFolder(t);
-    writeFileSync(join(precious, 'precious.ts'), '');
+    mkdirSync(join(precious, 'job.js'));
     const { code, output } = await run([
       join(root, 'infra/bundle.mjs'),
       `--out=${precious}`,
       'job',
     ]);
     assert.equal(code, 2, output);
-    assert.ok(existsSync(join(precious, 'precious.ts')));
+    assert.ok(existsSync(join(precious, 'job.js')));
   });
 
   it('job.js ends at a defect with a code of its own, whoever listens for it', async (t) => {

@@ -309,11 +309,17 @@ describe('destination repository', () => {
     assert.equal(to.counter.count({ method: 'POST' }), asked + blobs.length);
   });
 
-  it('uploads where a registry fails at a mount from the repository itself, and asks for no more of them', async (t) => {
-    const { to, one } = await plain(t);
+  it('uploads where a registry fails at a mount from the repository itself, and asks for none for ten minutes', async (t) => {
+    const to = await registry(t);
+    let passedMs = 0;
+    const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
+    const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
     to.faults.add({ path: /mount=/, times: 4, effect: answering(500, 'UNKNOWN') });
     for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
     assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 4);
+    passedMs = 10 * 60_000;
+    assert.equal(await send(one, blob('three')), 'uploaded');
+    assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 5);
   });
 
   it('takes the failure of a mount for the host’s where mounts are known to work', async (t) => {

@@ -45,7 +45,7 @@ async function looksAfter(
       return Promise.reject(fault);
     },
   };
-  const memory = { ...newHostMemory(), mountRefused: true, singlePostRefused: true };
+  const memory = { ...newHostMemory(), noProbesUntilMs: Infinity, singlePostRefused: true };
   const scope = { path: 'a', actions: 'pull,push' } as const;
   const upload = uploadBlob(
     {
