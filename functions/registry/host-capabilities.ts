@@ -19,13 +19,9 @@ export interface HostCapabilities {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
   mountProven: boolean;
   /**
-   * Until when, ms since 1970, it is not asked whether a repository has a blob by a mount from itself: for ever
-   * where the host refuses that, for a time where it failed, and plain uploads pass.
-   */
-  noProbesUntilMs: number;
-  /**
-   * Until when, ms since 1970, it is not asked for mounts between two repositories: for ever where it refuses to
-   * be asked (of a repository with itself, for want of a right), for a time where it failed at them.
+   * Until when, ms since 1970, it is not asked for mounts between two repositories, and under the empty key of
+   * any repository from itself: for ever where it refuses to be asked, for a time where it failed at them and
+   * plain uploads pass. A repository with itself as a pair is one that lacks the right.
    */
   readonly noMountsUntilMs: RecentMap<string, number>;
   /** A small blob that came with its POST was not taken: from then on it is a POST and a PUT. */
@@ -66,7 +62,6 @@ export interface HostCapabilities {
 export function newHostMemory(): HostCapabilities {
   return {
     mountProven: false,
-    noProbesUntilMs: 0,
     noMountsUntilMs: new RecentMap(MAX_REFUSED_PAIRS),
     singlePostRefused: false,
     sessionNeedsAuthorization: false,

@@ -41,6 +41,9 @@ const MAX_LOOK_MS = 30_000;
 /** After a mount that failed, the pair's blobs are sent for so long: longer than a delivery, which pays for one try. */
 const MOUNT_AGAIN_MS = 10 * 60_000;
 
+/** Under which it is remembered that a host is not asked for mounts of a repository from itself. */
+const PROBES = '';
+
 /** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
 const SINGLE_POST_BYTES = 64 * 1024;
 
@@ -107,9 +110,9 @@ class BlobUpload {
     const { memory } = this.#parts;
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
-    const hostUntilMs = other === undefined ? memory.noProbesUntilMs : 0;
-    const pairUntilMs = memory.noMountsUntilMs.get(this.#pair(other)) ?? 0;
-    return Math.max(hostUntilMs, pairUntilMs) <= this.#parts.timing.now();
+    const keys = other === undefined ? [PROBES, this.#pair(other)] : [this.#pair(other)];
+    const nowMs = this.#parts.timing.now();
+    return keys.every((key) => (memory.noMountsUntilMs.get(key) ?? 0) <= nowMs);
   }
 
   /** Where to mount from; undefined: nowhere else than the repository itself. */
@@ -169,25 +172,18 @@ class BlobUpload {
     });
   }
 
-  /** From now on the pair is asked plainly. @returns takes that back */
+  /** From now on the pair, or of probes the whole host, is asked plainly. @returns takes that back */
   #leaveMounts(
     why: 'mount-refused' | 'mount-denied' | 'mount-failed',
     other: MountSource | undefined,
   ): () => void {
     const { memory, timing } = this.#parts;
+    const key = other === undefined && why !== 'mount-denied' ? PROBES : this.#pair(other);
+    const before = memory.noMountsUntilMs.get(key) ?? 0;
     const untilMs = why === 'mount-failed' ? timing.now() + MOUNT_AGAIN_MS : Infinity;
-    if (other === undefined && why !== 'mount-denied') {
-      const before = memory.noProbesUntilMs;
-      memory.noProbesUntilMs = Math.max(before, untilMs);
-      return () => {
-        memory.noProbesUntilMs = before;
-      };
-    }
-    const pair = this.#pair(other);
-    const before = memory.noMountsUntilMs.get(pair) ?? 0;
-    memory.noMountsUntilMs.set(pair, Math.max(before, untilMs));
+    memory.noMountsUntilMs.set(key, Math.max(before, untilMs));
     return () => {
-      memory.noMountsUntilMs.set(pair, before);
+      memory.noMountsUntilMs.set(key, before);
     };
   }
 

@@ -97,6 +97,17 @@ async function plain(t: TestContext, switches: Switches = {}): Promise<Setting> 
   return { to, registries, one: destinationOf(registries, to.host, 'p/r/app') };
 }
 
+/** As {@link plain}, with a clock that can be put forward. */
+async function plainWithClock(
+  t: TestContext,
+): Promise<Pick<Setting, 'to' | 'one'> & { readonly pass: (ms: number) => void }> {
+  const to = await registry(t);
+  let passedMs = 0;
+  const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
+  const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
+  return { to, one, pass: (ms) => (passedMs += ms) };
+}
+
 describe('destination repository', () => {
   for (const [what, end, code] of [
     ['is given up', (stream: Readable) => stream.destroy(), 'ABORTED'],
@@ -274,10 +285,7 @@ describe('destination repository', () => {
   }
 
   it('uploads where a registry fails at a mount, and asks for none between the two for ten minutes', async (t) => {
-    const to = await registry(t);
-    let passedMs = 0;
-    const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
-    const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
+    const { to, one, pass } = await plainWithClock(t);
     to.faults.add({ path: /from=p%2Fr%2Fdev/, times: 4, effect: answering(500, 'UNKNOWN') });
     const options = { mountFrom: { path: 'p/r/dev' } };
     const next = blob('next');
@@ -288,7 +296,7 @@ describe('destination repository', () => {
     const other = blob('other');
     to.store.putBlob('p/r/other', other.content);
     assert.equal(await ask(one, other, { mountFrom: { path: 'p/r/other' } }), 'mounted');
-    passedMs = 10 * 60_000;
+    pass(10 * 60_000);
     assert.equal(await ask(one, next, options), 'mounted');
   });
 
@@ -310,14 +318,11 @@ describe('destination repository', () => {
   });
 
   it('uploads where a registry fails at a mount from the repository itself, and asks for none for ten minutes', async (t) => {
-    const to = await registry(t);
-    let passedMs = 0;
-    const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
-    const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
+    const { to, one, pass } = await plainWithClock(t);
     to.faults.add({ path: /mount=/, times: 4, effect: answering(500, 'UNKNOWN') });
     for (const text of ['one', 'two']) assert.equal(await send(one, blob(text)), 'uploaded');
     assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 4);
-    passedMs = 10 * 60_000;
+    pass(10 * 60_000);
     assert.equal(await send(one, blob('three')), 'uploaded');
     assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 5);
   });

@@ -45,7 +45,8 @@ async function looksAfter(
       return Promise.reject(fault);
     },
   };
-  const memory = { ...newHostMemory(), noProbesUntilMs: Infinity, singlePostRefused: true };
+  const memory = { ...newHostMemory(), singlePostRefused: true };
+  memory.noMountsUntilMs.set('', Infinity);
   const scope = { path: 'a', actions: 'pull,push' } as const;
   const upload = uploadBlob(
     {
