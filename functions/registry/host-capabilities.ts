@@ -19,9 +19,9 @@ export interface HostCapabilities {
   /** `POST ?mount=` answered 201 for a blob of the repository itself: it is an existence check here. */
   mountProven: boolean;
   /**
-   * Until when, ms since 1970, it is not asked for mounts between two repositories, and under the empty key of
-   * any repository from itself: for ever where it refuses to be asked, for a time where it failed at them and
-   * plain uploads pass. A repository with itself as a pair is one that lacks the right.
+   * Until when, ms since 1970, it is not asked for mounts: between two repositories, from any other, or of any
+   * from itself. For ever where it refuses to be asked, for a time where it failed at them and plain uploads
+   * pass. A repository with itself as a pair is one that lacks the right.
    */
   readonly noMountsUntilMs: RecentMap<string, number>;
   /** A small blob that came with its POST was not taken: from then on it is a POST and a PUT. */

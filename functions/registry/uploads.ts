@@ -38,11 +38,13 @@ const COMMIT_PATIENCE_MS = 5 * 60_000;
 const LOOK_MS = 1_000;
 const MAX_LOOK_MS = 30_000;
 
-/** After a mount that failed, the pair's blobs are sent for so long: longer than a delivery, which pays for one try. */
+/** After a mount that failed, blobs are sent for so long: longer than a delivery, which pays for one try. */
 const MOUNT_AGAIN_MS = 10 * 60_000;
 
 /** Under which it is remembered that a host is not asked for mounts of a repository from itself. */
-const PROBES = '';
+const PROBES = 'itself';
+/** The same, from any other. */
+const CROSS_MOUNTS = 'others';
 
 /** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
 const SINGLE_POST_BYTES = 64 * 1024;
@@ -110,7 +112,7 @@ class BlobUpload {
     const { memory } = this.#parts;
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
-    const keys = other === undefined ? [PROBES, this.#pair(other)] : [this.#pair(other)];
+    const keys = [other === undefined ? PROBES : CROSS_MOUNTS, this.#pair(other)];
     const nowMs = this.#parts.timing.now();
     return keys.every((key) => (memory.noMountsUntilMs.get(key) ?? 0) <= nowMs);
   }
@@ -129,7 +131,7 @@ class BlobUpload {
 
   /**
    * Asks for a mount. Where that is refused, or fails though a plain upload begins, the pair of repositories is
-   * asked plainly from then on, also for blobs whose turn to ask has not come.
+   * asked plainly from then on, and after silence the host, also for blobs whose turn to ask has not come.
    */
   async #mount(): Promise<BlobArrival | NextHop> {
     const { target, memory, google } = this.#parts;
@@ -151,8 +153,8 @@ class BlobUpload {
       if (other !== undefined && isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN'))
         return { kind: 'mount-denied' } as const;
       // A registry that was not made for it may fail at it, and not be down.
-      if (isMirrorError(error, 'SERVER_ERROR', 'TIMEOUT', 'NETWORK'))
-        return { kind: 'mount-failed' } as const;
+      if (isMirrorError(error, 'TIMEOUT')) return { kind: 'mount-silent' } as const;
+      if (isMirrorError(error, 'SERVER_ERROR', 'NETWORK')) return { kind: 'mount-failed' } as const;
       throw error;
     });
     if (started.kind === 'mounted') {
@@ -172,15 +174,22 @@ class BlobUpload {
     });
   }
 
-  /** From now on the pair, or of probes the whole host, is asked plainly. @returns takes that back */
+  /**
+   * From now on the pair is asked plainly; the whole host of probes, where it is not a right that lacks, and after
+   * silence, for which nobody waits again for each repository.
+   * @returns takes that back
+   */
   #leaveMounts(
-    why: 'mount-refused' | 'mount-denied' | 'mount-failed',
+    why: 'mount-refused' | 'mount-denied' | 'mount-failed' | 'mount-silent',
     other: MountSource | undefined,
   ): () => void {
     const { memory, timing } = this.#parts;
-    const key = other === undefined && why !== 'mount-denied' ? PROBES : this.#pair(other);
+    const isOfHost = other === undefined ? why !== 'mount-denied' : why === 'mount-silent';
+    const ofHost = other === undefined ? PROBES : CROSS_MOUNTS;
+    const key = isOfHost ? ofHost : this.#pair(other);
     const before = memory.noMountsUntilMs.get(key) ?? 0;
-    const untilMs = why === 'mount-failed' ? timing.now() + MOUNT_AGAIN_MS : Infinity;
+    const passes = why === 'mount-failed' || why === 'mount-silent';
+    const untilMs = passes ? timing.now() + MOUNT_AGAIN_MS : Infinity;
     memory.noMountsUntilMs.set(key, Math.max(before, untilMs));
     return () => {
       memory.noMountsUntilMs.set(key, before);

@@ -100,11 +100,12 @@ async function plain(t: TestContext, switches: Switches = {}): Promise<Setting> 
 /** As {@link plain}, with a clock that can be put forward. */
 async function plainWithClock(
   t: TestContext,
+  idleMs?: number,
 ): Promise<Pick<Setting, 'to' | 'one'> & { readonly pass: (ms: number) => void }> {
   const to = await registry(t);
   let passedMs = 0;
   const timing = { ...SYSTEM_TIMING, now: () => SYSTEM_TIMING.now() + passedMs };
-  const one = destinationOf(open(t, [to.host], { timing }), to.host, 'p/r/app');
+  const one = destinationOf(open(t, [to.host], { timing, idleMs }), to.host, 'p/r/app');
   return { to, one, pass: (ms) => (passedMs += ms) };
 }
 
@@ -315,6 +316,20 @@ describe('destination repository', () => {
     const asked = to.counter.count({ path: /from=p%2Fr%2Fdev/ });
     assert.ok(asked < blobs.length, `${asked} mounts`);
     assert.equal(to.counter.count({ method: 'POST' }), asked + blobs.length);
+  });
+
+  it('waits for the silence of one pair of repositories, and not for that of each', async (t) => {
+    const { to, one, pass } = await plainWithClock(t, 500);
+    to.faults.add({ path: /from=/, effect: { kind: 'stall', at: 'head' } });
+    assert.equal(await send(one, blob('first'), { mountFrom: { path: 'p/r/dev' } }), 'uploaded');
+    const wanted = blob('next');
+    to.store.putBlob('p/r/other', wanted.content);
+    const options = { mountFrom: { path: 'p/r/other' } };
+    assert.equal(await send(one, wanted, options), 'uploaded');
+    assert.equal(to.counter.count({ path: /from=p%2Fr%2F(?:dev|other)/ }), 1);
+    pass(10 * 60_000);
+    to.store.putBlob('p/r/other', blob('last').content);
+    assert.equal(await ask(one, blob('last'), options), 'mounted');
   });
 
   it('uploads where a registry fails at a mount from the repository itself, and asks for none for ten minutes', async (t) => {
