@@ -2,7 +2,7 @@ import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
 import { canonicalHost } from './contract/host.ts';
 import { ALL_PLATFORMS, parsePlatform } from './contract/platform.ts';
-import { requirePatterns, requireRange } from './contract/selection.ts';
+import { DEFAULT_MUTABLE_TAGS, requirePatterns, requireRange } from './contract/selection.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';
@@ -16,9 +16,6 @@ const JOB = /^projects\/[^/\s]+\/locations\/[^/\s]+\/jobs\/[^/\s]+$/;
 
 /** 10 GiB: what one delivery of 540 s can bring at some 20 MiB/s, with room. */
 const JOB_THRESHOLD_BYTES = 10 * 1024 ** 3;
-
-/** Tags whose names say that they move. */
-const MUTABLE_TAGS = String.raw`^(latest|stable|edge|nightly|main|master|dev.*|v?\d+(\.\d+)?)$`;
 
 /** Options of every entry: what is mirrored, from where, to where, and how. */
 export const mirrorOptions = {
@@ -97,7 +94,7 @@ export const mirrorOptions = {
     flag: '--mutable-tags',
     env: 'MUTABLE_TAGS',
     placeholder: 'RE2',
-    default: MUTABLE_TAGS,
+    default: DEFAULT_MUTABLE_TAGS,
     check: requirePatterns,
     sentence: 'Pattern of the tags that are expected to move.',
   }),

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import fc from 'fast-check';
 import { rcompare } from 'semver';
 
 import {
+  DEFAULT_EXCLUSION_LIST,
+  DEFAULT_MUTABLE_TAGS,
   newestFirst,
   requirePatterns,
   requireRange,
@@ -111,6 +114,25 @@ describe('selectTags', () => {
     const evil = `${'a'.repeat(127)}!`;
     assert.deepEqual(await selectTags([evil], ['^(a+)+$'], {}), [evil]);
   });
+
+  for (const pattern of [...DEFAULT_EXCLUSION_LIST, DEFAULT_MUTABLE_TAGS]) {
+    it(`takes of tags what RE2 takes by the default ${pattern}`, async () => {
+      const near = fc.constantFrom(...'latest sig .sig dev v 1 . 0 main - _ Latest s'.split(' '));
+      const tag = fc
+        .array(fc.oneof(near, fc.stringMatching(/^[\w.-]$/)), { minLength: 1, maxLength: 8 })
+        .map((parts) => parts.join(''));
+      await fc.assert(
+        fc.asyncProperty(fc.array(tag), async (some) => {
+          assert.deepEqual(
+            await selectTags(some, [pattern]),
+            // Not written as the default is, and thus compiled.
+            await selectTags(some, [`(?:${pattern})`]),
+          );
+        }),
+        { numRuns: 300 },
+      );
+    });
+  }
 
   it('gives other work its turn, the more often the more a tag costs', async () => {
     assert.ok((await turnsDuring([COSTLY])) > 20 * (await turnsDuring(['^v'])));
