@@ -1,8 +1,9 @@
 import { DESTINATION_LAYOUTS } from './contract/destination.ts';
 import { VERIFY } from './contract/event.ts';
 import { canonicalHost } from './contract/host.ts';
+import { DEFAULT_MUTABLE_TAGS, requirePatterns } from './contract/patterns.ts';
 import { ALL_PLATFORMS, parsePlatform } from './contract/platform.ts';
-import { DEFAULT_MUTABLE_TAGS, requirePatterns, requireRange } from './contract/selection.ts';
+import { requireRange } from './contract/selection.ts';
 import { parseBackupTag } from './mirror/backup-tag.ts';
 import { choice, flag, integer, list, text } from './options/option.ts';
 import { parseDestinationGrant, parseImagePattern } from './subscriber/image-pattern.ts';

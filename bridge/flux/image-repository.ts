@@ -1,4 +1,4 @@
-import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/selection.ts';
+import { DEFAULT_EXCLUSION_LIST } from '../../functions/contract/patterns.ts';
 import { PROVIDERS, type Provider } from '../../functions/contract/event.ts';
 import { asFields, isFields, type Fields } from '../../functions/contract/fields.ts';
 import { MirrorError } from '../../functions/errors.ts';

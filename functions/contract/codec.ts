@@ -24,7 +24,8 @@ import {
   type Fields,
 } from './fields.ts';
 import { readPlatforms } from './platform.ts';
-import { readSelection, requirePatterns } from './selection.ts';
+import { requirePatterns } from './patterns.ts';
+import { readSelection } from './selection.ts';
 
 /** A Pub/Sub message as the client library takes and gives it. */
 export interface EncodedEvent {

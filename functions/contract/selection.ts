@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { RE2JS, RE2JSSyntaxException } from 're2js';
 import Range from 'semver/classes/range.js';
 import SemVer from 'semver/classes/semver.js';
 
@@ -15,6 +14,7 @@ import {
   stringAt,
   type Fields,
 } from './fields.ts';
+import { compilePatterns, MAX_PATTERN_LENGTH, requirePatterns } from './patterns.ts';
 
 /** How tags are ordered where the newest are wanted, the newest first. */
 export const SORT_ORDERS = ['semver', 'alphabetical', 'numerical'] as const;
@@ -36,66 +36,11 @@ export interface Selection {
   readonly sortBy?: SortOrder;
 }
 
-/** Most patterns in one list; Flux's own limit for the exclusion list. */
-export const MAX_PATTERNS = 25;
-/** Longest pattern, in characters. */
-export const MAX_PATTERN_LENGTH = 512;
-
-/**
- * Most instructions that the patterns of one list compile to, together: a tag costs time in
- * proportion to them. semver.org's own pattern has 67, so that a list of 25 such fits.
- */
-export const MAX_INSTRUCTIONS = 2000;
-
 /**
  * Tags are tested until so many instructions were compared with a tag, then other work has its
  * turn. An instruction takes at most 3.3 µs for a tag of 128 characters (measured with nested repetitions).
  */
 const INSTRUCTIONS_PER_TURN = 10_000;
-
-/** Flux's default exclusion list (ImageRepository v1, `spec.exclusionList`). */
-export const DEFAULT_EXCLUSION_LIST: readonly string[] = [String.raw`^.*\.sig$`];
-
-/** Tags whose names say that they move: the default of `MUTABLE_TAGS`. */
-export const DEFAULT_MUTABLE_TAGS = String.raw`^(latest|stable|edge|nightly|main|master|dev.*|v?\d+(\.\d+)?)$`;
-
-/** A pattern that is ready to be tested. */
-interface Pattern {
-  readonly test: TagTest;
-  /** What RE2 compiles it to. */
-  readonly instructions: number;
-}
-
-/**
- * The defaults, which nearly every event brings, mean the same to V8 and are linear there too. RE2's first pattern
- * costs a cold start 5 ms.
- */
-const DEFAULTS: ReadonlyMap<string, Pattern> = new Map(
-  [...DEFAULT_EXCLUSION_LIST, DEFAULT_MUTABLE_TAGS].map((text) => {
-    const native = new RegExp(text);
-    return [text, { test: (tag) => native.test(tag), instructions: text.length }];
-  }),
-);
-
-/** Tests tags against patterns in linear time. */
-export type TagTest = (tag: string) => boolean;
-
-/**
- * A test that any of the patterns matches, unanchored, with the semantics of Go's `regexp`.
- * @throws MirrorError `EVENT_INVALID` naming the pattern's field (`FIELD[2]`)
- */
-export function anyMatches(patterns: readonly string[], field: string): TagTest {
-  const list = compile(patterns, field);
-  return (tag) => matches(list, tag);
-}
-
-/**
- * Refuses patterns that RE2 does not take, and lists that cost too much.
- * @throws MirrorError `EVENT_INVALID` naming the field, or `[2]` alone
- */
-export function requirePatterns(patterns: string | readonly string[], field = ''): void {
-  compile([patterns].flat(), field);
-}
 
 /** Refuses what is no npm-style range. @throws MirrorError `EVENT_INVALID` naming the field */
 export function requireRange(text: string, field = ''): void {
@@ -103,52 +48,6 @@ export function requireRange(text: string, field = ''): void {
     throw refusal(field, `is longer than ${MAX_PATTERN_LENGTH} characters`);
   }
   rangeOf(text, field);
-}
-
-/** The patterns of a list, and the instructions that they compile to together. */
-interface PatternList {
-  readonly compiled: readonly Pattern[];
-  readonly instructions: number;
-}
-
-function compile(patterns: readonly string[], field: string): PatternList {
-  // guard: pattern-count
-  if (patterns.length > MAX_PATTERNS) {
-    throw refusal(field, `has ${patterns.length} patterns, at most ${MAX_PATTERNS} are taken`);
-  }
-  let instructions = 0;
-  const compiled = patterns.map((pattern, index) => {
-    const at = `${field}[${index}]`;
-    // guard: pattern-length
-    if (pattern.length > MAX_PATTERN_LENGTH) {
-      throw refusal(at, `is longer than ${MAX_PATTERN_LENGTH} characters`);
-    }
-    const one = compileOne(pattern, at);
-    instructions += one.instructions;
-    // guard: pattern-cost
-    if (instructions > MAX_INSTRUCTIONS) {
-      const all = index === 0 ? '' : ' with those before it';
-      const why = `compiles to ${instructions} instructions${all}, at most ${MAX_INSTRUCTIONS} are taken`;
-      throw refusal(at, `${why}: shorten it or its repetitions`);
-    }
-    return one;
-  });
-  return { compiled, instructions };
-}
-
-function compileOne(text: string, at: string): Pattern {
-  const known = DEFAULTS.get(text);
-  if (known !== undefined) return known;
-  try {
-    const pattern = RE2JS.compile(text);
-    return {
-      test: (tag) => pattern.matcher(tag).find(),
-      instructions: pattern.programSize(),
-    };
-  } catch (error) {
-    const why = error instanceof RE2JSSyntaxException ? error.message : String(error);
-    throw refusal(at, `is no RE2 pattern: ${printable(why)}`);
-  }
 }
 
 /** Reads and validates a selection. @throws MirrorError `EVENT_INVALID` with the field's path */
@@ -176,15 +75,15 @@ export async function selectTags(
   selection: Selection = {},
   signal?: AbortSignal,
 ): Promise<readonly string[]> {
-  const excluded = compile(exclusionList, 'exclusionList');
-  const included = compile(selection.include ?? [], 'selection.include');
-  const dropped = compile(selection.exclude ?? [], 'selection.exclude');
+  const excluded = compilePatterns(exclusionList, 'exclusionList');
+  const included = compilePatterns(selection.include ?? [], 'selection.include');
+  const dropped = compilePatterns(selection.exclude ?? [], 'selection.exclude');
   const range =
     selection.semver === undefined ? undefined : rangeOf(selection.semver, 'selection.semver');
   const isKept = (tag: string): boolean =>
-    !matches(excluded, tag) &&
-    (selection.include === undefined || matches(included, tag)) &&
-    !matches(dropped, tag) &&
+    !excluded.test(tag) &&
+    (selection.include === undefined || included.test(tag)) &&
+    !dropped.test(tag) &&
     (range === undefined || inRange(tag, range));
   const instructions = excluded.instructions + included.instructions + dropped.instructions;
   const tagsPerTurn = Math.max(1, Math.floor(INSTRUCTIONS_PER_TURN / (instructions + 1)));
@@ -203,10 +102,6 @@ async function turnOfOthers(signal: AbortSignal | undefined): Promise<void> {
   if (signal?.aborted === true) {
     throw new MirrorError('ABORTED', 'the work was interrupted', { operation: 'select tags' });
   }
-}
-
-function matches({ compiled }: PatternList, tag: string): boolean {
-  return compiled.some(({ test }) => test(tag));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Reason, Verify } from '../contract/event.ts';
 import type { Compares } from '../contract/newest.ts';
-import { anyMatches, type TagTest } from '../contract/selection.ts';
+import { compilePatterns, type TagTest } from '../contract/patterns.ts';
 
 /** Who says which existing tags are compared with the source. */
 export interface VerificationWishes {
@@ -46,7 +46,7 @@ export function verifiedTags(verify: Verify, mutableTags: string): TagTest {
   if (verify === 'none' || mutableTags === '') return () => false;
   let isMutable: TagTest | undefined;
   return (tag) => {
-    isMutable ??= anyMatches([mutableTags], 'mutableTags');
+    isMutable ??= compilePatterns([mutableTags], 'mutableTags').test;
     return isMutable(tag);
   };
 }

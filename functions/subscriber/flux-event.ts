@@ -10,7 +10,7 @@ import {
   wrong,
   type Fields,
 } from '../contract/fields.ts';
-import { DEFAULT_EXCLUSION_LIST } from '../contract/selection.ts';
+import { DEFAULT_EXCLUSION_LIST } from '../contract/patterns.ts';
 import { MirrorError } from '../errors.ts';
 
 /** What image-reflector-controller says of a successful scan; no promise of its API. */

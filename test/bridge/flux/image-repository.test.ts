@@ -8,7 +8,7 @@ import {
   succeeding,
   objectFields,
 } from '../../../bridge/flux/image-repository.ts';
-import { DEFAULT_EXCLUSION_LIST } from '../../../functions/contract/selection.ts';
+import { DEFAULT_EXCLUSION_LIST } from '../../../functions/contract/patterns.ts';
 import { thrown } from '../../faults.ts';
 import { imageRepository } from '../objects.ts';
 
