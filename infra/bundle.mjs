@@ -237,8 +237,6 @@ const edits = new Map([
     'got/dist/source/core/index.js',
     ['body instanceof ReadableStream', "typeof body?.getReader === 'function' && $&"],
   ],
-  // Unicode's cases, which matter to a pattern that ignores case: 4 ms.
-  ['re2js/build/index.js', ['runes.length !== 1 || Unicode.simpleFold(', 'flags === 0 || $&']],
 ]);
 
 /** Carries the {@link edits} out; a library that is no longer like that is an error. */

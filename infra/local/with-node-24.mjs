@@ -2,9 +2,12 @@
 // Plain JavaScript on purpose: it must start on any Node from 20, before anything is installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import module from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { bundled } from './bundled.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const wantedMajor = 24;
@@ -54,29 +57,44 @@ if (missingPackages().length > 0) {
   install();
 }
 
+/** What a start leaves to the next one, outside the checkout. */
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'imagerepo-mirror');
+
 /**
  * Where V8 keeps what it made of the source, from one start to the next: a start costs half as much CPU.
- * Outside the checkout, per user; Node tells users, versions and files apart itself. Measurements
- * go without, so that what they start is what it is elsewhere; a run of the tests keeps one of its own.
+ * Per user; Node tells users, versions and files apart itself. Measurements go without, so that what they
+ * start is what it is elsewhere; a run of the tests keeps one of its own.
  */
 function compileCache(entry) {
-  if (entry.startsWith('test/') || process.env.NODE_COMPILE_CACHE !== undefined) return {};
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return { NODE_COMPILE_CACHE: join(caches, 'imagerepo-mirror', 'compile') };
+  const given = process.env.NODE_COMPILE_CACHE;
+  return given !== undefined || entry.startsWith('test/') ? given : join(cache, 'compile');
 }
 
 const [entry, ...args] = process.argv.slice(2);
-// npm sets this to the running Node; whatever the entry starts must find Node 24 instead.
-// A young generation of 8 MiB from the beginning: a start collects less, and takes a tenth less time.
-const child = spawn(node24(), ['--min-semi-space-size=8', join(root, entry), ...args], {
-  stdio: 'inherit',
-  env: { ...process.env, NODE: node24(), ...compileCache(entry) },
-});
-// A terminal sends Ctrl-C to the whole group, so the child has it already; elsewhere it is passed on.
-process.on('SIGINT', () => {
-  if (!process.stdin.isTTY) child.kill('SIGINT');
-});
-process.on('SIGTERM', () => child.kill('SIGTERM'));
-child.on('exit', (code, signal) => {
-  process.exit(signal === null ? (code ?? 1) : 128 + (signal === 'SIGINT' ? 2 : 15));
-});
+const node = node24();
+const file = bundled({ root, entry, node, folder: join(cache, 'bundles') }) ?? join(root, entry);
+// npm sets NODE to the running Node; whatever the entry starts must find Node 24 instead.
+const env = { NODE: node };
+const compiled = compileCache(entry);
+if (compiled !== undefined) env.NODE_COMPILE_CACHE = compiled;
+
+if (node === process.execPath) {
+  Object.assign(process.env, env);
+  if (compiled) module.enableCompileCache(compiled);
+  process.argv = [node, file, ...args];
+  await import(pathToFileURL(file).href);
+} else {
+  // With the flags of the script, for which npm brings the right Node once it is installed.
+  const child = spawn(node, [...process.execArgv, file, ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  // A terminal sends Ctrl-C to the whole group, so the child has it already; elsewhere it is passed on.
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT');
+  });
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  child.on('exit', (code, signal) => {
+    process.exit(signal === null ? (code ?? 1) : 128 + (signal === 'SIGINT' ? 2 : 15));
+  });
+}
