@@ -35,7 +35,27 @@ const HELP = helpText(
   jobOptions,
 );
 
+/** Whoever reads may go (`| head`), and a disk may be full: the work ends in order then, and with 1. */
+function onOutputLost(endWork: () => void): void {
+  let isTold = false;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', ({ message }) => {
+      process.exitCode = 1;
+      if (isTold) return;
+      isTold = true;
+      endWork();
+      if (stream === process.stdout) {
+        process.stderr.write(`standard output cannot be written: ${message}\n`);
+      }
+    });
+  }
+}
+
 async function main(): Promise<number> {
+  const end = processEnd(SYSTEM_TIMING.now);
+  onOutputLost(() => {
+    end.tell();
+  });
   if (process.argv.includes('--help')) {
     process.stdout.write(HELP);
     return 0;
@@ -45,7 +65,6 @@ async function main(): Promise<number> {
   if (ignored.length > 0) {
     process.stderr.write(`proxy variables are ignored: ${ignored.join(', ')}\n`);
   }
-  const end = processEnd(SYSTEM_TIMING.now);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       end.tell();
@@ -70,6 +89,6 @@ void main()
     return 1;
   })
   .then((code) => {
-    process.exitCode = code;
+    process.exitCode ??= code;
     setTimeout(() => process.exit(), LINGER_MS).unref();
   });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
 import { MirrorError } from '../../functions/errors.ts';
@@ -40,6 +41,21 @@ describe('start', () => {
     assert.equal(stderr.trim().split('\n').length, 1, stderr);
     assert.ok(stderr.startsWith(`cannot serve on port ${port} (PORT): listen EADDRINUSE`), stderr);
   });
+
+  for (const args of [
+    ['--help'],
+    ['--image=127.0.0.1:1/app', '--destination-registry=127.0.0.1:1/m', '-o', 'json'],
+  ]) {
+    it(`says in one line that nobody reads what the command prints (${args.at(-1)})`, async () => {
+      const child = spawn(process.execPath, ['functions/job.ts', ...args], { env });
+      child.stdout.destroy();
+      const [stderr] = await Promise.all([text(child.stderr), once(child, 'close')]);
+      assert.equal(child.exitCode, 1, stderr);
+      const lines = stderr.split('\n').filter((line) => line.startsWith('standard output'));
+      assert.deepEqual(lines, ['standard output cannot be written: write EPIPE']);
+      assert.doesNotMatch(stderr, /^ +at /m);
+    });
+  }
 
   it('has exit code 2 for bad usage and 1 for what failed', () => {
     assert.equal(refused(new MirrorError('OPTION_INVALID', 'x')), 2);
