@@ -25,14 +25,15 @@ const MAX_PLATFORMS = 50;
 const MAX_PLATFORM_LENGTH = 64;
 
 /** Names of architectures that mean another, and the variant that they stand for (containerd's platforms package). */
-const ARCHITECTURES: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
-  i386: ['386'],
-  x86_64: ['amd64'],
-  'x86-64': ['amd64'],
-  aarch64: ['arm64'],
-  armhf: ['arm', 'v7'],
-  armel: ['arm', 'v6'],
-};
+const ARCHITECTURES: ReadonlyMap<string, readonly [architecture: string, variant?: string]> =
+  new Map([
+    ['i386', ['386']],
+    ['x86_64', ['amd64']],
+    ['x86-64', ['amd64']],
+    ['aarch64', ['arm64']],
+    ['armhf', ['arm', 'v7']],
+    ['armel', ['arm', 'v6']],
+  ]);
 
 /**
  * The normal form of a platform, by containerd's rules: `linux/aarch64` and `linux/arm64/v8` are
@@ -41,7 +42,7 @@ const ARCHITECTURES: Readonly<Record<string, readonly [architecture: string, var
 export function normalPlatform(theirs: TheirPlatform): Platform {
   const os = theirs.os.toLowerCase() === 'macos' ? 'darwin' : theirs.os.toLowerCase();
   const named = theirs.architecture.toLowerCase();
-  const [architecture, implied] = ARCHITECTURES[named] ?? [named];
+  const [architecture, implied] = ARCHITECTURES.get(named) ?? [named];
   const variant = implied ?? (theirs.variant ?? '').toLowerCase();
   return { os, architecture, variant: normalVariant(architecture, variant) };
 }

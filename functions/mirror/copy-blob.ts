@@ -216,17 +216,19 @@ export class BlobCopier {
 
   /**
    * Another repository's bytes for this host are on their way: they are waited for, and mounted,
-   * while they move; those of the same source to their end, others a bounded time.
+   * while they move; those of the same source to their end, others a bounded time. Where blobs are
+   * mounted from the source, nobody's are.
    * @returns asks for the next wait; undefined: there is nobody to wait for
    */
   #others(
     hostKey: string,
-    { source, missedAtVersion }: BlobWish,
+    { source, destination, missedAtVersion }: BlobWish,
   ): (signal: AbortSignal) => Promise<void> | undefined {
     const giveUpAtMs = this.#timing.now() + OTHERS_MS;
     const tried = new Set<Lead>();
     return (signal) => {
-      if (missedAtVersion !== undefined) return undefined;
+      if (missedAtVersion !== undefined || this.presence.mounts(source, destination))
+        return undefined;
       const lead = [...(this.#leads.get(hostKey) ?? [])].find((other) => !tried.has(other));
       if (lead === undefined) return undefined;
       tried.add(lead);
@@ -328,8 +330,10 @@ export class BlobCopier {
         signal,
       );
       this.presence.addBlob(destination, blob.digest);
-      if (arrival === 'mounted' && isOfSource) {
-        this.presence.addMount(source, destination);
+      if (mountFrom !== undefined && arrival !== 'present' && !force) {
+        const mounted = arrival === 'mounted';
+        if (isOfSource) this.presence.setMounts(source, destination, mounted);
+        else this.presence.setMountsWithin(destination.host, mounted);
       }
       return { arrival, bytesUploaded: arrival === 'uploaded' ? blob.sizeBytes : 0 };
     } finally {

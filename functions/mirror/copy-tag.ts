@@ -292,7 +292,8 @@ async function push(
   } catch (error) {
     if (isMirrorError(error, 'TAG_IMMUTABLE')) {
       context.pool.presence.setImmutable(context.destination.name);
-      return await immutable(tag, node, error, context);
+      const ending = await immutable(tag, node, error, context);
+      return ending.outcome === 'drifted' ? { ...ending, ...backupFields(look.backup) } : ending;
     }
     throw error;
   } finally {

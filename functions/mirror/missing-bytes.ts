@@ -61,7 +61,7 @@ async function collect(
     const { presence } = pool;
     const held =
       presence.hasBlob(destination, blob.digest) ||
-      presence.otherHolder(destination, blob.digest) !== undefined ||
+      presence.isMountable(destination, blob.digest) ||
       presence.mounts(source, destination);
     if (!held) missing.set(blob.digest, blob);
   }

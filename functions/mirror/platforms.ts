@@ -110,10 +110,15 @@ function fitOf(theirs: Platform, wanted: Platform): number | undefined {
   return level === undefined || most === undefined || level > most ? undefined : level;
 }
 
+/** Levels of what names no variant. */
+const USUAL_LEVELS: ReadonlyMap<string, number> = new Map([
+  ['amd64', 1],
+  ['arm64', 8],
+]);
+
 /** Variants of x86-64 and Arm are levels, each with all that the lower ones have. */
 function variantLevel({ architecture, variant }: Platform): number | undefined {
-  const usual: Readonly<Record<string, number>> = { amd64: 1, arm64: 8 };
-  if (variant === '') return usual[architecture];
+  if (variant === '') return USUAL_LEVELS.get(architecture);
   const level = /^v(\d+(?:\.\d+)?)$/.exec(variant)?.[1];
   return level === undefined ? undefined : Number(level);
 }

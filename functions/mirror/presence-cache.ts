@@ -9,6 +9,9 @@ import type { Clock, DestinationRepository, SourceRepository } from './ports.ts'
  */
 const BELIEVED_MS = 15 * 60_000;
 
+/** After so long a host that wanted whole indexes is asked again: it costs a PUT, and one answer may have been a mistake. */
+const WHOLE_INDEXES_MS = 60 * 60_000;
+
 /** Most facts that a process keeps; the oldest go first. About 200 bytes each. */
 const MAX_FACTS = 100_000;
 /** Hosts and repositories of which a single thing is remembered; the longest unused go first. */
@@ -31,10 +34,13 @@ export class PresenceCache {
   readonly #answeringTags = new RecentMap<string, true>(MAX_NAMES);
   /** Hosts that have answered there with a server error, once. */
   readonly #brokenTags = new RecentMap<string, true>(MAX_NAMES);
-  /** Source and destination repositories between which a mount has succeeded, by their names. */
-  readonly #mounting = new RecentMap<string, true>(MAX_NAMES);
-  /** Hosts that refused an index whose children of other platforms were left out, and took it whole. */
-  readonly #wholeIndexes = new RecentMap<string, true>(MAX_NAMES);
+  /**
+   * Whether the last blob that a mount was asked for was mounted: from a source, by the names of both
+   * repositories; from another repository of a host, by the host.
+   */
+  readonly #mounting = new RecentMap<string, boolean>(MAX_NAMES);
+  /** When a host refused an index whose children of other platforms were left out, and took it whole. */
+  readonly #wholeIndexes = new RecentMap<string, number>(MAX_NAMES);
   #facts = 0;
   #version = 0;
 
@@ -52,14 +58,25 @@ export class PresenceCache {
     return this.#immutable.has(repository);
   }
 
-  /** A blob was mounted from the source: so will others be. */
-  addMount(source: SourceRepository, destination: DestinationRepository): void {
-    this.#mounting.set(`${source.name} ${destination.name}`, true);
+  /** A blob was to be mounted from the source: as it went, so will others. */
+  setMounts(source: SourceRepository, destination: DestinationRepository, mounted: boolean): void {
+    this.#mounting.set(`${source.name} ${destination.name}`, mounted);
   }
 
-  /** Whether a mount between the two has succeeded in this process. */
+  /** Whether the last mount between the two succeeded. */
   mounts(source: SourceRepository, destination: DestinationRepository): boolean {
-    return this.#mounting.has(`${source.name} ${destination.name}`);
+    return this.#mounting.get(`${source.name} ${destination.name}`) === true;
+  }
+
+  /** A blob was to be mounted from another repository of the host. */
+  setMountsWithin(host: string, mounted: boolean): void {
+    this.#mounting.set(host, mounted);
+  }
+
+  /** Whether a blob that another repository of the host is believed to hold will cost no bytes, as far as is known. */
+  isMountable(destination: DestinationRepository, digest: string): boolean {
+    const isHeld = this.otherHolder(destination, digest) !== undefined;
+    return isHeld && this.#mounting.get(destination.host) !== false;
   }
 
   /**
@@ -68,13 +85,14 @@ export class PresenceCache {
    */
   setWantsWholeIndexes(host: string): boolean {
     const isNews = this.#wholeIndexes.get(host) === undefined;
-    this.#wholeIndexes.set(host, true);
+    this.#wholeIndexes.set(host, this.#clock());
     return isNews;
   }
 
-  /** Whether a host has refused an index without all its children in this process. */
+  /** Whether a host has refused an index without all its children, within the hour. */
   wantsWholeIndexes(host: string): boolean {
-    return this.#wholeIndexes.get(host) === true;
+    const atMs = this.#wholeIndexes.get(host);
+    return atMs !== undefined && this.#clock() - atMs < WHOLE_INDEXES_MS;
   }
 
   /** A point in the order of what is learnt, to compare later facts with. */

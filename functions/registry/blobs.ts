@@ -3,6 +3,7 @@ import { asked, failure, type Answer, type OpenAnswer } from './failure.ts';
 import type { Target } from './manifests.ts';
 import { requireDigest } from '../oci/digest.ts';
 import { redactUrl } from './redact.ts';
+import type { RegistryRequest } from './request.ts';
 import { requireNoPage } from './registry-form.ts';
 
 /** What one HEAD tells of a blob. */
@@ -11,11 +12,15 @@ export interface BlobHead {
   readonly sizeBytes: number | undefined;
 }
 
-/** Whether a blob is there (OCI Distribution 1.1, "Checking if content exists in the registry"). */
+/**
+ * Whether a blob is there (OCI Distribution 1.1, "Checking if content exists in the registry").
+ * @param mayRetry as that of a request
+ */
 export async function headBlob(
   target: Target,
   digest: string,
   signal: AbortSignal,
+  mayRetry?: RegistryRequest['mayRetry'],
 ): Promise<BlobHead | undefined> {
   const answer = await target.client.ask(
     {
@@ -24,6 +29,7 @@ export async function headBlob(
       method: 'HEAD',
       target: blobPath(target, digest),
       scope: target.scope,
+      mayRetry,
     },
     signal,
   );

@@ -49,13 +49,13 @@ export function asked(
 }
 
 /** Codes of the body that decide before the status does (OCI Distribution 1.1, "Error Codes"). */
-const BY_CODE: Readonly<Record<string, ErrorCode>> = {
-  TOOMANYREQUESTS: 'RATE_LIMITED',
-  UNAUTHORIZED: 'UNAUTHORIZED',
-  DENIED: 'FORBIDDEN',
-  NAME_INVALID: 'REQUEST_REFUSED',
-  TAG_INVALID: 'REQUEST_REFUSED',
-};
+const BY_CODE: ReadonlyMap<string, ErrorCode> = new Map([
+  ['TOOMANYREQUESTS', 'RATE_LIMITED'],
+  ['UNAUTHORIZED', 'UNAUTHORIZED'],
+  ['DENIED', 'FORBIDDEN'],
+  ['NAME_INVALID', 'REQUEST_REFUSED'],
+  ['TAG_INVALID', 'REQUEST_REFUSED'],
+]);
 
 /** The fault code of a status without a deciding body. */
 export function codeOfStatus(status: number): ErrorCode {
@@ -89,7 +89,7 @@ export function failure(
   retryAfterMs?: number,
 ): MirrorError {
   const errors = parseErrorBody(answer.body);
-  const named = errors.codes.map((name) => BY_CODE[name]).find((found) => found !== undefined);
+  const named = errors.codes.map((name) => BY_CODE.get(name)).find((found) => found !== undefined);
   const decided =
     code ?? (beatsCode(answer.status, named) ? undefined : named) ?? codeOfStatus(answer.status);
   const says = errors.codes.length > 0 ? `${errors.codes.join(', ')} ` : '';

@@ -41,19 +41,27 @@ const MAX_LOOK_MS = 30_000;
 /** After a mount that failed, blobs are sent for so long: longer than a delivery, which pays for one try. */
 const MOUNT_AGAIN_MS = 10 * 60_000;
 
-/** Under which it is remembered that a host is not asked for mounts of a repository from itself. */
-const PROBES = 'itself';
-/** The same, from any other. */
-const CROSS_MOUNTS = 'others';
+/** Under which it is remembered that a host is not asked for mounts, of a repository from itself or from others. */
+function ofHost(other: MountSource | undefined): string {
+  return other === undefined ? 'itself' : `others ${other.origin ?? ''}`;
+}
 
 /** Largest blob that goes in the POST itself. It is in memory meanwhile: 8 of them in a process. */
 const SINGLE_POST_BYTES = 64 * 1024;
 
-/** Faults of a POST with a blob that a POST and a PUT need not meet. */
+/** Faults of a POST with a blob, of a mount, and of a HEAD, that a plain POST and a PUT need not meet. */
 const MAY_PASS_PLAINLY = [
   ...(['SERVER_ERROR', 'TIMEOUT', 'NETWORK', 'DIGEST_MISMATCH', 'RESPONSE_INVALID'] as const),
   ...(['REDIRECT_REFUSED', 'INSECURE_REFUSED', 'ADDRESS_REFUSED'] as const),
 ] satisfies readonly ErrorCode[];
+
+/**
+ * Silence is waited for once, on a kept connection once more, where there is another way: the plain upload tells
+ * whether it is the host's.
+ */
+function isNoSilence({ code }: MirrorError): boolean {
+  return code !== 'TIMEOUT';
+}
 
 const BLOB_HEADERS = { 'content-type': 'application/octet-stream' } as const;
 
@@ -112,7 +120,7 @@ class BlobUpload {
     const { memory } = this.#parts;
     if (this.#options.force === true) return false;
     const other = this.#otherSource();
-    const keys = [other === undefined ? PROBES : CROSS_MOUNTS, this.#pair(other)];
+    const keys = [ofHost(other), this.#pair(other)];
     const nowMs = this.#parts.timing.now();
     return keys.every((key) => (memory.noMountsUntilMs.get(key) ?? 0) <= nowMs);
   }
@@ -139,22 +147,19 @@ class BlobUpload {
     // Google looks without `from`; others want one, and their own repository makes it a probe.
     const from = other?.path ?? (google ? undefined : target.path);
     const mount = { digest: this.#blob.digest, from, other };
-    const isKnownToMount = (): boolean => other === undefined && (memory.mountProven || google);
     const started = await startMount(target, mount, this.#signal, {
       mayStart: () => this.#mayMount(),
-      // Silence is waited for once, on a kept connection once more: the plain upload tells whether it is the host's.
-      mayRetry: ({ code }) => isKnownToMount() || code !== 'TIMEOUT',
+      mayRetry: isNoSilence,
     }).catch((error: unknown) => {
       if (this.#signal.aborted) throw error;
       // Another blob's was refused or failed before this one's turn came.
       if (isMirrorError(error, 'ABORTED')) return { kind: 'mount-left' } as const;
-      if (isKnownToMount()) throw error;
       // A realm may refuse the right to read where the blob is mounted from.
       if (other !== undefined && isMirrorError(error, 'UNAUTHORIZED', 'FORBIDDEN'))
         return { kind: 'mount-denied' } as const;
       // A registry that was not made for it may fail at it, and not be down.
       if (isMirrorError(error, 'TIMEOUT')) return { kind: 'mount-silent' } as const;
-      if (isMirrorError(error, 'SERVER_ERROR', 'NETWORK')) return { kind: 'mount-failed' } as const;
+      if (isMirrorError(error, ...MAY_PASS_PLAINLY)) return { kind: 'mount-failed' } as const;
       throw error;
     });
     if (started.kind === 'mounted') {
@@ -162,12 +167,13 @@ class BlobUpload {
       memory.mountProven = true;
       return 'present';
     }
-    if (await this.#isThere()) return 'present';
-    if (started.kind === 'session') return started.location;
-    if (started.kind === 'mount-left') return this.#startSession();
+    if (started.kind === 'session') {
+      return !memory.mountProven && (await this.#isThere()) ? 'present' : started.location;
+    }
+    if (started.kind === 'mount-left') return this.#begin();
     // At once: those whose turn to ask comes next would wait for the same.
     const askAgain = this.#leaveMounts(started.kind, other);
-    return this.#startSession().catch((error: unknown) => {
+    return this.#begin().catch((error: unknown) => {
       // It was not the mount; who was interrupted knows nothing of that.
       if (!this.#signal.aborted) askAgain();
       throw error;
@@ -176,7 +182,7 @@ class BlobUpload {
 
   /**
    * From now on the pair is asked plainly; the whole host of probes, where it is not a right that lacks, and after
-   * silence, for which nobody waits again for each repository.
+   * silence of the same origin's mounts, for which nobody waits again for each repository.
    * @returns takes that back
    */
   #leaveMounts(
@@ -185,25 +191,28 @@ class BlobUpload {
   ): () => void {
     const { memory, timing } = this.#parts;
     const isOfHost = other === undefined ? why !== 'mount-denied' : why === 'mount-silent';
-    const ofHost = other === undefined ? PROBES : CROSS_MOUNTS;
-    const key = isOfHost ? ofHost : this.#pair(other);
-    const before = memory.noMountsUntilMs.get(key) ?? 0;
+    const key = isOfHost ? ofHost(other) : this.#pair(other);
     const passes = why === 'mount-failed' || why === 'mount-silent';
     const untilMs = passes ? timing.now() + MOUNT_AGAIN_MS : Infinity;
-    memory.noMountsUntilMs.set(key, Math.max(before, untilMs));
+    memory.noMountsUntilMs.set(key, Math.max(memory.noMountsUntilMs.get(key) ?? 0, untilMs));
     return () => {
-      memory.noMountsUntilMs.set(key, before);
+      memory.noMountsUntilMs.delete(key);
     };
   }
 
-  /** Where the mount proves nothing, a large blob is worth a HEAD; that it is refused does not keep the blob away. */
+  /**
+   * Where no mount tells it, a large blob is worth a HEAD. That it is refused or fails does not keep the blob away:
+   * the upload tells whether the host is down.
+   */
   async #isThere(): Promise<boolean> {
-    const { target, memory } = this.#parts;
-    if (memory.mountProven || this.#blob.sizeBytes < HEAD_FROM_BYTES) return false;
+    const { target } = this.#parts;
+    const { digest, sizeBytes } = this.#blob;
+    if (sizeBytes < HEAD_FROM_BYTES) return false;
     try {
-      return (await headBlob(target, this.#blob.digest, this.#signal)) !== undefined;
+      return (await headBlob(target, digest, this.#signal, isNoSilence)) !== undefined;
     } catch (error) {
-      if (isHeadRefused(error)) return false;
+      if (this.#signal.aborted) throw error;
+      if (isHeadRefused(error) || isMirrorError(error, ...MAY_PASS_PLAINLY)) return false;
       throw error;
     }
   }
@@ -511,6 +520,7 @@ async function postBlob(
     operation: 'put blob',
     headers: BLOB_HEADERS,
     body: bytes,
+    mayRetry: isNoSilence,
   });
   if (answer.status === 201) {
     requireStored(target, blob, answer);

@@ -33,6 +33,9 @@ describe('parsePlatform', () => {
     ['macos/arm64', 'darwin/arm64'],
     ['linux/ppc64le', 'linux/ppc64le'],
     ['windows/amd64', 'windows/amd64'],
+    // Names that every object of the language has.
+    ['linux/constructor', 'linux/constructor'],
+    ['linux/__proto__', 'linux/__proto__'],
   ] as const) {
     it(`reads ${written} as ${normal}`, () => {
       assert.deepEqual(normalPlatforms([written]), [normal]);

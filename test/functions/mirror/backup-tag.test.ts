@@ -160,6 +160,13 @@ describe('a tag that is overwritten with BACKUP_TAG', () => {
     }
   });
 
+  it('is named by the tag that the destination then refuses to move', async () => {
+    const rig = new Rig({ latest: fresh }, { latest: old });
+    rig.destination.before.push(failing('destination putManifest latest', 'TAG_IMMUTABLE'));
+    const { outcome, reason, backupTag } = recordOf(await rig.mirror({}, OPTIONS), 'latest');
+    assert.deepEqual([outcome, reason, backupTag], ['drifted', 'TagImmutable', OLD_BACKUP]);
+  });
+
   it('keeps its backup in a repository in which another tag is immutable', async () => {
     const rig = new Rig({ latest: fresh }, { latest: old });
     rig.presence.setImmutable(rig.destination.name);

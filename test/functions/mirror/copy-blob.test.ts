@@ -115,6 +115,34 @@ describe('BlobCopier', () => {
     assert.equal(rig.presence.mounts(source, rig.two), false);
   });
 
+  it('waits for nobody’s bytes where blobs are mounted from its source', async () => {
+    const rig = new CopierRig();
+    const source = rig.otherSource('europe-docker.pkg.dev/p/dev/app');
+    rig.host.repositories.set('p/dev/app', source);
+    rig.presence.setMounts(source, rig.one, true);
+    const opening = rig.source.hold('source openBlob');
+    const slow = rig.copy({ destination: rig.two });
+    await opening.reached;
+    assert.equal((await rig.copy({ source })).arrival, 'mounted');
+    opening.release();
+    await slow;
+  });
+
+  it('remembers whether another repository’s blob could be mounted', async () => {
+    const rig = new CopierRig();
+    const { digest } = rig.blob.descriptor;
+    await rig.copy();
+    const three = new FakeDestination('p/r/three', rig.one.host, rig.host);
+    assert.equal((await rig.copy({ destination: rig.two })).arrival, 'mounted');
+    assert.equal(rig.presence.isMountable(three, digest), true);
+    rig.host.repositories.clear();
+    assert.equal((await rig.copy({ destination: three })).arrival, 'uploaded');
+    assert.equal(
+      rig.presence.isMountable(new FakeDestination('p/r/four', rig.one.host), digest),
+      false,
+    );
+  });
+
   it('mounts from another of Google’s registries, and sends what that does not bring', async () => {
     const rig = new CopierRig();
     const source = new FakeSource('us-docker.pkg.dev/p/dev/app');
@@ -124,12 +152,15 @@ describe('BlobCopier', () => {
     rig.host.repositories.set(source.name, {
       blobs: new Map([[rig.blob.descriptor.digest, rig.blob.bytes]]),
     });
-    const arrivals: string[] = [];
+    const came: (readonly [arrival: string, mounts: boolean])[] = [];
     for (const { descriptor } of [rig.blob, other]) {
-      arrivals.push((await rig.copy({ source, blob: descriptor })).arrival);
+      const { arrival } = await rig.copy({ source, blob: descriptor });
+      came.push([arrival, rig.presence.mounts(source, rig.one)]);
     }
-    assert.deepEqual(arrivals, ['mounted', 'uploaded']);
-    assert.equal(rig.presence.mounts(source, rig.one), true);
+    assert.deepEqual(came, [
+      ['mounted', true],
+      ['uploaded', false],
+    ]);
     // What the host is known to hold is asked for there first.
     await rig.copy({ source, blob: other.descriptor, destination: rig.two });
     assert.deepEqual(rig.two.calls, [

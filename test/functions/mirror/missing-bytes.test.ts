@@ -59,8 +59,10 @@ describe('missingBytes', () => {
   it('counts nothing between repositories that a mount has connected', async () => {
     const rig = new Rig({ v1: imageWith('v1', 1, 1000) });
     assert.notEqual(await missing(rig), 0);
-    rig.presence.addMount(rig.source, rig.destination);
+    rig.presence.setMounts(rig.source, rig.destination, true);
     assert.equal(await missing(rig), 0);
+    rig.presence.setMounts(rig.source, rig.destination, false);
+    assert.notEqual(await missing(rig), 0);
   });
 
   it('leaves out what is known to be there', async () => {

@@ -105,7 +105,7 @@ describe('PresenceCache', () => {
     const presence = new PresenceCache(() => 0);
     const source = new FakeSource();
     presence.setImmutable(one.name);
-    presence.addMount(source, one);
+    presence.setMounts(source, one, true);
     assert.deepEqual(
       [one, two].map(({ name }) => presence.isImmutable(name)),
       [true, false],
@@ -123,6 +123,29 @@ describe('PresenceCache', () => {
       [one, far].map(({ host }) => presence.wantsWholeIndexes(host)),
       [true, false],
     );
+  });
+
+  it('takes what another repository holds for mountable until a mount from one brought nothing', () => {
+    const presence = new PresenceCache(() => 0);
+    presence.addBlob(one, 'a');
+    assert.equal(presence.isMountable(two, 'a'), true);
+    assert.equal(presence.isMountable(two, 'b'), false);
+    presence.setMountsWithin(two.host, false);
+    assert.equal(presence.isMountable(two, 'a'), false);
+    presence.setMountsWithin(two.host, true);
+    assert.equal(presence.isMountable(two, 'a'), true);
+  });
+
+  it('asks a host that wanted whole indexes again after an hour, which is no news', () => {
+    let nowMs = 0;
+    const presence = new PresenceCache(() => nowMs);
+    presence.setWantsWholeIndexes(one.host);
+    nowMs = 60 * 60_000 - 1;
+    assert.equal(presence.wantsWholeIndexes(one.host), true);
+    nowMs += 1;
+    assert.equal(presence.wantsWholeIndexes(one.host), false);
+    assert.equal(presence.setWantsWholeIndexes(one.host), false);
+    assert.equal(presence.wantsWholeIndexes(one.host), true);
   });
 
   it('believes for a while that a host has no lists under tags: at a page, or two errors', () => {

@@ -318,6 +318,84 @@ describe('destination repository', () => {
     assert.equal(to.counter.count({ method: 'POST' }), asked + blobs.length);
   });
 
+  for (const blobs of [1, 2, 3, 4]) {
+    it(`asks for mounts again after uploads of ${blobs} blobs at once were refused altogether`, async (t) => {
+      const to = await registry(t);
+      const one = destinationOf(open(t, [to.host]), to.host, 'p/r/app');
+      const refusal = { times: Infinity, effect: answering(404, 'NAME_UNKNOWN') };
+      const outage = to.faults.add({ method: 'POST', ...refusal });
+      const options = { mountFrom: { path: 'p/r/dev' } };
+      const wanted = Array.from({ length: blobs }, (_none, index) => blob(`blob ${index}`));
+      for (const { content } of wanted) to.store.putBlob('p/r/dev', content);
+      const refused = await Promise.allSettled(wanted.map(async (each) => ask(one, each, options)));
+      assert.ok(refused.every(({ status }) => status === 'rejected'));
+      outage.remove();
+      for (const each of wanted) assert.equal(await ask(one, each, options), 'mounted');
+    });
+  }
+
+  it('asks by HEAD whether a large blob is there where no mount says so, on a host known to mount too', async (t) => {
+    const { to, one } = await plain(t, { mountFrom: 'honoured' });
+    const [known, there] = [blob('known'), blob('there', LARGE)];
+    for (const { content } of [known, there]) to.store.putBlob('p/r/app', content);
+    assert.equal(await ask(one, known), 'present');
+    to.faults.add({ path: /from=p%2Fr%2Fdev/, effect: answering(405, 'UNSUPPORTED') });
+    const options = { mountFrom: { path: 'p/r/dev' } };
+    to.counter.reset();
+    for (let times = 0; times < 2; times += 1)
+      assert.equal(await ask(one, there, options), 'present');
+    assert.deepEqual(to.counter.summary, { 'POST upload 405': 1, 'HEAD blob 200': 2 });
+  });
+
+  for (const [what, status, location] of [
+    ['200', 200, undefined],
+    ['204', 204, undefined],
+    ['202 without an address', 202, undefined],
+    ['a redirect elsewhere', 307, 'https://other.example.com/'],
+  ] as const) {
+    it(`uploads where a mount is answered ${what}`, async (t) => {
+      const to = await registry(t);
+      const one = destinationAt(t, to.host);
+      const headers = location === undefined ? {} : { location };
+      const effect = answering(status, undefined, { headers });
+      to.faults.add({ path: /mount=/, times: Infinity, effect });
+      for (const options of [{}, { mountFrom: { path: 'p/r/dev' } }]) {
+        assert.equal(await send(one, blob(JSON.stringify(options)), options), 'uploaded');
+      }
+    });
+  }
+
+  it('sends a large blob whose HEAD fails or is not answered, and a small one whose POST is not', async (t) => {
+    const to = await registry(t, { switches: { singlePost: 'honoured' } });
+    const one = destinationOf(open(t, [to.host], { idleMs: 500 }), to.host, 'p/r/app');
+    to.faults.add({ path: /mount=/, effect: answering(400, 'NAME_INVALID') });
+    to.faults.add({ method: 'HEAD', times: 4, effect: answering(500) });
+    assert.equal(await send(one, blob('large', LARGE)), 'uploaded');
+    to.faults.add({ method: 'HEAD', effect: { kind: 'stall', at: 'head' } });
+    assert.equal(await send(one, blob('another', LARGE)), 'uploaded');
+    to.faults.add({ path: /uploads\/\?digest=/, effect: { kind: 'stall', at: 'head' } });
+    assert.equal(await send(one, blob('small')), 'uploaded');
+  });
+
+  it('mounts on the host itself after the silence of a mount from another registry', async (t) => {
+    const to = await artifactRegistry(t);
+    const one = destinationOf(
+      open(t, [to.host], { idleMs: 500, google: [to.host] }),
+      to.host,
+      'p/r/app',
+    );
+    to.faults.add({ path: /origin=/, times: 2, effect: { kind: 'stall', at: 'head' } });
+    const origin = 'us-docker.pkg.dev';
+    const far = { mountFrom: { path: 'p/dev/app', origin } };
+    assert.equal(await send(one, blob('far'), far), 'uploaded');
+    const wanted = blob('near');
+    to.store.putBlob('p/r/dev', wanted.content);
+    assert.equal(await ask(one, wanted, { mountFrom: { path: 'p/r/dev' } }), 'mounted');
+    to.counter.reset();
+    assert.equal(await send(one, blob('next'), far), 'uploaded');
+    assert.equal(to.counter.count({ path: /origin=/ }), 0);
+  });
+
   it('waits for the silence of one pair of repositories, and not for that of each', async (t) => {
     const { to, one, pass } = await plainWithClock(t, 500);
     to.faults.add({ path: /from=/, effect: { kind: 'stall', at: 'head' } });
@@ -342,17 +420,18 @@ describe('destination repository', () => {
     assert.equal(to.counter.count({ path: /mount=/, method: 'POST' }), 5);
   });
 
-  it('takes the failure of a mount for the host’s where mounts are known to work', async (t) => {
-    const { to, one } = await plain(t, { mountFrom: 'honoured' });
-    const there = blob('there');
+  it('uploads where a registry fails at mounts that are known to work, and then asks by HEAD whether a large blob is there', async (t) => {
+    const { to, one, pass } = await plainWithClock(t);
+    const there = blob('there', LARGE);
     to.store.putBlob('p/r/app', there.content);
     assert.equal(await ask(one, there), 'present');
     to.faults.add({ path: /mount=/, times: 4, effect: answering(500) });
-    await rejection(ask(one, blob('wanted')), 'SERVER_ERROR');
+    assert.equal(await send(one, blob('wanted')), 'uploaded');
+    to.counter.reset();
     assert.equal(await ask(one, there), 'present');
-    const known = await google(t);
-    known.to.faults.add({ path: /mount=/, times: 4, effect: answering(500) });
-    await rejection(ask(known.one, blob('wanted')), 'SERVER_ERROR');
+    assert.deepEqual(to.counter.summary, { 'HEAD blob 200': 1 });
+    pass(10 * 60_000);
+    assert.equal(await ask(one, blob('wanted')), 'present');
   });
 
   it('uploads where the realm refuses the right to read what is mounted', async (t) => {

@@ -73,6 +73,8 @@ describe('failure', () => {
     assert.equal(failure(answer(403, [{ code: 'UNAUTHORIZED' }]), ASKED).code, 'FORBIDDEN');
     assert.equal(failure(answer(500, [{ code: 'DENIED' }]), ASKED).code, 'SERVER_ERROR');
     assert.equal(failure(answer(403), ASKED, 'TAG_IMMUTABLE').code, 'TAG_IMMUTABLE');
+    // A name that every object of the language has.
+    assert.equal(failure(answer(404, [{ code: 'constructor' }]), ASKED).code, 'NOT_FOUND');
   });
 
   it('says what was asked, of whom, and what the registry said, with nothing secret', () => {
