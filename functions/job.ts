@@ -78,7 +78,16 @@ async function main(): Promise<number> {
   return watched('run the job', logger, async () => run(parts).catch(refused));
 }
 
-/** Time for the last lines to be written before a handle that a library left open is overruled. */
+/** Waits until whoever reads a stream has taken what was written, or is gone. */
+function taken(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => {
+      resolve();
+    });
+  });
+}
+
+/** Time before a handle that a library left open is overruled. */
 const LINGER_MS = 2000;
 
 // No top-level await: the image's file is a CommonJS module, which starts sooner.
@@ -88,7 +97,8 @@ void main()
     process.stderr.write(`${inspect(error)}\n`);
     return 1;
   })
-  .then((code) => {
+  .then(async (code) => {
     process.exitCode ??= code;
+    await Promise.all([process.stdout, process.stderr].map(taken));
     setTimeout(() => process.exit(), LINGER_MS).unref();
   });

@@ -168,36 +168,40 @@ class BlobUpload {
       return 'present';
     }
     if (started.kind === 'session') {
-      return !memory.mountProven && (await this.#isThere()) ? 'present' : started.location;
+      // That another repository does not have it says nothing of this one.
+      const tells = other === undefined && memory.mountProven;
+      return !tells && (await this.#isThere()) ? 'present' : started.location;
     }
-    if (started.kind === 'mount-left') return this.#begin();
-    // At once: those whose turn to ask comes next would wait for the same.
-    const askAgain = this.#leaveMounts(started.kind, other);
-    return this.#begin().catch((error: unknown) => {
-      // It was not the mount; who was interrupted knows nothing of that.
-      if (!this.#signal.aborted) askAgain();
-      throw error;
-    });
+    return started.kind === 'mount-left' ? this.#begin() : this.#beginWithout(started.kind, other);
   }
 
   /**
-   * From now on the pair is asked plainly; the whole host of probes, where it is not a right that lacks, and after
-   * silence of the same origin's mounts, for which nobody waits again for each repository.
-   * @returns takes that back
+   * Begins plainly after a mount that was not to be had. The pair is not asked from now on, as those whose turn to
+   * ask comes next would meet the same; what that teaches for longer, or of the host, is known once a plain upload
+   * has begun: probes are the host's, where it is not a right that lacks, and so is silence.
    */
-  #leaveMounts(
+  async #beginWithout(
     why: 'mount-refused' | 'mount-denied' | 'mount-failed' | 'mount-silent',
     other: MountSource | undefined,
-  ): () => void {
+  ): Promise<NextHop | 'present'> {
     const { memory, timing } = this.#parts;
-    const isOfHost = other === undefined ? why !== 'mount-denied' : why === 'mount-silent';
-    const key = isOfHost ? ofHost(other) : this.#pair(other);
-    const passes = why === 'mount-failed' || why === 'mount-silent';
-    const untilMs = passes ? timing.now() + MOUNT_AGAIN_MS : Infinity;
-    memory.noMountsUntilMs.set(key, Math.max(memory.noMountsUntilMs.get(key) ?? 0, untilMs));
-    return () => {
-      memory.noMountsUntilMs.delete(key);
-    };
+    const pair = this.#pair(other);
+    const againAtMs = timing.now() + MOUNT_AGAIN_MS;
+    memory.noMountsUntilMs.set(pair, againAtMs);
+    let begun: NextHop | 'present';
+    try {
+      begun = await this.#begin();
+    } catch (error) {
+      // It was not the mount; who was interrupted knows nothing of that.
+      if (!this.#signal.aborted) memory.noMountsUntilMs.delete(pair);
+      throw error;
+    }
+    if (begun !== 'present') {
+      const isOfHost = other === undefined ? why !== 'mount-denied' : why === 'mount-silent';
+      const isForGood = why === 'mount-refused' || why === 'mount-denied';
+      memory.noMountsUntilMs.set(isOfHost ? ofHost(other) : pair, isForGood ? Infinity : againAtMs);
+    }
+    return begun;
   }
 
   /**

@@ -2,20 +2,22 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  existsSync,
+  accessSync,
+  constants,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
 
 /** Entries that are started often and run for short, by the name of their bundle. */
 const SHORT_RUNS = new Map([['functions/job.ts', 'job']]);
 
-/** Bundles that another state of the sources has left behind go after so long: nobody runs them any more. */
+/** Bundles that were not started for so long go when another is made. */
 const MAX_AGE_MS = 7 * 24 * 60 * 60_000;
 
 /**
@@ -34,8 +36,10 @@ export function bundled({ root, entry, node, folder }) {
   if (name === undefined) return undefined;
   try {
     const made = join(folder, stateOf(root));
-    if (!existsSync(made)) make({ root, name, node, folder, made });
-    return join(made, `${name}.js`);
+    const file = join(made, `${name}.js`);
+    if (!isWhole(file)) make({ root, name, node, folder, made, file });
+    noteUse(made);
+    return file;
   } catch (error) {
     process.stderr.write(`${entry} runs from its sources, and starts later: ${error.message}\n`);
     return undefined;
@@ -49,13 +53,34 @@ function stateOf(root) {
     .map((file) => join('functions', file));
   const hash = createHash('sha256').update(root);
   for (const file of [...sources.sort(), 'infra/bundle.mjs', 'package-lock.json']) {
-    const { size, mtimeMs } = statSync(join(root, file));
-    hash.update(`\n${file} ${size} ${mtimeMs}`);
+    // An editor's lock is a link to nowhere.
+    const found = statSync(join(root, file), { throwIfNoEntry: false });
+    if (found !== undefined) hash.update(`\n${file} ${found.size} ${found.mtimeMs}`);
   }
   return hash.digest('hex');
 }
 
-function make({ root, name, node, folder, made }) {
+/** What is used stays; another user's may be read alone. */
+function noteUse(made) {
+  const now = new Date();
+  try {
+    utimesSync(made, now, now);
+  } catch {
+    // It is made again when it has gone.
+  }
+}
+
+/** A disk that was full, or somebody's broom, may have left less. */
+function isWhole(file) {
+  try {
+    accessSync(file, constants.R_OK);
+    return statSync(file).size > 0;
+  } catch {
+    return false;
+  }
+}
+
+function make({ root, name, node, folder, made, file }) {
   mkdirSync(folder, { recursive: true });
   removeOld(folder);
   const making = mkdtempSync(join(folder, 'making-'));
@@ -67,18 +92,23 @@ function make({ root, name, node, folder, made }) {
       const why = stderr.split('\n').find((line) => /^\w*Error|\[ERROR\]/.test(line)) ?? '';
       throw new Error(`bundling ended with ${status}: ${why.trim()}`);
     }
+    if (!isWhole(file)) rmSync(made, { recursive: true, force: true });
     renameSync(making, made);
   } catch (error) {
     rmSync(making, { recursive: true, force: true });
     // Two starts at once make it twice.
-    if (!existsSync(made)) throw error;
+    if (!isWhole(file)) throw error;
   }
 }
 
 function removeOld(folder) {
   for (const one of readdirSync(folder)) {
     const path = join(folder, one);
-    if (Date.now() - statSync(path).mtimeMs > MAX_AGE_MS)
-      rmSync(path, { recursive: true, force: true });
+    try {
+      if (Date.now() - statSync(path).mtimeMs > MAX_AGE_MS)
+        rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Another start took it away first, or it is another user's.
+    }
   }
 }

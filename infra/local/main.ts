@@ -32,8 +32,11 @@ async function main(argv: readonly string[]): Promise<number> {
   const interrupt = (): void => {
     stop.abort();
   };
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  // However often: the processes that were started are stopped in order.
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  // Whoever reads may go (`| head`).
+  process.stdout.on('error', interrupt);
   return runLocal(options, process.stdout, stop.signal);
 }
 

@@ -3,8 +3,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import module from 'node:module';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { bundled } from './bundled.mjs';
@@ -58,7 +58,16 @@ if (missingPackages().length > 0) {
 }
 
 /** What a start leaves to the next one, outside the checkout. */
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'imagerepo-mirror');
+const cache = resolve(process.env.XDG_CACHE_HOME || join(home(), '.cache'), 'imagerepo-mirror');
+
+/** A user of a container may have none. */
+function home() {
+  try {
+    return homedir();
+  } catch {
+    return tmpdir();
+  }
+}
 
 /**
  * Where V8 keeps what it made of the source, from one start to the next: a start costs half as much CPU.

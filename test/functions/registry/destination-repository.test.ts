@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { SYSTEM_TIMING } from '../../../functions/concurrency.ts';
 import { MirrorError } from '../../../functions/errors.ts';
@@ -345,6 +346,50 @@ describe('destination repository', () => {
     for (let times = 0; times < 2; times += 1)
       assert.equal(await ask(one, there, options), 'present');
     assert.deepEqual(to.counter.summary, { 'POST upload 405': 1, 'HEAD blob 200': 2 });
+  });
+
+  it('asks by HEAD whether a large blob is there that another repository does not have to mount', async (t) => {
+    const { to, one } = await plain(t, { mountFrom: 'honoured' });
+    const [known, there] = [blob('known'), blob('there', LARGE)];
+    for (const { content } of [known, there]) to.store.putBlob('p/r/app', content);
+    assert.equal(await ask(one, known), 'present');
+    assert.equal(await ask(one, there, { mountFrom: { path: 'p/r/dev' } }), 'present');
+  });
+
+  it('learns of the host only what a plain upload has confirmed', async (t) => {
+    const to = await registry(t, { switches: { mountFrom: 'honoured' } });
+    const registries = open(t, [to.host], { idleMs: 500 });
+    const one = destinationOf(registries, to.host, 'p/r/app');
+    const closed = destinationOf(registries, to.host, 'p/closed/app');
+    const there = blob('there');
+    to.store.putBlob('p/r/app', there.content);
+    const more = { method: 'POST', times: Infinity };
+    to.faults.add({ ...more, path: /closed.*mount=/, effect: answering(404, 'NAME_UNKNOWN') });
+    const plainly = to.faults.add({
+      ...more,
+      path: /closed/,
+      effect: { kind: 'stall', at: 'head' },
+    });
+    const refused = rejection(ask(closed, blob('wanted')), 'TIMEOUT');
+    while (plainly.struck === 0) await pause(10);
+    assert.equal(await ask(one, there), 'present');
+    await refused;
+  });
+
+  it('asks for mounts again after a refusal that nothing has confirmed', async (t) => {
+    const { to, one, pass } = await plainWithClock(t);
+    to.faults.add({ path: /mount=/, effect: answering(405, 'UNSUPPORTED') });
+    const plainly = to.faults.add({ method: 'POST', effect: { kind: 'stall', at: 'head' } });
+    const wanted = blob('wanted');
+    to.store.putBlob('p/r/dev', wanted.content);
+    const options = { mountFrom: { path: 'p/r/dev' } };
+    const deadline = new AbortController();
+    const cut = rejection(one.uploadBlob(wanted, UNOPENED, options, deadline.signal), 'ABORTED');
+    while (plainly.struck === 0) await pause(10);
+    deadline.abort();
+    await cut;
+    pass(10 * 60_000);
+    assert.equal(await ask(one, wanted, options), 'mounted');
   });
 
   for (const [what, status, location] of [

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 
@@ -26,9 +36,11 @@ function checkout(t: TestContext, bundler: string): { root: string; folder: stri
   return { root, folder: join(scratchFolder(t), 'bundles') };
 }
 
+const WRITTEN = '// a bundle';
+
 const BUNDLER = `import { writeFileSync } from 'node:fs';
 const [name, out] = process.argv.slice(2);
-writeFileSync(out.slice('--out='.length) + '/' + name + '.js', '');`;
+writeFileSync(out.slice('--out='.length) + '/' + name + '.js', '${WRITTEN}');`;
 
 /** What `bundled` returns and says of such a checkout. */
 function bundled(wanted: {
@@ -39,7 +51,8 @@ function bundled(wanted: {
   const given = { entry: 'functions/job.ts', node: process.execPath, ...wanted };
   const script = `import { bundled } from ${JSON.stringify(join(ROOT, 'infra/local/bundled.mjs'))};
     process.stdout.write(String(bundled(${JSON.stringify(given)})));`;
-  return node(['--input-type=module', '--eval', script]);
+  const { stdout, stderr } = node(['--input-type=module', '--eval', script]);
+  return { stdout, stderr };
 }
 
 describe('the command as one file', () => {
@@ -77,6 +90,33 @@ describe('the command as one file', () => {
     const third = bundled({ root, folder }).stdout;
     assert.throws(() => statSync(first));
     for (const kept of [second, third]) assert.ok(statSync(kept).isFile());
+  });
+
+  it('is made again where a broken one is there, and whatever a lock of an editor or another user left', (t) => {
+    const { root, folder } = checkout(t, BUNDLER);
+    const made = bundled({ root, folder }).stdout;
+    for (const damage of [
+      (): void => {
+        writeFileSync(made, '');
+      },
+      (): void => {
+        rmSync(made);
+      },
+    ]) {
+      damage();
+      assert.deepEqual(bundled({ root, folder }), { stdout: made, stderr: '' });
+      assert.equal(readFileSync(made, 'utf8'), WRITTEN);
+    }
+    symlinkSync('nobody@nowhere:1', join(root, 'functions/.#job.ts'));
+    symlinkSync('nothing', join(folder, 'dangling'));
+    assert.equal(bundled({ root, folder }).stderr, '');
+    const eightDaysAgo = Date.now() / 1000 - 8 * 24 * 60 * 60;
+    utimesSync(join(made, '..'), eightDaysAgo, eightDaysAgo);
+    bundled({ root, folder });
+    writeFileSync(join(root, 'functions/job.ts'), 'changed');
+    bundled({ root, folder });
+    // It was started since.
+    assert.ok(existsSync(made));
   });
 
   it('is left aside with a line where it cannot be made', (t) => {
