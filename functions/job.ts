@@ -35,6 +35,8 @@ const HELP = helpText(
   jobOptions,
 );
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** Whoever reads may go (`| head`), and a disk may be full: the work ends in order then, and with 1. */
 function onOutputLost(endWork: () => void): void {
   let isTold = false;
@@ -65,7 +67,7 @@ async function main(): Promise<number> {
   if (ignored.length > 0) {
     process.stderr.write(`proxy variables are ignored: ${ignored.join(', ')}\n`);
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of SIGNALS) {
     process.once(signal, () => {
       end.tell();
     });
@@ -99,6 +101,8 @@ void main()
   })
   .then(async (code) => {
     process.exitCode ??= code;
+    // The work is over: whoever waits for a slow reader may be ended.
+    for (const signal of SIGNALS) process.removeAllListeners(signal);
     await Promise.all([process.stdout, process.stderr].map(taken));
     setTimeout(() => process.exit(), LINGER_MS).unref();
   });

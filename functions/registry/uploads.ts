@@ -176,31 +176,32 @@ class BlobUpload {
   }
 
   /**
-   * Begins plainly after a mount that was not to be had. The pair is not asked from now on, as those whose turn to
-   * ask comes next would meet the same; what that teaches for longer, or of the host, is known once a plain upload
-   * has begun: probes are the host's, where it is not a right that lacks, and so is silence.
+   * Begins plainly after a mount that was not to be had. At once the pair is not asked any more, and after silence
+   * the host: those whose turn to ask comes next would meet the same. It is taken back where the plain upload does
+   * not begin either; silence, where that is not answered. What is for good, and of the host, is known once it began.
    */
   async #beginWithout(
     why: 'mount-refused' | 'mount-denied' | 'mount-failed' | 'mount-silent',
     other: MountSource | undefined,
   ): Promise<NextHop | 'present'> {
     const { memory, timing } = this.#parts;
-    const pair = this.#pair(other);
+    const isSilence = why === 'mount-silent';
+    const key = isSilence ? ofHost(other) : this.#pair(other);
     const againAtMs = timing.now() + MOUNT_AGAIN_MS;
-    memory.noMountsUntilMs.set(pair, againAtMs);
+    memory.noMountsUntilMs.set(key, againAtMs);
     let begun: NextHop | 'present';
     try {
       begun = await this.#begin();
     } catch (error) {
-      // It was not the mount; who was interrupted knows nothing of that.
-      if (!this.#signal.aborted) memory.noMountsUntilMs.delete(pair);
+      const stands = isSilence && !isMirrorError(error, 'TIMEOUT', 'NETWORK');
+      if (!stands) memory.noMountsUntilMs.delete(key);
       throw error;
     }
-    if (begun !== 'present') {
-      const isOfHost = other === undefined ? why !== 'mount-denied' : why === 'mount-silent';
-      const isForGood = why === 'mount-refused' || why === 'mount-denied';
-      memory.noMountsUntilMs.set(isOfHost ? ofHost(other) : pair, isForGood ? Infinity : againAtMs);
-    }
+    // A blob that is there says nothing of the right to push.
+    if (isSilence || (why === 'mount-denied' && begun === 'present')) return begun;
+    const isOfHost = other === undefined && why !== 'mount-denied';
+    const untilMs = why === 'mount-failed' ? againAtMs : Infinity;
+    memory.noMountsUntilMs.set(isOfHost ? ofHost(other) : key, untilMs);
     return begun;
   }
 

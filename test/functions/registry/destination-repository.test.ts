@@ -356,6 +356,22 @@ describe('destination repository', () => {
     assert.equal(await ask(one, there, { mountFrom: { path: 'p/r/dev' } }), 'present');
   });
 
+  it('waits for a host that is silent to mounts once, and not for each of its repositories', async (t) => {
+    const to = await registry(t);
+    const registries = open(t, [to.host], { idleMs: 1000 });
+    to.faults.add({ path: /mount=/, times: Infinity, effect: { kind: 'stall', at: 'head' } });
+    const repositories = Array.from({ length: 32 }, (_none, index) => `p/r/app-${index}`);
+    const arrivals = await Promise.all(
+      repositories.map(async (path) =>
+        send(destinationOf(registries, to.host, path), blob('layer')),
+      ),
+    );
+    assert.deepEqual(new Set(arrivals), new Set(['uploaded']));
+    // Those that were asked before the first silence was over.
+    const asked = to.counter.count({ path: /mount=/ });
+    assert.ok(asked <= repositories.length / 2, `${asked} mounts`);
+  });
+
   it('learns of the host only what a plain upload has confirmed', async (t) => {
     const to = await registry(t, { switches: { mountFrom: 'honoured' } });
     const registries = open(t, [to.host], { idleMs: 500 });
