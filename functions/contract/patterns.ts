@@ -56,14 +56,17 @@ export function requirePatterns(patterns: string | readonly string[], field = ''
 export function compilePatterns(patterns: readonly string[], field: string): Patterns {
   // guard: pattern-count
   if (patterns.length > MAX_PATTERNS) {
-    throw refusal(field, `has ${patterns.length} patterns, at most ${MAX_PATTERNS} are taken`);
+    throw selectionRefusal(
+      field,
+      `has ${patterns.length} patterns, at most ${MAX_PATTERNS} are taken`,
+    );
   }
   let instructions = 0;
   const compiled = patterns.map((pattern, index) => {
     const at = `${field}[${index}]`;
     // guard: pattern-length
     if (pattern.length > MAX_PATTERN_LENGTH) {
-      throw refusal(at, `is longer than ${MAX_PATTERN_LENGTH} characters`);
+      throw selectionRefusal(at, `is longer than ${MAX_PATTERN_LENGTH} characters`);
     }
     const one = compileOne(pattern, at);
     instructions += one.instructions;
@@ -71,7 +74,7 @@ export function compilePatterns(patterns: readonly string[], field: string): Pat
     if (instructions > MAX_INSTRUCTIONS) {
       const all = index === 0 ? '' : ' with those before it';
       const why = `compiles to ${instructions} instructions${all}, at most ${MAX_INSTRUCTIONS} are taken`;
-      throw refusal(at, `${why}: shorten it or its repetitions`);
+      throw selectionRefusal(at, `${why}: shorten it or its repetitions`);
     }
     return one.test;
   });
@@ -86,11 +89,12 @@ function compileOne(text: string, at: string): Patterns {
     return { test: (tag) => pattern.matcher(tag).find(), instructions: pattern.programSize() };
   } catch (error) {
     const why = error instanceof RE2JSSyntaxException ? error.message : String(error);
-    throw refusal(at, `is no RE2 pattern: ${printable(why)}`);
+    throw selectionRefusal(at, `is no RE2 pattern: ${printable(why)}`);
   }
 }
 
-function refusal(field: string, reason: string): MirrorError {
+/** Why a selection, or a pattern of one, is not taken. */
+export function selectionRefusal(field: string, reason: string): MirrorError {
   return new MirrorError('EVENT_INVALID', `${field} ${reason}`.trim(), {
     operation: 'read selection',
     field,

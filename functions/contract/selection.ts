@@ -14,7 +14,12 @@ import {
   stringAt,
   type Fields,
 } from './fields.ts';
-import { compilePatterns, MAX_PATTERN_LENGTH, requirePatterns } from './patterns.ts';
+import {
+  compilePatterns,
+  MAX_PATTERN_LENGTH,
+  requirePatterns,
+  selectionRefusal,
+} from './patterns.ts';
 
 /** How tags are ordered where the newest are wanted, the newest first. */
 export const SORT_ORDERS = ['semver', 'alphabetical', 'numerical'] as const;
@@ -45,7 +50,7 @@ const INSTRUCTIONS_PER_TURN = 10_000;
 /** Refuses what is no npm-style range. @throws MirrorError `EVENT_INVALID` naming the field */
 export function requireRange(text: string, field = ''): void {
   if (text.length > MAX_PATTERN_LENGTH) {
-    throw refusal(field, `is longer than ${MAX_PATTERN_LENGTH} characters`);
+    throw selectionRefusal(field, `is longer than ${MAX_PATTERN_LENGTH} characters`);
   }
   rangeOf(text, field);
 }
@@ -174,7 +179,7 @@ function rangeOf(text: string, field: string): Range {
   try {
     return new Range(text);
   } catch {
-    throw refusal(field, `is no semver range: '${printable(text)}'`);
+    throw selectionRefusal(field, `is no semver range: '${printable(text)}'`);
   }
 }
 
@@ -197,11 +202,4 @@ function versionOf(tag: string): SemVer | undefined {
 function numberOf(tag: string): number {
   const digits = /\d+/.exec(tag)?.[0];
   return digits === undefined ? Number.NEGATIVE_INFINITY : Number(digits);
-}
-
-function refusal(field: string, reason: string): MirrorError {
-  return new MirrorError('EVENT_INVALID', `${field} ${reason}`.trim(), {
-    operation: 'read selection',
-    field,
-  });
 }

@@ -46,7 +46,7 @@ async function looksAfter(
     },
   };
   const memory = { ...newHostMemory(), singlePostRefused: true };
-  memory.noMountsUntilMs.set('', Infinity);
+  memory.noMountsUntilMs.set('itself', Infinity);
   const scope = { path: 'a', actions: 'pull,push' } as const;
   const upload = uploadBlob(
     {
